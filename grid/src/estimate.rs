@@ -1,0 +1,89 @@
+//! The state of the grid at an instant, with how well each number is known.
+
+use crate::id::{BranchId, BusId, UsagePointId};
+use crate::phase::PerPhase;
+use crate::telemetry::{PointId, Quality};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The estimated state of one region.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The instant it describes.
+    pub at: Timestamp,
+    /// One entry per bus, in the network's order.
+    pub buses: Vec<BusEstimate>,
+    /// One entry per line, then per transformer, in the network's order.
+    pub branches: Vec<BranchEstimate>,
+    /// One entry per usage point, in the network's order.
+    pub usage_points: Vec<UsagePointEstimate>,
+    /// What each used measurement said and what the estimate says.
+    pub residuals: Vec<Residual>,
+    /// Weighted sum of squared residuals at the optimum.
+    pub objective: f64,
+    /// Measurements (pseudo-measurements included) minus states.
+    pub degrees_of_freedom: usize,
+    /// Gauss–Newton steps taken.
+    pub iterations: usize,
+}
+
+/// Voltage of one bus.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BusEstimate {
+    /// Which bus.
+    pub bus: BusId,
+    /// Phase-to-neutral voltage magnitudes, V.
+    pub u_v: PerPhase<f64>,
+    /// Voltage angles, rad.
+    pub u_angle_rad: PerPhase<f64>,
+    /// Standard deviations of `u_v`, V.
+    pub u_std_v: PerPhase<f64>,
+    /// `u_v` over the rated phase-to-neutral voltage, p.u.
+    pub u_pu: PerPhase<f64>,
+}
+
+/// Flow through one branch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BranchEstimate {
+    /// Which branch.
+    pub branch: BranchId,
+    /// Active power entering at the `from` side, W, positive towards `to`.
+    pub p_from_w: PerPhase<f64>,
+    /// Reactive power entering at the `from` side, var.
+    pub q_from_var: PerPhase<f64>,
+    /// Current magnitude of the more loaded side in terms of that side's rating, A (line: the larger end).
+    pub i_a: PerPhase<f64>,
+    /// Fraction of the rating in use: a line's largest phase current over its rated current, a transformer's
+    /// larger apparent power (sum of phases) over its rated power. `None` when no rating is known.
+    pub loading: Option<f64>,
+    /// Standard deviation of `loading`.
+    pub loading_std: Option<f64>,
+}
+
+/// Power taken at one usage point.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UsagePointEstimate {
+    /// Which usage point.
+    pub usage_point: UsagePointId,
+    /// Active power, W, positive is taken from the grid.
+    pub p_w: f64,
+    /// Reactive power, var.
+    pub q_var: f64,
+    /// Standard deviation of `p_w`, W.
+    pub p_std_w: f64,
+}
+
+/// How far a measurement lies from the estimate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Residual {
+    /// Which point.
+    pub point: PointId,
+    /// What it said, in the point's unit.
+    pub measured: f64,
+    /// What the estimate says, in the point's unit.
+    pub estimated: f64,
+    /// (measured − estimated) over the standard deviation of that difference.
+    pub normalized: f64,
+    /// Whether the value was measured or a substitute.
+    pub quality: Quality,
+}

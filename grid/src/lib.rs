@@ -1,0 +1,27 @@
+//! The words gridflex is written in: identifiers, quantities, time, the network model, measurements,
+//! estimates and forecasts.
+//!
+//! Two conventions hold everywhere and are converted at the edges only:
+//!
+//! * **Sign**: load convention. Positive power or energy is taken from the grid.
+//! * **Time**: UTC in integer nanoseconds; a market slot is the half-open quarter-hour `[start, end)`.
+//!
+//! This crate knows no actor, no runtime, no file, no clock reading and no wire format.
+
+pub mod estimate;
+pub mod forecast;
+pub mod id;
+pub mod network;
+pub mod phase;
+pub mod quantity;
+pub mod telemetry;
+pub mod time;
+
+pub use estimate::{BranchEstimate, BusEstimate, Estimate, Residual, UsagePointEstimate};
+pub use forecast::{Congestion, Outlook, SlotForecast, UsagePointForecast};
+pub use id::{BranchId, BusId, DeviceId, IdError, ProsumerId, UsagePointId};
+pub use network::{Network, NetworkError};
+pub use phase::{PerPhase, Phase};
+pub use quantity::{EnergyMwh, Money, QuantityError};
+pub use telemetry::{Measurement, PointError, PointId, Quality, Quantity};
+pub use time::{Clock, Slot, TimeError, Timestamp};
