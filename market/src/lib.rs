@@ -1,1 +1,25 @@
-//! market
+//! The rules of the flexibility market, on integers: FlexOffers, aggregation, DOMS bids, clearing, contracts,
+//! baselines, settlement, and the ledger that folds market events into a state.
+//!
+//! Energy is in milliwatt hours, money in micro-units, both signed; positive energy is taken from the grid.
+//! What is traded is the *deviation* from a FlexOffer's default schedule.
+//!
+//! This crate knows no actor, no runtime, no file, no clock reading, no wire format and no grid solver.
+
+pub mod activation;
+pub mod bid;
+pub mod contract;
+pub mod device;
+pub mod event;
+pub mod flex_offer;
+pub mod settlement;
+
+pub use activation::{Activation, ActivationId, ActivationStatus};
+pub use bid::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, Need, ZoneId, Zones};
+pub use contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
+pub use device::{DeviceReport, DeviceState};
+pub use event::MarketEvent;
+pub use flex_offer::{
+    DeviationPrices, EnergyBounds, FlexOffer, FlexOfferError, FlexOfferId, Schedule, Slice,
+};
+pub use settlement::{Account, MeterReading, Posting, SlotSettlement};

@@ -1,0 +1,91 @@
+//! The facts that move money or devices. Each is journaled and synced before it takes effect; folding them in
+//! order is the only way a state comes to be.
+
+use crate::activation::{Activation, ActivationStatus};
+use crate::bid::Need;
+use crate::contract::{AggregatedFlexOffer, Assignment, Contract, ContractId};
+use crate::flex_offer::{FlexOffer, FlexOfferId};
+use crate::settlement::{MeterReading, SlotSettlement};
+use grid::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One fact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case", deny_unknown_fields)]
+pub enum MarketEvent {
+    /// An offer is valid and may be assigned from now on.
+    OfferAccepted {
+        /// The offer.
+        offer: FlexOffer,
+        /// When.
+        at: Timestamp,
+    },
+    /// An offer was taken back by its owner before it was assigned.
+    OfferWithdrawn {
+        /// Which.
+        offer: FlexOfferId,
+        /// When.
+        at: Timestamp,
+    },
+    /// An offer's assignment deadline passed without a contract; its default schedule runs.
+    OfferExpired {
+        /// Which.
+        offer: FlexOfferId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Offers were sealed into an aggregate and placed on the market.
+    AggregateFormed {
+        /// The aggregate with its members.
+        aggregate: AggregatedFlexOffer,
+        /// When.
+        at: Timestamp,
+    },
+    /// The DSO asked.
+    NeedPlaced {
+        /// For what.
+        need: Need,
+        /// When.
+        at: Timestamp,
+    },
+    /// DSO and aggregator agreed.
+    ContractFormed {
+        /// On what.
+        contract: Contract,
+    },
+    /// A contract was split among the members of its aggregate.
+    Assigned {
+        /// Which contract.
+        contract: ContractId,
+        /// Each member's part.
+        assignments: Vec<Assignment>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A device is about to be told.
+    ActivationIssued {
+        /// What.
+        activation: Activation,
+        /// When.
+        at: Timestamp,
+    },
+    /// A device answered.
+    ActivationAnswered {
+        /// What.
+        status: ActivationStatus,
+        /// When it was received.
+        at: Timestamp,
+    },
+    /// A settlement meter was read (or its value substituted).
+    MeterRead {
+        /// What it said.
+        reading: MeterReading,
+    },
+    /// Delivery was valued and money moved.
+    Settled {
+        /// How.
+        settlement: SlotSettlement,
+        /// When.
+        at: Timestamp,
+    },
+}
