@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Runs dashboards/web/stories/*.story.mjs in Chromium, each against a demo of its own, and keeps a screenshot.
+#
+# A story is called as `node <story> <screenshot.png>` with BASE_URL in its environment; its exit code counts.
+#
+#   STORY_DEMO_ARGS  arguments of the demo      (default: --headless --duration 6h --speed 120 --seed 7)
+#   STORY_SHOTS      where screenshots go       (default: dashboards/web/stories/shots)
+#   STORY_SECONDS    longest time of one story  (default: 240)
+#   GRIDFLEX_BIN     the program                (default: the one the Rust tests use, built if necessary)
+#
+# Exit: 0 all passed; 77 something needed is missing; 1 a story failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+root="$PWD"
+web="$root/dashboards/web"
+shots="${STORY_SHOTS:-$web/stories/shots}"
+read -ra demo_args <<<"${STORY_DEMO_ARGS:---headless --duration 6h --speed 120 --seed 7}"
+
+skip() { echo "skip: $*"; exit 77; }
+shopt -s nullglob
+stories=("$web"/stories/*.story.mjs)
+((${#stories[@]} > 0)) || skip "there are no stories in dashboards/web/stories"
+command -v node >/dev/null || skip "node is missing"
+command -v chromium >/dev/null || skip "chromium is missing"
+scripts/page.sh || exit $?
+
+if [[ -z "${GRIDFLEX_BIN:-}" ]]; then
+  cargo build --locked --bin gridflex || exit 1
+  target="$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')"
+  GRIDFLEX_BIN="$target/debug/gridflex"
+fi
+
+work="$(mktemp -d)"
+demo=""
+# Ends only the demo started here, by its process id.
+end_demo() {
+  [[ -n "$demo" ]] || return 0
+  kill -INT "$demo" 2>/dev/null
+  for _ in {1..50}; do kill -0 "$demo" 2>/dev/null || break; sleep 0.1; done
+  kill -KILL "$demo" 2>/dev/null
+  wait "$demo" 2>/dev/null
+  demo=""
+}
+trap 'end_demo; rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+
+free_port() {
+  node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })'
+}
+
+# Until /readyz answers 200: the first estimate is there. Gives up when the program has ended.
+wait_ready() {
+  for _ in {1..300}; do
+    kill -0 "$demo" 2>/dev/null || return 1
+    node -e 'fetch(process.argv[1]).then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))' "$1/readyz" && return 0
+    sleep 0.2
+  done
+  return 1
+}
+
+failed=0
+mkdir -p "$shots"
+for story in "${stories[@]}"; do
+  name="$(basename "$story" .story.mjs)"
+  port="$(free_port)"
+  base="http://127.0.0.1:$port"
+  echo "--- story $name at $base"
+  mkdir -p "$work/$name"
+  # Its own directory: what the demo keeps on disk is gone afterwards.
+  (cd "$work/$name" && exec "$GRIDFLEX_BIN" demo "${demo_args[@]}" --port "$port") \
+    >"$work/$name.out" 2>"$work/$name.err" </dev/null &
+  demo=$!
+  if ! wait_ready "$base"; then
+    echo "story $name: the demo did not become ready"
+    ok=1
+  else
+    (cd "$web" && BASE_URL="$base" timeout "${STORY_SECONDS:-240}" node "$story" "$shots/$name.png")
+    ok=$?
+  fi
+  end_demo
+  if ((ok != 0)); then
+    failed=$((failed + 1))
+    echo "story $name: FAILED ($ok); the demo's last words:"
+    tail -n 30 "$work/$name.out" "$work/$name.err"
+  else
+    echo "story $name: passed, screenshot $shots/$name.png"
+  fi
+done
+echo "stories: $((${#stories[@]} - failed)) of ${#stories[@]} passed"
+((failed == 0))

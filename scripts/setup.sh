@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Installs what is missing, when it may: as root, with apt, and unless GRIDFLEX_NO_INSTALL=1 is set.
+# Otherwise it says what is missing; the step that needs it then skips itself and says so.
+#
+#   scripts/setup.sh page    what building the page needs: node and npm
+#   scripts/setup.sh test    that, and what the tests need: Chromium, mosquitto's clients
+#
+# The Rust toolchain named in rust-toolchain.toml is installed by rustup on the first cargo call.
+# Exit: 0 everything is there; 77 something is missing and may not or could not be installed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+say() { echo "set-up: $*" >&2; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# Each line: command | Debian packages | what it is for
+wanted_for_page=(
+  "node|nodejs npm|building the page"
+  "npm|npm|building the page"
+)
+wanted_for_tests=(
+  "chromium|chromium|browser stories"
+  "mosquitto_pub|mosquitto-clients|publishing measurements by hand"
+)
+
+case "${1:-test}" in
+  page) wanted=("${wanted_for_page[@]}") ;;
+  test) wanted=("${wanted_for_page[@]}" "${wanted_for_tests[@]}") ;;
+  *) say "unknown set ${1@Q}; known are page, test"; exit 2 ;;
+esac
+
+may_not() {
+  if [[ "${GRIDFLEX_NO_INSTALL:-0}" == 1 ]]; then echo "GRIDFLEX_NO_INSTALL is set"
+  elif [[ "$(id -u)" != 0 ]]; then echo "not root"
+  elif ! has apt-get; then echo "no apt-get here"
+  fi
+}
+
+packages=()
+for entry in "${wanted[@]}"; do
+  IFS='|' read -r command names _ <<<"$entry"
+  has "$command" || read -ra packages <<<"${packages[*]-} $names"
+done
+
+if ((${#packages[@]} > 0)); then
+  reason="$(may_not)"
+  if [[ -n "$reason" ]]; then
+    say "not installing ${packages[*]}: $reason"
+  else
+    say "installing ${packages[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${packages[@]}"; } </dev/null >&2 ||
+      say "apt-get failed"
+  fi
+fi
+
+missing=0
+for entry in "${wanted[@]}"; do
+  IFS='|' read -r command names purpose <<<"$entry"
+  if ! has "$command"; then
+    missing=1
+    say "$command is missing ($purpose); on Debian: apt-get install ${names}"
+  fi
+done
+((missing == 0)) || exit 77
