@@ -4,9 +4,15 @@
 //! energy bounds, a window of start slots, optional bounds on total energy, a default schedule, an acceptance
 //! and an assignment deadline. One slice lasts one market slot.
 
+mod check;
+mod fault;
+
+pub use check::{HORIZON, SLICES_MAX};
+pub(crate) use check::{Profile, deviation};
+pub use fault::{FlexOfferError, FlexOfferFault};
+
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 grid::named_id!(
     /// Names a FlexOffer; chosen by the prosumer's side, so that a retry is recognised.
@@ -78,13 +84,58 @@ pub struct FlexOffer {
     pub prices: DeviationPrices,
 }
 
-/// Why a FlexOffer or a schedule for it is refused. Each variant has a stable code, see [`FlexOfferError::code`].
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum FlexOfferError {
-    /// No slices.
-    #[error("FlexOffer {offer} has no slices")]
-    Empty {
-        /// Which offer.
-        offer: FlexOfferId,
-    },
+impl Schedule {
+    /// First slot after the schedule.
+    pub fn end(&self) -> Slot {
+        Slot(self.start.0.saturating_add(self.energies.len() as i64))
+    }
+
+    /// Energy of a slot, mWh; zero outside the schedule.
+    pub fn energy_in(&self, slot: Slot) -> EnergyMwh {
+        let index = slot.0.checked_sub(self.start.0).and_then(|index| usize::try_from(index).ok());
+        index.and_then(|index| self.energies.get(index)).copied().unwrap_or_default()
+    }
 }
+
+impl DeviationPrices {
+    /// The price of a deviation of this sign, micro-units per kWh.
+    pub fn of(&self, deviation: EnergyMwh) -> Money {
+        if deviation.0 < 0 { self.decrease } else { self.increase }
+    }
+}
+
+impl FlexOffer {
+    /// Checks everything that can be checked without knowing other offers or the present time.
+    ///
+    /// An offer that passes has integers small enough that sums over slices and over thousands of offers fit.
+    pub fn check(&self) -> Result<(), FlexOfferError> {
+        check::check(self).map_err(|fault| FlexOfferError { offer: self.id.clone(), fault })
+    }
+
+    /// Checks that a schedule lies inside the (checked) offer: length, start window, slice and total bounds.
+    pub fn check_schedule(&self, schedule: &Schedule) -> Result<(), FlexOfferError> {
+        self.profile()
+            .check_schedule("schedule", schedule)
+            .map_err(|fault| FlexOfferError { offer: self.id.clone(), fault })
+    }
+
+    /// Difference of a schedule to the default schedule, mWh per slot, ascending, zeros left out. Outside its
+    /// profile a schedule takes no energy.
+    pub fn deviation(&self, schedule: &Schedule) -> Vec<(Slot, EnergyMwh)> {
+        deviation(&self.default_schedule, schedule)
+    }
+
+    pub(crate) fn profile(&self) -> Profile<'_> {
+        Profile {
+            start_after: self.start_after,
+            start_before: self.start_before,
+            slices: &self.slices,
+            total_energy: self.total_energy,
+            default_schedule: &self.default_schedule,
+            prices: self.prices,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@ pub mod contract;
 pub mod device;
 pub mod event;
 pub mod flex_offer;
+#[cfg(test)]
+mod sample;
 pub mod settlement;
 
 pub use activation::{Activation, ActivationId, ActivationStatus};
@@ -20,6 +22,6 @@ pub use contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, Contr
 pub use device::{DeviceReport, DeviceState};
 pub use event::MarketEvent;
 pub use flex_offer::{
-    DeviationPrices, EnergyBounds, FlexOffer, FlexOfferError, FlexOfferId, Schedule, Slice,
+    DeviationPrices, EnergyBounds, FlexOffer, FlexOfferError, FlexOfferFault, FlexOfferId, Schedule, Slice,
 };
 pub use settlement::{Account, MeterReading, Posting, SlotSettlement};
