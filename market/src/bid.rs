@@ -3,6 +3,8 @@
 
 use grid::{BranchId, EnergyMwh, Money, Phase, Slot, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use thiserror::Error;
 
 grid::named_id!(
     /// Names a DOMS bid.
@@ -77,4 +79,126 @@ pub struct Need {
     pub bids: Vec<DomsBid>,
     /// Head-room of every limited element for each slot of the horizon.
     pub rows: Vec<GridRow>,
+}
+
+/// Most intervals of a bid: a week.
+const INTERVALS_MAX: usize = 672;
+/// Largest magnitude of a wanted change or a head-room, mWh (1 TWh).
+const ENERGY_MAX: u64 = 1_000_000_000_000_000;
+/// Last slot that a need may name: the year 2200.
+const SLOT_MAX: i64 = 7_258_118_400 / Slot::SECONDS;
+
+/// Why a need is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NeedError {
+    /// Two bids carry one name.
+    #[error("bid {bid} is given twice")]
+    BidTwice {
+        /// Which.
+        bid: BidId,
+    },
+    /// Two bids ask for the same element; the same relief would be counted twice.
+    #[error("bid {bid} asks at branch {} phase {:?}, where another bid asks already", .point.branch, .point.phase)]
+    PointTwice {
+        /// The second bid.
+        bid: BidId,
+        /// Its element.
+        point: CongestionPoint,
+    },
+    /// Two rows for one element and slot.
+    #[error("the head-room of branch {} phase {:?} in {slot} is given twice", .point.branch, .point.phase)]
+    RowTwice {
+        /// Which element.
+        point: CongestionPoint,
+        /// Which slot.
+        slot: Slot,
+    },
+    /// More intervals than a week has.
+    #[error("bid {bid} has {intervals} intervals, at most 672 are allowed")]
+    TooManyIntervals {
+        /// Which bid.
+        bid: BidId,
+        /// As given.
+        intervals: usize,
+    },
+    /// An energy too large to be meant.
+    #[error("{what} is {} mWh, magnitudes up to 1e15 mWh are allowed", .energy.0)]
+    EnergyTooLarge {
+        /// What.
+        what: &'static str,
+        /// As given.
+        energy: EnergyMwh,
+    },
+    /// A price below zero or too large to be meant.
+    #[error("bid {bid} has a price of {} micro-units per kWh, 0 to 1e9 are allowed", .price.0)]
+    Price {
+        /// Which bid.
+        bid: BidId,
+        /// As given.
+        price: Money,
+    },
+    /// A slot outside the years 1970 to 2200.
+    #[error("slot number {slot} lies outside the years 1970 to 2200")]
+    SlotOutOfRange {
+        /// As given.
+        slot: i64,
+    },
+}
+
+impl Need {
+    /// Checks what the market relies on: names and elements once, magnitudes, prices and slots in range.
+    pub fn check(&self) -> Result<(), NeedError> {
+        let (mut names, mut points) = (BTreeSet::new(), BTreeSet::new());
+        for bid in &self.bids {
+            if !names.insert(&bid.id) {
+                return Err(NeedError::BidTwice { bid: bid.id.clone() });
+            }
+            if !points.insert(bid.congestion_point) {
+                return Err(NeedError::PointTwice { bid: bid.id.clone(), point: bid.congestion_point });
+            }
+            bid.check()?;
+        }
+        let mut rows = BTreeSet::new();
+        for row in &self.rows {
+            check_slot(row.slot)?;
+            check_energy("a head-room", row.headroom)?;
+            if !rows.insert((row.congestion_point, row.slot)) {
+                return Err(NeedError::RowTwice { point: row.congestion_point, slot: row.slot });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl DomsBid {
+    fn check(&self) -> Result<(), NeedError> {
+        check_slot(self.start)?;
+        if self.intervals.len() > INTERVALS_MAX {
+            return Err(NeedError::TooManyIntervals {
+                bid: self.id.clone(),
+                intervals: self.intervals.len(),
+            });
+        }
+        for interval in &self.intervals {
+            check_energy("a wanted change", interval.schedule_change)?;
+            if !(0..=crate::flex_offer::PRICE_MAX).contains(&interval.price.0) {
+                return Err(NeedError::Price { bid: self.id.clone(), price: interval.price });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_slot(slot: Slot) -> Result<(), NeedError> {
+    match (0..SLOT_MAX).contains(&slot.0) {
+        true => Ok(()),
+        false => Err(NeedError::SlotOutOfRange { slot: slot.0 }),
+    }
+}
+
+fn check_energy(what: &'static str, energy: EnergyMwh) -> Result<(), NeedError> {
+    match energy.0.unsigned_abs() > ENERGY_MAX {
+        true => Err(NeedError::EnergyTooLarge { what, energy }),
+        false => Ok(()),
+    }
 }

@@ -1,9 +1,12 @@
 //! What was agreed: aggregated offers, contracts on them, and the assignments of their members.
 
 use crate::bid::{BidId, ZoneId};
-use crate::flex_offer::{DeviationPrices, FlexOfferId, Schedule, Slice};
+use crate::flex_offer::{
+    DeviationPrices, EnergyBounds, FlexOfferFault, FlexOfferId, Profile, Schedule, Slice, deviation,
+};
 use grid::{EnergyMwh, Money, Slot, Timestamp};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 grid::named_id!(
     /// Names an aggregated FlexOffer.
@@ -32,10 +35,62 @@ pub struct AggregatedFlexOffer {
     pub start_before: Slot,
     /// Sum of the members' slices.
     pub slices: Vec<Slice>,
+    /// Bounds on the sum over all slices; only an offer that stays alone has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_energy: Option<EnergyBounds>,
     /// Sum of the members' default schedules.
     pub default_schedule: Schedule,
     /// What deviations cost, micro-units per kWh; the dearest member's.
     pub prices: DeviationPrices,
+}
+
+/// Why an aggregated FlexOffer or a schedule for it is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("aggregated FlexOffer {aggregate}: {fault}")]
+pub struct AggregateError {
+    /// Which aggregate.
+    pub aggregate: AggregateId,
+    /// What is wrong with it.
+    pub fault: FlexOfferFault,
+}
+
+impl AggregatedFlexOffer {
+    /// Checks the profile, the start window, the default schedule and the prices by the rules of a FlexOffer.
+    pub fn check(&self) -> Result<(), AggregateError> {
+        self.profile().check().map_err(|fault| AggregateError { aggregate: self.id.clone(), fault })
+    }
+
+    /// Checks that a schedule lies inside the (checked) aggregate.
+    pub fn check_schedule(&self, schedule: &Schedule) -> Result<(), AggregateError> {
+        self.profile()
+            .check_schedule("schedule", schedule)
+            .map_err(|fault| AggregateError { aggregate: self.id.clone(), fault })
+    }
+
+    /// Difference of a schedule to the default schedule, mWh per slot, ascending, zeros left out.
+    pub fn deviation(&self, schedule: &Schedule) -> Vec<(Slot, EnergyMwh)> {
+        deviation(&self.default_schedule, schedule)
+    }
+
+    pub(crate) fn profile(&self) -> Profile<'_> {
+        Profile {
+            start_after: self.start_after,
+            start_before: self.start_before,
+            slices: &self.slices,
+            total_energy: self.total_energy,
+            default_schedule: &self.default_schedule,
+            prices: self.prices,
+        }
+    }
+}
+
+/// What a deviation costs at these prices if all of it is delivered, micro-units: the sum of the slots' costs,
+/// each rounded by itself.
+pub fn cost(deviation: &[(Slot, EnergyMwh)], prices: &DeviationPrices) -> Money {
+    let total = deviation
+        .iter()
+        .fold(0_i64, |sum, (_, energy)| sum.saturating_add(energy.abs().cost(prices.of(*energy)).0));
+    Money(total)
 }
 
 /// An agreement between the DSO and an aggregator.

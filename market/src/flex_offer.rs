@@ -8,7 +8,7 @@ mod check;
 mod fault;
 
 pub use check::{HORIZON, SLICES_MAX};
-pub(crate) use check::{Profile, deviation};
+pub(crate) use check::{PRICE_MAX, Profile, deviation};
 pub use fault::{FlexOfferError, FlexOfferFault};
 
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};

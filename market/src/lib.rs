@@ -7,6 +7,7 @@
 //! This crate knows no actor, no runtime, no file, no clock reading, no wire format and no grid solver.
 
 pub mod activation;
+pub mod aggregation;
 pub mod bid;
 pub mod contract;
 pub mod device;
@@ -17,8 +18,9 @@ mod sample;
 pub mod settlement;
 
 pub use activation::{Activation, ActivationId, ActivationStatus};
-pub use bid::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, Need, ZoneId, Zones};
-pub use contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
+pub use aggregation::{Aggregation, AggregationError, DisaggregationError, Removal, disaggregate};
+pub use bid::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, Need, NeedError, ZoneId, Zones};
+pub use contract::{AggregateError, AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 pub use device::{DeviceReport, DeviceState};
 pub use event::MarketEvent;
 pub use flex_offer::{

@@ -37,7 +37,8 @@ fn each_broken_rule_has_its_code() {
 
 #[test]
 fn total_bounds_must_be_ordered_reachable_and_met_by_the_default() {
-    let total = |min, max| code(|o| o.total_energy = Some(EnergyBounds { min: EnergyMwh(min), max: EnergyMwh(max) }));
+    let total =
+        |min, max| code(|o| o.total_energy = Some(EnergyBounds { min: EnergyMwh(min), max: EnergyMwh(max) }));
     assert_eq!(total(0, 3_000), "ok");
     assert_eq!(total(2, 1), "inverted-total");
     assert_eq!(total(9_000_000, 9_000_001), "unreachable-total");
