@@ -2,6 +2,7 @@
 
 use grid::{DeviceId, ProsumerId, Timestamp, UsagePointId};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// The present state of one controllable device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,4 +55,70 @@ pub enum DeviceState {
         /// For how many consecutive slots comfort allows that.
         slots_max: u32,
     },
+}
+
+/// Largest power a device may report, W (1 GW).
+const POWER_MAX_W: f64 = 1e9;
+/// Largest energy a device may report, Wh (1 TWh).
+const ENERGY_MAX_WH: f64 = 1e12;
+/// Most expected powers a report may carry: two days.
+const EXPECTED_MAX: usize = 192;
+
+/// Why a device's report is refused.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum DeviceReportError {
+    /// NaN, infinite, negative or too large.
+    #[error("device {device} reports {what} of {value} {unit}, 0 to {limit:e} {unit} are accepted")]
+    Number {
+        /// Which device.
+        device: DeviceId,
+        /// Which number.
+        what: &'static str,
+        /// As given.
+        value: f64,
+        /// Its unit.
+        unit: &'static str,
+        /// The largest value accepted.
+        limit: f64,
+    },
+    /// Too many expected powers.
+    #[error("device {device} reports {count} expected powers, at most 192 are accepted")]
+    TooLong {
+        /// Which device.
+        device: DeviceId,
+        /// As given.
+        count: usize,
+    },
+}
+
+impl DeviceReport {
+    /// Checks that all numbers are finite, not negative and small enough to be meant.
+    pub fn check(&self) -> Result<(), DeviceReportError> {
+        let number = |what, value: f64, unit, limit| match (0.0..=limit).contains(&value) {
+            true => Ok(()),
+            false => Err(DeviceReportError::Number { device: self.device, what, value, unit, limit }),
+        };
+        match &self.state {
+            DeviceState::Charger { energy_needed_wh, p_max_w, .. } => {
+                number("an energy needed", *energy_needed_wh, "Wh", ENERGY_MAX_WH)?;
+                number("a charging power", *p_max_w, "W", POWER_MAX_W)
+            }
+            DeviceState::Battery { energy_wh, capacity_wh, p_charge_max_w, p_discharge_max_w } => {
+                number("a stored energy", *energy_wh, "Wh", ENERGY_MAX_WH)?;
+                number("a capacity", *capacity_wh, "Wh", ENERGY_MAX_WH)?;
+                number("a charging power", *p_charge_max_w, "W", POWER_MAX_W)?;
+                number("a discharging power", *p_discharge_max_w, "W", POWER_MAX_W)
+            }
+            DeviceState::HeatPump { p_expected_w, fraction_min, .. } => {
+                if p_expected_w.len() > EXPECTED_MAX {
+                    return Err(DeviceReportError::TooLong {
+                        device: self.device,
+                        count: p_expected_w.len(),
+                    });
+                }
+                number("a least fraction", *fraction_min, "", 1.0)?;
+                p_expected_w.iter().try_for_each(|&p| number("an expected power", p, "W", POWER_MAX_W))
+            }
+        }
+    }
 }

@@ -9,10 +9,14 @@
 pub mod activation;
 pub mod aggregation;
 pub mod bid;
+pub mod clearing;
 pub mod contract;
 pub mod device;
 pub mod event;
 pub mod flex_offer;
+pub mod ledger;
+pub mod offering;
+pub mod rules;
 #[cfg(test)]
 mod sample;
 pub mod settlement;
@@ -20,10 +24,14 @@ pub mod settlement;
 pub use activation::{Activation, ActivationId, ActivationStatus};
 pub use aggregation::{Aggregation, AggregationError, DisaggregationError, Removal, disaggregate};
 pub use bid::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, Need, NeedError, ZoneId, Zones};
+pub use clearing::{Accepted, Book, Clearing, Refusal, clear};
 pub use contract::{AggregateError, AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
-pub use device::{DeviceReport, DeviceState};
+pub use device::{DeviceReport, DeviceReportError, DeviceState};
 pub use event::MarketEvent;
 pub use flex_offer::{
     DeviationPrices, EnergyBounds, FlexOffer, FlexOfferError, FlexOfferFault, FlexOfferId, Schedule, Slice,
 };
-pub use settlement::{Account, MeterReading, Posting, SlotSettlement};
+pub use ledger::{Due, Ledger, LedgerError, OfferStatus, ToActivate, Totals};
+pub use offering::{OfferRules, OfferState, offer_for};
+pub use rules::Rules;
+pub use settlement::{Account, MeterReading, Posting, SettlementError, SlotSettlement, settle};

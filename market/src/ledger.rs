@@ -1,0 +1,88 @@
+//! The state of a market area: what all events together say. Starting up is folding the journal; there is no
+//! other way to come by a ledger.
+//!
+//! [`Ledger::apply`] refuses a fact that cannot follow from the facts before it. A fact that is known already is
+//! recognised and changes nothing, so a journal may be read twice over and a message be delivered twice.
+
+mod apply;
+mod error;
+mod queries;
+#[cfg(test)]
+mod tests;
+
+pub use error::LedgerError;
+pub use queries::{Due, ToActivate, Totals};
+
+use crate::activation::{Activation, ActivationId, ActivationStatus};
+use crate::bid::Need;
+use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
+use crate::flex_offer::{FlexOffer, FlexOfferId};
+use crate::settlement::{Account, MeterReading, SlotSettlement};
+use grid::{DeviceId, EnergyMwh, Money, Slot, Timestamp, UsagePointId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where an accepted offer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfferStatus {
+    /// It may be assigned.
+    Open,
+    /// Its aggregate was bought; the assignment follows.
+    Contracted,
+    /// It has a schedule.
+    Assigned {
+        /// End of the later one of schedule and default schedule: until then its device is taken.
+        until: Timestamp,
+    },
+    /// Its owner took it back.
+    Withdrawn,
+    /// Its assignment deadline passed; the default schedule runs.
+    Expired,
+}
+
+#[derive(Debug, Clone)]
+struct OfferRecord {
+    offer: FlexOffer,
+    status: OfferStatus,
+    aggregate: Option<AggregateId>,
+    activation: Option<ActivationId>,
+}
+
+#[derive(Debug, Clone)]
+struct ContractRecord {
+    contract: Contract,
+    assignments: Option<Vec<Assignment>>,
+}
+
+#[derive(Debug, Clone)]
+struct ActivationRecord {
+    activation: Activation,
+    answer: Option<ActivationStatus>,
+}
+
+/// A slot of an assignment: slot first, so that the oldest comes first.
+type OrderKey = (Slot, ContractId, FlexOfferId);
+
+/// The fold of all market events.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    offers: BTreeMap<FlexOfferId, OfferRecord>,
+    /// Newest offer of each device, and how many it made.
+    by_device: BTreeMap<DeviceId, (FlexOfferId, u32)>,
+    open_offers: BTreeSet<FlexOfferId>,
+    aggregates: BTreeMap<AggregateId, AggregatedFlexOffer>,
+    /// Sealed, not bought.
+    unsold: BTreeSet<AggregateId>,
+    need: Option<Need>,
+    contracts: BTreeMap<ContractId, ContractRecord>,
+    unassigned: BTreeSet<ContractId>,
+    activations: BTreeMap<ActivationId, ActivationRecord>,
+    unactivated: BTreeSet<(ContractId, FlexOfferId)>,
+    unanswered: BTreeSet<ActivationId>,
+    planned: BTreeMap<(UsagePointId, Slot), EnergyMwh>,
+    contracted: BTreeMap<(DeviceId, Slot), EnergyMwh>,
+    readings: BTreeMap<(DeviceId, Slot), MeterReading>,
+    unsettled: BTreeSet<OrderKey>,
+    settled: BTreeMap<OrderKey, SlotSettlement>,
+    balances: BTreeMap<Account, Money>,
+    totals: Totals,
+}

@@ -1,0 +1,374 @@
+//! One fact at a time. Each rule first recognises what it knows, then checks everything, then changes.
+
+use super::{ActivationRecord, ContractRecord, Ledger, LedgerError, OfferRecord, OfferStatus};
+use crate::activation::{Activation, ActivationStatus};
+use crate::aggregation::combine;
+use crate::bid::Need;
+use crate::contract::{AggregatedFlexOffer, Assignment, Contract, ContractId, cost};
+use crate::event::MarketEvent;
+use crate::flex_offer::{FlexOffer, FlexOfferId, Schedule};
+use crate::settlement::{MeterReading, SlotSettlement};
+use grid::{EnergyMwh, Money, Quality, Slot, Timestamp};
+
+type Applied = Result<(), LedgerError>;
+
+fn unknown(what: &'static str, id: impl ToString) -> LedgerError {
+    LedgerError::Unknown { what, id: id.to_string() }
+}
+
+/// Known with the same contents: nothing to do; with others: refused.
+fn again<T: PartialEq>(what: &'static str, id: impl ToString, known: &T, given: &T) -> Applied {
+    if known == given { Ok(()) } else { Err(LedgerError::Conflict { what, id: id.to_string() }) }
+}
+
+impl Ledger {
+    /// Takes in one event. A refused event leaves the ledger as it was; a known one changes nothing.
+    pub fn apply(&mut self, event: &MarketEvent) -> Result<(), LedgerError> {
+        match event {
+            MarketEvent::OfferAccepted { offer, at } => self.accept_offer(offer, *at),
+            MarketEvent::OfferWithdrawn { offer, .. } => self.close_offer(offer, OfferStatus::Withdrawn),
+            MarketEvent::OfferExpired { offer, at } => self.expire_offer(offer, *at),
+            MarketEvent::AggregateFormed { aggregate, .. } => self.form_aggregate(aggregate),
+            MarketEvent::NeedPlaced { need, .. } => self.place_need(need),
+            MarketEvent::ContractFormed { contract } => self.form_contract(contract),
+            MarketEvent::Assigned { contract, assignments, .. } => self.assign(contract, assignments),
+            MarketEvent::ActivationIssued { activation, .. } => self.issue_activation(activation),
+            MarketEvent::ActivationAnswered { status, .. } => self.answer_activation(status),
+            MarketEvent::MeterRead { reading } => self.read_meter(reading),
+            MarketEvent::Settled { settlement, .. } => self.settle(settlement),
+        }
+    }
+
+    fn record(&self, offer: &FlexOfferId) -> Result<&OfferRecord, LedgerError> {
+        self.offers.get(offer).ok_or_else(|| unknown("FlexOffer", offer))
+    }
+
+    fn set_status(&mut self, offer: &FlexOfferId, status: OfferStatus) {
+        if let Some(record) = self.offers.get_mut(offer) {
+            record.status = status;
+        }
+        self.open_offers.remove(offer);
+    }
+
+    fn accept_offer(&mut self, offer: &FlexOffer, at: Timestamp) -> Applied {
+        if let Some(known) = self.offers.get(&offer.id) {
+            return again("FlexOffer", &offer.id, &known.offer, offer);
+        }
+        offer.check()?;
+        if at > offer.acceptance_before {
+            let (what, deadline) = ("the acceptance", offer.acceptance_before);
+            return Err(LedgerError::TooLate { what, at, deadline });
+        }
+        let made = self.by_device.get(&offer.device).map_or(0, |(_, made)| *made);
+        self.by_device.insert(offer.device, (offer.id.clone(), made.saturating_add(1)));
+        self.open_offers.insert(offer.id.clone());
+        let record = OfferRecord {
+            offer: offer.clone(),
+            status: OfferStatus::Open,
+            aggregate: None,
+            activation: None,
+        };
+        self.offers.insert(offer.id.clone(), record);
+        Ok(())
+    }
+
+    fn close_offer(&mut self, offer: &FlexOfferId, status: OfferStatus) -> Applied {
+        let record = self.record(offer)?;
+        match record.status {
+            known if known == status => Ok(()),
+            OfferStatus::Open => {
+                if let Some(aggregate) = record.aggregate.clone() {
+                    self.unsold.remove(&aggregate);
+                }
+                self.set_status(offer, status);
+                Ok(())
+            }
+            _ => Err(LedgerError::NotOpen { offer: offer.clone() }),
+        }
+    }
+
+    fn expire_offer(&mut self, offer: &FlexOfferId, at: Timestamp) -> Applied {
+        let earliest = self.record(offer)?.offer.assignment_before;
+        if at < earliest {
+            return Err(LedgerError::TooEarly { what: "the expiry", at, earliest });
+        }
+        self.close_offer(offer, OfferStatus::Expired)
+    }
+
+    fn form_aggregate(&mut self, aggregate: &AggregatedFlexOffer) -> Applied {
+        if let Some(known) = self.aggregates.get(&aggregate.id) {
+            return again("aggregated FlexOffer", &aggregate.id, known, aggregate);
+        }
+        let mut members = Vec::with_capacity(aggregate.members.len());
+        for member in &aggregate.members {
+            let record = self.record(member)?;
+            if record.status != OfferStatus::Open {
+                return Err(LedgerError::NotOpen { offer: member.clone() });
+            }
+            if let Some(aggregate) = record.aggregate.clone() {
+                return Err(LedgerError::InAggregate { offer: member.clone(), aggregate });
+            }
+            members.push(&record.offer);
+        }
+        let twice = members.iter().enumerate().any(|(i, a)| members.iter().skip(i + 1).any(|b| a.id == b.id));
+        let sum = combine(aggregate.id.clone(), aggregate.zone, &members);
+        if twice || sum.as_ref() != Some(aggregate) {
+            return Err(LedgerError::NotTheSum { aggregate: aggregate.id.clone() });
+        }
+        aggregate.check()?;
+        for member in &aggregate.members {
+            if let Some(record) = self.offers.get_mut(member) {
+                record.aggregate = Some(aggregate.id.clone());
+            }
+        }
+        self.unsold.insert(aggregate.id.clone());
+        self.aggregates.insert(aggregate.id.clone(), aggregate.clone());
+        Ok(())
+    }
+
+    fn place_need(&mut self, need: &Need) -> Applied {
+        if self.need.as_ref() == Some(need) {
+            return Ok(());
+        }
+        need.check()?;
+        let contracts = self.contract_count();
+        if need.contracts_seen != contracts {
+            return Err(LedgerError::StaleNeed { seen: need.contracts_seen, contracts });
+        }
+        self.need = Some(need.clone());
+        Ok(())
+    }
+
+    fn form_contract(&mut self, contract: &Contract) -> Applied {
+        if let Some(known) = self.contracts.get(&contract.id) {
+            return again("contract", &contract.id, &known.contract, contract);
+        }
+        let aggregate = self
+            .aggregates
+            .get(&contract.aggregate)
+            .ok_or_else(|| unknown("aggregated FlexOffer", &contract.aggregate))?;
+        if let Some(closed) = aggregate.members.iter().find(|member| !self.open_offers.contains(*member)) {
+            return Err(LedgerError::NotOpen { offer: closed.clone() });
+        }
+        let next = self.contract_count() + 1;
+        if contract.number != next {
+            let (contract, number) = (contract.id.clone(), contract.number);
+            return Err(LedgerError::ContractNumber { contract, number, next });
+        }
+        let (at, deadline) = (contract.formed_at, aggregate.assignment_before);
+        if at >= deadline {
+            return Err(LedgerError::TooLate { what: "the contract", at, deadline });
+        }
+        aggregate.check_schedule(&contract.schedule)?;
+        let differs = |what| {
+            let (contract, aggregate) = (contract.id.clone(), aggregate.id.clone());
+            Err(LedgerError::ContractContents { contract, aggregate, what })
+        };
+        if contract.deviation != aggregate.deviation(&contract.schedule) {
+            return differs("deviation");
+        }
+        if contract.prices != aggregate.prices || contract.zone != aggregate.zone {
+            return differs("price or zone");
+        }
+        if contract.cost != cost(&contract.deviation, &contract.prices) {
+            return differs("cost");
+        }
+        for member in aggregate.members.clone() {
+            self.set_status(&member, OfferStatus::Contracted);
+        }
+        self.unsold.remove(&contract.aggregate);
+        self.unassigned.insert(contract.id.clone());
+        let record = ContractRecord { contract: contract.clone(), assignments: None };
+        self.contracts.insert(contract.id.clone(), record);
+        Ok(())
+    }
+
+    fn assign(&mut self, id: &ContractId, assignments: &[Assignment]) -> Applied {
+        let record = self.contracts.get(id).ok_or_else(|| unknown("contract", id))?;
+        if let Some(known) = &record.assignments {
+            return again("assignment of contract", id, &known.as_slice(), &assignments);
+        }
+        let refuse = |what| Err(LedgerError::AssignmentContents { contract: id.clone(), what });
+        let contract = &record.contract;
+        let members = self.aggregates.get(&contract.aggregate).map_or(&[][..], |a| a.members.as_slice());
+        let mut given: Vec<&FlexOfferId> = assignments.iter().map(|assignment| &assignment.offer).collect();
+        let mut wanted: Vec<&FlexOfferId> = members.iter().collect();
+        given.sort_unstable();
+        wanted.sort_unstable();
+        if given != wanted {
+            return refuse("not every member has exactly one part");
+        }
+        for assignment in assignments {
+            let offer = &self.record(&assignment.offer)?.offer;
+            offer.check_schedule(&assignment.schedule)?;
+            if assignment.deviation != offer.deviation(&assignment.schedule) {
+                return refuse("a deviation differs from schedule and default schedule");
+            }
+            if assignment.schedule.start != contract.schedule.start {
+                return refuse("a part starts at another time");
+            }
+        }
+        let sum = |index: usize| -> EnergyMwh {
+            assignments.iter().filter_map(|part| part.schedule.energies.get(index)).copied().sum()
+        };
+        if contract.schedule.energies.iter().enumerate().any(|(index, energy)| sum(index) != *energy) {
+            return refuse("the parts do not add up to the schedule");
+        }
+        self.unassigned.remove(id);
+        assignments.iter().for_each(|assignment| self.order(id, assignment));
+        if let Some(record) = self.contracts.get_mut(id) {
+            record.assignments = Some(assignments.to_vec());
+        }
+        Ok(())
+    }
+
+    fn order(&mut self, contract: &ContractId, assignment: &Assignment) {
+        let Some(record) = self.offers.get(&assignment.offer) else { return };
+        let offer = record.offer.clone();
+        let end = assignment.schedule.end().max(offer.default_schedule.end());
+        self.set_status(&offer.id, OfferStatus::Assigned { until: end.start() });
+        self.unactivated.insert((contract.clone(), offer.id.clone()));
+        for &(slot, energy) in &assignment.deviation {
+            add(self.planned.entry((offer.usage_point, slot)).or_default(), energy);
+            add(self.contracted.entry((offer.device, slot)).or_default(), energy);
+            self.unsettled.insert((slot, contract.clone(), offer.id.clone()));
+            self.totals.order(energy);
+        }
+    }
+
+    pub(super) fn assignment(&self, contract: &ContractId, offer: &FlexOfferId) -> Option<&Assignment> {
+        self.contracts.get(contract)?.assignments.as_ref()?.iter().find(|part| part.offer == *offer)
+    }
+
+    fn issue_activation(&mut self, activation: &Activation) -> Applied {
+        if let Some(known) = self.activations.get(&activation.id) {
+            return again("activation", &activation.id, &known.activation, activation);
+        }
+        let record = self.record(&activation.offer)?;
+        let differs = |what| Err(LedgerError::ActivationContents { activation: activation.id.clone(), what });
+        let Some(part) = self.assignment(&activation.contract, &activation.offer) else {
+            return differs("contract");
+        };
+        if let Some(first) = record.activation.clone() {
+            let (offer, second) = (activation.offer.clone(), activation.id.clone());
+            return Err(LedgerError::ActivatedTwice { offer, first, second });
+        }
+        if activation.device != record.offer.device {
+            return differs("device");
+        }
+        if activation.schedule != part.schedule {
+            return differs("schedule");
+        }
+        if activation.replaces_from != record.offer.default_schedule.start {
+            return differs("first slot of the default schedule");
+        }
+        if let Some(record) = self.offers.get_mut(&activation.offer) {
+            record.activation = Some(activation.id.clone());
+        }
+        self.unactivated.remove(&(activation.contract.clone(), activation.offer.clone()));
+        self.unanswered.insert(activation.id.clone());
+        let record = ActivationRecord { activation: activation.clone(), answer: None };
+        self.activations.insert(activation.id.clone(), record);
+        Ok(())
+    }
+
+    fn answer_activation(&mut self, status: &ActivationStatus) -> Applied {
+        let id = &status.activation;
+        let record = self.activations.get_mut(id).ok_or_else(|| unknown("activation", id))?;
+        if let Some(known) = &record.answer {
+            return again("answer to activation", id, &known.accepted, &status.accepted);
+        }
+        if status.device != record.activation.device {
+            return Err(LedgerError::ActivationContents { activation: id.clone(), what: "device" });
+        }
+        record.answer = Some(status.clone());
+        let (contract, offer) = (record.activation.contract.clone(), record.activation.offer.clone());
+        self.unanswered.remove(id);
+        if !status.accepted {
+            let usage_point = self.record(&offer)?.offer.usage_point;
+            let deviation = self.assignment(&contract, &offer).map(|part| part.deviation.clone());
+            for (slot, energy) in deviation.unwrap_or_default() {
+                add(self.planned.entry((usage_point, slot)).or_default(), -energy);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_meter(&mut self, reading: &MeterReading) -> Applied {
+        let key = (reading.device, reading.slot);
+        let (at, limit) = (reading.received_at, EnergyMwh(1_000_000_000_000_000));
+        if !(0..=8_064_575).contains(&reading.slot.0) || reading.energy.abs() > limit {
+            return Err(LedgerError::Conflict { what: "meter of device", id: reading.device.to_string() });
+        }
+        if at < reading.slot.end() {
+            let earliest = reading.slot.end();
+            return Err(LedgerError::TooEarly { what: "the meter reading", at, earliest });
+        }
+        if let Some(known) = self.readings.get(&key) {
+            if (known.energy, known.quality) == (reading.energy, reading.quality) {
+                return Ok(());
+            }
+            let corrects = known.quality != Quality::Measured && reading.quality == Quality::Measured;
+            if !corrects || self.is_settled(reading.device, reading.slot) {
+                return Err(LedgerError::ReadingTwice { device: reading.device, slot: reading.slot });
+            }
+        }
+        self.readings.insert(key, reading.clone());
+        Ok(())
+    }
+
+    fn is_settled(&self, device: grid::DeviceId, slot: Slot) -> bool {
+        let in_slot = self.settled.iter().skip_while(|((at, _, _), _)| *at < slot);
+        let mut in_slot = in_slot.take_while(|((at, _, _), _)| *at == slot);
+        in_slot.any(|((_, _, offer), _)| self.offers.get(offer).is_some_and(|o| o.offer.device == device))
+    }
+
+    fn settle(&mut self, settlement: &SlotSettlement) -> Applied {
+        let SlotSettlement { contract, offer, slot, .. } = settlement;
+        let key = (*slot, contract.clone(), offer.clone());
+        let refuse = |what| {
+            let (contract, offer, slot) = (contract.clone(), offer.clone(), *slot);
+            Err(LedgerError::SettlementContents { contract, offer, slot, what })
+        };
+        if let Some(known) = self.settled.get(&key) {
+            return if known == settlement { Ok(()) } else { refuse("it was settled otherwise") };
+        }
+        let record = self.record(offer)?;
+        let ordered = self.assignment(contract, offer).map_or(EnergyMwh::ZERO, |part| {
+            part.deviation.iter().find(|(at, _)| at == slot).map_or(EnergyMwh::ZERO, |(_, energy)| *energy)
+        });
+        if ordered == EnergyMwh::ZERO || ordered != settlement.ordered {
+            return refuse("another deviation was ordered");
+        }
+        if settlement.baseline != baseline(&record.offer.default_schedule, *slot) {
+            return refuse("the baseline is not the default schedule");
+        }
+        match self.readings.get(&(record.offer.device, *slot)) {
+            Some(read) if (read.energy, read.quality) == (settlement.metered, settlement.quality) => {}
+            _ => return refuse("the meter says otherwise or was not read"),
+        }
+        let (delivered, direction) = (settlement.delivered, ordered.0.signum());
+        if delivered.0.signum() == -direction || delivered.abs() > ordered.abs() {
+            return refuse("more was credited than ordered");
+        }
+        if settlement.postings.iter().map(|posting| i128::from(posting.amount.0)).sum::<i128>() != 0 {
+            return refuse("the postings do not sum to zero");
+        }
+        for posting in &settlement.postings {
+            let balance = self.balances.entry(posting.account).or_default();
+            *balance = Money(balance.0.saturating_add(posting.amount.0));
+        }
+        self.totals.settle(settlement);
+        self.unsettled.remove(&key);
+        self.settled.insert(key, settlement.clone());
+        Ok(())
+    }
+}
+
+fn baseline(default: &Schedule, slot: Slot) -> EnergyMwh {
+    default.energy_in(slot)
+}
+
+fn add(sum: &mut EnergyMwh, energy: EnergyMwh) {
+    *sum = EnergyMwh(sum.0.saturating_add(energy.0));
+}

@@ -1,0 +1,254 @@
+//! What others want to know. All answers are in a fixed order.
+
+use super::{Ledger, OfferStatus};
+use crate::activation::{Activation, ActivationId, ActivationStatus};
+use crate::bid::Need;
+use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
+use crate::flex_offer::{FlexOffer, FlexOfferId};
+use crate::offering::OfferState;
+use crate::settlement::{Account, MeterReading, SlotSettlement};
+use grid::{DeviceId, EnergyMwh, Money, Slot, Timestamp, UsagePointId};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Sums since the first event. Energies are magnitudes in mWh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Totals {
+    /// Ordered to be taken less.
+    pub ordered_decrease: EnergyMwh,
+    /// Ordered to be taken more.
+    pub ordered_increase: EnergyMwh,
+    /// Ordered and by now settled, in both directions.
+    pub settled: EnergyMwh,
+    /// Credited as delivered, in both directions.
+    pub delivered: EnergyMwh,
+    /// Credited as delivered decrease.
+    pub delivered_decrease: EnergyMwh,
+    /// What the DSO has paid, net of penalties, micro-units.
+    pub paid: Money,
+}
+
+impl Totals {
+    pub(super) fn order(&mut self, energy: EnergyMwh) {
+        let sum = if energy.0 < 0 { &mut self.ordered_decrease } else { &mut self.ordered_increase };
+        grow(sum, energy);
+    }
+
+    pub(super) fn settle(&mut self, settlement: &SlotSettlement) {
+        grow(&mut self.settled, settlement.ordered);
+        grow(&mut self.delivered, settlement.delivered);
+        if settlement.ordered.0 < 0 {
+            grow(&mut self.delivered_decrease, settlement.delivered);
+        }
+        for posting in settlement.postings.iter().filter(|posting| posting.account == Account::Dso) {
+            self.paid = Money(self.paid.0.saturating_sub(posting.amount.0));
+        }
+    }
+}
+
+fn grow(sum: &mut EnergyMwh, energy: EnergyMwh) {
+    *sum = EnergyMwh(sum.0.saturating_add(energy.abs().0));
+}
+
+/// An assigned part whose device was not told yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToActivate<'a> {
+    /// Under which contract.
+    pub contract: &'a Contract,
+    /// What was assigned.
+    pub assignment: &'a Assignment,
+    /// The offer with its device and default schedule.
+    pub offer: &'a FlexOffer,
+}
+
+/// A slot that can be settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due<'a> {
+    /// Under which contract.
+    pub contract: &'a Contract,
+    /// What was assigned.
+    pub assignment: &'a Assignment,
+    /// The offer with its default schedule.
+    pub offer: &'a FlexOffer,
+    /// Which slot.
+    pub slot: Slot,
+    /// What the meter said.
+    pub reading: &'a MeterReading,
+}
+
+impl Ledger {
+    /// An accepted offer and where it stands.
+    pub fn offer(&self, id: &FlexOfferId) -> Option<(&FlexOffer, OfferStatus)> {
+        self.offers.get(id).map(|record| (&record.offer, record.status))
+    }
+
+    /// Every accepted offer and where it stands, by id.
+    pub fn offers(&self) -> impl Iterator<Item = (&FlexOffer, OfferStatus)> {
+        self.offers.values().map(|record| (&record.offer, record.status))
+    }
+
+    /// Offers that may still be assigned, by id.
+    pub fn open_offers(&self) -> impl Iterator<Item = &FlexOffer> {
+        self.open_offers.iter().filter_map(|id| self.offers.get(id)).map(|record| &record.offer)
+    }
+
+    /// Open offers that are in no aggregate yet, by id: what an aggregation starts from after a restart.
+    pub fn unaggregated_offers(&self) -> impl Iterator<Item = &FlexOffer> {
+        let records = self.open_offers.iter().filter_map(|id| self.offers.get(id));
+        records.filter(|record| record.aggregate.is_none()).map(|record| &record.offer)
+    }
+
+    /// Open offers whose assignment deadline has passed: they are to be declared expired.
+    pub fn overdue_offers(&self, now: Timestamp) -> Vec<FlexOfferId> {
+        let overdue = self.open_offers().filter(|offer| offer.assignment_before <= now);
+        overdue.map(|offer| offer.id.clone()).collect()
+    }
+
+    /// What the next offer of a device depends on.
+    pub fn offer_state(&self, device: DeviceId) -> OfferState {
+        let Some((newest, made)) = self.by_device.get(&device) else { return OfferState::default() };
+        OfferState {
+            made: *made,
+            newest: self.offers.get(newest).map(|record| (record.offer.clone(), record.status)),
+        }
+    }
+
+    /// A sealed aggregate.
+    pub fn aggregate(&self, id: &AggregateId) -> Option<&AggregatedFlexOffer> {
+        self.aggregates.get(id)
+    }
+
+    /// How many aggregates were ever formed.
+    pub fn aggregate_count(&self) -> u64 {
+        self.aggregates.len() as u64
+    }
+
+    /// Aggregates that were not bought and whose members are all open, by id.
+    pub fn open_aggregates(&self) -> impl Iterator<Item = &AggregatedFlexOffer> {
+        self.unsold.iter().filter_map(|id| self.aggregates.get(id))
+    }
+
+    /// The members of an aggregate, in its order.
+    pub fn members(&self, aggregate: &AggregateId) -> Vec<FlexOffer> {
+        let members = self.aggregates.get(aggregate).map_or(&[][..], |a| a.members.as_slice());
+        members.iter().filter_map(|id| self.offers.get(id)).map(|record| record.offer.clone()).collect()
+    }
+
+    /// The aggregate an offer was sealed into.
+    pub fn aggregate_of(&self, offer: &FlexOfferId) -> Option<&AggregateId> {
+        self.offers.get(offer)?.aggregate.as_ref()
+    }
+
+    /// The newest need.
+    pub fn need(&self) -> Option<&Need> {
+        self.need.as_ref()
+    }
+
+    /// How many contracts there are.
+    pub fn contract_count(&self) -> u64 {
+        self.contracts.len() as u64
+    }
+
+    /// A contract and, once they are made, its assignments.
+    pub fn contract(&self, id: &ContractId) -> Option<(&Contract, Option<&[Assignment]>)> {
+        self.contracts.get(id).map(|record| (&record.contract, record.assignments.as_deref()))
+    }
+
+    /// All contracts with their assignments, by id.
+    pub fn contracts(&self) -> impl Iterator<Item = (&Contract, Option<&[Assignment]>)> {
+        self.contracts.values().map(|record| (&record.contract, record.assignments.as_deref()))
+    }
+
+    /// Contracts that were not split yet, by id.
+    pub fn contracts_without_assignment(&self) -> impl Iterator<Item = &Contract> {
+        self.unassigned.iter().filter_map(|id| self.contracts.get(id)).map(|record| &record.contract)
+    }
+
+    /// Assigned parts whose devices were not told yet, by contract and offer.
+    pub fn assignments_without_activation(&self) -> impl Iterator<Item = ToActivate<'_>> {
+        self.unactivated.iter().filter_map(|(contract, offer)| {
+            let assignment = self.assignment(contract, offer)?;
+            let (contract, offer) = (self.contracts.get(contract)?, self.offers.get(offer)?);
+            Some(ToActivate { contract: &contract.contract, assignment, offer: &offer.offer })
+        })
+    }
+
+    /// An activation and, once it came, the device's answer.
+    pub fn activation(&self, id: &ActivationId) -> Option<(&Activation, Option<&ActivationStatus>)> {
+        self.activations.get(id).map(|record| (&record.activation, record.answer.as_ref()))
+    }
+
+    /// All activations with the devices' answers, by id.
+    pub fn activations(&self) -> impl Iterator<Item = (&Activation, Option<&ActivationStatus>)> {
+        self.activations.values().map(|record| (&record.activation, record.answer.as_ref()))
+    }
+
+    /// Activations whose devices have not answered, by id.
+    pub fn activations_unanswered(&self) -> impl Iterator<Item = &Activation> {
+        self.unanswered.iter().filter_map(|id| self.activations.get(id)).map(|record| &record.activation)
+    }
+
+    /// Deviation assigned behind each usage point per slot, mWh, parts that a device refused left out.
+    pub fn planned_deviation(&self) -> &BTreeMap<(UsagePointId, Slot), EnergyMwh> {
+        &self.planned
+    }
+
+    /// Deviation ordered from each device per slot, mWh.
+    pub fn contracted_deviation(&self) -> &BTreeMap<(DeviceId, Slot), EnergyMwh> {
+        &self.contracted
+    }
+
+    /// A meter reading.
+    pub fn reading(&self, device: DeviceId, slot: Slot) -> Option<&MeterReading> {
+        self.readings.get(&(device, slot))
+    }
+
+    /// Ordered slots that ended at `before` or earlier, were not settled and have no reading: the values to substitute.
+    pub fn missing_readings(&self, before: Timestamp) -> Vec<(DeviceId, Slot)> {
+        let ended = self.unsettled.iter().take_while(|(slot, _, _)| slot.end() <= before);
+        let device = |offer: &FlexOfferId| self.offers.get(offer).map(|record| record.offer.device);
+        let missing = ended.filter_map(|(slot, _, offer)| device(offer).map(|device| (device, *slot)));
+        missing.filter(|key| !self.readings.contains_key(key)).collect()
+    }
+
+    /// Ordered slots with a reading and without a settlement, oldest first.
+    pub fn unsettled_due(&self) -> Vec<Due<'_>> {
+        let due = |(slot, contract, offer): &'_ super::OrderKey| {
+            let assignment = self.assignment(contract, offer)?;
+            let (contract, offer) = (&self.contracts.get(contract)?.contract, &self.offers.get(offer)?.offer);
+            let reading = self.readings.get(&(offer.device, *slot))?;
+            Some(Due { contract, assignment, offer, slot: *slot, reading })
+        };
+        self.unsettled.iter().filter_map(due).collect()
+    }
+
+    /// How many ordered slots are not settled.
+    pub fn unsettled_count(&self) -> usize {
+        self.unsettled.len()
+    }
+
+    /// All settlements, oldest slot first.
+    pub fn settlements(&self) -> impl Iterator<Item = &SlotSettlement> {
+        self.settled.values()
+    }
+
+    /// The settlement of one offer in one slot.
+    pub fn settlement(
+        &self,
+        contract: &ContractId,
+        offer: &FlexOfferId,
+        slot: Slot,
+    ) -> Option<&SlotSettlement> {
+        self.settled.get(&(slot, contract.clone(), offer.clone()))
+    }
+
+    /// Account balances, micro-units; they sum to zero.
+    pub fn balances(&self) -> &BTreeMap<Account, Money> {
+        &self.balances
+    }
+
+    /// Sums since the first event.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+}

@@ -1,0 +1,45 @@
+//! The settings of a market area.
+
+use grid::{Money, Slot, Timestamp};
+use std::time::Duration;
+
+/// How a market area trades and settles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// Nothing is bought in a slot that starts sooner than this. Default 60 s.
+    pub gate_closure: Duration,
+    /// Most members of an aggregate. Default 4.
+    pub aggregate_size_max: usize,
+    /// The market operator's share of each payment for delivery, in thousandths, out of the prosumer's side;
+    /// at most 1000 is charged. Default 20 (2 %).
+    pub fee_per_mille: u32,
+    /// What a prosumer owes per kWh ordered and not delivered, micro-units. Default 0.10 EUR/kWh.
+    pub penalty_per_kwh: Money,
+    /// Most aggregated offers in one clearing; more are refused with a reason. Default 10,000.
+    pub book_offers_max: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            gate_closure: Duration::from_secs(60),
+            aggregate_size_max: 4,
+            fee_per_mille: 20,
+            penalty_per_kwh: Money(100_000),
+            book_offers_max: 10_000,
+        }
+    }
+}
+
+impl Rules {
+    /// The first slot that can still be bought at `now`.
+    pub fn first_open_slot(&self, now: Timestamp) -> Slot {
+        first_slot_from(now.plus(self.gate_closure))
+    }
+}
+
+/// The first slot that starts at `instant` or later.
+pub(crate) fn first_slot_from(instant: Timestamp) -> Slot {
+    let slot = instant.slot();
+    if slot.start() < instant { slot.plus(1) } else { slot }
+}
