@@ -83,7 +83,8 @@ for story in "${stories[@]}"; do
     echo "story $name: FAILED ($ok); the demo's last words:"
     tail -n 30 "$work/$name.out" "$work/$name.err"
   else
-    echo "story $name: passed, screenshot $shots/$name.png"
+    [[ -f "$shots/$name.png" ]] && shot="screenshot $shots/$name.png" || shot="no screenshot"
+    echo "story $name: passed, $shot"
   fi
 done
 echo "stories: $((${#stories[@]} - failed)) of ${#stories[@]} passed"

@@ -22,7 +22,9 @@ fi
 [[ "${1:-build}" == packages ]] && exit 0
 
 newer_sources() {
-  find "$web" \( -name node_modules -o -name dist -o -name stories \) -prune -o -type f -newer "$web/dist/index.html" -print -quit
+  # Folders too: a removed file changes its folder.
+  find "$web" -mindepth 1 \( -name node_modules -o -name dist -o -name stories \) -prune \
+    -o -newer "$web/dist/index.html" -print -quit
 }
 if [[ -f "$web/dist/index.html" && -z "$(newer_sources)" ]]; then
   echo "page: up to date"
