@@ -1,0 +1,104 @@
+//! The offer routes: a bounded body, one FlexOffer, one answer after the system made it durable.
+
+use crate::door::OfferAnswer;
+use crate::page::shortened;
+use crate::problem::Problem;
+use crate::serve::State;
+use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::StreamExt;
+use market::{FlexOffer, FlexOfferId};
+use serde_json::json;
+
+/// `POST /api/v1/flexoffers`.
+pub async fn submit(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    require_json(&request)?;
+    let body = tokio::time::timeout(state.limits.body_deadline, read_body(payload, state.limits.body_bytes_max))
+        .await
+        .map_err(|_| {
+            let seconds = state.limits.body_deadline.as_secs_f64();
+            let detail = format!("the body did not arrive within {seconds} s");
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail)
+        })??;
+    let offer: FlexOffer = serde_json::from_slice(&body).map_err(|error| {
+        let code = if error.is_data() { "offer_malformed" } else { "not_json" };
+        let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+        Problem::new(status, code, format!("the body is no FlexOffer: {error}"))
+    })?;
+    let id = offer.id.clone();
+    let answer = tokio::time::timeout(state.limits.answer_deadline, state.served.offers.submit(offer))
+        .await
+        .map_err(|_| no_answer())?;
+    written(answer, &id)
+}
+
+/// `GET /api/v1/flexoffers/{id}`.
+pub async fn find(path: web::Path<String>, state: web::Data<State>) -> Result<HttpResponse, Problem> {
+    let id = FlexOfferId::new(path.as_str())
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "id_malformed", error.to_string()))?;
+    let found = tokio::time::timeout(state.limits.answer_deadline, state.served.offers.find(id.clone()))
+        .await
+        .map_err(|_| no_answer())?;
+    match found {
+        Some(found) => Ok(HttpResponse::Ok().json(found)),
+        None => Err(Problem::not_found(format!("there is no FlexOffer {id}"))),
+    }
+}
+
+fn no_answer() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "no_answer",
+        "the market did not answer in time; whether the offer was accepted is not known, so send it again with the same id",
+    )
+}
+
+fn written(answer: OfferAnswer, id: &FlexOfferId) -> Result<HttpResponse, Problem> {
+    match answer {
+        OfferAnswer::Accepted => Ok(HttpResponse::Created()
+            .insert_header(("location", format!("/api/v1/flexoffers/{id}")))
+            .json(json!({ "id": id }))),
+        OfferAnswer::Known => Ok(HttpResponse::Ok().json(json!({ "id": id }))),
+        OfferAnswer::Conflict => {
+            let detail = format!("another FlexOffer is already called {id}");
+            Err(Problem::new(StatusCode::CONFLICT, "id_taken", detail))
+        }
+        OfferAnswer::Refused { code, sentence } => {
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, sentence))
+        }
+        OfferAnswer::Unavailable { sentence } => {
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", sentence))
+        }
+    }
+}
+
+/// Also keeps forms of foreign pages out: a browser sends JSON across origins only after asking first.
+fn require_json(request: &HttpRequest) -> Result<(), Problem> {
+    let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media_type = given.split(';').next().unwrap_or("").trim();
+    if media_type.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = format!("content-type is {:?}, application/json is needed", shortened(given));
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail))
+}
+
+async fn read_body(mut payload: web::Payload, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let mut body = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| {
+            Problem::new(StatusCode::BAD_REQUEST, "body_broken", format!("the body broke off: {error}"))
+        })?;
+        if body.len() + chunk.len() > bytes_max {
+            let detail = format!("the body has more than {bytes_max} bytes");
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}

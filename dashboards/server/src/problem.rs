@@ -1,0 +1,55 @@
+//! Errors as problem documents (RFC 9457). `type` stays `about:blank`; the stable word is `code`.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::json;
+use std::fmt;
+
+/// Media type of a problem document.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// A refusal with its facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    code: String,
+    detail: String,
+}
+
+impl Problem {
+    /// A problem with a stable code and one sentence about this occurrence.
+    pub fn new(status: StatusCode, code: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { status, code: code.into(), detail: detail.into() }
+    }
+
+    /// Nothing is there.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let title = self.status.canonical_reason().unwrap_or("Problem");
+        HttpResponse::build(self.status).insert_header(("cache-control", "no-store")).content_type(PROBLEM_JSON).body(
+            json!({
+                "type": "about:blank",
+                "title": title,
+                "status": self.status.as_u16(),
+                "code": self.code,
+                "detail": self.detail,
+            })
+            .to_string(),
+        )
+    }
+}

@@ -1,0 +1,185 @@
+//! Starting and stopping the server.
+
+use crate::api;
+use crate::door::OfferDoor;
+use crate::page::{self, PageFiles};
+use actix_web::dev::{ServerHandle, Service};
+use actix_web::middleware::DefaultHeaders;
+use actix_web::{App, HttpServer, ResponseError, web};
+use actors::picture::{NetworkPicture, Picture};
+use futures_util::future::Either;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+/// Only files of this server; no frames, no forms, no foreign scripts.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What is served.
+#[derive(Clone)]
+pub struct Served {
+    /// The network, which does not change.
+    pub network: Arc<NetworkPicture>,
+    /// The newest picture.
+    pub picture: watch::Receiver<Arc<Picture>>,
+    /// Where FlexOffers go.
+    pub offers: Arc<dyn OfferDoor>,
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served").field("network", &self.network.name).finish_non_exhaustive()
+    }
+}
+
+/// Limits at this edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest request body, bytes.
+    pub body_bytes_max: usize,
+    /// A body must have arrived within this time.
+    pub body_deadline: Duration,
+    /// The system must have answered within this time.
+    pub answer_deadline: Duration,
+    /// Pages that may listen to the stream at the same time.
+    pub streams_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 64 * 1024,
+            body_deadline: Duration::from_secs(10),
+            answer_deadline: Duration::from_secs(10),
+            streams_max: 64,
+        }
+    }
+}
+
+/// Why nothing is served.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// There is no TLS and no administrator yet.
+    #[error(
+        "refusing to listen on {address}: without TLS and an administrator only loopback addresses such as \
+         127.0.0.1 are served"
+    )]
+    NotLoopback {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// Something else listens there.
+    #[error("port {port} is in use; choose another one with --port, or --port 0 for any free one")]
+    PortInUse {
+        /// The port asked for.
+        port: u16,
+    },
+    /// The operating system refused.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// Its reason.
+        source: io::Error,
+    },
+}
+
+/// What every handler can reach.
+pub(crate) struct State {
+    pub served: Served,
+    pub limits: Limits,
+    pub page: PageFiles,
+    pub stopping: watch::Receiver<bool>,
+    pub stream_places: Arc<Semaphore>,
+}
+
+/// A server that accepts connections until it is stopped.
+#[derive(Debug)]
+pub struct RunningServer {
+    address: SocketAddr,
+    handle: ServerHandle,
+    stopping: watch::Sender<bool>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl RunningServer {
+    /// Where it listens; names the real port when port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends all streams, lets running requests finish for at most two seconds, and returns when all is closed.
+    pub async fn stop(self) {
+        let _ = self.stopping.send(true);
+        self.handle.stop(true).await;
+        if let Ok(Err(error)) = self.task.await {
+            tracing::warn!(%error, "http server ended with an error");
+        }
+    }
+}
+
+/// Serves on `address` until stopped, with the default limits and the page that was built with this program.
+///
+/// Must be called inside a tokio runtime with time and I/O; actix-web starts one worker thread with a runtime
+/// of its own, so nothing heavier than reading a picture happens on the caller's runtime.
+pub async fn serve(address: SocketAddr, served: Served) -> Result<RunningServer, ServeError> {
+    serve_with(address, served, Limits::default(), page::built).await
+}
+
+/// Like [`serve`], with other limits and another source of the page's files (path to contents).
+pub async fn serve_with(
+    address: SocketAddr,
+    served: Served,
+    limits: Limits,
+    page: PageFiles,
+) -> Result<RunningServer, ServeError> {
+    if !address.ip().is_loopback() {
+        return Err(ServeError::NotLoopback { address });
+    }
+    let (stopping, stopped) = watch::channel(false);
+    let stream_places = Arc::new(Semaphore::new(limits.streams_max));
+    let state = web::Data::new(State { served, limits, page, stopping: stopped, stream_places });
+    let listener = std::net::TcpListener::bind(address).map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ServeError::PortInUse { port: address.port() },
+        _ => ServeError::Listen { address, source },
+    })?;
+    let refused = |source| ServeError::Listen { address, source };
+    let bound = listener.local_addr().map_err(refused)?;
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(state.clone())
+            .wrap_fn(|request, service| match api::check_host(&request) {
+                Ok(()) => Either::Left(service.call(request)),
+                Err(problem) => {
+                    Either::Right(std::future::ready(Ok(request.into_response(problem.error_response()))))
+                }
+            })
+            .wrap(
+                DefaultHeaders::new()
+                    .add(("content-security-policy", CONTENT_SECURITY_POLICY))
+                    .add(("x-content-type-options", "nosniff"))
+                    .add(("referrer-policy", "no-referrer"))
+                    .add(("cross-origin-opener-policy", "same-origin"))
+                    .add(("cross-origin-resource-policy", "same-origin")),
+            )
+            .configure(api::routes)
+    })
+    .workers(1)
+    .max_connections(256)
+    .client_request_timeout(Duration::from_secs(5))
+    .shutdown_timeout(2)
+    .disable_signals()
+    .listen(listener)
+    .map_err(refused)?
+    .run();
+    let handle = server.handle();
+    let task = tokio::spawn(server);
+    tracing::info!(address = %bound, "http server is listening");
+    Ok(RunningServer { address: bound, handle, stopping, task })
+}

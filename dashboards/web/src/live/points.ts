@@ -1,0 +1,29 @@
+import { ageSeconds } from '../format/time';
+import type { PointRow } from './picture';
+
+/** A value of a quantity sampled every minute is old after 5 min; a slot's energy follows its slot by up to 20 min. */
+const OLD_SECONDS = { sampled: 300, energy: 2_400 } as const;
+/** Customary threshold of the largest-normalised-residual test. */
+export const SUSPICIOUS = 3;
+
+export type PointState = 'normal' | 'old' | 'suspicious' | 'substituted' | 'missing';
+
+/** What is wrong with a point, the gravest first. */
+export function pointState(row: PointRow, now: string): PointState {
+  if (row.value === null || row.quality === 'missing') return 'missing';
+  if (row.normalized !== null && Math.abs(row.normalized) >= SUSPICIOUS) return 'suspicious';
+  if (row.quality === 'substituted') return 'substituted';
+  const limit = row.unit === 'Wh' ? OLD_SECONDS.energy : OLD_SECONDS.sampled;
+  const age = ageSeconds(row.measured_at, now);
+  return age === null || age > limit ? 'old' : 'normal';
+}
+
+/** How many points are in each state other than normal. */
+export function tally(rows: PointRow[], now: string): Map<PointState, number> {
+  const counts = new Map<PointState, number>();
+  for (const row of rows) {
+    const state = pointState(row, now);
+    if (state !== 'normal') counts.set(state, (counts.get(state) ?? 0) + 1);
+  }
+  return counts;
+}
