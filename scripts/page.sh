@@ -4,7 +4,7 @@
 #   scripts/page.sh             install the npm packages of the lock file if needed, build if needed
 #   scripts/page.sh packages    install the npm packages only
 #
-# Everything goes to standard error. Exit: 0 built or up to date; 77 node or npm is missing; else npm's code.
+# Everything goes to standard error. Exit: 0 built or up to date; 77 node or npm is missing or too old; else npm's code.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 exec 1>&2
@@ -12,6 +12,10 @@ exec 1>&2
 web=dashboards/web
 [[ -f "$web/package-lock.json" ]] || { echo "page: $web/package-lock.json is missing"; exit 1; }
 scripts/setup.sh page || exit $?
+if ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)'; then
+  echo "skip: node $(node --version) is too old for the page, 20.19 or newer is needed"
+  exit 77
+fi
 
 # npm writes node_modules/.package-lock.json last, so it is as old as the last complete installation.
 installed="$web/node_modules/.package-lock.json"
