@@ -37,9 +37,9 @@ impl Timestamp {
         Self(nanos)
     }
 
-    /// From whole seconds since the epoch.
+    /// From whole seconds since the epoch; what does not fit becomes the nearest instant that does.
     pub const fn from_seconds(seconds: i64) -> Self {
-        Self(seconds * NANOS_PER_SECOND)
+        Self(seconds.saturating_mul(NANOS_PER_SECOND))
     }
 
     /// Nanoseconds since the epoch.
@@ -166,7 +166,7 @@ impl Slot {
 
     /// First instant of the slot.
     pub const fn start(self) -> Timestamp {
-        Timestamp::from_seconds(self.0 * Self::SECONDS)
+        Timestamp::from_seconds(self.0.saturating_mul(Self::SECONDS))
     }
 
     /// First instant after the slot.
@@ -176,7 +176,7 @@ impl Slot {
 
     /// The slot `count` quarter-hours later (earlier when negative).
     pub const fn plus(self, count: i64) -> Self {
-        Self(self.0 + count)
+        Self(self.0.saturating_add(count))
     }
 }
 

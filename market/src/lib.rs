@@ -8,6 +8,7 @@
 
 pub mod activation;
 pub mod aggregation;
+pub mod audit;
 pub mod bid;
 pub mod clearing;
 pub mod contract;
@@ -23,6 +24,7 @@ pub mod settlement;
 
 pub use activation::{Activation, ActivationId, ActivationStatus};
 pub use aggregation::{Aggregation, AggregationError, DisaggregationError, Removal, disaggregate};
+pub use audit::{AuditReport, audit};
 pub use bid::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, Need, NeedError, ZoneId, Zones};
 pub use clearing::{Accepted, Book, Clearing, Refusal, clear};
 pub use contract::{AggregateError, AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};

@@ -88,8 +88,9 @@ proptest! {
             6 => offer.acceptance_before = Timestamp::from_nanos(a),
             _ => offer.assignment_before = Timestamp::from_nanos(a),
         }
-        let _ = offer.check();
+        let _ = offer.check().map_err(|error| error.to_string());
         let schedule = Schedule { start: Slot(a), energies: energies(&[b, c]) };
-        let _ = (offer.check_schedule(&schedule), offer.deviation(&schedule));
+        let _ = offer.check_schedule(&schedule).map_err(|error| error.to_string());
+        let _ = offer.deviation(&schedule);
     }
 }

@@ -297,8 +297,8 @@ impl Ledger {
     fn read_meter(&mut self, reading: &MeterReading) -> Applied {
         let key = (reading.device, reading.slot);
         let (at, limit) = (reading.received_at, EnergyMwh(1_000_000_000_000_000));
-        if !(0..=8_064_575).contains(&reading.slot.0) || reading.energy.abs() > limit {
-            return Err(LedgerError::Conflict { what: "meter of device", id: reading.device.to_string() });
+        if reading.energy.abs() > limit {
+            return Err(LedgerError::ReadingTooLarge { device: reading.device, energy: reading.energy });
         }
         if at < reading.slot.end() {
             let earliest = reading.slot.end();

@@ -4,7 +4,7 @@ use crate::activation::ActivationId;
 use crate::bid::NeedError;
 use crate::contract::{AggregateError, AggregateId, ContractId};
 use crate::flex_offer::{FlexOfferError, FlexOfferId};
-use grid::{DeviceId, Slot, Timestamp};
+use grid::{DeviceId, EnergyMwh, Slot, Timestamp};
 use thiserror::Error;
 
 /// Why an event was refused; the ledger is unchanged.
@@ -129,6 +129,14 @@ pub enum LedgerError {
         /// The one refused.
         second: ActivationId,
     },
+    /// An energy too large to be meant.
+    #[error("device {device} reads {} mWh, magnitudes up to 1e15 mWh are allowed", .energy.0)]
+    ReadingTooLarge {
+        /// Which device.
+        device: DeviceId,
+        /// As given.
+        energy: EnergyMwh,
+    },
     /// Another value was read before.
     #[error("device {device} has another reading for {slot}")]
     ReadingTwice {
@@ -171,6 +179,7 @@ impl LedgerError {
             Self::AssignmentContents { .. } => "assignment-contents",
             Self::ActivationContents { .. } => "activation-contents",
             Self::ActivatedTwice { .. } => "activated-twice",
+            Self::ReadingTooLarge { .. } => "energy-too-large",
             Self::ReadingTwice { .. } => "reading-twice",
             Self::SettlementContents { .. } => "settlement-contents",
         }

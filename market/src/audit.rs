@@ -1,0 +1,182 @@
+//! An independent judge of a market area's events: was anything lost, doubled, or not conserved?
+//!
+//! It shares no code with the ledger or the splitting of schedules, so that one mistake cannot hide in both.
+//! It never fails: whatever does not fit is counted and put into words.
+//!
+//! * *Lost*: a part of a contract whose first slot has begun (compared with the newest event) and whose device
+//!   was not told or did not answer.
+//! * *Doubled*: an offer that was assigned or activated more than once.
+
+mod offers;
+mod orders;
+mod settlements;
+#[cfg(test)]
+mod tests;
+
+use crate::activation::{Activation, ActivationId, ActivationStatus};
+use crate::bid::BidId;
+use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
+use crate::event::MarketEvent;
+use crate::flex_offer::{EnergyBounds, FlexOffer, FlexOfferId, Schedule, Slice};
+use crate::settlement::MeterReading;
+use grid::{DeviceId, EnergyMwh, Money, Slot, Timestamp};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What an audit found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct AuditReport {
+    /// Offers accepted.
+    pub offers: u64,
+    /// Aggregates formed.
+    pub aggregates: u64,
+    /// Contracts formed.
+    pub contracts: u64,
+    /// Activations issued.
+    pub activations: u64,
+    /// Activations answered by their devices.
+    pub answered: u64,
+    /// Slots settled.
+    pub settlements: u64,
+    /// Parts of contracts whose time came without an activation and an answer.
+    pub orders_lost: u64,
+    /// Assignments or activations beyond the first of an offer.
+    pub orders_doubled: u64,
+    /// Sum over contracts and slots of |parts − whole|, mWh.
+    pub energy_mismatch_mwh: i64,
+    /// Sum over settlements of |sum of postings|, micro-units.
+    pub money_imbalance: Money,
+    /// Every broken rule in words, in the order of the events.
+    pub violations: Vec<String>,
+}
+
+impl AuditReport {
+    /// Whether nothing was lost, doubled, left unbalanced or otherwise wrong.
+    pub fn is_clean(&self) -> bool {
+        self.orders_lost == 0
+            && self.orders_doubled == 0
+            && self.energy_mismatch_mwh == 0
+            && self.money_imbalance == Money::ZERO
+            && self.violations.is_empty()
+    }
+}
+
+/// Judges all events of a market area, oldest first.
+pub fn audit<'a>(events: impl IntoIterator<Item = &'a MarketEvent>) -> AuditReport {
+    let mut audit = Audit::default();
+    for event in events {
+        audit.note_time(event);
+        audit.judge(event);
+    }
+    audit.find_lost();
+    audit.report
+}
+
+#[derive(Default)]
+struct Audit<'a> {
+    report: AuditReport,
+    newest: Option<Timestamp>,
+    offers: BTreeMap<&'a FlexOfferId, &'a FlexOffer>,
+    closed: BTreeMap<&'a FlexOfferId, &'static str>,
+    aggregates: BTreeMap<&'a AggregateId, &'a AggregatedFlexOffer>,
+    aggregate_of: BTreeMap<&'a FlexOfferId, &'a AggregateId>,
+    bids: BTreeSet<&'a BidId>,
+    contracts: BTreeMap<&'a ContractId, &'a Contract>,
+    sold: BTreeMap<&'a AggregateId, &'a ContractId>,
+    assigned: BTreeMap<&'a ContractId, &'a [Assignment]>,
+    assigned_to: BTreeMap<&'a FlexOfferId, &'a ContractId>,
+    activations: BTreeMap<&'a ActivationId, &'a Activation>,
+    activated_by: BTreeMap<&'a FlexOfferId, &'a ActivationId>,
+    answers: BTreeMap<&'a ActivationId, &'a ActivationStatus>,
+    readings: BTreeMap<(DeviceId, Slot), &'a MeterReading>,
+    settled: BTreeSet<(&'a ContractId, &'a FlexOfferId, Slot)>,
+}
+
+impl<'a> Audit<'a> {
+    fn wrong(&mut self, text: String) {
+        self.report.violations.push(text);
+    }
+
+    fn judge(&mut self, event: &'a MarketEvent) {
+        match event {
+            MarketEvent::OfferAccepted { offer, at } => self.offer_accepted(offer, *at),
+            MarketEvent::OfferWithdrawn { offer, .. } => self.offer_closed(offer, "withdrawn"),
+            MarketEvent::OfferExpired { offer, at } => self.offer_expired(offer, *at),
+            MarketEvent::AggregateFormed { aggregate, .. } => self.aggregate_formed(aggregate),
+            MarketEvent::NeedPlaced { need, .. } => self.need_placed(need),
+            MarketEvent::ContractFormed { contract } => self.contract_formed(contract),
+            MarketEvent::Assigned { contract, assignments, .. } => {
+                self.contract_assigned(contract, assignments)
+            }
+            MarketEvent::ActivationIssued { activation, .. } => self.activation_issued(activation),
+            MarketEvent::ActivationAnswered { status, .. } => self.activation_answered(status),
+            MarketEvent::MeterRead { reading } => self.meter_read(reading),
+            MarketEvent::Settled { settlement, .. } => self.slot_settled(settlement),
+        }
+    }
+
+    fn note_time(&mut self, event: &MarketEvent) {
+        let at = match event {
+            MarketEvent::OfferAccepted { at, .. }
+            | MarketEvent::OfferWithdrawn { at, .. }
+            | MarketEvent::OfferExpired { at, .. }
+            | MarketEvent::AggregateFormed { at, .. }
+            | MarketEvent::NeedPlaced { at, .. }
+            | MarketEvent::Assigned { at, .. }
+            | MarketEvent::ActivationIssued { at, .. }
+            | MarketEvent::ActivationAnswered { at, .. }
+            | MarketEvent::Settled { at, .. } => *at,
+            MarketEvent::ContractFormed { contract } => contract.formed_at,
+            MarketEvent::MeterRead { reading } => reading.received_at,
+        };
+        self.newest = self.newest.max(Some(at));
+    }
+}
+
+/// Energy of a schedule in a slot, wide enough for any sum.
+fn energy_in(schedule: &Schedule, slot: i64) -> i128 {
+    let index = usize::try_from(i128::from(slot) - i128::from(schedule.start.0)).ok();
+    index.and_then(|index| schedule.energies.get(index)).map_or(0, |energy| i128::from(energy.0))
+}
+
+/// The slots of a schedule; slots that no number can name are left out.
+fn slots(schedule: &Schedule) -> impl Iterator<Item = i64> {
+    let start = schedule.start.0;
+    (0..schedule.energies.len() as i64).filter_map(move |count| start.checked_add(count))
+}
+
+/// What a schedule changes against another one: the slots where they differ.
+fn change(default: &Schedule, schedule: &Schedule) -> BTreeMap<i64, i128> {
+    let mut change = BTreeMap::new();
+    for slot in slots(default).chain(slots(schedule)) {
+        let difference = energy_in(schedule, slot) - energy_in(default, slot);
+        if difference != 0 {
+            change.insert(slot, difference);
+        }
+    }
+    change
+}
+
+fn same_change(wanted: &BTreeMap<i64, i128>, stated: &[(Slot, EnergyMwh)]) -> bool {
+    wanted.len() == stated.len()
+        && wanted
+            .iter()
+            .zip(stated)
+            .all(|((slot, energy), (at, stated))| *slot == at.0 && *energy == i128::from(stated.0))
+}
+
+/// Whether a schedule lies in a profile.
+fn inside(window: (Slot, Slot), slices: &[Slice], total: Option<EnergyBounds>, schedule: &Schedule) -> bool {
+    let sum: i128 = schedule.energies.iter().map(|energy| i128::from(energy.0)).sum();
+    let within = |(energy, slice): (&EnergyMwh, &Slice)| slice.min <= *energy && *energy <= slice.max;
+    schedule.energies.len() == slices.len()
+        && window.0 <= schedule.start
+        && schedule.start <= window.1
+        && schedule.energies.iter().zip(slices).all(within)
+        && total.is_none_or(|total| i128::from(total.min.0) <= sum && sum <= i128::from(total.max.0))
+}
+
+/// Whether a slot has begun at an instant.
+fn begun(slot: Slot, at: Timestamp) -> bool {
+    i128::from(slot.0) * 900_000_000_000 <= i128::from(at.nanos())
+}

@@ -1,0 +1,104 @@
+//! Offers and aggregates.
+
+use super::{Audit, inside};
+use crate::bid::Need;
+use crate::contract::AggregatedFlexOffer;
+use crate::flex_offer::{FlexOffer, FlexOfferId, Schedule};
+use grid::Timestamp;
+
+impl<'a> Audit<'a> {
+    pub(super) fn offer_accepted(&mut self, offer: &'a FlexOffer, at: Timestamp) {
+        self.report.offers += 1;
+        if at > offer.acceptance_before {
+            self.wrong(format!("offer {} was accepted at {at}, after its deadline", offer.id));
+        }
+        let window = (offer.start_after, offer.start_before);
+        if !inside(window, &offer.slices, offer.total_energy, &offer.default_schedule) {
+            self.wrong(format!("offer {} has a default schedule outside itself", offer.id));
+        }
+        if self.offers.insert(&offer.id, offer).is_some() {
+            self.wrong(format!("offer {} was accepted twice", offer.id));
+        }
+    }
+
+    pub(super) fn offer_expired(&mut self, id: &'a FlexOfferId, at: Timestamp) {
+        if self.offers.get(id).is_some_and(|offer| at < offer.assignment_before) {
+            self.wrong(format!("offer {id} expired at {at}, before its deadline"));
+        }
+        self.offer_closed(id, "expired");
+    }
+
+    pub(super) fn offer_closed(&mut self, id: &'a FlexOfferId, how: &'static str) {
+        if !self.offers.contains_key(id) {
+            self.wrong(format!("offer {id} was {how} but never accepted"));
+        }
+        let sold = self.aggregate_of.get(id).and_then(|aggregate| self.sold.get(aggregate)).copied();
+        if let Some(contract) = sold {
+            self.wrong(format!("offer {id} was {how} although contract {contract} bought it"));
+        }
+        if let Some(before) = self.closed.insert(id, how) {
+            self.wrong(format!("offer {id} was {how} after it was {before}"));
+        }
+    }
+
+    pub(super) fn aggregate_formed(&mut self, aggregate: &'a AggregatedFlexOffer) {
+        self.report.aggregates += 1;
+        let id = &aggregate.id;
+        let mut members = Vec::new();
+        for member in &aggregate.members {
+            match self.offers.get(member) {
+                Some(offer) => members.push(*offer),
+                None => self.wrong(format!("aggregate {id} has the unknown member {member}")),
+            }
+            if self.closed.contains_key(member) {
+                self.wrong(format!("aggregate {id} has the closed member {member}"));
+            }
+            if let Some(other) = self.aggregate_of.insert(member, id) {
+                self.wrong(format!("offer {member} is in aggregates {other} and {id}"));
+            }
+        }
+        if members.len() == aggregate.members.len() && !is_sum(aggregate, &members) {
+            self.wrong(format!("aggregate {id} is not the sum of its members"));
+        }
+        if self.aggregates.insert(id, aggregate).is_some() {
+            self.wrong(format!("aggregate {id} was formed twice"));
+        }
+    }
+
+    pub(super) fn need_placed(&mut self, need: &'a Need) {
+        let contracts = self.contracts.len() as u64;
+        if need.contracts_seen != contracts {
+            let seen = need.contracts_seen;
+            self.wrong(format!("a need of {} saw {seen} of {contracts} contracts", need.issued_at));
+        }
+        self.bids.extend(need.bids.iter().map(|bid| &bid.id));
+    }
+}
+
+fn is_sum(aggregate: &AggregatedFlexOffer, members: &[&FlexOffer]) -> bool {
+    let alike = |offer: &&FlexOffer| {
+        offer.slices.len() == aggregate.slices.len()
+            && offer.start_after == aggregate.start_after
+            && offer.start_before == aggregate.start_before
+            && offer.default_schedule.start == aggregate.default_schedule.start
+            && offer.assignment_before >= aggregate.assignment_before
+            && offer.prices.decrease <= aggregate.prices.decrease
+            && offer.prices.increase <= aggregate.prices.increase
+    };
+    let sum = |energy: &dyn Fn(&FlexOffer) -> i64| -> i128 {
+        members.iter().map(|offer| i128::from(energy(offer))).sum()
+    };
+    let default =
+        |schedule: &Schedule, index: usize| schedule.energies.get(index).map_or(0, |energy| energy.0);
+    let adds_up = |(index, slice): (usize, &crate::flex_offer::Slice)| {
+        i128::from(slice.min.0) == sum(&|o| o.slices.get(index).map_or(0, |s| s.min.0))
+            && i128::from(slice.max.0) == sum(&|o| o.slices.get(index).map_or(0, |s| s.max.0))
+            && i128::from(default(&aggregate.default_schedule, index))
+                == sum(&|o| default(&o.default_schedule, index))
+    };
+    let one = members.len() == 1;
+    !members.is_empty()
+        && (one || aggregate.total_energy.is_none())
+        && members.iter().all(alike)
+        && aggregate.slices.iter().enumerate().all(adds_up)
+}
