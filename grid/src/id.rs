@@ -97,6 +97,12 @@ macro_rules! named_id {
                 Ok(Self(name.as_ref().into()))
             }
 
+            /// A name of our own making: a literal prefix of letters and dashes, and a number.
+            pub fn numbered(prefix: &'static str, number: u64) -> Self {
+                debug_assert!($crate::id::check_name(prefix).is_ok() && prefix.len() < 44);
+                Self(format!("{prefix}{number}").into())
+            }
+
             /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -343,8 +343,8 @@ fn check_terminals(parts: &NetworkParts, buses: &BTreeMap<BusId, usize>) -> Resu
 
 fn check_islands(parts: &NetworkParts, buses: &BTreeMap<BusId, usize>) -> Result<(), NetworkError> {
     let mut neighbours: Vec<Vec<usize>> = vec![Vec::new(); parts.buses.len()];
-    let ends = (parts.lines.iter().map(|l| (l.from, l.to)))
-        .chain(parts.transformers.iter().map(|t| (t.from, t.to)));
+    let ends =
+        (parts.lines.iter().map(|l| (l.from, l.to))).chain(parts.transformers.iter().map(|t| (t.from, t.to)));
     for (from, to) in ends {
         if let (Some(&from), Some(&to)) = (buses.get(&from), buses.get(&to)) {
             neighbours[from].push(to);
@@ -427,13 +427,7 @@ mod tests {
                 c0_f: 0.0,
                 i_rated_a: Some(100.0),
             }],
-            sources: vec![Source {
-                bus: BusId(1),
-                u_ref_pu: 1.0,
-                sk_va: 1e9,
-                rx_ratio: 0.1,
-                z01_ratio: 1.0,
-            }],
+            sources: vec![Source { bus: BusId(1), u_ref_pu: 1.0, sk_va: 1e9, rx_ratio: 0.1, z01_ratio: 1.0 }],
             ..NetworkParts::default()
         }
     }

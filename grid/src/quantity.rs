@@ -111,7 +111,12 @@ impl EnergyMwh {
             return Err(QuantityError::NotFinite { what: "energy", value });
         }
         if value.abs() > WATT_HOURS_MAX {
-            return Err(QuantityError::OutOfRange { what: "energy", value, unit: "Wh", limit: WATT_HOURS_MAX });
+            return Err(QuantityError::OutOfRange {
+                what: "energy",
+                value,
+                unit: "Wh",
+                limit: WATT_HOURS_MAX,
+            });
         }
         Ok(Self((value * 1e3).round() as i64))
     }

@@ -79,7 +79,9 @@ pub struct PointId {
 
 /// Why a text names no measurement point.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{text:?} names no measurement point: {reason}; write for example bus.34.u.a, branch.907.p.b or meter.12.energy")]
+#[error(
+    "{text:?} names no measurement point: {reason}; write for example bus.34.u.a, branch.907.p.b or meter.12.energy"
+)]
 pub struct PointError {
     /// The text as given, shortened.
     pub text: String,
@@ -195,7 +197,9 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for name in ["bus.34.u.a", "branch.907.p.b", "meter.12.energy", "device.4294967295.energy", "meter.1.q"] {
+        for name in
+            ["bus.34.u.a", "branch.907.p.b", "meter.12.energy", "device.4294967295.energy", "meter.1.q"]
+        {
             assert_eq!(name.parse::<PointId>().unwrap().to_string(), name);
         }
     }
