@@ -6,9 +6,20 @@
 
 mod feeder;
 mod line_impedance;
+mod linear_response;
+mod linearization;
+mod measurement_set;
+mod posterior;
 mod power_flow;
+mod state_estimation;
 mod transformer;
 mod two_port;
 
 pub use feeder::{BranchRef, Feeder, TopologyError};
+pub use measurement_set::{EstimationError, InjectionPrior, MeasurementSet, WeightedValue};
 pub use power_flow::{FlowError, FlowSolution};
+pub use state_estimation::Estimator;
+
+#[cfg(test)]
+#[path = "../tests/case/mod.rs"]
+mod case;
