@@ -1,1 +1,22 @@
-//! connectors
+//! The outside world. Foreign names, signs, units, quality codes and byte formats end here: what leaves this
+//! crate inwards are `grid` and `market` values, what leaves it outwards is what `docs/mqtt.md` promises.
+//!
+//! * [`house`]: the MQTT convention of gridflex itself, bytes ⇄ [`Message`], pure functions;
+//! * [`exchange`]: the bounded hand-over from a connector to the system, and its counters;
+//! * [`mqtt`]: a client for any MQTT 3.1.1 broker, and an embedded broker for the loopback address;
+//! * [`loopback`]: the same two ends joined inside the process, through the same bytes, for virtual time;
+//! * [`network_file`]: power-grid-model JSON → [`grid::Network`].
+//!
+//! Whoever uses a connector holds a [`Link`] and does not see which kind it is. This crate knows no actor and
+//! reads no clock: time is handed in.
+
+pub mod exchange;
+pub mod house;
+pub mod link;
+pub mod loopback;
+pub mod mqtt;
+pub mod network_file;
+
+pub use exchange::{Arrival, CounterSnapshot, Counters, Inbox, LinkState};
+pub use house::{Area, Message, RejectCode, Rejected};
+pub use link::{Link, Role};

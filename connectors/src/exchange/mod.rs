@@ -1,0 +1,231 @@
+//! The bounded hand-over from a connector to the system.
+//!
+//! A connector writes through an [`InboxWriter`], the system reads batches from the [`Inbox`]. What the system
+//! does not fetch in time is treated by what it is worth:
+//!
+//! * telemetry: when the queue is full, older values give way, so that the newest value of each point stays;
+//! * device reports: only the newest per device waits;
+//! * activations, statuses and metered slot energies: never dropped, the connector waits for room;
+//! * the state of the link: only the latest waits.
+//!
+//! Whatever gives way is counted as `skipped`. *Newest* means latest to arrive.
+
+mod counters;
+mod queue;
+mod reject_log;
+
+pub use counters::{CounterSnapshot, Counters};
+pub use queue::Limits;
+
+use crate::house::{self, Message, Rejected};
+use grid::{Quantity, Timestamp};
+use queue::{Entry, Queue};
+use reject_log::RejectLog;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use thiserror::Error;
+use tokio::sync::Notify;
+
+/// Most queue entries handed over in one batch.
+pub const BATCH_ENTRIES_MAX: usize = 1000;
+
+/// Whether a connector can talk to the other side at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkState {
+    /// Connected and subscribed.
+    Up,
+    /// Not connected; the connector keeps trying.
+    Down {
+        /// What happened, in words.
+        reason: String,
+    },
+}
+
+/// One thing the system is told, in order of arrival.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Arrival {
+    /// A message; neighbouring telemetry is joined.
+    Message(Message),
+    /// The link went up or down.
+    Link(LinkState),
+}
+
+/// The reading end has been dropped; nobody is interested any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the inbox is closed")]
+pub struct Closed;
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Something arrived, or the writer has gone. One reader waits on it.
+    arrived: Notify,
+    /// There is room again, or the reader has gone. One writer waits on it.
+    room: Notify,
+    counters: Arc<Counters>,
+}
+
+impl Shared {
+    /// A panic between lock and unlock cannot leave half an entry behind, so a poisoned lock is taken over.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The reading end.
+#[derive(Debug)]
+pub struct Inbox {
+    shared: Arc<Shared>,
+}
+
+/// The writing end; a connector owns the only one.
+#[derive(Debug)]
+pub struct InboxWriter {
+    shared: Arc<Shared>,
+    log: RejectLog,
+}
+
+/// Makes both ends of an empty inbox.
+pub fn inbox(limits: Limits, counters: Arc<Counters>) -> (InboxWriter, Inbox) {
+    let queue = Mutex::new(Queue::new(limits));
+    let shared = Arc::new(Shared { queue, arrived: Notify::new(), room: Notify::new(), counters });
+    (InboxWriter { shared: shared.clone(), log: RejectLog::default() }, Inbox { shared })
+}
+
+impl Inbox {
+    /// Waits for something to arrive and returns all that waits, at most [`BATCH_ENTRIES_MAX`] entries.
+    /// `None` when the connector has ended and everything was fetched. Cancelling loses nothing.
+    pub async fn recv_batch(&mut self) -> Option<Vec<Arrival>> {
+        loop {
+            {
+                let mut queue = self.shared.queue();
+                let batch = queue.take(BATCH_ENTRIES_MAX);
+                if !batch.is_empty() {
+                    self.shared.room.notify_one();
+                    return Some(batch);
+                }
+                if queue.writer_gone {
+                    return None;
+                }
+            }
+            self.shared.arrived.notified().await;
+        }
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.shared.queue().reader_gone = true;
+        self.shared.room.notify_one();
+    }
+}
+
+impl InboxWriter {
+    /// Decodes one publication and passes it on; what is refused is counted and logged (at most once a
+    /// second). Waits for room when the message must not be dropped.
+    ///
+    /// # Errors
+    /// [`Closed`] when nobody reads any more.
+    pub async fn deliver(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        received_at: Timestamp,
+    ) -> Result<(), Closed> {
+        self.shared.counters.add_received();
+        match house::decode(topic, payload, received_at) {
+            Ok(message) => self.send(message).await,
+            Err(rejected) => {
+                self.refuse(&rejected);
+                Ok(())
+            }
+        }
+    }
+
+    /// Counts and logs a refused message.
+    pub fn refuse(&mut self, rejected: &Rejected) {
+        self.shared.counters.add_rejected(rejected.code);
+        self.log.note(rejected);
+    }
+
+    /// Passes on a decoded message.
+    ///
+    /// # Errors
+    /// [`Closed`] when nobody reads any more.
+    pub async fn send(&mut self, message: Message) -> Result<(), Closed> {
+        match message {
+            Message::Telemetry(values) => {
+                self.shared.counters.add_measurements(values.len());
+                for value in values {
+                    if value.point.quantity == Quantity::SlotEnergy {
+                        self.keep(Entry::SlotEnergy(value)).await?;
+                    } else {
+                        self.put(Entry::Measurement(value))?;
+                    }
+                }
+                Ok(())
+            }
+            Message::Device(report) => self.put(Entry::Report(report)),
+            kept @ (Message::Status(_) | Message::Activation(_)) => self.keep(Entry::Kept(kept)).await,
+        }
+    }
+
+    /// Tells that the link went up or down.
+    ///
+    /// # Errors
+    /// [`Closed`] when nobody reads any more.
+    pub fn link(&mut self, state: LinkState) -> Result<(), Closed> {
+        if state == LinkState::Up {
+            self.shared.counters.add_connected();
+        }
+        self.put(Entry::Link(state))
+    }
+
+    /// Returns when the reading end has been dropped.
+    pub async fn closed(&self) {
+        while !self.shared.queue().reader_gone {
+            self.shared.room.notified().await;
+        }
+    }
+
+    fn put(&mut self, entry: Entry) -> Result<(), Closed> {
+        let mut queue = self.shared.queue();
+        if queue.reader_gone {
+            return Err(Closed);
+        }
+        let skipped = queue.put(entry);
+        drop(queue);
+        self.shared.counters.add_skipped(skipped);
+        self.shared.arrived.notify_one();
+        Ok(())
+    }
+
+    async fn keep(&mut self, entry: Entry) -> Result<(), Closed> {
+        let mut waited = false;
+        loop {
+            {
+                let queue = self.shared.queue();
+                if queue.reader_gone {
+                    return Err(Closed);
+                }
+                if queue.has_room_to_keep() {
+                    break;
+                }
+            }
+            if !std::mem::replace(&mut waited, true) {
+                self.shared.counters.add_waited();
+            }
+            self.shared.room.notified().await;
+        }
+        self.put(entry)
+    }
+}
+
+impl Drop for InboxWriter {
+    fn drop(&mut self) {
+        self.shared.queue().writer_gone = true;
+        self.shared.arrived.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests;

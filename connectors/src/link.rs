@@ -1,0 +1,40 @@
+//! What a user of any connector holds.
+
+use crate::exchange::{Counters, Inbox};
+use crate::house::Message;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Messages a link takes before its `outbound` makes the sender wait.
+pub(crate) const OUTBOUND_MAX: usize = 256;
+
+/// Which end of the convention someone is. It decides what is listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The grid operator's side: hears telemetry, device reports and statuses; sends activations.
+    System,
+    /// The side of meters and devices: hears activations; sends the rest.
+    Field,
+}
+
+impl Role {
+    /// Whether this end listens to such a message.
+    pub fn hears(self, message: &Message) -> bool {
+        match message {
+            Message::Activation(_) => self == Role::Field,
+            Message::Telemetry(_) | Message::Device(_) | Message::Status(_) => self == Role::System,
+        }
+    }
+}
+
+/// One end of a connector. The connector ends when both parts have been dropped, after it has tried for a
+/// few seconds to hand over what it still holds.
+#[derive(Debug)]
+pub struct Link {
+    /// What to send; bounded, so a sender waits while the other side is away. Dropping it stops sending only.
+    pub outbound: mpsc::Sender<Message>,
+    /// What arrived. Dropping it stops listening only.
+    pub inbox: Inbox,
+    /// What was received, refused and skipped.
+    pub counters: Arc<Counters>,
+}
