@@ -1,5 +1,7 @@
 //! Small honest things for tests.
 
+pub mod story;
+
 use crate::flex_offer::{DeviationPrices, EnergyBounds, FlexOffer, FlexOfferId, Schedule, Slice};
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
 

@@ -1,1 +1,263 @@
+use super::*;
+use crate::event::MarketEvent;
+use crate::offering::OfferState;
+use crate::sample::instant;
+use crate::sample::story::{battery, charger, ledger_of, need, story};
+use grid::{ProsumerId, Quality};
 
+fn up_to(fits: impl Fn(&MarketEvent) -> bool) -> (Ledger, MarketEvent) {
+    let events = story();
+    let at = events.iter().position(fits).unwrap();
+    (ledger_of(&events[..at]), events[at].clone())
+}
+
+fn code(ledger: &mut Ledger, event: &MarketEvent) -> &'static str {
+    let before = format!("{ledger:?}");
+    match ledger.apply(event) {
+        Ok(()) => "ok",
+        Err(error) => {
+            assert_eq!(before, format!("{ledger:?}"), "a refused fact changed the ledger");
+            let _ = error.to_string();
+            error.code()
+        }
+    }
+}
+
+fn is_contract(event: &MarketEvent) -> bool {
+    matches!(event, MarketEvent::ContractFormed { .. })
+}
+
+fn is_assigned(event: &MarketEvent) -> bool {
+    matches!(event, MarketEvent::Assigned { .. })
+}
+
+fn is_activation(event: &MarketEvent) -> bool {
+    matches!(event, MarketEvent::ActivationIssued { .. })
+}
+
+fn is_settled(event: &MarketEvent) -> bool {
+    matches!(event, MarketEvent::Settled { .. })
+}
+
+#[test]
+fn an_evening_leaves_nothing_open_and_money_in_balance() {
+    let ledger = ledger_of(&story());
+    assert_eq!(ledger.open_offers().count(), 0);
+    assert_eq!(ledger.contracts_without_assignment().count(), 0);
+    assert_eq!(ledger.assignments_without_activation().count(), 0);
+    assert_eq!(ledger.activations_unanswered().count(), 0);
+    assert_eq!((ledger.unsettled_due().len(), ledger.unsettled_count()), (0, 0));
+    assert_eq!(ledger.settlements().count(), 8);
+    assert_eq!(ledger.balances().values().copied().sum::<Money>(), Money::ZERO);
+    let totals = ledger.totals();
+    assert_eq!(
+        (totals.ordered_decrease, totals.ordered_increase),
+        (EnergyMwh(4_000_000), EnergyMwh(4_000_000))
+    );
+    assert_eq!(totals.delivered, EnergyMwh(7_900_000));
+    assert_eq!(totals.paid, -ledger.balances()[&Account::Dso]);
+    assert!(
+        ledger.balances()[&Account::Prosumer(ProsumerId(1))]
+            > ledger.balances()[&Account::Prosumer(ProsumerId(2))]
+    );
+}
+
+#[test]
+fn a_fact_heard_twice_changes_nothing() {
+    let mut ledger = Ledger::default();
+    for event in story() {
+        ledger.apply(&event).unwrap();
+        let once = format!("{ledger:?}");
+        ledger.apply(&event).unwrap();
+        assert_eq!(once, format!("{ledger:?}"));
+    }
+    let once = format!("{ledger:?}");
+    for event in story().iter().filter(|event| !matches!(event, MarketEvent::NeedPlaced { .. })) {
+        ledger.apply(event).unwrap();
+    }
+    assert_eq!(once, format!("{ledger:?}"));
+}
+
+#[test]
+fn every_event_survives_json() {
+    for event in story() {
+        let text = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<MarketEvent>(&text).unwrap(), event);
+        let more = text.replacen('{', "{\"colour\":1,", 1);
+        assert!(serde_json::from_str::<MarketEvent>(&more).is_err(), "{more}");
+    }
+}
+
+#[test]
+fn queries_follow_the_life_of_an_order() {
+    let (ledger, _) = up_to(is_contract);
+    assert_eq!(ledger.open_offers().count(), 3);
+    assert_eq!(ledger.unaggregated_offers().count(), 0);
+    assert_eq!(ledger.open_aggregates().count(), 2);
+    let (ledger, _) = up_to(is_assigned);
+    assert_eq!((ledger.contract_count(), ledger.contracts_without_assignment().count()), (1, 1));
+    let aggregate = &ledger.contracts_without_assignment().next().unwrap().aggregate;
+    assert_eq!(ledger.members(aggregate).len(), 2);
+    assert_eq!(ledger.open_offers().count(), 1);
+    let (ledger, _) = up_to(is_activation);
+    assert_eq!(ledger.assignments_without_activation().count(), 2);
+    assert_eq!(ledger.overdue_offers(instant(-60)), [battery(3).id]);
+    let planned: Vec<i64> = ledger.planned_deviation().values().map(|energy| energy.0).collect();
+    assert_eq!(planned[..4], [-1_000_000, -1_000_000, 1_000_000, 1_000_000]);
+    assert_eq!(ledger.contracted_deviation().len(), 8);
+    assert_eq!(ledger.missing_readings(crate::sample::slot(0).end()).len(), 2);
+    let (ledger, _) = up_to(is_settled);
+    assert_eq!(ledger.unsettled_due().len(), 1);
+    assert_eq!(ledger.missing_readings(crate::sample::slot(0).end()).len(), 1);
+}
+
+#[test]
+fn the_state_of_a_device_is_its_newest_offer() {
+    let ledger = ledger_of(&story());
+    let state = ledger.offer_state(DeviceId(1));
+    let (offer, status) = state.newest.unwrap();
+    assert_eq!((state.made, offer), (1, charger(1)));
+    assert!(matches!(status, OfferStatus::Assigned { until } if until == crate::sample::slot(4).start()));
+    assert_eq!(ledger.offer_state(DeviceId(9)), OfferState::default());
+}
+
+#[test]
+fn a_refused_activation_is_not_planned_with() {
+    let (mut ledger, event) = up_to(|event| matches!(event, MarketEvent::ActivationAnswered { .. }));
+    let MarketEvent::ActivationAnswered { mut status, at } = event else { panic!() };
+    status.accepted = false;
+    ledger.apply(&MarketEvent::ActivationAnswered { status, at }).unwrap();
+    let behind = |usage_point| {
+        let planned = ledger.planned_deviation().iter().filter(move |((at, _), _)| at.0 == usage_point);
+        planned.map(|(_, energy)| energy.0.abs()).sum::<i64>()
+    };
+    assert_eq!((behind(1), behind(2)), (0, 4_000_000));
+}
+
+#[test]
+fn offers_that_are_not_open_cannot_be_closed_bundled_or_bought() {
+    let (mut ledger, contract) = up_to(is_contract);
+    let withdrawn = MarketEvent::OfferWithdrawn { offer: charger(1).id, at: instant(-500) };
+    assert_eq!(code(&mut ledger, &withdrawn), "ok");
+    assert_eq!(code(&mut ledger, &contract), "not-open");
+    assert_eq!(ledger.open_aggregates().count(), 1);
+    let (mut ledger, _) = up_to(is_assigned);
+    assert_eq!(code(&mut ledger, &withdrawn), "not-open");
+    let expired = |at| MarketEvent::OfferExpired { offer: battery(3).id, at: instant(at) };
+    assert_eq!(code(&mut ledger, &expired(-61)), "too-early");
+    assert_eq!(code(&mut ledger, &expired(-60)), "ok");
+    let stranger = MarketEvent::OfferWithdrawn { offer: charger(9).id, at: instant(-500) };
+    assert_eq!(code(&mut ledger, &stranger), "unknown");
+}
+
+#[test]
+fn false_offers_and_aggregates_are_refused() {
+    let (mut ledger, event) = up_to(|event| matches!(event, MarketEvent::AggregateFormed { .. }));
+    let other = FlexOffer { start_before: crate::sample::slot(5), ..charger(1) };
+    assert_eq!(
+        code(&mut ledger, &MarketEvent::OfferAccepted { offer: other, at: instant(-3000) }),
+        "conflict"
+    );
+    assert_eq!(
+        code(&mut ledger, &MarketEvent::OfferAccepted { offer: charger(7), at: instant(0) }),
+        "too-late"
+    );
+    let MarketEvent::AggregateFormed { aggregate, at } = event else { panic!() };
+    let mut wide = aggregate.clone();
+    wide.slices[0].max.0 += 1;
+    assert_eq!(code(&mut ledger, &MarketEvent::AggregateFormed { aggregate: wide, at }), "not-the-sum");
+    let mut twice = aggregate.clone();
+    twice.members = vec![twice.members[0].clone(); 2];
+    assert_eq!(code(&mut ledger, &MarketEvent::AggregateFormed { aggregate: twice, at }), "not-the-sum");
+    ledger.apply(&MarketEvent::AggregateFormed { aggregate: aggregate.clone(), at }).unwrap();
+    let renamed = AggregatedFlexOffer { id: AggregateId::new("agg-9").unwrap(), ..aggregate };
+    assert_eq!(code(&mut ledger, &MarketEvent::AggregateFormed { aggregate: renamed, at }), "in-aggregate");
+}
+
+#[test]
+fn a_need_that_does_not_know_the_newest_contract_is_refused() {
+    let (mut ledger, _) = up_to(is_assigned);
+    let fresh = |contracts_seen| Need { contracts_seen, issued_at: instant(-100), ..need() };
+    let place = |need| MarketEvent::NeedPlaced { need, at: instant(-100) };
+    assert_eq!(code(&mut ledger, &place(fresh(0))), "stale-need");
+    assert_eq!(code(&mut ledger, &place(fresh(1))), "ok");
+}
+
+#[test]
+fn false_contracts_are_refused() {
+    let (mut ledger, event) = up_to(is_contract);
+    let MarketEvent::ContractFormed { contract } = event else { panic!() };
+    let mut refused = |change: fn(&mut Contract)| {
+        let mut contract = contract.clone();
+        change(&mut contract);
+        code(&mut ledger, &MarketEvent::ContractFormed { contract })
+    };
+    assert_eq!(refused(|c| c.number = 2), "contract-number");
+    assert_eq!(refused(|c| c.aggregate = AggregateId::new("agg-9").unwrap()), "unknown");
+    assert_eq!(refused(|c| c.schedule.start.0 += 9), "schedule-start");
+    assert_eq!(refused(|c| c.schedule.start.0 = i64::MIN), "schedule-start");
+    assert_eq!(refused(|c| c.deviation[0].1.0 -= 1), "contract-contents");
+    assert_eq!(refused(|c| c.cost.0 -= 1), "contract-contents");
+    assert_eq!(refused(|c| c.prices.increase.0 += 1), "contract-contents");
+    assert_eq!(refused(|c| c.formed_at = instant(-60)), "too-late");
+}
+
+#[test]
+fn false_assignments_and_activations_are_refused() {
+    let (mut ledger, event) = up_to(is_assigned);
+    let MarketEvent::Assigned { contract, assignments, at } = event else { panic!() };
+    let mut refused = |change: fn(&mut Vec<Assignment>)| {
+        let (contract, mut assignments) = (contract.clone(), assignments.clone());
+        change(&mut assignments);
+        code(&mut ledger, &MarketEvent::Assigned { contract, assignments, at })
+    };
+    assert_eq!(refused(|parts| drop(parts.pop())), "assignment-contents");
+    assert_eq!(refused(|parts| parts.push(parts[0].clone())), "assignment-contents");
+    assert_eq!(refused(|parts| parts[0].schedule.energies[0].0 += 1), "schedule-energy");
+    assert_eq!(refused(|parts| parts[0].deviation.clear()), "assignment-contents");
+    let (mut ledger, event) = up_to(is_activation);
+    let MarketEvent::ActivationIssued { activation, at } = event else { panic!() };
+    let mut refused = |change: fn(&mut Activation)| {
+        let mut activation = activation.clone();
+        change(&mut activation);
+        code(&mut ledger, &MarketEvent::ActivationIssued { activation, at })
+    };
+    assert_eq!(refused(|a| a.device.0 += 1), "activation-contents");
+    assert_eq!(refused(|a| a.offer = battery(3).id), "activation-contents");
+    assert_eq!(refused(|a| a.schedule.start.0 += 1), "activation-contents");
+    assert_eq!(refused(|_| {}), "ok");
+    assert_eq!(refused(|a| a.id = ActivationId::new("act-9").unwrap()), "activated-twice");
+}
+
+#[test]
+fn false_readings_and_settlements_are_refused() {
+    let (mut ledger, event) = up_to(is_settled);
+    let MarketEvent::Settled { settlement, at } = event else { panic!() };
+    let mut refused = |change: fn(&mut SlotSettlement)| {
+        let mut settlement = settlement.clone();
+        change(&mut settlement);
+        code(&mut ledger, &MarketEvent::Settled { settlement, at })
+    };
+    assert_eq!(refused(|s| s.slot.0 += 9), "settlement-contents");
+    assert_eq!(refused(|s| s.slot.0 = i64::MAX), "settlement-contents");
+    assert_eq!(refused(|s| s.metered.0 += 1), "settlement-contents");
+    assert_eq!(refused(|s| s.baseline.0 += 1), "settlement-contents");
+    assert_eq!(refused(|s| s.delivered.0 = s.ordered.0 - 1), "settlement-contents");
+    assert_eq!(refused(|s| s.postings[0].amount.0 += 1), "settlement-contents");
+    assert_eq!(refused(|_| {}), "ok");
+    assert_eq!(refused(|s| s.postings.clear()), "settlement-contents");
+    let read = |energy, quality, seconds| MarketEvent::MeterRead {
+        reading: MeterReading {
+            device: DeviceId(2),
+            slot: crate::sample::slot(0),
+            energy: EnergyMwh(energy),
+            quality,
+            received_at: instant(seconds),
+        },
+    };
+    assert_eq!(code(&mut ledger, &read(5, Quality::Measured, 899)), "too-early");
+    assert_eq!(code(&mut ledger, &read(i64::MIN, Quality::Measured, 900)), "energy-too-large");
+    assert_eq!(code(&mut ledger, &read(5, Quality::Substituted, 900)), "ok");
+    assert_eq!(code(&mut ledger, &read(6, Quality::Measured, 950)), "ok");
+    assert_eq!(code(&mut ledger, &read(7, Quality::Measured, 960)), "reading-twice");
+}
