@@ -77,6 +77,7 @@ fn bus(id: usize, x: f64, y: f64, u_rated_v: f64) -> BusPicture {
 }
 
 pub struct Evening {
+    flexible: bool,
     seq: u64,
     now: Timestamp,
     start: Timestamp,
@@ -88,7 +89,7 @@ pub struct Evening {
 }
 
 impl Evening {
-    pub fn new(network: &NetworkPicture) -> Self {
+    pub fn new(network: &NetworkPicture, flexible: bool) -> Self {
         let mut distance = vec![0.0; network.buses.len()];
         let mut downstream = vec![0.0; network.buses.len()];
         for home in &network.usage_points {
@@ -102,6 +103,7 @@ impl Evening {
         }
         let start = Timestamp::from_seconds(1_768_494_600); // 2026-01-15T16:30:00Z
         let mut evening = Self {
+            flexible,
             seq: 0,
             now: start,
             start,
@@ -169,6 +171,7 @@ impl Evening {
 
     fn tell(&mut self, minute: u64) {
         match minute {
+            9..=62 if !self.flexible => {}
             1 => self.say(FeedKind::Link, "telemetry link is up, 412 points subscribed"),
             4 => self.say(FeedKind::Offer, "FlexOffer ev-12-3 of prosumer 12: charger, 11.2 kWh, up to 7.4 kW, until 05:45"),
             5 => self.say(FeedKind::Offer, "FlexOffer hp-31-88 of prosumer 31: heat pump, down to 40 % for 3 quarter-hours"),

@@ -1,8 +1,8 @@
 //! Serves an invented evening on an invented feeder, so that the page can be worked on and photographed without
-//! the running system: `cargo run -p dashboards-server --example replay -- 8081 [freeze]`.
+//! the running system: `cargo run -p dashboards-server --example replay -- 8081 [freeze|plain]`.
 //!
 //! Nothing here is calculated from physics. With `freeze` the picture stops after 20 s while the server lives
-//! on, which the page must notice.
+//! on, which the page must notice; with `plain` nothing is bought and the transformer is overloaded.
 
 mod invented;
 
@@ -30,9 +30,10 @@ impl OfferDoor for NoMarket {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::args().nth(1).map_or(Ok(8081), |text| text.parse())?;
-    let freezes = std::env::args().nth(2).is_some_and(|word| word == "freeze");
+    let mode = std::env::args().nth(2).unwrap_or_default();
+    let freezes = mode == "freeze";
     let network = Arc::new(invented::network());
-    let mut evening = invented::Evening::new(&network);
+    let mut evening = invented::Evening::new(&network, mode != "plain");
     let (sender, picture) = watch::channel(Arc::new(evening.picture(&network)));
     let served = Served { network: Arc::clone(&network), picture, offers: Arc::new(NoMarket) };
     let server = serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), served).await?;

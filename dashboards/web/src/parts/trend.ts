@@ -59,6 +59,8 @@ export function marks(nowSeconds: () => number): uPlot.Plugin {
       draw: (chart) => {
         const { ctx, bbox } = chart;
         ctx.save();
+        ctx.textAlign = 'left';
+        ctx.textBaseline = 'alphabetic';
         ctx.lineWidth = devicePixelRatio;
         const limit = Math.round(chart.valToPos(100, 'y', true));
         ctx.strokeStyle = '#ff5f57';
