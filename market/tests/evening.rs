@@ -148,7 +148,7 @@ impl Area {
 
     fn buy(&mut self, now: Timestamp) {
         let offers = self.ledger.open_aggregates().map(|offer| (offer.id.clone(), offer.clone())).collect();
-        let book = Book { need: self.ledger.need().cloned(), zones: self.zones.clone(), offers };
+        let book = Book { need: self.ledger.fresh_need().cloned(), zones: self.zones.clone(), offers };
         for accepted in clear(&book, &self.rules, now).accepted {
             let aggregate = book.offers[&accepted.aggregate].clone();
             let number = self.ledger.contract_count() + 1;

@@ -144,6 +144,11 @@ impl Ledger {
         self.need.as_ref()
     }
 
+    /// The newest need, while it knows every contract: the only one that may be cleared without buying twice.
+    pub fn fresh_need(&self) -> Option<&Need> {
+        self.need.as_ref().filter(|need| need.contracts_seen == self.contract_count())
+    }
+
     /// How many contracts there are.
     pub fn contract_count(&self) -> u64 {
         self.contracts.len() as u64

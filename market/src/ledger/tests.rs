@@ -180,7 +180,9 @@ fn a_need_that_does_not_know_the_newest_contract_is_refused() {
     let fresh = |contracts_seen| Need { contracts_seen, issued_at: instant(-100), ..need() };
     let place = |need| MarketEvent::NeedPlaced { need, at: instant(-100) };
     assert_eq!(code(&mut ledger, &place(fresh(0))), "stale-need");
+    assert_eq!(ledger.fresh_need(), None, "clearing the old need again would buy twice");
     assert_eq!(code(&mut ledger, &place(fresh(1))), "ok");
+    assert_eq!(ledger.fresh_need(), Some(&fresh(1)));
 }
 
 #[test]
