@@ -1,8 +1,9 @@
 //! The simulated outside world: the plant (feeder physics and everything behind the meters), the field (what its
 //! meters and devices say and do), and the scenarios that describe them.
 //!
-//! Nothing here knows how the plant is estimated or traded with; it meets the system through a connector only.
+//! Plant and field know nothing of how they are estimated or traded with; they meet the system through a connector.
 
+pub mod field;
 pub mod plant;
 pub mod scenario;
 

@@ -40,7 +40,7 @@ pub(crate) fn shared_services(network: &Network) -> Vec<usize> {
 }
 
 /// Each bus with its parent and the branch between them, parents first.
-fn tree(network: &Network) -> Vec<(usize, Option<(usize, usize)>)> {
+pub(crate) fn tree(network: &Network) -> Vec<(usize, Option<(usize, usize)>)> {
     let index = |bus| network.bus_index(bus).unwrap_or_default();
     let ends: Vec<(usize, usize)> = (network.lines().iter().map(|l| (index(l.from), index(l.to))))
         .chain(network.transformers().iter().map(|t| (index(t.from), index(t.to))))
