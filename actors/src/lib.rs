@@ -1,1 +1,19 @@
-//! actors
+//! The running system: actors around the synchronous rules of `estimation` and `market`, supervision, the journal
+//! and the clock.
+//!
+//! Wire formats end in `connectors`; this crate speaks `grid` and `market` types only, except in the journal.
+
+pub mod area;
+pub mod door;
+pub mod egress;
+pub mod grid_side;
+pub mod journal;
+pub mod market_side;
+pub mod observer;
+pub mod picture;
+pub mod runtime;
+pub mod system;
+
+pub use area::{Area, AreaError, Device, DsoRules};
+pub use door::OfferDoor;
+pub use system::{Parts, System};

@@ -132,7 +132,6 @@ macro_rules! named_id {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     named_id!(
         /// Only for this test.

@@ -21,6 +21,15 @@ use crate::settlement::{Account, MeterReading, SlotSettlement};
 use grid::{DeviceId, EnergyMwh, Money, Slot, Timestamp, UsagePointId};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What an event did to a ledger that did not refuse it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It was news.
+    New,
+    /// It was known already; nothing changed, and it need not be recorded again.
+    Known,
+}
+
 /// Where an accepted offer stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OfferStatus {

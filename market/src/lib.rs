@@ -33,7 +33,7 @@ pub use event::MarketEvent;
 pub use flex_offer::{
     DeviationPrices, EnergyBounds, FlexOffer, FlexOfferError, FlexOfferFault, FlexOfferId, Schedule, Slice,
 };
-pub use ledger::{Due, Ledger, LedgerError, OfferStatus, ToActivate, Totals};
+pub use ledger::{Applied, Due, Ledger, LedgerError, OfferStatus, ToActivate, Totals};
 pub use offering::{OfferRules, OfferState, offer_for};
 pub use rules::Rules;
 pub use settlement::{Account, MeterReading, Posting, SettlementError, SlotSettlement, settle};

@@ -236,7 +236,9 @@ fn an_evening_is_traded_settled_and_found_clean() {
         assert_eq!(area.ledger.balances().values().map(|money| money.0).sum::<i64>(), 0);
         assert!(area.ledger.balances().get(&Account::Dso).is_some());
         let mut replayed = Ledger::default();
-        area.events.iter().for_each(|event| replayed.apply(event).unwrap());
+        area.events.iter().for_each(|event| {
+            replayed.apply(event).unwrap();
+        });
         assert_eq!(format!("{replayed:?}"), format!("{:?}", area.ledger));
         contracts += report.contracts;
         let members = |contract: &Contract| area.ledger.members(&contract.aggregate);

@@ -1,6 +1,6 @@
 //! One fact at a time. Each rule first recognises what it knows, then checks everything, then changes.
 
-use super::{ActivationRecord, ContractRecord, Ledger, LedgerError, OfferRecord, OfferStatus};
+use super::{ActivationRecord, Applied, ContractRecord, Ledger, LedgerError, OfferRecord, OfferStatus};
 use crate::activation::{Activation, ActivationStatus};
 use crate::aggregation::combine;
 use crate::bid::Need;
@@ -10,20 +10,20 @@ use crate::flex_offer::{FlexOffer, FlexOfferId, Schedule};
 use crate::settlement::{MeterReading, SlotSettlement};
 use grid::{EnergyMwh, Money, Quality, Slot, Timestamp};
 
-type Applied = Result<(), LedgerError>;
+type Outcome = Result<Applied, LedgerError>;
 
 fn unknown(what: &'static str, id: impl ToString) -> LedgerError {
     LedgerError::Unknown { what, id: id.to_string() }
 }
 
 /// Known with the same contents: nothing to do; with others: refused.
-fn again<T: PartialEq>(what: &'static str, id: impl ToString, known: &T, given: &T) -> Applied {
-    if known == given { Ok(()) } else { Err(LedgerError::Conflict { what, id: id.to_string() }) }
+fn again<T: PartialEq>(what: &'static str, id: impl ToString, known: &T, given: &T) -> Outcome {
+    if known == given { Ok(Applied::Known) } else { Err(LedgerError::Conflict { what, id: id.to_string() }) }
 }
 
 impl Ledger {
     /// Takes in one event. A refused event leaves the ledger as it was; a known one changes nothing.
-    pub fn apply(&mut self, event: &MarketEvent) -> Result<(), LedgerError> {
+    pub fn apply(&mut self, event: &MarketEvent) -> Result<Applied, LedgerError> {
         match event {
             MarketEvent::OfferAccepted { offer, at } => self.accept_offer(offer, *at),
             MarketEvent::OfferWithdrawn { offer, .. } => self.close_offer(offer, OfferStatus::Withdrawn),
@@ -50,7 +50,7 @@ impl Ledger {
         self.open_offers.remove(offer);
     }
 
-    fn accept_offer(&mut self, offer: &FlexOffer, at: Timestamp) -> Applied {
+    fn accept_offer(&mut self, offer: &FlexOffer, at: Timestamp) -> Outcome {
         if let Some(known) = self.offers.get(&offer.id) {
             return again("FlexOffer", &offer.id, &known.offer, offer);
         }
@@ -69,25 +69,25 @@ impl Ledger {
             activation: None,
         };
         self.offers.insert(offer.id.clone(), record);
-        Ok(())
+        Ok(Applied::New)
     }
 
-    fn close_offer(&mut self, offer: &FlexOfferId, status: OfferStatus) -> Applied {
+    fn close_offer(&mut self, offer: &FlexOfferId, status: OfferStatus) -> Outcome {
         let record = self.record(offer)?;
         match record.status {
-            known if known == status => Ok(()),
+            known if known == status => Ok(Applied::Known),
             OfferStatus::Open => {
                 if let Some(aggregate) = record.aggregate.clone() {
                     self.unsold.remove(&aggregate);
                 }
                 self.set_status(offer, status);
-                Ok(())
+                Ok(Applied::New)
             }
             _ => Err(LedgerError::NotOpen { offer: offer.clone() }),
         }
     }
 
-    fn expire_offer(&mut self, offer: &FlexOfferId, at: Timestamp) -> Applied {
+    fn expire_offer(&mut self, offer: &FlexOfferId, at: Timestamp) -> Outcome {
         let earliest = self.record(offer)?.offer.assignment_before;
         if at < earliest {
             return Err(LedgerError::TooEarly { what: "the expiry", at, earliest });
@@ -95,7 +95,7 @@ impl Ledger {
         self.close_offer(offer, OfferStatus::Expired)
     }
 
-    fn form_aggregate(&mut self, aggregate: &AggregatedFlexOffer) -> Applied {
+    fn form_aggregate(&mut self, aggregate: &AggregatedFlexOffer) -> Outcome {
         if let Some(known) = self.aggregates.get(&aggregate.id) {
             return again("aggregated FlexOffer", &aggregate.id, known, aggregate);
         }
@@ -123,12 +123,12 @@ impl Ledger {
         }
         self.unsold.insert(aggregate.id.clone());
         self.aggregates.insert(aggregate.id.clone(), aggregate.clone());
-        Ok(())
+        Ok(Applied::New)
     }
 
-    fn place_need(&mut self, need: &Need) -> Applied {
+    fn place_need(&mut self, need: &Need) -> Outcome {
         if self.need.as_ref() == Some(need) {
-            return Ok(());
+            return Ok(Applied::Known);
         }
         need.check()?;
         let contracts = self.contract_count();
@@ -136,10 +136,10 @@ impl Ledger {
             return Err(LedgerError::StaleNeed { seen: need.contracts_seen, contracts });
         }
         self.need = Some(need.clone());
-        Ok(())
+        Ok(Applied::New)
     }
 
-    fn form_contract(&mut self, contract: &Contract) -> Applied {
+    fn form_contract(&mut self, contract: &Contract) -> Outcome {
         if let Some(known) = self.contracts.get(&contract.id) {
             return again("contract", &contract.id, &known.contract, contract);
         }
@@ -180,10 +180,10 @@ impl Ledger {
         self.unassigned.insert(contract.id.clone());
         let record = ContractRecord { contract: contract.clone(), assignments: None };
         self.contracts.insert(contract.id.clone(), record);
-        Ok(())
+        Ok(Applied::New)
     }
 
-    fn assign(&mut self, id: &ContractId, assignments: &[Assignment]) -> Applied {
+    fn assign(&mut self, id: &ContractId, assignments: &[Assignment]) -> Outcome {
         let record = self.contracts.get(id).ok_or_else(|| unknown("contract", id))?;
         if let Some(known) = &record.assignments {
             return again("assignment of contract", id, &known.as_slice(), &assignments);
@@ -219,7 +219,7 @@ impl Ledger {
         if let Some(record) = self.contracts.get_mut(id) {
             record.assignments = Some(assignments.to_vec());
         }
-        Ok(())
+        Ok(Applied::New)
     }
 
     fn order(&mut self, contract: &ContractId, assignment: &Assignment) {
@@ -240,7 +240,7 @@ impl Ledger {
         self.contracts.get(contract)?.assignments.as_ref()?.iter().find(|part| part.offer == *offer)
     }
 
-    fn issue_activation(&mut self, activation: &Activation) -> Applied {
+    fn issue_activation(&mut self, activation: &Activation) -> Outcome {
         if let Some(known) = self.activations.get(&activation.id) {
             return again("activation", &activation.id, &known.activation, activation);
         }
@@ -269,10 +269,10 @@ impl Ledger {
         self.unanswered.insert(activation.id.clone());
         let record = ActivationRecord { activation: activation.clone(), answer: None };
         self.activations.insert(activation.id.clone(), record);
-        Ok(())
+        Ok(Applied::New)
     }
 
-    fn answer_activation(&mut self, status: &ActivationStatus) -> Applied {
+    fn answer_activation(&mut self, status: &ActivationStatus) -> Outcome {
         let id = &status.activation;
         let record = self.activations.get_mut(id).ok_or_else(|| unknown("activation", id))?;
         if let Some(known) = &record.answer {
@@ -291,10 +291,10 @@ impl Ledger {
                 add(self.planned.entry((usage_point, slot)).or_default(), -energy);
             }
         }
-        Ok(())
+        Ok(Applied::New)
     }
 
-    fn read_meter(&mut self, reading: &MeterReading) -> Applied {
+    fn read_meter(&mut self, reading: &MeterReading) -> Outcome {
         let key = (reading.device, reading.slot);
         let (at, limit) = (reading.received_at, EnergyMwh(1_000_000_000_000_000));
         if reading.energy.abs() > limit {
@@ -306,7 +306,7 @@ impl Ledger {
         }
         if let Some(known) = self.readings.get(&key) {
             if (known.energy, known.quality) == (reading.energy, reading.quality) {
-                return Ok(());
+                return Ok(Applied::Known);
             }
             let corrects = known.quality != Quality::Measured && reading.quality == Quality::Measured;
             if !corrects || self.is_settled(reading.device, reading.slot) {
@@ -314,7 +314,7 @@ impl Ledger {
             }
         }
         self.readings.insert(key, reading.clone());
-        Ok(())
+        Ok(Applied::New)
     }
 
     fn is_settled(&self, device: grid::DeviceId, slot: Slot) -> bool {
@@ -323,7 +323,7 @@ impl Ledger {
         in_slot.any(|((_, _, offer), _)| self.offers.get(offer).is_some_and(|o| o.offer.device == device))
     }
 
-    fn settle(&mut self, settlement: &SlotSettlement) -> Applied {
+    fn settle(&mut self, settlement: &SlotSettlement) -> Outcome {
         let SlotSettlement { contract, offer, slot, .. } = settlement;
         let key = (*slot, contract.clone(), offer.clone());
         let refuse = |what| {
@@ -331,7 +331,7 @@ impl Ledger {
             Err(LedgerError::SettlementContents { contract, offer, slot, what })
         };
         if let Some(known) = self.settled.get(&key) {
-            return if known == settlement { Ok(()) } else { refuse("it was settled otherwise") };
+            return if known == settlement { Ok(Applied::Known) } else { refuse("it was settled otherwise") };
         }
         let record = self.record(offer)?;
         let ordered = self.assignment(contract, offer).map_or(EnergyMwh::ZERO, |part| {
@@ -361,7 +361,7 @@ impl Ledger {
         self.totals.settle(settlement);
         self.unsettled.remove(&key);
         self.settled.insert(key, settlement.clone());
-        Ok(())
+        Ok(Applied::New)
     }
 }
 

@@ -14,7 +14,7 @@ fn up_to(fits: impl Fn(&MarketEvent) -> bool) -> (Ledger, MarketEvent) {
 fn code(ledger: &mut Ledger, event: &MarketEvent) -> &'static str {
     let before = format!("{ledger:?}");
     match ledger.apply(event) {
-        Ok(()) => "ok",
+        Ok(_) => "ok",
         Err(error) => {
             assert_eq!(before, format!("{ledger:?}"), "a refused fact changed the ledger");
             let _ = error.to_string();

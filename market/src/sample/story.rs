@@ -165,6 +165,8 @@ pub fn story() -> Vec<MarketEvent> {
 /// The ledger of some events, all of which must be accepted.
 pub fn ledger_of(events: &[MarketEvent]) -> Ledger {
     let mut ledger = Ledger::default();
-    events.iter().for_each(|event| ledger.apply(event).unwrap());
+    events.iter().for_each(|event| {
+        ledger.apply(event).unwrap();
+    });
     ledger
 }

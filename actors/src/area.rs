@@ -1,0 +1,152 @@
+//! What is known about a market area before it starts: its feeder, its devices, its limits, its rules.
+
+use estimation::{Feeder, LimitedElement, Plausibility, limited_elements, zones};
+use grid::{BusId, DeviceId, ProsumerId, UsagePointId};
+use market::{CongestionPoint, OfferRules, Rules, ZoneId, Zones};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use thiserror::Error;
+
+use crate::picture::DeviceKind;
+
+/// A controllable device that is registered for the market.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Device {
+    /// Its number.
+    pub id: DeviceId,
+    /// Whose.
+    pub prosumer: ProsumerId,
+    /// Behind which connection.
+    pub usage_point: UsagePointId,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// Largest power it can take, W.
+    pub p_max_w: f64,
+}
+
+/// How the DSO plans and pays.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DsoRules {
+    /// Loading up to which the DSO plans, fraction of the rating.
+    pub planning_limit: f64,
+    /// Standard deviations of the forecast added to the expected loading before it is compared with the limit.
+    pub confidence_sigmas: f64,
+    /// What a kilowatt hour of relief is worth, micro-units.
+    pub value_per_kwh: grid::Money,
+    /// Largest power assumed at a usage point besides its devices, W: for finding out which elements can be
+    /// overloaded at all.
+    pub p_household_max_w: f64,
+}
+
+impl Default for DsoRules {
+    fn default() -> Self {
+        Self {
+            planning_limit: 0.95,
+            confidence_sigmas: 0.5,
+            value_per_kwh: grid::Money(600_000),
+            p_household_max_w: 4_000.0,
+        }
+    }
+}
+
+/// Why an area cannot be set up.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AreaError {
+    /// A device behind a connection that the network does not have.
+    #[error("device {device} is behind usage point {usage_point}, which the network does not have")]
+    UnknownUsagePoint {
+        /// Which device.
+        device: DeviceId,
+        /// The missing usage point.
+        usage_point: UsagePointId,
+    },
+    /// Two devices with one number.
+    #[error("device {device} is given twice")]
+    DuplicateDevice {
+        /// Which.
+        device: DeviceId,
+    },
+}
+
+/// One market area (here: one feeder).
+#[derive(Debug)]
+pub struct Area {
+    /// Short name, used in topics.
+    pub name: String,
+    /// The feeder.
+    pub feeder: Arc<Feeder>,
+    /// Devices by number.
+    pub devices: BTreeMap<DeviceId, Device>,
+    /// The elements that could be overloaded.
+    pub limited: Vec<LimitedElement>,
+    /// Which congestion points each zone's consumption flows through.
+    pub zones: Zones,
+    /// The zone of each usage point.
+    pub zone_of: BTreeMap<UsagePointId, ZoneId>,
+    /// The bus of each usage point.
+    pub bus_of: BTreeMap<UsagePointId, BusId>,
+    /// Range rules for measurements.
+    pub plausibility: Plausibility,
+    /// Rules of the market.
+    pub rules: Rules,
+    /// Rules by which FlexOffer Agents make offers.
+    pub offer_rules: OfferRules,
+    /// Rules of the DSO.
+    pub dso: DsoRules,
+}
+
+impl Area {
+    /// Works out limits and zones.
+    pub fn new(
+        name: impl Into<String>,
+        feeder: Arc<Feeder>,
+        devices: Vec<Device>,
+        rules: (Rules, OfferRules, DsoRules),
+    ) -> Result<Self, AreaError> {
+        let (rules, offer_rules, dso) = rules;
+        let points = feeder.network().usage_points();
+        let bus_of: BTreeMap<_, _> = points.iter().map(|point| (point.id, point.bus)).collect();
+        let mut p_max_w = vec![dso.p_household_max_w; points.len()];
+        let mut by_id = BTreeMap::new();
+        for device in devices {
+            let Some(at) = points.iter().position(|point| point.id == device.usage_point) else {
+                let (device, usage_point) = (device.id, device.usage_point);
+                return Err(AreaError::UnknownUsagePoint { device, usage_point });
+            };
+            p_max_w[at] += device.p_max_w;
+            if by_id.insert(device.id, device).is_some() {
+                return Err(AreaError::DuplicateDevice { device: device.id });
+            }
+        }
+        let limited = limited_elements(&feeder, &p_max_w);
+        let paths = zones(&feeder, &limited);
+        let mut known: BTreeMap<Vec<CongestionPoint>, ZoneId> = BTreeMap::new();
+        let mut zone_of = BTreeMap::new();
+        for (point, path) in points.iter().zip(paths) {
+            let path: Vec<_> = path.iter().map(congestion_point).collect();
+            let next = ZoneId(known.len() as u32);
+            zone_of.insert(point.id, *known.entry(path).or_insert(next));
+        }
+        let zones = known.into_iter().map(|(path, zone)| (zone, path)).collect();
+        let p_max = by_id.values().map(|device| (device.id, device.p_max_w)).collect();
+        let plausibility = Plausibility::new(feeder.network(), p_max);
+        Ok(Self {
+            name: name.into(),
+            feeder,
+            devices: by_id,
+            limited,
+            zones,
+            zone_of,
+            bus_of,
+            plausibility,
+            rules,
+            offer_rules,
+            dso,
+        })
+    }
+}
+
+/// The market's name of a limited element.
+pub fn congestion_point(element: &LimitedElement) -> CongestionPoint {
+    CongestionPoint { branch: element.branch, phase: element.phase }
+}

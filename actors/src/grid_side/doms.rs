@@ -1,0 +1,167 @@
+//! DOMS: turns the forecast into an outlook and the outlook into what the DSO asks for.
+
+use crate::area::{Area, congestion_point};
+use crate::journal::{Books, JournalWriter, planned_deviation_w};
+use crate::market_side::matcher::MatcherMsg;
+use crate::observer::Seen;
+use crate::runtime::stage::slot_from;
+use crate::runtime::{Address, Context, Stage};
+use estimation::outlook;
+use grid::{EnergyMwh, Outlook, Slot, Timestamp, UsagePointForecast};
+use market::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, MarketEvent, Need};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What can wake DOMS.
+#[derive(Debug, Clone)]
+pub enum DomsMsg {
+    /// A new belief about the day ahead.
+    ForecastIssued(Arc<Vec<UsagePointForecast>>),
+    /// The outlook is ready, or the reason why there is none.
+    OutlookReady(Result<Arc<Ahead>, String>),
+}
+
+/// The day ahead with and without what is already contracted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ahead {
+    /// With the contracted deviations.
+    pub planned: Outlook,
+    /// As if nothing had been contracted.
+    pub without_flexibility: Outlook,
+    /// How many contracts were taken into account.
+    pub contracts_seen: u64,
+}
+
+/// The state of DOMS.
+pub struct Doms {
+    area: Arc<Area>,
+    books: Books,
+    working: bool,
+    asking: bool,
+    journal: JournalWriter,
+    matcher: Address<MatcherMsg>,
+    observer: Address<Seen>,
+}
+
+impl Doms {
+    /// DOMS of an area.
+    pub fn new(
+        area: Arc<Area>,
+        books: Books,
+        journal: JournalWriter,
+        matcher: Address<MatcherMsg>,
+        observer: Address<Seen>,
+    ) -> Self {
+        let asking = books.read(|ledger| ledger.need().is_some_and(|need| !need.bids.is_empty()));
+        Self { area, books, working: false, asking, journal, matcher, observer }
+    }
+
+    fn on_forecast(&mut self, forecasts: Arc<Vec<UsagePointForecast>>, cx: &mut Context<DomsMsg>) {
+        if self.working {
+            return; // the next forecast is five minutes away and will be newer
+        }
+        self.working = true;
+        let (area, now) = (self.area.clone(), cx.now());
+        let points: Vec<_> = area.feeder.network().usage_points().iter().map(|point| point.id).collect();
+        let horizon = forecasts.first().map(|forecast| forecast.slots.clone()).unwrap_or_default();
+        let (planned, contracts_seen) = self.books.read(|ledger| {
+            let mut planned = BTreeMap::new();
+            for (at, &point) in points.iter().enumerate() {
+                for slot in horizon.iter().map(|forecast| forecast.slot) {
+                    let w = planned_deviation_w(ledger, point, slot);
+                    if w != 0.0 {
+                        planned.insert((at, slot), w);
+                    }
+                }
+            }
+            // A contract that is not split yet is not in the plan: the need made from this outlook then counts one
+            // contract too few and is refused as out of date.
+            let unplanned = ledger.contracts_without_assignment().count() as u64;
+            (planned, ledger.contract_count() - unplanned)
+        });
+        let panicked = DomsMsg::OutlookReady(Err("the outlook panicked".into()));
+        cx.compute(panicked, move || {
+            DomsMsg::OutlookReady(look_ahead(&area, &forecasts, &planned, contracts_seen, now).map(Arc::new))
+        });
+    }
+
+    fn on_outlook(&mut self, outcome: Result<Arc<Ahead>, String>, cx: &mut Context<DomsMsg>) {
+        self.working = false;
+        let ahead = match outcome {
+            Ok(ahead) => ahead,
+            Err(reason) => {
+                tracing::warn!(%reason, "no outlook");
+                cx.send(&self.observer, Seen::Rejected { code: "no_outlook", reason });
+                return;
+            }
+        };
+        cx.send(&self.observer, Seen::LookedAhead(ahead.clone()));
+        let margin = self.area.rules.gate_closure + crate::market_side::matcher::ROUND_PERIOD;
+        let need = need_from(&ahead, &self.area, slot_from(cx.now().plus(margin)), cx.now());
+        // An empty need is worth recording only when it ends one that was not.
+        if need.bids.is_empty() && !self.asking {
+            return;
+        }
+        self.asking = !need.bids.is_empty();
+        let placed = self.matcher.sending(MatcherMsg::PlaceNeed(Arc::new(need.clone())));
+        let event = MarketEvent::NeedPlaced { need, at: cx.now() };
+        self.journal.record(cx, event, vec![placed]);
+    }
+}
+
+impl Stage for Doms {
+    type Msg = DomsMsg;
+
+    fn handle(&mut self, msg: DomsMsg, cx: &mut Context<DomsMsg>) {
+        match msg {
+            DomsMsg::ForecastIssued(forecasts) => self.on_forecast(forecasts, cx),
+            DomsMsg::OutlookReady(outcome) => self.on_outlook(outcome, cx),
+        }
+    }
+}
+
+fn look_ahead(
+    area: &Area,
+    forecasts: &[UsagePointForecast],
+    planned: &BTreeMap<(usize, Slot), f64>,
+    contracts_seen: u64,
+    now: Timestamp,
+) -> Result<Ahead, String> {
+    let (limit, sigmas) = (area.dso.planning_limit, area.dso.confidence_sigmas);
+    let run = |deviation_w: &dyn Fn(usize, Slot) -> f64| {
+        outlook(&area.feeder, &area.limited, forecasts, deviation_w, limit, sigmas, now)
+            .map_err(|error| error.to_string())
+    };
+    let with = run(&|point, slot| planned.get(&(point, slot)).copied().unwrap_or(0.0))?;
+    let without = if planned.is_empty() { with.clone() } else { run(&|_, _| 0.0)? };
+    Ok(Ahead { planned: with, without_flexibility: without, contracts_seen })
+}
+
+/// The bids that ask for what is missing from `first` on, and the head-room of every limited element and slot.
+fn need_from(ahead: &Ahead, area: &Area, first: Slot, now: Timestamp) -> Need {
+    let mut rows = Vec::new();
+    let mut missing: BTreeMap<CongestionPoint, BTreeMap<Slot, EnergyMwh>> = BTreeMap::new();
+    for element in ahead.planned.elements.iter().filter(|element| element.slot >= first) {
+        let point = CongestionPoint { branch: element.branch, phase: element.phase };
+        // The outlook is finite; a value too large for the market would mean a broken network model.
+        let Ok(headroom) = EnergyMwh::from_watt_hours(element.headroom_w * Slot::HOURS) else { continue };
+        rows.push(GridRow { congestion_point: point, slot: element.slot, headroom });
+        if headroom < EnergyMwh::ZERO {
+            missing.entry(point).or_default().insert(element.slot, headroom);
+        }
+    }
+    let order: Vec<_> = area.limited.iter().map(congestion_point).collect();
+    let mut bids = Vec::new();
+    for (place, point) in order.iter().enumerate() {
+        let Some(slots) = missing.get(point) else { continue };
+        let (Some(start), Some(end)) = (slots.keys().next(), slots.keys().next_back()) else { continue };
+        let interval = |slot: i64| BidInterval {
+            schedule_change: slots.get(&Slot(slot)).copied().unwrap_or_default(),
+            price: area.dso.value_per_kwh,
+        };
+        let Ok(id) = BidId::new(format!("bid-{}-{}", now.seconds(), place)) else { continue };
+        let intervals = (start.0..=end.0).map(interval).collect();
+        bids.push(DomsBid { id, congestion_point: *point, start: *start, intervals });
+    }
+    Need { issued_at: now, contracts_seen: ahead.contracts_seen, bids, rows }
+}

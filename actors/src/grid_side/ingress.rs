@@ -1,0 +1,163 @@
+//! The way in: sorts what a connector decoded to the node, the agent or the observer it belongs to.
+//!
+//! The connector's queue is bounded and a batch is taken from it only when the one before was sorted, so no
+//! mailbox behind it can grow without limit.
+
+use super::node::NodeMsg;
+use crate::area::Area;
+use crate::market_side::FoaMsg;
+use crate::observer::Seen;
+use crate::runtime::{Address, Context, Stage};
+use connectors::{Arrival, Counters, Inbox, LinkState, Message};
+use grid::telemetry::Element;
+use grid::{BranchId, BusId, DeviceId, Measurement, ProsumerId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// What can wake the way in.
+#[derive(Debug, Clone)]
+pub enum IngressMsg {
+    /// What the connector has decoded.
+    Arrived {
+        /// In order of arrival.
+        batch: Arc<Vec<Arrival>>,
+        /// Lets the next batch come when this one is sorted (or given up).
+        credit: Arc<Credit>,
+    },
+}
+
+/// The right to hand over the next batch; returned when it is dropped, however that comes about.
+#[derive(Debug)]
+pub struct Credit(Arc<Semaphore>);
+
+impl Drop for Credit {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
+}
+
+/// Carries batches from a connector's inbox to the way in, one at a time, until the connector ends.
+pub async fn pump(
+    mut inbox: Inbox,
+    counters: Arc<Counters>,
+    ingress: Address<IngressMsg>,
+    observer: Address<Seen>,
+) {
+    let credits = Arc::new(Semaphore::new(1));
+    while let Ok(permit) = credits.acquire().await {
+        let Some(batch) = inbox.recv_batch().await else { return };
+        permit.forget();
+        let credit = Arc::new(Credit(credits.clone()));
+        let counted = counters.snapshot();
+        ingress.deliver(IngressMsg::Arrived { batch: Arc::new(batch), credit });
+        observer.deliver(Seen::DoorCounted {
+            received: counted.received,
+            skipped: counted.skipped,
+            rejected: counted.rejected.into_iter().collect(),
+        });
+    }
+}
+
+/// Where everything goes.
+#[derive(Debug, Clone)]
+pub struct Routes {
+    /// The node of each bus.
+    pub nodes: BTreeMap<BusId, Address<NodeMsg>>,
+    /// The agent of each prosumer.
+    pub agents: BTreeMap<ProsumerId, Address<FoaMsg>>,
+    /// Who watches.
+    pub observer: Address<Seen>,
+}
+
+/// The state of the way in.
+pub struct Ingress {
+    area: Arc<Area>,
+    branch_bus: BTreeMap<BranchId, BusId>,
+    routes: Routes,
+}
+
+impl Ingress {
+    /// Sorts for an area.
+    pub fn new(area: Arc<Area>, routes: Routes) -> Self {
+        let network = area.feeder.network();
+        let lines = network.lines().iter().map(|line| (line.id, line.from));
+        let transformers =
+            network.transformers().iter().map(|transformer| (transformer.id, transformer.from));
+        let branch_bus = lines.chain(transformers).collect();
+        Self { area, branch_bus, routes }
+    }
+
+    fn bus_of(&self, element: Element) -> Option<BusId> {
+        match element {
+            Element::Bus(bus) => self.area.feeder.network().bus_index(bus).map(|_| bus),
+            Element::Branch(branch) => self.branch_bus.get(&branch).copied(),
+            Element::UsagePoint(point) => self.area.bus_of.get(&point).copied(),
+            Element::Device(device) => {
+                let device = self.area.devices.get(&device)?;
+                self.area.bus_of.get(&device.usage_point).copied()
+            }
+        }
+    }
+
+    fn on_telemetry(&self, values: &[Measurement], cx: &mut Context<IngressMsg>) {
+        let mut by_bus: BTreeMap<BusId, Vec<Measurement>> = BTreeMap::new();
+        for value in values {
+            match self.bus_of(value.point.element) {
+                Some(bus) => by_bus.entry(bus).or_default().push(*value),
+                None => {
+                    let reason = format!("{} is not a point of network {}", value.point, self.area.name);
+                    cx.send(&self.routes.observer, Seen::Rejected { code: "unknown_point", reason });
+                }
+            }
+        }
+        for (bus, values) in by_bus {
+            if let Some(node) = self.routes.nodes.get(&bus) {
+                cx.send(node, NodeMsg::Reported(Arc::new(values)));
+            }
+        }
+    }
+
+    fn on_message(&self, message: &Message, cx: &mut Context<IngressMsg>) {
+        match message {
+            Message::Telemetry(values) => self.on_telemetry(values, cx),
+            Message::Device(report) => {
+                self.to_agent(report.device, FoaMsg::Reported(Arc::new(report.clone())), cx);
+            }
+            Message::Status(status) => self.to_agent(status.device, FoaMsg::Answered(status.clone()), cx),
+            // Orders go out of this system, not into it.
+            Message::Activation(activation) => {
+                let reason = format!("{} was sent to the system instead of its device", activation.id);
+                cx.send(&self.routes.observer, Seen::Rejected { code: "misdirected_order", reason });
+            }
+        }
+    }
+
+    fn to_agent(&self, device: DeviceId, msg: FoaMsg, cx: &mut Context<IngressMsg>) {
+        let agent = self.area.devices.get(&device).and_then(|d| self.routes.agents.get(&d.prosumer));
+        match agent {
+            Some(agent) => cx.send(agent, msg),
+            None => {
+                let reason = format!("device {device} is not registered in {}", self.area.name);
+                cx.send(&self.routes.observer, Seen::Rejected { code: "unknown_device", reason });
+            }
+        }
+    }
+}
+
+impl Stage for Ingress {
+    type Msg = IngressMsg;
+
+    fn handle(&mut self, msg: IngressMsg, cx: &mut Context<IngressMsg>) {
+        let IngressMsg::Arrived { batch, credit } = msg;
+        for arrival in batch.iter() {
+            match arrival {
+                Arrival::Link(state) => {
+                    cx.send(&self.routes.observer, Seen::LinkChanged(*state == LinkState::Up));
+                }
+                Arrival::Message(message) => self.on_message(message, cx),
+            }
+        }
+        drop(credit);
+    }
+}

@@ -1,0 +1,88 @@
+//! One grid node: everything measured at one bus, at the connections and devices behind it, and at the branches
+//! that leave it.
+//!
+//! It keeps the newest value per point, refuses the impossible, and passes the rest on.
+
+use super::region::RegionMsg;
+use crate::market_side::metering::MeteringMsg;
+use crate::observer::Seen;
+use crate::runtime::{Address, Context, Stage};
+use estimation::Plausibility;
+use grid::telemetry::Element;
+use grid::{Measurement, PointId, Quantity, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What can wake a node.
+#[derive(Debug, Clone)]
+pub enum NodeMsg {
+    /// Values of its points, oldest first.
+    Reported(Arc<Vec<Measurement>>),
+}
+
+/// The state of a node.
+#[derive(Debug)]
+pub struct Node {
+    plausibility: Arc<Plausibility>,
+    newest: BTreeMap<PointId, Timestamp>,
+    region: Address<RegionMsg>,
+    metering: Address<MeteringMsg>,
+    observer: Address<Seen>,
+}
+
+impl Node {
+    /// A node without any value yet.
+    pub fn new(
+        plausibility: Arc<Plausibility>,
+        region: Address<RegionMsg>,
+        metering: Address<MeteringMsg>,
+        observer: Address<Seen>,
+    ) -> Self {
+        Self { plausibility, newest: BTreeMap::new(), region, metering, observer }
+    }
+
+    /// Splits a batch into what is accepted and, for each refused value, the rule that stopped it.
+    fn sift(&mut self, batch: &[Measurement]) -> (Vec<Measurement>, Vec<Seen>) {
+        let (mut accepted, mut refused) = (Vec::with_capacity(batch.len()), Vec::new());
+        for value in batch {
+            if let Err(error) = self.plausibility.check(value) {
+                refused.push(Seen::Rejected { code: error.rule(), reason: error.to_string() });
+                continue;
+            }
+            let newest = self.newest.entry(value.point).or_insert(value.measured_at);
+            // Slot energies are facts about different slots: a late one is as good as a timely one.
+            if value.measured_at < *newest && value.point.quantity != Quantity::SlotEnergy {
+                refused.push(Seen::Superseded);
+                continue;
+            }
+            *newest = value.measured_at.max(*newest);
+            accepted.push(*value);
+        }
+        (accepted, refused)
+    }
+}
+
+impl Stage for Node {
+    type Msg = NodeMsg;
+
+    fn handle(&mut self, msg: NodeMsg, cx: &mut Context<NodeMsg>) {
+        let NodeMsg::Reported(batch) = msg;
+        let (accepted, refused) = self.sift(&batch);
+        for refusal in refused {
+            cx.send(&self.observer, refusal);
+        }
+        let (devices, grid): (Vec<_>, Vec<_>) =
+            accepted.into_iter().partition(|value| matches!(value.point.element, Element::Device(_)));
+        for value in devices {
+            cx.send(&self.observer, Seen::Telemetry(Arc::new(vec![value])));
+            if value.point.quantity == Quantity::SlotEnergy {
+                cx.send(&self.metering, MeteringMsg::Read(value));
+            }
+        }
+        if !grid.is_empty() {
+            let grid = Arc::new(grid);
+            cx.send(&self.observer, Seen::Telemetry(grid.clone()));
+            cx.send(&self.region, RegionMsg::NodeReported(grid));
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! One estimation region: the latest values of its nodes become an estimate every minute and a forecast every five.
+//!
+//! One solve is in flight at a time; the newest values win. What is not metered now gets a pseudo-measurement:
+//! the connection's last meter reading when it is fresh, else its forecast.
+
+use super::doms::DomsMsg;
+use crate::area::Area;
+use crate::journal::{Books, planned_deviation_w};
+use crate::observer::Seen;
+use crate::runtime::{Address, Context, Stage};
+use estimation::{Estimator, Forecaster, InjectionPrior, MeasurementSet, WeightedValue};
+use grid::telemetry::Element;
+use grid::{Estimate, Measurement, PointId, Quality, Quantity, Slot, Timestamp, UsagePointId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the state is estimated.
+pub const SOLVE_PERIOD: Duration = Duration::from_secs(60);
+/// How long after the full minute, so that the minute's telemetry has arrived.
+const SOLVE_OFFSET: Duration = Duration::from_secs(20);
+/// How often a forecast is issued.
+pub const FORECAST_PERIOD: Duration = Duration::from_secs(300);
+const FORECAST_OFFSET: Duration = Duration::from_secs(40);
+/// The horizon of forecast and outlook: 24 h.
+pub const HORIZON_SLOTS: usize = 96;
+/// A value older than this is not used for estimation.
+const STALE_AFTER: Duration = Duration::from_secs(180);
+/// A meter reading older than this says less than the forecast.
+const READING_FRESH: Duration = Duration::from_secs(45 * 60);
+
+/// What can wake a region.
+#[derive(Debug, Clone)]
+pub enum RegionMsg {
+    /// Plausible values of one node.
+    NodeReported(Arc<Vec<Measurement>>),
+    /// Time to estimate.
+    SolveDue,
+    /// An estimate is ready, or the reason why there is none.
+    SolveFinished(Result<Arc<Estimate>, String>),
+    /// Time to forecast.
+    ForecastDue,
+}
+
+/// Mean power of each connection in past slots, known before the start: what the forecast learns from.
+pub type Archive = Arc<Vec<(UsagePointId, Slot, f64)>>;
+
+/// The state of a region.
+pub struct Region {
+    area: Arc<Area>,
+    estimator: Arc<Estimator>,
+    forecaster: Forecaster,
+    books: Books,
+    latest: BTreeMap<PointId, Measurement>,
+    readings: BTreeMap<UsagePointId, (Slot, f64)>,
+    slot_totals: BTreeMap<Slot, (f64, u32)>,
+    solving: bool,
+    doms: Address<DomsMsg>,
+    observer: Address<Seen>,
+}
+
+impl Region {
+    /// A region that knows the archive and nothing of today.
+    pub fn new(
+        area: Arc<Area>,
+        archive: &Archive,
+        books: Books,
+        doms: Address<DomsMsg>,
+        observer: Address<Seen>,
+    ) -> Self {
+        let points = area.feeder.network().usage_points().iter().map(|point| point.id).collect();
+        let mut forecaster = Forecaster::new(points);
+        for &(point, slot, p_w) in archive.iter() {
+            forecaster.record(point, slot, p_w);
+        }
+        Self {
+            estimator: Arc::new(Estimator::new(area.feeder.clone())),
+            area,
+            forecaster,
+            books,
+            latest: BTreeMap::new(),
+            readings: BTreeMap::new(),
+            slot_totals: BTreeMap::new(),
+            solving: false,
+            doms,
+            observer,
+        }
+    }
+
+    fn on_report(&mut self, values: &[Measurement]) {
+        for value in values {
+            match (value.point.element, value.point.quantity) {
+                (Element::UsagePoint(point), Quantity::SlotEnergy) => {
+                    let slot = value.measured_at.slot().plus(-1);
+                    let p_w = value.value / Slot::HOURS;
+                    self.forecaster.record(point, slot, p_w);
+                    let newest = self.readings.entry(point).or_insert((slot, p_w));
+                    if slot >= newest.0 {
+                        *newest = (slot, p_w);
+                    }
+                }
+                _ => {
+                    self.latest.insert(value.point, *value);
+                }
+            }
+        }
+    }
+
+    /// The measurements that are fresh enough, and one prior per connection.
+    fn measurement_set(&self, now: Timestamp) -> MeasurementSet {
+        let values = self.latest.values().filter(|value| now.since(value.measured_at) <= STALE_AFTER);
+        let values = values
+            .map(|value| WeightedValue {
+                point: value.point,
+                value: value.value,
+                sigma: sigma(value),
+                quality: value.quality,
+            })
+            .collect();
+        MeasurementSet { values, priors: self.priors(now) }
+    }
+
+    fn priors(&self, now: Timestamp) -> Vec<InjectionPrior> {
+        let slot = now.slot();
+        let forecasts = self.forecaster.issue(now, slot, 1);
+        let points = self.area.feeder.network().usage_points().iter();
+        self.books.read(|ledger| {
+            points
+                .zip(forecasts)
+                .map(|(point, forecast)| {
+                    let planned = planned_deviation_w(ledger, point.id, slot);
+                    let expected = forecast.slots.first();
+                    let fresh = self.readings.get(&point.id);
+                    let fresh = fresh.filter(|(at, _)| now.since(at.end()) <= READING_FRESH);
+                    let (p_w, p_std_w) = match (fresh, expected) {
+                        (Some(&(at, p_w)), _) => {
+                            let p_w: f64 = p_w - planned_deviation_w(ledger, point.id, at) + planned;
+                            (p_w, (0.4 * p_w.abs()).max(300.0))
+                        }
+                        (None, Some(expected)) => (expected.p_w + planned, expected.p_std_w.max(300.0)),
+                        (None, None) => (planned, 1_000.0),
+                    };
+                    let tangent = reactive_share(point.p_specified_w, point.q_specified_var);
+                    let q_std_var = (p_std_w * tangent.abs()).max(100.0);
+                    InjectionPrior { p_w, p_std_w, q_var: p_w * tangent, q_std_var }
+                })
+                .collect()
+        })
+    }
+
+    fn on_solve_due(&mut self, cx: &mut Context<RegionMsg>) {
+        cx.wake_each(SOLVE_PERIOD, SOLVE_OFFSET, RegionMsg::SolveDue);
+        if self.solving {
+            return;
+        }
+        self.solving = true;
+        let (set, at, estimator) = (self.measurement_set(cx.now()), cx.now(), self.estimator.clone());
+        let panicked = RegionMsg::SolveFinished(Err("the solver panicked".into()));
+        cx.compute(panicked, move || {
+            RegionMsg::SolveFinished(
+                estimator.estimate(at, &set).map(Arc::new).map_err(|error| error.to_string()),
+            )
+        });
+    }
+
+    fn on_solved(&mut self, outcome: Result<Arc<Estimate>, String>, cx: &mut Context<RegionMsg>) {
+        self.solving = false;
+        if let Ok(estimate) = &outcome {
+            let total: f64 = estimate.usage_points.iter().map(|point| point.p_w).sum();
+            let (sum, count) = self.slot_totals.entry(estimate.at.slot()).or_default();
+            (*sum, *count) = (*sum + total, *count + 1);
+            while self.slot_totals.len() > HORIZON_SLOTS {
+                self.slot_totals.pop_first();
+            }
+        }
+        cx.send(&self.observer, Seen::Estimated(outcome));
+    }
+
+    /// Corrects the forecast by what the region as a whole really takes, without what was ordered, and issues it.
+    fn on_forecast_due(&mut self, cx: &mut Context<RegionMsg>) {
+        cx.wake_each(FORECAST_PERIOD, FORECAST_OFFSET, RegionMsg::ForecastDue);
+        let now = cx.now();
+        self.books.read(|ledger| {
+            for (&slot, &(sum, count)) in &self.slot_totals {
+                let ordered: f64 =
+                    self.area.bus_of.keys().map(|&point| planned_deviation_w(ledger, point, slot)).sum();
+                self.forecaster.record_total(slot, sum / f64::from(count.max(1)) - ordered);
+            }
+        });
+        let forecasts = Arc::new(self.forecaster.issue(now, now.slot(), HORIZON_SLOTS));
+        cx.send(&self.doms, DomsMsg::ForecastIssued(forecasts));
+    }
+}
+
+impl Stage for Region {
+    type Msg = RegionMsg;
+
+    fn started(&mut self, cx: &mut Context<RegionMsg>) {
+        cx.wake_each(SOLVE_PERIOD, SOLVE_OFFSET, RegionMsg::SolveDue);
+        cx.wake_each(FORECAST_PERIOD, FORECAST_OFFSET, RegionMsg::ForecastDue);
+    }
+
+    fn handle(&mut self, msg: RegionMsg, cx: &mut Context<RegionMsg>) {
+        match msg {
+            RegionMsg::NodeReported(values) => self.on_report(&values),
+            RegionMsg::SolveDue => self.on_solve_due(cx),
+            RegionMsg::SolveFinished(outcome) => self.on_solved(outcome, cx),
+            RegionMsg::ForecastDue => self.on_forecast_due(cx),
+        }
+    }
+}
+
+/// Standard deviation of a value by the class of its instrument (class 0.5 voltage, class 1 power and current),
+/// with a floor for small values; four times that when it is a substitute.
+fn sigma(value: &Measurement) -> f64 {
+    let own = match value.point.quantity {
+        Quantity::VoltageMagnitude => 0.005 * value.value.abs(),
+        Quantity::CurrentMagnitude => (0.01 * value.value.abs()).max(0.5),
+        Quantity::ActivePower | Quantity::ReactivePower | Quantity::SlotEnergy => {
+            (0.01 * value.value.abs()).max(100.0)
+        }
+    };
+    let factor = if value.quality == Quality::Measured { 1.0 } else { 4.0 };
+    factor * own.max(1e-3)
+}
+
+/// tan φ of a connection from its specified powers; that of power factor 0.95 when it has none.
+fn reactive_share(p_w: f64, q_var: f64) -> f64 {
+    if p_w.abs() > 1.0 { q_var / p_w } else { 0.3287 }
+}

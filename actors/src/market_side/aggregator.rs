@@ -1,0 +1,299 @@
+//! The aggregator (FMAN): accepts FlexOffers, bundles them, and splits what was bought among their owners.
+
+use super::foa::FoaMsg;
+use super::matcher::MatcherMsg;
+use crate::area::Area;
+use crate::door::Waiting;
+use crate::journal::{Books, JournalWriter};
+use crate::observer::Seen;
+use crate::runtime::{Address, Context, Delivery, Stage};
+use grid::{ProsumerId, Timestamp};
+use market::{
+    AggregateId, AggregatedFlexOffer, Aggregation, Assignment, Contract, ContractId, FlexOffer, FlexOfferId,
+    MarketEvent, OfferStatus, Removal, disaggregate,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often waiting offers are bundled and late ones expire.
+const SEAL_PERIOD: Duration = Duration::from_secs(60);
+const SEAL_OFFSET: Duration = Duration::from_secs(30);
+/// How long after its assignment deadline an offer expires; longer than a round takes to become a contract.
+const EXPIRE_AFTER: Duration = Duration::from_secs(120);
+
+/// The answer to a submitted offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OfferAnswer {
+    /// Durable: the offer may be assigned from now on.
+    Accepted,
+    /// The same offer had been accepted before.
+    AlreadyKnown,
+    /// Another offer has this id.
+    Conflict,
+    /// Not a valid offer for this market.
+    Refused {
+        /// Stable code of the rule.
+        code: &'static str,
+        /// What is wrong, in words.
+        reason: String,
+    },
+}
+
+/// Who waits for the answer to a submitted offer.
+#[derive(Debug, Clone)]
+pub enum AnswerTo {
+    /// A FlexOffer Agent.
+    Agent(Address<FoaMsg>),
+    /// Someone outside, for instance an HTTP request.
+    Door(Waiting),
+}
+
+impl AnswerTo {
+    fn delivery(&self, offer: &FlexOffer, answer: OfferAnswer) -> Delivery {
+        match self {
+            AnswerTo::Agent(foa) => {
+                foa.sending(FoaMsg::OfferAnswered { device: offer.device, offer: offer.id.clone(), answer })
+            }
+            AnswerTo::Door(waiting) => {
+                let waiting = waiting.clone();
+                Delivery::outside(move || waiting.answer(answer.clone()))
+            }
+        }
+    }
+}
+
+/// An offer with the way back to whoever submits it.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// The offer.
+    pub offer: Arc<FlexOffer>,
+    /// Who waits for the answer.
+    pub answer_to: AnswerTo,
+}
+
+/// What can wake the aggregator.
+#[derive(Debug, Clone)]
+pub enum AggregatorMsg {
+    /// A FlexOffer Agent is there and can be told of assignments.
+    Joined {
+        /// Whose agent.
+        prosumer: ProsumerId,
+        /// Its address.
+        foa: Address<FoaMsg>,
+    },
+    /// A new offer.
+    Submit(Submission),
+    /// An accepted offer is durable.
+    Admit(Arc<FlexOffer>),
+    /// An aggregated offer was bought.
+    ContractFormed(Arc<Contract>),
+    /// Time to bundle.
+    SealDue,
+}
+
+/// The state of the aggregator.
+pub struct Aggregator {
+    area: Arc<Area>,
+    books: Books,
+    aggregation: Aggregation,
+    sealed: u64,
+    agents: BTreeMap<ProsumerId, Address<FoaMsg>>,
+    /// Offers recorded but not yet durable, so that a second submission is not recorded again.
+    underway: BTreeMap<FlexOfferId, Arc<FlexOffer>>,
+    journal: JournalWriter,
+    matcher: Address<MatcherMsg>,
+    observer: Address<Seen>,
+}
+
+impl Aggregator {
+    /// An aggregator that continues where the books end.
+    pub fn new(
+        area: Arc<Area>,
+        books: Books,
+        journal: JournalWriter,
+        matcher: Address<MatcherMsg>,
+        observer: Address<Seen>,
+    ) -> Self {
+        let (waiting, sealed) = books.read(|ledger| {
+            let waiting = ledger.unaggregated_offers().cloned().collect::<Vec<_>>();
+            (waiting, ledger.aggregate_count())
+        });
+        let mut aggregation = Aggregation::default();
+        for offer in waiting {
+            bundle(&mut aggregation, &area, offer);
+        }
+        let (agents, underway) = (BTreeMap::new(), BTreeMap::new());
+        Self { area, books, aggregation, sealed, agents, underway, journal, matcher, observer }
+    }
+
+    fn on_submission(&mut self, submission: &Submission, cx: &mut Context<AggregatorMsg>) {
+        let offer = &submission.offer;
+        let known = self.books.read(|ledger| ledger.offer(&offer.id).map(|(known, _)| known.clone()));
+        let answer = match known.as_ref().or(self.underway.get(&offer.id).map(Arc::as_ref)) {
+            Some(known) if known == offer.as_ref() => OfferAnswer::AlreadyKnown,
+            Some(_) => OfferAnswer::Conflict,
+            None => match self.refusal(offer, cx.now()) {
+                Some((code, reason)) => {
+                    cx.send(&self.observer, Seen::Rejected { code, reason: reason.clone() });
+                    OfferAnswer::Refused { code, reason }
+                }
+                None => return self.accept(submission, cx),
+            },
+        };
+        cx.make(submission.answer_to.delivery(offer, answer));
+    }
+
+    fn accept(&mut self, submission: &Submission, cx: &mut Context<AggregatorMsg>) {
+        let offer = submission.offer.clone();
+        self.underway.insert(offer.id.clone(), offer.clone());
+        let answer = submission.answer_to.delivery(&offer, OfferAnswer::Accepted);
+        let admit = cx.myself().sending(AggregatorMsg::Admit(offer.clone()));
+        let event = MarketEvent::OfferAccepted { offer: offer.as_ref().clone(), at: cx.now() };
+        self.journal.record(cx, event, vec![admit, answer]);
+    }
+
+    fn refusal(&self, offer: &FlexOffer, now: Timestamp) -> Option<(&'static str, String)> {
+        if let Err(error) = offer.check() {
+            return Some((error.code(), error.to_string()));
+        }
+        let device = self.area.devices.get(&offer.device);
+        let Some(device) =
+            device.filter(|d| d.usage_point == offer.usage_point && d.prosumer == offer.prosumer)
+        else {
+            let FlexOffer { id, device, usage_point, prosumer, .. } = offer;
+            let reason = format!(
+                "FlexOffer {id}: device {device} of prosumer {prosumer} at usage point {usage_point} is not registered"
+            );
+            return Some(("unknown-device", reason));
+        };
+        if offer.acceptance_before <= now {
+            let reason =
+                format!("FlexOffer {} had to be accepted before {}", offer.id, offer.acceptance_before);
+            return Some(("past-acceptance", reason));
+        }
+        let open =
+            self.books.read(|ledger| ledger.offer_state(device.id).newest).filter(
+                |(_, status)| match status {
+                    OfferStatus::Open | OfferStatus::Contracted => true,
+                    OfferStatus::Assigned { until } => *until > now,
+                    OfferStatus::Withdrawn | OfferStatus::Expired => false,
+                },
+            );
+        let open = open.map(|(open, _)| open.id);
+        let underway = self.underway.values().find(|other| other.device == device.id).map(|o| o.id.clone());
+        open.or(underway).map(|open| {
+            let reason =
+                format!("FlexOffer {}: device {} already has the open offer {open}", offer.id, device.id);
+            ("device-busy", reason)
+        })
+    }
+
+    fn on_admit(&mut self, offer: &FlexOffer) {
+        self.underway.remove(&offer.id);
+        bundle(&mut self.aggregation, &self.area, offer.clone());
+    }
+
+    fn on_seal(&mut self, cx: &mut Context<AggregatorMsg>) {
+        cx.wake_each(SEAL_PERIOD, SEAL_OFFSET, AggregatorMsg::SealDue);
+        let now = cx.now();
+        for offer in self.books.read(|ledger| ledger.overdue_offers(now.minus(EXPIRE_AFTER))) {
+            if let Removal::Sealed(aggregate) = self.aggregation.remove(&offer) {
+                self.aggregation.forget(&aggregate);
+                cx.send(&self.matcher, MatcherMsg::WithdrawOffer(aggregate));
+            }
+            self.journal.record(cx, MarketEvent::OfferExpired { offer, at: now }, Vec::new());
+        }
+        let sealed = &mut self.sealed;
+        let next = || {
+            *sealed += 1;
+            AggregateId::numbered("aggregate-", *sealed)
+        };
+        let formed = self.aggregation.seal(now, next, self.area.rules.aggregate_size_max);
+        for aggregate in formed {
+            let place = self.placing(&aggregate, cx);
+            self.journal.record(cx, MarketEvent::AggregateFormed { aggregate, at: now }, vec![place]);
+        }
+    }
+
+    fn placing(&self, aggregate: &AggregatedFlexOffer, cx: &Context<AggregatorMsg>) -> Delivery {
+        let (aggregate, from) = (Arc::new(aggregate.clone()), cx.myself().clone());
+        self.matcher.sending(MatcherMsg::PlaceOffer { aggregate, from })
+    }
+
+    fn on_contract(&mut self, contract: &Contract, cx: &mut Context<AggregatorMsg>) {
+        let split = self.books.read(|ledger| {
+            let aggregate = ledger.aggregate(&contract.aggregate)?;
+            Some(disaggregate(aggregate, &ledger.members(&aggregate.id), &contract.schedule))
+        });
+        let assignments = match split {
+            Some(Ok(assignments)) => assignments,
+            Some(Err(error)) => {
+                tracing::error!(contract = %contract.id, %error, "contract could not be split");
+                return;
+            }
+            None => {
+                tracing::error!(contract = %contract.id, aggregate = %contract.aggregate, "unknown aggregate");
+                return;
+            }
+        };
+        self.aggregation.forget(&contract.aggregate);
+        let tell = self.telling(&contract.id, &assignments);
+        let event = MarketEvent::Assigned { contract: contract.id.clone(), assignments, at: cx.now() };
+        self.journal.record(cx, event, tell);
+    }
+
+    fn telling(&self, contract: &ContractId, assignments: &[Assignment]) -> Vec<Delivery> {
+        let owner = |assignment: &Assignment| {
+            let prosumer =
+                self.books.read(|ledger| ledger.offer(&assignment.offer).map(|(offer, _)| offer.prosumer))?;
+            self.agents.get(&prosumer)
+        };
+        let tell = |assignment: &Assignment| {
+            let assigned =
+                FoaMsg::Assigned { contract: contract.clone(), assignment: Arc::new(assignment.clone()) };
+            owner(assignment).map(|foa| foa.sending(assigned))
+        };
+        // An agent that is not there takes up its assignments from the books when it starts.
+        assignments.iter().filter_map(tell).collect()
+    }
+}
+
+fn bundle(aggregation: &mut Aggregation, area: &Area, offer: FlexOffer) {
+    let Some(&zone) = area.zone_of.get(&offer.usage_point) else { return };
+    if let Err(error) = aggregation.add(offer, zone) {
+        tracing::error!(%error, "an accepted offer could not be bundled");
+    }
+}
+
+impl Stage for Aggregator {
+    type Msg = AggregatorMsg;
+
+    /// Places the open aggregates again and finishes contracts that were not split when the last run ended.
+    fn started(&mut self, cx: &mut Context<AggregatorMsg>) {
+        cx.wake_each(SEAL_PERIOD, SEAL_OFFSET, AggregatorMsg::SealDue);
+        let (open, unsplit) = self.books.read(|ledger| {
+            let open: Vec<_> = ledger.open_aggregates().cloned().collect();
+            (open, ledger.contracts_without_assignment().cloned().collect::<Vec<_>>())
+        });
+        for aggregate in open {
+            let place = self.placing(&aggregate, cx);
+            cx.make(place);
+        }
+        for contract in unsplit {
+            self.on_contract(&contract, cx);
+        }
+    }
+
+    fn handle(&mut self, msg: AggregatorMsg, cx: &mut Context<AggregatorMsg>) {
+        match msg {
+            AggregatorMsg::Joined { prosumer, foa } => {
+                self.agents.insert(prosumer, foa);
+            }
+            AggregatorMsg::Submit(submission) => self.on_submission(&submission, cx),
+            AggregatorMsg::Admit(offer) => self.on_admit(&offer),
+            AggregatorMsg::ContractFormed(contract) => self.on_contract(&contract, cx),
+            AggregatorMsg::SealDue => self.on_seal(cx),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The FlexOffer Agent of one prosumer: turns what its devices report into FlexOffers, and what was assigned into
+//! orders to the devices.
+//!
+//! It keeps no books of its own. Every minute it compares what was assigned with what the devices confirmed and
+//! repeats what is missing, so a lost message, a silent device and a restart are one case.
+
+use super::aggregator::{AggregatorMsg, AnswerTo, OfferAnswer, Submission};
+use crate::area::Area;
+use crate::egress::EgressMsg;
+use crate::journal::{Books, JournalWriter};
+use crate::observer::Seen;
+use crate::runtime::{Address, Context, Stage};
+use grid::{DeviceId, ProsumerId, Timestamp};
+use market::{
+    Activation, ActivationId, ActivationStatus, Assignment, ContractId, DeviceReport, FlexOfferId,
+    MarketEvent, offer_for,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+const CHECK_PERIOD: Duration = Duration::from_secs(60);
+const CHECK_OFFSET: Duration = Duration::from_secs(10);
+
+/// What can wake a FlexOffer Agent.
+#[derive(Debug, Clone)]
+pub enum FoaMsg {
+    /// A device told its state.
+    Reported(Arc<DeviceReport>),
+    /// The aggregator answered an offer.
+    OfferAnswered {
+        /// The device the offer is about.
+        device: DeviceId,
+        /// Which offer.
+        offer: FlexOfferId,
+        /// The answer.
+        answer: OfferAnswer,
+    },
+    /// An offer of this prosumer was bought.
+    Assigned {
+        /// Under which contract.
+        contract: ContractId,
+        /// What shall be done.
+        assignment: Arc<Assignment>,
+    },
+    /// A device answered an activation.
+    Answered(ActivationStatus),
+    /// Time to compare orders with answers and offers with reports.
+    CheckDue,
+}
+
+/// The state of a FlexOffer Agent.
+pub struct Foa {
+    prosumer: ProsumerId,
+    area: Arc<Area>,
+    books: Books,
+    reports: BTreeMap<DeviceId, Arc<DeviceReport>>,
+    /// Devices with an offer that was handed in and not answered yet.
+    waiting: BTreeSet<DeviceId>,
+    /// Activations handed to the journal in this run, which the books may not show yet.
+    issued: BTreeSet<ActivationId>,
+    journal: JournalWriter,
+    aggregator: Address<AggregatorMsg>,
+    egress: Address<EgressMsg>,
+    observer: Address<Seen>,
+}
+
+/// Where a FlexOffer Agent sends to.
+#[derive(Debug, Clone)]
+pub struct Exits {
+    /// The journal.
+    pub journal: JournalWriter,
+    /// The aggregator that takes its offers.
+    pub aggregator: Address<AggregatorMsg>,
+    /// The way to its devices.
+    pub egress: Address<EgressMsg>,
+    /// Who watches.
+    pub observer: Address<Seen>,
+}
+
+impl Foa {
+    /// The agent of a prosumer.
+    pub fn new(prosumer: ProsumerId, area: Arc<Area>, books: Books, exits: Exits) -> Self {
+        let Exits { journal, aggregator, egress, observer } = exits;
+        let (reports, waiting, issued) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self { prosumer, area, books, reports, waiting, issued, journal, aggregator, egress, observer }
+    }
+
+    fn on_report(&mut self, report: Arc<DeviceReport>, cx: &mut Context<FoaMsg>) {
+        let mine = self.area.devices.get(&report.device);
+        if !mine.is_some_and(|d| d.prosumer == self.prosumer && d.usage_point == report.usage_point) {
+            let reason = format!("device {} reported as somebody else's", report.device);
+            cx.send(&self.observer, Seen::Rejected { code: "foreign_device", reason });
+            return;
+        }
+        let device = report.device;
+        self.reports.insert(device, report);
+        self.offer(device, cx);
+    }
+
+    /// Makes the offer that a device's newest report allows, unless one is open already.
+    fn offer(&mut self, device: DeviceId, cx: &mut Context<FoaMsg>) {
+        let Some(report) = self.reports.get(&device) else { return };
+        if self.waiting.contains(&device) {
+            return;
+        }
+        let state = self.books.read(|ledger| ledger.offer_state(device));
+        let Some(offer) = offer_for(report, cx.now(), &state, &self.area.offer_rules) else {
+            return;
+        };
+        self.waiting.insert(device);
+        let answer_to = AnswerTo::Agent(cx.myself().clone());
+        let submission = Submission { offer: Arc::new(offer), answer_to };
+        cx.send(&self.aggregator, AggregatorMsg::Submit(submission));
+    }
+
+    fn on_assigned(&mut self, contract: &ContractId, assignment: &Assignment, cx: &mut Context<FoaMsg>) {
+        let Some(offer) =
+            self.books.read(|ledger| ledger.offer(&assignment.offer).map(|(offer, _)| offer.clone()))
+        else {
+            tracing::error!(offer = %assignment.offer, "assigned an offer that is not in the books");
+            return;
+        };
+        let Ok(id) = ActivationId::new(format!("act-{contract}-{}", offer.device)) else { return };
+        if self.issued.contains(&id) || self.books.read(|ledger| ledger.activation(&id).is_some()) {
+            return;
+        }
+        self.issued.insert(id.clone());
+        let activation = Activation {
+            id,
+            device: offer.device,
+            offer: offer.id,
+            contract: contract.clone(),
+            schedule: assignment.schedule.clone(),
+            replaces_from: offer.default_schedule.start,
+        };
+        let order = self.egress.sending(EgressMsg::Order(Arc::new(activation.clone())));
+        self.journal.record(cx, MarketEvent::ActivationIssued { activation, at: cx.now() }, vec![order]);
+    }
+
+    fn on_answer(&mut self, status: ActivationStatus, cx: &mut Context<FoaMsg>) {
+        let open = self
+            .books
+            .read(|ledger| ledger.activation(&status.activation).is_some_and(|(_, answer)| answer.is_none()));
+        if open {
+            self.journal.record(cx, MarketEvent::ActivationAnswered { status, at: cx.now() }, Vec::new());
+        }
+    }
+
+    fn on_check(&mut self, cx: &mut Context<FoaMsg>) {
+        cx.wake_each(CHECK_PERIOD, CHECK_OFFSET, FoaMsg::CheckDue);
+        self.repeat_orders(cx.now(), cx);
+        for device in self.reports.keys().copied().collect::<Vec<_>>() {
+            self.offer(device, cx);
+        }
+    }
+
+    /// Issues what was assigned but never issued, and repeats what was issued but never answered.
+    fn repeat_orders(&mut self, now: Timestamp, cx: &mut Context<FoaMsg>) {
+        let (unissued, unanswered) = self.books.read(|ledger| {
+            let unissued = ledger.assignments_without_activation();
+            let unissued = unissued.filter(|part| part.offer.prosumer == self.prosumer);
+            let unissued: Vec<_> =
+                unissued.map(|part| (part.contract.id.clone(), part.assignment.clone())).collect();
+            let mine = |device| self.area.devices.get(&device).is_some_and(|d| d.prosumer == self.prosumer);
+            let unanswered = ledger.activations_unanswered().filter(|order| mine(order.device));
+            (unissued, unanswered.cloned().collect::<Vec<_>>())
+        });
+        for (contract, assignment) in unissued {
+            self.on_assigned(&contract, &assignment, cx);
+        }
+        for activation in unanswered {
+            let end = activation.schedule.start.plus(activation.schedule.energies.len() as i64).start();
+            if now < end {
+                cx.send(&self.egress, EgressMsg::Order(Arc::new(activation)));
+            }
+        }
+    }
+}
+
+impl Stage for Foa {
+    type Msg = FoaMsg;
+
+    fn started(&mut self, cx: &mut Context<FoaMsg>) {
+        let joined = AggregatorMsg::Joined { prosumer: self.prosumer, foa: cx.myself().clone() };
+        cx.send(&self.aggregator, joined);
+        self.repeat_orders(cx.now(), cx);
+        cx.wake_each(CHECK_PERIOD, CHECK_OFFSET, FoaMsg::CheckDue);
+    }
+
+    fn handle(&mut self, msg: FoaMsg, cx: &mut Context<FoaMsg>) {
+        match msg {
+            FoaMsg::Reported(report) => self.on_report(report, cx),
+            FoaMsg::OfferAnswered { device, offer, answer } => {
+                self.waiting.remove(&device);
+                if let OfferAnswer::Refused { code, reason } = answer {
+                    tracing::warn!(%offer, code, %reason, "offer refused");
+                }
+            }
+            FoaMsg::Assigned { contract, assignment } => self.on_assigned(&contract, &assignment, cx),
+            FoaMsg::Answered(status) => self.on_answer(status, cx),
+            FoaMsg::CheckDue => self.on_check(cx),
+        }
+    }
+}

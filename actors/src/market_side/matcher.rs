@@ -1,0 +1,162 @@
+//! The matcher (FMAR): clears the DSO's need against aggregated FlexOffers in rounds.
+//!
+//! Rounds, not continuous matching: the same book gives the same result on every machine.
+
+use super::aggregator::AggregatorMsg;
+use crate::area::Area;
+use crate::journal::{Books, JournalWriter};
+use crate::observer::Seen;
+use crate::runtime::{Address, Context, Stage};
+use market::{
+    Accepted, AggregateId, AggregatedFlexOffer, Book, Clearing, Contract, ContractId, MarketEvent, Need,
+    clear,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Time between rounds.
+pub const ROUND_PERIOD: Duration = Duration::from_secs(60);
+const ROUND_OFFSET: Duration = Duration::from_secs(50);
+
+/// What can wake the matcher.
+#[derive(Debug, Clone)]
+pub enum MatcherMsg {
+    /// The DSO's newest need; replaces the older one.
+    PlaceNeed(Arc<Need>),
+    /// An aggregated offer; who sends it will be told of a contract.
+    PlaceOffer {
+        /// The offer.
+        aggregate: Arc<AggregatedFlexOffer>,
+        /// The aggregator.
+        from: Address<AggregatorMsg>,
+    },
+    /// An aggregated offer is taken back.
+    WithdrawOffer(AggregateId),
+    /// Time to clear.
+    RoundDue,
+}
+
+/// The state of the matcher.
+pub struct Matcher {
+    area: Arc<Area>,
+    book: Book,
+    sellers: Vec<(AggregateId, Address<AggregatorMsg>)>,
+    contracts: u64,
+    journal: JournalWriter,
+    observer: Address<Seen>,
+}
+
+impl Matcher {
+    /// A matcher with an empty book; aggregators place their offers again when they start.
+    pub fn new(area: Arc<Area>, books: &Books, journal: JournalWriter, observer: Address<Seen>) -> Self {
+        let contracts = books.read(|ledger| ledger.contract_count());
+        let book = Book { need: None, zones: area.zones.clone(), offers: Default::default() };
+        Self { area, book, sellers: Vec::new(), contracts, journal, observer }
+    }
+
+    fn on_need(&mut self, need: &Need) {
+        // A need that does not know the newest contract would buy the same relief twice.
+        if need.contracts_seen == self.contracts {
+            self.book.need = Some(need.clone());
+        } else {
+            tracing::debug!(seen = need.contracts_seen, known = self.contracts, "need is out of date");
+        }
+    }
+
+    fn on_offer(
+        &mut self,
+        offer: &AggregatedFlexOffer,
+        from: Address<AggregatorMsg>,
+        cx: &mut Context<MatcherMsg>,
+    ) {
+        if self.book.offers.len() >= self.area.rules.book_offers_max {
+            let reason =
+                format!("the book holds {} offers, {} is not taken", self.book.offers.len(), offer.id);
+            cx.send(&self.observer, Seen::Rejected { code: "book_full", reason });
+            return;
+        }
+        if self.book.offers.insert(offer.id.clone(), offer.clone()).is_none() {
+            self.sellers.push((offer.id.clone(), from));
+        }
+    }
+
+    fn forget(&mut self, aggregate: &AggregateId) {
+        self.book.offers.remove(aggregate);
+        self.sellers.retain(|(id, _)| id != aggregate);
+    }
+
+    fn on_round(&mut self, cx: &mut Context<MatcherMsg>) {
+        cx.wake_each(ROUND_PERIOD, ROUND_OFFSET, MatcherMsg::RoundDue);
+        let now = cx.now();
+        let late: Vec<_> = (self.book.offers.values())
+            .filter(|offer| offer.assignment_before <= now)
+            .map(|offer| offer.id.clone())
+            .collect();
+        late.iter().for_each(|id| self.forget(id));
+        if self.book.offers.is_empty() || self.book.need.as_ref().is_none_or(|need| need.bids.is_empty()) {
+            return;
+        }
+        let clearing = clear(&self.book, &self.area.rules, now);
+        if !clearing.accepted.is_empty() {
+            // What is bought changes the need; wait for the one that knows it.
+            self.book.need = None;
+        }
+        self.agree(&clearing, cx);
+        cx.send(&self.observer, Seen::Cleared(Arc::new(clearing)));
+    }
+
+    fn agree(&mut self, clearing: &Clearing, cx: &mut Context<MatcherMsg>) {
+        for accepted in &clearing.accepted {
+            let Some(offer) = self.book.offers.get(&accepted.aggregate).cloned() else { continue };
+            let Some(seller) =
+                self.sellers.iter().find(|(id, _)| *id == offer.id).map(|(_, from)| from.clone())
+            else {
+                continue;
+            };
+            self.contracts += 1;
+            let id = ContractId::numbered("contract-", self.contracts);
+            let contract = contract(id, self.contracts, accepted, &offer, cx);
+            self.forget(&offer.id);
+            let formed = seller.sending(AggregatorMsg::ContractFormed(Arc::new(contract.clone())));
+            self.journal.record(cx, MarketEvent::ContractFormed { contract }, vec![formed]);
+        }
+    }
+}
+
+fn contract(
+    id: ContractId,
+    number: u64,
+    accepted: &Accepted,
+    offer: &AggregatedFlexOffer,
+    cx: &Context<MatcherMsg>,
+) -> Contract {
+    Contract {
+        id,
+        number,
+        aggregate: offer.id.clone(),
+        bids: accepted.bids.clone(),
+        schedule: accepted.schedule.clone(),
+        deviation: accepted.deviation.clone(),
+        zone: offer.zone,
+        prices: offer.prices,
+        cost: accepted.cost,
+        formed_at: cx.now(),
+    }
+}
+
+impl Stage for Matcher {
+    type Msg = MatcherMsg;
+
+    fn started(&mut self, cx: &mut Context<MatcherMsg>) {
+        cx.wake_each(ROUND_PERIOD, ROUND_OFFSET, MatcherMsg::RoundDue);
+    }
+
+    fn handle(&mut self, msg: MatcherMsg, cx: &mut Context<MatcherMsg>) {
+        match msg {
+            MatcherMsg::PlaceNeed(need) => self.on_need(&need),
+            MatcherMsg::PlaceOffer { aggregate, from } => self.on_offer(&aggregate, from, cx),
+            MatcherMsg::WithdrawOffer(id) => self.forget(&id),
+            MatcherMsg::RoundDue => self.on_round(cx),
+        }
+    }
+}

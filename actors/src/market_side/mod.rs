@@ -1,0 +1,13 @@
+//! From the need to the money: matcher, aggregator, FlexOffer Agents, metering and settlement.
+
+pub mod aggregator;
+pub mod foa;
+pub mod matcher;
+pub mod metering;
+pub mod settlement;
+
+pub use aggregator::{Aggregator, AggregatorMsg, AnswerTo, OfferAnswer, Submission};
+pub use foa::{Foa, FoaMsg};
+pub use matcher::{Matcher, MatcherMsg};
+pub use metering::{Metering, MeteringMsg};
+pub use settlement::{SettlementMsg, SettlementStage};

@@ -1,0 +1,142 @@
+//! What the observer makes of telemetry, estimates and outlooks.
+
+use super::Observer;
+use crate::grid_side::doms::Ahead;
+use crate::journal::planned_deviation_w;
+use crate::picture::{HISTORY_MINUTES, HistoryEntry, OutlookEntry, PointRow};
+use grid::telemetry::Element;
+use grid::{BranchId, Estimate, Measurement, PerPhase, Phase, PointId, Quantity, Timestamp};
+
+impl Observer {
+    pub(super) fn on_telemetry(&mut self, values: &[Measurement]) {
+        let newest = values.iter().map(|value| value.received_at).max();
+        let health = &mut self.picture.health;
+        health.last_telemetry_at = health.last_telemetry_at.max(newest);
+        for value in values {
+            self.points.insert(value.point, *value);
+        }
+        if let Some((kva, at)) = self.measured_kva()
+            && let Some(transformer) = &mut self.picture.transformer
+        {
+            transformer.measured_kva = Some(kva);
+            transformer.measured_at = Some(at);
+        }
+    }
+
+    /// The transformer's load as measured: apparent power of the monitored branches that leave its lower side,
+    /// when every such branch has a monitor with P and Q on all phases of one minute.
+    fn measured_kva(&self) -> Option<(f64, Timestamp)> {
+        let network = self.area.feeder.network();
+        let busbar = network.transformers().first()?.to;
+        let (mut p_w, mut q_var, mut oldest, mut any) = (0.0, 0.0, None, false);
+        for line in network.lines().iter().filter(|line| line.from == busbar) {
+            for phase in Phase::ALL {
+                let value = |quantity| {
+                    self.points.get(&PointId {
+                        element: Element::Branch(line.id),
+                        quantity,
+                        phase: Some(phase),
+                    })
+                };
+                let (p, q) = (value(Quantity::ActivePower)?, value(Quantity::ReactivePower)?);
+                (p_w, q_var, any) = (p_w + p.value, q_var + q.value, true);
+                oldest = Some(oldest.map_or(p.measured_at, |at: Timestamp| at.min(p.measured_at)));
+            }
+        }
+        let apparent_kva = f64::hypot(p_w, q_var) / 1e3;
+        oldest.filter(|_| any).map(|at| (apparent_kva, at))
+    }
+
+    pub(super) fn on_estimate(&mut self, estimate: &Estimate) {
+        let picture = &mut self.picture;
+        picture.health.estimator.ok = true;
+        picture.health.estimator.at = Some(estimate.at);
+        picture.health.estimator.iterations = estimate.iterations as u64;
+        picture.health.estimator.message = None;
+        let freedom = estimate.degrees_of_freedom;
+        picture.health.estimator.objective_ratio = (freedom > 0).then(|| estimate.objective / freedom as f64);
+        picture.voltages.at = Some(estimate.at);
+        let column = |pick: fn(&PerPhase<f64>) -> f64| {
+            estimate.buses.iter().map(|bus| Some(pick(&bus.u_pu) as f32)).collect::<Vec<_>>()
+        };
+        picture.voltages.a = column(|u| u[0]);
+        picture.voltages.b = column(|u| u[1]);
+        picture.voltages.c = column(|u| u[2]);
+        let worst = |bus: &grid::BusEstimate| {
+            let relative = |phase: usize| bus.u_std_v[phase] * bus.u_pu[phase] / bus.u_v[phase].max(1e-9);
+            Some((0..3).map(relative).fold(0.0, f64::max) as f32)
+        };
+        picture.voltages.std = estimate.buses.iter().map(worst).collect();
+        picture.branch_loading =
+            estimate.branches.iter().map(|branch| branch.loading.map(|loading| loading as f32)).collect();
+        let residuals = estimate.residuals.iter();
+        self.residuals = residuals.map(|one| (one.point, (one.estimated, one.normalized))).collect();
+        self.on_transformer(estimate);
+    }
+
+    fn on_transformer(&mut self, estimate: &Estimate) {
+        let Some(transformer) = &mut self.picture.transformer else { return };
+        let mine = estimate.branches.iter().find(|branch| branch.branch == transformer.branch);
+        let Some(branch) = mine else { return };
+        let kva = branch.loading.map(|loading| loading * transformer.rated_kva);
+        transformer.loading = branch.loading;
+        transformer.loading_std = branch.loading_std;
+        transformer.estimated_kva = kva;
+        // What would have been, by what was ordered: the deviations of this slot taken back.
+        let ordered_w: f64 = self.books.read(|ledger| {
+            let slot = estimate.at.slot();
+            self.area.bus_of.keys().map(|&point| planned_deviation_w(ledger, point, slot)).sum()
+        });
+        transformer.history.push(HistoryEntry {
+            at: estimate.at,
+            measured_kva: transformer.measured_kva,
+            estimated_kva: kva,
+            without_flex_kva: kva.map(|kva| kva - ordered_w / 1e3),
+        });
+        if transformer.history.len() > HISTORY_MINUTES {
+            transformer.history.remove(0);
+        }
+    }
+
+    pub(super) fn on_no_estimate(&mut self, reason: String) {
+        self.picture.health.estimator.ok = false;
+        self.picture.health.estimator.message = Some(reason);
+    }
+
+    pub(super) fn on_outlook(&mut self, ahead: &Ahead) {
+        let Some(transformer) = &mut self.picture.transformer else { return };
+        let mine = |branch: BranchId| branch == transformer.branch;
+        let planned = ahead.planned.elements.iter().filter(|element| mine(element.branch));
+        let without = ahead.without_flexibility.elements.iter().filter(|element| mine(element.branch));
+        transformer.outlook = planned
+            .zip(without)
+            .map(|(planned, without)| OutlookEntry {
+                slot_start: planned.slot.start(),
+                loading: planned.loading,
+                loading_p90: planned.loading_p90,
+                probability: planned.probability,
+                loading_without_flex: Some(without.loading),
+            })
+            .collect();
+    }
+
+    /// The table of measured against estimated: what monitors say now, then each meter's newest reading.
+    pub(super) fn fill_points(&mut self) {
+        let row = |value: &Measurement| {
+            let (estimated, normalized) = match self.residuals.get(&value.point) {
+                Some(&(estimated, normalized)) => (Some(estimated), Some(normalized)),
+                None => (None, None),
+            };
+            PointRow {
+                point: value.point,
+                value: Some(value.value),
+                unit: value.point.quantity.unit(),
+                quality: value.quality,
+                measured_at: Some(value.measured_at),
+                estimated,
+                normalized,
+            }
+        };
+        self.picture.points = self.points.values().map(row).collect();
+    }
+}

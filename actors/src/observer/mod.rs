@@ -1,0 +1,220 @@
+//! The observer: sees what happens in every stage and keeps the picture that people look at.
+//!
+//! It decides nothing and nobody waits for it.
+
+mod grid_facts;
+mod market_facts;
+
+use crate::area::Area;
+use crate::grid_side::doms::Ahead;
+use crate::journal::{Books, stage::JournalCounters};
+use crate::picture::{
+    FEED_ENTRIES_MAX, FeedEntry, FeedKind, Link, Picture, RejectionCount, TransformerPicture,
+};
+use crate::runtime::{Context, Incidents, Stage};
+use grid::{Estimate, Measurement, PointId, Timestamp};
+use market::{Clearing, MarketEvent};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Rejected values are fed to the list at most this often per code; the counters count every one.
+const REJECTION_QUIET: Duration = Duration::from_secs(60);
+
+/// Everything the observer can see.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    /// The connection to the field came up or broke.
+    LinkChanged(bool),
+    /// Plausible values.
+    Telemetry(Arc<Vec<Measurement>>),
+    /// Something from outside was refused, by the rule with this code.
+    Rejected {
+        /// Stable code of the rule.
+        code: &'static str,
+        /// The facts, in words.
+        reason: String,
+    },
+    /// An older value arrived after a newer one and was not used.
+    Superseded,
+    /// The door's own counters.
+    DoorCounted {
+        /// Messages received so far.
+        received: u64,
+        /// Values skipped because a newer one of the same point overtook them in a full queue.
+        skipped: u64,
+        /// Messages refused so far by code.
+        rejected: Vec<(&'static str, u64)>,
+    },
+    /// An estimate, or why there is none.
+    Estimated(Result<Arc<Estimate>, String>),
+    /// The day ahead.
+    LookedAhead(Arc<Ahead>),
+    /// A clearing round with something in the book.
+    Cleared(Arc<Clearing>),
+    /// A market fact is durable.
+    Recorded(Arc<MarketEvent>),
+    /// Time to publish.
+    PublishDue,
+}
+
+/// The state of the observer.
+pub struct Observer {
+    area: Arc<Area>,
+    books: Books,
+    incidents: Incidents,
+    journal: JournalCounters,
+    speed: u32,
+    zone: String,
+    publish_period: Duration,
+    picture: Picture,
+    points: BTreeMap<PointId, Measurement>,
+    /// What the newest estimate says of each measured point: the value, and the normalised residual.
+    residuals: BTreeMap<PointId, (f64, f64)>,
+    refused: BTreeMap<&'static str, u64>,
+    refused_at_door: BTreeMap<&'static str, u64>,
+    quiet_until: BTreeMap<&'static str, Timestamp>,
+    incidents_seen: usize,
+    publish: watch::Sender<Arc<Picture>>,
+}
+
+/// What the observer needs besides the area.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// The ledger.
+    pub books: Books,
+    /// Restarts and quarantined messages.
+    pub incidents: Incidents,
+    /// The journal's counters.
+    pub journal: JournalCounters,
+    /// Speed of the clock.
+    pub speed: u32,
+    /// Time zone of the page (IANA name).
+    pub zone: String,
+    /// How often the picture is published, by the system's clock.
+    pub publish_period: Duration,
+}
+
+impl Observer {
+    /// An observer that has seen nothing.
+    pub fn new(area: Arc<Area>, sources: Sources, publish: watch::Sender<Arc<Picture>>) -> Self {
+        let mut picture = Picture::default();
+        let rated = area.feeder.network().transformers().first();
+        picture.transformer = rated.map(|transformer| TransformerPicture {
+            branch: transformer.id,
+            rated_kva: transformer.s_rated_va / 1e3,
+            loading: None,
+            loading_std: None,
+            estimated_kva: None,
+            measured_kva: None,
+            measured_at: None,
+            history: Vec::new(),
+            outlook: Vec::new(),
+        });
+        // A restarted observer goes on counting, so that the page does not take it for an older picture.
+        picture.seq = publish.borrow().seq;
+        Self {
+            area,
+            books: sources.books,
+            incidents: sources.incidents,
+            journal: sources.journal,
+            speed: sources.speed,
+            zone: sources.zone,
+            publish_period: sources.publish_period,
+            picture,
+            points: BTreeMap::new(),
+            residuals: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            refused_at_door: BTreeMap::new(),
+            quiet_until: BTreeMap::new(),
+            incidents_seen: 0,
+            publish,
+        }
+    }
+
+    fn feed(&mut self, at: Timestamp, kind: FeedKind, text: String) {
+        let seq = self.picture.feed.last().map_or(0, |entry| entry.seq) + 1;
+        self.picture.feed.push(FeedEntry { seq, at, kind, text });
+        if self.picture.feed.len() > FEED_ENTRIES_MAX {
+            self.picture.feed.remove(0);
+        }
+    }
+
+    fn on_rejected(&mut self, code: &'static str, reason: String, now: Timestamp) {
+        *self.refused.entry(code).or_default() += 1;
+        if self.quiet_until.get(code).is_none_or(|until| *until <= now) {
+            self.quiet_until.insert(code, now.plus(REJECTION_QUIET));
+            self.feed(now, FeedKind::Rejected, reason);
+        }
+    }
+
+    fn on_link(&mut self, up: bool, now: Timestamp) {
+        self.picture.health.link = if up { Link::Up } else { Link::Down };
+        let text = if up { "field connection up" } else { "field connection lost, trying again" };
+        self.feed(now, FeedKind::Link, text.to_owned());
+    }
+
+    fn on_publish(&mut self, cx: &mut Context<Seen>) {
+        cx.wake_at(cx.now().plus(self.publish_period), Seen::PublishDue);
+        let record = self.incidents.snapshot();
+        let total = record.newest.len();
+        for text in record.newest.iter().skip(self.incidents_seen.min(total)).cloned().collect::<Vec<_>>() {
+            self.feed(cx.now(), FeedKind::Restart, text);
+        }
+        self.incidents_seen = total;
+        let picture = &mut self.picture;
+        picture.seq += 1;
+        picture.clock.now = cx.now();
+        picture.clock.speed = f64::from(self.speed);
+        picture.clock.zone.clone_from(&self.zone);
+        picture.health.restarts = record.restarts;
+        picture.health.quarantined = record.quarantined;
+        let (durable, refused_facts) = self.journal.durable_and_refused();
+        picture.health.journal_records = durable;
+        let mut by_code = self.refused.clone();
+        for (code, count) in &self.refused_at_door {
+            *by_code.entry(code).or_default() += count;
+        }
+        if refused_facts > 0 {
+            by_code.insert("fact_refused", refused_facts);
+        }
+        picture.health.rejected = by_code.values().sum();
+        picture.health.rejections = by_code
+            .into_iter()
+            .map(|(code, count)| RejectionCount { code: code.to_owned(), count })
+            .collect();
+        self.fill_points();
+        self.fill_totals();
+        self.publish.send_replace(Arc::new(self.picture.clone()));
+    }
+}
+
+impl Stage for Observer {
+    type Msg = Seen;
+
+    fn started(&mut self, cx: &mut Context<Seen>) {
+        let myself = cx.myself().clone();
+        cx.send(&myself, Seen::PublishDue);
+    }
+
+    fn handle(&mut self, msg: Seen, cx: &mut Context<Seen>) {
+        match msg {
+            Seen::LinkChanged(up) => self.on_link(up, cx.now()),
+            Seen::Telemetry(values) => self.on_telemetry(&values),
+            Seen::Rejected { code, reason } => self.on_rejected(code, reason, cx.now()),
+            Seen::Superseded => self.picture.health.skipped += 1,
+            Seen::DoorCounted { received, skipped, rejected } => {
+                self.picture.health.received = received;
+                self.picture.health.skipped = skipped;
+                self.refused_at_door = rejected.into_iter().collect();
+            }
+            Seen::Estimated(Ok(estimate)) => self.on_estimate(&estimate),
+            Seen::Estimated(Err(reason)) => self.on_no_estimate(reason),
+            Seen::LookedAhead(ahead) => self.on_outlook(&ahead),
+            Seen::Cleared(clearing) => self.on_cleared(&clearing, cx.now()),
+            Seen::Recorded(event) => self.on_recorded(&event),
+            Seen::PublishDue => self.on_publish(cx),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! A stage: state with synchronous methods. What it wants to send is collected in a [`Context`] and leaves only
+//! when the handler has returned, so a handler that panics has sent nothing and can be repeated.
+
+use super::environment::{Compute, Environment};
+use grid::{Slot, Timestamp};
+use ractor::ActorRef;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The state behind an actor.
+///
+/// Messages are cloned before each delivery so that a delivery that panics can be repeated; keep them small
+/// (`Arc` for payloads).
+pub trait Stage: Send + 'static {
+    /// Everything that can wake it.
+    type Msg: Clone + std::fmt::Debug + Send + Sync + 'static;
+
+    /// Called after each (re)start: set timers, take up what the books say is unfinished.
+    fn started(&mut self, _cx: &mut Context<Self::Msg>) {}
+
+    /// Handles one message.
+    fn handle(&mut self, msg: Self::Msg, cx: &mut Context<Self::Msg>);
+}
+
+/// Where a stage receives its messages. It survives restarts of the stage.
+#[derive(Debug)]
+pub struct Address<M>(ActorRef<M>);
+
+impl<M> Clone for Address<M> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<M: Clone + Send + Sync + 'static> Address<M> {
+    pub(super) fn new(actor: ActorRef<M>) -> Self {
+        Self(actor)
+    }
+
+    /// Puts a message into the mailbox at once. Stages use [`Context::send`] instead; this is for connectors,
+    /// doors and tests. A stage that has stopped is part of a system that is stopping, so nothing is reported.
+    pub fn deliver(&self, msg: M) {
+        if self.0.cast(msg).is_err() {
+            tracing::debug!("a message for a stopped stage was discarded");
+        }
+    }
+
+    /// A delivery to be made later, for instance after the journal has synced.
+    pub fn sending(&self, msg: M) -> Delivery {
+        let address = self.clone();
+        Delivery(Arc::new(move || address.deliver(msg.clone())))
+    }
+}
+
+/// A message with its address, to be delivered when the time has come.
+#[derive(Clone)]
+pub struct Delivery(Arc<dyn Fn() + Send + Sync>);
+
+impl Delivery {
+    /// Delivers.
+    pub fn make(&self) {
+        (self.0)();
+    }
+
+    /// A delivery to someone outside the actors, for instance a waiting HTTP request.
+    pub fn outside(deliver: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(deliver))
+    }
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Delivery")
+    }
+}
+
+type Job<M> = Box<dyn FnOnce() -> M + Send>;
+
+/// What a handler sees of the world, and what it wants done.
+pub struct Context<M> {
+    environment: Environment,
+    myself: Address<M>,
+    deliveries: Vec<Delivery>,
+    timers: Vec<(Timestamp, M)>,
+    jobs: Vec<(Job<M>, M)>,
+    pub(super) given_up: Option<String>,
+}
+
+impl<M: Clone + Send + Sync + 'static> Context<M> {
+    pub(super) fn new(environment: Environment, myself: Address<M>) -> Self {
+        Self {
+            environment,
+            myself,
+            deliveries: Vec::new(),
+            timers: Vec::new(),
+            jobs: Vec::new(),
+            given_up: None,
+        }
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> Timestamp {
+        self.environment.now()
+    }
+
+    /// The stage's own address.
+    pub fn myself(&self) -> &Address<M> {
+        &self.myself
+    }
+
+    /// Sends a message when the handler has returned.
+    pub fn send<T: Clone + Send + Sync + 'static>(&mut self, to: &Address<T>, msg: T) {
+        self.deliveries.push(to.sending(msg));
+    }
+
+    /// Makes a delivery when the handler has returned.
+    pub fn make(&mut self, delivery: Delivery) {
+        self.deliveries.push(delivery);
+    }
+
+    /// Wakes this stage with `msg` when the clock shows `at`.
+    pub fn wake_at(&mut self, at: Timestamp, msg: M) {
+        self.timers.push((at, msg));
+    }
+
+    /// Wakes this stage with `msg` at the next multiple of `period` (counted from the epoch) plus `offset`.
+    pub fn wake_each(&mut self, period: Duration, offset: Duration, msg: M) {
+        let at = next_beat(self.now(), period, offset);
+        self.wake_at(at, msg);
+    }
+
+    /// Runs heavy work where the environment says and sends its result to this stage; `if_it_panics` is sent
+    /// instead when the work panics.
+    pub fn compute(&mut self, if_it_panics: M, job: impl FnOnce() -> M + Send + 'static) {
+        self.jobs.push((Box::new(job), if_it_panics));
+    }
+
+    /// Ends this actor and with it the system: for what no restart can mend.
+    pub fn give_up(&mut self, reason: String) {
+        self.given_up = Some(reason);
+    }
+
+    /// Lets out everything collected: sends first, then timers, then work.
+    pub(super) fn release(&mut self) {
+        for delivery in self.deliveries.drain(..) {
+            delivery.make();
+        }
+        for (at, msg) in self.timers.drain(..) {
+            let (clock, myself) = (self.environment.clock().clone(), self.myself.clone());
+            tokio::spawn(async move {
+                clock.sleep_until(at).await;
+                myself.deliver(msg);
+            });
+        }
+        for (job, if_it_panics) in self.jobs.drain(..) {
+            let guarded =
+                move || std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).unwrap_or(if_it_panics);
+            match self.environment.compute() {
+                Compute::Inline => self.myself.deliver(guarded()),
+                Compute::Blocking => {
+                    let myself = self.myself.clone();
+                    tokio::task::spawn_blocking(move || myself.deliver(guarded()));
+                }
+            }
+        }
+    }
+}
+
+/// The first instant after `now` that is a multiple of `period` from the epoch, plus `offset`.
+pub fn next_beat(now: Timestamp, period: Duration, offset: Duration) -> Timestamp {
+    let period = i64::try_from(period.as_nanos()).unwrap_or(i64::MAX).max(1);
+    let offset = i64::try_from(offset.as_nanos()).unwrap_or(0);
+    let beats = (now.nanos() - offset).div_euclid(period) + 1;
+    Timestamp::from_nanos(beats * period + offset)
+}
+
+/// The start of the first slot that begins at or after `at`.
+pub fn slot_from(at: Timestamp) -> Slot {
+    let slot = at.slot();
+    if slot.start() == at { slot } else { slot.plus(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beats_are_aligned_and_always_in_the_future() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let minute = Duration::from_secs(60);
+        let beat = |now| next_beat(at(now), minute, Duration::from_secs(5)).to_string();
+        assert_eq!(beat("2026-01-15T16:30:00Z"), "2026-01-15T16:30:05Z");
+        assert_eq!(beat("2026-01-15T16:30:05Z"), "2026-01-15T16:31:05Z");
+        assert_eq!(slot_from(at("2026-01-15T16:30:00Z")).to_string(), "2026-01-15T16:30:00Z");
+        assert_eq!(slot_from(at("2026-01-15T16:30:01Z")).to_string(), "2026-01-15T16:45:00Z");
+    }
+}

@@ -1,0 +1,146 @@
+//! The supervisor: parent of every actor of one system.
+//!
+//! Restarting is done in the [`shell`](super::shell), within a budget. An actor that ends nevertheless has spent
+//! its budget, and the supervisor escalates: it tells whoever holds the [`Escalation`], and the process ends
+//! with an exit code of its own so that whatever started it can start it again from the journal.
+
+use super::environment::Environment;
+use super::incidents::Incidents;
+use super::shell::{Birth, Build, RESTARTS_MAX, Shell};
+use super::stage::{Address, Stage};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::watch;
+
+/// The first failure that no restart could mend; `None` while all is well.
+pub type Escalation = watch::Receiver<Option<String>>;
+
+/// An actor could not be started.
+#[derive(Debug, Error)]
+#[error("actor {name} did not start: {reason}")]
+pub struct SpawnError {
+    /// Which.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A running supervisor.
+#[derive(Debug)]
+pub struct Supervisor {
+    root: ActorRef<()>,
+    environment: Environment,
+    incidents: Incidents,
+    escalation: Escalation,
+}
+
+impl Supervisor {
+    /// Starts it.
+    pub async fn start(environment: Environment) -> Result<Self, SpawnError> {
+        let (failed, escalation) = watch::channel(None);
+        let (root, _) = Actor::spawn(None, Root, failed)
+            .await
+            .map_err(|error| SpawnError { name: "supervisor".into(), reason: error.to_string() })?;
+        Ok(Self { root, environment, incidents: Incidents::default(), escalation })
+    }
+
+    /// Starts a stage under this supervisor. `build` is called again after every panic.
+    pub async fn spawn<S: Stage>(
+        &self,
+        name: impl Into<String>,
+        build: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Result<Address<S::Msg>, SpawnError> {
+        self.spawn_with(name.into(), Arc::new(build), RESTARTS_MAX).await
+    }
+
+    /// Starts a stage that is never restarted: its first panic ends the system.
+    pub async fn spawn_vital<S: Stage>(
+        &self,
+        name: impl Into<String>,
+        build: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Result<Address<S::Msg>, SpawnError> {
+        self.spawn_with(name.into(), Arc::new(build), 0).await
+    }
+
+    async fn spawn_with<S: Stage>(
+        &self,
+        name: String,
+        build: Build<S>,
+        restarts_max: usize,
+    ) -> Result<Address<S::Msg>, SpawnError> {
+        let birth = Birth {
+            name: name.clone(),
+            build,
+            environment: self.environment.clone(),
+            incidents: self.incidents.clone(),
+            restarts_max,
+        };
+        // No registered name: names are process-wide and two systems may live in one process.
+        let (actor, _) = Actor::spawn_linked(None, Shell::<S>::default(), birth, self.cell())
+            .await
+            .map_err(|error| SpawnError { name, reason: error.to_string() })?;
+        Ok(Address::new(actor))
+    }
+
+    /// Clock and compute policy of this system.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Restarts and quarantined messages so far.
+    pub fn incidents(&self) -> &Incidents {
+        &self.incidents
+    }
+
+    /// Tells when a stage was given up.
+    pub fn escalation(&self) -> Escalation {
+        self.escalation.clone()
+    }
+
+    /// Stops every actor and waits for them.
+    pub async fn stop(&self) {
+        self.root.stop_children_and_wait(None, None).await;
+        if self.root.stop_and_wait(None, None).await.is_err() {
+            tracing::debug!("the supervisor had stopped already");
+        }
+    }
+
+    fn cell(&self) -> ActorCell {
+        self.root.get_cell()
+    }
+}
+
+struct Root;
+
+impl Actor for Root {
+    type Msg = ();
+    type State = watch::Sender<Option<String>>;
+    type Arguments = watch::Sender<Option<String>>;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<()>,
+        failed: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        Ok(failed)
+    }
+
+    /// ractor's default would stop the supervisor at the first death; here a death is reported once.
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<()>,
+        event: SupervisionEvent,
+        failed: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(_, reason) = event {
+            tracing::error!(%reason, "a stage was given up, the system stops");
+            failed.send_if_modified(|first| {
+                let new = first.is_none();
+                first.get_or_insert_with(|| reason.to_string());
+                new
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,227 @@
+//! The wiring: one straight line, started from its end.
+//!
+//! ```text
+//! connector → ingress → node → region → DOMS → matcher → aggregator → FOA → egress → connector
+//!                          └→ metering → settlement
+//! ```
+//!
+//! Every stage is born holding the address of the next. The loop closes through physics. What travels against
+//! the line (an offer to the aggregator, an aggregate to the matcher) carries the address for the answer. Every
+//! fact that moves money or devices passes the journal; the observer sees everything and is waited for by nobody.
+
+use crate::area::Area;
+use crate::door::OfferDoor;
+use crate::egress::Egress;
+use crate::grid_side::region::Archive;
+use crate::grid_side::{Doms, Ingress, Node, Region, Routes, pump};
+use crate::journal::stage::JournalCounters;
+use crate::journal::{Books, Journal, JournalStage, JournalWriter};
+use crate::market_side::{Aggregator, Foa, Matcher, Metering, SettlementStage, foa::Exits};
+use crate::observer::{Observer, Seen, Sources};
+use crate::picture::Picture;
+use crate::runtime::supervisor::SpawnError;
+use crate::runtime::{Address, Environment, Escalation, Incidents, Supervisor};
+use connectors::Link;
+use grid::ProsumerId;
+use market::Ledger;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What a system is started with.
+pub struct Parts {
+    /// The market area.
+    pub area: Arc<Area>,
+    /// Clock and compute policy.
+    pub environment: Environment,
+    /// The connection to the field.
+    pub link: Link,
+    /// Past mean powers of the connections, for the forecast.
+    pub archive: Archive,
+    /// An open journal.
+    pub journal: Journal,
+    /// The journal's facts, folded.
+    pub ledger: Ledger,
+    /// Records in the journal.
+    pub records: u64,
+    /// Time zone of the page (IANA name).
+    pub zone: String,
+    /// How often the picture is published, by the system's clock.
+    pub publish_period: Duration,
+}
+
+/// A running system.
+pub struct System {
+    supervisor: Supervisor,
+    picture: watch::Receiver<Arc<Picture>>,
+    books: Books,
+    door: OfferDoor,
+    pump: tokio::task::JoinHandle<()>,
+}
+
+impl System {
+    /// Starts every stage, the last one first.
+    pub async fn start(parts: Parts) -> Result<System, SpawnError> {
+        let supervisor = Supervisor::start(parts.environment.clone()).await?;
+        let (area, books) = (parts.area, Books::new(parts.ledger));
+        let counters = JournalCounters::starting_at(parts.records);
+        let (publish, picture) = watch::channel(Arc::new(Picture::default()));
+        let sources = Sources {
+            books: books.clone(),
+            incidents: supervisor.incidents().clone(),
+            journal: counters.clone(),
+            speed: parts.environment.clock().speed(),
+            zone: parts.zone,
+            publish_period: parts.publish_period,
+        };
+        let observer = {
+            let area = area.clone();
+            supervisor
+                .spawn("observer", move || Observer::new(area.clone(), sources.clone(), publish.clone()))
+                .await?
+        };
+        let journal = {
+            let (file, books, observer) =
+                (Arc::new(Mutex::new(parts.journal)), books.clone(), observer.clone());
+            let build =
+                move || JournalStage::new(file.clone(), books.clone(), counters.clone(), observer.clone());
+            JournalWriter(supervisor.spawn_vital("journal", build).await?)
+        };
+        let start = Start { supervisor: &supervisor, area, books: books.clone(), journal, observer };
+        let market = start.market_side(&parts.link).await?;
+        let ingress = start.grid_side(&market, parts.archive).await?;
+        let pump = tokio::spawn(pump(parts.link.inbox, parts.link.counters, ingress, start.observer.clone()));
+        let door = OfferDoor::new(market.aggregator);
+        Ok(System { supervisor, picture, books, door, pump })
+    }
+
+    /// What people look at, newest first out.
+    pub fn picture(&self) -> watch::Receiver<Arc<Picture>> {
+        self.picture.clone()
+    }
+
+    /// The ledger.
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// Where outsiders hand in offers.
+    pub fn door(&self) -> &OfferDoor {
+        &self.door
+    }
+
+    /// Restarts and quarantined messages so far.
+    pub fn incidents(&self) -> &Incidents {
+        self.supervisor.incidents()
+    }
+
+    /// Tells when a stage was given up and the process must end.
+    pub fn escalation(&self) -> Escalation {
+        self.supervisor.escalation()
+    }
+
+    /// Stops all stages. What was acknowledged is durable already.
+    pub async fn stop(self) {
+        self.pump.abort();
+        self.supervisor.stop().await;
+    }
+}
+
+struct Start<'a> {
+    supervisor: &'a Supervisor,
+    area: Arc<Area>,
+    books: Books,
+    journal: JournalWriter,
+    observer: Address<Seen>,
+}
+
+struct MarketSide {
+    metering: Address<crate::market_side::MeteringMsg>,
+    matcher: Address<crate::market_side::MatcherMsg>,
+    aggregator: Address<crate::market_side::AggregatorMsg>,
+    agents: BTreeMap<ProsumerId, Address<crate::market_side::FoaMsg>>,
+}
+
+impl Start<'_> {
+    async fn market_side(&self, link: &Link) -> Result<MarketSide, SpawnError> {
+        let (area, books, journal, observer) =
+            (self.area.clone(), self.books.clone(), self.journal.clone(), self.observer.clone());
+        let outbound = link.outbound.clone();
+        let egress = self.supervisor.spawn("egress", move || Egress::new(outbound.clone())).await?;
+        let settlement = {
+            let (area, books, journal) = (area.clone(), books.clone(), journal.clone());
+            let build = move || SettlementStage::new(area.clone(), books.clone(), journal.clone());
+            self.supervisor.spawn("settlement", build).await?
+        };
+        let metering = {
+            let (books, journal) = (books.clone(), journal.clone());
+            let build = move || Metering::new(books.clone(), journal.clone(), settlement.clone());
+            self.supervisor.spawn("metering", build).await?
+        };
+        let matcher = {
+            let (area, books, journal, observer) =
+                (area.clone(), books.clone(), journal.clone(), observer.clone());
+            let build = move || Matcher::new(area.clone(), &books, journal.clone(), observer.clone());
+            self.supervisor.spawn("matcher", build).await?
+        };
+        let aggregator = {
+            let (area, books, journal, matcher, observer) =
+                (area.clone(), books.clone(), journal.clone(), matcher.clone(), observer.clone());
+            let build = move || {
+                Aggregator::new(
+                    area.clone(),
+                    books.clone(),
+                    journal.clone(),
+                    matcher.clone(),
+                    observer.clone(),
+                )
+            };
+            self.supervisor.spawn("aggregator", build).await?
+        };
+        let exits = Exits { journal, aggregator: aggregator.clone(), egress, observer };
+        let mut agents = BTreeMap::new();
+        for device in area.devices.values() {
+            let prosumer = device.prosumer;
+            if agents.contains_key(&prosumer) {
+                continue;
+            }
+            let (area, books, exits) = (area.clone(), books.clone(), exits.clone());
+            let build = move || Foa::new(prosumer, area.clone(), books.clone(), exits.clone());
+            agents.insert(prosumer, self.supervisor.spawn(format!("foa {prosumer}"), build).await?);
+        }
+        Ok(MarketSide { metering, matcher, aggregator, agents })
+    }
+
+    async fn grid_side(
+        &self,
+        market: &MarketSide,
+        archive: Archive,
+    ) -> Result<Address<crate::grid_side::IngressMsg>, SpawnError> {
+        let (area, books, observer) = (self.area.clone(), self.books.clone(), self.observer.clone());
+        let doms = {
+            let (area, books, journal) = (area.clone(), books.clone(), self.journal.clone());
+            let (matcher, observer) = (market.matcher.clone(), observer.clone());
+            let build = move || {
+                Doms::new(area.clone(), books.clone(), journal.clone(), matcher.clone(), observer.clone())
+            };
+            self.supervisor.spawn("doms", build).await?
+        };
+        let region = {
+            let (area, observer) = (area.clone(), observer.clone());
+            let build =
+                move || Region::new(area.clone(), &archive, books.clone(), doms.clone(), observer.clone());
+            self.supervisor.spawn("region", build).await?
+        };
+        let plausibility = Arc::new(area.plausibility.clone());
+        let mut nodes = BTreeMap::new();
+        for bus in area.feeder.network().buses() {
+            let (rules, region, metering, observer) =
+                (plausibility.clone(), region.clone(), market.metering.clone(), observer.clone());
+            let build = move || Node::new(rules.clone(), region.clone(), metering.clone(), observer.clone());
+            nodes.insert(bus.id, self.supervisor.spawn(format!("node {}", bus.id), build).await?);
+        }
+        let routes = Routes { nodes, agents: market.agents.clone(), observer };
+        self.supervisor.spawn("ingress", move || Ingress::new(area.clone(), routes.clone())).await
+    }
+}

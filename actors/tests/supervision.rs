@@ -1,0 +1,134 @@
+//! Restarting in place, setting poison aside, and giving up, on real actors in virtual time.
+
+use actors::runtime::{Address, Compute, Context, Delivery, Environment, ScaledClock, Stage, Supervisor};
+use grid::Timestamp;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+type Heard = Arc<Mutex<Vec<u32>>>;
+
+#[derive(Debug, Clone)]
+enum Word {
+    Note(u32),
+    /// Sends a note to itself, then panics.
+    NoteAndPanic(u32),
+    PanicUntil(Arc<Mutex<u32>>),
+}
+
+struct Listener {
+    heard: Heard,
+    since_birth: u32,
+}
+
+impl Stage for Listener {
+    type Msg = Word;
+
+    fn handle(&mut self, msg: Word, cx: &mut Context<Word>) {
+        self.since_birth += 1;
+        match msg {
+            Word::Note(note) => self.heard.lock().unwrap().push(note),
+            Word::NoteAndPanic(note) => {
+                let myself = cx.myself().clone();
+                cx.send(&myself, Word::Note(note));
+                panic!("poison {note}");
+            }
+            Word::PanicUntil(left) => {
+                let mut left = left.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                if *left > 0 {
+                    *left -= 1;
+                    drop(left);
+                    panic!("not yet");
+                }
+            }
+        }
+    }
+}
+
+async fn listener() -> (Supervisor, Address<Word>, Heard) {
+    let clock = ScaledClock::start(Timestamp::from_seconds(0), 1);
+    let supervisor = Supervisor::start(Environment::new(clock, Compute::Inline)).await.unwrap();
+    let heard = Heard::default();
+    let kept = heard.clone();
+    let build = move || Listener { heard: kept.clone(), since_birth: 0 };
+    let address = supervisor.spawn("listener", build).await.unwrap();
+    (supervisor, address, heard)
+}
+
+async fn settle() {
+    tokio::time::sleep(Duration::from_secs(60)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_in_the_mailbox_survives_a_restart_and_poison_is_set_aside() {
+    let (supervisor, address, heard) = listener().await;
+    for word in [Word::Note(1), Word::NoteAndPanic(2), Word::Note(3)] {
+        address.deliver(word);
+    }
+    settle().await;
+    // What the panicking handler wanted to send was never sent.
+    assert_eq!(*heard.lock().unwrap(), [1, 3]);
+    let record = supervisor.incidents().snapshot();
+    assert_eq!((record.restarts, record.quarantined, record.escalations), (3, 1, 0));
+    assert!(record.newest.iter().any(|words| words.contains("NoteAndPanic(2)")), "{:?}", record.newest);
+    assert_eq!(*supervisor.escalation().borrow(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_passing_fault_is_repeated_until_it_passes() {
+    let (supervisor, address, heard) = listener().await;
+    address.deliver(Word::PanicUntil(Arc::new(Mutex::new(2))));
+    address.deliver(Word::Note(1));
+    settle().await;
+    assert_eq!(*heard.lock().unwrap(), [1]);
+    let record = supervisor.incidents().snapshot();
+    assert_eq!((record.restarts, record.quarantined), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stage_that_keeps_failing_is_given_up_and_said_so() {
+    let (supervisor, address, heard) = listener().await;
+    for note in 0..10 {
+        address.deliver(Word::NoteAndPanic(note));
+    }
+    settle().await;
+    let reason = supervisor.escalation().borrow().clone().unwrap();
+    assert!(reason.contains("listener used up its 5 restarts in 10 s, last: poison"), "{reason}");
+    assert!(heard.lock().unwrap().is_empty());
+    assert_eq!(supervisor.incidents().snapshot().escalations, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_trickle_of_poison_does_not_use_up_the_budget() {
+    let (supervisor, address, heard) = listener().await;
+    for note in 0..10 {
+        address.deliver(Word::NoteAndPanic(note));
+        settle().await;
+    }
+    address.deliver(Word::Note(99));
+    settle().await;
+    assert_eq!(*heard.lock().unwrap(), [99]);
+    let record = supervisor.incidents().snapshot();
+    assert_eq!((record.restarts, record.quarantined), (30, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vital_stage_is_never_restarted() {
+    let clock = ScaledClock::start(Timestamp::from_seconds(0), 1);
+    let supervisor = Supervisor::start(Environment::new(clock, Compute::Inline)).await.unwrap();
+    let build = || Listener { heard: Heard::default(), since_birth: 0 };
+    let address = supervisor.spawn_vital("journal", build).await.unwrap();
+    address.deliver(Word::NoteAndPanic(1));
+    settle().await;
+    assert!(supervisor.escalation().borrow().is_some());
+    assert_eq!(supervisor.incidents().snapshot().restarts, 0);
+}
+
+#[test]
+fn a_delivery_can_be_made_more_than_once() {
+    let count = Arc::new(Mutex::new(0));
+    let counted = count.clone();
+    let delivery = Delivery::outside(move || *counted.lock().unwrap() += 1);
+    delivery.make();
+    delivery.clone().make();
+    assert_eq!(*count.lock().unwrap(), 2);
+}
