@@ -18,13 +18,14 @@ pub async fn submit(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
     require_json(&request)?;
-    let body = tokio::time::timeout(state.limits.body_deadline, read_body(payload, state.limits.body_bytes_max))
-        .await
-        .map_err(|_| {
-            let seconds = state.limits.body_deadline.as_secs_f64();
-            let detail = format!("the body did not arrive within {seconds} s");
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail)
-        })??;
+    let body =
+        tokio::time::timeout(state.limits.body_deadline, read_body(payload, state.limits.body_bytes_max))
+            .await
+            .map_err(|_| {
+                let seconds = state.limits.body_deadline.as_secs_f64();
+                let detail = format!("the body did not arrive within {seconds} s");
+                Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail)
+            })??;
     let offer: FlexOffer = serde_json::from_slice(&body).map_err(|error| {
         let code = if error.is_data() { "offer_malformed" } else { "not_json" };
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };

@@ -30,8 +30,11 @@ pub fn answer(files: PageFiles, request: &HttpRequest) -> Result<HttpResponse, P
     if path == "api" || path.starts_with("api/") {
         return Err(Problem::not_found(format!("there is no route {}", shortened(request.path()))));
     }
-    if !path.is_empty() && let Some(contents) = files(path) {
-        let keep = if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
+    if !path.is_empty()
+        && let Some(contents) = files(path)
+    {
+        let keep =
+            if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
         return Ok(file(media_type(path), keep, contents));
     }
     if path.starts_with("assets/") {
@@ -42,7 +45,10 @@ pub fn answer(files: PageFiles, request: &HttpRequest) -> Result<HttpResponse, P
 }
 
 fn file(media_type: &'static str, keep: &'static str, contents: Cow<'static, [u8]>) -> HttpResponse {
-    HttpResponse::Ok().content_type(media_type).insert_header(("cache-control", keep)).body(contents.into_owned())
+    HttpResponse::Ok()
+        .content_type(media_type)
+        .insert_header(("cache-control", keep))
+        .body(contents.into_owned())
 }
 
 /// A path from outside, short enough to be repeated in an answer.

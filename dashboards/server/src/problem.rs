@@ -41,15 +41,18 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         let title = self.status.canonical_reason().unwrap_or("Problem");
-        HttpResponse::build(self.status).insert_header(("cache-control", "no-store")).content_type(PROBLEM_JSON).body(
-            json!({
-                "type": "about:blank",
-                "title": title,
-                "status": self.status.as_u16(),
-                "code": self.code,
-                "detail": self.detail,
-            })
-            .to_string(),
-        )
+        HttpResponse::build(self.status)
+            .insert_header(("cache-control", "no-store"))
+            .content_type(PROBLEM_JSON)
+            .body(
+                json!({
+                    "type": "about:blank",
+                    "title": title,
+                    "status": self.status.as_u16(),
+                    "code": self.code,
+                    "detail": self.detail,
+                })
+                .to_string(),
+            )
     }
 }

@@ -5,8 +5,8 @@
 //! never queues them. A beat says only that this server runs and which picture it holds; the page also watches
 //! that the picture's sequence number moves.
 
-use actors::picture::{FeedEntry, Picture};
 use actix_web::web::Bytes;
+use actors::picture::{FeedEntry, Picture};
 use futures_util::{Stream, stream};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -57,7 +57,9 @@ impl Client {
             let mut text = String::new();
             match &self.sent {
                 None => text.push_str(&event("snapshot", &*newest)),
-                Some(sent) if sent.seq != newest.seq => text.push_str(&event("change", &change(sent, &newest))),
+                Some(sent) if sent.seq != newest.seq => {
+                    text.push_str(&event("change", &change(sent, &newest)))
+                }
                 Some(_) => {}
             }
             if self.ticks.is_multiple_of(BEAT_EVERY) {
@@ -140,7 +142,8 @@ mod tests {
 
     #[test]
     fn f32_nan_never_reaches_the_wire_as_a_number() {
-        let new = Picture { seq: 2, branch_loading: vec![Some(f32::NAN), None, Some(0.5)], ..Picture::default() };
+        let new =
+            Picture { seq: 2, branch_loading: vec![Some(f32::NAN), None, Some(0.5)], ..Picture::default() };
         let change = change(&Picture::default(), &new);
         assert_eq!(change["branch_loading"], serde_json::json!([null, null, 0.5]));
     }

@@ -1,8 +1,11 @@
 //! The server over real HTTP, spoken by hand so that slow and broken clients can be played.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers outside the test functions may fail a test too
+
 use actors::picture::{EstimatorHealth, FeedEntry, FeedKind, Health, NetworkPicture, Picture};
 use dashboards_server::{
-    Limits, OfferAnswer, OfferDoor, OfferFound, OfferState, RunningServer, ServeError, Served, serve, serve_with,
+    Limits, OfferAnswer, OfferDoor, OfferFound, OfferState, RunningServer, ServeError, Served, serve,
+    serve_with,
 };
 use futures_util::future::BoxFuture;
 use market::{FlexOffer, FlexOfferId};
@@ -145,7 +148,11 @@ fn assert_problem(answer: &str, status: u16, code: &str) {
     assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
     assert!(answer.contains("content-type: application/problem+json"), "{answer}");
     let body: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
-    assert_eq!((body["status"].as_u64(), body["code"].as_str()), (Some(u64::from(status)), Some(code)), "{body}");
+    assert_eq!(
+        (body["status"].as_u64(), body["code"].as_str()),
+        (Some(u64::from(status)), Some(code)),
+        "{body}"
+    );
     assert!(body["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{body}");
 }
 
@@ -171,7 +178,8 @@ async fn the_page_answers_unknown_paths_but_not_those_of_the_interface() {
     assert_problem(&running.get("/assets/app-2.js").await, 404, "not_found");
     assert_problem(&running.get("/api/v1/nothing").await, 404, "not_found");
     assert_problem(&running.get("/api").await, 404, "not_found");
-    let deleted = running.raw("DELETE /api/v1/network HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
+    let deleted =
+        running.raw("DELETE /api/v1/network HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     assert_problem(&deleted, 405, "method_not_allowed");
 }
 
@@ -191,7 +199,8 @@ async fn readiness_waits_for_the_first_estimate_and_health_for_the_publisher() {
     assert!(running.get("/healthz").await.starts_with("HTTP/1.1 200"));
     assert_problem(&running.get("/readyz").await, 503, "not_ready");
     let at = Some("2026-01-15T17:00:00Z".parse().unwrap());
-    let health = Health { estimator: EstimatorHealth { ok: true, at, ..Default::default() }, ..Default::default() };
+    let health =
+        Health { estimator: EstimatorHealth { ok: true, at, ..Default::default() }, ..Default::default() };
     running.picture.send_replace(Arc::new(Picture { seq: 1, health, ..Picture::default() }));
     assert!(running.get("/readyz").await.contains("\"estimate_at\":\"2026-01-15T17:00:00Z\""));
     drop(running.picture);
@@ -253,7 +262,10 @@ async fn an_offer_is_created_once_and_known_after_that() {
     let running = start().await;
     let first = running.post(&offer("fo-1", 1)).await;
     assert!(first.starts_with("HTTP/1.1 201"), "{first}");
-    assert!(first.contains("location: /api/v1/flexoffers/fo-1") && first.contains("{\"id\":\"fo-1\"}"), "{first}");
+    assert!(
+        first.contains("location: /api/v1/flexoffers/fo-1") && first.contains("{\"id\":\"fo-1\"}"),
+        "{first}"
+    );
     assert!(running.post(&offer("fo-1", 1)).await.starts_with("HTTP/1.1 200"));
     assert_problem(&running.post(&offer("fo-1", 2)).await, 409, "id_taken");
     assert_problem(&running.post(&offer("fo-2", 13)).await, 422, "prosumer_unknown");
@@ -301,7 +313,8 @@ async fn a_slow_body_is_cut_off() {
 async fn a_foreign_host_name_is_refused() {
     let running = start().await;
     for own in ["localhost:8080", "127.0.0.1", "127.0.0.1:1", "[::1]:8080", "LOCALHOST"] {
-        let answer = running.raw(&format!("GET /healthz HTTP/1.1\r\nhost: {own}\r\nconnection: close\r\n\r\n")).await;
+        let answer =
+            running.raw(&format!("GET /healthz HTTP/1.1\r\nhost: {own}\r\nconnection: close\r\n\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{own}: {answer}");
     }
     for foreign in ["evil.example", "localhost.evil.example:8080", "10.0.0.1"] {

@@ -1,5 +1,7 @@
 //! The snapshot that the page's tests read must have the shape that the server writes.
 
+#![allow(clippy::unwrap_used)] // helpers outside the test function may fail it too
+
 use actors::picture::*;
 use grid::{BranchId, PointId, Quality, Timestamp};
 use serde_json::Value;
@@ -15,7 +17,12 @@ fn full() -> Picture {
             estimated_kva: None,
             measured_kva: None,
             measured_at: None,
-            history: vec![HistoryEntry { at, measured_kva: None, estimated_kva: None, without_flex_kva: None }],
+            history: vec![HistoryEntry {
+                at,
+                measured_kva: None,
+                estimated_kva: None,
+                without_flex_kva: None,
+            }],
             outlook: vec![OutlookEntry {
                 slot_start: at,
                 loading: 0.0,

@@ -67,9 +67,23 @@ pub fn network() -> NetworkPicture {
         })
         .collect();
     let kind = BranchKind::Transformer;
-    branches.push(BranchPicture { id: BranchId(1), kind, from: 0, to: 1, rated_a: None, rated_kva: Some(RATED_KVA) });
+    branches.push(BranchPicture {
+        id: BranchId(1),
+        kind,
+        from: 0,
+        to: 1,
+        rated_a: None,
+        rated_kva: Some(RATED_KVA),
+    });
     let notes = vec!["Invented feeder: nothing on this page comes from physics or from a market.".to_owned()];
-    NetworkPicture { name: "Invented evening".to_owned(), notes, area: "replay".to_owned(), buses, branches, usage_points }
+    NetworkPicture {
+        name: "Invented evening".to_owned(),
+        notes,
+        area: "replay".to_owned(),
+        buses,
+        branches,
+        usage_points,
+    }
 }
 
 fn bus(id: usize, x: f64, y: f64, u_rated_v: f64) -> BusPicture {
@@ -90,15 +104,21 @@ pub struct Evening {
 
 impl Evening {
     pub fn new(network: &NetworkPicture, flexible: bool) -> Self {
-        let mut distance = vec![0.0; network.buses.len()];
+        let mut distance: Vec<f64> = vec![0.0; network.buses.len()];
         let mut downstream = vec![0.0; network.buses.len()];
         for home in &network.usage_points {
             downstream[home.bus] += 1.0;
         }
-        for line in network.branches.iter().filter(|branch| branch.kind == BranchKind::Line) {
-            distance[line.to] = distance[line.from] + 1.0;
+        let mut lines: Vec<&BranchPicture> =
+            network.branches.iter().filter(|branch| branch.kind == BranchKind::Line).collect();
+        // Two hundred sweeps reach the end of any feeder shown here, in whatever order its lines come.
+        for _ in 0..200 {
+            for line in &lines {
+                distance[line.to] = distance[line.from] + 1.0;
+            }
         }
-        for line in network.branches.iter().filter(|branch| branch.kind == BranchKind::Line).rev() {
+        lines.sort_by(|a, b| distance[b.to].total_cmp(&distance[a.to]));
+        for line in lines {
             downstream[line.from] += downstream[line.to];
         }
         let start = Timestamp::from_seconds(1_768_494_600); // 2026-01-15T16:30:00Z
@@ -173,23 +193,44 @@ impl Evening {
         match minute {
             9..=62 if !self.flexible => {}
             1 => self.say(FeedKind::Link, "telemetry link is up, 412 points subscribed"),
-            4 => self.say(FeedKind::Offer, "FlexOffer ev-12-3 of prosumer 12: charger, 11.2 kWh, up to 7.4 kW, until 05:45"),
-            5 => self.say(FeedKind::Offer, "FlexOffer hp-31-88 of prosumer 31: heat pump, down to 40 % for 3 quarter-hours"),
-            8 => self.say(FeedKind::Need, "transformer 1 needs −36.5 kWh from 18:15 to 20:45, at most 0.60 €/kWh"),
-            11 => self.say(FeedKind::Clearing, "round 11: 9 of 14 aggregates taken, 34.1 of 36.5 kWh met, cost 7.31 €"),
+            4 => self.say(
+                FeedKind::Offer,
+                "FlexOffer ev-12-3 of prosumer 12: charger, 11.2 kWh, up to 7.4 kW, until 05:45",
+            ),
+            5 => self.say(
+                FeedKind::Offer,
+                "FlexOffer hp-31-88 of prosumer 31: heat pump, down to 40 % for 3 quarter-hours",
+            ),
+            8 => self
+                .say(FeedKind::Need, "transformer 1 needs −36.5 kWh from 18:15 to 20:45, at most 0.60 €/kWh"),
+            11 => self.say(
+                FeedKind::Clearing,
+                "round 11: 9 of 14 aggregates taken, 34.1 of 36.5 kWh met, cost 7.31 €",
+            ),
             12 => {
                 self.say(FeedKind::Contract, "contract c-1 with 23 FlexOffers: −34.1 kWh for 7.31 €");
                 self.totals.contracts = 1;
                 self.totals.ordered_kwh = 34.1;
             }
             13..=22 => {
-                self.say(FeedKind::Activation, &format!("charger {} shall take 1.2 kW instead of 7.4 kW until 20:30", minute + 100));
+                self.say(
+                    FeedKind::Activation,
+                    &format!("charger {} shall take 1.2 kW instead of 7.4 kW until 20:30", minute + 100),
+                );
                 self.totals.activations += 1;
             }
-            24 => self.say(FeedKind::Rejected, "FlexOffer x-9 refused: acceptance deadline has passed (deadline_passed)"),
-            26 => self.say(FeedKind::Restart, "estimator of region 1 restarted after an error, 1 of 5 in 10 s"),
-            30..=60 if minute % 3 == 0 => {
-                self.say(FeedKind::Delivery, &format!("charger {} delivered 1.52 of 1.55 kWh from 18:15 to 18:30", minute + 83));
+            24 => self.say(
+                FeedKind::Rejected,
+                "FlexOffer x-9 refused: acceptance deadline has passed (deadline_passed)",
+            ),
+            26 => {
+                self.say(FeedKind::Restart, "estimator of region 1 restarted after an error, 1 of 5 in 10 s")
+            }
+            30..=60 if minute.is_multiple_of(3) => {
+                self.say(
+                    FeedKind::Delivery,
+                    &format!("charger {} delivered 1.52 of 1.55 kWh from 18:15 to 18:30", minute + 83),
+                );
                 self.totals.delivered_kwh += 1.52;
                 self.totals.confirmed += 1;
             }
@@ -265,7 +306,13 @@ impl Evening {
                 let p90 = expected + 0.03 + 0.004 * count as f64;
                 let probability = 1.0 / (1.0 + (-(expected - 1.0) * 40.0).exp());
                 let loading_without_flex = Some(plain);
-                OutlookEntry { slot_start, loading: expected, loading_p90: p90, probability, loading_without_flex }
+                OutlookEntry {
+                    slot_start,
+                    loading: expected,
+                    loading_p90: p90,
+                    probability,
+                    loading_without_flex,
+                }
             })
             .collect();
         let last = self.history.iter().rev().find(|entry| entry.measured_kva.is_some());
@@ -294,7 +341,8 @@ impl Evening {
         let (mut b, mut c) = (volts(0.82), volts(0.93));
         b[unobserved..].fill(None);
         c[unobserved..].fill(None);
-        let std = self.distance.iter().map(|distance| Some((0.001 + 0.002 * distance / farthest) as f32)).collect();
+        let std =
+            self.distance.iter().map(|distance| Some((0.001 + 0.002 * distance / farthest) as f32)).collect();
         Voltages { at: Some(self.now.minus(Duration::from_secs(12))), a, b, c, std }
     }
 
@@ -313,8 +361,22 @@ impl Evening {
             let wobble = ((self.now.seconds() / 60 + index as i64) as f64).sin();
             let power = loading * 83_000.0 * (1.0 + 0.05 * index as f64);
             rows.push(row(&format!("branch.1000.p.{phase}"), "W", power, 9, Quality::Measured, wobble));
-            rows.push(row(&format!("bus.1.u.{phase}"), "V", 244.1 - loading * 2.0, 9, Quality::Measured, -0.4 * wobble));
-            rows.push(row(&format!("branch.1021.i.{phase}"), "A", 81.3 * loading, 9, Quality::Measured, 0.7 * wobble));
+            rows.push(row(
+                &format!("bus.1.u.{phase}"),
+                "V",
+                244.1 - loading * 2.0,
+                9,
+                Quality::Measured,
+                -0.4 * wobble,
+            ));
+            rows.push(row(
+                &format!("branch.1021.i.{phase}"),
+                "A",
+                81.3 * loading,
+                9,
+                Quality::Measured,
+                0.7 * wobble,
+            ));
         }
         for meter in 1..=30_u32 {
             let (age, quality, normalized) = match meter {
@@ -323,7 +385,14 @@ impl Evening {
                 11 => (660, Quality::Measured, 4.2),
                 _ => (420 + 13 * u64::from(meter), Quality::Measured, (f64::from(meter) * 1.7).sin()),
             };
-            rows.push(row(&format!("meter.{meter}.energy"), "Wh", 180.0 + 23.0 * f64::from(meter), age, quality, normalized));
+            rows.push(row(
+                &format!("meter.{meter}.energy"),
+                "Wh",
+                180.0 + 23.0 * f64::from(meter),
+                age,
+                quality,
+                normalized,
+            ));
         }
         rows
     }

@@ -1,9 +1,10 @@
 //! Serves an invented evening on an invented feeder, so that the page can be worked on and photographed without
-//! the running system: `cargo run -p dashboards-server --example replay -- 8081 [freeze|plain]`.
+//! the running system: `cargo run -p dashboards-server --example replay -- 8081 [freeze|plain|evening] [NETWORK.json]`.
 //!
 //! Nothing here is calculated from physics. With `freeze` the picture stops after 20 s while the server lives
 //! on, which the page must notice; with `plain` nothing is bought and the transformer is overloaded.
 
+mod file;
 mod invented;
 
 use dashboards_server::{OfferAnswer, OfferDoor, OfferFound, Served, serve};
@@ -32,7 +33,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = std::env::args().nth(1).map_or(Ok(8081), |text| text.parse())?;
     let mode = std::env::args().nth(2).unwrap_or_default();
     let freezes = mode == "freeze";
-    let network = Arc::new(invented::network());
+    let network = Arc::new(match std::env::args().nth(3) {
+        Some(path) => file::network(&path)?,
+        None => invented::network(),
+    });
     let mut evening = invented::Evening::new(&network, mode != "plain");
     let (sender, picture) = watch::channel(Arc::new(evening.picture(&network)));
     let served = Served { network: Arc::clone(&network), picture, offers: Arc::new(NoMarket) };

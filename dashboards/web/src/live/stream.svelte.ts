@@ -34,7 +34,8 @@ export class Live {
       this.network = (await answer.json()) as NetworkPicture;
       this.listen();
     } catch (error) {
-      this.problem = error instanceof Error ? error.message : String(error);
+      // fetch says no more than "failed" when nobody answers.
+      this.problem = error instanceof TypeError || !(error instanceof Error) ? 'the server does not answer' : error.message;
       this.reconnect();
     }
   }

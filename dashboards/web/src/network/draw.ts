@@ -19,7 +19,7 @@ export interface Scene {
 /** Draws the whole feeder; `width` and `height` in CSS pixels. */
 export function drawFeeder(ctx: CanvasRenderingContext2D, scene: Scene, width: number, height: number): void {
   ctx.clearRect(0, 0, width, height);
-  ctx.globalAlpha = scene.stale ? 0.4 : 1;
+  ctx.globalAlpha = scene.stale ? 0.75 : 1;
   const voltages = scene.network.buses.map((_, bus) => voltageOf(scene.picture, bus));
   const at = (bus: number): Point => {
     const point = scene.points[bus] ?? { x: 0, y: 0 };
@@ -47,16 +47,18 @@ function drawLines(
   ctx: CanvasRenderingContext2D, scene: Scene, voltages: (number | null)[], at: (bus: number) => Point,
 ): void {
   ctx.lineCap = 'round';
+  const width = (loading: number | null) => (loading === null ? 1.2 : 1.2 + 5 * Math.min(1, Math.max(0, loading)));
+  // First the edges of highly loaded lines, so that none covers a neighbour's core.
+  scene.network.branches.forEach((branch, index) => {
+    const loading = scene.picture.branch_loading[index] ?? null;
+    if (branch.kind === 'transformer' || loading === null || loading <= LOADING_HIGH) return;
+    stroke(ctx, at(branch.from), at(branch.to), loading > 1 ? ALARM : WARNING, width(loading) + 5, []);
+  });
   scene.network.branches.forEach((branch, index) => {
     if (branch.kind === 'transformer') return;
-    const [from, to] = [at(branch.from), at(branch.to)];
     const loading = scene.picture.branch_loading[index] ?? null;
-    const width = loading === null ? 1.2 : 1.2 + 5 * Math.min(1, Math.max(0, loading));
-    if (loading !== null && loading > LOADING_HIGH) {
-      stroke(ctx, from, to, loading > 1 ? ALARM : WARNING, width + 6, []);
-    }
     const voltage = voltages[branch.to] ?? null;
-    stroke(ctx, from, to, voltageColour(voltage), width, voltage === null ? [3, 4] : []);
+    stroke(ctx, at(branch.from), at(branch.to), voltageColour(voltage), width(loading), voltage === null ? [3, 4] : []);
   });
 }
 
