@@ -5,10 +5,14 @@
 //! phase-to-neutral; power is positive when it is taken from the grid; `f64` carries its unit in its name.
 
 mod feeder;
+mod forecast;
+mod limited_element;
 mod line_impedance;
 mod linear_response;
 mod linearization;
 mod measurement_set;
+mod outlook;
+mod plausibility;
 mod posterior;
 mod power_flow;
 mod state_estimation;
@@ -16,10 +20,13 @@ mod transformer;
 mod two_port;
 
 pub use feeder::{BranchRef, Feeder, TopologyError};
+pub use forecast::{ForecastError, Forecaster, sum_std};
+pub use limited_element::{LimitedElement, limited_elements, zones};
 pub use measurement_set::{EstimationError, InjectionPrior, MeasurementSet, WeightedValue};
+pub use outlook::{OutlookRules, outlook};
+pub use plausibility::{Implausible, Plausibility};
 pub use power_flow::{FlowError, FlowSolution};
 pub use state_estimation::Estimator;
 
 #[cfg(test)]
-#[path = "../tests/case/mod.rs"]
 mod case;

@@ -29,11 +29,14 @@ pub(crate) struct LinearFeeder {
 enum Reduced {
     /// `T' = D' = 1`.
     Series(PhaseMatrix),
-    Full {
-        t: PhaseMatrix,
-        z: PhaseMatrix,
-        d: PhaseMatrix,
-    },
+    Full(Box<FullReduced>),
+}
+
+#[derive(Debug)]
+struct FullReduced {
+    t: PhaseMatrix,
+    z: PhaseMatrix,
+    d: PhaseMatrix,
 }
 
 /// Columns of phasors: three rows per position.
@@ -114,7 +117,8 @@ impl LinearFeeder {
                     *parent += gathered;
                 }
             }
-            above.push(Reduced::Full { t, z, d: d * (PhaseMatrix::identity() - y * z) });
+            let d = d * (PhaseMatrix::identity() - y * z);
+            above.push(Reduced::Full(Box::new(FullReduced { t, z, d })));
         }
         above.reverse();
         Self { above, shunts }
@@ -141,7 +145,7 @@ impl LinearFeeder {
             let up = &mut low[section.parent * rows..section.parent * rows + rows];
             match &self.above[position] {
                 Reduced::Series(_) => add_scaled(up, Complex64::ONE, &high[..rows]),
-                Reduced::Full { d, .. } => add_product(up, d, &high[..rows], width, 1.0),
+                Reduced::Full(full) => add_product(up, &full.d, &high[..rows], width, 1.0),
             }
         }
         let mut voltages = vec![Complex64::ZERO; rows * self.above.len()];
@@ -157,9 +161,9 @@ impl LinearFeeder {
                     here.copy_from_slice(up);
                     add_product(here, z, current, width, -1.0);
                 }
-                Reduced::Full { t, z, .. } => {
-                    add_product(here, t, up, width, 1.0);
-                    add_product(here, z, current, width, -1.0);
+                Reduced::Full(full) => {
+                    add_product(here, &full.t, up, width, 1.0);
+                    add_product(here, &full.z, current, width, -1.0);
                 }
             }
             if let Some(y) = &self.shunts[position] {

@@ -131,7 +131,7 @@ pub(crate) fn check(feeder: &Feeder, set: &MeasurementSet) -> Result<(), Estimat
             Err(EstimationError::Prior { usage_point: point.id, attribute, value, expected })
         };
         for (attribute, value) in [("p in W", prior.p_w), ("q in var", prior.q_var)] {
-            if !(value.abs() < VALUE_MAX) {
+            if value.is_nan() || value.abs() >= VALUE_MAX {
                 return refuse(attribute, value, "a finite number below 1e12");
             }
         }
@@ -142,7 +142,7 @@ pub(crate) fn check(feeder: &Feeder, set: &MeasurementSet) -> Result<(), Estimat
         }
     }
     for item in &set.values {
-        if !(item.value.abs() < VALUE_MAX) {
+        if item.value.is_nan() || item.value.abs() >= VALUE_MAX {
             return Err(EstimationError::Value { point: item.point, value: item.value });
         }
         let magnitude =

@@ -272,3 +272,7 @@ impl Feeder {
 fn power(voltage: &PhaseVector, current: &PhaseVector) -> PerPhase<Complex64> {
     std::array::from_fn(|phase| voltage[phase] * current[phase].conj())
 }
+
+#[cfg(test)]
+#[path = "power_flow_tests.rs"]
+mod tests;

@@ -352,27 +352,3 @@ fn the_european_feeder_is_estimated_within_its_stated_uncertainty() {
     assert!(error.abs() < 4.0 * transformer.loading_std.unwrap(), "transformer loading off by {error}");
     assert!(transformer.loading_std.unwrap() < 0.005);
 }
-
-#[test]
-#[allow(clippy::disallowed_methods)]
-fn tmp_timing() {
-    let (feeder, set, truth) = european();
-    let t = std::time::Instant::now();
-    let est = Estimator::new(feeder.clone());
-    println!("new {:?}", t.elapsed());
-    for _ in 0..3 {
-        let t = std::time::Instant::now();
-        let e = est.estimate(Timestamp::default(), &set).unwrap();
-        println!(
-            "estimate {:?} {} it, objective {} dof {} std {:?}",
-            t.elapsed(),
-            e.iterations,
-            e.objective,
-            e.degrees_of_freedom,
-            e.branches.last().unwrap().loading_std
-        );
-        let t = std::time::Instant::now();
-        let f = feeder.solve(&truth).unwrap();
-        println!("solve {:?} {} sweeps", t.elapsed(), f.sweeps);
-    }
-}

@@ -29,7 +29,7 @@ pub(crate) fn transformer_two_port(
         });
     }
     let star_star = up == Winding::WyeN;
-    if star_star != (unit.clock % 2 == 0) {
+    if star_star != unit.clock.is_multiple_of(2) {
         return Err(TopologyError::ImpossibleClock { branch: unit.id, clock: unit.clock });
     }
     Ok(TwoPort::Full(Box::new(matrices(unit, fed_from_from, star_star))))
