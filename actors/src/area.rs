@@ -1,6 +1,6 @@
 //! What is known about a market area before it starts: its feeder, its devices, its limits, its rules.
 
-use estimation::{Feeder, LimitedElement, Plausibility, limited_elements, zones};
+use estimation::{Feeder, LimitedElement, OutlookRules, Plausibility, limited_elements, zones};
 use grid::{BusId, DeviceId, ProsumerId, UsagePointId};
 use market::{CongestionPoint, OfferRules, Rules, ZoneId, Zones};
 use std::collections::BTreeMap;
@@ -27,10 +27,8 @@ pub struct Device {
 /// How the DSO plans and pays.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DsoRules {
-    /// Loading up to which the DSO plans, fraction of the rating.
-    pub planning_limit: f64,
-    /// Standard deviations of the forecast added to the expected loading before it is compared with the limit.
-    pub confidence_sigmas: f64,
+    /// How careful it plans.
+    pub outlook: OutlookRules,
     /// What a kilowatt hour of relief is worth, micro-units.
     pub value_per_kwh: grid::Money,
     /// Largest power assumed at a usage point besides its devices, W: for finding out which elements can be
@@ -41,8 +39,7 @@ pub struct DsoRules {
 impl Default for DsoRules {
     fn default() -> Self {
         Self {
-            planning_limit: 0.95,
-            confidence_sigmas: 0.5,
+            outlook: OutlookRules { planning_limit: 0.95, confidence_sigmas: 0.5, ..OutlookRules::default() },
             value_per_kwh: grid::Money(600_000),
             p_household_max_w: 4_000.0,
         }
@@ -128,8 +125,8 @@ impl Area {
             zone_of.insert(point.id, *known.entry(path).or_insert(next));
         }
         let zones = known.into_iter().map(|(path, zone)| (zone, path)).collect();
-        let p_max = by_id.values().map(|device| (device.id, device.p_max_w)).collect();
-        let plausibility = Plausibility::new(feeder.network(), p_max);
+        let p_max: Vec<_> = by_id.values().map(|device| (device.id, device.p_max_w)).collect();
+        let plausibility = Plausibility::new(feeder.network(), &p_max);
         Ok(Self {
             name: name.into(),
             feeder,

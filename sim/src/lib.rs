@@ -5,6 +5,7 @@
 
 pub mod field;
 pub mod plant;
+pub mod run;
 pub mod scenario;
 
 pub use plant::Plant;

@@ -127,9 +127,8 @@ fn look_ahead(
     contracts_seen: u64,
     now: Timestamp,
 ) -> Result<Ahead, String> {
-    let (limit, sigmas) = (area.dso.planning_limit, area.dso.confidence_sigmas);
     let run = |deviation_w: &dyn Fn(usize, Slot) -> f64| {
-        outlook(&area.feeder, &area.limited, forecasts, deviation_w, limit, sigmas, now)
+        outlook(&area.feeder, &area.limited, forecasts, deviation_w, &area.dso.outlook, now)
             .map_err(|error| error.to_string())
     };
     let with = run(&|point, slot| planned.get(&(point, slot)).copied().unwrap_or(0.0))?;

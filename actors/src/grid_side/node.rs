@@ -46,7 +46,7 @@ impl Node {
         let (mut accepted, mut refused) = (Vec::with_capacity(batch.len()), Vec::new());
         for value in batch {
             if let Err(error) = self.plausibility.check(value) {
-                refused.push(Seen::Rejected { code: error.rule(), reason: error.to_string() });
+                refused.push(Seen::Rejected { code: error.rule, reason: error.to_string() });
                 continue;
             }
             let newest = self.newest.entry(value.point).or_insert(value.measured_at);

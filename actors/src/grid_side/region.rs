@@ -8,7 +8,7 @@ use crate::area::Area;
 use crate::journal::{Books, planned_deviation_w};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage};
-use estimation::{Estimator, Forecaster, InjectionPrior, MeasurementSet, WeightedValue};
+use estimation::{Estimator, ForecastError, Forecaster, InjectionPrior, MeasurementSet, WeightedValue};
 use grid::telemetry::Element;
 use grid::{Estimate, Measurement, PointId, Quality, Quantity, Slot, Timestamp, UsagePointId};
 use std::collections::BTreeMap;
@@ -71,7 +71,7 @@ impl Region {
         let points = area.feeder.network().usage_points().iter().map(|point| point.id).collect();
         let mut forecaster = Forecaster::new(points);
         for &(point, slot, p_w) in archive.iter() {
-            forecaster.record(point, slot, p_w);
+            remember(forecaster.record(point, slot, p_w));
         }
         Self {
             estimator: Arc::new(Estimator::new(area.feeder.clone())),
@@ -93,7 +93,9 @@ impl Region {
                 (Element::UsagePoint(point), Quantity::SlotEnergy) => {
                     let slot = value.measured_at.slot().plus(-1);
                     let p_w = value.value / Slot::HOURS;
-                    self.forecaster.record(point, slot, p_w);
+                    // The forecast is of what happens without activation.
+                    let planned = self.books.read(|ledger| planned_deviation_w(ledger, point, slot));
+                    remember(self.forecaster.record(point, slot, p_w - planned));
                     let newest = self.readings.entry(point).or_insert((slot, p_w));
                     if slot >= newest.0 {
                         *newest = (slot, p_w);
@@ -184,7 +186,7 @@ impl Region {
             for (&slot, &(sum, count)) in &self.slot_totals {
                 let ordered: f64 =
                     self.area.bus_of.keys().map(|&point| planned_deviation_w(ledger, point, slot)).sum();
-                self.forecaster.record_total(slot, sum / f64::from(count.max(1)) - ordered);
+                remember(self.forecaster.record_total(slot, sum / f64::from(count.max(1)) - ordered));
             }
         });
         let forecasts = Arc::new(self.forecaster.issue(now, now.slot(), HORIZON_SLOTS));
@@ -207,6 +209,13 @@ impl Stage for Region {
             RegionMsg::SolveFinished(outcome) => self.on_solved(outcome, cx),
             RegionMsg::ForecastDue => self.on_forecast_due(cx),
         }
+    }
+}
+
+/// Values were found plausible and of this network before they came here.
+fn remember(outcome: Result<(), ForecastError>) {
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "a value was not used for the forecast");
     }
 }
 

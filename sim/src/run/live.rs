@@ -1,0 +1,210 @@
+//! Against the wall clock: the field publishes over TCP to the embedded broker, the system listens there like any
+//! other client, the page is served. Where a journal already lies in the data directory, the run goes on from it.
+
+use super::outcome::{Evidence, Outcome};
+use super::recovery::{Recovered, recover};
+use super::scoring::Scorer;
+use super::without::loading_without_flexibility;
+use super::{RunError, Setup};
+use crate::field::{self, FieldLog};
+use crate::run::page::Door;
+use actors::journal::Durability;
+use actors::picture::Picture;
+use actors::runtime::{Compute, Environment, Escalation, ScaledClock};
+use actors::{Parts, System};
+use connectors::mqtt::{self, Broker, BrokerConfig, ClientConfig};
+use connectors::{Link, Role};
+use dashboards_server::{RunningServer, Served, serve};
+use grid::{Clock, Timestamp};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Time zone in which the page shows local time.
+pub const ZONE: &str = "Europe/London";
+/// How long the system may still work off what arrived last, by its clock.
+const WORK_OFF: Duration = Duration::from_secs(60);
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct LiveOptions {
+    /// Where the journal is kept.
+    pub data: PathBuf,
+    /// TCP port of the page on the loopback address; 0 takes any free one.
+    pub port: u16,
+    /// TCP port of the MQTT broker on the loopback address.
+    pub mqtt_port: u16,
+    /// Seconds of the scenario per second of wall time.
+    pub speed: u32,
+}
+
+/// A live run.
+pub struct Live {
+    setup: Arc<Setup>,
+    options: LiveOptions,
+    clock: ScaledClock,
+    system: System,
+    server: RunningServer,
+    broker: Broker,
+    field: JoinHandle<Result<(), field::FieldError>>,
+    log: FieldLog,
+    scorer: JoinHandle<Scorer>,
+    ended: watch::Sender<bool>,
+    without: Vec<(Timestamp, f64)>,
+    resumed: bool,
+    started_at: Timestamp,
+}
+
+impl Live {
+    /// Starts broker, system, page and field, in that order.
+    pub async fn start(setup: Setup, options: LiveOptions) -> Result<Self, RunError> {
+        let setup = Arc::new(setup);
+        // The ports first: a port in use should be said before anything is written.
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let broker = Broker::start(&BrokerConfig { listen: loopback(options.mqtt_port), ..BrokerConfig::default() })?;
+        let without = loading_without_flexibility(&setup.scenario, &setup.feeder)?;
+        let recovered = recover(&setup, &options.data, Durability::Synced)?;
+        let clock = ScaledClock::start(recovered.at, options.speed);
+        let environment = Environment::new(clock, Compute::Blocking);
+        let link = |role, name: &str| connect(broker.address(), role, name, clock);
+        let Recovered { journal, ledger, records, plant, at, resumed } = recovered;
+        let parts = Parts {
+            area: setup.area.clone(),
+            environment,
+            link: link(Role::System, "gridflex-system")?,
+            archive: setup.archive_until(&plant),
+            journal,
+            ledger,
+            records,
+            zone: ZONE.to_owned(),
+            publish_period: Duration::from_millis(250) * options.speed,
+        };
+        let system = System::start(parts).await?;
+        let served = Served {
+            network: setup.network.clone(),
+            picture: system.picture(),
+            offers: Arc::new(Door::new(system.door().clone(), system.books().clone())),
+        };
+        let server = serve(loopback(options.port), served).await?;
+        let log = FieldLog::default();
+        let (ended, until) = watch::channel(false);
+        let scorer = tokio::spawn(watch_picture(system.picture(), until));
+        let link = link(Role::Field, "gridflex-field")?;
+        let field = tokio::spawn(field::run(plant, link, Arc::new(clock), log.clone(), setup.scenario.clone()));
+        Ok(Self {
+            setup,
+            options,
+            clock,
+            system,
+            server,
+            broker,
+            field,
+            log,
+            scorer,
+            ended,
+            without,
+            resumed,
+            started_at: at,
+        })
+    }
+
+    /// Where the page is.
+    pub fn page(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Where the broker listens.
+    pub fn broker(&self) -> SocketAddr {
+        self.broker.address()
+    }
+
+    /// The instant from which this process runs.
+    pub fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
+    /// Whether an earlier process's run is continued.
+    pub fn resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// The newest picture.
+    pub fn picture(&self) -> watch::Receiver<Arc<Picture>> {
+        self.system.picture()
+    }
+
+    /// Resolves when the scenario's end is reached, or with the reason when a stage was given up.
+    pub async fn finished(&self) -> Result<(), RunError> {
+        let mut escalation = self.system.escalation();
+        tokio::select! {
+            biased;
+            reason = given_up(&mut escalation) => Err(RunError::GivenUp(reason)),
+            () = self.clock.sleep_until(self.setup.scenario.end().plus(WORK_OFF)) => Ok(()),
+        }
+    }
+
+    /// Stops everything and adds up.
+    pub async fn stop(self) -> Result<Outcome, RunError> {
+        self.field.abort();
+        self.ended.send_replace(true);
+        let scorer = self.scorer.await.unwrap_or_default();
+        let picture = self.system.picture().borrow().clone();
+        let ledger = self.system.books().read(Clone::clone);
+        self.server.stop().await;
+        self.system.stop().await;
+        let minutes = self.log.minutes();
+        let now = self.clock.now();
+        tracing::info!(%now, "stopped");
+        Outcome::new(&Evidence {
+            setup: &self.setup,
+            without: &self.without,
+            minutes: &minutes,
+            ledger: &ledger,
+            picture: &picture,
+            score: scorer.score(&minutes),
+            directory: &self.options.data,
+            resumed: self.resumed,
+        })
+    }
+}
+
+fn connect(broker: SocketAddr, role: Role, name: &str, clock: ScaledClock) -> Result<Link, RunError> {
+    let area = super::setup::area_name()?;
+    let config = ClientConfig::new(broker.ip().to_string(), broker.port(), name, area);
+    Ok(mqtt::connect(config, role, Arc::new(clock))?)
+}
+
+async fn given_up(escalation: &mut Escalation) -> String {
+    loop {
+        if let Some(reason) = escalation.borrow_and_update().clone() {
+            return reason;
+        }
+        if escalation.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
+/// Notes what every new picture says until told to end.
+pub(super) async fn watch_picture(
+    mut picture: watch::Receiver<Arc<Picture>>,
+    mut ended: watch::Receiver<bool>,
+) -> Scorer {
+    let mut scorer = Scorer::default();
+    loop {
+        tokio::select! {
+            biased;
+            changed = picture.changed() => {
+                if changed.is_err() {
+                    return scorer;
+                }
+                let newest = picture.borrow_and_update().clone();
+                scorer.see(&newest);
+            }
+            _ = ended.changed() => return scorer,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Running the whole: the plant, its field and the system that observes and trades with it.
+//!
+//! The same system runs in two ways: [`live`] against the wall clock and over a real MQTT broker, and
+//! [`virtual_time`] over the in-process connector with the clock of a paused runtime.
+
+pub mod live;
+pub mod outcome;
+mod page;
+pub mod recovery;
+pub mod scoring;
+pub mod setup;
+pub mod virtual_time;
+pub mod without;
+
+use grid::Timestamp;
+use std::path::PathBuf;
+use thiserror::Error;
+
+pub use live::{Live, LiveOptions};
+pub use outcome::Outcome;
+pub use setup::Setup;
+
+/// Why a run could not be started or finished.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The scenario's network cannot be used.
+    #[error(transparent)]
+    Network(#[from] crate::plant::ScenarioNetworkError),
+    /// The network is not radial or has no single source.
+    #[error("the scenario's network: {0}")]
+    Topology(#[from] estimation::TopologyError),
+    /// The plant broke down.
+    #[error("the simulated grid: {0}")]
+    Plant(#[from] crate::plant::PlantError),
+    /// Devices and network do not match.
+    #[error(transparent)]
+    Area(#[from] actors::AreaError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] actors::journal::JournalError),
+    /// The journal's facts contradict each other.
+    #[error("record {record} of the journal cannot follow the ones before it: {source}")]
+    Replay {
+        /// Its number.
+        record: u64,
+        /// Why.
+        source: market::LedgerError,
+    },
+    /// The data directory holds another run.
+    #[error("{}: the journal belongs to another scenario or seed; give another --data directory", directory.display())]
+    OtherRun {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The data directory holds this run, finished.
+    #[error("{}: this run ended at {end} already; give another --data directory", directory.display())]
+    Finished {
+        /// The directory.
+        directory: PathBuf,
+        /// The end.
+        end: Timestamp,
+    },
+    /// An actor did not start.
+    #[error(transparent)]
+    Spawn(#[from] actors::runtime::supervisor::SpawnError),
+    /// The broker did not start.
+    #[error(transparent)]
+    Broker(#[from] connectors::mqtt::BrokerError),
+    /// The connection to the broker is set up wrongly.
+    #[error(transparent)]
+    Client(#[from] connectors::mqtt::ConfigError),
+    /// The area's name is no name.
+    #[error("area name: {0}")]
+    AreaName(#[from] grid::IdError),
+    /// The page cannot be served.
+    #[error(transparent)]
+    Serve(#[from] dashboards_server::ServeError),
+    /// Something outside refused.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// A stage was given up by its supervisor.
+    #[error("{0}")]
+    GivenUp(String),
+}
+
+impl RunError {
+    /// Whether what was asked for makes no sense (as opposed to a run that failed).
+    pub fn is_input(&self) -> bool {
+        use actors::journal::JournalError;
+        match self {
+            RunError::Journal(error) => {
+                matches!(error, JournalError::Foreign { .. } | JournalError::Locked { .. })
+            }
+            RunError::Network(_) | RunError::Topology(_) | RunError::Area(_) => true,
+            RunError::OtherRun { .. } | RunError::Finished { .. } => true,
+            RunError::Broker(_) | RunError::Serve(_) => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What both ways of running need before they start: feeder, area, archive and the picture of the network.
+
+use super::RunError;
+use crate::plant::{self, Plant};
+use crate::scenario::Scenario;
+use actors::grid_side::region::Archive;
+use actors::picture::{BranchKind, BranchPicture, BusPicture, DeviceKind, NetworkPicture, UsagePointPicture};
+use actors::{Area, Device, DsoRules};
+use estimation::Feeder;
+use grid::{Network, Slot};
+use market::{DeviceReport, DeviceState, OfferRules, Rules};
+use std::sync::Arc;
+
+/// Name of the demo's market area, the second level of every topic.
+pub const AREA: &str = "demo";
+
+/// The area's name in topics.
+pub(super) fn area_name() -> Result<connectors::Area, grid::IdError> {
+    connectors::Area::new(AREA)
+}
+
+/// Everything that stands still during a run.
+pub struct Setup {
+    /// What is run.
+    pub scenario: Scenario,
+    /// The feeder.
+    pub feeder: Arc<Feeder>,
+    /// The market area.
+    pub area: Arc<Area>,
+    /// What the meters said in the days before.
+    pub archive: Archive,
+    /// The network as the page shows it.
+    pub network: Arc<NetworkPicture>,
+}
+
+impl Setup {
+    /// Works it out from a scenario.
+    pub fn new(scenario: Scenario) -> Result<Self, RunError> {
+        let network = plant::network(&scenario)?;
+        let feeder = Arc::new(Feeder::new(&network)?);
+        let plant = Plant::new(&scenario, feeder.clone())?;
+        let devices: Vec<_> = plant.device_reports().iter().map(registered).collect();
+        let picture = network_picture(&network, &scenario, &devices);
+        let rules = (Rules::default(), OfferRules::default(), DsoRules::default());
+        let area = Arc::new(Area::new(AREA, feeder.clone(), devices, rules)?);
+        let archive = Arc::new(plant::yesterday(&scenario)?);
+        Ok(Self { scenario, feeder, area, archive, network: Arc::new(picture) })
+    }
+
+    /// The archive, with what the meters of a rebuilt plant have counted since the scenario's start.
+    pub fn archive_until(&self, plant: &Plant) -> Archive {
+        let start = self.scenario.start.slot();
+        let (points, mut archive) = (plant.usage_points(), self.archive.as_ref().clone());
+        for finished in plant.finished_slots().iter().filter(|finished| finished.slot >= start) {
+            for (&point, &energy_wh) in points.iter().zip(&finished.usage_points_wh) {
+                archive.push((point, finished.slot, energy_wh / Slot::HOURS));
+            }
+        }
+        Arc::new(archive)
+    }
+
+    /// What a journal is bound to: a run is continued only by the same scenario.
+    pub fn configuration(&self) -> String {
+        serde_json::to_string(&self.scenario).unwrap_or_else(|_| self.scenario.name.clone())
+    }
+}
+
+/// A device as it is registered for the market, from what it says about itself.
+fn registered(report: &DeviceReport) -> Device {
+    let (kind, p_max_w) = match &report.state {
+        DeviceState::Charger { p_max_w, .. } => (DeviceKind::Charger, *p_max_w),
+        DeviceState::Battery { p_charge_max_w, p_discharge_max_w, .. } => {
+            (DeviceKind::Battery, p_charge_max_w.max(*p_discharge_max_w))
+        }
+        // A heat pump reports what it expects to take; no residential unit here takes more than this.
+        DeviceState::HeatPump { .. } => (DeviceKind::HeatPump, HEAT_PUMP_MAX_W),
+    };
+    let DeviceReport { device, prosumer, usage_point, .. } = *report;
+    Device { id: device, prosumer, usage_point, kind, p_max_w }
+}
+
+/// Largest electrical power of a registered heat pump, back-up heater included, W.
+const HEAT_PUMP_MAX_W: f64 = 6_000.0;
+
+fn network_picture(network: &Network, scenario: &Scenario, devices: &[Device]) -> NetworkPicture {
+    let position = |bus| network.bus_index(bus).unwrap_or_default();
+    let lines = network.lines().iter().map(|line| BranchPicture {
+        id: line.id,
+        kind: BranchKind::Line,
+        from: position(line.from),
+        to: position(line.to),
+        rated_a: line.i_rated_a,
+        rated_kva: None,
+    });
+    let transformers = network.transformers().iter().map(|transformer| BranchPicture {
+        id: transformer.id,
+        kind: BranchKind::Transformer,
+        from: position(transformer.from),
+        to: position(transformer.to),
+        rated_a: None,
+        rated_kva: Some(transformer.s_rated_va / 1e3),
+    });
+    let usage_points = network.usage_points().iter().map(|point| UsagePointPicture {
+        id: point.id,
+        bus: position(point.bus),
+        phase: point.phase,
+        devices: devices.iter().filter(|d| d.usage_point == point.id).map(|d| d.kind).collect(),
+    });
+    NetworkPicture {
+        name: scenario.name.clone(),
+        notes: plant::changes_in_words(scenario),
+        area: AREA.to_owned(),
+        buses: (network.buses().iter())
+            .map(|bus| BusPicture {
+                id: bus.id,
+                x_m: bus.position_m.map(|(x, _)| x),
+                y_m: bus.position_m.map(|(_, y)| y),
+                u_rated_v: bus.u_rated_v,
+            })
+            .collect(),
+        branches: lines.chain(transformers).collect(),
+        usage_points: usage_points.collect(),
+    }
+}
