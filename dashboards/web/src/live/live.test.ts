@@ -47,6 +47,11 @@ describe('staleness', () => {
     expect(line.state).toBe('stale');
     expect(line.text).toMatch(/^STALE – no data since \d\d:\d\d:\d\d .* \(12 s ago: no heartbeat\)$/);
   });
+  it('a system that has published nothing yet is starting, not stale', () => {
+    const stale = { state: 'stale', reason: 'the system stands still', silentMs: 9_000 } as const;
+    const line = notice({ picture: { ...picture, seq: 0 }, network: null, problem: null, staleness: stale });
+    expect(line.state).toBe('waiting');
+  });
   it('a failed estimator and a link that is down are told', () => {
     const live = { network: null, problem: null, staleness: { state: 'live' } as const };
     const health = { ...picture.health, link: 'down' as const };

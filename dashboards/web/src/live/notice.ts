@@ -12,6 +12,7 @@ export function notice(live: Pick<Live, 'picture' | 'staleness' | 'problem' | 'n
   if (picture === null || staleness.state === 'waiting') {
     return { state: 'waiting', text: `Waiting for data${live.problem === null ? '' : `: ${live.problem}`}` };
   }
+  if (picture.seq === 0) return { state: 'waiting', text: 'The system is starting and has not published anything yet' };
   const zone = picture.clock.zone;
   if (staleness.state === 'stale') {
     const since = `${clockSeconds(picture.clock.now, zone)} ${zone}`;

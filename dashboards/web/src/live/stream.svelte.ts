@@ -3,6 +3,7 @@ import type { Change, NetworkPicture, Picture } from './picture';
 import { staleness, type Heard, type Staleness } from './staleness';
 
 const RECONNECT_MS = 1_000;
+const ANSWER_MS = 5_000;
 const CHECK_MS = 250;
 
 /** The live connection: the newest picture, and whether it can be trusted. */
@@ -14,28 +15,31 @@ export class Live {
 
   private heard: Heard = { beatAt: null, pictureAt: null };
   private source: EventSource | null = null;
-  private timers: ReturnType<typeof setTimeout>[] = [];
+  private checking: ReturnType<typeof setInterval> | undefined;
+  private reconnecting: ReturnType<typeof setTimeout> | undefined;
 
   start(): void {
-    this.timers.push(setInterval(() => this.check(), CHECK_MS));
-    this.connect();
+    this.checking = setInterval(() => this.check(), CHECK_MS);
+    void this.connect();
   }
 
   stop(): void {
     this.source?.close();
-    for (const timer of this.timers) clearTimeout(timer);
+    clearInterval(this.checking);
+    clearTimeout(this.reconnecting);
   }
 
   private async connect(): Promise<void> {
     try {
       // The system behind the address may have been started anew with another network.
-      const answer = await fetch('/api/v1/network');
+      const answer = await fetch('/api/v1/network', { signal: AbortSignal.timeout(ANSWER_MS) });
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
       this.network = (await answer.json()) as NetworkPicture;
       this.listen();
     } catch (error) {
-      // fetch says no more than "failed" when nobody answers.
-      this.problem = error instanceof TypeError || !(error instanceof Error) ? 'the server does not answer' : error.message;
+      // fetch itself says no more than "failed" when nobody answers.
+      const spoken = error instanceof Error && error.message.startsWith('the server answered');
+      this.problem = spoken ? error.message : 'the server does not answer';
       this.reconnect();
     }
   }
@@ -69,7 +73,7 @@ export class Live {
   }
 
   private reconnect(): void {
-    this.timers.push(setTimeout(() => void this.connect(), RECONNECT_MS));
+    this.reconnecting = setTimeout(() => void this.connect(), RECONNECT_MS);
   }
 
   private check(): void {
