@@ -19,15 +19,18 @@ pub struct LimitedElement {
     pub phase: Option<Phase>,
 }
 
-/// The usage points behind an element with the share of their power that flows through it.
-pub(crate) fn behind(feeder: &Feeder, element: &LimitedElement) -> Vec<(usize, f64)> {
-    let Some(branch) = feeder.branch_position(element.branch) else { return Vec::new() };
+/// Per element, the usage points behind it with the share of their power that flows through it.
+pub(crate) fn behind(feeder: &Feeder, limited: &[LimitedElement]) -> Vec<Vec<(usize, f64)>> {
     let through = flows_through(feeder);
-    let share = |shares: &PerPhase<f64>| {
-        element.phase.map_or(shares.iter().sum::<f64>(), |phase| shares[phase.index()])
+    let of = |element: &LimitedElement| {
+        let branch = feeder.branch_position(element.branch)?;
+        let share = |shares: &PerPhase<f64>| {
+            element.phase.map_or(shares.iter().sum::<f64>(), |phase| shares[phase.index()])
+        };
+        let all = through[branch].iter().map(|(point, shares)| (*point, share(shares)));
+        Some(all.filter(|(_, share)| *share > SHARE_MIN).collect())
     };
-    let all = through[branch].iter().map(|(point, shares)| (*point, share(shares)));
-    all.filter(|(_, share)| *share > SHARE_MIN).collect()
+    limited.iter().map(|element| of(element).unwrap_or_default()).collect()
 }
 
 /// Per branch: the usage points below it, with the share of their power on each phase of its upstream side.
@@ -39,8 +42,9 @@ fn flows_through(feeder: &Feeder) -> Vec<Vec<(usize, PerPhase<f64>)>> {
         phases.iter().for_each(|phase| shares[phase.index()] = share);
         let mut position = tap.position;
         while let Some(section) = feeder.section(position) {
-            let matrix = section.port.phase_shares();
-            shares = std::array::from_fn(|up| (0..3).map(|down| matrix[up][down] * shares[down]).sum());
+            if let Some(matrix) = section.port.phase_shares() {
+                shares = std::array::from_fn(|up| (0..3).map(|down| matrix[up][down] * shares[down]).sum());
+            }
             through[section.branch].push((point, shares));
             position = section.parent;
         }
@@ -95,8 +99,8 @@ pub fn limited_elements(feeder: &Feeder, p_max_per_usage_point_w: &[f64]) -> Vec
 /// Per usage point, the limited elements its power flows through, in the order of `limited`.
 pub fn zones(feeder: &Feeder, limited: &[LimitedElement]) -> Vec<Vec<LimitedElement>> {
     let mut zones = vec![Vec::new(); feeder.taps.len()];
-    for element in limited {
-        for (point, _) in behind(feeder, element) {
+    for (element, points) in limited.iter().zip(behind(feeder, limited)) {
+        for (point, _) in points {
             zones[point].push(*element);
         }
     }

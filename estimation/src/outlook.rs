@@ -65,11 +65,12 @@ pub fn outlook(
     let slots = slots_of(feeder, forecasts)?;
     let judged: Vec<Judged> = limited
         .iter()
-        .map(|element| {
+        .zip(behind(feeder, limited))
+        .map(|(element, points)| {
             let branch = feeder.branch_position(element.branch);
             let branch = branch.ok_or(FlowError::Shape { what: "a limited element", given: 0, needed: 1 })?;
             let weigh = |(point, share)| (point, share, tan_phi(feeder, point));
-            Ok(Judged { element, branch, behind: behind(feeder, element).into_iter().map(weigh).collect() })
+            Ok(Judged { element, branch, behind: points.into_iter().map(weigh).collect() })
         })
         .collect::<Result<_, FlowError>>()?;
     let mut rows: Vec<Vec<Congestion>> = judged.iter().map(|_| Vec::with_capacity(slots.len())).collect();

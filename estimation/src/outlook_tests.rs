@@ -48,7 +48,7 @@ fn adding_the_headroom_reaches_the_planning_limit() {
     for (element, p_w) in [(unit, 2_500.0), (line, 1_500.0)] {
         let expected = forecasts(&feeder, p_w, 0.0, 1);
         let before = &look(&feeder, &[element], &expected, 0.0).elements[0];
-        let behind = behind(&feeder, &element);
+        let behind = behind(&feeder, &[element]).remove(0);
         let share: f64 = behind.iter().map(|(_, share)| share).sum();
         assert!(before.loading < 0.97 && before.headroom_w > 0.0);
         let each = before.headroom_w / share;

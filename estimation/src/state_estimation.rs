@@ -14,8 +14,8 @@ use num_complex::Complex64;
 use std::sync::Arc;
 
 const ITERATIONS_MAX: usize = 40;
-/// Largest step that counts as settled, in standard deviations of the prior.
-const STEP_TOLERANCE: f64 = 1e-8;
+/// A step this small is the last one, in standard deviations of the prior; what remains is its square.
+const STEP_SETTLED: f64 = 1e-5;
 /// Largest step that is accepted when nothing better is found.
 const STEP_ACCEPTED: f64 = 1e-4;
 /// How often a step that makes the objective worse is halved.
@@ -91,22 +91,17 @@ impl Estimator {
             };
             let step = stepping.solve(&gradient);
             size = step.amax();
-            let last = size < STEP_TOLERANCE || (iteration == ITERATIONS_MAX && size < STEP_ACCEPTED);
-            let next = if last { None } else { self.search(&problem, &point, &step) };
-            match next {
-                Some(next) => point = next,
+            let finish = |point: &Point, iterations| {
+                let posterior = Posterior::new(&factor, &jacobian, &derivative);
+                posterior.estimate(&self.feeder, &self.reduction, at, &problem, point, iterations)
+            };
+            let settled = size < STEP_SETTLED || (iteration == ITERATIONS_MAX && size < STEP_ACCEPTED);
+            match self.search(&problem, &point, &step) {
+                Some(next) if !settled => point = next,
+                // The last step moves the values; the curvature before it is as good as the one after.
+                Some(next) => return Ok(finish(&next, iteration)),
                 // No smaller objective within rounding: the optimum, unless the step says otherwise.
-                None if last || size < STEP_ACCEPTED => {
-                    let posterior = Posterior::new(&factor, &jacobian, &derivative);
-                    return Ok(posterior.estimate(
-                        &self.feeder,
-                        &self.reduction,
-                        at,
-                        &problem,
-                        &point,
-                        iteration,
-                    ));
-                }
+                None if size < STEP_ACCEPTED => return Ok(finish(&point, iteration)),
                 None => return Err(EstimationError::NotConverged { iterations: iteration, step: size }),
             }
         }

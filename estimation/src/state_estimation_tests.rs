@@ -7,6 +7,7 @@ use crate::linearization::{SOURCE_STD_PU, SOURCE_UNBALANCE_STD_PU};
 use crate::power_flow::FlowSolution;
 use crate::{InjectionPrior, WeightedValue};
 use grid::{BusId, PointId, Quality};
+use proptest::prelude::*;
 
 /// Uniform numbers from a linear congruential generator (Knuth's MMIX constants), and normal ones from twelve.
 struct Lcg(u64);
@@ -351,4 +352,25 @@ fn the_european_feeder_is_estimated_within_its_stated_uncertainty() {
     let error = transformer.loading.unwrap() - exact.loading(feeder.branch_count() - 1).unwrap();
     assert!(error.abs() < 4.0 * transformer.loading_std.unwrap(), "transformer loading off by {error}");
     assert!(transformer.loading_std.unwrap() < 0.005);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_value_with_any_deviation_is_answered(
+        choice in 0..11_usize,
+        bad in any::<f64>(),
+        sigma in any::<f64>(),
+        prior in -1e5..1e5_f64,
+    ) {
+        let feeder = small_feeder("dyn11");
+        let mut set = MeasurementSet { values: every_kind(), priors: priors(&feeder) };
+        set.values[choice].value = bad;
+        set.values[choice].sigma = sigma;
+        set.priors[0].p_w = prior;
+        if let Ok(estimate) = Estimator::new(feeder).estimate(Timestamp::default(), &set) {
+            prop_assert!(estimate.objective.is_finite());
+            prop_assert!(estimate.buses.iter().all(|b| b.u_v.iter().chain(&b.u_std_v).all(|u| u.is_finite())));
+        }
+    }
 }

@@ -93,12 +93,10 @@ impl TwoPort {
     }
 
     /// The share of one watt taken on each downstream phase that shows on each upstream phase (columns sum to
-    /// one): a single-phase load behind a delta winding shows on two phases.
-    pub(crate) fn phase_shares(&self) -> [[f64; 3]; 3] {
-        let magnitude = match self {
-            TwoPort::Series(_) => PhaseMatrix::identity().map(|x| x.norm()),
-            TwoPort::Full(full) => full.d.map(|x| x.norm()),
-        };
+    /// one): a single-phase load behind a delta winding shows on two phases. `None`: the same phases.
+    pub(crate) fn phase_shares(&self) -> Option<[[f64; 3]; 3]> {
+        let TwoPort::Full(full) = self else { return None };
+        let magnitude = full.d.map(|x| x.norm());
         let largest = magnitude.max();
         let clean = magnitude.map(|x| if x > 0.2 * largest { x } else { 0.0 });
         let mut shares = [[0.0; 3]; 3];
@@ -107,7 +105,7 @@ impl TwoPort {
                 *share = clean[(up, down)] / clean.column(down).sum();
             }
         }
-        shares
+        Some(shares)
     }
 }
 
