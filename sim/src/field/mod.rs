@@ -46,6 +46,12 @@ pub trait Pace: Clock {
     fn sleep_until(&self, at: Timestamp) -> impl Future<Output = ()> + Send;
 }
 
+impl Pace for actors::runtime::ScaledClock {
+    async fn sleep_until(&self, at: Timestamp) {
+        actors::runtime::ScaledClock::sleep_until(self, at).await;
+    }
+}
+
 /// Lives through the scenario from where the plant stands: steps the plant minute by minute as `pace` reaches the
 /// end of each minute, publishes, obeys. After the scenario's end the plant stands still and devices only answer.
 ///
