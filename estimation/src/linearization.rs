@@ -165,7 +165,7 @@ impl Reduction {
         let mut dv = DMatrix::zeros(2 * slots, states);
         dv.rows_mut(0, slots).copy_from(&(&a_re * &re - &a_im * &im));
         dv.rows_mut(slots, slots).copy_from(&(&a_re * &im + &a_im * &re));
-        if !system.lu().solve_mut(&mut dv) {
+        if slots > 0 && !system.lu().solve_mut(&mut dv) {
             return None;
         }
         for column in 0..states {

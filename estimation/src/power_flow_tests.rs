@@ -198,7 +198,7 @@ fn what_is_not_radial_is_named() {
         }
     };
     let star = unit(Winding::Wye, Winding::WyeN, 0);
-    assert!(refusal(&star).contains("transformer 7 feeds a grounded star winding from a ungrounded star"));
+    assert!(refusal(&star).contains("transformer 7 feeds a grounded star winding from a floating star"));
     assert!(refusal(&unit(Winding::Delta, Winding::Wye, 11)).contains("transformer 7"));
     assert!(refusal(&unit(Winding::Delta, Winding::WyeN, 6)).contains("transformer 7 cannot have clock 6"));
 }

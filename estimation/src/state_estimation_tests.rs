@@ -261,6 +261,32 @@ fn a_lying_meter_has_the_largest_normalized_residual() {
 }
 
 #[test]
+fn two_homes_on_one_phase_share_a_surplus_by_their_uncertainty() {
+    let mut parts = network(&read("cases/dyn11/input.json")).into_parts();
+    let twin = grid::network::UsagePoint { id: grid::UsagePointId(44), ..parts.usage_points[0].clone() };
+    parts.usage_points.push(twin);
+    let feeder = Arc::new(Feeder::new(&grid::Network::new(parts).unwrap()).unwrap());
+    let prior = |p_std_w| InjectionPrior { p_w: 3_000.0, p_std_w, q_var: 600.0, q_std_var: 10.0 };
+    let priors = vec![prior(500.0), prior(1.0), prior(1.0), prior(1.0), prior(1000.0)];
+    let values = vec![value("branch.10.p.a", 8_500.0, 1.0)];
+    let set = MeasurementSet { values, priors };
+    let estimate = Estimator::new(feeder).estimate(Timestamp::default(), &set).unwrap();
+    let gained = |index: usize| estimate.usage_points[index].p_w - 3_000.0;
+    assert!((gained(4) / gained(0) - 4.0).abs() < 0.01, "{} and {}", gained(0), gained(4));
+    assert!((estimate.residuals[0].estimated - 8_500.0).abs() < 0.1);
+}
+
+#[test]
+fn a_feeder_without_usage_points_has_a_voltage() {
+    let mut parts = network(&read("cases/dyn11/input.json")).into_parts();
+    parts.usage_points.clear();
+    let feeder = Arc::new(Feeder::new(&grid::Network::new(parts).unwrap()).unwrap());
+    let set = MeasurementSet { values: vec![value("bus.2.u.a", 245.0, 0.5)], priors: Vec::new() };
+    let estimate = Estimator::new(feeder).estimate(Timestamp::default(), &set).unwrap();
+    assert!((estimate.buses[1].u_v[0] - 245.0).abs() < 0.1);
+}
+
+#[test]
 fn bad_input_is_refused_by_name() {
     let feeder = small_feeder("dyn11");
     let estimator = Estimator::new(feeder.clone());

@@ -92,7 +92,7 @@ fn magnetising_admittance_s(unit: &Transformer) -> Complex64 {
 
 fn winding_word(winding: Winding) -> &'static str {
     match winding {
-        Winding::Wye => "ungrounded star",
+        Winding::Wye => "floating star",
         Winding::WyeN => "grounded star",
         Winding::Delta => "delta",
     }
