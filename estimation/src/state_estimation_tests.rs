@@ -380,6 +380,25 @@ fn the_european_feeder_is_estimated_within_its_stated_uncertainty() {
     assert!(transformer.loading_std.unwrap() < 0.005);
 }
 
+#[test]
+fn a_lie_that_passes_the_range_rules_is_named_by_the_largest_residual() {
+    let (feeder, set, _) = european();
+    let estimator = Estimator::new(feeder);
+    for (index, factors) in
+        [(0, [-5.0, 0.0, 3.0, 8.0]), (10, [-5.0, 0.0, 3.0, 8.0]), (11, [0.5, 0.8, 1.1, 1.3])]
+    {
+        for factor in factors {
+            let mut set = set.clone();
+            set.values[index].value *= factor;
+            let estimate = estimator.estimate(Timestamp::default(), &set).unwrap();
+            let size = |r: &&grid::Residual| r.normalized.abs();
+            let worst = estimate.residuals.iter().max_by(|a, b| size(a).total_cmp(&size(b))).unwrap();
+            assert_eq!(worst.point, set.values[index].point, "times {factor}");
+            assert!(worst.normalized.abs() > 4.0, "times {factor}: {}", worst.normalized);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
