@@ -1,1 +1,80 @@
-fn main() {}
+//! `gridflex`: see a distribution grid live and buy the flexibility it lacks.
+//!
+//! The command line is thin: one file per subcommand, and everything it does is in the crates below.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // the command line is where answers are printed
+
+mod demo;
+mod journal;
+mod options;
+mod progress;
+mod simulate;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// See a distribution grid live and buy the flexibility it lacks.
+#[derive(Debug, Parser)]
+#[command(name = "gridflex", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  gridflex demo                                  the evening on a real feeder, with a page at http://127.0.0.1:8080
+  gridflex demo --headless --duration 6h --speed 240 --seed 7 --json
+  gridflex simulate --seed 7 --out results       the same evening in virtual time
+  gridflex journal verify results
+
+Exit codes: 0 done, 1 the run failed, 2 bad usage or input, 70 a part failed more often than it may be restarted.
+Logs go to stderr; RUST_LOG=debug shows more.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole loop on a real feeder: telemetry, estimate, forecast, market, devices, settlement
+    Demo(demo::DemoArguments),
+    /// Run a scenario in virtual time: the same actors, one seed, the same bytes every time
+    Simulate(simulate::SimulateArguments),
+    /// Look into a journal: is it whole, what does it say, was anything lost
+    Journal(journal::JournalArguments),
+}
+
+/// Why the program ends with something other than 0.
+#[derive(Debug)]
+pub enum Failure {
+    /// 1: it was asked for something sensible and could not do it.
+    Run(anyhow::Error),
+    /// 2: what it was asked for, or was given to read, makes no sense.
+    Input(anyhow::Error),
+    /// 70: a part failed more often than it may be restarted.
+    GivenUp(String),
+}
+
+impl Failure {
+    fn report(&self) -> ExitCode {
+        let (code, words) = match self {
+            Failure::Run(error) => (1, format!("{error:#}")),
+            Failure::Input(error) => (2, format!("{error:#}")),
+            Failure::GivenUp(reason) => (70, format!("stopped: {reason}; start again to recover from the journal")),
+        };
+        eprintln!("gridflex: {words}");
+        ExitCode::from(code)
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,rumqttd=off,rumqttc=off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let outcome = match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Journal(arguments) => journal::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

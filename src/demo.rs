@@ -1,0 +1,107 @@
+//! `gridflex demo`: the evening against the wall clock, with broker and page.
+
+use crate::progress::Progress;
+use crate::{Failure, options};
+use clap::Args;
+use sim::Scenario;
+use sim::run::{Live, LiveOptions, Outcome, RunError, Setup};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Arguments of `gridflex demo`.
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// How much of the evening to run, for example 6h or 1h30m
+    #[arg(long, value_parser = options::duration, default_value = "6h")]
+    duration: Duration,
+    /// Seconds of the evening per second of wall time, 1 to 600
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=600))]
+    speed: u32,
+    /// End after the evening; without it the page stays up until Ctrl-C
+    #[arg(long)]
+    headless: bool,
+    /// Seed of households, vehicles, weather and meters
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// TCP port of the page on 127.0.0.1; 0 takes any free one
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// TCP port of the MQTT broker on 127.0.0.1
+    #[arg(long, default_value_t = 1883)]
+    mqtt_port: u16,
+    /// Where the journal is kept; a run that ended early goes on from there. Without it a fresh temporary directory
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Print one JSON document to stdout at the end, and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(arguments: &DemoArguments) -> Result<(), Failure> {
+    let mut scenario = Scenario::first_light().map_err(|error| Failure::Input(error.into()))?;
+    scenario.seed = arguments.seed;
+    scenario.duration_minutes = u32::try_from(arguments.duration.as_secs() / 60).unwrap_or(u32::MAX);
+    scenario.check().map_err(|error| Failure::Input(error.into()))?;
+    let setup = Setup::new(scenario).map_err(failure)?;
+    let temporary;
+    let data = match &arguments.data {
+        Some(directory) => directory.clone(),
+        None => {
+            temporary = tempfile::Builder::new().prefix("gridflex-demo-").tempdir();
+            temporary.as_ref().map_err(|error| Failure::Run(anyhow::anyhow!("temporary directory: {error}")))?.path().to_owned()
+        }
+    };
+    let options =
+        LiveOptions { data, port: arguments.port, mqtt_port: arguments.mqtt_port, speed: arguments.speed };
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::Run(error.into()))?;
+    let outcome = runtime.block_on(evening(setup, options, arguments))?;
+    if arguments.json {
+        let document = serde_json::to_string_pretty(&outcome).map_err(|error| Failure::Run(error.into()))?;
+        println!("{document}");
+    } else {
+        println!("\n{outcome}");
+    }
+    Ok(())
+}
+
+async fn evening(setup: Setup, options: LiveOptions, arguments: &DemoArguments) -> Result<Outcome, Failure> {
+    let notes = setup.network.notes.clone();
+    let (speed, start, end) = (options.speed, setup.scenario.start, setup.scenario.end());
+    let data = options.data.clone();
+    let live = Live::start(setup, options).await.map_err(failure)?;
+    if !arguments.json {
+        println!("gridflex demo: {start} to {end} at {speed} times real time, seed {}", arguments.seed);
+        for note in &notes {
+            println!("  {note}");
+        }
+        println!("  page    http://{}", live.page());
+        println!("  broker  mqtt://{}", live.broker());
+        println!("  journal {}{}", data.display(), if live.resumed() { " (taken up)" } else { "" });
+    }
+    let bar = !arguments.json && std::io::stdout().is_terminal();
+    let progress = Progress::start(live.picture(), live.started_at(), end, bar, arguments.json);
+    let stopped_early = tokio::select! {
+        finished = live.finished() => finished.map(|()| false),
+        signal = tokio::signal::ctrl_c() => signal.map(|()| true).map_err(|source| {
+            RunError::Io { doing: "waiting for Ctrl-C".to_owned(), source }
+        }),
+    };
+    progress.end();
+    let stopped_early = stopped_early.map_err(failure)?;
+    if !arguments.headless && !stopped_early {
+        println!("The evening is over; the page stays at http://{} until Ctrl-C.", live.page());
+        tokio::signal::ctrl_c().await.map_err(|error| Failure::Run(error.into()))?;
+    }
+    live.stop().await.map_err(failure)
+}
+
+/// Sorts an error of a run by exit code.
+pub fn failure(error: RunError) -> Failure {
+    match error {
+        RunError::GivenUp(reason) => Failure::GivenUp(reason),
+        error if error.is_input() => Failure::Input(error.into()),
+        error => Failure::Run(error.into()),
+    }
+}

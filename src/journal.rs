@@ -1,0 +1,144 @@
+//! `gridflex journal`: look into a journal without starting anything.
+
+use crate::Failure;
+use actors::journal::{Fact, Journal, JournalError, VerifyReport};
+use clap::{Args, Subcommand};
+use market::{AuditReport, Ledger, MarketEvent, audit};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `gridflex journal`.
+#[derive(Debug, Args)]
+pub struct JournalArguments {
+    #[command(subcommand)]
+    command: JournalCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum JournalCommand {
+    /// Check every record's chain and audit what they say: nothing lost, nothing doubled, money and energy conserved
+    Verify {
+        /// The data directory
+        directory: PathBuf,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fold the journal into the ledger and print where the market stands
+    Replay {
+        /// The data directory
+        directory: PathBuf,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print every record as one line of JSON
+    Export {
+        /// The data directory
+        directory: PathBuf,
+    },
+}
+
+/// Runs the command.
+pub fn run(arguments: &JournalArguments) -> Result<(), Failure> {
+    match &arguments.command {
+        JournalCommand::Verify { directory, json } => verify(directory, *json),
+        JournalCommand::Replay { directory, json } => replay(directory, *json),
+        JournalCommand::Export { directory } => export(directory),
+    }
+}
+
+fn read(directory: &Path) -> Result<VerifyReport, Failure> {
+    Journal::verify(directory).map_err(|error| match error {
+        // What is damaged is a finding, not a mistake of whoever asked.
+        JournalError::Damaged { .. } => Failure::Run(error.into()),
+        _ => Failure::Input(error.into()),
+    })
+}
+
+fn market_events(report: &VerifyReport) -> impl Iterator<Item = &MarketEvent> {
+    report.entries.iter().filter_map(|entry| match &entry.fact {
+        Fact::Market(event) => Some(event),
+        Fact::Opened { .. } | Fact::Reached => None,
+    })
+}
+
+fn verify(directory: &Path, json: bool) -> Result<(), Failure> {
+    let report = read(directory)?;
+    let starts = report.entries.iter().filter(|entry| matches!(entry.fact, Fact::Opened { .. })).count();
+    let audit = audit(market_events(&report));
+    if json {
+        let document = serde_json::json!({
+            "records": report.entries.len(),
+            "bytes": report.bytes,
+            "torn_bytes": report.torn_bytes,
+            "starts": starts,
+            "first_at": report.entries.first().map(|entry| entry.written_at),
+            "last_at": report.entries.last().map(|entry| entry.written_at),
+            "audit": audit,
+        });
+        println!("{document:#}");
+    } else {
+        println!("{} records in {} bytes, chain whole, {starts} starts", report.entries.len(), report.bytes);
+        if report.torn_bytes > 0 {
+            println!("{} bytes of a torn record at the end, never acknowledged", report.torn_bytes);
+        }
+        let AuditReport { offers, contracts, activations, answered, settlements, .. } = &audit;
+        println!("{offers} offers, {contracts} contracts, {activations} orders, {answered} answered, {settlements} settled");
+        let AuditReport { orders_lost, orders_doubled, energy_mismatch_mwh, money_imbalance, .. } = &audit;
+        println!("{orders_lost} orders lost, {orders_doubled} orders doubled");
+        println!("{energy_mismatch_mwh} mWh mismatch, {} micro-EUR imbalance", money_imbalance.0);
+        for violation in &audit.violations {
+            println!("violation: {violation}");
+        }
+    }
+    if audit.is_clean() {
+        Ok(())
+    } else {
+        Err(Failure::Run(anyhow::anyhow!("{}: the audit found violations", directory.display())))
+    }
+}
+
+fn replay(directory: &Path, json: bool) -> Result<(), Failure> {
+    let report = read(directory)?;
+    let mut ledger = Ledger::default();
+    for entry in &report.entries {
+        if let Fact::Market(event) = &entry.fact
+            && let Err(error) = ledger.apply(event)
+        {
+            let error = anyhow::Error::from(error).context(format!("record {}", entry.number));
+            return Err(Failure::Run(error));
+        }
+    }
+    let totals = ledger.totals();
+    let document = serde_json::json!({
+        "records": report.entries.len(),
+        "offers": ledger.offers().count(),
+        "offers_open": ledger.open_offers().count(),
+        "contracts": ledger.contract_count(),
+        "activations": ledger.activations().count(),
+        "activations_unanswered": ledger.activations_unanswered().count(),
+        "settlements": ledger.settlements().count(),
+        "deliveries_open": ledger.unsettled_count(),
+        "ordered_decrease_kwh": totals.ordered_decrease.kilowatt_hours(),
+        "delivered_decrease_kwh": totals.delivered_decrease.kilowatt_hours(),
+        "paid_eur": totals.paid.units(),
+        "balances_micro": ledger.balances().iter().map(|(account, money)| (format!("{account:?}"), money.0))
+            .collect::<std::collections::BTreeMap<_, _>>(),
+    });
+    if json {
+        println!("{document:#}");
+    } else if let Some(fields) = document.as_object() {
+        for (name, value) in fields.iter().filter(|(name, _)| *name != "balances_micro") {
+            println!("{name:<24} {value}");
+        }
+    }
+    Ok(())
+}
+
+fn export(directory: &Path) -> Result<(), Failure> {
+    for entry in &read(directory)?.entries {
+        let line = serde_json::to_string(entry).map_err(|error| Failure::Run(error.into()))?;
+        println!("{line}");
+    }
+    Ok(())
+}
