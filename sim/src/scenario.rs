@@ -100,7 +100,7 @@ pub struct GridSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chargers {
-    /// How many homes have one.
+    /// How many homes have one; at most one per service cable, so fewer when there are not so many.
     pub count: usize,
     /// Charging power, W.
     pub p_max_w: f64,
@@ -124,7 +124,7 @@ pub struct Chargers {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeatPumps {
-    /// How many homes have one.
+    /// How many homes have one; at most one per service cable.
     pub count: usize,
     /// Least rated electric power, W.
     pub p_min_w: f64,

@@ -3,8 +3,8 @@
 //! * Building: C dT/dt = H (T_out − T) + Q + gains. H is such that the rated heat just holds the setpoint at the
 //!   design temperature of −4 °C (design practice in the English midlands); the time constant C/H of 35 to 60 h is
 //!   that of masonry houses.
-//! * Efficiency: COP = 0.85 (6.08 − 0.09 ΔT + 0.0005 ΔT²), air source, ΔT from outdoor air to a 40 °C flow (Ruhnau,
-//!   Hirth, Praktiknjo: "Time series of heat demand and heat pump efficiency", Scientific Data 6 (2019) 189).
+//! * Efficiency: COP = 0.85 (6.08 − 0.09 ΔT + 0.0005 ΔT²), air source, ΔT from outdoor air to a 40 °C flow
+//!   (Ruhnau, Hirth, Praktiknjo: "Time series of heat demand and heat pump efficiency", Scientific Data 6 (2019) 189).
 //! * Control: holding power plus a proportional part that reaches the rated power at the edge of a thermostat band
 //!   of 1 K. A building that was throttled is colder, so the pump catches up afterwards.
 
