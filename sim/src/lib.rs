@@ -5,6 +5,7 @@
 
 pub mod field;
 pub mod plant;
+pub mod report;
 pub mod run;
 pub mod scenario;
 
