@@ -111,9 +111,9 @@ pub(super) fn svg(chart: &Chart) -> String {
     let frame = Frame::of(chart);
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
+        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
         escape(&chart.description)
     );
     value_axis(&mut out, chart, &frame);
