@@ -1,4 +1,5 @@
 //! Restarting in place, setting poison aside, and giving up, on real actors in virtual time.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test says what is wrong by panicking
 
 use actors::runtime::{Address, Compute, Context, Delivery, Environment, ScaledClock, Stage, Supervisor};
 use grid::Timestamp;
@@ -13,6 +14,8 @@ enum Word {
     /// Sends a note to itself, then panics.
     NoteAndPanic(u32),
     PanicUntil(Arc<Mutex<u32>>),
+    /// Rings in each second, for ever.
+    Ring,
 }
 
 struct Listener {
@@ -27,6 +30,10 @@ impl Stage for Listener {
         self.since_birth += 1;
         match msg {
             Word::Note(note) => self.heard.lock().unwrap().push(note),
+            Word::Ring => {
+                cx.wake_each(Duration::from_secs(1), Duration::ZERO, Word::Ring);
+                self.heard.lock().unwrap().push(0);
+            }
             Word::NoteAndPanic(note) => {
                 let myself = cx.myself().clone();
                 cx.send(&myself, Word::Note(note));
@@ -121,6 +128,31 @@ async fn a_vital_stage_is_never_restarted() {
     settle().await;
     assert!(supervisor.escalation().borrow().is_some());
     assert_eq!(supervisor.incidents().snapshot().restarts, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn timers_of_an_earlier_life_do_not_ring() {
+    struct Bell(Listener);
+    impl Stage for Bell {
+        type Msg = Word;
+        fn started(&mut self, cx: &mut Context<Word>) {
+            cx.wake_each(Duration::from_secs(1), Duration::ZERO, Word::Ring);
+        }
+        fn handle(&mut self, msg: Word, cx: &mut Context<Word>) {
+            self.0.handle(msg, cx);
+        }
+    }
+    let clock = ScaledClock::start(Timestamp::from_seconds(0), 1);
+    let supervisor = Supervisor::start(Environment::new(clock, Compute::Inline)).await.unwrap();
+    let heard = Heard::default();
+    let shared = heard.clone();
+    let build = move || Bell(Listener { heard: shared.clone(), since_birth: 0 });
+    let address = supervisor.spawn("bell", build).await.unwrap();
+    address.deliver(Word::NoteAndPanic(1));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(supervisor.incidents().snapshot().restarts, 3);
+    let rings = heard.lock().unwrap().len();
+    assert!((18..=20).contains(&rings), "{rings} rings in 20 s: one bell, not four");
 }
 
 #[test]

@@ -78,6 +78,7 @@ pub struct Need {
     /// One bid per congested element.
     pub bids: Vec<DomsBid>,
     /// Head-room of every limited element for each slot of the horizon.
+    #[serde(with = "crate::grid_rows")]
     pub rows: Vec<GridRow>,
 }
 

@@ -15,6 +15,7 @@ pub mod contract;
 pub mod device;
 pub mod event;
 pub mod flex_offer;
+mod grid_rows;
 pub mod ledger;
 pub mod offering;
 pub mod rules;

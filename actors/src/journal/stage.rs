@@ -105,8 +105,7 @@ impl JournalStage {
     fn accept(&mut self, fact: Fact, mut then: Vec<Delivery>, now: Timestamp) {
         if let Fact::Market(event) = &fact {
             match self.books.change(|ledger| ledger.apply(event)) {
-                // A repetition: recorded and acted upon before.
-                Ok(Applied::Known) => return,
+                Ok(Applied::Known) => return self.repeat(then),
                 Ok(Applied::New) => then.push(self.observer.sending(Seen::Recorded(Arc::new(event.clone())))),
                 // An outlook that was overtaken by a contract; the next one is minutes away.
                 Err(error @ LedgerError::StaleNeed { .. }) => {
@@ -122,6 +121,16 @@ impl JournalStage {
         }
         self.quiet = false;
         self.waiting.push((now, fact, then));
+    }
+
+    /// A fact that is recorded already: what it causes may have been lost on the way and is made again, once
+    /// everything that was taken in before is durable.
+    fn repeat(&mut self, then: Vec<Delivery>) {
+        match self.waiting.last_mut() {
+            Some((_, _, last)) => last.extend(then),
+            None if self.busy => self.syncing.extend(then),
+            None => then.iter().for_each(Delivery::make),
+        }
     }
 
     fn commit(&mut self, cx: &mut Context<JournalMsg>) {

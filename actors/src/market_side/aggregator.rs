@@ -204,6 +204,11 @@ impl Aggregator {
             }
             self.journal.record(cx, MarketEvent::OfferExpired { offer, at: now }, Vec::new());
         }
+        // Again and again: a matcher that was restarted has lost its book.
+        for aggregate in self.books.read(|ledger| ledger.open_aggregates().cloned().collect::<Vec<_>>()) {
+            let place = self.placing(&aggregate, cx);
+            cx.make(place);
+        }
         let sealed = &mut self.sealed;
         let next = || {
             *sealed += 1;

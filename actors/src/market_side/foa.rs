@@ -21,6 +21,8 @@ use std::time::Duration;
 
 const CHECK_PERIOD: Duration = Duration::from_secs(60);
 const CHECK_OFFSET: Duration = Duration::from_secs(10);
+/// How long an agent waits for the answer to an offer before it offers again.
+const ANSWER_WITHIN: Duration = Duration::from_secs(180);
 
 /// What can wake a FlexOffer Agent.
 #[derive(Debug, Clone)]
@@ -55,8 +57,8 @@ pub struct Foa {
     area: Arc<Area>,
     books: Books,
     reports: BTreeMap<DeviceId, Arc<DeviceReport>>,
-    /// Devices with an offer that was handed in and not answered yet.
-    waiting: BTreeSet<DeviceId>,
+    /// Devices with an offer that was handed in and not answered yet, and since when.
+    waiting: BTreeMap<DeviceId, Timestamp>,
     /// Activations handed to the journal in this run, which the books may not show yet.
     issued: BTreeSet<ActivationId>,
     journal: JournalWriter,
@@ -82,7 +84,7 @@ impl Foa {
     /// The agent of a prosumer.
     pub fn new(prosumer: ProsumerId, area: Arc<Area>, books: Books, exits: Exits) -> Self {
         let Exits { journal, aggregator, egress, observer } = exits;
-        let (reports, waiting, issued) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let (reports, waiting, issued) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         Self { prosumer, area, books, reports, waiting, issued, journal, aggregator, egress, observer }
     }
 
@@ -101,14 +103,15 @@ impl Foa {
     /// Makes the offer that a device's newest report allows, unless one is open already.
     fn offer(&mut self, device: DeviceId, cx: &mut Context<FoaMsg>) {
         let Some(report) = self.reports.get(&device) else { return };
-        if self.waiting.contains(&device) {
+        let now = cx.now();
+        if self.waiting.get(&device).is_some_and(|since| now.since(*since) < ANSWER_WITHIN) {
             return;
         }
         let state = self.books.read(|ledger| ledger.offer_state(device));
-        let Some(offer) = offer_for(report, cx.now(), &state, &self.area.offer_rules) else {
+        let Some(offer) = offer_for(report, now, &state, &self.area.offer_rules) else {
             return;
         };
-        self.waiting.insert(device);
+        self.waiting.insert(device, now);
         let answer_to = AnswerTo::Agent(cx.myself().clone());
         let submission = Submission { offer: Arc::new(offer), answer_to };
         cx.send(&self.aggregator, AggregatorMsg::Submit(submission));

@@ -11,6 +11,7 @@ use market::{
     Accepted, AggregateId, AggregatedFlexOffer, Book, Clearing, Contract, ContractId, MarketEvent, Need,
     clear,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub enum MatcherMsg {
 pub struct Matcher {
     area: Arc<Area>,
     book: Book,
+    /// Aggregates that were bought; placing one of them again is a repetition that came late.
+    sold: BTreeSet<AggregateId>,
     sellers: Vec<(AggregateId, Address<AggregatorMsg>)>,
     contracts: u64,
     journal: JournalWriter,
@@ -47,11 +50,14 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// A matcher with an empty book; aggregators place their offers again when they start.
+    /// A matcher with the newest need and no offers; aggregators place theirs again every minute.
     pub fn new(area: Arc<Area>, books: &Books, journal: JournalWriter, observer: Address<Seen>) -> Self {
-        let contracts = books.read(|ledger| ledger.contract_count());
-        let book = Book { need: None, zones: area.zones.clone(), offers: Default::default() };
-        Self { area, book, sellers: Vec::new(), contracts, journal, observer }
+        let (contracts, sold, need) = books.read(|ledger| {
+            let sold = ledger.contracts().map(|(contract, _)| contract.aggregate.clone()).collect();
+            (ledger.contract_count(), sold, ledger.fresh_need().cloned())
+        });
+        let book = Book { need, zones: area.zones.clone(), offers: Default::default() };
+        Self { area, book, sold, sellers: Vec::new(), contracts, journal, observer }
     }
 
     fn on_need(&mut self, need: &Need) {
@@ -69,15 +75,17 @@ impl Matcher {
         from: Address<AggregatorMsg>,
         cx: &mut Context<MatcherMsg>,
     ) {
+        if self.sold.contains(&offer.id) || self.book.offers.contains_key(&offer.id) {
+            return;
+        }
         if self.book.offers.len() >= self.area.rules.book_offers_max {
             let reason =
                 format!("the book holds {} offers, {} is not taken", self.book.offers.len(), offer.id);
             cx.send(&self.observer, Seen::Rejected { code: "book_full", reason });
             return;
         }
-        if self.book.offers.insert(offer.id.clone(), offer.clone()).is_none() {
-            self.sellers.push((offer.id.clone(), from));
-        }
+        self.book.offers.insert(offer.id.clone(), offer.clone());
+        self.sellers.push((offer.id.clone(), from));
     }
 
     fn forget(&mut self, aggregate: &AggregateId) {
@@ -117,6 +125,7 @@ impl Matcher {
             let id = ContractId::numbered("contract-", self.contracts);
             let contract = contract(id, self.contracts, accepted, &offer, cx);
             self.forget(&offer.id);
+            self.sold.insert(offer.id.clone());
             let formed = seller.sending(AggregatorMsg::ContractFormed(Arc::new(contract.clone())));
             self.journal.record(cx, MarketEvent::ContractFormed { contract }, vec![formed]);
         }

@@ -107,8 +107,7 @@ impl<S: Stage> Running<S> {
                 Ok(())
             }
             Err(panic) => {
-                let myself = self.context.myself().clone();
-                self.context = Context::new(self.birth.environment.clone(), myself);
+                self.context.end_life();
                 Err(panic_words(panic.as_ref()))
             }
         }

@@ -5,6 +5,7 @@ use super::environment::{Compute, Environment};
 use grid::{Slot, Timestamp};
 use ractor::ActorRef;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The state behind an actor.
@@ -83,6 +84,8 @@ pub struct Context<M> {
     deliveries: Vec<Delivery>,
     timers: Vec<(Timestamp, M)>,
     jobs: Vec<(Job<M>, M)>,
+    /// Which life of the stage this is; timers of an earlier life ring for nobody.
+    life: Arc<AtomicU64>,
     pub(super) given_up: Option<String>,
 }
 
@@ -94,8 +97,19 @@ impl<M: Clone + Send + Sync + 'static> Context<M> {
             deliveries: Vec::new(),
             timers: Vec::new(),
             jobs: Vec::new(),
+            life: Arc::default(),
             given_up: None,
         }
+    }
+
+    /// Forgets everything a panicking handler wanted, and the timers of the stage that is gone: the next one sets
+    /// its own.
+    pub(super) fn end_life(&mut self) {
+        self.deliveries.clear();
+        self.timers.clear();
+        self.jobs.clear();
+        self.given_up = None;
+        self.life.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The present instant.
@@ -147,9 +161,12 @@ impl<M: Clone + Send + Sync + 'static> Context<M> {
         }
         for (at, msg) in self.timers.drain(..) {
             let (clock, myself) = (self.environment.clock().clone(), self.myself.clone());
+            let (life, born_in) = (self.life.clone(), self.life.load(Ordering::Relaxed));
             tokio::spawn(async move {
                 clock.sleep_until(at).await;
-                myself.deliver(msg);
+                if life.load(Ordering::Relaxed) == born_in {
+                    myself.deliver(msg);
+                }
             });
         }
         for (job, if_it_panics) in self.jobs.drain(..) {

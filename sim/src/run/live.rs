@@ -64,7 +64,8 @@ impl Live {
         let setup = Arc::new(setup);
         // The ports first: a port in use should be said before anything is written.
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let broker = Broker::start(&BrokerConfig { listen: loopback(options.mqtt_port), ..BrokerConfig::default() })?;
+        let broker =
+            Broker::start(&BrokerConfig { listen: loopback(options.mqtt_port), ..BrokerConfig::default() })?;
         let without = loading_without_flexibility(&setup.scenario, &setup.feeder)?;
         let recovered = recover(&setup, &options.data, Durability::Synced)?;
         let clock = ScaledClock::start(recovered.at, options.speed);
@@ -93,7 +94,8 @@ impl Live {
         let (ended, until) = watch::channel(false);
         let scorer = tokio::spawn(watch_picture(system.picture(), until));
         let link = link(Role::Field, "gridflex-field")?;
-        let field = tokio::spawn(field::run(plant, link, Arc::new(clock), log.clone(), setup.scenario.clone()));
+        let field =
+            tokio::spawn(field::run(plant, link, Arc::new(clock), log.clone(), setup.scenario.clone()));
         Ok(Self {
             setup,
             options,

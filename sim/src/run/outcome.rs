@@ -112,16 +112,23 @@ impl Outcome {
         let peak = |loadings: &mut dyn Iterator<Item = f64>| loadings.fold(0.0, f64::max);
         let first = evidence.minutes.first().map(|minute| minute.at);
         let last = evidence.minutes.last().map(|minute| minute.at);
-        let same = |at: &Timestamp| first.is_some_and(|first| *at >= first) && last.is_some_and(|last| *at <= last);
+        let same =
+            |at: &Timestamp| first.is_some_and(|first| *at >= first) && last.is_some_and(|last| *at <= last);
         let without: Vec<_> =
             evidence.without.iter().filter(|(at, _)| same(at)).map(|(_, loading)| *loading).collect();
         let with: Vec<_> = evidence.minutes.iter().map(|minute| minute.transformer_loading).collect();
         let (peak_without, peak_with) = (peak(&mut without.iter().copied()), peak(&mut with.iter().copied()));
         let (totals, ledger) = (evidence.ledger.totals(), evidence.ledger);
         let account = |pick: fn(&Account) -> bool| {
-            ledger.balances().iter().filter(|(account, _)| pick(account)).map(|(_, money)| money.units()).sum()
+            ledger
+                .balances()
+                .iter()
+                .filter(|(account, _)| pick(account))
+                .map(|(_, money)| money.units())
+                .sum()
         };
-        let settled = ledger.settlements().map(|one| one.ordered.0.min(0)).sum::<i64>().unsigned_abs() as f64 / 1e6;
+        let settled =
+            ledger.settlements().map(|one| one.ordered.0.min(0)).sum::<i64>().unsigned_abs() as f64 / 1e6;
         let delivered = totals.delivered_decrease.kilowatt_hours();
         let health = &evidence.picture.health;
         Ok(Self {
@@ -132,7 +139,11 @@ impl Outcome {
             resumed: evidence.resumed,
             peak_loading_without: peak_without,
             peak_loading_with: peak_with,
-            excess_removed: if peak_without > 1.0 { (peak_without - peak_with) / (peak_without - 1.0) } else { 0.0 },
+            excess_removed: if peak_without > 1.0 {
+                (peak_without - peak_with) / (peak_without - 1.0)
+            } else {
+                0.0
+            },
             minutes_over_limit_without: without.iter().filter(|loading| **loading > 1.0).count(),
             minutes_over_limit_with: with.iter().filter(|loading| **loading > 1.0).count(),
             energy_bought_kwh: totals.ordered_decrease.kilowatt_hours(),
@@ -195,6 +206,9 @@ impl fmt::Display for Outcome {
         );
         line("messages", messages)?;
         line("restarts", format!("{} ({} messages quarantined)", self.restarts, self.quarantined))?;
-        line("journal", format!("{} records, {} objections", self.journal_records, self.audit_violations.len()))
+        line(
+            "journal",
+            format!("{} records, {} objections", self.journal_records, self.audit_violations.len()),
+        )
     }
 }

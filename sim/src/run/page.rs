@@ -32,8 +32,9 @@ impl OfferDoor for Door {
                     OfferAnswer::Refused { code: code.to_owned(), sentence: reason }
                 }
                 None => OfferAnswer::Unavailable {
-                    sentence: "no durable answer in time; hand in the same offer again to learn what became of it"
-                        .to_owned(),
+                    sentence:
+                        "no durable answer in time; hand in the same offer again to learn what became of it"
+                            .to_owned(),
                 },
             }
         })

@@ -16,7 +16,7 @@ pub struct Recovered {
     pub ledger: Ledger,
     /// Records in the journal.
     pub records: u64,
-    /// The plant at `at`.
+    /// The plant at the last full minute before `at`.
     pub plant: Plant,
     /// The instant at which the run goes on; the scenario's start for a new run.
     pub at: Timestamp,
@@ -43,12 +43,12 @@ pub fn recover(setup: &Setup, directory: &Path, durability: Durability) -> Resul
     }
     let start = setup.scenario.start;
     let newest = opened.entries.iter().map(|entry| entry.written_at).max().unwrap_or(start);
-    let at = whole_minute(newest.max(start));
+    let at = newest.max(start);
     if at >= setup.scenario.end() {
         return Err(RunError::Finished { directory: directory.to_owned(), end: setup.scenario.end() });
     }
     let mut plant = Plant::new(&setup.scenario, setup.feeder.clone())?;
-    plant.replay_activations(&obeyed(opened.entries.iter().map(|entry| &entry.fact)), at)?;
+    plant.replay_activations(&obeyed(opened.entries.iter().map(|entry| &entry.fact)), whole_minute(at))?;
     let opening = Fact::Opened { configuration: setup.configuration() };
     let records = journal.append(&[(at, opening)])?;
     Ok(Recovered { journal, ledger, records, plant, at, resumed: !opened.entries.is_empty() })
