@@ -56,7 +56,7 @@ pub fn run(arguments: &SimulateArguments) -> Result<(), Failure> {
     let simulated = simulate(setup, out, move |now| drawn.set_position(now.since(start).as_secs() / 60));
     bar.finish_and_clear();
     let simulated = simulated.map_err(failure)?;
-    let document = serde_json::to_string_pretty(&simulated.outcome)
+    let document = sim::report::write(out, &simulated)
         .with_context(|| format!("writing the results to {}", out.display()))
         .map_err(Failure::Run)?;
     if arguments.json {
