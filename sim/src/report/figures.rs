@@ -43,9 +43,9 @@ pub(super) fn alarms(outcome: &Outcome) -> Vec<String> {
 fn grid(outcome: &Outcome) -> Group {
     let share = outcome.excess_removed;
     let removed = if outcome.peak_loading_without > 1.0 {
-        figure("Share of the peak excess over 100 % removed", percent(share), "%")
+        figure("Peak reduction against its excess over 100 %", percent(share), "%")
     } else {
-        figure("Share of the peak excess over 100 % removed", "no excess".to_owned(), "")
+        figure("Peak reduction against its excess over 100 %", "no excess".to_owned(), "")
     };
     let over = |minutes: usize| minutes.to_string();
     Group {
