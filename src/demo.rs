@@ -8,6 +8,7 @@ use sim::run::{Live, LiveOptions, Outcome, RunError, Setup};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Arguments of `gridflex demo`.
 #[derive(Debug, Args)]
@@ -50,7 +51,11 @@ pub fn run(arguments: &DemoArguments) -> Result<(), Failure> {
         Some(directory) => directory.clone(),
         None => {
             temporary = tempfile::Builder::new().prefix("gridflex-demo-").tempdir();
-            temporary.as_ref().map_err(|error| Failure::Run(anyhow::anyhow!("temporary directory: {error}")))?.path().to_owned()
+            temporary
+                .as_ref()
+                .map_err(|error| Failure::Run(anyhow::anyhow!("temporary directory: {error}")))?
+                .path()
+                .to_owned()
         }
     };
     let options =
@@ -84,17 +89,25 @@ async fn evening(setup: Setup, options: LiveOptions, arguments: &DemoArguments) 
     let progress = Progress::start(live.picture(), live.started_at(), end, bar, arguments.json);
     let stopped_early = tokio::select! {
         finished = live.finished() => finished.map(|()| false),
-        signal = tokio::signal::ctrl_c() => signal.map(|()| true).map_err(|source| {
-            RunError::Io { doing: "waiting for Ctrl-C".to_owned(), source }
-        }),
+        stopped = asked_to_stop() => stopped.map(|()| true),
     };
     progress.end();
     let stopped_early = stopped_early.map_err(failure)?;
     if !arguments.headless && !stopped_early {
         println!("The evening is over; the page stays at http://{} until Ctrl-C.", live.page());
-        tokio::signal::ctrl_c().await.map_err(|error| Failure::Run(error.into()))?;
+        asked_to_stop().await.map_err(failure)?;
     }
     live.stop().await.map_err(failure)
+}
+
+/// Resolves at Ctrl-C or SIGTERM.
+async fn asked_to_stop() -> Result<(), RunError> {
+    let io = |source| RunError::Io { doing: "listening for signals".to_owned(), source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(io),
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 /// Sorts an error of a run by exit code.

@@ -83,7 +83,9 @@ fn verify(directory: &Path, json: bool) -> Result<(), Failure> {
             println!("{} bytes of a torn record at the end, never acknowledged", report.torn_bytes);
         }
         let AuditReport { offers, contracts, activations, answered, settlements, .. } = &audit;
-        println!("{offers} offers, {contracts} contracts, {activations} orders, {answered} answered, {settlements} settled");
+        println!(
+            "{offers} offers, {contracts} contracts, {activations} orders, {answered} answered, {settlements} settled"
+        );
         let AuditReport { orders_lost, orders_doubled, energy_mismatch_mwh, money_imbalance, .. } = &audit;
         println!("{orders_lost} orders lost, {orders_doubled} orders doubled");
         println!("{energy_mismatch_mwh} mWh mismatch, {} micro-EUR imbalance", money_imbalance.0);

@@ -56,7 +56,9 @@ impl Failure {
         let (code, words) = match self {
             Failure::Run(error) => (1, format!("{error:#}")),
             Failure::Input(error) => (2, format!("{error:#}")),
-            Failure::GivenUp(reason) => (70, format!("stopped: {reason}; start again to recover from the journal")),
+            Failure::GivenUp(reason) => {
+                (70, format!("stopped: {reason}; start again to recover from the journal"))
+            }
         };
         eprintln!("gridflex: {words}");
         ExitCode::from(code)

@@ -69,22 +69,33 @@ fn slot_line(picture: &Picture, slot: Slot) -> String {
     let transformer = picture.transformer.as_ref();
     let now = transformer.and_then(|t| t.loading);
     let ahead = transformer.and_then(|t| {
-        t.outlook.iter().filter(|entry| entry.slot_start >= slot.start()).map(|entry| entry.loading).reduce(f64::max)
+        let ahead = t.outlook.iter().filter(|entry| entry.slot_start >= slot.start());
+        ahead.max_by(|a, b| a.loading.total_cmp(&b.loading))
     });
-    let percent = |share: Option<f64>| share.map_or("    –".to_owned(), |share| format!("{:5.1}", share * 100.0));
+    let at = ahead.map_or_else(|| " –    ".to_owned(), |entry| time_words(entry.slot_start, slot));
+    let percent =
+        |share: Option<f64>| share.map_or("    –".to_owned(), |share| format!("{:5.1}", share * 100.0));
     let totals = &picture.totals;
     let restarts = match picture.health.restarts {
         0 => String::new(),
         count => format!("  restarts {count}"),
     };
     format!(
-        "{clock}Z  load {} %  expected peak {} %  need {:5.1} kWh  contracts {:3}  ordered {:6.1} kWh  delivered {:6.1} kWh  paid {:6.2} EUR{restarts}",
+        "{clock}Z  load {} %  expected peak {} % {at}  need {:5.1} kWh  contracts {:3}  ordered {:6.1} kWh  delivered {:6.1} kWh  paid {:6.2} EUR{restarts}",
         percent(now),
-        percent(ahead),
+        percent(ahead.map(|entry| entry.loading)),
         totals.need_kwh,
         totals.contracts,
         totals.ordered_kwh,
         totals.delivered_kwh,
         totals.paid_eur,
     )
+}
+
+/// `17:45Z` for the same day, `+1d 17:45Z` for the next.
+fn time_words(at: Timestamp, now: Slot) -> String {
+    let days = at.seconds() / 86_400 - now.start().seconds() / 86_400;
+    let clock = at.to_string();
+    let clock = clock.get(11..16).unwrap_or(&clock).to_owned();
+    if days > 0 { format!("+{days}d {clock}Z") } else { format!("{clock}Z") }
 }

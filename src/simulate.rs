@@ -47,7 +47,9 @@ pub fn run(arguments: &SimulateArguments) -> Result<(), Failure> {
     let out = &arguments.out;
     if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
         let out = out.display();
-        return Err(Failure::Input(anyhow::anyhow!("{out}: the directory is not empty; give a new one to --out")));
+        return Err(Failure::Input(anyhow::anyhow!(
+            "{out}: the directory is not empty; give a new one to --out"
+        )));
     }
     let (start, end) = (scenario.start, scenario.end());
     let bar = minutes_bar(start, end, std::io::stderr().is_terminal());
