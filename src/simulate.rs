@@ -55,10 +55,11 @@ pub fn run(arguments: &SimulateArguments) -> Result<(), Failure> {
     let bar = minutes_bar(start, end, std::io::stderr().is_terminal());
     let drawn = bar.clone();
     let setup = Setup::new(scenario).map_err(failure)?;
+    let changes = setup.network.notes.clone();
     let simulated = simulate(setup, out, move |now| drawn.set_position(now.since(start).as_secs() / 60));
     bar.finish_and_clear();
     let simulated = simulated.map_err(failure)?;
-    let document = sim::report::write(out, &simulated)
+    let document = sim::report::write_with_changes(out, &simulated, &changes)
         .with_context(|| format!("writing the results to {}", out.display()))
         .map_err(Failure::Run)?;
     if arguments.json {

@@ -31,6 +31,8 @@ pub struct DsoRules {
     pub outlook: OutlookRules,
     /// What a kilowatt hour of relief is worth, micro-units.
     pub value_per_kwh: grid::Money,
+    /// A smaller deficit in a slot is not worth asking for.
+    pub need_min: grid::EnergyMwh,
     /// Largest power assumed at a usage point besides its devices, W: for finding out which elements can be
     /// overloaded at all.
     pub p_household_max_w: f64,
@@ -41,6 +43,7 @@ impl Default for DsoRules {
         Self {
             outlook: OutlookRules { planning_limit: 0.95, confidence_sigmas: 0.5, ..OutlookRules::default() },
             value_per_kwh: grid::Money(600_000),
+            need_min: grid::EnergyMwh(100_000),
             p_household_max_w: 4_000.0,
         }
     }

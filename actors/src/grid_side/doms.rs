@@ -145,7 +145,7 @@ fn need_from(ahead: &Ahead, area: &Area, first: Slot, now: Timestamp) -> Need {
         // The outlook is finite; a value too large for the market would mean a broken network model.
         let Ok(headroom) = EnergyMwh::from_watt_hours(element.headroom_w * Slot::HOURS) else { continue };
         rows.push(GridRow { congestion_point: point, slot: element.slot, headroom });
-        if headroom < EnergyMwh::ZERO {
+        if headroom <= -area.dso.need_min {
             missing.entry(point).or_default().insert(element.slot, headroom);
         }
     }

@@ -82,11 +82,11 @@ pub fn write(out: &Path, simulated: &Simulated) -> Result<String, ReportError> {
     write_with_changes(out, simulated, &[])
 }
 
-/// Like [`write`]; the page also says what the scenario changes in its network (see
+/// Like [`write()`]; the page also says what the scenario changes in its network (see
 /// [`crate::plant::changes_in_words`]).
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_with_changes(
     out: &Path,
     simulated: &Simulated,

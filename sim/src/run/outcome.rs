@@ -5,7 +5,7 @@ use super::{RunError, Setup};
 use crate::field::Minute;
 use actors::journal::{Fact, Journal};
 use actors::picture::Picture;
-use grid::Timestamp;
+use grid::{Money, Timestamp};
 use market::{Account, Ledger, audit};
 use serde::Serialize;
 use std::fmt;
@@ -124,8 +124,9 @@ impl Outcome {
                 .balances()
                 .iter()
                 .filter(|(account, _)| pick(account))
-                .map(|(_, money)| money.units())
-                .sum()
+                .map(|(_, money)| *money)
+                .sum::<Money>()
+                .units()
         };
         let settled =
             ledger.settlements().map(|one| one.ordered.0.min(0)).sum::<i64>().unsigned_abs() as f64 / 1e6;
