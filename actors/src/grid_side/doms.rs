@@ -7,9 +7,9 @@ use crate::observer::Seen;
 use crate::runtime::stage::slot_from;
 use crate::runtime::{Address, Context, Stage};
 use estimation::outlook;
-use grid::{EnergyMwh, Outlook, Slot, Timestamp, UsagePointForecast};
+use grid::{Congestion, EnergyMwh, Outlook, Slot, Timestamp, UsagePointForecast};
 use market::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, MarketEvent, Need};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What can wake DOMS.
@@ -127,13 +127,32 @@ fn look_ahead(
     contracts_seen: u64,
     now: Timestamp,
 ) -> Result<Ahead, String> {
-    let run = |deviation_w: &dyn Fn(usize, Slot) -> f64| {
+    let run = |forecasts: &[UsagePointForecast], deviation_w: &dyn Fn(usize, Slot) -> f64| {
         outlook(&area.feeder, &area.limited, forecasts, deviation_w, &area.dso.outlook, now)
             .map_err(|error| error.to_string())
     };
-    let with = run(&|point, slot| planned.get(&(point, slot)).copied().unwrap_or(0.0))?;
-    let without = if planned.is_empty() { with.clone() } else { run(&|_, _| 0.0)? };
+    let with = run(forecasts, &|point, slot| planned.get(&(point, slot)).copied().unwrap_or(0.0))?;
+    // Both differ only where something is contracted.
+    let contracted: BTreeSet<Slot> = planned.keys().map(|(_, slot)| *slot).collect();
+    let mut without = with.clone();
+    if !contracted.is_empty() {
+        let elsewhere = run(&only(forecasts, &contracted), &|_, _| 0.0)?;
+        let key = |element: &Congestion| (element.branch, element.phase, element.slot);
+        let elsewhere: BTreeMap<_, _> = elsewhere.elements.iter().map(|one| (key(one), *one)).collect();
+        for element in &mut without.elements {
+            *element = elsewhere.get(&key(element)).copied().unwrap_or(*element);
+        }
+    }
     Ok(Ahead { planned: with, without_flexibility: without, contracts_seen })
+}
+
+/// The forecasts of some slots only.
+fn only(forecasts: &[UsagePointForecast], slots: &BTreeSet<Slot>) -> Vec<UsagePointForecast> {
+    let chosen = |forecast: &UsagePointForecast| UsagePointForecast {
+        slots: forecast.slots.iter().filter(|one| slots.contains(&one.slot)).copied().collect(),
+        ..forecast.clone()
+    };
+    forecasts.iter().map(chosen).collect()
 }
 
 /// The bids that ask for what is missing from `first` on, and the head-room of every limited element and slot.
