@@ -10,8 +10,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
+const EXAMPLES: &str = "\
+Examples:
+  gridflex demo                                     the evening with a page at http://127.0.0.1:8080, until Ctrl-C
+  gridflex demo --headless --speed 240 --json       one JSON document at the end, for scripts
+  gridflex demo --port 0 --mqtt-port 0              any free ports; the addresses are printed
+  gridflex demo --data evening                      keep the journal; the same command goes on after a crash
+  mosquitto_sub -p 1883 -t 'gridflex/#' -v          see the telemetry of a running demo";
+
 /// Arguments of `gridflex demo`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct DemoArguments {
     /// How much of the evening to run, for example 6h or 1h30m
     #[arg(long, value_parser = options::duration, default_value = "6h")]
@@ -28,13 +37,13 @@ pub struct DemoArguments {
     /// TCP port of the page on 127.0.0.1; 0 takes any free one
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// TCP port of the MQTT broker on 127.0.0.1
+    /// TCP port of the MQTT broker on 127.0.0.1; 0 takes any free one
     #[arg(long, default_value_t = 1883)]
     mqtt_port: u16,
     /// Where the journal is kept; a run that ended early goes on from there. Without it a fresh temporary directory
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Print one JSON document to stdout at the end, and nothing else
+    /// Print one JSON document to stdout at the end, and nothing else; progress goes to stderr
     #[arg(long)]
     json: bool,
 }
@@ -76,15 +85,15 @@ async fn evening(setup: Setup, options: LiveOptions, arguments: &DemoArguments) 
     let (speed, start, end) = (options.speed, setup.scenario.start, setup.scenario.end());
     let data = options.data.clone();
     let live = Live::start(setup, options).await.map_err(failure)?;
-    if !arguments.json {
-        println!("gridflex demo: {start} to {end} at {speed} times real time, seed {}", arguments.seed);
-        for note in &notes {
-            println!("  {note}");
-        }
-        println!("  page    http://{}", live.page());
-        println!("  broker  mqtt://{}", live.broker());
-        println!("  journal {}{}", data.display(), if live.resumed() { " (taken up)" } else { "" });
+    // With --json stdout is kept for the document.
+    let say = |line: String| if arguments.json { eprintln!("{line}") } else { println!("{line}") };
+    say(format!("gridflex demo: {start} to {end} at {speed} times real time, seed {}", arguments.seed));
+    for note in &notes {
+        say(format!("  {note}"));
     }
+    say(format!("  page    http://{}", live.page()));
+    say(format!("  broker  mqtt://{}", live.broker()));
+    say(format!("  journal {}{}", data.display(), if live.resumed() { " (taken up)" } else { "" }));
     let bar = !arguments.json && std::io::stdout().is_terminal();
     let progress = Progress::start(live.picture(), live.started_at(), end, bar, arguments.json);
     let stopped_early = tokio::select! {
@@ -94,7 +103,7 @@ async fn evening(setup: Setup, options: LiveOptions, arguments: &DemoArguments) 
     progress.end();
     let stopped_early = stopped_early.map_err(failure)?;
     if !arguments.headless && !stopped_early {
-        println!("The evening is over; the page stays at http://{} until Ctrl-C.", live.page());
+        say(format!("The evening is over; the page stays at http://{} until Ctrl-C.", live.page()));
         asked_to_stop().await.map_err(failure)?;
     }
     live.stop().await.map_err(failure)

@@ -6,8 +6,15 @@ use clap::{Args, Subcommand};
 use market::{AuditReport, Ledger, MarketEvent, audit};
 use std::path::{Path, PathBuf};
 
+const EXAMPLES: &str = "\
+Examples:
+  gridflex journal verify results                          exits 0 when nothing is damaged, lost or doubled
+  gridflex journal replay results --json                   where the market stands, as JSON
+  gridflex journal export results | grep contract_formed   the records of all contracts";
+
 /// Arguments of `gridflex journal`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct JournalArguments {
     #[command(subcommand)]
     command: JournalCommand,
@@ -16,6 +23,7 @@ pub struct JournalArguments {
 #[derive(Debug, Subcommand)]
 enum JournalCommand {
     /// Check every record's chain and audit what they say: nothing lost, nothing doubled, money and energy conserved
+    #[command(after_help = EXAMPLES)]
     Verify {
         /// The data directory
         directory: PathBuf,
@@ -24,6 +32,7 @@ enum JournalCommand {
         json: bool,
     },
     /// Fold the journal into the ledger and print where the market stands
+    #[command(after_help = EXAMPLES)]
     Replay {
         /// The data directory
         directory: PathBuf,
@@ -32,6 +41,7 @@ enum JournalCommand {
         json: bool,
     },
     /// Print every record as one line of JSON
+    #[command(after_help = EXAMPLES)]
     Export {
         /// The data directory
         directory: PathBuf,

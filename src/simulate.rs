@@ -11,8 +11,15 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
+const EXAMPLES: &str = "\
+Examples:
+  gridflex simulate --seed 7 --out results                 the evening of `gridflex demo`
+  gridflex simulate --duration 3h --out results --json     half of it, figures as JSON
+  gridflex simulate evening.toml --out results             a scenario of your own";
+
 /// Arguments of `gridflex simulate`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct SimulateArguments {
     /// Scenario file; without it the evening of `gridflex demo`
     scenario: Option<PathBuf>,
