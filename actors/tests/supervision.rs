@@ -155,6 +155,32 @@ async fn timers_of_an_earlier_life_do_not_ring() {
     assert!((18..=20).contains(&rings), "{rings} rings in 20 s: one bell, not four");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_beat_that_panicked_once_goes_on_once() {
+    struct Bell(Heard, Arc<Mutex<bool>>);
+    impl Stage for Bell {
+        type Msg = ();
+        fn started(&mut self, cx: &mut Context<()>) {
+            cx.wake_each(Duration::from_secs(60), Duration::ZERO, ());
+        }
+        fn handle(&mut self, (): (), cx: &mut Context<()>) {
+            cx.wake_each(Duration::from_secs(60), Duration::ZERO, ());
+            let first = std::mem::replace(&mut *self.1.lock().unwrap(), false);
+            assert!(!first, "once");
+            self.0.lock().unwrap().push(0);
+        }
+    }
+    let clock = ScaledClock::start(Timestamp::from_seconds(0), 1);
+    let supervisor = Supervisor::start(Environment::new(clock, Compute::Inline)).await.unwrap();
+    let heard = Heard::default();
+    let (shared, first) = (heard.clone(), Arc::new(Mutex::new(true)));
+    let build = move || Bell(shared.clone(), first.clone());
+    supervisor.spawn("bell", build).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(605)).await;
+    assert_eq!(supervisor.incidents().snapshot().restarts, 1);
+    assert_eq!(heard.lock().unwrap().len(), 10);
+}
+
 #[test]
 fn a_delivery_can_be_made_more_than_once() {
     let count = Arc::new(Mutex::new(0));

@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub enum DomsMsg {
     /// A new belief about the day ahead.
     ForecastIssued(Arc<Vec<UsagePointForecast>>),
+    /// The need was out of date: whatever was asked for before still stands.
+    NeedRefused,
     /// The outlook is ready, or the reason why there is none.
     OutlookReady(Result<Arc<Ahead>, String>),
 }
@@ -105,7 +107,8 @@ impl Doms {
         self.asking = !need.bids.is_empty();
         let placed = self.matcher.sending(MatcherMsg::PlaceNeed(Arc::new(need.clone())));
         let event = MarketEvent::NeedPlaced { need, at: cx.now() };
-        self.journal.record(cx, event, vec![placed]);
+        let refused = cx.myself().sending(DomsMsg::NeedRefused);
+        self.journal.record_or(cx, event, vec![placed], vec![refused]);
     }
 }
 
@@ -116,6 +119,7 @@ impl Stage for Doms {
         match msg {
             DomsMsg::ForecastIssued(forecasts) => self.on_forecast(forecasts, cx),
             DomsMsg::OutlookReady(outcome) => self.on_outlook(outcome, cx),
+            DomsMsg::NeedRefused => self.asking = true,
         }
     }
 }

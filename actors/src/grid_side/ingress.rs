@@ -1,7 +1,7 @@
 //! The way in: sorts what a connector decoded to the node, the agent or the observer it belongs to.
 //!
-//! The connector's queue is bounded and a batch is taken from it only when the one before was sorted, so no
-//! mailbox behind it can grow without limit.
+//! The connector's queue is bounded, and a batch is taken from it only when the one before was sorted: that is what
+//! slows the connector down. Mailboxes behind it have no limit of their own yet.
 
 use super::node::NodeMsg;
 use crate::area::Area;
@@ -18,6 +18,8 @@ use tokio::sync::Semaphore;
 /// What can wake the way in.
 #[derive(Debug, Clone)]
 pub enum IngressMsg {
+    /// The connector ended although nobody asked it to: without it the system is deaf.
+    ConnectorEnded,
     /// What the connector has decoded.
     Arrived {
         /// In order of arrival.
@@ -46,7 +48,9 @@ pub async fn pump(
 ) {
     let credits = Arc::new(Semaphore::new(1));
     while let Ok(permit) = credits.acquire().await {
-        let Some(batch) = inbox.recv_batch().await else { return };
+        let Some(batch) = inbox.recv_batch().await else {
+            return ingress.deliver(IngressMsg::ConnectorEnded);
+        };
         permit.forget();
         let credit = Arc::new(Credit(credits.clone()));
         let counted = counters.snapshot();
@@ -149,7 +153,9 @@ impl Stage for Ingress {
     type Msg = IngressMsg;
 
     fn handle(&mut self, msg: IngressMsg, cx: &mut Context<IngressMsg>) {
-        let IngressMsg::Arrived { batch, credit } = msg;
+        let IngressMsg::Arrived { batch, credit } = msg else {
+            return cx.give_up("the field connector has ended".to_owned());
+        };
         for arrival in batch.iter() {
             match arrival {
                 Arrival::Link(state) => {

@@ -19,6 +19,11 @@ use std::time::Duration;
 pub const SOLVE_PERIOD: Duration = Duration::from_secs(60);
 /// How long after the full minute, so that the minute's telemetry has arrived.
 const SOLVE_OFFSET: Duration = Duration::from_secs(20);
+/// The slot that an estimate made at `at` describes: that of the minute which its measurements are means of.
+pub fn slot_seen(at: Timestamp) -> Slot {
+    at.minus(SOLVE_OFFSET + Duration::from_secs(1)).slot()
+}
+
 /// How often a forecast is issued.
 pub const FORECAST_PERIOD: Duration = Duration::from_secs(300);
 const FORECAST_OFFSET: Duration = Duration::from_secs(40);
@@ -123,7 +128,7 @@ impl Region {
     }
 
     fn priors(&self, now: Timestamp) -> Vec<InjectionPrior> {
-        let slot = now.slot();
+        let slot = slot_seen(now);
         let forecasts = self.forecaster.issue(now, slot, 1);
         let points = self.area.feeder.network().usage_points().iter();
         self.books.read(|ledger| {
@@ -137,7 +142,8 @@ impl Region {
                     let (p_w, p_std_w) = match (fresh, expected) {
                         (Some(&(at, p_w)), _) => {
                             let p_w: f64 = p_w - planned_deviation_w(ledger, point.id, at) + planned;
-                            (p_w, (0.4 * p_w.abs()).max(300.0))
+                            let forecast_std_w = expected.map_or(0.0, |expected| expected.p_std_w);
+                            (p_w, (0.4 * p_w.abs()).max(300.0).max(forecast_std_w))
                         }
                         (None, Some(expected)) => (expected.p_w + planned, expected.p_std_w.max(300.0)),
                         (None, None) => (planned, 1_000.0),
@@ -169,7 +175,7 @@ impl Region {
         self.solving = false;
         if let Ok(estimate) = &outcome {
             let total: f64 = estimate.usage_points.iter().map(|point| point.p_w).sum();
-            let (sum, count) = self.slot_totals.entry(estimate.at.slot()).or_default();
+            let (sum, count) = self.slot_totals.entry(slot_seen(estimate.at)).or_default();
             (*sum, *count) = (*sum + total, *count + 1);
             while self.slot_totals.len() > HORIZON_SLOTS {
                 self.slot_totals.pop_first();

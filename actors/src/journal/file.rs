@@ -88,7 +88,7 @@ pub struct Opened {
     pub journal: Journal,
     /// All entries, oldest first.
     pub entries: Vec<Entry>,
-    /// Bytes of a torn, never acknowledged record that were cut off.
+    /// Bytes of a torn, never acknowledged record that were cut off and kept beside the journal.
     pub torn_bytes: u64,
 }
 
@@ -104,7 +104,8 @@ pub struct VerifyReport {
 }
 
 impl Journal {
-    /// Opens or creates the journal in `directory`, takes its lock, reads every record and cuts off a torn tail.
+    /// Opens or creates the journal in `directory`, takes its lock, reads every record, and cuts off a torn tail, which
+    /// is kept in a file of its own.
     pub fn open(directory: &Path, durability: Durability) -> Result<Opened, JournalError> {
         let path = directory.join(FILE_NAME);
         let io = |doing| {
@@ -137,6 +138,11 @@ impl Journal {
         }
         let read = read(&path, &bytes)?;
         if read.torn_bytes > 0 {
+            let end = read.end as usize;
+            let kept = directory.join(format!("{FILE_NAME}.torn-{end}"));
+            std::fs::write(&kept, bytes.get(end..).unwrap_or_default())
+                .map_err(io("keeping a torn record"))?;
+            tracing::warn!(bytes = read.torn_bytes, kept = %kept.display(), "a torn record was cut off");
             file.set_len(read.end).map_err(io("cutting off a torn record"))?;
             file.sync_all().map_err(io("syncing after cutting off a torn record"))?;
         }
@@ -160,7 +166,10 @@ impl Journal {
 
     /// Appends facts as one group and, where durability asks for it, syncs once. After an error the journal
     /// refuses everything: the process must stop and recover from what is on the disk.
-    pub fn append(&mut self, facts: &[(Timestamp, Fact)]) -> Result<u64, JournalError> {
+    pub fn append<'a>(
+        &mut self,
+        facts: impl IntoIterator<Item = (Timestamp, &'a Fact)>,
+    ) -> Result<u64, JournalError> {
         let io = |doing, source| JournalError::Io { path: self.path.clone(), doing, source };
         if self.failed {
             let source = std::io::Error::other("an earlier write or sync failed");
@@ -169,8 +178,7 @@ impl Journal {
         let mut bytes = Vec::new();
         for (written_at, fact) in facts {
             self.number += 1;
-            let entry = Entry { number: self.number, written_at: *written_at, fact: fact.clone() };
-            encode(&entry, &mut self.chain, &mut bytes).map_err(|error| {
+            encode(self.number, written_at, fact, &mut self.chain, &mut bytes).map_err(|error| {
                 self.failed = true;
                 JournalError::Encode { path: self.path.clone(), reason: error.to_string() }
             })?;
@@ -225,8 +233,8 @@ fn read(path: &Path, bytes: &[u8]) -> Result<Contents, JournalError> {
 mod tests {
     use super::*;
 
-    fn reached(count: i64) -> Vec<(Timestamp, Fact)> {
-        (0..count).map(|second| (Timestamp::from_seconds(second), Fact::Reached)).collect()
+    fn reached(count: i64) -> impl Iterator<Item = (Timestamp, &'static Fact)> {
+        (0..count).map(|second| (Timestamp::from_seconds(second), &Fact::Reached))
     }
 
     #[test]
@@ -234,11 +242,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut opened = Journal::open(directory.path(), Durability::Synced).unwrap();
         assert!(opened.entries.is_empty());
-        opened.journal.append(&reached(3)).unwrap();
+        opened.journal.append(reached(3)).unwrap();
         drop(opened);
         let mut again = Journal::open(directory.path(), Durability::Synced).unwrap();
         assert_eq!(again.entries.len(), 3);
-        assert_eq!(again.journal.append(&reached(1)).unwrap(), 4);
+        assert_eq!(again.journal.append(reached(1)).unwrap(), 4);
         assert_eq!(Journal::verify(directory.path()).unwrap().entries.len(), 4);
     }
 
@@ -254,7 +262,7 @@ mod tests {
     fn a_torn_tail_is_cut_at_every_byte_and_appending_goes_on() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE_NAME);
-        Journal::open(directory.path(), Durability::Simulated).unwrap().journal.append(&reached(2)).unwrap();
+        Journal::open(directory.path(), Durability::Simulated).unwrap().journal.append(reached(2)).unwrap();
         let whole = std::fs::read(&path).unwrap();
         let record = (whole.len() - HEAD.len()) / 2;
         for cut in 0..whole.len() {
@@ -262,7 +270,7 @@ mod tests {
             let mut opened = Journal::open(directory.path(), Durability::Simulated).unwrap();
             let expected = cut.saturating_sub(HEAD.len()) / record;
             assert_eq!(opened.entries.len(), expected, "cut at {cut}");
-            assert_eq!(opened.journal.append(&reached(1)).unwrap() as usize, expected + 1);
+            assert_eq!(opened.journal.append(reached(1)).unwrap() as usize, expected + 1);
             drop(opened);
             assert_eq!(Journal::verify(directory.path()).unwrap().torn_bytes, 0);
         }
@@ -272,7 +280,7 @@ mod tests {
     fn damage_in_the_middle_is_reported_and_nothing_is_cut() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE_NAME);
-        Journal::open(directory.path(), Durability::Simulated).unwrap().journal.append(&reached(3)).unwrap();
+        Journal::open(directory.path(), Durability::Simulated).unwrap().journal.append(reached(3)).unwrap();
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[HEAD.len() + 40] ^= 1;
         std::fs::write(&path, &bytes).unwrap();

@@ -3,12 +3,14 @@
 //! ```text
 //! file   = head record*
 //! head   = "gridflex journal 1\n"                                     19 bytes
-//! record = length (u32, little endian) chain (32 bytes) payload      length counts the payload
-//! chain  = SHA-256(previous chain ‖ length ‖ payload)                the first previous chain is SHA-256(head)
+//! record = length check chain payload      4 (little endian, counts the payload), 4, 32 and length bytes
+//! check  = first 4 bytes of SHA-256(previous chain ‖ length)
+//! chain  = SHA-256(previous chain ‖ length ‖ payload); the first previous chain is SHA-256(head)
 //! ```
 //!
 //! The payload is the JSON of an [`Entry`]. A flipped bit, a removed or moved record breaks the chain from there
-//! on; a record cut short at the end of the file is a torn write that was never acknowledged.
+//! on. A record cut short at the end of the file, or never filled with anything but zeros, is a torn write that was
+//! never acknowledged; the check of the length keeps a flipped length from looking like one.
 
 use grid::Timestamp;
 use market::MarketEvent;
@@ -19,7 +21,7 @@ use sha2::{Digest, Sha256};
 pub const HEAD: &[u8; 19] = b"gridflex journal 1\n";
 /// Largest payload, bytes.
 pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
-const FRAME: usize = 36;
+const FRAME: usize = 40;
 
 /// A fingerprint of everything up to and including a record.
 pub type Chain = [u8; 32];
@@ -67,12 +69,31 @@ pub fn first_chain() -> Chain {
     Sha256::digest(HEAD).into()
 }
 
+/// An [`Entry`] as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    number: u64,
+    written_at: Timestamp,
+    fact: &'a Fact,
+}
+
 /// Appends one record to `bytes` and moves `chain` on.
-pub fn encode(entry: &Entry, chain: &mut Chain, bytes: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-    let payload = serde_json::to_vec(entry)?;
+pub fn encode(
+    number: u64,
+    written_at: Timestamp,
+    fact: &Fact,
+    chain: &mut Chain,
+    bytes: &mut Vec<u8>,
+) -> Result<(), serde_json::Error> {
+    let payload = serde_json::to_vec(&Written { number, written_at, fact })?;
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        let reason = format!("{} bytes, at most {PAYLOAD_BYTES_MAX} are written", payload.len());
+        return Err(serde::ser::Error::custom(reason));
+    }
     let length = (payload.len() as u32).to_le_bytes();
-    *chain = link(chain, length, &payload);
     bytes.extend_from_slice(&length);
+    bytes.extend_from_slice(&check(chain, length));
+    *chain = link(chain, length, &payload);
     bytes.extend_from_slice(chain);
     bytes.extend_from_slice(&payload);
     Ok(())
@@ -82,18 +103,25 @@ pub fn encode(entry: &Entry, chain: &mut Chain, bytes: &mut Vec<u8>) -> Result<(
 pub fn decode(bytes: &[u8], chain: &mut Chain) -> Result<(Entry, usize), Defect> {
     let Some((frame, rest)) = bytes.split_at_checked(FRAME) else { return Err(Defect::Torn) };
     let length = [frame[0], frame[1], frame[2], frame[3]];
-    let size = u32::from_le_bytes(length) as usize;
-    if size > PAYLOAD_BYTES_MAX {
-        return Err(Defect::Chain);
+    if frame[4..8] != check(chain, length) {
+        return Err(if bytes[8..].iter().all(|byte| *byte == 0) { Defect::Torn } else { Defect::Chain });
     }
+    let size = u32::from_le_bytes(length) as usize;
     let Some(payload) = rest.get(..size) else { return Err(Defect::Torn) };
     let next = link(chain, length, payload);
-    if next != frame[4..] {
-        return Err(if size == rest.len() { Defect::Torn } else { Defect::Chain });
+    if next != frame[8..] {
+        // JSON never ends with a zero byte: the end of this last record was never written.
+        let unwritten = size == rest.len() && payload.last() == Some(&0);
+        return Err(if unwritten { Defect::Torn } else { Defect::Chain });
     }
     let entry = serde_json::from_slice(payload).map_err(|error| Defect::Payload(error.to_string()))?;
     *chain = next;
     Ok((entry, FRAME + size))
+}
+
+fn check(previous: &Chain, length: [u8; 4]) -> [u8; 4] {
+    let digest: Chain = Sha256::new().chain_update(previous).chain_update(length).finalize().into();
+    [digest[0], digest[1], digest[2], digest[3]]
 }
 
 fn link(previous: &Chain, length: [u8; 4], payload: &[u8]) -> Chain {
@@ -107,9 +135,8 @@ mod tests {
     fn three() -> Vec<u8> {
         let (mut chain, mut bytes) = (first_chain(), Vec::new());
         for number in 1..=3 {
-            let entry =
-                Entry { number, written_at: Timestamp::from_seconds(number as i64), fact: Fact::Reached };
-            encode(&entry, &mut chain, &mut bytes).unwrap();
+            let at = Timestamp::from_seconds(number as i64);
+            encode(number, at, &Fact::Reached, &mut chain, &mut bytes).unwrap();
         }
         bytes
     }
@@ -142,13 +169,29 @@ mod tests {
     }
 
     #[test]
+    fn a_tail_of_zeros_was_never_written() {
+        let whole = three();
+        let size = whole.len() / 3;
+        for zeros in 1..size {
+            let mut bytes = whole.clone();
+            let end = bytes.len();
+            bytes[end - zeros..].fill(0);
+            assert_eq!(read(&bytes), (2, Some(Defect::Torn)), "{zeros} zeros");
+        }
+        let mut bytes = whole;
+        bytes.extend_from_slice(&[0; 4096]);
+        assert_eq!(read(&bytes), (3, Some(Defect::Torn)));
+    }
+
+    #[test]
     fn every_flipped_bit_is_found() {
         let bytes = three();
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut broken = bytes.clone();
                 broken[at] ^= 1 << bit;
-                assert!(read(&broken).1.is_some(), "flip of bit {bit} at {at} was not found");
+                let found = matches!(read(&broken).1, Some(Defect::Chain));
+                assert!(found, "flip of bit {bit} at {at} was not found or taken for a torn write");
             }
         }
     }

@@ -23,9 +23,11 @@ pub enum JournalMsg {
     /// Record a fact, then make the deliveries.
     Append {
         /// What happened.
-        fact: Fact,
+        fact: Arc<Fact>,
         /// What it causes, made after the sync.
         then: Vec<Delivery>,
+        /// What is said instead when the fact cannot follow what is recorded.
+        otherwise: Vec<Delivery>,
     },
     /// Time to note that all is well, when nothing else was recorded.
     BeatDue,
@@ -53,7 +55,19 @@ impl JournalWriter {
         event: MarketEvent,
         then: Vec<Delivery>,
     ) {
-        cx.send(&self.0, JournalMsg::Append { fact: Fact::Market(event), then });
+        self.record_or(cx, event, then, Vec::new());
+    }
+
+    /// Like [`record`](Self::record); makes `otherwise` when the fact is refused, so that whoever counted on it
+    /// can take it back.
+    pub fn record_or<M: Clone + Send + Sync + 'static>(
+        &self,
+        cx: &mut Context<M>,
+        event: MarketEvent,
+        then: Vec<Delivery>,
+        otherwise: Vec<Delivery>,
+    ) {
+        cx.send(&self.0, JournalMsg::Append { fact: Arc::new(Fact::Market(event)), then, otherwise });
     }
 }
 
@@ -62,7 +76,7 @@ impl JournalWriter {
 pub struct JournalStage {
     journal: Arc<Mutex<Journal>>,
     books: Books,
-    waiting: Vec<(Timestamp, Fact, Vec<Delivery>)>,
+    waiting: Vec<(Timestamp, Arc<Fact>, Vec<Delivery>)>,
     syncing: Vec<Delivery>,
     busy: bool,
     quiet: bool,
@@ -102,20 +116,20 @@ impl JournalStage {
         Self { journal, books, waiting, syncing, busy: false, quiet: true, observer, counters }
     }
 
-    fn accept(&mut self, fact: Fact, mut then: Vec<Delivery>, now: Timestamp) {
-        if let Fact::Market(event) = &fact {
+    fn accept(&mut self, fact: Arc<Fact>, mut then: Vec<Delivery>, otherwise: &[Delivery], now: Timestamp) {
+        if let Fact::Market(event) = fact.as_ref() {
             match self.books.change(|ledger| ledger.apply(event)) {
                 Ok(Applied::Known) => return self.repeat(then),
                 Ok(Applied::New) => then.push(self.observer.sending(Seen::Recorded(Arc::new(event.clone())))),
                 // An outlook that was overtaken by a contract; the next one is minutes away.
                 Err(error @ LedgerError::StaleNeed { .. }) => {
                     tracing::debug!(%error, "need refused");
-                    return;
+                    return otherwise.iter().for_each(Delivery::make);
                 }
                 Err(error) => {
                     tracing::error!(%error, "a fact cannot follow what is recorded and was refused");
                     self.counters.change(|(_, refused)| *refused += 1);
-                    return;
+                    return otherwise.iter().for_each(Delivery::make);
                 }
             }
         }
@@ -147,7 +161,7 @@ impl JournalStage {
         let panicked = JournalMsg::Failed { reason: "writing panicked".into() };
         cx.compute(panicked, move || {
             let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
-            match journal.append(&facts) {
+            match journal.append(facts.iter().map(|(at, fact)| (*at, fact.as_ref()))) {
                 Ok(number) => JournalMsg::Committed { number },
                 Err(error) => JournalMsg::Failed { reason: error.to_string() },
             }
@@ -164,14 +178,14 @@ impl Stage for JournalStage {
 
     fn handle(&mut self, msg: JournalMsg, cx: &mut Context<JournalMsg>) {
         match msg {
-            JournalMsg::Append { fact, then } => {
-                self.accept(fact, then, cx.now());
+            JournalMsg::Append { fact, then, otherwise } => {
+                self.accept(fact, then, &otherwise, cx.now());
                 self.commit(cx);
             }
             JournalMsg::BeatDue => {
                 cx.wake_each(BEAT_PERIOD, Duration::ZERO, JournalMsg::BeatDue);
                 if std::mem::replace(&mut self.quiet, true) {
-                    self.waiting.push((cx.now(), Fact::Reached, Vec::new()));
+                    self.waiting.push((cx.now(), Arc::new(Fact::Reached), Vec::new()));
                     self.commit(cx);
                 }
             }

@@ -7,7 +7,7 @@ use crate::door::Waiting;
 use crate::journal::{Books, JournalWriter};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Delivery, Stage};
-use grid::{ProsumerId, Timestamp};
+use grid::{EnergyMwh, ProsumerId, Slot, Timestamp};
 use market::{
     AggregateId, AggregatedFlexOffer, Aggregation, Assignment, Contract, ContractId, FlexOffer, FlexOfferId,
     MarketEvent, OfferStatus, Removal, disaggregate,
@@ -19,6 +19,10 @@ use std::time::Duration;
 /// How often waiting offers are bundled and late ones expire.
 const SEAL_PERIOD: Duration = Duration::from_secs(60);
 const SEAL_OFFSET: Duration = Duration::from_secs(30);
+/// Tolerance of a device's registered power.
+const DEVICE_MARGIN: f64 = 1.05;
+/// How far ahead of ours the clock of an offer's maker may be.
+const FUTURE_MAX: Duration = Duration::from_secs(300);
 /// How long after its assignment deadline an offer expires; longer than a round takes to become a contract.
 const EXPIRE_AFTER: Duration = Duration::from_secs(120);
 
@@ -86,6 +90,8 @@ pub enum AggregatorMsg {
     Submit(Submission),
     /// An accepted offer is durable.
     Admit(Arc<FlexOffer>),
+    /// An offer could not be recorded.
+    Disown(FlexOfferId),
     /// An aggregated offer was bought.
     ContractFormed(Arc<Contract>),
     /// Time to bundle.
@@ -128,29 +134,40 @@ impl Aggregator {
     }
 
     fn on_submission(&mut self, submission: &Submission, cx: &mut Context<AggregatorMsg>) {
-        let offer = &submission.offer;
+        let (offer, now) = (&submission.offer, cx.now());
         let known = self.books.read(|ledger| ledger.offer(&offer.id).map(|(known, _)| known.clone()));
         let answer = match known.as_ref().or(self.underway.get(&offer.id).map(Arc::as_ref)) {
-            Some(known) if known == offer.as_ref() => OfferAnswer::AlreadyKnown,
+            // Recorded again, which changes nothing, and answered when the first record is durable.
+            Some(known) if known == offer.as_ref() => {
+                let answer = submission.answer_to.delivery(offer, OfferAnswer::AlreadyKnown);
+                let event = MarketEvent::OfferAccepted { offer: known.clone(), at: cx.now() };
+                return self.journal.record(cx, event, vec![answer]);
+            }
             Some(_) => OfferAnswer::Conflict,
-            None => match self.refusal(offer, cx.now()) {
+            None => match self.refusal(offer, now) {
                 Some((code, reason)) => {
                     cx.send(&self.observer, Seen::Rejected { code, reason: reason.clone() });
                     OfferAnswer::Refused { code, reason }
                 }
-                None => return self.accept(submission, cx),
+                None => return self.accept(submission, now, cx),
             },
         };
         cx.make(submission.answer_to.delivery(offer, answer));
     }
 
-    fn accept(&mut self, submission: &Submission, cx: &mut Context<AggregatorMsg>) {
+    fn accept(&mut self, submission: &Submission, now: Timestamp, cx: &mut Context<AggregatorMsg>) {
         let offer = submission.offer.clone();
         self.underway.insert(offer.id.clone(), offer.clone());
         let answer = submission.answer_to.delivery(&offer, OfferAnswer::Accepted);
         let admit = cx.myself().sending(AggregatorMsg::Admit(offer.clone()));
-        let event = MarketEvent::OfferAccepted { offer: offer.as_ref().clone(), at: cx.now() };
-        self.journal.record(cx, event, vec![admit, answer]);
+        let refusal = OfferAnswer::Refused {
+            code: "not-recorded",
+            reason: format!("FlexOffer {}: the ledger refused it; see the log", offer.id),
+        };
+        let refused = submission.answer_to.delivery(&offer, refusal);
+        let disown = cx.myself().sending(AggregatorMsg::Disown(offer.id.clone()));
+        let event = MarketEvent::OfferAccepted { offer: offer.as_ref().clone(), at: now };
+        self.journal.record_or(cx, event, vec![admit, answer], vec![disown, refused]);
     }
 
     fn refusal(&self, offer: &FlexOffer, now: Timestamp) -> Option<(&'static str, String)> {
@@ -167,6 +184,19 @@ impl Aggregator {
             );
             return Some(("unknown-device", reason));
         };
+        let most =
+            EnergyMwh::from_watt_hours(DEVICE_MARGIN * device.p_max_w * Slot::HOURS).unwrap_or_default();
+        if let Some(slice) = offer.slices.iter().find(|slice| slice.min.abs().max(slice.max.abs()) > most) {
+            let reason = format!(
+                "FlexOffer {}: a slice of {} to {} is more than device {} can do in a quarter-hour, {most}",
+                offer.id, slice.min, slice.max, device.id
+            );
+            return Some(("device-rating", reason));
+        }
+        if offer.created_at > now.plus(FUTURE_MAX) {
+            let reason = format!("FlexOffer {} was made in the future, at {}", offer.id, offer.created_at);
+            return Some(("created-in-future", reason));
+        }
         if offer.acceptance_before <= now {
             let reason =
                 format!("FlexOffer {} had to be accepted before {}", offer.id, offer.acceptance_before);
@@ -210,9 +240,14 @@ impl Aggregator {
             cx.make(place);
         }
         let sealed = &mut self.sealed;
-        let next = || {
+        let books = &self.books;
+        // A number is never used twice, also after one was refused.
+        let next = || loop {
             *sealed += 1;
-            AggregateId::numbered("aggregate-", *sealed)
+            let id = AggregateId::numbered("aggregate-", *sealed);
+            if books.read(|ledger| ledger.aggregate(&id).is_none()) {
+                return id;
+            }
         };
         let formed = self.aggregation.seal(now, next, self.area.rules.aggregate_size_max);
         for aggregate in formed {
@@ -297,6 +332,9 @@ impl Stage for Aggregator {
             }
             AggregatorMsg::Submit(submission) => self.on_submission(&submission, cx),
             AggregatorMsg::Admit(offer) => self.on_admit(&offer),
+            AggregatorMsg::Disown(offer) => {
+                self.underway.remove(&offer);
+            }
             AggregatorMsg::ContractFormed(contract) => self.on_contract(&contract, cx),
             AggregatorMsg::SealDue => self.on_seal(cx),
         }

@@ -175,7 +175,9 @@ impl Foa {
         for activation in unanswered {
             let end = activation.schedule.start.plus(activation.schedule.energies.len() as i64).start();
             if now < end {
-                cx.send(&self.egress, EgressMsg::Order(Arc::new(activation)));
+                // Recorded again, which changes nothing, so that it goes out only when the first record is durable.
+                let order = self.egress.sending(EgressMsg::Order(Arc::new(activation.clone())));
+                self.journal.record(cx, MarketEvent::ActivationIssued { activation, at: now }, vec![order]);
             }
         }
     }

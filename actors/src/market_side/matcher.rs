@@ -7,6 +7,7 @@ use crate::area::Area;
 use crate::journal::{Books, JournalWriter};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage};
+use grid::Timestamp;
 use market::{
     Accepted, AggregateId, AggregatedFlexOffer, Book, Clearing, Contract, ContractId, MarketEvent, Need,
     clear,
@@ -18,6 +19,8 @@ use std::time::Duration;
 /// Time between rounds.
 pub const ROUND_PERIOD: Duration = Duration::from_secs(60);
 const ROUND_OFFSET: Duration = Duration::from_secs(50);
+/// A need older than this is not bought for any more; while something is missing a new one comes every five minutes.
+const NEED_HOLDS: Duration = Duration::from_secs(15 * 60);
 
 /// What can wake the matcher.
 #[derive(Debug, Clone)]
@@ -33,6 +36,8 @@ pub enum MatcherMsg {
     },
     /// An aggregated offer is taken back.
     WithdrawOffer(AggregateId),
+    /// A contract could not be recorded: count again.
+    ContractRefused,
     /// Time to clear.
     RoundDue,
 }
@@ -45,6 +50,7 @@ pub struct Matcher {
     sold: BTreeSet<AggregateId>,
     sellers: Vec<(AggregateId, Address<AggregatorMsg>)>,
     contracts: u64,
+    books: Books,
     journal: JournalWriter,
     observer: Address<Seen>,
 }
@@ -57,7 +63,8 @@ impl Matcher {
             (ledger.contract_count(), sold, ledger.fresh_need().cloned())
         });
         let book = Book { need, zones: area.zones.clone(), offers: Default::default() };
-        Self { area, book, sold, sellers: Vec::new(), contracts, journal, observer }
+        let books = books.clone();
+        Self { area, book, sold, sellers: Vec::new(), contracts, books, journal, observer }
     }
 
     fn on_need(&mut self, need: &Need) {
@@ -96,6 +103,9 @@ impl Matcher {
     fn on_round(&mut self, cx: &mut Context<MatcherMsg>) {
         cx.wake_each(ROUND_PERIOD, ROUND_OFFSET, MatcherMsg::RoundDue);
         let now = cx.now();
+        if self.book.need.as_ref().is_some_and(|need| now.since(need.issued_at) > NEED_HOLDS) {
+            self.book.need = None;
+        }
         let late: Vec<_> = (self.book.offers.values())
             .filter(|offer| offer.assignment_before <= now)
             .map(|offer| offer.id.clone())
@@ -109,11 +119,11 @@ impl Matcher {
             // What is bought changes the need; wait for the one that knows it.
             self.book.need = None;
         }
-        self.agree(&clearing, cx);
+        self.agree(&clearing, now, cx);
         cx.send(&self.observer, Seen::Cleared(Arc::new(clearing)));
     }
 
-    fn agree(&mut self, clearing: &Clearing, cx: &mut Context<MatcherMsg>) {
+    fn agree(&mut self, clearing: &Clearing, now: Timestamp, cx: &mut Context<MatcherMsg>) {
         for accepted in &clearing.accepted {
             let Some(offer) = self.book.offers.get(&accepted.aggregate).cloned() else { continue };
             let Some(seller) =
@@ -123,11 +133,13 @@ impl Matcher {
             };
             self.contracts += 1;
             let id = ContractId::numbered("contract-", self.contracts);
-            let contract = contract(id, self.contracts, accepted, &offer, cx);
+            let contract = contract(id, self.contracts, accepted, &offer, now);
             self.forget(&offer.id);
             self.sold.insert(offer.id.clone());
             let formed = seller.sending(AggregatorMsg::ContractFormed(Arc::new(contract.clone())));
-            self.journal.record(cx, MarketEvent::ContractFormed { contract }, vec![formed]);
+            let refused = cx.myself().sending(MatcherMsg::ContractRefused);
+            let event = MarketEvent::ContractFormed { contract };
+            self.journal.record_or(cx, event, vec![formed], vec![refused]);
         }
     }
 }
@@ -137,7 +149,7 @@ fn contract(
     number: u64,
     accepted: &Accepted,
     offer: &AggregatedFlexOffer,
-    cx: &Context<MatcherMsg>,
+    formed_at: Timestamp,
 ) -> Contract {
     Contract {
         id,
@@ -149,7 +161,7 @@ fn contract(
         zone: offer.zone,
         prices: offer.prices,
         cost: accepted.cost,
-        formed_at: cx.now(),
+        formed_at,
     }
 }
 
@@ -165,6 +177,9 @@ impl Stage for Matcher {
             MatcherMsg::PlaceNeed(need) => self.on_need(&need),
             MatcherMsg::PlaceOffer { aggregate, from } => self.on_offer(&aggregate, from, cx),
             MatcherMsg::WithdrawOffer(id) => self.forget(&id),
+            MatcherMsg::ContractRefused => {
+                self.contracts = self.books.read(|ledger| ledger.contract_count());
+            }
             MatcherMsg::RoundDue => self.on_round(cx),
         }
     }

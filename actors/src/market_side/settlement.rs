@@ -3,8 +3,8 @@
 use crate::area::Area;
 use crate::journal::{Books, JournalWriter};
 use crate::runtime::{Context, Stage};
-use grid::{DeviceId, Slot};
-use market::{Ledger, MarketEvent, settle};
+use grid::{DeviceId, Money, Slot};
+use market::{FlexOfferId, Ledger, MarketEvent, settle};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -39,7 +39,12 @@ impl SettlementStage {
             let due = ledger.unsettled_due().into_iter();
             due.filter(|due| due.offer.device == device && due.slot == slot)
                 .map(|due| {
-                    settle(due.contract, due.assignment, due.offer, due.slot, due.reading, &self.area.rules)
+                    // Nobody owes for an order that never reached the device.
+                    let mut rules = self.area.rules.clone();
+                    if !reached(ledger, &due.offer.id) {
+                        rules.penalty_per_kwh = Money::ZERO;
+                    }
+                    settle(due.contract, due.assignment, due.offer, due.slot, due.reading, &rules)
                 })
                 .collect()
         });
@@ -55,6 +60,11 @@ impl SettlementStage {
             self.journal.record(cx, event, Vec::new());
         }
     }
+}
+
+/// Whether a device answered the order that came of an offer.
+fn reached(ledger: &Ledger, offer: &FlexOfferId) -> bool {
+    ledger.activations().any(|(order, answer)| order.offer == *offer && answer.is_some())
 }
 
 impl Stage for SettlementStage {

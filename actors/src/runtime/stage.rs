@@ -4,6 +4,7 @@
 use super::environment::{Compute, Environment};
 use grid::{Slot, Timestamp};
 use ractor::ActorRef;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -84,6 +85,7 @@ pub struct Context<M> {
     deliveries: Vec<Delivery>,
     timers: Vec<(Timestamp, M)>,
     jobs: Vec<(Job<M>, M)>,
+    beats: BTreeMap<(Duration, Duration), Timestamp>,
     /// Which life of the stage this is; timers of an earlier life ring for nobody.
     life: Arc<AtomicU64>,
     pub(super) given_up: Option<String>,
@@ -97,6 +99,7 @@ impl<M: Clone + Send + Sync + 'static> Context<M> {
             deliveries: Vec::new(),
             timers: Vec::new(),
             jobs: Vec::new(),
+            beats: BTreeMap::new(),
             life: Arc::default(),
             given_up: None,
         }
@@ -108,6 +111,7 @@ impl<M: Clone + Send + Sync + 'static> Context<M> {
         self.deliveries.clear();
         self.timers.clear();
         self.jobs.clear();
+        self.beats.clear();
         self.given_up = None;
         self.life.fetch_add(1, Ordering::Relaxed);
     }
@@ -137,9 +141,17 @@ impl<M: Clone + Send + Sync + 'static> Context<M> {
         self.timers.push((at, msg));
     }
 
-    /// Wakes this stage with `msg` at the next multiple of `period` (counted from the epoch) plus `offset`.
+    /// Wakes this stage with `msg` at the next multiple of `period` (counted from the epoch) plus `offset`. A stage
+    /// has one beat per period and offset: asking again for one that is still to come changes nothing, so a beat
+    /// whose handler panicked and is repeated does not ring twice from then on.
     pub fn wake_each(&mut self, period: Duration, offset: Duration, msg: M) {
-        let at = next_beat(self.now(), period, offset);
+        let now = self.now();
+        let armed = self.beats.entry((period, offset)).or_insert(now);
+        if *armed > now {
+            return;
+        }
+        let at = next_beat(now, period, offset);
+        *armed = at;
         self.wake_at(at, msg);
     }
 

@@ -121,7 +121,8 @@ impl Plant {
         self.street.activate(activation, now)
     }
 
-    /// Lives through the minutes up to `until` with the activations given at their times: how a plant is rebuilt
+    /// Lives through the minutes up to `until` with the activations given at their times (those of the minute that
+    /// begins at `until` included): how a plant is rebuilt
     /// after a restart. Only the last minute's power flow is solved; the loads do not depend on it. `activations`
     /// must be ascending by time.
     pub fn replay_activations(
@@ -133,7 +134,7 @@ impl Plant {
         let mut waiting = activations.iter().peekable();
         loop {
             let next = self.now().plus(STEP);
-            while let Some((at, activation)) = waiting.next_if(|(at, _)| *at < next && *at <= until) {
+            while let Some((at, activation)) = waiting.next_if(|(at, _)| *at < next) {
                 answers.push(self.activate(activation, *at));
             }
             if next > until {

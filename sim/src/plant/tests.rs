@@ -176,6 +176,20 @@ fn a_replayed_plant_is_the_plant_that_was() {
 }
 
 #[test]
+fn an_order_of_the_minute_that_was_cut_short_is_replayed() {
+    let (_, mut rebuilt) = plant(7);
+    let battery = rebuilt.devices().into_iter().find(|device| device.0 % 10 == 2).unwrap();
+    let until: Timestamp = "2026-01-15T17:13:00Z".parse().unwrap();
+    let at = until.plus(Duration::from_secs(51));
+    let start = until.slot().plus(1);
+    let answers = rebuilt.replay_activations(&[(at, order("a", battery, start, &[-800.0]))], until).unwrap();
+    assert!(answers[0].accepted);
+    go_to(&mut rebuilt, "2026-01-15T17:30:00Z");
+    let energies = device_energies_wh(&rebuilt, battery, start);
+    assert!((energies[0] + 800.0).abs() < 1.0, "{energies:?}");
+}
+
+#[test]
 fn the_archive_is_the_past_of_the_plant() {
     let (scenario, plant) = plant(7);
     let archive = yesterday(&scenario).unwrap();

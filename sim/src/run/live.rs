@@ -76,7 +76,7 @@ impl Live {
             area: setup.area.clone(),
             environment,
             link: link(Role::System, "gridflex-system")?,
-            archive: setup.archive_until(&plant),
+            archive: setup.archive_until(&plant, &ledger),
             journal,
             ledger,
             records,
@@ -138,12 +138,13 @@ impl Live {
         self.system.picture()
     }
 
-    /// Resolves when the scenario's end is reached, or with the reason when a stage was given up.
-    pub async fn finished(&self) -> Result<(), RunError> {
+    /// Resolves when the scenario's end is reached, or with the reason when a stage was given up or the field ended.
+    pub async fn finished(&mut self) -> Result<(), RunError> {
         let mut escalation = self.system.escalation();
         tokio::select! {
             biased;
             reason = given_up(&mut escalation) => Err(RunError::GivenUp(reason)),
+            ended = &mut self.field => Err(super::field_ended(ended)),
             () = self.clock.sleep_until(self.setup.scenario.end().plus(WORK_OFF)) => Ok(()),
         }
     }

@@ -83,6 +83,9 @@ pub enum RunError {
         /// The reason.
         source: std::io::Error,
     },
+    /// Meters and devices fell silent before the scenario's end.
+    #[error("the field: {0}")]
+    Field(String),
     /// A stage was given up by its supervisor.
     #[error("{0}")]
     GivenUp(String),
@@ -102,4 +105,13 @@ impl RunError {
             _ => false,
         }
     }
+}
+
+/// The field runs until it is told to stop; whatever else ends it is a failure.
+fn field_ended(outcome: Result<Result<(), crate::field::FieldError>, tokio::task::JoinError>) -> RunError {
+    RunError::Field(match outcome {
+        Ok(Ok(())) => "it ended early".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    })
 }

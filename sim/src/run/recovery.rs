@@ -50,7 +50,7 @@ pub fn recover(setup: &Setup, directory: &Path, durability: Durability) -> Resul
     let mut plant = Plant::new(&setup.scenario, setup.feeder.clone())?;
     plant.replay_activations(&obeyed(opened.entries.iter().map(|entry| &entry.fact)), whole_minute(at))?;
     let opening = Fact::Opened { configuration: setup.configuration() };
-    let records = journal.append(&[(at, opening)])?;
+    let records = journal.append([(at, &opening)])?;
     Ok(Recovered { journal, ledger, records, plant, at, resumed: !opened.entries.is_empty() })
 }
 

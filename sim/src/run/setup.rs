@@ -4,11 +4,12 @@ use super::RunError;
 use crate::plant::{self, Plant};
 use crate::scenario::Scenario;
 use actors::grid_side::region::Archive;
+use actors::journal::planned_deviation_w;
 use actors::picture::{BranchKind, BranchPicture, BusPicture, DeviceKind, NetworkPicture, UsagePointPicture};
 use actors::{Area, Device, DsoRules};
 use estimation::Feeder;
 use grid::{Network, Slot};
-use market::{DeviceReport, DeviceState, OfferRules, Rules};
+use market::{DeviceReport, DeviceState, Ledger, OfferRules, Rules};
 use std::sync::Arc;
 
 /// Name of the demo's market area, the second level of every topic.
@@ -48,12 +49,15 @@ impl Setup {
     }
 
     /// The archive, with what the meters of a rebuilt plant have counted since the scenario's start.
-    pub fn archive_until(&self, plant: &Plant) -> Archive {
+    ///
+    /// What was ordered is taken off again: the forecast learns what happens without activation.
+    pub fn archive_until(&self, plant: &Plant, ledger: &Ledger) -> Archive {
         let start = self.scenario.start.slot();
         let (points, mut archive) = (plant.usage_points(), self.archive.as_ref().clone());
         for finished in plant.finished_slots().iter().filter(|finished| finished.slot >= start) {
             for (&point, &energy_wh) in points.iter().zip(&finished.usage_points_wh) {
-                archive.push((point, finished.slot, energy_wh / Slot::HOURS));
+                let ordered_w = planned_deviation_w(ledger, point, finished.slot);
+                archive.push((point, finished.slot, energy_wh / Slot::HOURS - ordered_w));
             }
         }
         Arc::new(archive)

@@ -59,7 +59,7 @@ async fn run(
         area: setup.area.clone(),
         environment: Environment::new(clock, Compute::Inline),
         link: system_end,
-        archive: setup.archive_until(&plant),
+        archive: setup.archive_until(&plant, &ledger),
         journal,
         ledger,
         records,
@@ -74,13 +74,16 @@ async fn run(
         tokio::spawn(field::run(plant, field_end, Arc::new(clock), log.clone(), setup.scenario.clone()));
     let end = setup.scenario.end().plus(WORK_OFF);
     let mut beat = at;
-    while beat < end && system.escalation().borrow().is_none() {
+    while beat < end && system.escalation().borrow().is_none() && !field.is_finished() {
         beat = beat.plus(Duration::from_secs(60));
         clock.sleep_until(beat).await;
         each_minute(beat);
     }
     if let Some(reason) = system.escalation().borrow().clone() {
         return Err(RunError::GivenUp(reason));
+    }
+    if field.is_finished() {
+        return Err(super::field_ended(field.await));
     }
     field.abort();
     ended.send_replace(true);
