@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs dashboards/web/stories/*.story.mjs in Chromium, each against a demo of its own, and keeps a screenshot.
 #
-# A story is called as `node <story> <screenshot.png>` with BASE_URL in its environment; its exit code counts.
+# A story is called as `node <story> <screenshot.png>` with BASE_URL and MQTT_PORT in its environment; its exit
+# code counts.
 #
 #   STORY_DEMO_ARGS  arguments of the demo      (default: --headless --duration 6h --speed 120 --seed 7)
 #   STORY_SHOTS      where screenshots go       (default: dashboards/web/stories/shots)
@@ -63,18 +64,19 @@ mkdir -p "$shots"
 for story in "${stories[@]}"; do
   name="$(basename "$story" .story.mjs)"
   port="$(free_port)"
+  mqtt_port="$(free_port)"
   base="http://127.0.0.1:$port"
   echo "--- story $name at $base"
   mkdir -p "$work/$name"
   # Its own directory: what the demo keeps on disk is gone afterwards.
-  (cd "$work/$name" && exec "$GRIDFLEX_BIN" demo "${demo_args[@]}" --port "$port") \
+  (cd "$work/$name" && exec "$GRIDFLEX_BIN" demo "${demo_args[@]}" --port "$port" --mqtt-port "$mqtt_port") \
     >"$work/$name.out" 2>"$work/$name.err" </dev/null &
   demo=$!
   if ! wait_ready "$base"; then
     echo "story $name: the demo did not become ready"
     ok=1
   else
-    (cd "$web" && BASE_URL="$base" timeout "${STORY_SECONDS:-240}" node "$story" "$shots/$name.png")
+    (cd "$web" && BASE_URL="$base" MQTT_PORT="$mqtt_port" timeout "${STORY_SECONDS:-240}" node "$story" "$shots/$name.png")
     ok=$?
   fi
   end_demo

@@ -2,46 +2,54 @@
 
 use super::Observer;
 use crate::picture::{FeedKind, NeedRow, Totals};
-use grid::{EnergyMwh, Slot, Timestamp};
-use market::{Clearing, CongestionPoint, MarketEvent, Need};
+use grid::{EnergyMwh, Money, Slot, Timestamp};
+use market::{Activation, Clearing, CongestionPoint, Contract, MarketEvent, Need};
+use std::time::Duration;
+
+/// Offers and settlements come in floods; the feed tells them once in this time.
+const SUMMED_UP_EVERY: Duration = Duration::from_secs(60);
+
+/// Facts that are told together.
+#[derive(Debug, Default)]
+pub(super) struct Untold {
+    since: Option<Timestamp>,
+    offers: u64,
+    settled: u64,
+    ordered: EnergyMwh,
+    delivered: EnergyMwh,
+    paid: Money,
+}
+
+impl Untold {
+    /// Counted from the first fact that waits.
+    fn begin(&mut self, now: Timestamp) {
+        self.since.get_or_insert(now);
+    }
+}
 
 impl Observer {
     pub(super) fn on_recorded(&mut self, event: &MarketEvent) {
         let (kind, at, text) = match event {
             MarketEvent::NeedPlaced { need, at } => {
                 self.picture.needs = need_rows(need, self);
-                (FeedKind::Need, *at, self.need_words(need))
+                let text = self.need_words(need);
+                // The same need is placed again and again until its slots are near; only a change is news.
+                let told = self.picture.feed.iter().rev().find(|entry| entry.kind == FeedKind::Need);
+                if told.is_some_and(|entry| entry.text == text) {
+                    return;
+                }
+                (FeedKind::Need, *at, text)
             }
-            MarketEvent::OfferAccepted { offer, at } => {
-                let text = format!(
-                    "offer {}: {:.2} kWh from {} to {}",
-                    offer.id,
-                    offer.slices.iter().map(|slice| slice.max).sum::<EnergyMwh>().kilowatt_hours(),
-                    clock_words(offer.start_after),
-                    clock_words(offer.start_before.plus(offer.slices.len() as i64)),
-                );
-                (FeedKind::Offer, *at, text)
+            MarketEvent::OfferAccepted { at, .. } => {
+                self.untold.begin(*at);
+                self.untold.offers += 1;
+                return;
             }
             MarketEvent::ContractFormed { contract } => {
-                let less: EnergyMwh =
-                    contract.deviation.iter().map(|(_, energy)| *energy).filter(|e| e.0 < 0).sum();
-                let text = format!(
-                    "{}: {:.2} kWh moved away from {} for {}",
-                    contract.id,
-                    -less.kilowatt_hours(),
-                    contract.deviation.first().map_or_else(String::new, |(slot, _)| clock_words(*slot)),
-                    contract.cost,
-                );
-                (FeedKind::Contract, contract.formed_at, text)
+                (FeedKind::Contract, contract.formed_at, contract_words(contract))
             }
             MarketEvent::ActivationIssued { activation, at } => {
-                let text = format!(
-                    "device {} told to start at {} ({})",
-                    activation.device,
-                    clock_words(activation.schedule.start),
-                    activation.id
-                );
-                (FeedKind::Activation, *at, text)
+                (FeedKind::Activation, *at, activation_words(activation))
             }
             MarketEvent::ActivationAnswered { status, at } if !status.accepted => {
                 let reason = status.reason.as_deref().unwrap_or("no reason given");
@@ -49,20 +57,40 @@ impl Observer {
                 (FeedKind::Activation, *at, text)
             }
             MarketEvent::Settled { settlement, at } => {
-                let paid: i64 = settlement.postings.iter().map(|posting| posting.amount.0.max(0)).sum();
-                let text = format!(
-                    "{} at {}: {:.2} of {:.2} kWh delivered, {:.3} EUR",
-                    settlement.offer,
-                    clock_words(settlement.slot),
-                    -settlement.delivered.kilowatt_hours(),
-                    -settlement.ordered.kilowatt_hours(),
-                    paid as f64 / 1e6,
-                );
-                (FeedKind::Settlement, *at, text)
+                let untold = &mut self.untold;
+                untold.begin(*at);
+                untold.settled += 1;
+                untold.ordered += settlement.ordered;
+                untold.delivered += settlement.delivered;
+                let paid = settlement.postings.iter().map(|posting| posting.amount.0.max(0)).sum::<i64>();
+                untold.paid += Money(paid);
+                return;
             }
             _ => return,
         };
         self.feed(at, kind, text);
+    }
+
+    /// Tells what waited for its minute to be over.
+    pub(super) fn tell_untold(&mut self, now: Timestamp) {
+        if self.untold.since.is_none_or(|since| now < since.plus(SUMMED_UP_EVERY)) {
+            return;
+        }
+        let untold = std::mem::take(&mut self.untold);
+        if untold.offers > 0 {
+            self.feed(now, FeedKind::Offer, counted(untold.offers, "offer accepted", "offers accepted"));
+        }
+        if untold.settled > 0 {
+            let text = format!(
+                "{}: {:.2} of {:.2} kWh delivered, {:.2} EUR paid",
+                counted(untold.settled, "quarter-hour settled", "quarter-hours settled"),
+                // Both are decreases, so negative; what was not ordered and not delivered is no "-0.00".
+                0.0 - untold.delivered.kilowatt_hours(),
+                0.0 - untold.ordered.kilowatt_hours(),
+                untold.paid.units(),
+            );
+            self.feed(now, FeedKind::Settlement, text);
+        }
     }
 
     pub(super) fn on_cleared(&mut self, clearing: &Clearing, now: Timestamp) {
@@ -70,8 +98,8 @@ impl Observer {
             return;
         }
         let text = format!(
-            "{} aggregates bought, need {:.1} → {:.1} kWh, welfare {}",
-            clearing.accepted.len(),
+            "{} bought, need {:.1} → {:.1} kWh, welfare {}",
+            counted(clearing.accepted.len() as u64, "aggregate", "aggregates"),
             clearing.need_before.abs().kilowatt_hours(),
             clearing.need_after.abs().kilowatt_hours(),
             clearing.welfare,
@@ -117,9 +145,10 @@ impl Observer {
                     .filter(|i| i.schedule_change.0 != 0)
                     .count();
                 format!(
-                    "{:.1} kWh too much in {slots} quarter-hours from {} at {}",
+                    "{:.1} kWh too much in {} from {} at {}",
                     -total.kilowatt_hours(),
-                    clock_words(first.start),
+                    counted(slots as u64, "quarter-hour", "quarter-hours"),
+                    first_asked(first),
                     self.element_words(first.congestion_point)
                 )
             }
@@ -153,8 +182,48 @@ fn need_rows(need: &Need, observer: &Observer) -> Vec<NeedRow> {
     rows
 }
 
-/// The UTC clock time of a slot's start, `hh:mm` and the zone letter.
-fn clock_words(slot: Slot) -> String {
-    let text = slot.to_string();
-    text.get(11..16).map_or_else(|| text.clone(), |clock| format!("{clock}Z"))
+/// The first slot of a bid that asks for something.
+fn first_asked(bid: &market::DomsBid) -> Slot {
+    let first = bid.intervals.iter().position(|interval| interval.schedule_change.0 != 0);
+    bid.start.plus(first.unwrap_or(0) as i64)
+}
+
+/// What leaves which slots, and for how much.
+fn contract_words(contract: &Contract) -> String {
+    let less = || contract.deviation.iter().filter(|(_, energy)| energy.0 < 0);
+    let energy: EnergyMwh = less().map(|(_, energy)| *energy).sum();
+    match (less().map(|(slot, _)| *slot).min(), less().map(|(slot, _)| *slot).max()) {
+        (Some(first), Some(last)) => format!(
+            "{}: {} moved out of {} to {} for {:.2} EUR",
+            contract.id,
+            energy_words(energy),
+            first,
+            last.plus(1),
+            contract.cost.units(),
+        ),
+        _ => format!("{} for {:.2} EUR", contract.id, contract.cost.units()),
+    }
+}
+
+fn activation_words(activation: &Activation) -> String {
+    let (device, start, from) = (activation.device, activation.schedule.start, activation.replaces_from);
+    if start > from {
+        format!("device {device} told to start at {start} instead of {from}")
+    } else {
+        format!("device {device} told to follow a new schedule from {start}")
+    }
+}
+
+/// A magnitude, in watt hours when it is small.
+fn energy_words(energy: EnergyMwh) -> String {
+    let kilowatt_hours = energy.kilowatt_hours().abs();
+    if kilowatt_hours < 0.1 {
+        format!("{:.1} Wh", kilowatt_hours * 1e3)
+    } else {
+        format!("{kilowatt_hours:.2} kWh")
+    }
+}
+
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -76,6 +76,7 @@ pub struct Observer {
     refused_at_door: BTreeMap<&'static str, u64>,
     quiet_until: BTreeMap<&'static str, Timestamp>,
     incidents_seen: usize,
+    untold: market_facts::Untold,
     publish: watch::Sender<Arc<Picture>>,
 }
 
@@ -129,6 +130,7 @@ impl Observer {
             refused_at_door: BTreeMap::new(),
             quiet_until: BTreeMap::new(),
             incidents_seen: 0,
+            untold: market_facts::Untold::default(),
             publish,
         }
     }
@@ -163,6 +165,7 @@ impl Observer {
             self.feed(cx.now(), FeedKind::Restart, text);
         }
         self.incidents_seen = total;
+        self.tell_untold(cx.now());
         let picture = &mut self.picture;
         picture.seq += 1;
         picture.clock.now = cx.now();

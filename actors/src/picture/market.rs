@@ -82,6 +82,7 @@ pub struct FeedEntry {
     pub at: Timestamp,
     /// What kind.
     pub kind: FeedKind,
-    /// What, in one sentence for people, with units.
+    /// What, in one sentence for people, with units. Instants in it are UTC like `2026-01-15T17:30:00Z`; a page
+    /// replaces them by local time.
     pub text: String,
 }

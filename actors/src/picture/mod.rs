@@ -155,7 +155,8 @@ pub struct HistoryEntry {
     pub measured_kva: Option<f64>,
     /// Estimated apparent power, kVA.
     pub estimated_kva: Option<f64>,
-    /// What was last forecast for this instant without any activation, kVA; `None` when not kept.
+    /// `estimated_kva` with the deviations that were ordered for its slot taken back, kVA: a reckoning, no
+    /// measurement, and only as right as devices are obedient. `None` without an estimate.
     pub without_flex_kva: Option<f64>,
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { NOT_KNOWN } from './quantity';
-import { age, ageSeconds, clock, clockSeconds, date, validZone } from './time';
+import { age, ageSeconds, clock, clockOnDay, clockSeconds, date, localised, midnights, validZone } from './time';
 
 describe('time', () => {
   it('is shown in the zone of the grid', () => {
@@ -26,5 +26,26 @@ describe('time', () => {
     ]);
     expect(age(ageSeconds(null, '2026-01-15T17:30:00Z'))).toBe(NOT_KNOWN);
     expect(ageSeconds('2026-01-15T17:29:30Z', '2026-01-15T17:30:00Z')).toBe(30);
+  });
+  it('another day is named', () => {
+    const now = '2026-01-15T19:00:00Z';
+    expect(clockOnDay('2026-01-15T19:15:00Z', now, 'Europe/London')).toBe('19:15');
+    expect(clockOnDay('2026-01-16T18:45:00Z', now, 'Europe/London')).toBe('tomorrow 18:45');
+    expect(clockOnDay('2026-01-17T18:45:00Z', now, 'Europe/London')).toBe('Sat 17 Jan 18:45');
+    expect(clockOnDay('2026-01-14T18:45:00Z', now, 'Europe/London')).toBe('Wed 14 Jan 18:45');
+    expect(clockOnDay('2026-01-15T23:30:00Z', now, 'Europe/Berlin')).toBe('tomorrow 00:30');
+    expect(clockOnDay('2026-10-25T23:30:00Z', '2026-10-24T22:30:00Z', 'Europe/Berlin')).toBe('tomorrow 00:30');
+    expect(clockOnDay('2026-10-26T22:30:00Z', '2026-10-24T22:30:00Z', 'Europe/Berlin')).toBe('tomorrow 23:30');
+    expect(clockOnDay(null, now, 'UTC')).toBe(NOT_KNOWN);
+  });
+  it('a sentence tells its instants in local time', () => {
+    expect(localised('start at 2026-01-15T20:30:00Z, not 2026-01-16T17:45Z', '2026-01-15T19:00:00Z', 'Europe/Berlin'))
+      .toBe('start at 21:30, not tomorrow 18:45');
+  });
+  it('midnights are those of the zone', () => {
+    const seconds = (at: string) => Date.parse(at) / 1000;
+    expect(midnights(seconds('2026-01-15T18:00:00Z'), seconds('2026-01-16T01:00:00Z'), 'Europe/Berlin'))
+      .toEqual([seconds('2026-01-15T23:00:00Z')]);
+    expect(midnights(seconds('2026-01-15T08:00:00Z'), seconds('2026-01-15T12:00:00Z'), 'UTC')).toEqual([]);
   });
 });

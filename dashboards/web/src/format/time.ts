@@ -54,6 +54,36 @@ export function date(at: string | null, zone: string): string {
   return `${part('weekday')} ${part('day')} ${part('month')} ${part('year')}`;
 }
 
+/** 18:15 today, "tomorrow 18:15", or with its date, as seen from `now`. */
+export function clockOnDay(at: string | null, now: string, zone: string): string {
+  const day = dayWord(at, now, zone);
+  return day === 'today' || day === NOT_KNOWN ? clock(at, zone) : `${day} ${clock(at, zone)}`;
+}
+
+/** "today", "tomorrow" or a date like Sat 17 Jan. */
+export function dayWord(at: string | null, now: string, zone: string): string {
+  const here = millis(now);
+  if (here === null || millis(at) === null) return NOT_KNOWN;
+  const day = date(at, zone);
+  if (day === date(now, zone)) return 'today';
+  // The first other date within the next day and a half is tomorrow's, also when the clocks change.
+  const coming = [12, 24, 36].map((hours) => date(new Date(here + hours * 3_600_000).toISOString(), zone));
+  return coming.find((other) => other !== date(now, zone)) === day ? 'tomorrow' : day.slice(0, -5);
+}
+
+/** A sentence from the system with the UTC instants in it told in local time. */
+export function localised(text: string, now: string, zone: string): string {
+  return text.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?Z/g, (at) => clockOnDay(at, now, zone));
+}
+
+/** The local midnights in a span, as seconds since the epoch. */
+export function midnights(from: number, to: number, zone: string): number[] {
+  const found: number[] = [];
+  const local = (seconds: number) => date(new Date(seconds * 1000).toISOString(), zone);
+  for (let at = Math.ceil(from / 900) * 900; at <= to; at += 900) if (local(at) !== local(at - 900)) found.push(at);
+  return found;
+}
+
 /** Seconds from `at` to `now`, both in the system's time; null when not known. */
 export function ageSeconds(at: string | null, now: string): number | null {
   const [from, to] = [millis(at), millis(now)];

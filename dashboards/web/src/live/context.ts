@@ -1,4 +1,5 @@
-import type { FeedKind, Picture } from './picture';
+import { millis } from '../format/time';
+import type { FeedKind, OutlookEntry, Picture } from './picture';
 
 /** Kinds that report on the system itself, not on trade. */
 export const SYSTEM_KINDS: readonly FeedKind[] = ['restart', 'rejected', 'link'];
@@ -11,9 +12,40 @@ export interface Peak {
   without: number | null;
 }
 
-/** The slot with the highest expected loading; null without an outlook. */
-export function peakAhead(picture: Picture): Peak | null {
+/** How far ahead "next" reaches, and the chart; what is expected after that is told as "later". */
+export const NEXT_HOURS = 6;
+
+export interface Ahead {
+  next: Peak | null;
+  later: Peak | null;
+  /** End of the outlook, ms since the epoch. */
+  end: number | null;
+}
+
+/** The highest expected loading of the next hours and, apart from it, of the rest of the outlook. */
+export function ahead(picture: Picture): Ahead {
   const outlook = picture.transformer?.outlook ?? [];
+  const border = (millis(picture.clock.now) ?? 0) + NEXT_HOURS * 3_600_000;
+  const isNext = (entry: OutlookEntry) => (millis(entry.slot_start) ?? 0) < border;
+  const last = millis(outlook.at(-1)?.slot_start);
+  return {
+    next: peakOf(outlook.filter(isNext)),
+    later: peakOf(outlook.filter((entry) => !isNext(entry))),
+    end: last === null ? null : last + 900_000,
+  };
+}
+
+export type Prospect = 'unknown' | 'clear' | 'possible' | 'congested';
+
+/** Congestion is expected when the load is above the rating, possible when it would be so in one case of ten. */
+export function prospect(peak: Peak | null): Prospect {
+  if (peak === null) return 'unknown';
+  if (peak.loading > 1) return 'congested';
+  return peak.p90 > 1 ? 'possible' : 'clear';
+}
+
+/** The slot with the highest expected loading; null when there is none. */
+function peakOf(outlook: OutlookEntry[]): Peak | null {
   let peak: Peak | null = null;
   let without: number | null = null;
   for (const entry of outlook) {

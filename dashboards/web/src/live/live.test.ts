@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import recorded from '../../testdata/snapshot.json';
 import { apply } from './apply';
-import { loadingState, peakAhead } from './context';
+import { ahead, loadingState, prospect } from './context';
 import { notice } from './notice';
 import type { FeedEntry, Picture, PointRow } from './picture';
 import { FEED_KINDS } from './picture';
@@ -70,15 +70,31 @@ describe('the recorded snapshot', () => {
     expect(picture.feed.every((e) => FEED_KINDS.includes(e.kind))).toBe(true);
     expect(picture.voltages.a).toHaveLength(picture.voltages.std.length);
   });
-  it('has a peak ahead', () => {
-    const peak = peakAhead(picture);
-    expect(peak?.loading).toBe(Math.max(...(picture.transformer?.outlook ?? []).map((o) => o.loading)));
+  it('tells the peak of the next hours apart from the one of tomorrow', () => {
+    const at = (slot_start: string, loading: number) => ({
+      slot_start, loading, loading_p90: loading, probability: 0, loading_without_flex: loading + 0.1,
+    });
+    const outlook = [at('2026-01-15T19:00:00Z', 0.8), at('2026-01-15T19:15:00Z', 0.9), at('2026-01-16T18:45:00Z', 1.2)];
+    const transformer = picture.transformer === null ? null : { ...picture.transformer, outlook };
+    const evening = { ...picture, clock: { ...picture.clock, now: '2026-01-15T19:02:00Z' }, transformer };
+    const { next, later, end } = ahead(evening);
+    expect(next).toMatchObject({ slotStart: '2026-01-15T19:15:00Z', loading: 0.9, without: 1 });
+    expect(later).toMatchObject({ slotStart: '2026-01-16T18:45:00Z', loading: 1.2 });
+    expect(end).toBe(Date.parse('2026-01-16T19:00:00Z'));
+    expect(ahead({ ...evening, transformer: null })).toEqual({ next: null, later: null, end: null });
   });
 });
 
 describe('judging', () => {
   it('an overload is above the rating, high from 90 %', () => {
     expect([null, 0.5, 0.9, 1, 1.01].map(loadingState)).toEqual(['unknown', 'normal', 'high', 'high', 'overload']);
+  });
+  it('congestion is expected above the rating and possible when one case in ten is', () => {
+    const peak = { slotStart: '', loading: 0.9, p90: 0.95, probability: 0, without: null };
+    expect(prospect(null)).toBe('unknown');
+    expect(prospect(peak)).toBe('clear');
+    expect(prospect({ ...peak, p90: 1.1 })).toBe('possible');
+    expect(prospect({ ...peak, loading: 1.05, p90: 1.1 })).toBe('congested');
   });
   it('a point shows its gravest fault', () => {
     const now = '2026-01-15T17:30:00Z';

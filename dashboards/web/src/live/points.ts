@@ -1,5 +1,5 @@
 import { ageSeconds } from '../format/time';
-import type { PointRow } from './picture';
+import type { NetworkPicture, PointRow } from './picture';
 
 /** A value of a quantity sampled every minute is old after 5 min; a slot's energy follows its slot by up to 20 min. */
 const OLD_SECONDS = { sampled: 300, energy: 2_400 } as const;
@@ -26,4 +26,18 @@ export function tally(rows: PointRow[], now: string): Map<PointState, number> {
     if (state !== 'normal') counts.set(state, (counts.get(state) ?? 0) + 1);
   }
   return counts;
+}
+
+const QUANTITIES: Record<string, string> = {
+  u: 'voltage', i: 'current', p: 'active power', q: 'reactive power', energy: 'energy of a quarter-hour',
+};
+
+/** What a point is, in words: "line 1001, current, phase a". A name that is not understood says nothing. */
+export function pointWords(point: string, network: NetworkPicture): string {
+  const [element = '', number = '', quantity = '', phase] = point.split('.');
+  const what = QUANTITIES[quantity];
+  if (what === undefined) return '';
+  const kind = network.branches.find((branch) => branch.id === Number(number))?.kind ?? 'branch';
+  const name = { bus: 'bus', branch: kind, meter: 'meter of connection', device: 'device' }[element] ?? element;
+  return `${name} ${number}, ${what}${phase === undefined ? '' : `, phase ${phase}`}`;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Transformer } from '../live/picture';
-import { columns, top } from './trend';
+import { columns, span, top } from './trend';
 
 const past = (at: string, measured: number | null) => ({
   at, measured_kva: measured, estimated_kva: 125, without_flex_kva: null,
@@ -31,5 +31,15 @@ describe('the trend', () => {
   it('the scale holds every value and at least 120 %', () => {
     expect(top(columns({ ...transformer, outlook: [] }))).toBe(120);
     expect(top(columns(transformer))).toBe(160);
+  });
+  it('shows the past there is, from one hour up to the most that fits', () => {
+    const end = Date.parse('2026-01-15T17:01:00Z') / 1000;
+    const data = columns(transformer);
+    expect(span(data, end, 4, 6)).toEqual([end - 3600, end + 6 * 3600]);
+    expect(span(data, end + 7200, 4, 6)[0]).toBe(end - 60 - 900);
+    expect(span(data, end + 36_000, 4, 6)[0]).toBe(end + 36_000 - 4 * 3600);
+  });
+  it('what is not shown does not stretch the scale', () => {
+    expect(top(columns(transformer), 0, Date.parse('2026-01-15T17:20:00Z') / 1000)).toBe(120);
   });
 });
