@@ -84,7 +84,7 @@ async fn evening(setup: Setup, options: LiveOptions, arguments: &DemoArguments) 
     let notes = setup.network.notes.clone();
     let (speed, start, end) = (options.speed, setup.scenario.start, setup.scenario.end());
     let data = options.data.clone();
-    let live = Live::start(setup, options).await.map_err(failure)?;
+    let mut live = Live::start(setup, options).await.map_err(failure)?;
     // With --json stdout is kept for the document.
     let say = |line: String| if arguments.json { eprintln!("{line}") } else { println!("{line}") };
     say(format!("gridflex demo: {start} to {end} at {speed} times real time, seed {}", arguments.seed));
