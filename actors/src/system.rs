@@ -121,6 +121,11 @@ impl System {
         self.supervisor.escalation()
     }
 
+    /// Takes nothing more from the connector; to be called before the other end is told to go.
+    pub fn stop_listening(&self) {
+        self.pump.abort();
+    }
+
     /// Stops all stages. What was acknowledged is durable already.
     pub async fn stop(self) {
         self.pump.abort();

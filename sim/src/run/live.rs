@@ -151,6 +151,7 @@ impl Live {
 
     /// Stops everything and adds up.
     pub async fn stop(self) -> Result<Outcome, RunError> {
+        self.system.stop_listening();
         self.field.abort();
         self.ended.send_replace(true);
         let scorer = self.scorer.await.unwrap_or_default();

@@ -85,6 +85,7 @@ async fn run(
     if field.is_finished() {
         return Err(super::field_ended(field.await));
     }
+    system.stop_listening();
     field.abort();
     ended.send_replace(true);
     let scorer = scorer.await.unwrap_or_default();
