@@ -123,6 +123,9 @@ async fn asked_to_stop() -> Result<(), RunError> {
 pub fn failure(error: RunError) -> Failure {
     match error {
         RunError::GivenUp(reason) => Failure::GivenUp(reason),
+        error @ RunError::Broker(_) => Failure::Input(anyhow::anyhow!(
+            "{error}; choose another port with --mqtt-port, 0 for any free one"
+        )),
         error if error.is_input() => Failure::Input(error.into()),
         error => Failure::Run(error.into()),
     }

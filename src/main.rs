@@ -54,8 +54,8 @@ pub enum Failure {
 impl Failure {
     fn report(&self) -> ExitCode {
         let (code, words) = match self {
-            Failure::Run(error) => (1, format!("{error:#}")),
-            Failure::Input(error) => (2, format!("{error:#}")),
+            Failure::Run(error) => (1, sentence(error)),
+            Failure::Input(error) => (2, sentence(error)),
             Failure::GivenUp(reason) => {
                 (70, format!("stopped: {reason}; start again to recover from the journal"))
             }
@@ -63,6 +63,19 @@ impl Failure {
         eprintln!("gridflex: {words}");
         ExitCode::from(code)
     }
+}
+
+/// The error with its causes, each said once: many of ours name their cause already.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut words = String::new();
+    for cause in error.chain().map(|cause| cause.to_string()) {
+        if words.is_empty() {
+            words = cause;
+        } else if !words.contains(cause.trim()) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words.trim_end().to_owned()
 }
 
 fn main() -> ExitCode {

@@ -40,10 +40,10 @@ pub struct SimulateArguments {
 /// Runs the command.
 pub fn run(arguments: &SimulateArguments) -> Result<(), Failure> {
     let mut scenario = match &arguments.scenario {
-        Some(path) => Scenario::read_path(path),
-        None => Scenario::first_light(),
+        Some(path) => Scenario::read_path(path).with_context(|| path.display().to_string()),
+        None => Scenario::first_light().map_err(anyhow::Error::from),
     }
-    .map_err(|error| Failure::Input(error.into()))?;
+    .map_err(Failure::Input)?;
     if let Some(seed) = arguments.seed {
         scenario.seed = seed;
     }

@@ -2,14 +2,18 @@
 
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// One message heard.
 pub type Heard = (String, Vec<u8>);
 
-fn options(name: &str, broker: SocketAddr) -> MqttOptions {
+/// Two clients of one name would push each other out.
+static CLIENTS: AtomicU32 = AtomicU32::new(0);
+
+fn options(broker: SocketAddr) -> MqttOptions {
+    let name = format!("story-{}", CLIENTS.fetch_add(1, Ordering::Relaxed));
     let mut options = MqttOptions::new(name, broker.ip().to_string(), broker.port());
     options.set_max_packet_size(4 << 20, 4 << 20).set_keep_alive(Duration::from_secs(10));
     options
@@ -49,7 +53,7 @@ impl Drop for Witness {
 
 /// One connection, until it breaks.
 fn listen(broker: SocketAddr, filters: &[&str], heard: &Mutex<Vec<Heard>>, stop: &AtomicBool) {
-    let (client, mut connection) = Client::new(options("witness", broker), 10);
+    let (client, mut connection) = Client::new(options(broker), 10);
     for filter in filters {
         client.subscribe(*filter, QoS::AtLeastOnce).unwrap();
     }
@@ -65,8 +69,11 @@ fn listen(broker: SocketAddr, filters: &[&str], heard: &Mutex<Vec<Heard>>, stop:
 }
 
 /// Publishes messages one after the other and returns when the broker has acknowledged all of them.
-pub fn publish(broker: SocketAddr, messages: &[(&str, &str)]) {
-    let (client, mut connection) = Client::new(options("hand", broker), messages.len() + 1);
+///
+/// # Errors
+/// When the broker hangs up instead.
+pub fn publish(broker: SocketAddr, messages: &[(&str, &str)]) -> Result<(), String> {
+    let (client, mut connection) = Client::new(options(broker), messages.len() + 1);
     for (topic, payload) in messages {
         client.publish(*topic, QoS::AtLeastOnce, false, payload.as_bytes()).unwrap();
     }
@@ -75,7 +82,8 @@ pub fn publish(broker: SocketAddr, messages: &[(&str, &str)]) {
         match connection.recv_timeout(Duration::from_secs(10)) {
             Ok(Ok(Event::Incoming(Packet::PubAck(_)))) => acknowledged += 1,
             Ok(Ok(_)) => {}
-            other => panic!("the broker does not take messages: {other:?}"),
+            other => return Err(format!("{other:?}")),
         }
     }
+    Ok(())
 }

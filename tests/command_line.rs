@@ -1,0 +1,182 @@
+//! What the command line says to mistakes: exit code 2 and a sentence that names the thing; 1 for what is broken.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test
+
+mod harness;
+
+use harness::{Demo, free_port, gridflex, run, text, words};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+/// The demo with ports that disturb nobody.
+const QUIET: [&str; 6] = ["demo", "--headless", "--port", "0", "--mqtt-port", "0"];
+
+/// The program must end by itself; a demo that starts after all would run on for minutes.
+fn ends(arguments: &[&str]) -> Output {
+    let mut child =
+        gridflex(arguments.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for _ in 0..3000 {
+        if child.try_wait().unwrap().is_some() {
+            return child.wait_with_output().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    panic!("{arguments:?} does not end");
+}
+
+/// Ends with this code, says all of this on stderr, and nothing on stdout.
+fn refuses(code: i32, arguments: &[&str], says: &[&str]) {
+    let output = ends(arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", words(&output));
+    let said = String::from_utf8_lossy(&output.stderr);
+    for part in says {
+        assert!(said.contains(part), "{arguments:?} does not say {part:?}: {said}");
+    }
+    assert!(output.stdout.is_empty(), "{arguments:?}: {}", words(&output));
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn usage_that_makes_no_sense_is_refused_and_named() {
+    refuses(2, &["demo", "--colour"], &["--colour"]);
+    refuses(2, &["fly"], &["fly"]);
+    refuses(2, &[], &["Usage"]);
+    refuses(2, &["demo", "--duration", "5x"], &["5x", "6h"]);
+    refuses(2, &["demo", "--speed", "0"], &["--speed", "1..=600"]);
+    refuses(2, &["demo", "--port", "70000"], &["70000", "--port"]);
+    refuses(2, &["simulate"], &["--out"]);
+    refuses(2, &["journal", "verify", "/no/such/directory"], &["/no/such/directory"]);
+}
+
+#[test]
+fn help_of_every_command_has_examples() {
+    for command in ["", "demo", "simulate", "journal", "journal verify", "journal replay", "journal export"] {
+        let output = run(command.split_whitespace().chain(["--help"]));
+        assert!(output.status.success(), "{command}: {}", words(&output));
+        let help = String::from_utf8_lossy(&output.stdout);
+        let examples =
+            help.split("Examples:").nth(1).unwrap_or_else(|| panic!("{command:?} has no examples: {help}"));
+        assert!(examples.contains(&format!("gridflex {command}")), "{command:?}: {examples}");
+    }
+    assert!(run(["--version"]).status.success());
+}
+
+#[test]
+fn a_port_in_use_is_named_before_anything_is_written() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    refuses(
+        2,
+        &["demo", "--port", "0", "--mqtt-port", &port, "--data", text(&data)],
+        &[&port, "--mqtt-port"],
+    );
+    assert!(!data.exists(), "a refused start left something behind");
+    refuses(2, &["demo", "--mqtt-port", "0", "--port", &port, "--data", text(&data)], &[&port, "--port"]);
+}
+
+#[test]
+fn a_data_directory_belongs_to_one_run_and_one_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = text(directory.path());
+    let mut demo = Demo::start(["--headless", "--port", "0", "--mqtt-port", "0", "--data", data]).ready();
+    refuses(2, &[&QUIET[..], &["--data", data]].concat(), &["another gridflex process", data]);
+    assert!(demo.is_running());
+    demo.kill();
+    refuses(2, &[&QUIET[..], &["--data", data, "--seed", "8"]].concat(), &["another scenario or seed", data]);
+    let port = free_port().to_string();
+    let again = Demo::start(["--headless", "--port", &port, "--mqtt-port", "0", "--data", data]).ready();
+    again.signal("INT");
+    let (status, out, _) = again.end(Duration::from_secs(10));
+    assert_eq!(status.code(), Some(0));
+    assert!(out.contains("taken up"), "{out}");
+}
+
+/// A short simulated journal.
+fn simulated(directory: &Path) -> PathBuf {
+    let out = directory.join("out");
+    let output = run(["simulate", "--seed", "7", "--duration", "15m", "--out", text(&out)]);
+    assert!(output.status.success(), "{}", words(&output));
+    out
+}
+
+/// Where each record begins.
+fn record_starts(journal: &[u8]) -> Vec<usize> {
+    let (mut starts, mut at) = (Vec::new(), b"gridflex journal 1\n".len());
+    while at < journal.len() {
+        starts.push(at);
+        at += 40 + u32::from_le_bytes(journal[at..at + 4].try_into().unwrap()) as usize;
+    }
+    starts
+}
+
+#[test]
+fn a_damaged_journal_is_refused_with_the_record_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = simulated(directory.path());
+    let path = out.join("market.journal");
+    let whole = std::fs::read(&path).unwrap();
+    let starts = record_starts(&whole);
+    let middle = starts.len() / 2;
+    let says = format!("record {} at byte {}", middle + 1, starts[middle]);
+    // In the payload, the chain, the check of the length, and the length itself.
+    for (offset, bit) in [(60, 1), (10, 1), (5, 1), (2, 1), (1, 0x80), (0, 1)] {
+        let mut damaged = whole.clone();
+        damaged[starts[middle] + offset] ^= bit;
+        std::fs::write(&path, &damaged).unwrap();
+        refuses(1, &["journal", "verify", text(&out)], &[&says, text(&path)]);
+        refuses(1, &["journal", "export", text(&out)], &[&says]);
+        refuses(1, &[&QUIET[..], &["--data", text(&out), "--duration", "15m"]].concat(), &[&says]);
+        assert!(std::fs::read(&path).unwrap() == damaged, "a damaged journal was changed");
+    }
+    std::fs::write(&path, "something else entirely, and long enough").unwrap();
+    refuses(2, &["journal", "verify", text(&out)], &["not a gridflex journal"]);
+    refuses(2, &[&QUIET[..], &["--data", text(&out)]].concat(), &["not a gridflex journal"]);
+}
+
+const SCENARIO: &str = include_str!("../sim/scenarios/first_light.toml");
+const NETWORK: &str = include_str!("../sim/networks/ieee_european_lv.json");
+
+#[test]
+fn a_scenario_or_network_that_makes_no_sense_is_refused_by_file_and_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        text(&path).to_owned()
+    };
+    let out = text(directory.path()).to_owned() + "/out";
+    let simulate = |scenario: &str, says: &[&str]| refuses(2, &["simulate", scenario, "--out", &out], says);
+    let changed = |from: &str, to: &str| {
+        assert!(SCENARIO.contains(from), "{from}");
+        SCENARIO.replacen(from, to, 1)
+    };
+    simulate("/no/such.toml", &["/no/such.toml"]);
+    let unknown = file("unknown_key.toml", &changed("seed = 7", "sead = 7"));
+    simulate(&unknown, &["unknown_key.toml", "sead"]);
+    let outside = file("outside.toml", &changed("p_max_w = 7400.0", "p_max_w = -1.0"));
+    simulate(&outside, &["outside.toml", "chargers.p_max_w", "-1"]);
+    let rubbish = file("rubbish.toml", "\u{0}\u{1} = = =");
+    simulate(&rubbish, &["rubbish.toml"]);
+
+    let with_network = |name: &str, network: &str| {
+        let line = format!("network = {:?}", text(&directory.path().join(network)));
+        file(name, &changed("network = \"ieee_european_lv\"", &line))
+    };
+    simulate(&with_network("a.toml", "missing.json"), &["missing.json"]);
+    let bus = "{\"id\":1,\"u_rated\":416.0";
+    assert!(NETWORK.contains(bus));
+    file("unknown_bus.json", &NETWORK.replacen(bus, "{\"id\":990001,\"u_rated\":416.0", 1));
+    simulate(
+        &with_network("b.toml", "unknown_bus.json"),
+        &["unknown_bus.json", "bus 1, which does not exist"],
+    );
+    file("cut_off.json", &NETWORK[..NETWORK.len() / 2]);
+    simulate(&with_network("c.toml", "cut_off.json"), &["cut_off.json"]);
+    file("negative.json", &NETWORK.replacen(bus, "{\"id\":1,\"u_rated\":-416.0", 1));
+    simulate(&with_network("d.toml", "negative.json"), &["negative.json", "1", "-416"]);
+    assert!(!Path::new(&out).exists(), "a refused simulation left something behind");
+}
