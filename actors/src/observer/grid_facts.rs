@@ -2,6 +2,7 @@
 
 use super::Observer;
 use crate::grid_side::doms::Ahead;
+use crate::grid_side::region::slot_seen;
 use crate::journal::planned_deviation_w;
 use crate::picture::{HISTORY_MINUTES, HistoryEntry, OutlookEntry, PointRow};
 use grid::telemetry::Element;
@@ -84,7 +85,7 @@ impl Observer {
         transformer.estimated_kva = kva;
         // What would have been, by what was ordered: the deviations of this slot taken back.
         let ordered_w: f64 = self.books.read(|ledger| {
-            let slot = estimate.at.slot();
+            let slot = slot_seen(estimate.at);
             self.area.bus_of.keys().map(|&point| planned_deviation_w(ledger, point, slot)).sum()
         });
         transformer.history.push(HistoryEntry {

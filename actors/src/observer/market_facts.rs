@@ -3,7 +3,7 @@
 use super::Observer;
 use crate::picture::{FeedKind, NeedRow, Totals};
 use grid::{EnergyMwh, Money, Slot, Timestamp};
-use market::{Activation, Clearing, CongestionPoint, Contract, MarketEvent, Need};
+use market::{Account, Activation, Clearing, CongestionPoint, Contract, MarketEvent, Need};
 use std::time::Duration;
 
 /// Offers and settlements come in floods; the feed tells them once in this time.
@@ -60,10 +60,10 @@ impl Observer {
                 let untold = &mut self.untold;
                 untold.begin(*at);
                 untold.settled += 1;
-                untold.ordered += settlement.ordered;
-                untold.delivered += settlement.delivered;
-                let paid = settlement.postings.iter().map(|posting| posting.amount.0.max(0)).sum::<i64>();
-                untold.paid += Money(paid);
+                untold.ordered += EnergyMwh(settlement.ordered.0.min(0));
+                untold.delivered += EnergyMwh(settlement.delivered.0.min(0));
+                let dso = settlement.postings.iter().filter(|posting| posting.account == Account::Dso);
+                untold.paid -= dso.map(|posting| posting.amount).sum::<Money>();
                 return;
             }
             _ => return,

@@ -75,7 +75,10 @@ pub struct Observer {
     refused: BTreeMap<&'static str, u64>,
     refused_at_door: BTreeMap<&'static str, u64>,
     quiet_until: BTreeMap<&'static str, Timestamp>,
-    incidents_seen: usize,
+    incidents_seen: u64,
+    /// Values a node did not use because it had a newer one.
+    superseded: u64,
+    skipped_at_door: u64,
     untold: market_facts::Untold,
     publish: watch::Sender<Arc<Picture>>,
 }
@@ -130,6 +133,8 @@ impl Observer {
             refused_at_door: BTreeMap::new(),
             quiet_until: BTreeMap::new(),
             incidents_seen: 0,
+            superseded: 0,
+            skipped_at_door: 0,
             untold: market_facts::Untold::default(),
             publish,
         }
@@ -160,9 +165,12 @@ impl Observer {
     fn on_publish(&mut self, cx: &mut Context<Seen>) {
         cx.wake_at(cx.now().plus(self.publish_period), Seen::PublishDue);
         let record = self.incidents.snapshot();
-        let total = record.newest.len();
-        for text in record.newest.iter().skip(self.incidents_seen.min(total)).cloned().collect::<Vec<_>>() {
-            self.feed(cx.now(), FeedKind::Restart, text);
+        // The record counts all incidents and keeps the newest in words.
+        let total = record.restarts + record.quarantined + record.escalations;
+        let news =
+            usize::try_from(total - self.incidents_seen).unwrap_or(usize::MAX).min(record.newest.len());
+        for text in record.newest.iter().skip(record.newest.len() - news) {
+            self.feed(cx.now(), FeedKind::Restart, text.clone());
         }
         self.incidents_seen = total;
         self.tell_untold(cx.now());
@@ -182,6 +190,7 @@ impl Observer {
         if refused_facts > 0 {
             by_code.insert("fact_refused", refused_facts);
         }
+        picture.health.skipped = self.skipped_at_door + self.superseded;
         picture.health.rejected = by_code.values().sum();
         picture.health.rejections = by_code
             .into_iter()
@@ -206,10 +215,10 @@ impl Stage for Observer {
             Seen::LinkChanged(up) => self.on_link(up, cx.now()),
             Seen::Telemetry(values) => self.on_telemetry(&values),
             Seen::Rejected { code, reason } => self.on_rejected(code, reason, cx.now()),
-            Seen::Superseded => self.picture.health.skipped += 1,
+            Seen::Superseded => self.superseded += 1,
             Seen::DoorCounted { received, skipped, rejected } => {
                 self.picture.health.received = received;
-                self.picture.health.skipped = skipped;
+                self.skipped_at_door = skipped;
                 self.refused_at_door = rejected.into_iter().collect();
             }
             Seen::Estimated(Ok(estimate)) => self.on_estimate(&estimate),
