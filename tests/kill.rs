@@ -58,7 +58,17 @@ impl Place {
 #[test]
 fn nothing_acknowledged_is_lost_or_doubled_by_ten_kills() {
     let given = std::env::var("GRIDFLEX_KILL_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
+    evening_with_kills(given.unwrap_or_else(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64));
+}
+
+#[test]
+#[ignore = "minutes; `make soak` runs it"]
+fn nothing_acknowledged_is_lost_or_doubled_by_a_hundred_kills() {
+    let first = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    (0..10).for_each(|evening| evening_with_kills(first + evening));
+}
+
+fn evening_with_kills(seed: u64) {
     eprintln!("moments from GRIDFLEX_KILL_SEED={seed}");
     let directory = tempfile::tempdir().unwrap();
     let (data, kept) = (directory.path().join("data"), directory.path().join("acknowledged"));
