@@ -68,6 +68,8 @@ pub enum Refusal {
     CannotRelieve,
     /// Its price is above the value of its relief.
     TooDear,
+    /// What it would gain is less than the rules ask for.
+    NotWorthIt,
     /// Its deviation would overload an element or undo relief.
     NoHeadRoom,
     /// Its assignment deadline or the gate of its last start has passed.
@@ -90,6 +92,7 @@ impl Refusal {
             Self::NeedMet => "need-met",
             Self::CannotRelieve => "cannot-relieve",
             Self::TooDear => "too-dear",
+            Self::NotWorthIt => "not-worth-it",
             Self::NoHeadRoom => "no-head-room",
             Self::PastGate => "past-gate",
             Self::UnknownZone => "unknown-zone",
@@ -130,7 +133,7 @@ pub fn clear(book: &Book, rules: &Rules, now: Timestamp) -> Clearing {
     clearing.need_before = state.unmet();
     let mut candidates: Vec<(&AggregatedFlexOffer, Option<Best>)> =
         open.into_iter().map(|offer| (offer, best_schedule(offer, &state, Conditions::default()))).collect();
-    while let Some(index) = pick(&candidates) {
+    while let Some(index) = pick(&candidates, rules.gain_min) {
         let (offer, Some(best)) = candidates.swap_remove(index) else { break };
         let bids = state.take(offer.zone, &best.deviation);
         clearing.accepted.push(Accepted {
@@ -189,13 +192,14 @@ fn admit<'a>(
 }
 
 /// The candidate to accept next.
-fn pick(candidates: &[(&AggregatedFlexOffer, Option<Best>)]) -> Option<usize> {
+fn pick(candidates: &[(&AggregatedFlexOffer, Option<Best>)], gain_min: Money) -> Option<usize> {
     let rank = |&(_, offer, best): &(usize, &AggregatedFlexOffer, &Best)| {
         let prices = offer.prices;
         (Reverse(best.gain), prices.decrease, prices.increase, offer.assignment_before, offer.id.clone())
     };
     let gainful = candidates.iter().enumerate().filter_map(|(index, (offer, best))| {
-        best.as_ref().filter(|best| best.gain.is_positive()).map(|best| (index, *offer, best))
+        let worth_it = |best: &&Best| best.gain.is_positive() && best.gain.rounded() >= gain_min;
+        best.as_ref().filter(worth_it).map(|best| (index, *offer, best))
     });
     gainful.min_by_key(rank).map(|(index, _, _)| index)
 }
@@ -212,7 +216,9 @@ fn explain(offer: &AggregatedFlexOffer, before: &GridState, after: &GridState) -
         best_schedule(offer, after, Conditions { free_of_charge, without_limits })
             .is_some_and(|best| best.gain.is_positive())
     };
-    if gains(true, false) {
+    if gains(false, false) {
+        Refusal::NotWorthIt
+    } else if gains(true, false) {
         Refusal::TooDear
     } else if gains(false, true) {
         Refusal::NoHeadRoom

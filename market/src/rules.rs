@@ -15,6 +15,8 @@ pub struct Rules {
     pub fee_per_mille: u32,
     /// What a prosumer owes per kWh ordered and not delivered, micro-units. Default 0.10 EUR/kWh.
     pub penalty_per_kwh: Money,
+    /// What is gained by less than this is left alone: switching a device has a cost that no offer names. Default 0.
+    pub gain_min: Money,
     /// Most aggregated offers in one clearing; more are refused with a reason. Default 10,000.
     pub book_offers_max: usize,
 }
@@ -26,6 +28,7 @@ impl Default for Rules {
             aggregate_size_max: 4,
             fee_per_mille: 20,
             penalty_per_kwh: Money(100_000),
+            gain_min: Money::ZERO,
             book_offers_max: 10_000,
         }
     }

@@ -97,6 +97,19 @@ fn relief_counts_once_for_each_element_it_passes() {
 }
 
 #[test]
+fn a_gain_too_small_is_left_alone() {
+    let heat_pump = aggregate("a", 1, &[(0, KWH)], &[KWH], 0);
+    let book = book(need(vec![bid(1, 0, &[-KWH], 300_000)], free(1)), vec![heat_pump]);
+    let with = |gain_min| {
+        let rules = Rules { gain_min: Money(gain_min), ..Rules::default() };
+        clear(&book, &rules, instant(-120))
+    };
+    assert_eq!(with(200_000).accepted[0].gain, Money(200_000));
+    assert!(with(200_001).accepted.is_empty());
+    assert_eq!(reason(&with(200_001)), "not-worth-it");
+}
+
+#[test]
 fn no_more_is_bought_than_is_needed() {
     let offers = (0..3).map(|n| aggregate(&format!("a{n}"), 1, &[(0, KWH)], &[KWH], 0)).collect();
     let book = book(need(vec![bid(1, 0, &[-3 * KWH / 2], 500_000)], free(1)), offers);

@@ -8,7 +8,7 @@ use actors::journal::planned_deviation_w;
 use actors::picture::{BranchKind, BranchPicture, BusPicture, DeviceKind, NetworkPicture, UsagePointPicture};
 use actors::{Area, Device, DsoRules};
 use estimation::Feeder;
-use grid::{Network, Slot};
+use grid::{Money, Network, Slot};
 use market::{DeviceReport, DeviceState, Ledger, OfferRules, Rules};
 use std::sync::Arc;
 
@@ -42,7 +42,8 @@ impl Setup {
         let plant = Plant::new(&scenario, feeder.clone())?;
         let devices: Vec<_> = plant.device_reports().iter().map(registered).collect();
         let picture = network_picture(&network, &scenario, &devices);
-        let rules = (Rules::default(), OfferRules::default(), DsoRules::default());
+        let rules =
+            (Rules { gain_min: GAIN_MIN, ..Rules::default() }, OfferRules::default(), DsoRules::default());
         let area = Arc::new(Area::new(AREA, feeder.clone(), devices, rules)?);
         let archive = Arc::new(plant::yesterday(&scenario)?);
         Ok(Self { scenario, feeder, area, archive, network: Arc::new(picture) })
@@ -82,6 +83,9 @@ fn registered(report: &DeviceReport) -> Device {
     let DeviceReport { device, prosumer, usage_point, .. } = *report;
     Device { id: device, prosumer, usage_point, kind, p_max_w }
 }
+
+/// Five cents: about a tenth of a kilowatt hour at the demo's prices.
+const GAIN_MIN: Money = Money(50_000);
 
 /// Largest electrical power of a registered heat pump, back-up heater included, W.
 const HEAT_PUMP_MAX_W: f64 = 6_000.0;
