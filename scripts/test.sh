@@ -30,7 +30,7 @@ step_rust_tests() {
   fi
 }
 step_doc_tests() { cargo test --locked --workspace --doc; }
-step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps; }
+step_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --keep-going; }
 step_licences() {
   cargo deny --version >/dev/null 2>&1 || { echo "skip: cargo-deny is not installed"; return $skipped; }
   cargo deny check

@@ -101,7 +101,7 @@ impl Forecaster {
         remember(&mut self.totals, slot, measured_total_w)
     }
 
-    /// The forecast for `count` slots from `first`, at most [`FORECAST_SLOTS_MAX`], as believed at `now`: only
+    /// The forecast for `count` slots from `first`, at most 192, as believed at `now`: only
     /// slots that ended before `now` are used. One entry per usage point, in the order given to `new`.
     pub fn issue(&self, now: Timestamp, first: Slot, count: usize) -> Vec<UsagePointForecast> {
         let mut forecasts: Vec<UsagePointForecast> = self
