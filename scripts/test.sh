@@ -85,5 +85,5 @@ echo
 printf '%-12s %8s  %s\n' step seconds result
 printf '%s\n' "${table[@]}"
 printf '%-12s %8s  %s\n' all "$(seconds_since "$began_all")" \
-  "$( ((failures == 0)) && echo "passed" || echo "$failures step(s) FAILED")"
+  "$( ((failures == 0)) && echo "passed, $(printf '%s\n' "${table[@]}" | grep -c ' SKIPPED ') skipped" || echo "$failures step(s) FAILED")"
 ((failures == 0))

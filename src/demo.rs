@@ -1,10 +1,11 @@
 //! `gridflex demo`: the evening against the wall clock, with broker and page.
 
+use crate::answer::say;
 use crate::progress::Progress;
 use crate::{Failure, options};
 use clap::Args;
 use sim::Scenario;
-use sim::run::{Live, LiveOptions, Outcome, RunError, Setup};
+use sim::run::{Live, LiveOptions, RunError, Setup};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,30 +71,29 @@ pub fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     let options =
         LiveOptions { data, port: arguments.port, mqtt_port: arguments.mqtt_port, speed: arguments.speed };
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::Run(error.into()))?;
-    let outcome = runtime.block_on(evening(setup, options, arguments))?;
-    if arguments.json {
-        let document = serde_json::to_string_pretty(&outcome).map_err(|error| Failure::Run(error.into()))?;
-        println!("{document}");
-    } else {
-        println!("\n{outcome}");
-    }
-    Ok(())
+    runtime.block_on(evening(setup, options, arguments))
 }
 
-async fn evening(setup: Setup, options: LiveOptions, arguments: &DemoArguments) -> Result<Outcome, Failure> {
+async fn evening(setup: Setup, options: LiveOptions, arguments: &DemoArguments) -> Result<(), Failure> {
     let notes = setup.network.notes.clone();
     let (speed, start, end) = (options.speed, setup.scenario.start, setup.scenario.end());
     let data = options.data.clone();
     let mut live = Live::start(setup, options).await.map_err(failure)?;
     // With --json stdout is kept for the document.
-    let say = |line: String| if arguments.json { eprintln!("{line}") } else { println!("{line}") };
-    say(format!("gridflex demo: {start} to {end} at {speed} times real time, seed {}", arguments.seed));
+    let tell = |line: String| {
+        if arguments.json {
+            eprintln!("{line}");
+            return Ok(());
+        }
+        say(line)
+    };
+    tell(format!("gridflex demo: {start} to {end} at {speed} times real time, seed {}", arguments.seed))?;
     for note in &notes {
-        say(format!("  {note}"));
+        tell(format!("  {note}"))?;
     }
-    say(format!("  page    http://{}", live.page()));
-    say(format!("  broker  mqtt://{}", live.broker()));
-    say(format!("  journal {}{}", data.display(), if live.resumed() { " (taken up)" } else { "" }));
+    tell(format!("  page    http://{}", live.page()))?;
+    tell(format!("  broker  mqtt://{}", live.broker()))?;
+    tell(format!("  journal {}{}", data.display(), if live.resumed() { " (taken up)" } else { "" }))?;
     let bar = !arguments.json && std::io::stdout().is_terminal();
     let progress = Progress::start(live.picture(), live.started_at(), end, bar, arguments.json);
     let stopped_early = tokio::select! {
@@ -102,11 +102,22 @@ async fn evening(setup: Setup, options: LiveOptions, arguments: &DemoArguments) 
     };
     progress.end();
     let stopped_early = stopped_early.map_err(failure)?;
+    // The market ends with the evening: nobody would meter or deliver what it trades afterwards.
+    let (outcome, page) = live.end().await.map_err(failure)?;
+    if arguments.json {
+        say(serde_json::to_string_pretty(&outcome).map_err(|error| Failure::Run(error.into()))?)?;
+    } else {
+        say(format!("\n{outcome}"))?;
+    }
     if !arguments.headless && !stopped_early {
-        say(format!("The evening is over; the page stays at http://{} until Ctrl-C.", live.page()));
+        tell(format!(
+            "The evening is over; its last picture stays at http://{} until Ctrl-C.",
+            page.address()
+        ))?;
         asked_to_stop().await.map_err(failure)?;
     }
-    live.stop().await.map_err(failure)
+    page.stop().await;
+    Ok(())
 }
 
 /// Resolves at Ctrl-C or SIGTERM.

@@ -1,6 +1,7 @@
 //! `gridflex journal`: look into a journal without starting anything.
 
 use crate::Failure;
+use crate::answer::say;
 use actors::journal::{Fact, Journal, JournalError, VerifyReport};
 use clap::{Args, Subcommand};
 use market::{AuditReport, Ledger, MarketEvent, audit};
@@ -86,21 +87,28 @@ fn verify(directory: &Path, json: bool) -> Result<(), Failure> {
             "last_at": report.entries.last().map(|entry| entry.written_at),
             "audit": audit,
         });
-        println!("{document:#}");
+        say(format!("{document:#}"))?;
     } else {
-        println!("{} records in {} bytes, chain whole, {starts} starts", report.entries.len(), report.bytes);
+        say(format!(
+            "{} records in {} bytes, chain whole, started {starts} times",
+            report.entries.len(),
+            report.bytes
+        ))?;
         if report.torn_bytes > 0 {
-            println!("{} bytes of a torn record at the end, never acknowledged", report.torn_bytes);
+            say(format!(
+                "{} bytes of a torn record at the end: a crash leaves such a record before it is acknowledged",
+                report.torn_bytes
+            ))?;
         }
         let AuditReport { offers, contracts, activations, answered, settlements, .. } = &audit;
-        println!(
+        say(format!(
             "{offers} offers, {contracts} contracts, {activations} orders, {answered} answered, {settlements} settled"
-        );
+        ))?;
         let AuditReport { orders_lost, orders_doubled, energy_mismatch_mwh, money_imbalance, .. } = &audit;
-        println!("{orders_lost} orders lost, {orders_doubled} orders doubled");
-        println!("{energy_mismatch_mwh} mWh mismatch, {} micro-EUR imbalance", money_imbalance.0);
+        say(format!("{orders_lost} orders lost, {orders_doubled} orders doubled"))?;
+        say(format!("{energy_mismatch_mwh} mWh mismatch, {} micro-EUR imbalance", money_imbalance.0))?;
         for violation in &audit.violations {
-            println!("violation: {violation}");
+            say(format!("violation: {violation}"))?;
         }
     }
     if audit.is_clean() {
@@ -138,10 +146,10 @@ fn replay(directory: &Path, json: bool) -> Result<(), Failure> {
             .collect::<std::collections::BTreeMap<_, _>>(),
     });
     if json {
-        println!("{document:#}");
+        say(format!("{document:#}"))?;
     } else if let Some(fields) = document.as_object() {
         for (name, value) in fields.iter().filter(|(name, _)| *name != "balances_micro") {
-            println!("{name:<24} {value}");
+            say(format!("{name:<24} {value}"))?;
         }
     }
     Ok(())
@@ -150,7 +158,7 @@ fn replay(directory: &Path, json: bool) -> Result<(), Failure> {
 fn export(directory: &Path) -> Result<(), Failure> {
     for entry in &read(directory)?.entries {
         let line = serde_json::to_string(entry).map_err(|error| Failure::Run(error.into()))?;
-        println!("{line}");
+        say(line)?;
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! `gridflex`: see a distribution grid live and buy the flexibility it lacks.
 //!
 //! The command line is thin: one file per subcommand, and everything it does is in the crates below.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // the command line is where answers are printed
+#![allow(clippy::print_stderr)] // the command line is where people are told what happens
 
+mod answer;
 mod demo;
 mod journal;
 mod options;
@@ -10,6 +11,7 @@ mod progress;
 mod simulate;
 
 use clap::{Parser, Subcommand};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// See a distribution grid live and buy the flexibility it lacks.
@@ -47,6 +49,8 @@ pub enum Failure {
     Run(anyhow::Error),
     /// 2: what it was asked for, or was given to read, makes no sense.
     Input(anyhow::Error),
+    /// 0: nobody reads the answer any more.
+    NobodyReads,
     /// 70: a part failed more often than it may be restarted.
     GivenUp(String),
 }
@@ -56,6 +60,7 @@ impl Failure {
         let (code, words) = match self {
             Failure::Run(error) => (1, sentence(error)),
             Failure::Input(error) => (2, sentence(error)),
+            Failure::NobodyReads => return ExitCode::SUCCESS,
             Failure::GivenUp(reason) => {
                 (70, format!("stopped: {reason}; start again to recover from the journal"))
             }
@@ -80,9 +85,14 @@ fn sentence(error: &anyhow::Error) -> String {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,rumqttd=off,rumqttc=off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        tracing_subscriber::EnvFilter::new("warn,rumqttd=off,rumqttc=off,actix_http=off")
+    });
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     let outcome = match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),

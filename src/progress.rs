@@ -48,7 +48,9 @@ async fn follow(mut picture: watch::Receiver<Arc<Picture>>, bar: ProgressBar, st
     let mut slot = start.slot();
     while picture.changed().await.is_ok() {
         let newest = picture.borrow_and_update().clone();
-        bar.set_position(newest.clock.now.since(start).as_secs() / 60);
+        bar.set_position(
+            (newest.clock.now.since(start).as_secs() / 60).min(bar.length().unwrap_or(u64::MAX)),
+        );
         if newest.clock.now.slot() <= slot {
             continue;
         }
@@ -57,7 +59,12 @@ async fn follow(mut picture: watch::Receiver<Arc<Picture>>, bar: ProgressBar, st
         bar.set_message(format!("restarts {}", newest.health.restarts));
         match (bar.is_hidden(), quiet) {
             (_, true) => eprintln!("{line}"),
-            (true, false) => println!("{line}"),
+            // Nobody reads any more: the run goes on without lines.
+            (true, false) => {
+                if crate::answer::say(&line).is_err() {
+                    return;
+                }
+            }
             (false, false) => bar.println(line),
         }
     }

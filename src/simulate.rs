@@ -1,5 +1,6 @@
 //! `gridflex simulate`: a scenario in virtual time.
 
+use crate::answer::say;
 use crate::demo::failure;
 use crate::progress::minutes_bar;
 use crate::{Failure, options};
@@ -70,10 +71,10 @@ pub fn run(arguments: &SimulateArguments) -> Result<(), Failure> {
         .with_context(|| format!("writing the results to {}", out.display()))
         .map_err(Failure::Run)?;
     if arguments.json {
-        println!("{document}");
+        say(document)?;
     } else {
-        println!("{}", simulated.outcome);
-        println!("  results in {}", out.display());
+        say(&simulated.outcome)?;
+        say(format!("  results in {}", out.display()))?;
     }
     Ok(())
 }

@@ -82,7 +82,7 @@ fn evening_with_kills(seed: u64) {
     let mut random = Random(seed);
     let moments: Vec<f64> = (0..KILLS).map(|_| random.between(1.5, 4.0)).collect();
     // Together they leave something of the evening for the last life.
-    let shrink = (29.0 / moments.iter().sum::<f64>()).min(1.0);
+    let shrink = (23.0 / moments.iter().sum::<f64>()).min(1.0);
     let mut ready_after = Vec::new();
     for (kill, moment) in moments.iter().enumerate() {
         let begin = Instant::now();

@@ -161,8 +161,13 @@ impl Region {
         if self.solving {
             return;
         }
-        self.solving = true;
         let (set, at, estimator) = (self.measurement_set(cx.now()), cx.now(), self.estimator.clone());
+        if set.values.is_empty() {
+            // Expectations alone are a forecast, not an estimate.
+            let reason = format!("no measurement in the last {} s", STALE_AFTER.as_secs());
+            return cx.send(&self.observer, Seen::Estimated(Err(reason)));
+        }
+        self.solving = true;
         let panicked = RegionMsg::SolveFinished(Err("the solver panicked".into()));
         cx.compute(panicked, move || {
             RegionMsg::SolveFinished(

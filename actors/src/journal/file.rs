@@ -154,7 +154,8 @@ impl Journal {
 
     /// Reads a journal without changing it.
     pub fn verify(directory: &Path) -> Result<VerifyReport, JournalError> {
-        let path = directory.join(FILE_NAME);
+        // Whoever names the file instead of its directory means the same.
+        let path = if directory.is_file() { directory.to_owned() } else { directory.join(FILE_NAME) };
         let bytes = std::fs::read(&path).map_err(|source| JournalError::Io {
             path: path.clone(),
             doing: "reading the journal",

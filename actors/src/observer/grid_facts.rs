@@ -7,6 +7,7 @@ use crate::journal::planned_deviation_w;
 use crate::picture::{HISTORY_MINUTES, HistoryEntry, OutlookEntry, PointRow};
 use grid::telemetry::Element;
 use grid::{BranchId, Estimate, Measurement, PerPhase, Phase, PointId, Quantity, Timestamp};
+use std::sync::Arc;
 
 impl Observer {
     pub(super) fn on_telemetry(&mut self, values: &[Measurement]) {
@@ -48,7 +49,8 @@ impl Observer {
         oldest.filter(|_| any).map(|at| (apparent_kva, at))
     }
 
-    pub(super) fn on_estimate(&mut self, estimate: &Estimate) {
+    pub(super) fn on_estimate(&mut self, estimate: &Arc<Estimate>) {
+        self.estimate = Some(estimate.clone());
         let picture = &mut self.picture;
         picture.health.estimator.ok = true;
         picture.health.estimator.at = Some(estimate.at);
@@ -121,12 +123,47 @@ impl Observer {
             .collect();
     }
 
+    /// What an estimate says of a point whose value it did not use, for instance because it is old.
+    fn said_of(&self, point: PointId, estimate: &Estimate) -> Option<f64> {
+        let network = self.area.feeder.network();
+        let of = |values: &PerPhase<f64>| match point.phase {
+            Some(phase) => values[phase.index()],
+            None => values.iter().sum(),
+        };
+        match (point.element, point.quantity) {
+            (Element::Bus(bus), Quantity::VoltageMagnitude) => {
+                let bus = estimate.buses.get(network.bus_index(bus)?)?;
+                point.phase.map(|phase| bus.u_v[phase.index()])
+            }
+            (Element::Branch(branch), quantity) => {
+                let branch = estimate.branches.get(self.area.feeder.branch_position(branch)?)?;
+                match quantity {
+                    Quantity::ActivePower => Some(of(&branch.p_from_w)),
+                    Quantity::ReactivePower => Some(of(&branch.q_from_var)),
+                    Quantity::CurrentMagnitude => point.phase.map(|phase| branch.i_a[phase.index()]),
+                    Quantity::VoltageMagnitude | Quantity::SlotEnergy => None,
+                }
+            }
+            (Element::UsagePoint(id), quantity) => {
+                let point = estimate.usage_points.iter().find(|point| point.usage_point == id)?;
+                match quantity {
+                    Quantity::ActivePower => Some(point.p_w),
+                    Quantity::ReactivePower => Some(point.q_var),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
     /// The table of measured against estimated: what monitors say now, then each meter's newest reading.
     pub(super) fn fill_points(&mut self) {
         let row = |value: &Measurement| {
             let (estimated, normalized) = match self.residuals.get(&value.point) {
                 Some(&(estimated, normalized)) => (Some(estimated), Some(normalized)),
-                None => (None, None),
+                None => {
+                    (self.estimate.as_deref().and_then(|estimate| self.said_of(value.point, estimate)), None)
+                }
             };
             PointRow {
                 point: value.point,

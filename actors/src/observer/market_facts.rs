@@ -87,7 +87,7 @@ impl Observer {
                 // Both are decreases, so negative; what was not ordered and not delivered is no "-0.00".
                 0.0 - untold.delivered.kilowatt_hours(),
                 0.0 - untold.ordered.kilowatt_hours(),
-                untold.paid.units(),
+                untold.paid.units() + 0.0,
             );
             self.feed(now, FeedKind::Settlement, text);
         }

@@ -72,6 +72,7 @@ pub struct Observer {
     points: BTreeMap<PointId, Measurement>,
     /// What the newest estimate says of each measured point: the value, and the normalised residual.
     residuals: BTreeMap<PointId, (f64, f64)>,
+    estimate: Option<Arc<Estimate>>,
     refused: BTreeMap<&'static str, u64>,
     refused_at_door: BTreeMap<&'static str, u64>,
     quiet_until: BTreeMap<&'static str, Timestamp>,
@@ -103,9 +104,11 @@ pub struct Sources {
 impl Observer {
     /// An observer that has seen nothing.
     pub fn new(area: Arc<Area>, sources: Sources, publish: watch::Sender<Arc<Picture>>) -> Self {
-        let mut picture = Picture::default();
+        // A restarted observer goes on from what it last showed, so that counters, feed and history stay whole.
+        let last = publish.borrow().clone();
+        let mut picture = Picture::clone(&last);
         let rated = area.feeder.network().transformers().first();
-        picture.transformer = rated.map(|transformer| TransformerPicture {
+        let empty = rated.map(|transformer| TransformerPicture {
             branch: transformer.id,
             rated_kva: transformer.s_rated_va / 1e3,
             loading: None,
@@ -116,8 +119,7 @@ impl Observer {
             history: Vec::new(),
             outlook: Vec::new(),
         });
-        // A restarted observer goes on counting, so that the page does not take it for an older picture.
-        picture.seq = publish.borrow().seq;
+        picture.transformer = picture.transformer.or(empty);
         Self {
             area,
             books: sources.books,
@@ -129,6 +131,7 @@ impl Observer {
             picture,
             points: BTreeMap::new(),
             residuals: BTreeMap::new(),
+            estimate: None,
             refused: BTreeMap::new(),
             refused_at_door: BTreeMap::new(),
             quiet_until: BTreeMap::new(),

@@ -14,7 +14,7 @@ use actors::runtime::{Compute, Environment, Escalation, ScaledClock};
 use actors::{Parts, System};
 use connectors::mqtt::{self, Broker, BrokerConfig, ClientConfig};
 use connectors::{Link, Role};
-use dashboards_server::{RunningServer, Served, serve};
+use dashboards_server::{RunningServer, ServeError, Served, serve};
 use grid::{Clock, Timestamp};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -66,6 +66,11 @@ impl Live {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let broker =
             Broker::start(&BrokerConfig { listen: loopback(options.mqtt_port), ..BrokerConfig::default() })?;
+        let page = loopback(options.port);
+        std::net::TcpListener::bind(page).map_err(|source| match source.kind() {
+            std::io::ErrorKind::AddrInUse => ServeError::PortInUse { port: options.port },
+            _ => ServeError::Listen { address: page, source },
+        })?;
         let without = loading_without_flexibility(&setup.scenario, &setup.feeder)?;
         let recovered = recover(&setup, &options.data, Durability::Synced)?;
         let clock = ScaledClock::start(recovered.at, options.speed);
@@ -89,7 +94,7 @@ impl Live {
             picture: system.picture(),
             offers: Arc::new(Door::new(system.door().clone(), system.books().clone())),
         };
-        let server = serve(loopback(options.port), served).await?;
+        let server = serve(page, served).await?;
         let log = FieldLog::default();
         let (ended, until) = watch::channel(false);
         let scorer = tokio::spawn(watch_picture(system.picture(), until));
@@ -149,20 +154,20 @@ impl Live {
         }
     }
 
-    /// Stops everything and adds up.
-    pub async fn stop(self) -> Result<Outcome, RunError> {
+    /// Stops field and system and adds up. The page goes on serving the last picture, and says that it is old, until
+    /// the server that is returned is stopped.
+    pub async fn end(self) -> Result<(Outcome, RunningServer), RunError> {
         self.system.stop_listening();
         self.field.abort();
         self.ended.send_replace(true);
         let scorer = self.scorer.await.unwrap_or_default();
         let picture = self.system.picture().borrow().clone();
         let ledger = self.system.books().read(Clone::clone);
-        self.server.stop().await;
         self.system.stop().await;
         let minutes = self.log.minutes();
         let now = self.clock.now();
         tracing::info!(%now, "stopped");
-        Outcome::new(&Evidence {
+        let outcome = Outcome::new(&Evidence {
             setup: &self.setup,
             without: &self.without,
             minutes: &minutes,
@@ -171,7 +176,8 @@ impl Live {
             score: scorer.score(&minutes),
             directory: &self.options.data,
             resumed: self.resumed,
-        })
+        })?;
+        Ok((outcome, self.server))
     }
 }
 

@@ -47,7 +47,7 @@ pub enum RunError {
         source: market::LedgerError,
     },
     /// The data directory holds another run.
-    #[error("{}: the journal belongs to another scenario or seed; give another --data directory", directory.display())]
+    #[error("{}: the journal belongs to a run with another scenario, seed or duration; give the same ones or another --data directory", directory.display())]
     OtherRun {
         /// The directory.
         directory: PathBuf,

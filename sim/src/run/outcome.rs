@@ -178,6 +178,12 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |what: &str, value: String| writeln!(f, "  {what:<38} {value}");
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
+        let lived = format!(
+            "{} min{}",
+            self.minutes,
+            if self.resumed { " since the journal was taken up" } else { "" }
+        );
+        line("lived through", lived)?;
         line("peak loading without flexibility", percent(self.peak_loading_without))?;
         line("peak loading with flexibility", percent(self.peak_loading_with))?;
         line("excess removed", percent(self.excess_removed))?;

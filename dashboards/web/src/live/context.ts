@@ -24,8 +24,10 @@ export interface Ahead {
 
 /** The highest expected loading of the next hours and, apart from it, of the rest of the outlook. */
 export function ahead(picture: Picture): Ahead {
-  const outlook = picture.transformer?.outlook ?? [];
-  const border = (millis(picture.clock.now) ?? 0) + NEXT_HOURS * 3_600_000;
+  const now = millis(picture.clock.now) ?? 0;
+  // A slot that is over is no outlook, however old the outlook is.
+  const outlook = (picture.transformer?.outlook ?? []).filter((entry) => (millis(entry.slot_start) ?? 0) + 900_000 > now);
+  const border = now + NEXT_HOURS * 3_600_000;
   const isNext = (entry: OutlookEntry) => (millis(entry.slot_start) ?? 0) < border;
   const last = millis(outlook.at(-1)?.slot_start);
   return {
@@ -44,17 +46,20 @@ export function prospect(peak: Peak | null): Prospect {
   return peak.p90 > 1 ? 'possible' : 'clear';
 }
 
-/** The slot with the highest expected loading; null when there is none. */
+/** The slot with the highest expected loading, with the highest 90 % value and probability of all slots; null when there is none. */
 function peakOf(outlook: OutlookEntry[]): Peak | null {
   let peak: Peak | null = null;
   let without: number | null = null;
+  let p90 = 0;
+  let probability = 0;
   for (const entry of outlook) {
     if (entry.loading_without_flex !== null) without = Math.max(without ?? 0, entry.loading_without_flex);
+    p90 = Math.max(p90, entry.loading_p90);
+    probability = Math.max(probability, entry.probability);
     if (peak !== null && entry.loading <= peak.loading) continue;
-    const { slot_start: slotStart, loading, loading_p90: p90, probability } = entry;
-    peak = { slotStart, loading, p90, probability, without: null };
+    peak = { slotStart: entry.slot_start, loading: entry.loading, p90: 0, probability: 0, without: null };
   }
-  return peak === null ? null : { ...peak, without };
+  return peak === null ? null : { ...peak, p90, probability, without };
 }
 
 export type LoadingState = 'unknown' | 'normal' | 'high' | 'overload';
