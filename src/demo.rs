@@ -103,20 +103,20 @@ async fn evening(setup: Setup, options: LiveOptions, arguments: &DemoArguments) 
     progress.end();
     let stopped_early = stopped_early.map_err(failure)?;
     // The market ends with the evening: nobody would meter or deliver what it trades afterwards.
-    let (outcome, page) = live.end().await.map_err(failure)?;
+    let (outcome, page) = live.end(!arguments.headless && !stopped_early).await.map_err(failure)?;
     if arguments.json {
         say(serde_json::to_string_pretty(&outcome).map_err(|error| Failure::Run(error.into()))?)?;
     } else {
         say(format!("\n{outcome}"))?;
     }
-    if !arguments.headless && !stopped_early {
+    if let Some(page) = page {
         tell(format!(
             "The evening is over; its last picture stays at http://{} until Ctrl-C.",
             page.address()
         ))?;
         asked_to_stop().await.map_err(failure)?;
+        page.stop().await;
     }
-    page.stop().await;
     Ok(())
 }
 

@@ -86,7 +86,11 @@ fn a_data_directory_belongs_to_one_run_and_one_process() {
     refuses(2, &[&QUIET[..], &["--data", data]].concat(), &["another gridflex process", data]);
     assert!(demo.is_running());
     demo.kill();
-    refuses(2, &[&QUIET[..], &["--data", data, "--seed", "8"]].concat(), &["another scenario or seed", data]);
+    refuses(
+        2,
+        &[&QUIET[..], &["--data", data, "--seed", "8"]].concat(),
+        &["another scenario, seed or duration", data],
+    );
     let port = free_port().to_string();
     let again = Demo::start(["--headless", "--port", &port, "--mqtt-port", "0", "--data", data]).ready();
     again.signal("INT");

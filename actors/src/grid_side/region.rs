@@ -60,6 +60,8 @@ pub struct Region {
     readings: BTreeMap<UsagePointId, (Slot, f64)>,
     slot_totals: BTreeMap<Slot, (f64, u32)>,
     solving: bool,
+    /// Whether the solve in flight rests on a measured flow.
+    flow_measured: bool,
     doms: Address<DomsMsg>,
     observer: Address<Seen>,
 }
@@ -87,6 +89,7 @@ impl Region {
             readings: BTreeMap::new(),
             slot_totals: BTreeMap::new(),
             solving: false,
+            flow_measured: false,
             doms,
             observer,
         }
@@ -95,6 +98,8 @@ impl Region {
     fn on_report(&mut self, values: &[Measurement]) {
         for value in values {
             match (value.point.element, value.point.quantity) {
+                // One phase of a three-phase meter is not the connection's energy.
+                (Element::UsagePoint(_), Quantity::SlotEnergy) if value.point.phase.is_some() => {}
                 (Element::UsagePoint(point), Quantity::SlotEnergy) => {
                     let slot = value.measured_at.slot().plus(-1);
                     let p_w = value.value / Slot::HOURS;
@@ -120,11 +125,29 @@ impl Region {
             .map(|value| WeightedValue {
                 point: value.point,
                 value: value.value,
-                sigma: sigma(value),
+                sigma: self.sigma(value),
                 quality: value.quality,
             })
             .collect();
         MeasurementSet { values, priors: self.priors(now) }
+    }
+
+    /// Standard deviation of a value by the class of its instrument (class 0.5 voltage, class 1 power and current; a
+    /// power reading errs with the apparent power), with a floor for small values; four times that for a substitute.
+    fn sigma(&self, value: &Measurement) -> f64 {
+        let other = |quantity| {
+            let partner = self.latest.get(&PointId { quantity, ..value.point });
+            partner.map_or(0.0, |partner| partner.value)
+        };
+        let own: f64 = match value.point.quantity {
+            Quantity::VoltageMagnitude => 0.005 * value.value.abs(),
+            Quantity::CurrentMagnitude => (0.01 * value.value.abs()).max(0.5),
+            Quantity::ActivePower => (0.01 * value.value.hypot(other(Quantity::ReactivePower))).max(100.0),
+            Quantity::ReactivePower => (0.01 * value.value.hypot(other(Quantity::ActivePower))).max(100.0),
+            Quantity::SlotEnergy => (0.01 * value.value.abs()).max(100.0),
+        };
+        let factor = if value.quality == Quality::Measured { 1.0 } else { 4.0 };
+        factor * own.max(1e-3)
     }
 
     fn priors(&self, now: Timestamp) -> Vec<InjectionPrior> {
@@ -168,6 +191,10 @@ impl Region {
             return cx.send(&self.observer, Seen::Estimated(Err(reason)));
         }
         self.solving = true;
+        let flow = |value: &WeightedValue| {
+            matches!(value.point.element, Element::Branch(_)) && value.point.quantity == Quantity::ActivePower
+        };
+        self.flow_measured = set.values.iter().any(flow);
         let panicked = RegionMsg::SolveFinished(Err("the solver panicked".into()));
         cx.compute(panicked, move || {
             RegionMsg::SolveFinished(
@@ -178,7 +205,10 @@ impl Region {
 
     fn on_solved(&mut self, outcome: Result<Arc<Estimate>, String>, cx: &mut Context<RegionMsg>) {
         self.solving = false;
-        if let Ok(estimate) = &outcome {
+        // Without a measured flow the total is little but the forecast itself, and the drift would feed on its own.
+        if let Ok(estimate) = &outcome
+            && self.flow_measured
+        {
             let total: f64 = estimate.usage_points.iter().map(|point| point.p_w).sum();
             let (sum, count) = self.slot_totals.entry(slot_seen(estimate.at)).or_default();
             (*sum, *count) = (*sum + total, *count + 1);
@@ -228,20 +258,6 @@ fn remember(outcome: Result<(), ForecastError>) {
     if let Err(error) = outcome {
         tracing::warn!(%error, "a value was not used for the forecast");
     }
-}
-
-/// Standard deviation of a value by the class of its instrument (class 0.5 voltage, class 1 power and current),
-/// with a floor for small values; four times that when it is a substitute.
-fn sigma(value: &Measurement) -> f64 {
-    let own = match value.point.quantity {
-        Quantity::VoltageMagnitude => 0.005 * value.value.abs(),
-        Quantity::CurrentMagnitude => (0.01 * value.value.abs()).max(0.5),
-        Quantity::ActivePower | Quantity::ReactivePower | Quantity::SlotEnergy => {
-            (0.01 * value.value.abs()).max(100.0)
-        }
-    };
-    let factor = if value.quality == Quality::Measured { 1.0 } else { 4.0 };
-    factor * own.max(1e-3)
 }
 
 /// tan φ of a connection from its specified powers; that of power factor 0.95 when it has none.

@@ -154,9 +154,16 @@ impl Live {
         }
     }
 
-    /// Stops field and system and adds up. The page goes on serving the last picture, and says that it is old, until
-    /// the server that is returned is stopped.
-    pub async fn end(self) -> Result<(Outcome, RunningServer), RunError> {
+    /// Stops field and system and adds up. With `keep_page` the page goes on serving the last picture, and says that it
+    /// is old, until the server that is returned is stopped; else it is closed first, so that nobody hands in offers
+    /// to a system that is stopping.
+    pub async fn end(self, keep_page: bool) -> Result<(Outcome, Option<RunningServer>), RunError> {
+        let page = if keep_page {
+            Some(self.server)
+        } else {
+            self.server.stop().await;
+            None
+        };
         self.system.stop_listening();
         self.field.abort();
         self.ended.send_replace(true);
@@ -177,7 +184,7 @@ impl Live {
             directory: &self.options.data,
             resumed: self.resumed,
         })?;
-        Ok((outcome, self.server))
+        Ok((outcome, page))
     }
 }
 
