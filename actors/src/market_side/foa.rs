@@ -137,6 +137,11 @@ impl Foa {
             schedule: assignment.schedule.clone(),
             replaces_from: offer.default_schedule.start,
         };
+        self.order(activation, cx);
+    }
+
+    /// Records an order and sends it once it is durable. Recording it again changes nothing and sends it again.
+    fn order(&self, activation: Activation, cx: &mut Context<FoaMsg>) {
         let order = self.egress.sending(EgressMsg::Order(Arc::new(activation.clone())));
         self.journal.record(cx, MarketEvent::ActivationIssued { activation, at: cx.now() }, vec![order]);
     }
@@ -175,9 +180,7 @@ impl Foa {
         for activation in unanswered {
             let end = activation.schedule.start.plus(activation.schedule.energies.len() as i64).start();
             if now < end {
-                // Recorded again, which changes nothing, so that it goes out only when the first record is durable.
-                let order = self.egress.sending(EgressMsg::Order(Arc::new(activation.clone())));
-                self.journal.record(cx, MarketEvent::ActivationIssued { activation, at: now }, vec![order]);
+                self.order(activation, cx);
             }
         }
     }
