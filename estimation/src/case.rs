@@ -22,6 +22,7 @@ pub fn network(input: &Value) -> Network {
         transformers: rows("transformer").iter().map(transformer).collect(),
         sources: rows("source").iter().map(source).collect(),
         usage_points: rows("asym_load").iter().map(usage_point).collect(),
+        ..NetworkParts::default()
     };
     Network::new(parts).unwrap()
 }
@@ -38,6 +39,7 @@ fn line(l: &Value) -> Line {
         c1_f: real(l, "c1"),
         c0_f: real(l, "c0"),
         i_rated_a: Some(real(l, "i_n")),
+        ..Line::default()
     }
 }
 
@@ -61,6 +63,7 @@ fn transformer(t: &Value) -> Transformer {
         winding_from: winding("winding_from"),
         winding_to: winding("winding_to"),
         clock: id(t, "clock") as u8,
+        ..Transformer::default()
     }
 }
 
@@ -71,6 +74,7 @@ fn source(s: &Value) -> Source {
         sk_va: real(s, "sk"),
         rx_ratio: real(s, "rx_ratio"),
         z01_ratio: real(s, "z01_ratio"),
+        ..Source::default()
     }
 }
 

@@ -4,6 +4,8 @@
 //! This crate knows no actor, no runtime, no file, no clock reading, no wire format and no market. Voltages are
 //! phase-to-neutral; power is positive when it is taken from the grid; `f64` carries its unit in its name.
 
+pub mod assembly;
+pub mod circuit;
 mod feeder;
 mod forecast;
 mod limited_element;
@@ -15,6 +17,7 @@ mod outlook;
 mod plausibility;
 mod posterior;
 mod power_flow;
+pub mod solve;
 mod state_estimation;
 mod transformer;
 mod two_port;

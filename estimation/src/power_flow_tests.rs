@@ -86,8 +86,16 @@ fn two_buses(phase: Option<Phase>) -> NetworkParts {
             c1_f: 0.0,
             c0_f: 0.0,
             i_rated_a: Some(50.0),
+            ..Line::default()
         }],
-        sources: vec![Source { bus: BusId(1), u_ref_pu: 1.0, sk_va: 1e14, rx_ratio: 0.1, z01_ratio: 1.0 }],
+        sources: vec![Source {
+            bus: BusId(1),
+            u_ref_pu: 1.0,
+            sk_va: 1e14,
+            rx_ratio: 0.1,
+            z01_ratio: 1.0,
+            ..Source::default()
+        }],
         usage_points: vec![UsagePoint {
             id: UsagePointId(9),
             bus: BusId(2),
@@ -194,6 +202,7 @@ fn what_is_not_radial_is_named() {
                 winding_from,
                 winding_to,
                 clock,
+                ..Transformer::default()
             });
         }
     };

@@ -39,7 +39,7 @@ fn matrices(unit: &Transformer, fed_from_from: bool, star_star: bool) -> FullTwo
     let z = short_circuit_impedance_ohm(unit);
     let y = 0.5 * magnetising_admittance_s(unit);
     let t = 1.0 / (1.0 + z * y);
-    let k = unit.u1_v / unit.u2_v;
+    let k = unit.tapped_v().0 / unit.tapped_v().1;
     let ratio = Complex64::from_polar(k, f64::from(unit.clock) * std::f64::consts::FRAC_PI_6);
     // A star–star unit turns its zero sequence by 0° or 180°: the clock counts whole phases beside that.
     let ratio0 = Complex64::new(if unit.clock % 4 == 2 { -k } else { k }, 0.0);
@@ -76,7 +76,7 @@ fn matrices(unit: &Transformer, fed_from_from: bool, star_star: bool) -> FullTwo
 
 /// Short-circuit impedance in terms of winding 2, Ω.
 fn short_circuit_impedance_ohm(unit: &Transformer) -> Complex64 {
-    let base = unit.u2_v * unit.u2_v / unit.s_rated_va;
+    let base = unit.tapped_v().1 * unit.tapped_v().1 / unit.s_rated_va;
     let r = unit.pk_w / unit.s_rated_va * base;
     let x2 = (unit.uk_pu * base).powi(2) - r * r;
     Complex64::new(r, x2.max(0.0).sqrt())
@@ -84,7 +84,7 @@ fn short_circuit_impedance_ohm(unit: &Transformer) -> Complex64 {
 
 /// No-load admittance in terms of winding 2, S.
 fn magnetising_admittance_s(unit: &Transformer) -> Complex64 {
-    let square = unit.u2_v * unit.u2_v;
+    let square = unit.tapped_v().1 * unit.tapped_v().1;
     let g = unit.p0_w / square;
     let b2 = (unit.i0_pu * unit.s_rated_va / square).powi(2) - g * g;
     Complex64::new(g, -b2.max(0.0).sqrt())
@@ -95,5 +95,6 @@ fn winding_word(winding: Winding) -> &'static str {
         Winding::Wye => "floating star",
         Winding::WyeN => "grounded star",
         Winding::Delta => "delta",
+        Winding::Zigzag | Winding::ZigzagN => "zigzag",
     }
 }

@@ -14,6 +14,7 @@ pub mod id;
 pub mod network;
 pub mod phase;
 pub mod quantity;
+pub mod sensor;
 pub mod telemetry;
 pub mod time;
 
@@ -23,5 +24,6 @@ pub use id::{BranchId, BusId, DeviceId, IdError, ProsumerId, UsagePointId};
 pub use network::{Network, NetworkError};
 pub use phase::{PerPhase, Phase};
 pub use quantity::{EnergyMwh, Money, QuantityError};
+pub use sensor::{PhaseValue, Sensor, SensorPlace, SensorValue};
 pub use telemetry::{Measurement, PointError, PointId, Quality, Quantity};
 pub use time::{Clock, Slot, TimeError, Timestamp};

@@ -118,6 +118,7 @@ fn line(row: &Row<'_>, parts: &mut NetworkParts) -> Result<()> {
             c1_f: row.number("c1")?,
             c0_f: row.number("c0")?,
             i_rated_a: row.optional("i_n")?,
+            ..Line::default()
         })
     };
     parts.lines.extend(ends.map(line).transpose()?);
@@ -152,6 +153,7 @@ fn transformer(row: &Row<'_>, parts: &mut NetworkParts) -> Result<()> {
             winding_from,
             winding_to,
             clock: clock.rem_euclid(12) as u8,
+            ..Transformer::default()
         })
     };
     parts.transformers.extend(ends.map(transformer).transpose()?);
@@ -216,6 +218,7 @@ fn source(row: &Row<'_>, parts: &mut NetworkParts) -> Result<()> {
         sk_va: row.optional("sk")?.unwrap_or(1e10),
         rx_ratio: row.optional("rx_ratio")?.unwrap_or(0.1),
         z01_ratio: row.optional("z01_ratio")?.unwrap_or(1.0),
+        ..Source::default()
     };
     if row.status("status")? {
         parts.sources.push(source);

@@ -4,9 +4,18 @@
 //! [`Network`] is checked when it is made, so whoever holds one can index it without asking again.
 //! Radiality is *not* required here; solvers that need it say so.
 
+mod check;
+mod equipment;
+
+pub use equipment::{
+    Capacitor, CapacitorControl, CapacitorWatches, Compensation, CoupledLine, CoupledWinding, GenericBranch,
+    Link, Load, Shunt, TapRegulator, Terminal, ThreeWindingTransformer, VoltageDependence, VoltageRegulator,
+    WindingTransformer, Wire,
+};
+
 use crate::id::{BranchId, BusId, UsagePointId};
 use crate::phase::Phase;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// A bus (CIM `ConnectivityNode`).
@@ -42,19 +51,92 @@ pub struct Line {
     pub c1_f: f64,
     /// Zero-sequence shunt capacitance, F.
     pub c0_f: f64,
+    /// Dielectric loss angle of the positive sequence, tan δ.
+    pub tan1: f64,
+    /// Dielectric loss angle of the zero sequence, tan δ.
+    pub tan0: f64,
     /// Rated current (ampacity), A; `None` when the data set does not give one.
     pub i_rated_a: Option<f64>,
+    /// Whether the `from` end is connected.
+    pub from_closed: bool,
+    /// Whether the `to` end is connected.
+    pub to_closed: bool,
+}
+
+impl Default for Line {
+    /// A line of no length between bus 0 and itself, closed at both ends: the base for literals.
+    fn default() -> Self {
+        Self {
+            id: BranchId(0),
+            from: BusId(0),
+            to: BusId(0),
+            r1_ohm: 0.0,
+            x1_ohm: 0.0,
+            r0_ohm: 0.0,
+            x0_ohm: 0.0,
+            c1_f: 0.0,
+            c0_f: 0.0,
+            tan1: 0.0,
+            tan0: 0.0,
+            i_rated_a: None,
+            from_closed: true,
+            to_closed: true,
+        }
+    }
+}
+
+/// One side of a transformer or branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum TransformerSide {
+    /// Winding 1, the `from` side.
+    #[default]
+    From,
+    /// Winding 2, the `to` side.
+    To,
+    /// Winding 3.
+    Third,
+}
+
+/// A tap changer. The voltage of the tapped winding grows with the position when `max` lies above `min`, and falls
+/// otherwise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tap {
+    /// The tapped winding.
+    pub side: TransformerSide,
+    /// Present position.
+    pub position: i8,
+    /// Lowest position.
+    pub min: i8,
+    /// Highest position.
+    pub max: i8,
+    /// Position of the rated voltage.
+    pub nominal: i8,
+    /// Voltage of one step, V.
+    pub size_v: f64,
+}
+
+impl Tap {
+    /// What the present position adds to the rated voltage of its winding, V.
+    pub fn added_v(&self) -> f64 {
+        let direction = if self.max > self.min { 1.0 } else { -1.0 };
+        direction * f64::from(i16::from(self.position) - i16::from(self.nominal)) * self.size_v
+    }
 }
 
 /// Connection of a transformer winding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Winding {
     /// Star without neutral connection.
     Wye,
     /// Star with grounded neutral.
+    #[default]
     WyeN,
     /// Delta.
     Delta,
+    /// Zigzag without neutral connection.
+    Zigzag,
+    /// Zigzag with grounded neutral.
+    ZigzagN,
 }
 
 /// A two-winding transformer (CIM `PowerTransformer`).
@@ -66,7 +148,7 @@ pub struct Transformer {
     pub from: BusId,
     /// Terminal of winding 2.
     pub to: BusId,
-    /// Rated phase-to-phase voltage of winding 1, V (tap position included).
+    /// Rated phase-to-phase voltage of winding 1, V (the tap position comes on top).
     pub u1_v: f64,
     /// Rated phase-to-phase voltage of winding 2, V.
     pub u2_v: f64,
@@ -86,11 +168,76 @@ pub struct Transformer {
     pub winding_to: Winding,
     /// Clock number: winding 2 lags winding 1 by `clock` × 30°.
     pub clock: u8,
+    /// The tap changer.
+    pub tap: Option<Tap>,
+    /// `uk_pu` at the lowest and the highest tap, where it depends on the tap.
+    pub uk_at_limits_pu: Option<(f64, f64)>,
+    /// `pk_w` at the lowest and the highest tap.
+    pub pk_at_limits_w: Option<(f64, f64)>,
+    /// No-load current of the zero sequence, p.u.; as the positive sequence when not given.
+    pub i0_zero_pu: Option<f64>,
+    /// Iron loss of the zero sequence, W; as the positive sequence when not given.
+    pub p0_zero_w: Option<f64>,
+    /// Impedance between the neutral of winding 1 and ground, Ω (r, x).
+    pub grounding_from_ohm: (f64, f64),
+    /// Impedance between the neutral of winding 2 and ground, Ω (r, x).
+    pub grounding_to_ohm: (f64, f64),
+    /// Whether winding 1 is connected.
+    pub from_closed: bool,
+    /// Whether winding 2 is connected.
+    pub to_closed: bool,
+}
+
+impl Default for Transformer {
+    /// A unit without ratings, closed at both sides: the base for literals.
+    fn default() -> Self {
+        Self {
+            id: BranchId(0),
+            from: BusId(0),
+            to: BusId(0),
+            u1_v: 0.0,
+            u2_v: 0.0,
+            s_rated_va: 0.0,
+            uk_pu: 0.0,
+            pk_w: 0.0,
+            i0_pu: 0.0,
+            p0_w: 0.0,
+            winding_from: Winding::WyeN,
+            winding_to: Winding::WyeN,
+            clock: 0,
+            tap: None,
+            uk_at_limits_pu: None,
+            pk_at_limits_w: None,
+            i0_zero_pu: None,
+            p0_zero_w: None,
+            grounding_from_ohm: (0.0, 0.0),
+            grounding_to_ohm: (0.0, 0.0),
+            from_closed: true,
+            to_closed: true,
+        }
+    }
+}
+
+impl Transformer {
+    /// The rated voltages with the tap position applied, V.
+    pub fn tapped_v(&self) -> (f64, f64) {
+        let added = self.tap.map_or(0.0, |tap| tap.added_v());
+        match self.tap.map(|tap| tap.side) {
+            Some(TransformerSide::To) => (self.u1_v, self.u2_v + added),
+            _ => (self.u1_v + added, self.u2_v),
+        }
+    }
 }
 
 /// An infeed with a Thevenin impedance (CIM `EnergySource`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {
+    /// Its number, unique among appliances.
+    pub id: u32,
+    /// Whether it is connected.
+    pub closed: bool,
+    /// Voltage angle behind the impedance, rad.
+    pub u_ref_angle_rad: f64,
     /// Where it feeds in.
     pub bus: BusId,
     /// Voltage magnitude behind the impedance, p.u. of the bus's rated voltage.
@@ -101,6 +248,25 @@ pub struct Source {
     pub rx_ratio: f64,
     /// Zero- to positive-sequence impedance ratio.
     pub z01_ratio: f64,
+    /// Positive- and zero-sequence impedance, Ω (r1, x1, r0, x0), where it is known directly; replaces the three above.
+    pub z_ohm: Option<(f64, f64, f64, f64)>,
+}
+
+impl Default for Source {
+    /// 1.0 p.u. behind power-grid-model's default impedance, at bus 0.
+    fn default() -> Self {
+        Self {
+            id: 0,
+            closed: true,
+            u_ref_angle_rad: 0.0,
+            bus: BusId(0),
+            u_ref_pu: 1.0,
+            sk_va: 1e10,
+            rx_ratio: 0.1,
+            z01_ratio: 1.0,
+            z_ohm: None,
+        }
+    }
 }
 
 /// A customer's connection (CIM `UsagePoint`).
@@ -133,6 +299,34 @@ pub struct NetworkParts {
     pub sources: Vec<Source>,
     /// Usage points.
     pub usage_points: Vec<UsagePoint>,
+    /// Lines given by matrices.
+    pub coupled_lines: Vec<CoupledLine>,
+    /// Switches and couplers.
+    pub links: Vec<Link>,
+    /// π-models.
+    pub generic_branches: Vec<GenericBranch>,
+    /// Three-winding transformers.
+    pub three_winding_transformers: Vec<ThreeWindingTransformer>,
+    /// Transformers coupled winding by winding.
+    pub winding_transformers: Vec<WindingTransformer>,
+    /// Shunts.
+    pub shunts: Vec<Shunt>,
+    /// Capacitor banks.
+    pub capacitors: Vec<Capacitor>,
+    /// Loads and generators.
+    pub loads: Vec<Load>,
+    /// Generators that hold a voltage.
+    pub voltage_regulators: Vec<VoltageRegulator>,
+    /// Tap controls.
+    pub tap_regulators: Vec<TapRegulator>,
+    /// Capacitor controls.
+    pub capacitor_controls: Vec<CapacitorControl>,
+    /// Whether buses without a way to a source are accepted (they are then without voltage).
+    pub dead_islands: bool,
+    /// System frequency, Hz.
+    pub frequency_hz: Option<f64>,
+    /// Names from the file, by number.
+    pub names: BTreeMap<u32, String>,
 }
 
 /// What makes a set of parts no network.
@@ -203,10 +397,10 @@ pub struct Network {
 impl Network {
     /// Checks the parts: unique numbers, known buses, finite and physical attributes, everything fed.
     pub fn new(parts: NetworkParts) -> Result<Self, NetworkError> {
-        let bus_index = index_buses(&parts.buses)?;
-        check_branches(&parts, &bus_index)?;
-        check_terminals(&parts, &bus_index)?;
-        check_islands(&parts, &bus_index)?;
+        let bus_index = check::index_buses(&parts.buses)?;
+        check::check_branches(&parts, &bus_index)?;
+        check::check_terminals(&parts, &bus_index)?;
+        check::check_islands(&parts, &bus_index)?;
         Ok(Self { parts, bus_index })
     }
 
@@ -251,161 +445,6 @@ impl Network {
     }
 }
 
-fn index_buses(buses: &[Bus]) -> Result<BTreeMap<BusId, usize>, NetworkError> {
-    let mut index = BTreeMap::new();
-    for (position, bus) in buses.iter().enumerate() {
-        positive("bus", bus.id.0, "rated voltage in V", bus.u_rated_v)?;
-        if let Some((x, y)) = bus.position_m {
-            finite("bus", bus.id.0, "x coordinate in m", x)?;
-            finite("bus", bus.id.0, "y coordinate in m", y)?;
-        }
-        if index.insert(bus.id, position).is_some() {
-            return Err(NetworkError::Duplicate { kind: "bus", id: bus.id.0 });
-        }
-    }
-    Ok(index)
-}
-
-fn check_branches(parts: &NetworkParts, buses: &BTreeMap<BusId, usize>) -> Result<(), NetworkError> {
-    let mut seen = BTreeSet::new();
-    let ends = (parts.lines.iter().map(|l| ("line", l.id, l.from, l.to)))
-        .chain(parts.transformers.iter().map(|t| ("transformer", t.id, t.from, t.to)));
-    for (kind, id, from, to) in ends {
-        if !seen.insert(id) {
-            return Err(NetworkError::Duplicate { kind, id: id.0 });
-        }
-        for bus in [from, to] {
-            known_bus(buses, kind, id.0, bus)?;
-        }
-        if from == to {
-            return Err(NetworkError::Loop { kind, id: id.0, bus: from });
-        }
-    }
-    for line in &parts.lines {
-        let id = line.id.0;
-        not_negative("line", id, "r1 in ohm", line.r1_ohm)?;
-        not_negative("line", id, "x1 in ohm", line.x1_ohm)?;
-        not_negative("line", id, "r0 in ohm", line.r0_ohm)?;
-        not_negative("line", id, "x0 in ohm", line.x0_ohm)?;
-        not_negative("line", id, "c1 in F", line.c1_f)?;
-        not_negative("line", id, "c0 in F", line.c0_f)?;
-        positive("line", id, "impedance r1 + x1 in ohm", line.r1_ohm + line.x1_ohm)?;
-        if let Some(rated) = line.i_rated_a {
-            positive("line", id, "rated current in A", rated)?;
-        }
-    }
-    for transformer in &parts.transformers {
-        let id = transformer.id.0;
-        positive("transformer", id, "u1 in V", transformer.u1_v)?;
-        positive("transformer", id, "u2 in V", transformer.u2_v)?;
-        positive("transformer", id, "sn in VA", transformer.s_rated_va)?;
-        positive("transformer", id, "uk in p.u.", transformer.uk_pu)?;
-        not_negative("transformer", id, "pk in W", transformer.pk_w)?;
-        not_negative("transformer", id, "i0 in p.u.", transformer.i0_pu)?;
-        not_negative("transformer", id, "p0 in W", transformer.p0_w)?;
-        if transformer.clock > 11 {
-            return Err(NetworkError::Attribute {
-                kind: "transformer",
-                id,
-                attribute: "clock",
-                value: f64::from(transformer.clock),
-                expected: "0 to 11 is possible",
-            });
-        }
-    }
-    Ok(())
-}
-
-fn check_terminals(parts: &NetworkParts, buses: &BTreeMap<BusId, usize>) -> Result<(), NetworkError> {
-    if parts.sources.is_empty() {
-        return Err(NetworkError::NoSource);
-    }
-    for source in &parts.sources {
-        let id = source.bus.0;
-        known_bus(buses, "source at bus", id, source.bus)?;
-        positive("source at bus", id, "u_ref in p.u.", source.u_ref_pu)?;
-        positive("source at bus", id, "sk in VA", source.sk_va)?;
-        not_negative("source at bus", id, "rx_ratio", source.rx_ratio)?;
-        positive("source at bus", id, "z01_ratio", source.z01_ratio)?;
-    }
-    let mut seen = BTreeSet::new();
-    for point in &parts.usage_points {
-        let id = point.id.0;
-        known_bus(buses, "usage point", id, point.bus)?;
-        finite("usage point", id, "p_specified in W", point.p_specified_w)?;
-        finite("usage point", id, "q_specified in var", point.q_specified_var)?;
-        if !seen.insert(point.id) {
-            return Err(NetworkError::Duplicate { kind: "usage point", id });
-        }
-    }
-    Ok(())
-}
-
-fn check_islands(parts: &NetworkParts, buses: &BTreeMap<BusId, usize>) -> Result<(), NetworkError> {
-    let mut neighbours: Vec<Vec<usize>> = vec![Vec::new(); parts.buses.len()];
-    let ends =
-        (parts.lines.iter().map(|l| (l.from, l.to))).chain(parts.transformers.iter().map(|t| (t.from, t.to)));
-    for (from, to) in ends {
-        if let (Some(&from), Some(&to)) = (buses.get(&from), buses.get(&to)) {
-            neighbours[from].push(to);
-            neighbours[to].push(from);
-        }
-    }
-    let mut fed = vec![false; parts.buses.len()];
-    let mut waiting: Vec<usize> =
-        parts.sources.iter().filter_map(|source| buses.get(&source.bus).copied()).collect();
-    while let Some(bus) = waiting.pop() {
-        if !std::mem::replace(&mut fed[bus], true) {
-            waiting.extend(neighbours[bus].iter().copied().filter(|&next| !fed[next]));
-        }
-    }
-    match fed.iter().position(|fed| !fed) {
-        None => Ok(()),
-        Some(first) => Err(NetworkError::Island {
-            count: fed.iter().filter(|fed| !**fed).count(),
-            first: parts.buses[first].id,
-        }),
-    }
-}
-
-fn known_bus(
-    buses: &BTreeMap<BusId, usize>,
-    kind: &'static str,
-    id: u32,
-    bus: BusId,
-) -> Result<(), NetworkError> {
-    if buses.contains_key(&bus) { Ok(()) } else { Err(NetworkError::UnknownBus { kind, id, bus }) }
-}
-
-fn finite(kind: &'static str, id: u32, attribute: &'static str, value: f64) -> Result<(), NetworkError> {
-    accept(value.is_finite() && value.abs() < 1e15, kind, id, attribute, value, "a finite number is needed")
-}
-
-fn positive(kind: &'static str, id: u32, attribute: &'static str, value: f64) -> Result<(), NetworkError> {
-    accept(value > 0.0 && value < 1e15, kind, id, attribute, value, "a positive finite number is needed")
-}
-
-fn not_negative(
-    kind: &'static str,
-    id: u32,
-    attribute: &'static str,
-    value: f64,
-) -> Result<(), NetworkError> {
-    let expected = "zero or a positive finite number is needed";
-    accept((0.0..1e15).contains(&value), kind, id, attribute, value, expected)
-}
-
-fn accept(
-    good: bool,
-    kind: &'static str,
-    id: u32,
-    attribute: &'static str,
-    value: f64,
-    expected: &'static str,
-) -> Result<(), NetworkError> {
-    if good { Ok(()) } else { Err(NetworkError::Attribute { kind, id, attribute, value, expected }) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -426,8 +465,16 @@ mod tests {
                 c1_f: 0.0,
                 c0_f: 0.0,
                 i_rated_a: Some(100.0),
+                ..Line::default()
             }],
-            sources: vec![Source { bus: BusId(1), u_ref_pu: 1.0, sk_va: 1e9, rx_ratio: 0.1, z01_ratio: 1.0 }],
+            sources: vec![Source {
+                bus: BusId(1),
+                u_ref_pu: 1.0,
+                sk_va: 1e9,
+                rx_ratio: 0.1,
+                z01_ratio: 1.0,
+                ..Source::default()
+            }],
             ..NetworkParts::default()
         }
     }

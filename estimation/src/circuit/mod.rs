@@ -1,0 +1,183 @@
+//! The network as equations: wires with a voltage each, linear elements between them, loads and sources on them.
+//!
+//! Everything here is **per unit** and dense: a bus is a position, its wires are consecutive numbers. The base is one
+//! power per wire for the whole circuit ([`Circuit::s_base_va`]) and the rated wire-to-ground voltage of each bus, so
+//! that currents and admittances need no further factor. Powers and currents are positive when they are taken from the
+//! bus (load convention); a branch current is positive when it enters the branch.
+//!
+//! A symmetric calculation has one wire per bus (the positive sequence), an asymmetric one has three and more.
+//! `crate::assembly` makes a circuit from a `grid::Network`; solvers know circuits only.
+
+mod coupling;
+mod readings;
+mod tree;
+
+pub use coupling::Coupling;
+pub use readings::{CurrentReading, FlowPlace, InjectionReading, PowerReading, Readings, VoltageReading};
+pub use tree::{NotATree, Tree};
+
+use nalgebra::DMatrix;
+use num_complex::Complex64;
+
+/// Stands for "no wire": the earth, where a voltage is zero.
+pub const GROUND: u8 = u8::MAX;
+
+/// A bus: a group of wires.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CircuitBus {
+    /// Number of its first wire.
+    pub first_wire: u32,
+    /// How many wires.
+    pub wires: u8,
+    /// Whether a closed way leads to a source. Wires of dead buses have voltage zero and take part in nothing.
+    pub energized: bool,
+    /// Base voltage, wire to ground, V (for a symmetric circuit: phase to neutral as well).
+    pub u_base_v: f64,
+}
+
+/// A two-terminal element that joins wire k of one bus with wire k of another, all wires of both:
+/// shunts at both ends, an ideal ratio at the `from` side, a series impedance at the `to` side.
+///
+/// With J the current that leaves the series impedance towards `to` (the shunts not counted):
+///
+/// ```text
+/// V_to = T V_from − Z J      I_from = Tᴴ J + Y_from V_from      I_to = −J + Y_to V_to
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Bus at the `from` side.
+    pub from: u32,
+    /// Bus at the `to` side.
+    pub to: u32,
+    /// T; `None` is the unit matrix. Its entries are real when there are three wires.
+    pub ratio: Option<Box<DMatrix<Complex64>>>,
+    /// Z, p.u. on the base of `to`.
+    pub z: Coupling,
+    /// Y at the `from` end, p.u.
+    pub y_from: Coupling,
+    /// Y at the `to` end, p.u.
+    pub y_to: Coupling,
+}
+
+/// A linear element given by its admittance matrix over chosen wires of one or more buses: laterals, transformers with
+/// floating or centre-tapped windings, branches open at one end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct General {
+    /// Its terminals: bus and wires (local numbers, or [`GROUND`]) in the order of the rows of `y`.
+    pub terminals: Vec<(u32, Vec<u8>)>,
+    /// I = Y V over all terminals' wires in order; currents enter the element. p.u. of each wire's own base.
+    pub y: DMatrix<Complex64>,
+}
+
+/// A linear shunt at a bus.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CircuitShunt {
+    /// Where.
+    pub bus: u32,
+    /// Admittance over the bus's wires, p.u.
+    pub y: Coupling,
+}
+
+/// One branch of a load, between two wires or a wire and ground. With `u = |V_plus − V_minus| / u_nominal` it takes
+/// `S(u) = power + current · u + impedance · u²`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LoadPort {
+    /// Where.
+    pub bus: u32,
+    /// Local number of the wire it is taken from.
+    pub plus: u8,
+    /// Local number of the wire it returns to, or [`GROUND`].
+    pub minus: u8,
+    /// Voltage across the port at which the shares were specified, p.u.
+    pub u_nominal: f64,
+    /// Constant-power share, p.u.
+    pub power: Complex64,
+    /// Constant-current share, p.u.
+    pub current: Complex64,
+    /// Constant-impedance share, p.u.
+    pub impedance: Complex64,
+    /// Outside these values of `u` the port is the constant impedance that takes `S(limit)` at that limit.
+    pub limits: Option<(f64, f64)>,
+}
+
+/// A voltage behind an admittance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CircuitSource {
+    /// Where.
+    pub bus: u32,
+    /// Voltage of each wire behind the impedance, p.u.
+    pub emf: Vec<Complex64>,
+    /// Admittance of the impedance, p.u.
+    pub y: Coupling,
+}
+
+/// A bus whose voltage magnitude is held by reactive power.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldBus {
+    /// Where.
+    pub bus: u32,
+    /// Magnitude held (symmetric: of the wire; asymmetric: of the positive sequence), p.u.
+    pub u_pu: f64,
+    /// The load ports whose reactive power is free.
+    pub ports: Vec<u32>,
+    /// Limits of the reactive power taken, p.u., all ports together.
+    pub q_range: (f64, f64),
+}
+
+/// A network ready to be solved.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Circuit {
+    /// Base power of one wire, VA (a third of 1 MVA with three wires, 1 MVA symmetric).
+    pub s_base_va: f64,
+    /// Buses.
+    pub buses: Vec<CircuitBus>,
+    /// Two-terminal elements over all wires of their buses.
+    pub series: Vec<Series>,
+    /// Every other linear element.
+    pub general: Vec<General>,
+    /// Shunts.
+    pub shunts: Vec<CircuitShunt>,
+    /// Loads, port by port.
+    pub ports: Vec<LoadPort>,
+    /// Sources.
+    pub sources: Vec<CircuitSource>,
+    /// Buses that hold their voltage.
+    pub held: Vec<HeldBus>,
+}
+
+impl Circuit {
+    /// How many wires there are.
+    pub fn wire_count(&self) -> usize {
+        self.buses.last().map_or(0, |bus| bus.first_wire as usize + usize::from(bus.wires))
+    }
+
+    /// The wires of a bus.
+    pub fn wires(&self, bus: u32) -> std::ops::Range<usize> {
+        let bus = &self.buses[bus as usize];
+        let first = bus.first_wire as usize;
+        first..first + usize::from(bus.wires)
+    }
+
+    /// The global number of a local wire; `None` for [`GROUND`].
+    pub fn wire(&self, bus: u32, local: u8) -> Option<usize> {
+        (local != GROUND).then(|| self.buses[bus as usize].first_wire as usize + usize::from(local))
+    }
+
+    /// The wires per bus when every bus has the same number.
+    pub fn uniform_wires(&self) -> Option<usize> {
+        let first = self.buses.first()?.wires;
+        self.buses.iter().all(|bus| bus.wires == first).then_some(usize::from(first))
+    }
+}
+
+impl LoadPort {
+    /// The complex power taken at a voltage of `u` times nominal, p.u.
+    pub fn taken(&self, u: f64) -> Complex64 {
+        let at = |u: f64| self.power + self.current * u + self.impedance * (u * u);
+        match self.limits {
+            Some((low, _)) if u < low => at(low) * (u / low).powi(2),
+            Some((_, high)) if u > high => at(high) * (u / high).powi(2),
+            _ => at(u),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Measurements on a circuit: per unit, per wire, with variances. Sensors of appliances are already gathered to what
+//! their bus takes; `sensor` numbers tell which sensor of the caller a row came from.
+
+use num_complex::Complex64;
+
+/// A voltage, wire to ground.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VoltageReading {
+    /// The caller's sensor.
+    pub sensor: u32,
+    /// Where.
+    pub bus: u32,
+    /// Local wire.
+    pub wire: u8,
+    /// Magnitude, p.u.
+    pub magnitude: f64,
+    /// Angle, rad, of a phasor measurement. The same variance then holds along and across the phasor.
+    pub angle: Option<f64>,
+    /// Variance of the magnitude.
+    pub variance: f64,
+}
+
+/// What is taken at one wire of a bus, all appliances together (without the circuit's shunts): `S = p + jq`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InjectionReading {
+    /// The caller's sensor (one of them, when several were gathered).
+    pub sensor: u32,
+    /// Where.
+    pub bus: u32,
+    /// Local wire.
+    pub wire: u8,
+    /// Power taken, p.u.
+    pub s: Complex64,
+    /// Variance of the active power; zero is exact.
+    pub variance_p: f64,
+    /// Variance of the reactive power; zero is exact.
+    pub variance_q: f64,
+}
+
+/// Where a flow is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FlowPlace {
+    /// Into a series element at its `from` side (shunt included).
+    SeriesFrom(u32),
+    /// Into a series element at its `to` side.
+    SeriesTo(u32),
+    /// Into a general element at a terminal.
+    General {
+        /// Which element.
+        element: u32,
+        /// Which terminal.
+        terminal: u8,
+    },
+    /// Taken at a bus by everything but the branches (appliances, shunts of appliances): a reading beside the
+    /// [`InjectionReading`] of that bus.
+    Bus(u32),
+}
+
+/// A power reading; a missing variance means that the part is not measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PowerReading {
+    /// The caller's sensor.
+    pub sensor: u32,
+    /// Where.
+    pub place: FlowPlace,
+    /// Local wire; `None` is the sum over the wires.
+    pub wire: Option<u8>,
+    /// Power entering the element, p.u.
+    pub s: Complex64,
+    /// Variance of the active power.
+    pub variance_p: Option<f64>,
+    /// Variance of the reactive power.
+    pub variance_q: Option<f64>,
+}
+
+/// A current reading.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CurrentReading {
+    /// The caller's sensor.
+    pub sensor: u32,
+    /// Where.
+    pub place: FlowPlace,
+    /// Local wire.
+    pub wire: u8,
+    /// Magnitude of the current entering the element, p.u.
+    pub magnitude: f64,
+    /// Angle, rad; `None`: only the magnitude was measured.
+    pub angle: Option<f64>,
+    /// Whether the angle counts from the voltage of the same wire (otherwise from the common reference).
+    pub angle_from_voltage: bool,
+    /// Variance of the magnitude (along the phasor).
+    pub variance: f64,
+    /// Variance of the angle, rad².
+    pub variance_angle: f64,
+}
+
+/// Everything measured. A wire without an [`InjectionReading`] takes exactly nothing, unless it is free.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Readings {
+    /// Voltages.
+    pub voltages: Vec<VoltageReading>,
+    /// What buses take; at most one per wire.
+    pub injections: Vec<InjectionReading>,
+    /// Wires (global numbers, sorted) where anything may be taken: sources, loads nobody measures.
+    pub free: Vec<u32>,
+    /// Powers.
+    pub powers: Vec<PowerReading>,
+    /// Currents.
+    pub currents: Vec<CurrentReading>,
+    /// Voltage angle of the first wire of the first source's bus, rad, when no phasor gives one.
+    pub reference_angle: f64,
+    /// First injection (index into `injections`) that is only a pseudo-measurement; they stand last.
+    pub first_pseudo: Option<u32>,
+}
