@@ -3,13 +3,16 @@
 Independent of every solver that is compared: it reads input.json, and from node voltages it says which power flows
 where. Nodes, lines, two-winding transformers, links and shunts; anything else that carries current is refused.
 Per unit with 1 MVA for three phases, `phases` is 3 or 1 (balanced). Admittances of a branch are arrays
-(branches, phases, phases); voltages are (nodes, phases), complex, per unit of the phase voltage.
+(branches, phases, phases); voltages are (nodes, phases), complex, per unit of the phase voltage. Nodes joined by
+closed links form one group: what flows through a link cannot be told from rounded voltages, whether a program took
+it as a huge admittance or as no impedance at all, so powers into the network are sums over groups.
 """
 
 import json
 
 import numpy as np
-from scipy.sparse import bsr_matrix
+from scipy.sparse import bsr_matrix, coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 BASE_VA = 1e6
 A = np.exp(2j * np.pi / 3)
@@ -87,12 +90,28 @@ class Network:
         self.branch_place = {row["id"]: index for index, row in enumerate(rows)}
         self.ends = self.end_nodes(rows)
         self.ports = np.concatenate(parts, axis=1)
+        self.is_link = np.zeros(len(rows), bool)
+        self.is_link[parts[0].shape[1] : parts[0].shape[1] + parts[1].shape[1]] = True
+        self.groups, self.group = self.joined(rows)
         self.y_bus = self.assemble()
 
     def end_nodes(self, rows):
         """Indices of the from and to nodes, (2, branches)."""
         ends = [[self.place[row["from_node"]], self.place[row["to_node"]]] for row in rows]
         return np.array(ends, dtype=int).reshape(-1, 2).T
+
+    def joined(self, rows):
+        """How many groups of nodes the closed links make, and the group of each node."""
+        closed = self.is_link & self.statuses(rows).all(0)
+        start, end = self.ends[:, closed]
+        size = len(self.node_ids)
+        return connected_components(coo_matrix((np.ones(len(start)), (start, end)), shape=(size, size)), directed=False)
+
+    def summed(self, values):
+        """Per-node values summed over groups."""
+        total = np.zeros((self.groups, *values.shape[1:]), values.dtype)
+        np.add.at(total, self.group, values)
+        return total
 
     def statuses(self, rows):
         """Which ends are connected, (2, branches)."""
@@ -110,7 +129,8 @@ class Network:
         omega, ends = 2 * np.pi * self.frequency_hz, self.statuses(rows)
 
         def sequence(digit):
-            series = 1 / (column(rows, f"r{digit}") + 1j * column(rows, f"x{digit}")) / base
+            with np.errstate(divide="ignore", invalid="ignore"):  # lines without impedance or data give no numbers
+                series = 1 / (column(rows, f"r{digit}") + 1j * column(rows, f"x{digit}")) / base
             shunt = omega * column(rows, f"c{digit}") * (column(rows, f"tan{digit}") + 1j) / base
             return Ports(series, shunt, np.ones(len(rows)), ends).each()
 
@@ -188,11 +208,11 @@ class Network:
         return np.where(both, through, ground)
 
     def assemble(self):
-        """The nodal admittance matrix, shunts included, as a block matrix."""
-        start, end = self.ends
+        """The nodal admittance matrix with shunts and without links."""
+        start, end = self.ends[:, ~self.is_link]
         rows = np.concatenate([start, start, end, end])
         columns = np.concatenate([start, end, start, end])
-        blocks = self.ports.reshape(-1, self.phases, self.phases)
+        blocks = self.ports[:, ~self.is_link].reshape(-1, self.phases, self.phases)
         shunts = self.data.get("shunt", [])
         if shunts:
             where = np.array([self.place[row["node"]] for row in shunts])
@@ -209,9 +229,9 @@ class Network:
         return bsr_matrix((blocks[order], columns[order], offsets), shape=(size, size)).tocsr()
 
     def injections_va(self, u):
-        """Complex power that flows from each node into the network, VA per phase (total when balanced)."""
+        """Complex power that flows from each group of nodes into the network, VA per phase (total when balanced)."""
         current = (self.y_bus @ u.reshape(-1)).reshape(u.shape)
-        return u * np.conj(current) * BASE_VA / self.phases
+        return self.summed(u * np.conj(current)) * BASE_VA / self.phases
 
     def flows_va(self, u):
         """Complex power into each branch at its from and its to end, VA per phase: (2, branches, phases)."""

@@ -3,7 +3,7 @@
 A sum of ((measured - calculated) / sigma)^2 over voltage magnitudes, powers of branches, and net injections of the
 nodes whose loads, generators and sources are all measured (their sum is what node voltages can be held against;
 it is the least that their separate residuals can contribute). Nodes without any are constraints and are reported
-apart. Sigmas as power-grid-model takes them: power_sigma / sqrt(2) for P and for Q, per phase of an asymmetric
+apart. Nodes that links join count as one. Sigmas as power-grid-model takes them: power_sigma / sqrt(2) for P and for Q, per phase of an asymmetric
 sensor, a third of it per phase of a symmetric one; u_sigma per phase-to-earth voltage of an asymmetric sensor.
 
 Without any measured angle the angles hang on nothing, and Newton-Raphson of power-grid-model measures them at the
@@ -107,6 +107,9 @@ class Objective:
             ((value, variance),) = appliances[appliance]
             self.injected[node] += sign * value
             self.variance[node] += variance
+        self.injected, self.variance, self.appliances, self.unmeasured = (
+            self.network.summed(values) for values in (self.injected, self.variance, self.appliances, self.unmeasured)
+        )
 
     def reference(self, u):
         """The term that holds the source node's angles apart, or 0 where its voltage is not measured."""

@@ -37,7 +37,7 @@ def our_estimate(binary, case, symmetric, cpu=None):
 
 
 def our_voltages(document, node_ids, phases):
-    """Complex voltages per unit, (nodes, phases), in the order of the input."""
+    """Complex voltages per unit, (nodes, phases), in the order of the input; 0 where there is no supply."""
     import numpy as np
 
     from network_model import rows_of
@@ -45,7 +45,9 @@ def our_voltages(document, node_ids, phases):
     rows = {row["id"]: row for row in rows_of(document, "node")}
 
     def column(name):
-        return np.array([rows[int(node)][name] for node in node_ids], float).reshape(-1, phases)
+        values = np.array([rows[int(node)][name] for node in node_ids], float).reshape(-1, phases)
+        energised = np.array([rows[int(node)].get("energized", 1) for node in node_ids], bool)
+        return np.where(energised[:, None], values, 0.0)
 
     return column("u_pu") * np.exp(1j * column("u_angle"))
 
