@@ -1,10 +1,11 @@
 """The weighted least squares objective of a document's sensors at given node voltages, from the network alone.
 
 A sum of ((measured - calculated) / sigma)^2 over voltage magnitudes, powers of branches, and net injections of the
-nodes whose loads, generators and sources are all measured (their sum is what node voltages can be held against;
-it is the least that their separate residuals can contribute). Nodes without any are constraints and are reported
-apart. Nodes that links join count as one. Sigmas as power-grid-model takes them: power_sigma / sqrt(2) for P and for Q, per phase of an asymmetric
-sensor, a third of it per phase of a symmetric one; u_sigma per phase-to-earth voltage of an asymmetric sensor.
+nodes whose loads, generators and sources are all measured (their sum is what node voltages can be held against; it is
+the least that their separate residuals can contribute). Nodes without any are constraints and are reported apart.
+Nodes that links join count as one. Sigmas as power-grid-model takes them: power_sigma / sqrt(2) for P and for Q, per
+phase of an asymmetric sensor, a third of it per phase of a symmetric one; u_sigma per phase-to-earth voltage of an
+asymmetric sensor.
 
 Without any measured angle the angles hang on nothing, and Newton-Raphson of power-grid-model measures them at the
 source's node as 0, -120 and 120 degrees with the sigma of the voltage there. Their differences are then real
