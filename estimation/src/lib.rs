@@ -17,8 +17,10 @@ mod outlook;
 mod plausibility;
 mod posterior;
 mod power_flow;
+pub mod simd;
 pub mod solve;
 mod state_estimation;
+pub mod sweep;
 mod transformer;
 mod two_port;
 
