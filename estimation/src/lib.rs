@@ -18,6 +18,7 @@ mod plausibility;
 mod posterior;
 mod power_flow;
 pub mod solve;
+pub mod sparse;
 mod state_estimation;
 mod transformer;
 mod two_port;
