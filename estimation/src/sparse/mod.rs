@@ -4,6 +4,7 @@
 //! admittances and loads into currents; `nodal` and `newton` are the power flow.
 
 mod factor;
+mod newton;
 mod nodal;
 mod ordering;
 mod port;
@@ -12,6 +13,8 @@ mod symbolic;
 
 #[cfg(test)]
 mod factor_tests;
+#[cfg(test)]
+mod newton_tests;
 #[cfg(test)]
 mod nodal_tests;
 #[cfg(test)]
@@ -41,19 +44,28 @@ pub enum Method {
 /// [`NoSolution`]: not settled within the tolerance's iterations, singular, or not finite.
 pub fn power_flow(circuit: &Circuit, tolerance: &Tolerance, method: Method) -> Result<Solved, NoSolution> {
     if method == Method::Linear {
-        let nodal = Nodal::with(circuit, port::as_impedance)?;
+        let nodal = Nodal::for_ports(circuit, &circuit.ports, port::as_impedance)?;
         let voltages = nodal.no_load();
         if let Some(at) = voltages.iter().position(|voltage| !voltage.is_finite()) {
             return Err(NoSolution::NotFinite { bus: nodal.live.bus[at] as usize });
         }
         return Ok(Solved { voltages: nodal.live.spread(&voltages), iterations: 1 });
     }
-    let nodal = Nodal::new(circuit)?;
+    let ports = newton::without_held(circuit);
+    let nodal = Nodal::for_ports(circuit, &ports, port::impedance_share)?;
     if method == Method::FixedPoint
-        && circuit.held.is_empty()
-        && let Outcome::Settled(voltages, iterations) = nodal.iterate(&circuit.ports, tolerance)
+        && !circuit.held.iter().any(|held| circuit.buses[held.bus as usize].energized)
+        && let Outcome::Settled(voltages, iterations) = nodal.iterate(&ports, tolerance)
     {
         return Ok(Solved { voltages: nodal.live.spread(&voltages), iterations });
     }
-    Err(NoSolution::NotSettled { iterations: tolerance.iterations_max, step_pu: f64::NAN, bus: 0 })
+    let solved = match newton::solve(circuit, &nodal, ports.clone(), nodal.no_load(), tolerance) {
+        Ok(solved) => solved,
+        Err(first) => {
+            // Heavily loaded: begin where the loads are already felt.
+            let loaded = Nodal::for_ports(circuit, &ports, port::as_impedance)?.no_load();
+            newton::solve(circuit, &nodal, ports, loaded, tolerance).map_err(|_| first)?
+        }
+    };
+    Ok(Solved { voltages: nodal.live.spread(&solved.0), iterations: solved.1 })
 }

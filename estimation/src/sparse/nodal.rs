@@ -51,18 +51,18 @@ impl Nodal {
     /// # Errors
     /// [`NoSolution::Singular`] when more than that floats, [`NoSolution::NotFinite`] for absurd impedances.
     pub fn new(circuit: &Circuit) -> Result<Self, NoSolution> {
-        Self::with(circuit, port::impedance_share)
+        Self::for_ports(circuit, &circuit.ports, port::impedance_share)
     }
 
-    /// The same with loads as admittances of any choice.
-    pub(super) fn with(
+    /// The same with other loads at the same places, as admittances of any choice.
+    pub(super) fn for_ports(
         circuit: &Circuit,
+        ports: &[LoadPort],
         share: impl Fn(&LoadPort) -> Complex64,
     ) -> Result<Self, NoSolution> {
         let live = Live::new(circuit);
-        let ends: Vec<Option<Ends>> =
-            circuit.ports.iter().map(|port| Ends::new(circuit, &live, port)).collect();
-        let inside: Vec<Complex64> = circuit.ports.iter().map(share).collect();
+        let ends: Vec<Option<Ends>> = ports.iter().map(|port| Ends::new(circuit, &live, port)).collect();
+        let inside: Vec<Complex64> = ports.iter().map(share).collect();
         let mut feed = vec![Complex64::ZERO; live.len()];
         let mut entries = Entries::default();
         for stamp in all_stamps(circuit, &live)? {

@@ -48,7 +48,7 @@ pub(super) fn residual(circuit: &Circuit, voltages: &[Complex64]) -> f64 {
     let at = |bus: u32| {
         nalgebra::DVector::from_fn(circuit.wires(bus).len(), |k, _| voltages[circuit.wires(bus).start + k])
     };
-    let mut add = |bus: u32, currents: nalgebra::DVector<Complex64>, sum: &mut Vec<Complex64>| {
+    let add = |bus: u32, currents: nalgebra::DVector<Complex64>, sum: &mut Vec<Complex64>| {
         for (k, current) in currents.iter().enumerate() {
             sum[circuit.wires(bus).start + k] += current;
         }
