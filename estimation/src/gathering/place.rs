@@ -4,7 +4,8 @@ use super::SensorError;
 use super::spread::PHASES;
 use crate::assembly::{AppliancePlace, Assembly, BranchPlace};
 use crate::circuit::{Circuit, FlowPlace};
-use grid::{BranchId, BusId, Network, Sensor, SensorPlace, SensorValue, TransformerSide};
+use grid::network::TransformerSide;
+use grid::{BranchId, BusId, Network, Sensor, SensorPlace, SensorValue};
 
 /// What became of a sensor.
 #[derive(Debug, Clone, Copy, PartialEq)]

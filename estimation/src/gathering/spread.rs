@@ -101,7 +101,9 @@ impl Bench<'_> {
                 return Ok(self.one((p, q), sigma, self.s_base_va)?.map(Spread::Sum));
             }
             let known = self.one((p, q), sigma, self.s_base_va * count.max(1) as f64)?;
-            return Ok(known.map(|known| Spread::Wires(self.phases().map(|(_, wire)| (wire, known)).collect())));
+            return Ok(
+                known.map(|known| Spread::Wires(self.phases().map(|(_, wire)| (wire, known)).collect()))
+            );
         }
         let each = self.power_of_phases(said)?;
         if each.iter().any(|(_, known)| known.is_none()) {
@@ -168,7 +170,8 @@ impl Bench<'_> {
         }
         let Some(variance) = variance else { return Ok(Vec::new()) };
         // An angle counts only when every phase has one.
-        if matches!(u_v, PhaseValue::PerPhase(_)) && each.iter().any(|one| one.is_none_or(|(_, a)| a.is_none()))
+        if matches!(u_v, PhaseValue::PerPhase(_))
+            && each.iter().any(|one| one.is_none_or(|(_, a)| a.is_none()))
         {
             each.iter_mut().flatten().for_each(|one| one.1 = None);
         }
@@ -248,9 +251,8 @@ impl Bench<'_> {
             }
         }
         let sigma_rad = sigma_rad.unwrap_or(0.0);
-        let phasor = |wire, (magnitude, angle): (f64, Option<f64>)| {
-            polar(wire, magnitude, angle, (sigma, sigma_rad))
-        };
+        let phasor =
+            |wire, (magnitude, angle): (f64, Option<f64>)| polar(wire, magnitude, angle, (sigma, sigma_rad));
         if self.symmetric && matches!(said.i_a, PhaseValue::PerPhase(_)) {
             let parts: Vec<(usize, Phasor)> = each
                 .iter()
@@ -330,9 +332,8 @@ fn sequence(parts: &[(usize, Phasor)], global: bool) -> Phasor {
         let variance = parts.iter().map(|(_, part)| part.variance).sum::<f64>() / (count * count);
         return Phasor { wire: 0, magnitude, angle: None, variance, variance_across: variance };
     }
-    let direction = |phase: usize, part: &Phasor| {
-        part.angle.unwrap_or(0.0) + if global { turn(phase) } else { 0.0 }
-    };
+    let direction =
+        |phase: usize, part: &Phasor| part.angle.unwrap_or(0.0) + if global { turn(phase) } else { 0.0 };
     let sum: Complex64 = parts
         .iter()
         .map(|(phase, part)| Complex64::from_polar(part.magnitude, direction(*phase, part)))
@@ -345,5 +346,11 @@ fn sequence(parts: &[(usize, Phasor)], global: bool) -> Phasor {
         across += part.variance * sin * sin + part.variance_across * cos * cos;
     }
     let square = count * count;
-    Phasor { wire: 0, magnitude, angle: Some(angle), variance: along / square, variance_across: across / square }
+    Phasor {
+        wire: 0,
+        magnitude,
+        angle: Some(angle),
+        variance: along / square,
+        variance_across: across / square,
+    }
 }
