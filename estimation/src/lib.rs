@@ -8,6 +8,7 @@ pub mod assembly;
 pub mod circuit;
 mod feeder;
 mod forecast;
+pub mod gathering;
 mod limited_element;
 mod line_impedance;
 mod linear_response;
