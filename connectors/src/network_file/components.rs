@@ -212,6 +212,7 @@ fn winding(row: &Row<'_>, name: &str) -> Result<Winding> {
 fn source(row: &Row<'_>, parts: &mut NetworkParts) -> Result<()> {
     row.without("u_ref_angle", 0.0, "angles are counted from the source, leave it out")?;
     let source = Source {
+        id: row.id(),
         bus: BusId(row.reference("node")?),
         u_ref_pu: row.number("u_ref")?,
         // The defaults are power-grid-model's.

@@ -130,6 +130,17 @@ pub struct ThreeWindingTransformer {
     pub grounding_ohm: [(f64, f64); 3],
 }
 
+impl ThreeWindingTransformer {
+    /// The rated voltages with the tap position applied, V.
+    pub fn tapped_v(&self) -> [f64; 3] {
+        let mut u_v = self.u_v;
+        if let Some(tap) = self.tap {
+            u_v[tap.side as usize] += tap.added_v();
+        }
+        u_v
+    }
+}
+
 /// One winding of a [`WindingTransformer`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct CoupledWinding {

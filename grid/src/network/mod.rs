@@ -374,6 +374,28 @@ pub enum NetworkError {
         /// The bus.
         bus: BusId,
     },
+    /// A terminal whose conductors do not fit its element.
+    #[error("{kind} {id}: {problem}")]
+    Wires {
+        /// Which kind of component.
+        kind: &'static str,
+        /// Its number.
+        id: u32,
+        /// What does not fit.
+        problem: &'static str,
+    },
+    /// A control refers to a component that is not there.
+    #[error("{kind} {id} belongs to {target_kind} {target}, which does not exist")]
+    UnknownComponent {
+        /// Which kind of control.
+        kind: &'static str,
+        /// Its number.
+        id: u32,
+        /// Which kind of component is missing.
+        target_kind: &'static str,
+        /// The missing component.
+        target: u32,
+    },
     /// Nothing feeds the network.
     #[error("the network has no source")]
     NoSource,
@@ -395,12 +417,23 @@ pub struct Network {
 }
 
 impl Network {
-    /// Checks the parts: unique numbers, known buses, finite and physical attributes, everything fed.
+    /// Checks the parts: unique numbers, known buses, finite and physical attributes, everything fed (unless
+    /// [`NetworkParts::dead_islands`] says otherwise).
+    ///
+    /// Numbers are unique among buses, among branches and among appliances. A usage point may carry the number of a
+    /// load: it is then that load as its customer knows it.
+    ///
+    /// # Errors
+    /// [`NetworkError`] names the component and what is wrong with it.
     pub fn new(parts: NetworkParts) -> Result<Self, NetworkError> {
         let bus_index = check::index_buses(&parts.buses)?;
+        check::check_frequency(&parts)?;
         check::check_branches(&parts, &bus_index)?;
-        check::check_terminals(&parts, &bus_index)?;
-        check::check_islands(&parts, &bus_index)?;
+        check::check_appliances(&parts, &bus_index)?;
+        check::check_controls(&parts)?;
+        if !parts.dead_islands {
+            check::check_islands(&parts, &bus_index)?;
+        }
         Ok(Self { parts, bus_index })
     }
 
@@ -432,6 +465,76 @@ impl Network {
     /// All usage points.
     pub fn usage_points(&self) -> &[UsagePoint] {
         &self.parts.usage_points
+    }
+
+    /// Lines given by matrices.
+    pub fn coupled_lines(&self) -> &[CoupledLine] {
+        &self.parts.coupled_lines
+    }
+
+    /// Switches and couplers.
+    pub fn links(&self) -> &[Link] {
+        &self.parts.links
+    }
+
+    /// π-models.
+    pub fn generic_branches(&self) -> &[GenericBranch] {
+        &self.parts.generic_branches
+    }
+
+    /// Three-winding transformers.
+    pub fn three_winding_transformers(&self) -> &[ThreeWindingTransformer] {
+        &self.parts.three_winding_transformers
+    }
+
+    /// Transformers coupled winding by winding.
+    pub fn winding_transformers(&self) -> &[WindingTransformer] {
+        &self.parts.winding_transformers
+    }
+
+    /// Shunts.
+    pub fn shunts(&self) -> &[Shunt] {
+        &self.parts.shunts
+    }
+
+    /// Capacitor banks.
+    pub fn capacitors(&self) -> &[Capacitor] {
+        &self.parts.capacitors
+    }
+
+    /// Loads and generators.
+    pub fn loads(&self) -> &[Load] {
+        &self.parts.loads
+    }
+
+    /// Generators that hold a voltage.
+    pub fn voltage_regulators(&self) -> &[VoltageRegulator] {
+        &self.parts.voltage_regulators
+    }
+
+    /// Tap controls.
+    pub fn tap_regulators(&self) -> &[TapRegulator] {
+        &self.parts.tap_regulators
+    }
+
+    /// Capacitor controls.
+    pub fn capacitor_controls(&self) -> &[CapacitorControl] {
+        &self.parts.capacitor_controls
+    }
+
+    /// System frequency, Hz; 50 when the file does not say.
+    pub fn frequency_hz(&self) -> f64 {
+        self.parts.frequency_hz.unwrap_or(50.0)
+    }
+
+    /// The name of a component in the file it came from.
+    pub fn name_of(&self, id: u32) -> Option<&str> {
+        self.parts.names.get(&id).map(String::as_str)
+    }
+
+    /// The parts, to look at.
+    pub fn parts(&self) -> &NetworkParts {
+        &self.parts
     }
 
     /// The position of a bus in [`Network::buses`].
@@ -492,7 +595,8 @@ mod tests {
         assert!(refusal(|p| p.lines[0].to = BusId(9)).contains("bus 9, which does not exist"));
         assert!(refusal(|p| p.lines[0].to = BusId(1)).contains("begins and ends"));
         assert!(refusal(|p| p.lines[0].r1_ohm = f64::NAN).contains("r1 in ohm is NaN"));
-        assert!(refusal(|p| p.lines[0].x1_ohm = -1.0).contains("x1 in ohm is -1"));
+        assert!(refusal(|p| p.lines[0].r1_ohm = -1.0).contains("r1 in ohm is -1"));
+        assert!(refusal(|p| (p.lines[0].r1_ohm, p.lines[0].x1_ohm) = (0.0, 0.0)).contains("|r1 + j x1|"));
         assert!(refusal(|p| p.lines[0].r1_ohm = 1e308).contains("r1 in ohm"));
         assert!(refusal(|p| p.sources.clear()).contains("no source"));
         assert!(refusal(|p| p.lines.clear()).contains("1 buses have no connection"));
