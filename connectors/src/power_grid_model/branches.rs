@@ -91,7 +91,7 @@ pub(super) fn generic_branch(row: &Row<'_>) -> Result<GenericBranch> {
 pub(super) fn asym_line(row: &Row<'_>) -> Result<CoupledLine> {
     use asym_line as c;
     let Ends { id, from, to, from_closed, to_closed } = ends(row)?;
-    let z = |r: usize, x: usize| Ok(Complex64::new(row.number(r)?, row.number(x)?));
+    let z = |r: usize, x: usize| -> Result<Complex64> { Ok(Complex64::new(row.number(r)?, row.number(x)?)) };
     let lower = [
         [z(c::r_aa, c::x_aa)?, Complex64::ZERO, Complex64::ZERO],
         [z(c::r_ba, c::x_ba)?, z(c::r_bb, c::x_bb)?, Complex64::ZERO],

@@ -335,7 +335,7 @@ impl<'de, T: Document> Visitor<'de> for Data<'_, T> {
                 if count > 0 {
                     let advice = if name == "fault" { FAULTS } else { OTHERS };
                     let component = brief_text(&name);
-                    take!(Err(ReadError::Unsupported { component, count, advice }));
+                    take!(Err::<(), _>(ReadError::Unsupported { component, count, advice }));
                 }
                 continue;
             };

@@ -59,7 +59,7 @@ impl Input {
     }
 
     /// The list of a component.
-    pub fn list(&self, component: Component) -> Option<&Listed> {
+    pub fn listed(&self, component: Component) -> Option<&Listed> {
         self.lists.iter().find(|list| list.component == component)
     }
 

@@ -24,7 +24,6 @@ mod update;
 
 pub use columns::Component;
 pub use error::ReadError;
-pub(crate) use error::brief_text;
 pub use input::{Input, Listed};
 pub use update::{Batch, Change};
 

@@ -8,7 +8,7 @@ use super::columns::{
 };
 use super::error::ReadError;
 use super::frame::Document;
-use super::input::{Input, Listed, is_sensor};
+use super::input::{Input, is_sensor};
 use super::row::Row;
 use super::sensors::{self, angle, phase_value};
 use super::stream::Sink;
@@ -104,13 +104,13 @@ impl Change {
     fn targets<'a>(&'a self, input: &'a Input) -> Result<Box<dyn Iterator<Item = usize> + 'a>> {
         let component = self.component;
         if self.ids.is_empty() {
-            let count = input.list(component).map_or(0, |list| list.ids.len());
+            let count = input.listed(component).map_or(0, |list| list.ids.len());
             if count != self.rows {
                 return Err(ReadError::RowCount { component: component.name(), rows: self.rows, count });
             }
             return Ok(Box::new(0..self.rows));
         }
-        let row_of = |id: u32| input.find(id).filter(|found| found.0 == component).map(|found| found.1);
+        let row_of = move |id: u32| input.find(id).filter(|found| found.0 == component).map(|found| found.1);
         if let Some(&id) = self.ids.iter().find(|&&id| row_of(id).is_none()) {
             return Err(ReadError::IdNotFound { component: component.name(), id });
         }
@@ -242,7 +242,7 @@ impl Input {
     pub fn apply(&mut self, changes: &[Change]) -> Result<()> {
         for change in changes {
             let rows: Vec<usize> = change.targets(self)?.collect();
-            let Some(first) = self.list(change.component).map(|list: &Listed| list.first) else { continue };
+            let Some(first) = self.listed(change.component).map(|list| list.first) else { continue };
             let width = change.width();
             for (number, row) in rows.into_iter().enumerate() {
                 let values = Values { change, row: &change.values[number * width..(number + 1) * width] };
@@ -256,7 +256,7 @@ impl Input {
     pub fn take_back(&mut self, changes: &[Change], base: &Input) {
         use Component as C;
         for change in changes {
-            let (Ok(rows), Some(list)) = (change.targets(base), base.list(change.component)) else {
+            let (Ok(rows), Some(list)) = (change.targets(base), base.listed(change.component)) else {
                 continue;
             };
             for row in rows.map(|row| list.first + row) {
