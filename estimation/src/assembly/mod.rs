@@ -1,35 +1,29 @@
-//! From a network to its equations: buses merged and numbered, islands found, every element per unit. This is the only
-//! place where volts and ohms become per unit.
+//! From a network to its equations: buses numbered, islands found, every element per unit. This is the only place
+//! where volts and ohms become per unit.
+//!
+//! The electrical models are power-grid-model's where it has the component (documentation, "Components" and
+//! "Calculations"), OpenDSS's otherwise; each file names its source. Elements at dead buses are left out: their place is
+//! [`BranchPlace::Off`] or [`AppliancePlace::Off`].
+
+mod appliances;
+mod branches;
+mod element;
+mod energized;
+mod frame;
+mod matrix;
+mod placement;
+mod sequence;
+mod transformer;
+
+pub use placement::{AppliancePlace, BranchPlace};
 
 use crate::circuit::Circuit;
-use grid::{BranchId, BusId};
+use element::Builder;
+use frame::Frame;
+use grid::network::Wire;
+use grid::{BranchId, BusId, Network};
 use std::collections::BTreeMap;
-
-/// Where a branch of the network went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BranchPlace {
-    /// A series element between two buses, with its `from` and `to` as in the network.
-    Series(u32),
-    /// A general element; per terminal of the branch the terminal of the element, `None` where the end is open.
-    General(u32, Vec<Option<u8>>),
-    /// A three-winding transformer: one place per winding, seen from that winding's bus (`from` side of each).
-    Star(Vec<BranchPlace>),
-    /// Not connected at any end.
-    Off,
-}
-
-/// Where an appliance (load, generator, source, shunt, capacitor, usage point) went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AppliancePlace {
-    /// Load ports, consecutive.
-    Ports(std::ops::Range<u32>),
-    /// A source.
-    Source(u32),
-    /// A shunt.
-    Shunt(u32),
-    /// Disconnected or at a dead bus.
-    Off,
-}
+use thiserror::Error;
 
 /// A circuit with the way back to the network.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,10 +32,88 @@ pub struct Assembly {
     pub circuit: Circuit,
     /// Whether it is a symmetric calculation: one wire per bus.
     pub symmetric: bool,
-    /// Bus → position in `circuit.buses` (the star points of three-winding transformers come after these).
+    /// Bus → position in `circuit.buses`: the same as in `Network::buses` (the star points of three-winding transformers
+    /// come after these).
     pub buses: BTreeMap<BusId, u32>,
     /// Branch → place.
     pub branches: BTreeMap<BranchId, BranchPlace>,
-    /// Appliance → bus position and place. Usage points are appliances under their own number when no load has it.
+    /// Appliance → bus position and place. Usage points are appliances under their own number when no load has it
+    /// (otherwise they *are* that load).
     pub appliances: BTreeMap<u32, (u32, AppliancePlace)>,
+    /// Which conductor each wire is, by global wire number; ascending within a bus. Symmetric: conductor 1.
+    pub wires: Vec<Wire>,
 }
+
+/// Why a network has no equations.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AssemblyError {
+    /// Clock and windings that do not go together.
+    #[error(
+        "{kind} {id}: clock {clock} is impossible with its windings (even between stars, odd between star and delta)"
+    )]
+    Clock {
+        /// Which kind of transformer.
+        kind: &'static str,
+        /// Its number.
+        id: u32,
+        /// As given.
+        clock: i8,
+    },
+    /// An impedance that cannot be turned into an admittance.
+    #[error("{kind} {id}: its {what} is singular")]
+    Singular {
+        /// Which kind of component.
+        kind: &'static str,
+        /// Its number.
+        id: u32,
+        /// Which matrix or value.
+        what: &'static str,
+    },
+    /// A component that only a symmetric calculation has a model for.
+    #[error("{kind} {id} has no zero sequence: only a symmetric calculation can use it")]
+    OnlySymmetric {
+        /// Which kind of component.
+        kind: &'static str,
+        /// Its number.
+        id: u32,
+    },
+    /// A component that only an asymmetric calculation has a model for.
+    #[error("{kind} {id} has no positive sequence of its own: only an asymmetric calculation can use it")]
+    OnlyAsymmetric {
+        /// Which kind of component.
+        kind: &'static str,
+        /// Its number.
+        id: u32,
+    },
+    /// A value that left the range of numbers on its way to per unit.
+    #[error("{kind} {id}: its per-unit values are not finite")]
+    NotFinite {
+        /// Which kind of component.
+        kind: &'static str,
+        /// Its number.
+        id: u32,
+    },
+}
+
+impl Assembly {
+    /// The equations of a network, symmetric (positive sequence, one wire per bus) or asymmetric.
+    ///
+    /// # Errors
+    /// [`AssemblyError`] names the component that has no model in this calculation.
+    pub fn new(network: &Network, symmetric: bool) -> Result<Self, AssemblyError> {
+        let energized = energized::energized(network);
+        let frame = Frame::new(network, symmetric, &energized);
+        let mut builder = Builder::new(frame);
+        branches::add_branches(&mut builder, network)?;
+        appliances::add_appliances(&mut builder, network)?;
+        Ok(builder.finish(network))
+    }
+
+    /// The conductors of a bus, by local wire number.
+    pub fn conductors(&self, bus: u32) -> &[Wire] {
+        &self.wires[self.circuit.wires(bus)]
+    }
+}
+
+#[cfg(test)]
+mod tests;

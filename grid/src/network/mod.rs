@@ -116,10 +116,15 @@ pub struct Tap {
 }
 
 impl Tap {
+    /// The present position, not beyond the ends of the range.
+    pub fn limited(&self) -> i8 {
+        self.position.clamp(self.min.min(self.max), self.min.max(self.max))
+    }
+
     /// What the present position adds to the rated voltage of its winding, V.
     pub fn added_v(&self) -> f64 {
         let direction = if self.max > self.min { 1.0 } else { -1.0 };
-        direction * f64::from(i16::from(self.position) - i16::from(self.nominal)) * self.size_v
+        direction * f64::from(i16::from(self.limited()) - i16::from(self.nominal)) * self.size_v
     }
 }
 
