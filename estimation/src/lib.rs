@@ -17,6 +17,8 @@ mod outlook;
 mod plausibility;
 mod posterior;
 mod power_flow;
+pub mod simd;
+pub mod smoother;
 pub mod solve;
 mod state_estimation;
 mod transformer;
