@@ -283,6 +283,9 @@ def print_notes(results):
             for method, answer in methods.items():
                 if "error" in answer:
                     print(f"{result['nodes']} nodes: the peer's {what} {method} fails: {answer['error']}")
+                elif answer["failed_scenarios"]:
+                    shares = f"{answer['failed_scenarios']:g} of {answer['tried_scenarios']:g} scenarios"
+                    print(f"{result['nodes']} nodes: the peer's {what} {method} fails on {shares}")
         if "sameness" in result:
             from sameness import sentence
 
