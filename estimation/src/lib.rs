@@ -19,6 +19,7 @@ mod plausibility;
 mod posterior;
 mod power_flow;
 pub mod simd;
+pub mod smoother;
 pub mod solve;
 pub mod sparse;
 mod state_estimation;

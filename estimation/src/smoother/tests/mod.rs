@@ -1,0 +1,6 @@
+//! The smoother against a dense solution of the same problem, on random trees.
+
+mod nets;
+mod oracle;
+
+mod exactness;
