@@ -15,10 +15,6 @@ impl<T: ComplexField<RealField = f64> + Copy> Scalar for T {}
 
 /// A pivot must not be smaller than this share of its column: multipliers stay below the inverse.
 const THRESHOLD: f64 = 0.02;
-/// After scaling, entries are about one; smaller pivots than this are no pivots.
-const FLOOR: f64 = 1e-12;
-/// More undetermined unknowns than this end the factorization: the root front would become large.
-const LOST_MAX: usize = 400;
 
 /// An eliminated front, as ranges of the arenas.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +47,10 @@ pub struct Factor<T> {
     column_scale: Vec<f64>,
     lost: Vec<u32>,
     work: Workspace<T>,
+    /// After scaling, entries are about one; smaller pivots than this are no pivots.
+    floor: f64,
+    /// More undetermined unknowns than this end the factorization: fronts would become large.
+    lost_max: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -74,6 +74,8 @@ impl<T: Scalar> Default for Factor<T> {
             row_scale: Vec::new(),
             column_scale: Vec::new(),
             lost: Vec::new(),
+            floor: 1e-12,
+            lost_max: 400,
             work: Workspace {
                 row_at: Vec::new(),
                 column_at: Vec::new(),
@@ -107,17 +109,28 @@ impl<T: Scalar> Factor<T> {
         work.stack_ids.clear();
         for at in 0..plan.fronts.len() {
             let full = self.assemble(plan, at, values);
-            if full > plan.fronts[at].own.len() + LOST_MAX {
+            if full > plan.fronts[at].own.len() + self.lost_max {
                 return None;
             }
             let work = &mut self.work;
-            let pivots = eliminate(&mut work.front, &mut work.rows, &mut work.columns, full);
+            let pivots = eliminate(&mut work.front, &mut work.rows, &mut work.columns, full, self.floor);
             self.store(pivots, full, plan.fronts[at].root);
         }
-        if self.lost.len() > LOST_MAX {
+        if self.lost.len() > self.lost_max {
             return None;
         }
         Some(&self.lost)
+    }
+
+    /// What counts as no pivot (of entries scaled to about one), and how many unknowns may be left open.
+    pub fn set_limits(&mut self, floor: f64, lost_max: usize) {
+        self.floor = floor;
+        self.lost_max = lost_max;
+    }
+
+    /// Largest entry of a right-hand side, equations weighed as in the factorization.
+    pub fn weighted(&self, right: &[T]) -> f64 {
+        right.iter().zip(&self.row_scale).map(|(value, scale)| value.norm1() * scale).fold(0.0, f64::max)
     }
 
     /// The unknowns left open by the last factorization.
@@ -304,11 +317,18 @@ fn power_of_two(value: f64) -> f64 {
 
 /// Eliminates what can be eliminated of the first `full` rows and columns of the row-major square matrix `front`,
 /// permuting them; returns how many it was. Afterwards the first rows hold U and, below the diagonal, the multipliers.
-fn eliminate<T: Scalar>(front: &mut [T], rows: &mut [u32], columns: &mut [u32], full: usize) -> usize {
+fn eliminate<T: Scalar>(
+    front: &mut [T],
+    rows: &mut [u32],
+    columns: &mut [u32],
+    full: usize,
+    floor: f64,
+) -> usize {
     let size = rows.len();
     let mut done = 0;
     while done < full {
-        let Some((row, column)) = (done..full).find_map(|column| pivot(front, size, done..full, column))
+        let Some((row, column)) =
+            (done..full).find_map(|column| pivot(front, size, done..full, column, floor))
         else {
             break;
         };
@@ -347,6 +367,7 @@ fn pivot<T: Scalar>(
     size: usize,
     candidates: std::ops::Range<usize>,
     column: usize,
+    floor: f64,
 ) -> Option<(usize, usize)> {
     let (mut best, mut place) = (0.0, candidates.start);
     for row in candidates.clone() {
@@ -356,5 +377,5 @@ fn pivot<T: Scalar>(
         }
     }
     let rest = (candidates.end..size).map(|row| front[row * size + column].norm1()).fold(0.0, f64::max);
-    (best > FLOOR && best >= THRESHOLD * rest).then_some((place, column))
+    (best > floor && best >= THRESHOLD * rest).then_some((place, column))
 }

@@ -1,16 +1,24 @@
 //! General solvers on any circuit: meshed, several sources, any wires.
 //!
 //! `ordering`, `symbolic` and `factor` are the sparse LU under everything; `stamp` and `port` turn elements into
-//! admittances and loads into currents; `nodal` and `newton` are the power flow.
+//! admittances and loads into currents; `nodal` and `newton` are the power flow. `rows` and `meter` turn readings into
+//! functions of the voltages; `flat` is where the estimate starts, `wls` finds it, `posterior` says how well it is known.
 
 mod factor;
+mod flat;
+mod meter;
 mod newton;
 mod nodal;
 mod ordering;
 mod port;
+mod posterior;
+mod rows;
 mod stamp;
 mod symbolic;
+mod wls;
 
+#[cfg(test)]
+mod dense_oracle;
 #[cfg(test)]
 mod factor_tests;
 #[cfg(test)]
@@ -19,10 +27,15 @@ mod newton_tests;
 mod nodal_tests;
 #[cfg(test)]
 mod test_circuits;
+#[cfg(test)]
+mod wls_tests;
 
 pub use nodal::Nodal;
+pub use posterior::{Observability, Posterior};
+pub use rows::RowOf;
+pub use wls::{Estimated, EstimatedRow, Wls};
 
-use crate::circuit::Circuit;
+use crate::circuit::{Circuit, Readings};
 use crate::solve::{NoSolution, Solved, Tolerance};
 use nodal::Outcome;
 
@@ -68,4 +81,16 @@ pub fn power_flow(circuit: &Circuit, tolerance: &Tolerance, method: Method) -> R
         }
     };
     Ok(Solved { voltages: nodal.live.spread(&solved.0), iterations: solved.1 })
+}
+
+/// Estimates any circuit from its readings by weighted least squares; see [`Wls`] for what else can be asked.
+///
+/// # Errors
+/// [`NoSolution`]: not settled within the tolerance's iterations, singular, or not finite.
+pub fn estimate(
+    circuit: &Circuit,
+    readings: &Readings,
+    tolerance: &Tolerance,
+) -> Result<Estimated, NoSolution> {
+    Wls::new(circuit, readings)?.estimate(tolerance)
 }

@@ -1,6 +1,8 @@
 //! Small circuits for tests.
 
 use crate::circuit::{Circuit, CircuitBus, CircuitShunt, CircuitSource, Coupling, GROUND, LoadPort, Series};
+use crate::circuit::FlowPlace;
+use nalgebra::{DMatrix, DVector};
 use num_complex::Complex64;
 use proptest::prelude::*;
 
@@ -42,38 +44,46 @@ pub(super) fn wye(bus: u32, plus: u8, p: f64, q: f64) -> LoadPort {
     }
 }
 
-/// Largest sum of currents at any live wire, written independently of the stamps, p.u.
+/// Currents entering every linear element at every place, from the element equations; those of sources if asked for.
+pub(super) fn element_currents(
+    circuit: &Circuit,
+    voltages: &[Complex64],
+    sources: bool,
+) -> Vec<(FlowPlace, u32, DVector<Complex64>)> {
+    let mut all = Vec::new();
+    let at = |bus: u32| {
+        DVector::from_iterator(circuit.wires(bus).len(), voltages[circuit.wires(bus)].iter().copied())
+    };
+    for (k, series) in (0..).zip(&circuit.series) {
+        let wires = circuit.wires(series.to).len();
+        let ratio = series.ratio.as_deref().cloned().unwrap_or_else(|| DMatrix::identity(wires, wires));
+        let z = series.z.to_matrix(wires);
+        let (from, to) = (at(series.from), at(series.to));
+        let through = z.lu().solve(&(&ratio * &from - &to)).unwrap();
+        let y_from = series.y_from.to_matrix(wires) * from;
+        let y_to = series.y_to.to_matrix(wires) * to;
+        all.push((FlowPlace::SeriesFrom(k), series.from, ratio.adjoint() * &through + y_from));
+        all.push((FlowPlace::SeriesTo(k), series.to, y_to - through));
+    }
+    for (k, shunt) in (0..).zip(&circuit.shunts) {
+        let here = at(shunt.bus);
+        all.push((FlowPlace::Shunt(k), shunt.bus, shunt.y.to_matrix(here.len()) * here));
+    }
+    for source in circuit.sources.iter().filter(|_| sources) {
+        let here = at(source.bus);
+        let emf = DVector::from_vec(source.emf.clone());
+        all.push((FlowPlace::Bus(source.bus), source.bus, source.y.to_matrix(here.len()) * (here - emf)));
+    }
+    all
+}
+
+/// Largest sum of currents at any wire, written independently of the stamps, p.u.
 pub(super) fn residual(circuit: &Circuit, voltages: &[Complex64]) -> f64 {
     let mut sum = vec![Complex64::ZERO; voltages.len()];
-    let at = |bus: u32| {
-        nalgebra::DVector::from_fn(circuit.wires(bus).len(), |k, _| voltages[circuit.wires(bus).start + k])
-    };
-    let add = |bus: u32, currents: nalgebra::DVector<Complex64>, sum: &mut Vec<Complex64>| {
+    for (_, bus, currents) in element_currents(circuit, voltages, true) {
         for (k, current) in currents.iter().enumerate() {
             sum[circuit.wires(bus).start + k] += current;
         }
-    };
-    for series in &circuit.series {
-        let wires = circuit.wires(series.to).len();
-        let ratio =
-            series.ratio.as_deref().cloned().unwrap_or_else(|| nalgebra::DMatrix::identity(wires, wires));
-        let z = series.z.to_matrix(wires);
-        let through = z.lu().solve(&(&ratio * at(series.from) - at(series.to))).unwrap();
-        add(
-            series.from,
-            ratio.adjoint() * &through + series.y_from.to_matrix(wires) * at(series.from),
-            &mut sum,
-        );
-        add(series.to, -through + series.y_to.to_matrix(wires) * at(series.to), &mut sum);
-    }
-    for shunt in &circuit.shunts {
-        let here = at(shunt.bus);
-        add(shunt.bus, shunt.y.to_matrix(here.len()) * here, &mut sum);
-    }
-    for source in &circuit.sources {
-        let here = at(source.bus);
-        let emf = nalgebra::DVector::from_vec(source.emf.clone());
-        add(source.bus, source.y.to_matrix(here.len()) * (here - emf), &mut sum);
     }
     for port in &circuit.ports {
         let wire = |local| circuit.wire(port.bus, local);
