@@ -1,0 +1,186 @@
+//! How well an estimate is known: what is determined at all, and the covariance of anything, one solve each.
+//!
+//! With `K` the augmented matrix, `K (μ, x) = (0, −g)` has `x = C g`, where `C = (Hᵀ R⁻¹ H)⁻¹` on the wires that exact
+//! rows leave free: the posterior covariance (Abur & Expósito 2004, section 5.3).
+//!
+//! What is not determined is found with a diffuse prior of weight ε on every unknown: `x = (Hᵀ R⁻¹ H + ε)⁻¹ ε w` for a
+//! random `w` is w's part in the null space, plus something that shrinks with ε. Two scales of ε tell them apart.
+
+use super::meter::{NO_ROW, as_rows};
+use super::stamp::EARTH;
+use super::wls::{SOFT, Wls};
+use crate::solve::NoSolution;
+use num_complex::Complex64;
+
+/// The two scales of the diffuse prior, relative to the entries of H.
+const SCALES: [f64; 2] = [1e-7, 1e-9];
+/// What is left of a random ±1 at a wire that is not determined.
+const LEFT: f64 = 1e-4;
+
+/// Which wires the readings determine, by global wire number (dead wires: not).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observability {
+    /// With everything.
+    pub determined: Vec<bool>,
+    /// Without pseudo-measurements.
+    pub measured: Vec<bool>,
+}
+
+/// Covariances at an estimate; keeps the factor.
+#[derive(Debug)]
+pub struct Posterior<'a> {
+    wls: &'a Wls,
+}
+
+impl Wls {
+    /// Which wires are determined, in the linearisation at the present estimate (at the start, before there is one).
+    ///
+    /// # Errors
+    /// [`NoSolution`] when the matrix has no finite values.
+    pub fn observability(&mut self) -> Result<Observability, NoSolution> {
+        let determined = self.probe(&[])?;
+        let mut without: Vec<u32> = Vec::new();
+        for &meter in &self.rows.pseudo {
+            without.extend(self.rows.meters.meters[meter as usize].rows.iter().filter(|row| **row != NO_ROW));
+        }
+        without.sort_unstable();
+        let measured = if without.is_empty() { determined.clone() } else { self.probe(&without)? };
+        Ok(Observability { determined, measured })
+    }
+
+    fn probe(&mut self, without: &[u32]) -> Result<Vec<bool>, NoSolution> {
+        let size = 2 * self.live.len();
+        let mut answers: Vec<Vec<f64>> = Vec::new();
+        for soft in SCALES {
+            self.fill(soft, without);
+            let Some(_) = self.factor.factorize(&self.plan, &self.values) else {
+                return Err(NoSolution::Singular { bus: 0 });
+            };
+            let first = self.values.len() - size;
+            for seed in [1_u64, 2] {
+                let mut right = vec![0.0; self.plan.size()];
+                for (at, value) in right[..size].iter_mut().enumerate() {
+                    // ε stands in the matrix with a minus.
+                    *value = self.values[first + at] * sign(seed, at as u64);
+                }
+                self.factor.solve(&mut right);
+                answers.push(right);
+            }
+        }
+        let mut found = vec![false; self.live.unknown.len()];
+        for (unknown, &wire) in self.live.wire.iter().enumerate() {
+            let open = [2 * unknown, 2 * unknown + 1].into_iter().any(|at| {
+                (0..2).any(|seed| {
+                    let (coarse, fine) = (answers[seed][at].abs(), answers[2 + seed][at].abs());
+                    !fine.is_finite() || (fine > LEFT && fine > 0.3 * coarse)
+                })
+            });
+            found[wire as usize] = !open;
+        }
+        Ok(found)
+    }
+
+    /// Factorizes at the estimate, for covariances.
+    ///
+    /// # Errors
+    /// [`NoSolution`] when the matrix cannot be factorized.
+    pub fn posterior(&mut self) -> Result<Posterior<'_>, NoSolution> {
+        self.refactor(if self.soft { SOFT } else { 0.0 })?;
+        Ok(Posterior { wls: self })
+    }
+}
+
+impl Posterior<'_> {
+    /// `C g` for a combination of unknowns `(unknown, weight)`.
+    fn times(&self, g: &[(usize, f64)]) -> Vec<f64> {
+        let mut right = vec![0.0; self.wls.plan.size()];
+        for &(at, weight) in g {
+            right[at] -= weight;
+        }
+        self.wls.factor.solve(&mut right);
+        right
+    }
+
+    fn variance(&self, g: &[(usize, f64)]) -> f64 {
+        let x = self.times(g);
+        g.iter().map(|&(at, weight)| x[at] * weight).sum::<f64>().max(0.0)
+    }
+
+    /// Standard deviation of a voltage magnitude, p.u.; `None` for dead wires.
+    pub fn magnitude_std(&self, wire: usize) -> Option<f64> {
+        let unknown = *self.wls.live.unknown.get(wire).filter(|unknown| **unknown != EARTH)? as usize;
+        let v = self.wls.x[unknown];
+        let unit = v / v.norm();
+        Some(self.variance(&[(2 * unknown, unit.re), (2 * unknown + 1, unit.im)]).sqrt())
+    }
+
+    /// Covariance of (re, im) of two voltages, p.u.²; `None` for dead wires.
+    pub fn covariance(&self, wire: usize, other: usize) -> Option<[[f64; 2]; 2]> {
+        let at = |wire: usize| {
+            self.wls.live.unknown.get(wire).filter(|unknown| **unknown != EARTH).map(|&u| u as usize)
+        };
+        let (row, column) = (at(wire)?, at(other)?);
+        let mut all = [[0.0; 2]; 2];
+        for part in 0..2 {
+            let x = self.times(&[(2 * column + part, 1.0)]);
+            all[0][part] = x[2 * row];
+            all[1][part] = x[2 * row + 1];
+        }
+        Some(all)
+    }
+
+    /// Standard deviation of the estimated value of a row.
+    pub fn estimated_std(&self, row: usize) -> f64 {
+        self.variance(&self.row(row)).sqrt()
+    }
+
+    /// Standard deviation that the residual of a row should have, `R − h C hᵀ`; zero for a critical row.
+    pub fn residual_std(&self, row: usize) -> f64 {
+        let stated = self.wls.rows.meters.variance[row];
+        let left = stated - self.variance(&self.row(row));
+        if left > 1e-9 * stated { left.sqrt() } else { 0.0 }
+    }
+
+    /// The entries of a row of H.
+    fn row(&self, row: usize) -> Vec<(usize, f64)> {
+        let range = self.wls.rows.meters.entries[row].clone();
+        let positions = &self.wls.plan.positions()[range.clone()];
+        positions.iter().zip(&self.wls.h[range]).map(|(at, &value)| (at.1 as usize, value)).collect()
+    }
+
+    /// Standard deviation of a flow that nobody measures: the real or imaginary part of a power `V conj(Σ y V)` at an
+    /// unknown wire. `terms` are (global wire, y).
+    pub fn power_std(&self, wire: usize, terms: &[(usize, Complex64)]) -> Option<[f64; 2]> {
+        let at = |wire: usize| {
+            self.wls.live.unknown.get(wire).filter(|unknown| **unknown != EARTH).map(|&u| u as usize)
+        };
+        let own = at(wire)?;
+        let current: Complex64 = terms.iter().filter_map(|&(wire, y)| Some(y * self.wls.x[at(wire)?])).sum();
+        let mut slopes = vec![(own, current.conj(), Complex64::ZERO)];
+        for &(wire, y) in terms {
+            if let Some(unknown) = at(wire) {
+                slopes.push((unknown, Complex64::ZERO, self.wls.x[own] * y.conj()));
+            }
+        }
+        let each = |part: usize| {
+            let g: Vec<(usize, f64)> = slopes
+                .iter()
+                .flat_map(|&(unknown, direct, conjugate)| {
+                    let [re, im] = as_rows((direct, conjugate))[part];
+                    [(2 * unknown, re), (2 * unknown + 1, im)]
+                })
+                .collect();
+            self.variance(&g).sqrt()
+        };
+        Some([each(0), each(1)])
+    }
+}
+
+/// A fixed random sign.
+fn sign(seed: u64, at: u64) -> f64 {
+    // splitmix64
+    let mut z = (at + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(seed << 32);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    if (z ^ (z >> 31)) & 1 == 0 { 1.0 } else { -1.0 }
+}

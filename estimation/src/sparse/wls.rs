@@ -1,0 +1,426 @@
+//! Weighted least squares by Gauss–Newton on the augmented system (Gjelsvik, Aam & Holten 1985, "Hachtel's augmented
+//! matrix method"; Abur & Expósito 2004, section 3.6):
+//!
+//! ```text
+//! ⎡ R   H ⎤ ⎡ dμ ⎤   ⎡ z − h(x) − R μ ⎤
+//! ⎣ Hᵀ  0 ⎦ ⎣ dx ⎦ = ⎣ −Hᵀ μ          ⎦
+//! ```
+//!
+//! x are the real and imaginary parts of all live voltages, μ one multiplier per row: the weighted residual
+//! `(z − h)/R`, and for an exact row (`R = 0`) the force that holds it. Nothing is squared and no weight is infinite.
+//! As right-hand sides are exact at every step, a factor may be older than the point it is used at.
+//!
+//! Where the system is singular beyond a few unknowns (little is measured), it is made regular by ε on the lower block
+//! and δ on exact rows. Both only damp the step: they vanish from the fixed point, and what is not determined stays
+//! where it started.
+
+use super::factor::Factor;
+use super::flat::{self, Flat};
+use super::meter::{Meters, NO_ROW, as_rows};
+use super::nodal::compact;
+use super::rows::{RowOf, Rows};
+use super::stamp::{self, Live, Stamp};
+use super::symbolic::Symbolic;
+use crate::circuit::{Circuit, Readings};
+use crate::solve::{NoSolution, Tolerance};
+use num_complex::Complex64;
+
+/// How often a step is halved before the best one is taken.
+const HALVINGS: usize = 5;
+/// Below this step an old factor is good enough, while it still makes steps this much smaller.
+const KEEP_BELOW: f64 = 2e-3;
+const KEEP_RATE: f64 = 0.1;
+/// What an exact row may be off when steps are compared, p.u.
+const EXACT_STD: f64 = 1e-3;
+/// More open unknowns than this, and the regularised system takes over.
+const LOST_MAX: usize = 24;
+/// A first step beyond this means that rounding, not measurements, decided.
+const WILD: f64 = 1e3;
+/// ε and δ of the regularised system, relative to the entries of H.
+pub(super) const SOFT: f64 = 1e-9;
+
+/// One row of an estimate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EstimatedRow {
+    /// What it measures.
+    pub of: RowOf,
+    /// What was said, per unit or rad.
+    pub measured: f64,
+    /// What the estimate makes of it.
+    pub estimated: f64,
+    /// Measured minus estimated (angles the short way round).
+    pub residual: f64,
+    /// Variance stated; zero is exact.
+    pub variance: f64,
+    /// The weighted residual; for an exact row the multiplier that holds it.
+    pub multiplier: f64,
+}
+
+/// An estimate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimated {
+    /// Voltage of every wire, p.u., by global wire number; zero on dead buses.
+    pub voltages: Vec<Complex64>,
+    /// Iterations taken.
+    pub iterations: usize,
+    /// Sum of squared residuals over variances.
+    pub objective: f64,
+    /// Rows (exact ones included) less unknowns (2 per live wire). Not positive: nothing can be checked.
+    pub degrees_of_freedom: i64,
+    /// Row by row; exact rows included.
+    pub rows: Vec<EstimatedRow>,
+}
+
+/// A circuit with its readings, ready to be estimated.
+#[derive(Debug, Clone)]
+pub struct Wls {
+    pub(super) live: Live,
+    pub(super) rows: Rows,
+    pub(super) plan: Symbolic,
+    pub(super) factor: Factor<f64>,
+    /// Voltages of live wires, and multipliers.
+    pub(super) x: Vec<Complex64>,
+    pub(super) mu: Vec<f64>,
+    start: Vec<Complex64>,
+    /// Entries of H, as laid out in the plan.
+    pub(super) h: Vec<f64>,
+    pub(super) values: Vec<f64>,
+    residuals: Vec<f64>,
+    estimates: Vec<f64>,
+    pub(super) soft: bool,
+}
+
+impl Wls {
+    /// Lays out rows and matrix.
+    ///
+    /// # Errors
+    /// [`NoSolution::Singular`] for an impedance that cannot be inverted.
+    pub fn new(circuit: &Circuit, readings: &Readings) -> Result<Self, NoSolution> {
+        let live = Live::new(circuit);
+        let mut rows = Rows::new(circuit, &live, readings)?;
+        let mut flat = start(circuit, &live)?;
+        for tie in flat.refer(circuit, &live, readings) {
+            rows.reference(&live, tie.wire, tie.angle, tie.variance);
+        }
+        let plan = plan(&live, &rows.meters);
+        let count = rows.names.len();
+        let mut factor = Factor::default();
+        factor.set_limits(1e-14, LOST_MAX);
+        Ok(Self {
+            plan,
+            factor,
+            x: flat.voltages.clone(),
+            start: flat.voltages,
+            mu: vec![0.0; count],
+            h: Vec::new(),
+            values: Vec::new(),
+            residuals: vec![0.0; count],
+            estimates: vec![0.0; count],
+            soft: false,
+            live,
+            rows,
+        })
+    }
+
+    /// Estimates from the flat start.
+    ///
+    /// # Errors
+    /// [`NoSolution`]: not settled, or not finite. A wire that nothing determines is no error; see
+    /// [`Wls::observability`].
+    pub fn estimate(&mut self, tolerance: &Tolerance) -> Result<Estimated, NoSolution> {
+        self.soft = false;
+        match self.iterate(tolerance) {
+            Ok(iterations) => Ok(self.finish(iterations)),
+            Err(first) => {
+                self.soft = true;
+                let iterations = self.iterate(tolerance).map_err(|_| first)?;
+                Ok(self.finish(iterations))
+            }
+        }
+    }
+
+    fn iterate(&mut self, tolerance: &Tolerance) -> Result<usize, NoSolution> {
+        self.x.copy_from_slice(&self.start);
+        self.mu.fill(0.0);
+        let size = 2 * self.live.len();
+        let (mut keep, mut before, mut last) = (false, f64::INFINITY, (f64::NAN, 0));
+        self.look();
+        for iteration in 1..=tolerance.iterations_max {
+            if !keep {
+                self.refactor(if self.soft { SOFT } else { 0.0 })?;
+            }
+            let mut step = self.right_side();
+            let right = step.clone();
+            self.factor.solve(&mut step);
+            self.refine(&right, &mut step);
+            last = self.largest(&step[..size])?;
+            if !self.soft && iteration == 1 && last.0 > WILD {
+                return Err(NoSolution::NotFinite { bus: last.1 });
+            }
+            let whole = self.search(&step);
+            if last.0 <= tolerance.voltage_pu {
+                return Ok(iteration);
+            }
+            keep = whole && last.0 < KEEP_BELOW && (last.0 < KEEP_RATE * before || !keep);
+            before = last.0;
+        }
+        Err(NoSolution::NotSettled { iterations: tolerance.iterations_max, step_pu: last.0, bus: last.1 })
+    }
+
+    /// Evaluates all meters at the present voltages: residuals, estimates and H.
+    fn look(&mut self) {
+        self.h.clear();
+        let mut slopes = Vec::new();
+        for meter in &self.rows.meters.meters {
+            let value = self.rows.meters.evaluate(meter, &self.x, &mut slopes);
+            let residual = Meters::residual(meter, value);
+            let parts = [value.re, value.im];
+            for part in 0..2 {
+                let row = meter.rows[part];
+                if row != NO_ROW {
+                    self.residuals[row as usize] = residual[part];
+                    self.estimates[row as usize] = parts[part];
+                    self.h.extend(slopes.iter().flat_map(|&slope| as_rows(slope)[part]));
+                }
+            }
+        }
+    }
+
+    /// Residuals only, for trying steps; returns what the step search compares.
+    fn merit(&self, voltages: &[Complex64], slopes: &mut Vec<(Complex64, Complex64)>) -> f64 {
+        let mut sum = 0.0;
+        for meter in &self.rows.meters.meters {
+            let value = self.rows.meters.evaluate(meter, voltages, slopes);
+            let residual = Meters::residual(meter, value);
+            for (part, &row) in meter.rows.iter().enumerate().filter(|(_, row)| **row != NO_ROW) {
+                let variance = self.rows.meters.variance[row as usize];
+                sum += residual[part].powi(2) / if variance > 0.0 { variance } else { EXACT_STD * EXACT_STD };
+            }
+        }
+        sum
+    }
+
+    /// Fills and factorizes the matrix at the present voltages.
+    pub(super) fn refactor(&mut self, soft: f64) -> Result<(), NoSolution> {
+        self.fill(soft, &[]);
+        match self.factor.factorize(&self.plan, &self.values) {
+            Some(_) => Ok(()),
+            None => {
+                let bus = self.factor.lost().first().map_or(0, |&unknown| self.bus_of(unknown));
+                Err(NoSolution::Singular { bus })
+            }
+        }
+    }
+
+    /// The matrix values; rows in `without` (sorted) are as if they were not measured.
+    pub(super) fn fill(&mut self, soft: f64, without: &[u32]) {
+        let wires = self.live.len();
+        let values = &mut self.values;
+        values.clear();
+        values.extend_from_slice(&self.h);
+        for &row in without {
+            values[self.rows.meters.entries[row as usize].clone()].fill(0.0);
+        }
+        values.extend_from_within(..);
+        for (row, &variance) in self.rows.meters.variance.iter().enumerate() {
+            let gone = without.binary_search(&(row as u32)).is_ok();
+            values.push(if gone { 1.0 } else { variance });
+        }
+        let first = values.len();
+        values.resize(first + 2 * wires, 0.0);
+        if soft > 0.0 {
+            let mut most = vec![1e-6_f64; 2 * wires];
+            let mut row_most = vec![0.0_f64; self.rows.names.len()];
+            for (&(row, column), value) in self.plan.positions().iter().zip(&self.h) {
+                most[column as usize] = most[column as usize].max(value.abs());
+                let row = row as usize - 2 * wires;
+                row_most[row] = row_most[row].max(value.abs());
+            }
+            for (value, most) in values[first..].iter_mut().zip(&most) {
+                *value = -soft * most;
+            }
+            let rows = first - row_most.len();
+            for (row, most) in row_most.iter().enumerate() {
+                // As far below the row as the wires' ε is.
+                values[rows + row] = values[rows + row].max(soft * most.max(1e-6) * 1e-3);
+            }
+        }
+    }
+
+    fn right_side(&self) -> Vec<f64> {
+        let size = 2 * self.live.len();
+        let mut right = vec![0.0; self.plan.size()];
+        for (&(row, column), value) in self.plan.positions().iter().zip(&self.h) {
+            right[column as usize] -= value * self.mu[row as usize - size];
+        }
+        for (row, value) in right[size..].iter_mut().enumerate() {
+            *value = self.residuals[row] - self.rows.meters.variance[row] * self.mu[row];
+        }
+        right
+    }
+
+    /// One or two corrections when the step does not solve the system well.
+    fn refine(&self, right: &[f64], step: &mut [f64]) {
+        let mut before = f64::INFINITY;
+        for _ in 0..2 {
+            let mut off = right.to_vec();
+            for (&(row, column), value) in self.plan.positions().iter().zip(&self.values) {
+                off[row as usize] -= value * step[column as usize];
+            }
+            let size = self.factor.weighted(&off);
+            if size <= 1e-9 * self.factor.weighted(right) || size >= 0.5 * before {
+                return;
+            }
+            before = size;
+            self.factor.solve(&mut off);
+            for (value, correction) in step.iter_mut().zip(&off) {
+                *value += correction;
+            }
+        }
+    }
+
+    /// Goes along the step as far as it helps; true when it was the whole way.
+    fn search(&mut self, step: &[f64]) -> bool {
+        let size = 2 * self.live.len();
+        let from = self.x.clone();
+        let mut slopes = Vec::new();
+        let merit_before: f64 = self
+            .residuals
+            .iter()
+            .zip(&self.rows.meters.variance)
+            .map(|(r, &v)| r * r / if v > 0.0 { v } else { EXACT_STD * EXACT_STD })
+            .sum();
+        let (mut length, mut best) = (1.0, (f64::INFINITY, 1.0));
+        for _ in 0..=HALVINGS {
+            for (wire, (to, from)) in self.x.iter_mut().zip(&from).enumerate() {
+                *to = from + Complex64::new(step[2 * wire], step[2 * wire + 1]) * length;
+            }
+            let merit = self.merit(&self.x, &mut slopes);
+            if merit < best.0 {
+                best = (merit, length);
+            }
+            // Close to the optimum rounding decides; far from it a rise means too long a step.
+            if merit <= merit_before * 1.01 + 1e-3 {
+                break;
+            }
+            length *= 0.5;
+        }
+        if best.1 != length {
+            length = best.1;
+            for (wire, (to, from)) in self.x.iter_mut().zip(&from).enumerate() {
+                *to = from + Complex64::new(step[2 * wire], step[2 * wire + 1]) * length;
+            }
+        }
+        for (mu, change) in self.mu.iter_mut().zip(&step[size..]) {
+            *mu += change * length;
+        }
+        self.look();
+        length == 1.0
+    }
+
+    fn largest(&self, step: &[f64]) -> Result<(f64, usize), NoSolution> {
+        let mut most = (0.0, 0);
+        for (at, value) in step.iter().enumerate() {
+            if !value.is_finite() {
+                return Err(NoSolution::NotFinite { bus: self.bus_of(at as u32) });
+            }
+            if value.abs() > most.0 {
+                most = (value.abs(), at);
+            }
+        }
+        Ok((most.0, self.bus_of(most.1 as u32)))
+    }
+
+    pub(super) fn bus_of(&self, unknown: u32) -> usize {
+        let wire = (unknown / 2) as usize;
+        let of_row = |row: usize| self.rows.meters.wire[row] as usize;
+        let size = 2 * self.live.len();
+        let wire = if wire < self.live.len() { wire } else { of_row(unknown as usize - size) };
+        self.live.bus.get(wire).map_or(0, |&bus| bus as usize)
+    }
+
+    fn finish(&self, iterations: usize) -> Estimated {
+        let variance = &self.rows.meters.variance;
+        let mut rows: Vec<EstimatedRow> = Vec::with_capacity(variance.len());
+        for (row, &of) in self.rows.names.iter().enumerate() {
+            let (residual, estimated) = (self.residuals[row], self.estimates[row]);
+            let multiplier = if variance[row] > 0.0 { residual / variance[row] } else { self.mu[row] };
+            rows.push(EstimatedRow {
+                of,
+                measured: estimated + residual,
+                estimated,
+                residual,
+                variance: variance[row],
+                multiplier,
+            });
+        }
+        Estimated {
+            voltages: self.live.spread(&self.x),
+            iterations,
+            objective: rows
+                .iter()
+                .filter(|row| row.variance > 0.0)
+                .map(|row| row.residual * row.multiplier)
+                .sum(),
+            degrees_of_freedom: variance.len() as i64 - 2 * self.live.len() as i64,
+            rows,
+        }
+    }
+}
+
+/// Voltages without load.
+fn start(circuit: &Circuit, live: &Live) -> Result<Flat, NoSolution> {
+    let mut stamps: Vec<Option<Stamp>> = Vec::with_capacity(circuit.series.len());
+    for element in &circuit.series {
+        stamps.push(stamp::series(circuit, live, element).map_err(|bus| NoSolution::Singular { bus })?);
+    }
+    stamps.extend((0..circuit.general.len()).map(|index| stamp::general(circuit, live, index)));
+    Ok(flat::walk(circuit, live, &stamps))
+}
+
+/// The pattern: H, Hᵀ, R, ε. A row belongs to the block of the bus it is measured at.
+fn plan(live: &Live, meters: &Meters) -> Symbolic {
+    let blocks = compact(&live.bus);
+    let size = 2 * live.len() as u32;
+    let mut block_of: Vec<u32> = blocks.iter().flat_map(|&block| [block, block]).collect();
+    block_of.resize(size as usize + meters.variance.len(), 0);
+    let mut positions = Vec::new();
+    for meter in &meters.meters {
+        let columns = meters.columns_of(meter);
+        for &row in meter.rows.iter().filter(|row| **row != NO_ROW) {
+            block_of[(size + row) as usize] = blocks[meters.wire[row as usize] as usize];
+            for &column in columns {
+                positions.extend([(size + row, 2 * column), (size + row, 2 * column + 1)]);
+            }
+        }
+    }
+    let count = positions.len();
+    positions.reserve(count + meters.variance.len() + size as usize);
+    for at in 0..count {
+        let (row, column) = positions[at];
+        positions.push((column, row));
+    }
+    positions.extend((0..meters.variance.len() as u32).map(|row| (size + row, size + row)));
+    positions.extend((0..size).map(|unknown| (unknown, unknown)));
+    Symbolic::new(&block_of, positions)
+}
+
+#[cfg(test)]
+impl Wls {
+    /// Puts voltages (by global wire, all live) and looks.
+    pub(super) fn put(&mut self, voltages: &[Complex64]) {
+        self.x.copy_from_slice(voltages);
+        self.look();
+    }
+
+    pub(super) fn residual(&self, row: usize) -> f64 {
+        self.residuals[row]
+    }
+
+    /// Entries of a row of H.
+    pub(super) fn row_of_h(&self, row: usize) -> Vec<(usize, f64)> {
+        let range = self.rows.meters.entries[row].clone();
+        let positions = &self.plan.positions()[range.clone()];
+        positions.iter().zip(&self.h[range]).map(|(at, &value)| (at.1 as usize, value)).collect()
+    }
+}

@@ -1,0 +1,286 @@
+use super::dense_oracle::Dense;
+use super::test_circuits::{bus, circuit, element_currents, even, line, mesh, wye};
+use super::{Method, Observability, RowOf, Wls, estimate, power_flow};
+use crate::circuit::{
+    Circuit, CurrentReading, FlowPlace, InjectionReading, PowerReading, Readings, VoltageReading,
+};
+use crate::solve::Tolerance;
+use num_complex::Complex64;
+use proptest::prelude::*;
+
+const TIGHT: Tolerance = Tolerance { voltage_pu: 1e-12, iterations_max: 60 };
+
+/// A random number in ±1.
+fn noise(seed: &mut u64) -> f64 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*seed >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+}
+
+fn chance(seed: &mut u64, share: f64) -> bool {
+    noise(seed) < 2.0 * share - 1.0
+}
+
+/// True voltages and random readings; enough of them unless `sparse`.
+fn measure(net: &Circuit, mut seed: u64, sparse: bool) -> (Vec<Complex64>, Readings) {
+    let truth = power_flow(net, &TIGHT, Method::FixedPoint).unwrap().voltages;
+    let seed = &mut seed;
+    let mut readings = Readings::default();
+    let flows = element_currents(net, &truth, false);
+    let mut taken = vec![Complex64::ZERO; truth.len()];
+    for (_, bus, currents) in &flows {
+        for (k, current) in currents.iter().enumerate() {
+            taken[net.wires(*bus).start + k] -= current;
+        }
+    }
+    let phasors = chance(seed, 0.4);
+    for at in 0..net.buses.len() as u32 {
+        let loaded = net.ports.iter().any(|port| port.bus == at);
+        for (k, wire) in net.wires(at).enumerate() {
+            let v = truth[wire];
+            if if at == 0 { !sparse || k > 0 } else { chance(seed, 0.4) } {
+                readings.voltages.push(VoltageReading {
+                    sensor: 0,
+                    bus: at,
+                    wire: k as u8,
+                    magnitude: v.norm() + 1e-3 * noise(seed),
+                    angle: phasors.then(|| v.arg() + 1e-3 * noise(seed)),
+                    variance: if chance(seed, 0.1) { f64::INFINITY } else { 1e-6 },
+                });
+            }
+            if at == 0 || (loaded && chance(seed, if sparse { 0.3 } else { 0.05 })) {
+                readings.free.push(wire as u32);
+            } else if loaded {
+                let s = v * taken[wire].conj();
+                let exact = chance(seed, 0.1);
+                let error =
+                    if exact { Complex64::ZERO } else { Complex64::new(noise(seed), noise(seed)) * 0.02 };
+                readings.injections.push(InjectionReading {
+                    sensor: 0,
+                    bus: at,
+                    wire: k as u8,
+                    s: s + error,
+                    variance_p: if exact { 0.0 } else { 4e-4 },
+                    variance_q: if exact { 0.0 } else { 9e-4 },
+                });
+            }
+        }
+    }
+    for (place, bus, currents) in &flows {
+        let first = net.wires(*bus).start;
+        if chance(seed, 0.2) {
+            let wire = chance(seed, 0.6).then_some(0);
+            let s: Complex64 = currents
+                .iter()
+                .enumerate()
+                .filter(|(k, _)| wire.is_none() || *k == 0)
+                .map(|(k, current)| truth[first + k] * current.conj())
+                .sum();
+            readings.powers.push(PowerReading {
+                sensor: 0,
+                place: *place,
+                wire,
+                s: s + Complex64::new(noise(seed), noise(seed)) * 0.01,
+                variance_p: Some(1e-4),
+                variance_q: chance(seed, 0.5).then_some(1e-4),
+            });
+        }
+        for (k, current) in currents.iter().enumerate() {
+            if chance(seed, 0.15) && current.norm() > 0.02 {
+                let from_voltage = chance(seed, 0.5);
+                let from = if from_voltage { truth[first + k].arg() } else { 0.0 };
+                readings.currents.push(CurrentReading {
+                    sensor: 0,
+                    place: *place,
+                    wire: k as u8,
+                    magnitude: current.norm() + 1e-3 * noise(seed),
+                    angle: ((phasors || from_voltage) && chance(seed, 0.7))
+                        .then(|| current.arg() - from + 0.01 * noise(seed)),
+                    angle_from_voltage: from_voltage,
+                    variance: 1e-5,
+                    variance_across: 4e-5,
+                });
+            }
+        }
+    }
+    if chance(seed, 0.5) {
+        let last = net.buses.len() as u32 - 1;
+        let wire = net.wires(last).start;
+        let drawn: Complex64 = flows
+            .iter()
+            .filter(|(place, bus, _)| *bus == last && !matches!(place, FlowPlace::Shunt(_)))
+            .map(|(_, _, currents)| -currents[0])
+            .sum();
+        readings.powers.push(PowerReading {
+            sensor: 0,
+            place: FlowPlace::Bus(last),
+            wire: Some(0),
+            s: truth[wire] * drawn.conj() + 0.003,
+            variance_p: Some(1e-4),
+            variance_q: Some(1e-4),
+        });
+    }
+    (truth, readings)
+}
+
+fn ties(net: &Circuit, readings: &Readings) -> Vec<(usize, f64, f64)> {
+    let wls = Wls::new(net, readings).unwrap();
+    let tied = wls.rows.names.iter().enumerate().filter_map(|(row, name)| match name {
+        RowOf::Reference(wire) => {
+            let local = *wire as usize - net.wires(net_bus(net, *wire)).start;
+            let angle = -std::f64::consts::TAU / 3.0 * local as f64;
+            Some((*wire as usize, angle, wls.rows.meters.variance[row]))
+        }
+        _ => None,
+    });
+    tied.collect()
+}
+
+fn net_bus(net: &Circuit, wire: u32) -> u32 {
+    (0..net.buses.len() as u32).find(|&bus| net.wires(bus).contains(&(wire as usize))).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn every_derivative_is_that_of_its_row(net in mesh(), seed in any::<u64>()) {
+        let (truth, readings) = measure(&net, seed, false);
+        let mut wls = Wls::new(&net, &readings).unwrap();
+        let dense = Dense { circuit: &net, readings: &readings, ties: ties(&net, &readings) };
+        let mut state = seed;
+        let moved: Vec<Complex64> =
+            truth.iter().map(|v| v + Complex64::new(noise(&mut state), noise(&mut state)) * 0.02).collect();
+        wls.put(&moved);
+        let h = dense.slopes(&moved);
+        let rows = dense.residuals(&moved);
+        prop_assert_eq!(rows.len(), wls.rows.names.len());
+        let scale = h.amax();
+        for row in 0..rows.len() {
+            prop_assert!((wls.residual(row) - rows[row]).abs() < 1e-9, "{:?}", wls.rows.names[row]);
+            let mut line = vec![0.0; h.ncols()];
+            for (at, value) in wls.row_of_h(row) {
+                line[at] += value;
+            }
+            for (column, value) in line.iter().enumerate() {
+                prop_assert!((value - h[(row, column)]).abs() < 1e-8 * scale, "{:?}", wls.rows.names[row]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_estimate_is_that_of_dense_normal_equations(net in mesh(), seed in any::<u64>()) {
+        let (truth, readings) = measure(&net, seed, false);
+        let dense = Dense { circuit: &net, readings: &readings, ties: ties(&net, &readings) };
+        prop_assume!(dense.determined(&truth).iter().all(|&known| known));
+        let answer = dense.solve(&truth);
+        prop_assume!(answer.voltages.iter().zip(&truth).all(|(a, b)| (a - b).norm() < 0.1));
+        let mut wls = Wls::new(&net, &readings).unwrap();
+        let found = wls.estimate(&TIGHT).unwrap();
+        for (a, b) in found.voltages.iter().zip(&answer.voltages) {
+            prop_assert!((a - b).norm() < 1e-9, "{a} {b} after {}", found.iterations);
+        }
+        prop_assert!((found.objective - answer.objective).abs() < 1e-9 * (1.0 + answer.objective));
+        let posterior = wls.posterior().unwrap();
+        for wire in 0..truth.len() {
+            let unit = answer.voltages[wire] / answer.voltages[wire].norm();
+            let c = answer.covariance.view((2 * wire, 2 * wire), (2, 2));
+            let variance = unit.re * unit.re * c[(0, 0)] + 2.0 * unit.re * unit.im * c[(0, 1)] + unit.im * unit.im * c[(1, 1)];
+            let std = posterior.magnitude_std(wire).unwrap();
+            prop_assert!((std - variance.max(0.0).sqrt()).abs() < 1e-7, "{std} {variance}");
+        }
+        for row in 0..found.rows.len() {
+            prop_assert!(posterior.residual_std(row) <= found.rows[row].variance.sqrt());
+        }
+    }
+
+    #[test]
+    fn what_is_determined_is_what_the_rank_says(net in mesh(), seed in any::<u64>()) {
+        let (truth, readings) = measure(&net, seed, true);
+        let dense = Dense { circuit: &net, readings: &readings, ties: ties(&net, &readings) };
+        let mut wls = Wls::new(&net, &readings).unwrap();
+        wls.put(&truth);
+        let found = wls.observability().unwrap();
+        prop_assert_eq!(found.determined, dense.determined(&truth));
+    }
+
+    #[test]
+    fn little_measured_is_no_error(net in mesh(), seed in any::<u64>()) {
+        let (_, readings) = measure(&net, seed, true);
+        let found = estimate(&net, &readings, &Tolerance::default());
+        if let Ok(found) = found {
+            prop_assert!(found.voltages.iter().all(|v| v.is_finite()));
+        }
+    }
+}
+
+/// 0 ─ 1 ─ 2, loads at 1 and 2; 2 is a pseudo-measurement.
+fn chain() -> (Circuit, Readings) {
+    let mut net = circuit(vec![bus(1), bus(1), bus(1)]);
+    net.series.push(line(0, 1, even(0.01, 0.02, 0.0, 0.0)));
+    net.series.push(line(1, 2, even(0.01, 0.02, 0.0, 0.0)));
+    net.ports.push(wye(1, 0, 0.2, 0.1));
+    net.ports.push(wye(2, 0, 0.3, 0.1));
+    let injection = |bus, re| InjectionReading {
+        sensor: bus,
+        bus,
+        wire: 0,
+        s: Complex64::new(re, 0.1),
+        variance_p: 1e-4,
+        variance_q: 1e-4,
+    };
+    let voltage = VoltageReading { sensor: 0, bus: 0, wire: 0, magnitude: 1.0, angle: None, variance: 1e-6 };
+    let readings = Readings {
+        voltages: vec![voltage],
+        injections: vec![injection(1, 0.2), injection(2, 0.3)],
+        free: vec![0],
+        first_pseudo: Some(1),
+        ..Readings::default()
+    };
+    (net, readings)
+}
+
+#[test]
+fn without_its_pseudo_measurement_a_feeder_is_seen_to_the_last_meter() {
+    let (net, readings) = chain();
+    let mut wls = Wls::new(&net, &readings).unwrap();
+    wls.estimate(&TIGHT).unwrap();
+    let found = wls.observability().unwrap();
+    assert_eq!(found, Observability { determined: vec![true; 3], measured: vec![true, false, false] });
+}
+
+#[test]
+fn the_reference_angle_is_kept_and_a_phasor_outranks_it() {
+    let (net, mut readings) = chain();
+    readings.reference_angle = 0.3;
+    let found = estimate(&net, &readings, &TIGHT).unwrap();
+    assert!((found.voltages[0].arg() - 0.3).abs() < 1e-12);
+    assert!(matches!(found.rows.last().unwrap().of, RowOf::Reference(0)));
+    readings.voltages[0].angle = Some(-2.0);
+    let found = estimate(&net, &readings, &TIGHT).unwrap();
+    assert!((found.voltages[0].arg() + 2.0).abs() < 1e-12);
+}
+
+#[test]
+fn an_infinite_deviation_is_no_measurement() {
+    let (net, mut readings) = chain();
+    let rows = estimate(&net, &readings, &TIGHT).unwrap().rows.len();
+    readings.injections[1].variance_q = f64::INFINITY;
+    assert_eq!(estimate(&net, &readings, &TIGHT).unwrap().rows.len(), rows - 1);
+}
+
+#[test]
+fn nothing_measured_at_all_gives_the_flat_start() {
+    let (net, _) = chain();
+    let found = estimate(&net, &Readings { free: vec![0, 1, 2], ..Readings::default() }, &TIGHT).unwrap();
+    assert!(found.voltages.iter().all(|v| (v - 1.0).norm() < 1e-6));
+}
+
+#[test]
+fn a_high_variance_does_not_stop_short() {
+    // Only a reading of 10 p.u. deviation tells what bus 2 takes: it decides all the same.
+    let (net, mut readings) = chain();
+    readings.injections[1].variance_p = 1e6;
+    readings.injections[1].variance_q = 1e6;
+    let found = estimate(&net, &readings, &TIGHT).unwrap();
+    assert!(found.objective < 1e-12, "{}", found.objective);
+}
