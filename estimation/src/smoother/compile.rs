@@ -275,6 +275,9 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
             FlowPlace::SeriesFrom(element) => end(element, true),
             FlowPlace::SeriesTo(element) => end(element, false),
             FlowPlace::Bus(bus) => Some((self.position(bus)?, CutPlace::Own)),
+            FlowPlace::Shunt(shunt) => {
+                Some((self.position(self.circuit.shunts[shunt as usize].bus)?, CutPlace::Local))
+            }
             FlowPlace::General { element, terminal } => {
                 let bus = self.circuit.general[element as usize].terminals[usize::from(terminal)].0;
                 Some((self.position(bus)?, CutPlace::Local))
@@ -295,6 +298,9 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
                     return NONE;
                 }
                 lines::real_form(&y.to_matrix(N / 2))
+            }
+            FlowPlace::Shunt(shunt) => {
+                lines::real_form(&self.circuit.shunts[shunt as usize].y.to_matrix(N / 2))
             }
             FlowPlace::General { element, terminal } => {
                 let general = &self.circuit.general[element as usize];
@@ -384,9 +390,8 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
             relative: reading.angle_from_voltage,
             angle,
         };
-        let across = reading.magnitude * reading.magnitude * reading.variance_angle;
         let along = self.row(cut, says(false), reading.magnitude, reading.variance);
-        (along, self.row(cut, says(true), 0.0, across))
+        (along, self.row(cut, says(true), 0.0, reading.variance_across))
     }
 
     /// The root takes what it takes: where that is measured, nothing may flow in from elsewhere.
