@@ -57,7 +57,8 @@ pub enum SensorValue {
         i_a: PhaseValue,
         /// Angle, rad; `None`: only the magnitude is known.
         angle_rad: Option<PhaseValue>,
-        /// Whether the angle is absolute; otherwise it counts from the voltage of the same phase.
+        /// Whether the angle is absolute; otherwise it says how far the current lags the voltage of the same phase
+        /// (power-grid-model's `local_angle`).
         global_angle: bool,
         /// Standard deviation of the magnitude, A.
         sigma_a: f64,

@@ -51,6 +51,8 @@ pub enum FlowPlace {
         /// Which terminal.
         terminal: u8,
     },
+    /// Into a shunt (index into `Circuit::shunts`).
+    Shunt(u32),
     /// Taken at a bus by everything but the branches (appliances, shunts of appliances): a reading beside the
     /// [`InjectionReading`] of that bus.
     Bus(u32),
@@ -88,10 +90,11 @@ pub struct CurrentReading {
     pub angle: Option<f64>,
     /// Whether the angle counts from the voltage of the same wire (otherwise from the common reference).
     pub angle_from_voltage: bool,
-    /// Variance of the magnitude (along the phasor).
+    /// Variance along the phasor, p.u.²; of the magnitude when there is no angle.
     pub variance: f64,
-    /// Variance of the angle, rad².
-    pub variance_angle: f64,
+    /// Variance across the phasor, p.u.²: what the error of the angle amounts to. Positive also where the magnitude is
+    /// zero. Without meaning when there is no angle.
+    pub variance_across: f64,
 }
 
 /// Everything measured. A wire without an [`InjectionReading`] takes exactly nothing, unless it is free.

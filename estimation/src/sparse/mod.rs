@@ -1,0 +1,71 @@
+//! General solvers on any circuit: meshed, several sources, any wires.
+//!
+//! `ordering`, `symbolic` and `factor` are the sparse LU under everything; `stamp` and `port` turn elements into
+//! admittances and loads into currents; `nodal` and `newton` are the power flow.
+
+mod factor;
+mod newton;
+mod nodal;
+mod ordering;
+mod port;
+mod stamp;
+mod symbolic;
+
+#[cfg(test)]
+mod factor_tests;
+#[cfg(test)]
+mod newton_tests;
+#[cfg(test)]
+mod nodal_tests;
+#[cfg(test)]
+mod test_circuits;
+
+pub use nodal::Nodal;
+
+use crate::circuit::Circuit;
+use crate::solve::{NoSolution, Solved, Tolerance};
+use nodal::Outcome;
+
+/// Which way to solve a power flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// Fixed point on the nodal admittance; Newton–Raphson when it does not contract or a bus holds its voltage.
+    #[default]
+    FixedPoint,
+    /// Newton–Raphson.
+    Newton,
+    /// One linear solve with every load as the impedance that takes its power at nominal voltage.
+    Linear,
+}
+
+/// Solves the power flow of any circuit.
+///
+/// # Errors
+/// [`NoSolution`]: not settled within the tolerance's iterations, singular, or not finite.
+pub fn power_flow(circuit: &Circuit, tolerance: &Tolerance, method: Method) -> Result<Solved, NoSolution> {
+    if method == Method::Linear {
+        let nodal = Nodal::for_ports(circuit, &circuit.ports, port::as_impedance)?;
+        let voltages = nodal.no_load();
+        if let Some(at) = voltages.iter().position(|voltage| !voltage.is_finite()) {
+            return Err(NoSolution::NotFinite { bus: nodal.live.bus[at] as usize });
+        }
+        return Ok(Solved { voltages: nodal.live.spread(&voltages), iterations: 1 });
+    }
+    let ports = newton::without_held(circuit);
+    let nodal = Nodal::for_ports(circuit, &ports, port::impedance_share)?;
+    if method == Method::FixedPoint
+        && !circuit.held.iter().any(|held| circuit.buses[held.bus as usize].energized)
+        && let Outcome::Settled(voltages, iterations) = nodal.iterate(&ports, tolerance)
+    {
+        return Ok(Solved { voltages: nodal.live.spread(&voltages), iterations });
+    }
+    let solved = match newton::solve(circuit, &nodal, ports.clone(), nodal.no_load(), tolerance) {
+        Ok(solved) => solved,
+        Err(first) => {
+            // Heavily loaded: begin where the loads are already felt.
+            let loaded = Nodal::for_ports(circuit, &ports, port::as_impedance)?.no_load();
+            newton::solve(circuit, &nodal, ports, loaded, tolerance).map_err(|_| first)?
+        }
+    };
+    Ok(Solved { voltages: nodal.live.spread(&solved.0), iterations: solved.1 })
+}
