@@ -18,9 +18,11 @@ mod outlook;
 mod plausibility;
 mod posterior;
 mod power_flow;
+pub mod simd;
 pub mod solve;
 pub mod sparse;
 mod state_estimation;
+pub mod sweep;
 mod transformer;
 mod two_port;
 

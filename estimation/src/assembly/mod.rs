@@ -7,11 +7,13 @@
 
 mod appliances;
 mod branches;
+mod coupled;
 mod element;
 mod energized;
 mod frame;
 mod matrix;
 mod placement;
+mod replace;
 mod sequence;
 mod transformer;
 
@@ -80,6 +82,14 @@ pub enum AssemblyError {
     /// A component that only an asymmetric calculation has a model for.
     #[error("{kind} {id} has no positive sequence of its own: only an asymmetric calculation can use it")]
     OnlyAsymmetric {
+        /// Which kind of component.
+        kind: &'static str,
+        /// Its number.
+        id: u32,
+    },
+    /// A change that a circuit in place cannot take: a switch moved, another number of ports. Assemble anew.
+    #[error("{kind} {id} changed its connection: the network has to be assembled anew")]
+    Topology {
         /// Which kind of component.
         kind: &'static str,
         /// Its number.

@@ -9,6 +9,7 @@
 //! `crate::assembly` makes a circuit from a `grid::Network`; solvers know circuits only.
 
 mod coupling;
+pub mod flow;
 mod readings;
 mod tree;
 

@@ -10,7 +10,6 @@
 //! may be taken there. Delta-connected appliances divide a total evenly over the wires they touch.
 
 mod error;
-mod flow;
 mod known;
 mod node;
 mod outcome;
@@ -229,7 +228,7 @@ impl<'a> Gathering<'a> {
         let circuit = &self.assembly.circuit;
         drop_single_angles(&mut self.readings.voltages);
         let islands = Islands::new(circuit);
-        let turns = islands.anchor(circuit, &mut self.readings.voltages);
+        let turns = islands.anchor(self.assembly, &mut self.readings.voltages);
         let placed: Vec<_> =
             self.current_buses.iter().copied().zip(self.readings.currents.iter().copied()).collect();
         if let Some(sensor) = islands.without_reference(&turns, &placed) {
@@ -300,19 +299,18 @@ fn drop_single_angles(voltages: &mut [VoltageReading]) {
 
 /// Bus and phase wires where a sensor at a site reads.
 fn wires_of(assembly: &Assembly, nodes: &[Node], site: Site) -> (u32, [Option<u8>; spread::PHASES]) {
-    let circuit = &assembly.circuit;
     match site {
-        Site::Dead => (0, place::phase_wires(circuit, 0)),
-        Site::Open { bus } | Site::Voltage(bus) => (bus, place::phase_wires(circuit, bus)),
-        Site::Flow(place) => place::terminal(circuit, place),
+        Site::Dead => (0, place::phase_wires(assembly, 0)),
+        Site::Open { bus } | Site::Voltage(bus) => (bus, place::phase_wires(assembly, bus)),
+        Site::Flow(place) => place::terminal(assembly, place),
         Site::Node(node) => {
             let bus = nodes[node as usize].position;
-            (bus, place::phase_wires(circuit, bus))
+            (bus, place::phase_wires(assembly, bus))
         }
         Site::Appliance { node, member } => {
             let node = &nodes[node as usize];
             let touched = &node.members[member as usize].wires;
-            let there = place::phase_wires(circuit, node.position);
+            let there = place::phase_wires(assembly, node.position);
             let there = there.map(|wire| wire.filter(|wire| touched[usize::from(*wire)] != Share::Absent));
             (node.position, there)
         }

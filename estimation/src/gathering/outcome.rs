@@ -4,9 +4,9 @@ use super::known::Known;
 use super::node;
 use super::place::{self, Site};
 use super::spread::{Bench, CurrentSaid, PHASES, PowerSaid, Spread};
-use super::{Gathered, bench, flow, wires_of};
+use super::{Gathered, bench, wires_of};
 use crate::assembly::{AppliancePlace, Assembly};
-use crate::circuit::FlowPlace;
+use crate::circuit::{FlowPlace, flow};
 use grid::{BusId, PhaseValue, Sensor, SensorValue};
 use num_complex::Complex64;
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ pub struct Outcome {
 impl Gathered {
     /// Turns voltages as estimated so that angles count from the first source where no sensor says otherwise.
     pub fn turn(&self, assembly: &Assembly, voltages: &mut [Complex64]) {
-        self.islands.turn(&assembly.circuit, &self.turns, voltages);
+        self.islands.turn(assembly, &self.turns, voltages);
     }
 
     /// What an estimate (voltage of every wire, p.u.) says of appliances and sensors.
@@ -203,7 +203,7 @@ impl Seen<'_> {
         let shares = |s: &[Complex64]| -> Vec<(u8, Complex64)> { (0_u8..).zip(s.iter().copied()).collect() };
         match site {
             Site::Flow(place) => {
-                let (bus, _) = place::terminal(&self.assembly.circuit, place);
+                let (bus, _) = place::terminal(self.assembly, place);
                 let first = self.assembly.circuit.wires(bus).start;
                 let currents = flow::currents(&self.assembly.circuit, place, self.voltages);
                 let phases = currents.into_iter().filter(|(wire, _)| bench.wires.contains(&Some(*wire)));

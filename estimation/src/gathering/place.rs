@@ -4,7 +4,7 @@ use super::SensorError;
 use super::spread::PHASES;
 use crate::assembly::{AppliancePlace, Assembly, BranchPlace};
 use crate::circuit::{Circuit, FlowPlace};
-use grid::network::TransformerSide;
+use grid::network::{TransformerSide, Wire};
 use grid::{BranchId, BusId, Network, Sensor, SensorPlace, SensorValue};
 
 /// What became of a sensor.
@@ -32,14 +32,18 @@ pub(super) enum Site {
     Node(u32),
 }
 
-/// The local wires of the phases of a bus.
-pub(super) fn phase_wires(circuit: &Circuit, bus: u32) -> [Option<u8>; PHASES] {
-    let wires = circuit.buses[bus as usize].wires;
-    std::array::from_fn(|phase| (phase < usize::from(wires)).then_some(phase as u8))
+/// The local wires of the phases of a bus; in a symmetric calculation its only wire is the first.
+pub(super) fn phase_wires(assembly: &Assembly, bus: u32) -> [Option<u8>; PHASES] {
+    let wires = assembly.circuit.wires(bus);
+    std::array::from_fn(|phase| {
+        let is_phase = |wire: &Wire| usize::from(wire.0) == phase + 1;
+        assembly.wires[wires.clone()].iter().position(is_phase).map(|local| local as u8)
+    })
 }
 
 /// Bus and local phase wires of a place.
-pub(super) fn terminal(circuit: &Circuit, place: FlowPlace) -> (u32, [Option<u8>; PHASES]) {
+pub(super) fn terminal(assembly: &Assembly, place: FlowPlace) -> (u32, [Option<u8>; PHASES]) {
+    let circuit = &assembly.circuit;
     let bus = match place {
         FlowPlace::SeriesFrom(k) => circuit.series[k as usize].from,
         FlowPlace::SeriesTo(k) => circuit.series[k as usize].to,
@@ -47,11 +51,11 @@ pub(super) fn terminal(circuit: &Circuit, place: FlowPlace) -> (u32, [Option<u8>
         FlowPlace::Bus(bus) => bus,
         FlowPlace::General { element, terminal } => {
             let (bus, wires) = &circuit.general[element as usize].terminals[usize::from(terminal)];
-            let there = phase_wires(circuit, *bus);
+            let there = phase_wires(assembly, *bus);
             return (*bus, there.map(|wire| wire.filter(|wire| wires.contains(wire))));
         }
     };
-    (bus, phase_wires(circuit, bus))
+    (bus, phase_wires(assembly, bus))
 }
 
 /// The kind of a sensor's quantity, for errors.

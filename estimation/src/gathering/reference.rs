@@ -5,6 +5,7 @@
 //! phases of an island to each other, which nothing else does where no delta winding couples them.
 
 use super::spread::turn;
+use crate::assembly::Assembly;
 use crate::circuit::{Circuit, CurrentReading, VoltageReading};
 use num_complex::Complex64;
 
@@ -45,7 +46,8 @@ impl Islands {
     }
 
     /// Gives angles to islands that have none; tells which must be turned.
-    pub fn anchor(&self, circuit: &Circuit, voltages: &mut [VoltageReading]) -> Vec<Turn> {
+    pub fn anchor(&self, assembly: &Assembly, voltages: &mut [VoltageReading]) -> Vec<Turn> {
+        let circuit = &assembly.circuit;
         let mut measured = vec![false; self.of.len()];
         for reading in voltages.iter().filter(|reading| reading.angle.is_some()) {
             measured[self.of(reading.bus) as usize] = true;
@@ -67,7 +69,7 @@ impl Islands {
             let island = self.of(reading.bus) as usize;
             let bus = if at_slack[island] { slack[island] } else { first[island] };
             if !measured[island] && bus == Some(reading.bus) {
-                reading.angle = Some(-turn(usize::from(reading.wire)));
+                reading.angle = Some(nominal(assembly, circuit.wires(reading.bus).start + usize::from(reading.wire)));
             }
         }
         (0..self.of.len())
@@ -84,12 +86,15 @@ impl Islands {
     }
 
     /// Turns the voltages of islands whose angles count from their source.
-    pub fn turn(&self, circuit: &Circuit, turns: &[Turn], voltages: &mut [Complex64]) {
+    pub fn turn(&self, assembly: &Assembly, turns: &[Turn], voltages: &mut [Complex64]) {
+        let circuit = &assembly.circuit;
         let mut by = vec![Complex64::new(1.0, 0.0); self.of.len()];
         for turn in turns {
-            let first = voltages[circuit.wires(turn.slack).start];
-            if first.norm() > 0.0 {
-                by[turn.island as usize] = first.conj() / first.norm();
+            let first = circuit.wires(turn.slack).start;
+            let at = voltages[first];
+            if at.norm() > 0.0 {
+                let angle = nominal(assembly, first) - at.arg();
+                by[turn.island as usize] = Complex64::from_polar(1.0, angle);
             }
         }
         for bus in 0..self.of.len() as u32 {
@@ -98,6 +103,11 @@ impl Islands {
             }
         }
     }
+}
+
+/// The angle of a wire in a positive sequence, rad.
+fn nominal(assembly: &Assembly, wire: usize) -> f64 {
+    -turn(usize::from(assembly.wires[wire].0.saturating_sub(1)))
 }
 
 fn find(of: &mut [u32], mut bus: u32) -> u32 {

@@ -106,6 +106,7 @@ fn assembly(symmetric: bool) -> Assembly {
             ..Circuit::default()
         },
         symmetric,
+        wires: (0..2).flat_map(|_| Wire::PHASES.into_iter().take(usize::from(wires))).collect(),
         buses: [(BusId(1), 0), (BusId(2), 1), (BusId(3), 1)].into(),
         branches: [(LINE, BranchPlace::Series(0)), (BranchId(42), BranchPlace::Off)].into(),
         appliances: [

@@ -153,7 +153,7 @@ pub struct CoupledWinding {
     pub u_rated_v: f64,
     /// Rated power of the whole unit, VA.
     pub s_rated_va: f64,
-    /// Winding resistance, p.u. on its rated power.
+    /// Winding resistance, p.u. on the rated power of winding 1 (OpenDSS `%R`).
     pub r_pu: f64,
     /// Tap, p.u. of the rated voltage.
     pub tap_pu: f64,

@@ -1,11 +1,11 @@
 //! Currents and powers of the elements at given voltages.
 
-use crate::circuit::{Circuit, Coupling, FlowPlace, GROUND, Series};
+use super::{Circuit, Coupling, FlowPlace, GROUND, General, Series};
 use nalgebra::DVector;
 use num_complex::Complex64;
 
 /// Currents that enter an element at a place, p.u., with their local wires.
-pub(super) fn currents(circuit: &Circuit, place: FlowPlace, v: &[Complex64]) -> Vec<(u8, Complex64)> {
+pub fn currents(circuit: &Circuit, place: FlowPlace, v: &[Complex64]) -> Vec<(u8, Complex64)> {
     let all = |currents: Vec<Complex64>| (0_u8..).zip(currents).collect();
     match place {
         FlowPlace::SeriesFrom(k) => all(series(circuit, &circuit.series[k as usize], v).0),
@@ -35,7 +35,7 @@ pub(super) fn currents(circuit: &Circuit, place: FlowPlace, v: &[Complex64]) -> 
 }
 
 /// What the appliances take at each wire, p.u.: what the elements and shunts leave over.
-pub(super) fn taken(circuit: &Circuit, v: &[Complex64]) -> Vec<Complex64> {
+pub fn taken(circuit: &Circuit, v: &[Complex64]) -> Vec<Complex64> {
     let mut drawn = branch_currents(circuit, v);
     for shunt in &circuit.shunts {
         let wires = circuit.wires(shunt.bus);
@@ -68,7 +68,7 @@ fn branch_currents(circuit: &Circuit, v: &[Complex64]) -> Vec<Complex64> {
     drawn
 }
 
-fn general(circuit: &Circuit, element: &crate::circuit::General, v: &[Complex64]) -> Vec<Complex64> {
+fn general(circuit: &Circuit, element: &General, v: &[Complex64]) -> Vec<Complex64> {
     let wires = element.terminals.iter().flat_map(|(bus, wires)| wires.iter().map(|wire| (*bus, *wire)));
     let at: Vec<Complex64> =
         wires.map(|(bus, wire)| circuit.wire(bus, wire).map_or(Complex64::ZERO, |wire| v[wire])).collect();
