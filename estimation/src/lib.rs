@@ -6,6 +6,7 @@
 
 pub mod assembly;
 pub mod circuit;
+pub mod control;
 mod feeder;
 mod forecast;
 pub mod gathering;

@@ -23,7 +23,11 @@ pub(super) fn rated_voltages(model: &Model) -> BTreeMap<String, f64> {
         let unit = &transformer.unit;
         if let Some((first, others)) = unit.windings.split_first() {
             for other in others {
-                join(&first.bus.name, &other.bus.name, between_phases(unit, other) / between_phases(unit, first));
+                join(
+                    &first.bus.name,
+                    &other.bus.name,
+                    between_phases(unit, other) / between_phases(unit, first),
+                );
             }
         }
     }

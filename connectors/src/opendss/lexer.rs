@@ -107,11 +107,6 @@ impl<'a> Lexer<'a> {
         let value = self.token().map_or_else(Token::default, |(value, _)| value);
         Some(Parameter { name: token.text, value })
     }
-
-    /// What is left of the line.
-    pub fn rest(&self) -> &'a str {
-        self.rest
-    }
 }
 
 fn is_space(c: char) -> bool {

@@ -131,19 +131,51 @@ pub(super) struct LineCode {
     frequency_hz: f64,
 }
 
-const LENGTH_PROPERTIES: [&str; 10] =
-    ["r1", "x1", "r0", "x0", "c1", "c0", "b1", "b0", "rmatrix", "xmatrix"];
+const LENGTH_PROPERTIES: [&str; 10] = ["r1", "x1", "r0", "x0", "c1", "c0", "b1", "b0", "rmatrix", "xmatrix"];
 
 impl Class for LineCode {
     const NAME: &'static str = "linecode";
     const PROPERTIES: &'static [&'static str] = &[
-        "nphases", "r1", "x1", "r0", "x0", "c1", "c0", "units", "rmatrix", "xmatrix", "cmatrix", "basefreq",
-        "normamps", "emergamps", "faultrate", "pctperm", "repair", "kron", "rg", "xg", "rho", "neutral", "b1",
-        "b0", "seasons", "ratings", "linetype",
+        "nphases",
+        "r1",
+        "x1",
+        "r0",
+        "x0",
+        "c1",
+        "c0",
+        "units",
+        "rmatrix",
+        "xmatrix",
+        "cmatrix",
+        "basefreq",
+        "normamps",
+        "emergamps",
+        "faultrate",
+        "pctperm",
+        "repair",
+        "kron",
+        "rg",
+        "xg",
+        "rho",
+        "neutral",
+        "b1",
+        "b0",
+        "seasons",
+        "ratings",
+        "linetype",
     ];
     // Earth return corrects for other frequencies than the base only.
     const INERT: &'static [&'static str] = &[
-        "emergamps", "faultrate", "pctperm", "repair", "rg", "xg", "rho", "neutral", "seasons", "ratings",
+        "emergamps",
+        "faultrate",
+        "pctperm",
+        "repair",
+        "rg",
+        "xg",
+        "rho",
+        "neutral",
+        "seasons",
+        "ratings",
         "linetype",
     ];
 
@@ -290,13 +322,53 @@ fn single_phase(impedance: &mut Impedance) {
 impl Class for Line {
     const NAME: &'static str = "line";
     const PROPERTIES: &'static [&'static str] = &[
-        "bus1", "bus2", "linecode", "length", "phases", "r1", "x1", "r0", "x0", "c1", "c0", "rmatrix", "xmatrix",
-        "cmatrix", "switch", "rg", "xg", "rho", "geometry", "units", "spacing", "wires", "earthmodel", "cncables",
-        "tscables", "b1", "b0", "seasons", "ratings", "linetype", "normamps", "emergamps", "faultrate", "pctperm",
+        "bus1",
+        "bus2",
+        "linecode",
+        "length",
+        "phases",
+        "r1",
+        "x1",
+        "r0",
+        "x0",
+        "c1",
+        "c0",
+        "rmatrix",
+        "xmatrix",
+        "cmatrix",
+        "switch",
+        "rg",
+        "xg",
+        "rho",
+        "geometry",
+        "units",
+        "spacing",
+        "wires",
+        "earthmodel",
+        "cncables",
+        "tscables",
+        "b1",
+        "b0",
+        "seasons",
+        "ratings",
+        "linetype",
+        "normamps",
+        "emergamps",
+        "faultrate",
+        "pctperm",
         "repair",
     ];
     const INERT: &'static [&'static str] = &[
-        "rg", "xg", "rho", "earthmodel", "seasons", "ratings", "linetype", "emergamps", "faultrate", "pctperm",
+        "rg",
+        "xg",
+        "rho",
+        "earthmodel",
+        "seasons",
+        "ratings",
+        "linetype",
+        "emergamps",
+        "faultrate",
+        "pctperm",
         "repair",
     ];
 

@@ -106,14 +106,60 @@ impl Load {
 impl Class for Load {
     const NAME: &'static str = "load";
     const PROPERTIES: &'static [&'static str] = &[
-        "phases", "bus1", "kv", "kw", "pf", "model", "yearly", "daily", "duty", "growth", "conn", "kvar", "rneut",
-        "xneut", "status", "class", "vminpu", "vmaxpu", "vminnorm", "vminemerg", "xfkva", "allocationfactor",
-        "kva", "%mean", "%stddev", "cvrwatts", "cvrvars", "kwh", "kwhdays", "cfactor", "cvrcurve", "numcust",
-        "zipv", "%seriesrl", "relweight", "vlowpu", "puxharm", "xrharm", "spectrum",
+        "phases",
+        "bus1",
+        "kv",
+        "kw",
+        "pf",
+        "model",
+        "yearly",
+        "daily",
+        "duty",
+        "growth",
+        "conn",
+        "kvar",
+        "rneut",
+        "xneut",
+        "status",
+        "class",
+        "vminpu",
+        "vmaxpu",
+        "vminnorm",
+        "vminemerg",
+        "xfkva",
+        "allocationfactor",
+        "kva",
+        "%mean",
+        "%stddev",
+        "cvrwatts",
+        "cvrvars",
+        "kwh",
+        "kwhdays",
+        "cfactor",
+        "cvrcurve",
+        "numcust",
+        "zipv",
+        "%seriesrl",
+        "relweight",
+        "vlowpu",
+        "puxharm",
+        "xrharm",
+        "spectrum",
     ];
     const INERT: &'static [&'static str] = &[
-        "growth", "class", "vminnorm", "vminemerg", "%mean", "%stddev", "cvrcurve", "numcust", "%seriesrl",
-        "relweight", "puxharm", "xrharm", "spectrum",
+        "growth",
+        "class",
+        "vminnorm",
+        "vminemerg",
+        "%mean",
+        "%stddev",
+        "cvrcurve",
+        "numcust",
+        "%seriesrl",
+        "relweight",
+        "puxharm",
+        "xrharm",
+        "spectrum",
     ];
 
     fn new(_frequency_hz: f64) -> Self {
@@ -189,7 +235,7 @@ impl Class for Load {
             "daily" => {
                 self.shapes[0] = shape(value, context)?;
                 if self.shapes[1].is_none() {
-                    self.shapes[1].clone_from(&self.shapes[0]);
+                    self.shapes[1] = self.shapes[0].clone();
                 }
             }
             "yearly" => self.shapes[1] = shape(value, context)?,

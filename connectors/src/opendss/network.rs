@@ -131,8 +131,9 @@ impl<'m> Builder<'m> {
         let element = format!("{class}.{name}");
         let from = self.terminal(&element, &buses[0], buses[0].conductors(phases, phases))?;
         let to = self.terminal(&element, &buses[1], buses[1].conductors(phases, phases))?;
+        let id = BranchId(self.number(class, name));
         self.parts.coupled_lines.push(CoupledLine {
-            id: BranchId(self.number(class, name)),
+            id,
             from,
             to,
             z_ohm,
@@ -148,13 +149,16 @@ impl<'m> Builder<'m> {
         let element = format!("transformer.{name}");
         let unit = &transformer.unit;
         if unit.phases == 2 && unit.windings.iter().any(|winding| winding.delta) {
-            return Err(Fault::unsupported(format!("{element}: delta of two phases"), "use single-phase units"));
+            return Err(Fault::unsupported(
+                format!("{element}: delta of two phases"),
+                "use single-phase units",
+            ));
         }
-        let windings =
-            unit.windings.iter().map(|winding| self.winding(&element, winding, unit.phases));
+        let windings = unit.windings.iter().map(|winding| self.winding(&element, winding, unit.phases));
         let windings = windings.collect::<Result<Vec<_>>>()?;
+        let id = BranchId(self.number("transformer", name));
         self.parts.winding_transformers.push(WindingTransformer {
-            id: BranchId(self.number("transformer", name)),
+            id,
             phases: unit.phases as u8,
             windings,
             x_pu: unit.x_pu.clone(),
@@ -192,7 +196,10 @@ impl<'m> Builder<'m> {
             let element = format!("vsource.{name}");
             let nodes = source.bus.conductors(3, 3);
             if nodes != [1, 2, 3] {
-                return Err(Fault::unsupported(format!("{element} at other nodes than 1, 2, 3"), "use those"));
+                return Err(Fault::unsupported(
+                    format!("{element} at other nodes than 1, 2, 3"),
+                    "use those",
+                ));
             }
             let bus = self.terminal(&element, &source.bus, nodes)?.bus;
             let rated_v = self.parts.buses[bus.0 as usize].u_rated_v;

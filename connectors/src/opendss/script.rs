@@ -205,11 +205,12 @@ impl<'f> Script<'f> {
     /// `batchedit class..* property=value`: every element whose name begins like the pattern.
     fn batch_edit(&mut self, lexer: &mut Lexer) -> Result<(), Fault> {
         let (class, pattern) = object(lexer)?;
-        let prefix = pattern.strip_suffix(".*").filter(|prefix| {
-            prefix.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
-        });
+        let prefix = pattern
+            .strip_suffix(".*")
+            .filter(|prefix| prefix.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')));
         let what = || format!("pattern {pattern:?}");
-        let prefix = prefix.ok_or_else(|| Fault::unsupported(what(), "write the beginning of the names and .*"))?;
+        let prefix =
+            prefix.ok_or_else(|| Fault::unsupported(what(), "write the beginning of the names and .*"))?;
         if CLASSES_WITHOUT_EFFECT.contains(&class.as_str()) {
             return Ok(());
         }
@@ -250,7 +251,12 @@ impl<'f> Script<'f> {
                 options.controls = match value.name().chars().next() {
                     Some('o' | 'n') => false,
                     Some('s') => true,
-                    _ => return Err(Fault::unsupported(format!("control mode {}", value.text()), "use static or off")),
+                    _ => {
+                        return Err(Fault::unsupported(
+                            format!("control mode {}", value.text()),
+                            "use static or off",
+                        ));
+                    }
                 }
             }
             Choice::ControlIterations => options.control_iterations_max = value.count(1..=100_000)?,
@@ -299,7 +305,8 @@ impl<'f> Script<'f> {
 /// `class.name`, or `object=class.name`.
 fn object(lexer: &mut Lexer) -> Result<(String, String), Fault> {
     let parameter = lexer.parameter();
-    let parameter = parameter.filter(|p| p.name.is_empty() || "object".starts_with(&p.name.to_ascii_lowercase()));
+    let parameter =
+        parameter.filter(|p| p.name.is_empty() || "object".starts_with(&p.name.to_ascii_lowercase()));
     let text = parameter.map(|parameter| parameter.value.text.to_ascii_lowercase()).unwrap_or_default();
     match text.split_once('.') {
         Some((class, name)) if !name.is_empty() => Ok((class.to_owned(), name.to_owned())),
@@ -313,7 +320,10 @@ fn entry(class: &str) -> Result<&'static Entry, Fault> {
         return Ok(entry);
     }
     if CLASSES_REFUSED.contains(&class) {
-        return Err(Fault::unsupported(format!("class {class}"), "describe it by loads, lines and transformers"));
+        return Err(Fault::unsupported(
+            format!("class {class}"),
+            "describe it by loads, lines and transformers",
+        ));
     }
     Err(Fault::UnknownClass(class.chars().take(40).collect()))
 }

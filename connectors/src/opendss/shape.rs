@@ -24,11 +24,31 @@ pub(super) struct Shape {
 impl Class for Shape {
     const NAME: &'static str = "loadshape";
     const PROPERTIES: &'static [&'static str] = &[
-        "npts", "interval", "mult", "hour", "mean", "stddev", "csvfile", "sngfile", "dblfile", "action", "qmult",
-        "useactual", "pmax", "qmax", "sinterval", "minterval", "pbase", "qbase", "pmult", "pqcsvfile",
-        "memorymapping", "interpolation",
+        "npts",
+        "interval",
+        "mult",
+        "hour",
+        "mean",
+        "stddev",
+        "csvfile",
+        "sngfile",
+        "dblfile",
+        "action",
+        "qmult",
+        "useactual",
+        "pmax",
+        "qmax",
+        "sinterval",
+        "minterval",
+        "pbase",
+        "qbase",
+        "pmult",
+        "pqcsvfile",
+        "memorymapping",
+        "interpolation",
     ];
-    const INERT: &'static [&'static str] = &["mean", "stddev", "pmax", "qmax", "pbase", "qbase", "memorymapping"];
+    const INERT: &'static [&'static str] =
+        &["mean", "stddev", "pmax", "qmax", "pbase", "qbase", "memorymapping"];
 
     fn new(_frequency_hz: f64) -> Self {
         Self { interval_s: 3600.0, multipliers: Vec::new(), actual: false, count: None }

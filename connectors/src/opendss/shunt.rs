@@ -30,8 +30,24 @@ impl Capacitor {
 impl Class for Capacitor {
     const NAME: &'static str = "capacitor";
     const PROPERTIES: &'static [&'static str] = &[
-        "bus1", "bus2", "phases", "kvar", "kv", "conn", "cmatrix", "cuf", "r", "xl", "harm", "numsteps", "states",
-        "normamps", "emergamps", "faultrate", "pctperm", "repair",
+        "bus1",
+        "bus2",
+        "phases",
+        "kvar",
+        "kv",
+        "conn",
+        "cmatrix",
+        "cuf",
+        "r",
+        "xl",
+        "harm",
+        "numsteps",
+        "states",
+        "normamps",
+        "emergamps",
+        "faultrate",
+        "pctperm",
+        "repair",
     ];
     const INERT: &'static [&'static str] = &["normamps", "emergamps", "faultrate", "pctperm", "repair"];
 
@@ -98,8 +114,30 @@ pub(super) struct Reactor {
 impl Class for Reactor {
     const NAME: &'static str = "reactor";
     const PROPERTIES: &'static [&'static str] = &[
-        "bus1", "bus2", "phases", "kvar", "kv", "conn", "rmatrix", "xmatrix", "parallel", "r", "x", "rp", "z1", "z2",
-        "z0", "z", "rcurve", "lcurve", "lmh", "normamps", "emergamps", "faultrate", "pctperm", "repair",
+        "bus1",
+        "bus2",
+        "phases",
+        "kvar",
+        "kv",
+        "conn",
+        "rmatrix",
+        "xmatrix",
+        "parallel",
+        "r",
+        "x",
+        "rp",
+        "z1",
+        "z2",
+        "z0",
+        "z",
+        "rcurve",
+        "lcurve",
+        "lmh",
+        "normamps",
+        "emergamps",
+        "faultrate",
+        "pctperm",
+        "repair",
     ];
     const INERT: &'static [&'static str] = &["emergamps", "faultrate", "pctperm", "repair"];
 
