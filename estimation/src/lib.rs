@@ -6,6 +6,7 @@
 
 pub mod assembly;
 pub mod circuit;
+pub mod control;
 pub mod diagnosis;
 mod feeder;
 mod forecast;
@@ -24,6 +25,7 @@ pub mod smoother;
 pub mod solve;
 pub mod sparse;
 mod state_estimation;
+pub mod study;
 pub mod sweep;
 mod transformer;
 mod two_port;

@@ -275,6 +275,9 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
             FlowPlace::SeriesFrom(element) => end(element, true),
             FlowPlace::SeriesTo(element) => end(element, false),
             FlowPlace::Bus(bus) => Some((self.position(bus)?, CutPlace::Own)),
+            FlowPlace::Shunt(shunt) => {
+                Some((self.position(self.circuit.shunts[shunt as usize].bus)?, CutPlace::Local))
+            }
             FlowPlace::General { element, terminal } => {
                 let bus = self.circuit.general[element as usize].terminals[usize::from(terminal)].0;
                 Some((self.position(bus)?, CutPlace::Local))
@@ -286,6 +289,9 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
     fn admittance(&mut self, position: usize, place: CutPlace, flow: FlowPlace) -> u32 {
         let y: Matrix<N, P> = match flow {
             FlowPlace::Bus(_) => return NONE,
+            FlowPlace::Shunt(shunt) => {
+                lines::real_form(&self.circuit.shunts[shunt as usize].y.to_matrix(N / 2))
+            }
             FlowPlace::SeriesFrom(_) | FlowPlace::SeriesTo(_) => {
                 let series = &self.circuit.series[self.tree.element[position] as usize];
                 let child_is_to = self.tree.fed_at_from[position];
@@ -384,7 +390,7 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
             relative: reading.angle_from_voltage,
             angle,
         };
-        let across = reading.magnitude * reading.magnitude * reading.variance_angle;
+        let across = reading.variance_across;
         let along = self.row(cut, says(false), reading.magnitude, reading.variance);
         (along, self.row(cut, says(true), 0.0, across))
     }
