@@ -289,9 +289,6 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
     fn admittance(&mut self, position: usize, place: CutPlace, flow: FlowPlace) -> u32 {
         let y: Matrix<N, P> = match flow {
             FlowPlace::Bus(_) => return NONE,
-            FlowPlace::Shunt(shunt) => {
-                lines::real_form(&self.circuit.shunts[shunt as usize].y.to_matrix(N / 2))
-            }
             FlowPlace::SeriesFrom(_) | FlowPlace::SeriesTo(_) => {
                 let series = &self.circuit.series[self.tree.element[position] as usize];
                 let child_is_to = self.tree.fed_at_from[position];
@@ -301,6 +298,9 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
                     return NONE;
                 }
                 lines::real_form(&y.to_matrix(N / 2))
+            }
+            FlowPlace::Shunt(shunt) => {
+                lines::real_form(&self.circuit.shunts[shunt as usize].y.to_matrix(N / 2))
             }
             FlowPlace::General { element, terminal } => {
                 let general = &self.circuit.general[element as usize];
@@ -390,9 +390,8 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
             relative: reading.angle_from_voltage,
             angle,
         };
-        let across = reading.variance_across;
         let along = self.row(cut, says(false), reading.magnitude, reading.variance);
-        (along, self.row(cut, says(true), 0.0, across))
+        (along, self.row(cut, says(true), 0.0, reading.variance_across))
     }
 
     /// The root takes what it takes: where that is measured, nothing may flow in from elsewhere.
