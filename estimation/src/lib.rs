@@ -6,12 +6,13 @@
 
 pub mod assembly;
 pub mod circuit;
-pub mod diagnosis;
 pub mod control;
+pub mod diagnosis;
 mod feeder;
 mod forecast;
 pub mod gathering;
 mod limited_element;
+mod live;
 mod line_impedance;
 mod linear_response;
 mod linearization;
@@ -25,6 +26,7 @@ pub mod smoother;
 pub mod solve;
 pub mod sparse;
 mod state_estimation;
+pub mod study;
 pub mod sweep;
 mod transformer;
 mod two_port;

@@ -4,10 +4,17 @@
 //! `ControlQueue.pas`, `RegControl.pas`, `CapControl.pas`): solve; let every control look; those out of their band stand
 //! in a queue with their delay, and those that came back leave it; only the quickest of the queue act; solve again. So a
 //! control with a longer delay acts on what the quicker ones left.
+//!
+//! [`regulate`] is power-grid-model's optimal tap control instead: the position itself is searched for.
 
 mod bank;
+mod bisection;
+mod order;
 mod seen;
 mod tap;
+mod taps;
+
+pub use taps::{Regulated, TapError, TapStrategy, regulate};
 
 use crate::assembly::{Assembly, AssemblyError};
 use crate::circuit::Circuit;
