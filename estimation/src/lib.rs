@@ -19,6 +19,7 @@ mod outlook;
 mod plausibility;
 mod posterior;
 mod power_flow;
+pub mod results;
 pub mod simd;
 pub mod smoother;
 pub mod solve;
