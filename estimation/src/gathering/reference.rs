@@ -69,7 +69,8 @@ impl Islands {
             let island = self.of(reading.bus) as usize;
             let bus = if at_slack[island] { slack[island] } else { first[island] };
             if !measured[island] && bus == Some(reading.bus) {
-                reading.angle = Some(nominal(assembly, circuit.wires(reading.bus).start + usize::from(reading.wire)));
+                reading.angle =
+                    Some(nominal(assembly, circuit.wires(reading.bus).start + usize::from(reading.wire)));
             }
         }
         (0..self.of.len())
