@@ -6,10 +6,13 @@
 
 pub mod assembly;
 pub mod circuit;
+pub mod control;
+pub mod diagnosis;
 mod feeder;
 mod forecast;
 pub mod gathering;
 mod limited_element;
+mod live;
 mod line_impedance;
 mod linear_response;
 mod linearization;
@@ -18,15 +21,21 @@ mod outlook;
 mod plausibility;
 mod posterior;
 mod power_flow;
+pub mod results;
+pub mod simd;
+pub mod smoother;
 pub mod solve;
 pub mod sparse;
 mod state_estimation;
+pub mod study;
+pub mod sweep;
 mod transformer;
 mod two_port;
 
 pub use feeder::{BranchRef, Feeder, TopologyError};
 pub use forecast::{ForecastError, Forecaster, sum_std};
 pub use limited_element::{LimitedElement, limited_elements, zones};
+pub use live::{LiveEstimator, NotEstimable};
 pub use measurement_set::{EstimationError, InjectionPrior, MeasurementSet, WeightedValue};
 pub use outlook::{OutlookRules, outlook};
 pub use plausibility::{Implausible, Plausibility};

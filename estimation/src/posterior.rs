@@ -129,6 +129,7 @@ fn buses(feeder: &Feeder, flow: &FlowSolution, spread: &Columns) -> Vec<BusEstim
             u_angle_rad: voltage.map(|u| u.arg()),
             u_std_v: std::array::from_fn(|p| magnitude_std(voltage[p], spread.voltage(position, p))),
             u_pu: u_v.map(|u| u / feeder.u_phase_rated_v[position]),
+            observability: [grid::Observability::Expected; 3],
         }
     };
     feeder.network().buses().iter().enumerate().map(one).collect()

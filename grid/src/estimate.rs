@@ -40,6 +40,20 @@ pub struct BusEstimate {
     pub u_std_v: PerPhase<f64>,
     /// `u_v` over the rated phase-to-neutral voltage, p.u.
     pub u_pu: PerPhase<f64>,
+    /// What each voltage rests on.
+    pub observability: PerPhase<Observability>,
+}
+
+/// What an estimated value rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observability {
+    /// The measurements of the moment determine it.
+    Measured,
+    /// It is determined only together with expectations (pseudo-measurements: forecasts, last meter readings).
+    Expected,
+    /// Nothing determines it: its number means nothing.
+    Unobservable,
 }
 
 /// Flow through one branch.

@@ -6,7 +6,7 @@ use crate::grid_side::region::slot_seen;
 use crate::journal::planned_deviation_w;
 use crate::picture::{HISTORY_MINUTES, HistoryEntry, OutlookEntry, PointRow};
 use grid::telemetry::Element;
-use grid::{BranchId, Estimate, Measurement, PerPhase, Phase, PointId, Quantity, Timestamp};
+use grid::{BranchId, Estimate, Measurement, Observability, PerPhase, Phase, PointId, Quantity, Timestamp};
 use std::sync::Arc;
 
 impl Observer {
@@ -59,15 +59,20 @@ impl Observer {
         let freedom = estimate.degrees_of_freedom;
         picture.health.estimator.objective_ratio = (freedom > 0).then(|| estimate.objective / freedom as f64);
         picture.voltages.at = Some(estimate.at);
-        let column = |pick: fn(&PerPhase<f64>) -> f64| {
-            estimate.buses.iter().map(|bus| Some(pick(&bus.u_pu) as f32)).collect::<Vec<_>>()
+        let known = |bus: &grid::BusEstimate, phase: usize| {
+            (bus.observability[phase] != Observability::Unobservable).then_some(bus.u_pu[phase] as f32)
         };
-        picture.voltages.a = column(|u| u[0]);
-        picture.voltages.b = column(|u| u[1]);
-        picture.voltages.c = column(|u| u[2]);
+        let column = |phase| estimate.buses.iter().map(|bus| known(bus, phase)).collect::<Vec<_>>();
+        picture.voltages.a = column(0);
+        picture.voltages.b = column(1);
+        picture.voltages.c = column(2);
+        let weakest = |bus: &grid::BusEstimate| bus.observability.iter().copied().max();
+        let weakest = |bus| weakest(bus).unwrap_or(Observability::Unobservable);
+        picture.voltages.observability = estimate.buses.iter().map(weakest).collect();
         let worst = |bus: &grid::BusEstimate| {
             let relative = |phase: usize| bus.u_std_v[phase] * bus.u_pu[phase] / bus.u_v[phase].max(1e-9);
-            Some((0..3).map(relative).fold(0.0, f64::max) as f32)
+            let seen = (0..3).filter(|&phase| bus.observability[phase] != Observability::Unobservable);
+            seen.map(relative).reduce(f64::max).map(|std| std as f32)
         };
         picture.voltages.std = estimate.buses.iter().map(worst).collect();
         picture.branch_loading =

@@ -13,7 +13,7 @@ mod network;
 pub use market::{FEED_ENTRIES_MAX, FeedEntry, FeedKind, NeedRow, Totals};
 pub use network::{BranchKind, BranchPicture, BusPicture, DeviceKind, NetworkPicture, UsagePointPicture};
 
-use grid::{BranchId, PointId, Quality, Timestamp};
+use grid::{BranchId, Observability, PointId, Quality, Timestamp};
 use serde::Serialize;
 
 /// Minutes of history kept for the transformer.
@@ -188,6 +188,8 @@ pub struct Voltages {
     pub c: Vec<Option<f32>>,
     /// Largest standard deviation of the three, p.u.
     pub std: Vec<Option<f32>>,
+    /// What the voltages of the bus rest on: the weakest of its phases.
+    pub observability: Vec<Observability>,
 }
 
 /// One measurement point, measured against estimated.

@@ -1,10 +1,11 @@
 //! What stands at a bus: sources, shunts, loads, usage points.
 
 use super::AssemblyError;
+use super::coupled::coupling;
 use super::element::Builder;
 use super::frame::Frame;
 use crate::circuit::{CircuitShunt, CircuitSource, Coupling, GROUND, LoadPort};
-use grid::network::{Load, Shunt, Source, UsagePoint, Wire};
+use grid::network::{Capacitor, Load, Shunt, Source, UsagePoint, Wire};
 use grid::{Network, Phase};
 use num_complex::Complex64;
 use std::collections::BTreeSet;
@@ -23,6 +24,16 @@ pub(super) fn add_appliances(builder: &mut Builder, network: &Network) -> Result
         let bus = builder.frame.position(one.bus);
         if one.closed && builder.frame.alive(bus) {
             let shunt = shunt(&builder.frame, one, bus);
+            builder.shunt(one.id, shunt);
+        } else {
+            builder.off(one.id, bus);
+        }
+    }
+    for one in network.capacitors() {
+        let bus = builder.frame.position(one.terminal.bus);
+        // An open capacitor keeps its place, so that a control can switch it in.
+        if builder.frame.alive(bus) {
+            let shunt = capacitor(&builder.frame, one, bus);
             builder.shunt(one.id, shunt);
         } else {
             builder.off(one.id, bus);
@@ -53,7 +64,7 @@ pub(super) fn add_appliances(builder: &mut Builder, network: &Network) -> Result
 
 /// A Thevenin equivalent: `|z1| = S_base / sk` split by R/X, `z0 = z01_ratio z1` (power-grid-model documentation,
 /// "Source"), or the impedances as given. Its sequences hold over the three phases; other conductors are not fed.
-fn source(frame: &Frame, source: &Source, bus: u32) -> Result<CircuitSource, AssemblyError> {
+pub(super) fn source(frame: &Frame, source: &Source, bus: u32) -> Result<CircuitSource, AssemblyError> {
     let z_base = frame.z_base_ohm(bus);
     let (z1, z0) = match source.z_ohm {
         Some((r1, x1, r0, x0)) => (Complex64::new(r1, x1) / z_base, Complex64::new(r0, x0) / z_base),
@@ -79,6 +90,41 @@ fn shunt(frame: &Frame, shunt: &Shunt, bus: u32) -> CircuitShunt {
     CircuitShunt { bus, y: over_phases(frame, bus, of(shunt.y1_s), of(shunt.y0_s)) }
 }
 
+/// A capacitor bank: `q / u²` per unit, from each conductor to ground or between consecutive conductors (OpenDSS
+/// `Capacitor`); nothing while it is open.
+pub(super) fn capacitor(frame: &Frame, bank: &Capacitor, bus: u32) -> CircuitShunt {
+    let wires: Vec<usize> =
+        bank.terminal.wires.iter().map(|&wire| usize::from(frame.local(bus, wire))).collect();
+    let count = usize::from(frame.buses[bus as usize].wires);
+    let units = if bank.delta && wires.len() == 2 { 1 } else { wires.len() };
+    let u_rated = if bank.delta || units == 1 { bank.u_rated_v } else { bank.u_rated_v / 3.0_f64.sqrt() };
+    let b = bank.q_var / units as f64 / (u_rated * u_rated);
+    let u_base = frame.buses[bus as usize].u_base_v;
+    let mut y = nalgebra::DMatrix::zeros(count, count);
+    if !bank.closed {
+        return CircuitShunt { bus, y: Coupling::Zero };
+    }
+    if frame.symmetric {
+        // All units together at the positive sequence; a delta sees √3 times the voltage.
+        let ratio = if bank.delta { 3.0 } else { 1.0 };
+        y[(0, 0)] = Complex64::new(0.0, b * ratio * units as f64 * u_base * u_base / frame.s_base_va());
+        return CircuitShunt { bus, y: coupling(y) };
+    }
+    let b = Complex64::new(0.0, b * u_base * u_base / frame.s_base_va());
+    for unit in 0..units {
+        let here = wires[unit];
+        let there = bank.delta.then(|| wires[(unit + 1) % wires.len()]).unwrap_or(usize::from(GROUND));
+        for (row, column, sign) in
+            [(here, here, 1.0), (there, there, 1.0), (here, there, -1.0), (there, here, -1.0)]
+        {
+            if row < count && column < count {
+                y[(row, column)] += b * sign;
+            }
+        }
+    }
+    CircuitShunt { bus, y: coupling(y) }
+}
+
 /// Sequence values over the three phases of a bus that may have more conductors.
 fn over_phases(frame: &Frame, bus: u32, one: Complex64, zero: Complex64) -> Coupling {
     if frame.symmetric {
@@ -102,7 +148,7 @@ fn over_phases(frame: &Frame, bus: u32, one: Complex64, zero: Complex64) -> Coup
 }
 
 /// One port per branch; a symmetric calculation has one port with the sum.
-fn load(frame: &Frame, load: &Load, bus: u32) -> Vec<LoadPort> {
+pub(super) fn load(frame: &Frame, load: &Load, bus: u32) -> Vec<LoadPort> {
     let kind = &load.dependence;
     let u_base = frame.buses[bus as usize].u_base_v;
     let port = |p_w: f64, q_var: f64, plus: u8, minus: u8, u_nominal_v: f64| {

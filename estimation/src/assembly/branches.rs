@@ -1,21 +1,30 @@
 //! Lines, links, generic branches; transformers have their own files.
 
-use super::AssemblyError;
 use super::element::{Builder, Element};
 use super::frame::{BASE_POWER_VA, Frame};
 use super::sequence::{Pi, SequenceBranch, Zero};
 use super::transformer;
+use super::{AssemblyError, coupled};
 use grid::Network;
 use grid::network::{GenericBranch, Line, Link};
 use num_complex::Complex64;
 
 pub(super) fn add_branches(builder: &mut Builder, network: &Network) -> Result<(), AssemblyError> {
+    let omega = 2.0 * std::f64::consts::PI * network.frequency_hz();
     for unit in network.lines() {
-        let element = line(&builder.frame, unit)?;
+        let element = line(&builder.frame, unit, omega)?;
         builder.branch(unit.id, element);
     }
     for unit in network.transformers() {
         let element = transformer::two_winding(&builder.frame, unit)?;
+        builder.branch(unit.id, element);
+    }
+    for unit in network.coupled_lines() {
+        let element = coupled::line(&builder.frame, unit)?;
+        builder.branch(unit.id, element);
+    }
+    for unit in network.winding_transformers() {
+        let element = coupled::windings(&builder.frame, unit)?;
         builder.branch(unit.id, element);
     }
     for unit in network.links() {
@@ -36,7 +45,7 @@ pub(super) fn add_branches(builder: &mut Builder, network: &Network) -> Result<(
 
 /// A line: series impedance, and `ω C (tan δ + j)` half at each end (power-grid-model documentation, "Line"). Where its
 /// two buses differ in rated voltage, the volts count.
-fn line(frame: &Frame, line: &Line) -> Result<Element, AssemblyError> {
+fn line(frame: &Frame, line: &Line, omega: f64) -> Result<Element, AssemblyError> {
     let (from, to) = (frame.position(line.from), frame.position(line.to));
     let z_base = frame.z_base_ohm(to);
     let ratio = if frame.z_base_ohm(from) == z_base {
@@ -46,7 +55,7 @@ fn line(frame: &Frame, line: &Line) -> Result<Element, AssemblyError> {
     };
     let pi = |r: f64, x: f64, c: f64, tan: f64| Pi {
         y_series: 1.0 / (Complex64::new(r, x) / z_base),
-        y_shunt: Complex64::new(tan, 1.0) * (frame.omega * c * z_base),
+        y_shunt: Complex64::new(tan, 1.0) * (omega * c * z_base),
         ratio,
     };
     let one = pi(line.r1_ohm, line.x1_ohm, line.c1_f, line.tan1);

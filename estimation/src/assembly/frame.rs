@@ -1,9 +1,11 @@
 //! What every element has to know of its buses: position, conductors, bases, whether they are alive.
 
+use super::Assembly;
 use crate::circuit::{CircuitBus, GROUND};
 use grid::network::{Terminal, Wire};
 use grid::{BusId, Network};
 use num_complex::Complex64;
+use std::collections::BTreeMap;
 
 /// Three-phase base power, VA: power-grid-model's.
 pub(super) const BASE_POWER_VA: f64 = 1e6;
@@ -14,8 +16,6 @@ pub(super) struct Frame {
     pub(super) symmetric: bool,
     pub(super) buses: Vec<CircuitBus>,
     pub(super) wires: Vec<Wire>,
-    /// 2π times the system frequency, rad/s.
-    pub(super) omega: f64,
     /// Position of the first star point.
     pub(super) first_star: u32,
     positions: Positions,
@@ -25,6 +25,7 @@ pub(super) struct Frame {
 #[derive(Debug, Clone)]
 enum Positions {
     Table(Vec<u32>),
+    Map(BTreeMap<BusId, u32>),
     Sorted(Vec<(u32, u32)>),
 }
 
@@ -49,6 +50,7 @@ impl Positions {
     fn of(&self, bus: BusId) -> u32 {
         match self {
             Self::Table(table) => table[bus.0 as usize],
+            Self::Map(map) => map.get(&bus).copied().unwrap_or(0),
             Self::Sorted(sorted) => match sorted.binary_search_by_key(&bus.0, |entry| entry.0) {
                 Ok(found) => sorted[found].1,
                 Err(_) => 0,
@@ -77,8 +79,26 @@ impl Frame {
             let u_base_v = u_rated_v / 3.0_f64.sqrt();
             buses.push(CircuitBus { first_wire, wires: count, energized, u_base_v });
         }
-        let omega = 2.0 * std::f64::consts::PI * network.frequency_hz();
-        Self { symmetric, buses, wires, omega, first_star: network.buses().len() as u32, positions }
+        Self { symmetric, buses, wires, first_star: network.buses().len() as u32, positions }
+    }
+
+    /// The frame of a finished assembly, taken out of it; [`Frame::give_back`] returns it.
+    pub(super) fn take(assembly: &mut Assembly) -> Self {
+        Self {
+            symmetric: assembly.symmetric,
+            buses: std::mem::take(&mut assembly.circuit.buses),
+            wires: std::mem::take(&mut assembly.wires),
+            first_star: assembly.buses.len() as u32,
+            positions: Positions::Map(std::mem::take(&mut assembly.buses)),
+        }
+    }
+
+    pub(super) fn give_back(self, assembly: &mut Assembly) {
+        assembly.circuit.buses = self.buses;
+        assembly.wires = self.wires;
+        if let Positions::Map(buses) = self.positions {
+            assembly.buses = buses;
+        }
     }
 
     pub(super) fn position(&self, bus: BusId) -> u32 {

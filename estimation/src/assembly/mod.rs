@@ -7,14 +7,17 @@
 
 mod appliances;
 mod branches;
+mod coupled;
 mod element;
 mod energized;
 mod frame;
 mod matrix;
 mod placement;
+mod replace;
 mod sequence;
 mod transformer;
 
+pub(crate) use coupled::delta_forward;
 pub use placement::{AppliancePlace, BranchPlace};
 
 use crate::circuit::Circuit;
@@ -85,6 +88,14 @@ pub enum AssemblyError {
         /// Its number.
         id: u32,
     },
+    /// A change that a circuit in place cannot take: a switch moved, another number of ports. Assemble anew.
+    #[error("{kind} {id} changed its connection: the network has to be assembled anew")]
+    Topology {
+        /// Which kind of component.
+        kind: &'static str,
+        /// Its number.
+        id: u32,
+    },
     /// A value that left the range of numbers on its way to per unit.
     #[error("{kind} {id}: its per-unit values are not finite")]
     NotFinite {
@@ -116,4 +127,4 @@ impl Assembly {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

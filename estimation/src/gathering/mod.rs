@@ -333,4 +333,6 @@ fn bench<'a>(
 }
 
 #[cfg(test)]
+mod pgm_tests;
+#[cfg(test)]
 mod tests;

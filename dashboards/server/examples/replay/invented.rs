@@ -1,7 +1,7 @@
 //! The invented feeder and evening.
 
 use actors::picture::*;
-use grid::{BranchId, BusId, Phase, PointId, Quality, Slot, Timestamp, UsagePointId};
+use grid::{BranchId, BusId, Observability, Phase, PointId, Quality, Slot, Timestamp, UsagePointId};
 use std::time::Duration;
 
 /// Where the loading would pass its limit without activations, and what relief is bought, as fractions.
@@ -343,7 +343,14 @@ impl Evening {
         c[unobserved..].fill(None);
         let std =
             self.distance.iter().map(|distance| Some((0.001 + 0.002 * distance / farthest) as f32)).collect();
-        Voltages { at: Some(self.now.minus(Duration::from_secs(12))), a, b, c, std }
+        // The head of the feeder is measured, the middle rests on expectations, the end is unknown.
+        let know = |bus: usize| match bus {
+            bus if bus >= unobserved => Observability::Unobservable,
+            bus if bus < 5 => Observability::Measured,
+            _ => Observability::Expected,
+        };
+        let observability = (0..a.len()).map(know).collect();
+        Voltages { at: Some(self.now.minus(Duration::from_secs(12))), a, b, c, std, observability }
     }
 
     fn points(&self, loading: f64) -> Vec<PointRow> {

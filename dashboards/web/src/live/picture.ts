@@ -99,8 +99,13 @@ export interface Voltages {
   a: Unknown<number>[];
   b: Unknown<number>[];
   c: Unknown<number>[];
+  /** Largest standard deviation of the three phases. */
   std: Unknown<number>[];
+  observability: Observability[];
 }
+
+/** What a voltage rests on: measurements alone, measurements and expectations, or nothing. */
+export type Observability = 'measured' | 'expected' | 'unobservable';
 
 export interface PointRow {
   point: string;

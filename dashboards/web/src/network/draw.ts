@@ -1,5 +1,6 @@
 import type { NetworkPicture, Picture } from '../live/picture';
 import type { Point, View } from './plan';
+import { hatchedLine, hatchedShape } from './hatch';
 import { decisive, UNKNOWN_COLOUR, voltageColour, voltageState } from './voltage';
 
 const WARNING = '#f2b03d';
@@ -58,7 +59,9 @@ function drawLines(
     if (branch.kind === 'transformer') return;
     const loading = scene.picture.branch_loading[index] ?? null;
     const voltage = voltages[branch.to] ?? null;
-    stroke(ctx, at(branch.from), at(branch.to), voltageColour(voltage), width(loading), voltage === null ? [3, 4] : []);
+    const [from, to] = [at(branch.from), at(branch.to)];
+    if (voltage === null) return hatchedLine(ctx, from, to);
+    stroke(ctx, from, to, voltageColour(voltage), width(loading), []);
   });
 }
 
@@ -86,13 +89,7 @@ function drawBuses(
     ctx.fillStyle = voltageColour(voltage);
     shape(ctx, place, radius, voltageState(voltage));
     if (voltage === null) {
-      ctx.fillStyle = '#181b1f';
-      ctx.fill();
-      ctx.strokeStyle = UNKNOWN_COLOUR;
-      ctx.lineWidth = 1.2;
-      ctx.setLineDash([2, 2]);
-      ctx.stroke();
-      ctx.setLineDash([]);
+      hatchedShape(ctx);
       continue;
     }
     ctx.fill();

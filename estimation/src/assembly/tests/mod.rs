@@ -1,7 +1,9 @@
 //! Every model against power-grid-model: `cases/assembly`, written by `cases/make_assembly.py`.
 
+mod appliances;
 pub(crate) mod dense;
 pub(crate) mod pgm;
+mod windings;
 
 use super::*;
 use crate::case::read;
@@ -9,8 +11,15 @@ use grid::network::*;
 use num_complex::Complex64;
 use serde_json::Value;
 
-const SITUATIONS: [&str; 6] =
-    ["lines_and_loads", "open_ends", "links_and_sources", "taps", "three_windings", "generic_branches"];
+const SITUATIONS: [&str; 7] = [
+    "lines_and_loads",
+    "open_ends",
+    "links_and_sources",
+    "taps",
+    "three_windings",
+    "asym_lines",
+    "generic_branches",
+];
 
 pub(crate) fn situations() -> Vec<(String, Network, Value, bool)> {
     let mut all = Vec::new();

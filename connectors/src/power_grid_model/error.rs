@@ -1,12 +1,12 @@
-//! What is wrong with a network file.
+//! What is wrong with a power-grid-model file.
 
 use grid::NetworkError;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why a network file was refused.
+/// Why a file was refused.
 #[derive(Debug, Error)]
-pub enum NetworkFileError {
+pub enum ReadError {
     /// The operating system does not give it.
     #[error("{}: {source}", path.display())]
     File {
@@ -21,9 +21,9 @@ pub enum NetworkFileError {
         /// Which file.
         path: PathBuf,
         /// What is wrong.
-        error: Box<NetworkFileError>,
+        error: Box<ReadError>,
     },
-    /// Too large to be a network.
+    /// Larger than accepted.
     #[error("more than {limit} bytes")]
     TooLarge {
         /// Most bytes accepted.
@@ -31,11 +31,11 @@ pub enum NetworkFileError {
     },
     /// No JSON at all.
     #[error("not JSON: {0}")]
-    Json(#[from] serde_json::Error),
-    /// JSON, but not the frame of a power-grid-model input.
-    #[error("not a power-grid-model input of version 1.0: {0}")]
+    Json(serde_json::Error),
+    /// JSON, but not the frame of a power-grid-model file.
+    #[error("not a power-grid-model file of version 1.0: {0}")]
     Frame(String),
-    /// A kind of component the network model does not have.
+    /// A kind of component that is not read.
     #[error("{count} {component} are given, which is not supported; {advice}")]
     Unsupported {
         /// Kind of component.
@@ -77,7 +77,38 @@ pub enum NetworkFileError {
         /// Kind of the first component.
         other: &'static str,
     },
+    /// An update of something that is not there.
+    #[error("update of {component} {id}: there is no {component} with that id")]
+    IdNotFound {
+        /// Kind of component.
+        component: &'static str,
+        /// The id.
+        id: u32,
+    },
+    /// An update without ids that does not have one row per component.
+    #[error("update of {component} without ids: {rows} rows for {count} components")]
+    RowCount {
+        /// Kind of component.
+        component: &'static str,
+        /// Rows given.
+        rows: usize,
+        /// Components in the input.
+        count: usize,
+    },
+    /// An error with its place in a batch.
+    #[error("scenario {scenario}: {error}")]
+    Scenario {
+        /// Which scenario, counted from 0.
+        scenario: usize,
+        /// What is wrong.
+        error: Box<ReadError>,
+    },
     /// The components do not make a network.
     #[error(transparent)]
     Network(#[from] NetworkError),
+}
+
+/// A text short and harmless enough for an error message.
+pub(crate) fn brief_text(text: &str) -> String {
+    text.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect()
 }

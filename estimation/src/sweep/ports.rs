@@ -1,0 +1,52 @@
+//! Load ports that are not plain constant powers to ground: shares of constant current and impedance, two wires, limits.
+
+use super::phasors::Phasors;
+use crate::circuit::{GROUND, LoadPort};
+
+/// A port at a tree position.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Port {
+    /// Where.
+    pub position: u32,
+    /// Number in the circuit.
+    pub number: u32,
+    /// Its shares and limits; `bus` is the circuit's.
+    pub port: LoadPort,
+}
+
+/// Whether a port is a plain constant power to ground, which needs no record of its own.
+pub(super) fn is_plain(port: &LoadPort) -> bool {
+    let none = num_complex::Complex64::ZERO;
+    port.minus == GROUND && port.current == none && port.impedance == none && port.limits.is_none()
+}
+
+/// The exponent of a port's power over the voltage magnitude times its size, and the size.
+pub(super) fn exponent(port: &LoadPort) -> (f64, f64) {
+    let (p, i, z) = (port.power.norm(), port.current.norm(), port.impedance.norm());
+    (i + 2.0 * z, p + i + z)
+}
+
+/// Adds the current of a port.
+#[inline(never)]
+pub(super) fn add_current<P: Phasors>(port: &LoadPort, sum: &mut P, v: &P) {
+    for lane in 0..P::LANES {
+        let plus = v.at(usize::from(port.plus), lane);
+        let back = (port.minus != GROUND).then(|| usize::from(port.minus));
+        let across = back.map_or(plus, |wire| plus - v.at(wire, lane));
+        let current = current(port, across);
+        sum.add_at(usize::from(port.plus), lane, current);
+        if let Some(wire) = back {
+            sum.add_at(wire, lane, -current);
+        }
+    }
+}
+
+/// The current taken at a voltage across the port, p.u. Below its limit a port is an impedance, so that a voltage of
+/// zero has a current too.
+pub(super) fn current(port: &LoadPort, across: num_complex::Complex64) -> num_complex::Complex64 {
+    let u = across.norm() / port.u_nominal;
+    match port.limits {
+        Some((low, _)) if u < low => port.taken(low).conj() * across / (low * port.u_nominal).powi(2),
+        _ => (port.taken(u) / across).conj(),
+    }
+}

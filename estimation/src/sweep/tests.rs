@@ -1,0 +1,277 @@
+//! The sweep against a dense nodal solve that knows no tree.
+
+use super::*;
+use crate::circuit::{CircuitBus, CircuitShunt, CircuitSource, Coupling, GROUND, General, Series};
+use nalgebra::{DMatrix, DVector};
+use proptest::prelude::*;
+
+const C0: Complex64 = Complex64::ZERO;
+
+fn c(re: f64, im: f64) -> Complex64 {
+    Complex64::new(re, im)
+}
+
+/// splitmix64: numbers for a case from its seed.
+pub(super) struct Dice(pub u64);
+
+impl Dice {
+    pub fn unit(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        ((self.unit() * n as f64) as usize).min(n - 1)
+    }
+
+    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit()
+    }
+
+    pub fn chance(&mut self, p: f64) -> bool {
+        self.unit() < p
+    }
+}
+
+/// What a random circuit may contain.
+#[derive(Clone, Copy)]
+pub(super) struct Mix {
+    pub wires: usize,
+    pub buses: usize,
+    pub plain: bool,
+    pub scale: f64,
+}
+
+fn full(dice: &mut Dice, wires: usize, own: Complex64) -> Coupling {
+    let mut m = DMatrix::zeros(wires, wires);
+    for i in 0..wires {
+        for k in 0..=i {
+            let f = if i == k { dice.between(0.8, 1.2) } else { dice.between(0.1, 0.3) };
+            m[(i, k)] = own * f;
+            m[(k, i)] = own * f;
+        }
+    }
+    Coupling::Full(Box::new(m))
+}
+
+fn impedance(dice: &mut Dice, wires: usize) -> Coupling {
+    let own = c(dice.between(0.002, 0.02), dice.between(0.001, 0.02));
+    match dice.below(3) {
+        0 => full(dice, wires, own),
+        _ => Coupling::Even { own, mutual: if wires > 1 { own * dice.between(0.1, 0.4) } else { C0 } },
+    }
+}
+
+fn shunt(dice: &mut Dice, wires: usize) -> Coupling {
+    let own = c(dice.between(0.0, 0.002), dice.between(0.0, 0.01));
+    match dice.below(4) {
+        0 => Coupling::Zero,
+        1 => full(dice, wires, own),
+        _ => Coupling::Even { own, mutual: if wires > 1 { own * -0.2 } else { C0 } },
+    }
+}
+
+/// A ratio, and whether it can be turned round.
+fn ratio(dice: &mut Dice, wires: usize) -> (DMatrix<Complex64>, bool) {
+    let tap = dice.between(0.95, 1.05);
+    if wires == 1 {
+        return (DMatrix::from_element(1, 1, Complex64::from_polar(tap, dice.between(-3.0, 3.0))), true);
+    }
+    if dice.chance(0.5) {
+        let q = tap / 3_f64.sqrt();
+        let m = [[1.0, -1.0, 0.0], [0.0, 1.0, -1.0], [-1.0, 0.0, 1.0]];
+        return (DMatrix::from_fn(3, 3, |i, k| c(q * m[i][k], 0.0)), false);
+    }
+    (DMatrix::from_fn(3, 3, |i, k| if i == k { c(tap, 0.0) } else { C0 }), true)
+}
+
+fn port(dice: &mut Dice, bus: u32, mix: &Mix) -> LoadPort {
+    let mut s = || c(dice.between(-0.3, 1.0), dice.between(-0.2, 0.5)) * (mix.scale / mix.buses as f64);
+    let (power, current, impedance) = (s(), s(), s());
+    let (mut minus, plus) = (GROUND, dice.below(mix.wires) as u8);
+    if mix.wires == 3 && !mix.plain && dice.chance(0.4) {
+        minus = (plus + 1) % 3;
+    }
+    let zip = !mix.plain && dice.chance(0.5);
+    let u_nominal = if minus == GROUND { 1.0 } else { 3_f64.sqrt() };
+    LoadPort {
+        bus,
+        plus,
+        minus,
+        u_nominal,
+        power,
+        current: if zip { current } else { C0 },
+        impedance: if zip { impedance } else { C0 },
+        limits: (!mix.plain && dice.chance(0.3)).then_some((0.97, 1.03)),
+    }
+}
+
+pub(super) fn random(seed: u64, mix: Mix) -> Circuit {
+    let dice = &mut Dice(seed);
+    let wires = mix.wires;
+    let mut circuit = Circuit { s_base_va: 1e6 / 3.0, ..Circuit::default() };
+    // Buses in a shuffled numbering, the last two dead.
+    let live = mix.buses;
+    let mut number: Vec<u32> = (0..live as u32 + 2).collect();
+    for i in (1..number.len()).rev() {
+        number.swap(i, dice.below(i + 1));
+    }
+    circuit.buses =
+        vec![CircuitBus { first_wire: 0, wires: wires as u8, energized: true, u_base_v: 230.0 }; live + 2];
+    for (bus, entry) in circuit.buses.iter_mut().enumerate() {
+        entry.first_wire = (bus * wires) as u32;
+    }
+    for dead in [number[live], number[live + 1]] {
+        circuit.buses[dead as usize].energized = false;
+    }
+    for i in 1..live {
+        let parent = number[dice.below(i)];
+        let (t, turns) = ratio(dice, wires);
+        let t = dice.chance(0.25).then(|| Box::new(t));
+        let reverse = dice.chance(0.5) && (turns || t.is_none());
+        let (from, to) = if reverse { (number[i], parent) } else { (parent, number[i]) };
+        let z = impedance(dice, wires);
+        let (y_from, y_to) = (shunt(dice, wires), shunt(dice, wires));
+        circuit.series.push(Series { from, to, ratio: t, z, y_from, y_to });
+    }
+    let z = Coupling::Even { own: c(0.0, 0.0), mutual: C0 };
+    circuit.series.push(Series {
+        from: number[live],
+        to: number[live + 1],
+        ratio: None,
+        z,
+        y_from: Coupling::Zero,
+        y_to: Coupling::Zero,
+    });
+    for _ in 0..2 {
+        let bus = number[dice.below(live)];
+        circuit.shunts.push(CircuitShunt { bus, y: shunt(dice, wires) });
+        let y = shunt(dice, wires).to_matrix(wires);
+        let locals = (0..wires as u8).collect();
+        let dead = DMatrix::from_fn(2 * wires, 2 * wires, |i, k| {
+            if i < wires && k < wires { y[(i, k)] } else { c(0.3, 0.1) }
+        });
+        let other = (number[live], (0..wires as u8).collect());
+        circuit.general.push(General { terminals: vec![(bus, locals), other], y: dead });
+    }
+    for _ in 0..live + 2 {
+        let bus = number[dice.below(live + 1)];
+        let port = port(dice, bus, &mix);
+        circuit.ports.push(port);
+    }
+    for _ in 0..1 + dice.below(2) {
+        let u = dice.between(0.98, 1.05);
+        let emf = (0..wires)
+            .map(|w| Complex64::from_polar(u, 0.1 - 2.0 * std::f64::consts::FRAC_PI_3 * w as f64))
+            .collect();
+        let z = impedance(dice, wires).to_matrix(wires).try_inverse().unwrap();
+        circuit.sources.push(CircuitSource { bus: number[0], emf, y: Coupling::Full(Box::new(z)) });
+    }
+    circuit
+}
+
+/// Iterative current injection on the dense nodal matrix, to 1e-13.
+pub(super) fn dense(circuit: &Circuit) -> Option<Vec<Complex64>> {
+    let count = circuit.wire_count();
+    let wires = circuit.uniform_wires().unwrap();
+    let mut y = DMatrix::<Complex64>::zeros(count, count);
+    let mut given = DVector::<Complex64>::zeros(count);
+    let mut stamp = |row: usize, column: usize, m: &DMatrix<Complex64>| {
+        let mut view = y.view_mut((row, column), (wires, wires));
+        view += m;
+    };
+    let first = |bus: u32| circuit.wires(bus).start;
+    let alive = |bus: u32| circuit.buses[bus as usize].energized;
+    for s in circuit.series.iter().filter(|s| alive(s.from) && alive(s.to)) {
+        let ys = s.z.to_matrix(wires).try_inverse().unwrap();
+        let t = s.ratio.as_deref().cloned().unwrap_or_else(|| DMatrix::identity(wires, wires));
+        let (f, o) = (first(s.from), first(s.to));
+        stamp(f, f, &(t.adjoint() * &ys * &t + s.y_from.to_matrix(wires)));
+        stamp(f, o, &(-(t.adjoint() * &ys)));
+        stamp(o, f, &(-(&ys * &t)));
+        stamp(o, o, &(ys + s.y_to.to_matrix(wires)));
+    }
+    for s in &circuit.shunts {
+        stamp(first(s.bus), first(s.bus), &s.y.to_matrix(wires));
+    }
+    for g in &circuit.general {
+        let bus = g.terminals[0].0;
+        stamp(first(bus), first(bus), &g.y.view((0, 0), (wires, wires)).into_owned());
+    }
+    for s in &circuit.sources {
+        let ys = s.y.to_matrix(wires);
+        let current = &ys * DMatrix::from_column_slice(wires, 1, &s.emf);
+        for w in 0..wires {
+            given[first(s.bus) + w] += current[(w, 0)];
+        }
+        stamp(first(s.bus), first(s.bus), &ys);
+    }
+    for bus in 0..circuit.buses.len() as u32 {
+        if !alive(bus) {
+            for w in circuit.wires(bus) {
+                y.row_mut(w).fill(C0);
+                y.column_mut(w).fill(C0);
+                y[(w, w)] = c(1.0, 0.0);
+            }
+        }
+    }
+    let lu = y.lu();
+    let mut v = lu.solve(&given)?;
+    for _ in 0..500 {
+        let mut i = given.clone();
+        for port in circuit.ports.iter().filter(|p| alive(p.bus)) {
+            let a = circuit.wire(port.bus, port.plus).unwrap();
+            let b = circuit.wire(port.bus, port.minus);
+            let across = v[a] - b.map_or(C0, |b| v[b]);
+            let taken = (port.taken(across.norm() / port.u_nominal) / across).conj();
+            i[a] -= taken;
+            if let Some(b) = b {
+                i[b] += taken;
+            }
+        }
+        let next = lu.solve(&i)?;
+        let step = (&next - &v).camax();
+        v = next;
+        if step < 1e-13 {
+            return Some(v.iter().copied().collect());
+        }
+        if !step.is_finite() {
+            return None;
+        }
+    }
+    None
+}
+
+fn distance(a: &[Complex64], b: &[Complex64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b).norm()).fold(0.0, f64::max)
+}
+
+fn prepared(circuit: &Circuit) -> Sweep {
+    Sweep::new(circuit, &Tree::new(circuit).unwrap()).unwrap()
+}
+
+fn solve(circuit: &Circuit, path: Path) -> Result<Solved, NoSolution> {
+    let sweep = prepared(circuit).on(path);
+    let mut state = sweep.state(&circuit.ports);
+    sweep.solve(&mut state, &Tolerance { voltage_pu: 1e-11, iterations_max: 100 })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn random_trees_agree_with_a_dense_nodal_solve(seed: u64, three: bool, plain: bool, buses in 1_usize..14) {
+        let mix = Mix { wires: if three { 3 } else { 1 }, buses, plain, scale: 0.6 };
+        let circuit = random(seed, mix);
+        let truth = dense(&circuit);
+        prop_assume!(truth.is_some());
+        let truth = truth.unwrap();
+        for path in [Path::Base, Path::detect()] {
+            let solved = solve(&circuit, path).unwrap();
+            prop_assert!(distance(&solved.voltages, &truth) < 1e-9, "{path:?}: {}", distance(&solved.voltages, &truth));
+        }
+    }
+}

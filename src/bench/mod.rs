@@ -1,0 +1,125 @@
+//! `gridflex bench`: how long the kernels take on a case, in CPU time of one thread, so that other programs can be laid
+//! beside it on the same case in the same run (`benches/peers`).
+
+mod case;
+mod estimate;
+mod meter;
+mod powerflow;
+
+use crate::Failure;
+use crate::answer::say;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+A case is a folder with input.json and update.json in power-grid-model's form; update.json is a batch of new values.
+
+  gridflex bench powerflow target/peers/cases/asym-10000 --json
+  gridflex bench estimate target/peers/cases/asym-10000 --repeat 21
+
+All times are CPU time of one thread, medians of --repeat runs:
+  cold          network checked, equations, structure and first solve; the input is read before
+  refactor      flat start, new values, everything recomputed but the structure
+  warm          new values, from the last solution and, for an estimate, on kept factors
+  batch         all scenarios of update.json in SIMD lanes, per scenario
+  uncertainty   standard deviation of every voltage, after the estimate
+  incremental   one changed value, then one voltage read anywhere (half and 99 % of the changes take less)";
+
+/// Arguments of `gridflex bench`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct BenchArguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Three-phase or symmetric power flow
+    Powerflow(CaseArguments),
+    /// State estimation
+    Estimate(CaseArguments),
+}
+
+#[derive(Debug, Args)]
+struct CaseArguments {
+    /// Folder with input.json and update.json
+    case: PathBuf,
+    /// Positive sequence only
+    #[arg(long, conflicts_with = "asymmetric")]
+    symmetric: bool,
+    /// Three phases (the default)
+    #[arg(long)]
+    asymmetric: bool,
+    /// Runs of which the median is taken
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=1001))]
+    repeat: u16,
+    /// Print one JSON document to stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was measured. A figure that the case cannot give is null.
+#[derive(Debug, Default, Serialize)]
+struct Figures {
+    program: &'static str,
+    version: &'static str,
+    case: String,
+    what: &'static str,
+    symmetric: bool,
+    method: &'static str,
+    nodes: usize,
+    cold_ms: f64,
+    refactor_ms: f64,
+    warm_ms: f64,
+    batch_ms_per_scenario: Option<f64>,
+    scenarios: usize,
+    uncertainty_ms: Option<f64>,
+    incremental_us_p50: Option<f64>,
+    incremental_us_p99: Option<f64>,
+    iterations: usize,
+    warm_iterations: usize,
+    /// Reading and checking the input file, wall-independent CPU time.
+    read_ms: f64,
+    /// What building the equations and solving once adds to the process that has read the input.
+    peak_mb: Option<f64>,
+    /// Largest memory of the process up to then, reading the input included.
+    process_peak_mb: Option<f64>,
+}
+
+/// Runs the command.
+pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
+    let (figures, json) = match &arguments.what {
+        What::Powerflow(arguments) => (powerflow::measure(arguments)?, arguments.json),
+        What::Estimate(arguments) => (estimate::measure(arguments)?, arguments.json),
+    };
+    if json {
+        let document = serde_json::to_string(&figures).map_err(|error| Failure::Run(error.into()))?;
+        return say(document);
+    }
+    say(table(&figures))
+}
+
+fn table(figures: &Figures) -> String {
+    let kind = if figures.symmetric { "symmetric" } else { "three-phase" };
+    let mut rows = vec![format!(
+        "{} · {kind} {} · {} nodes · {}",
+        figures.case, figures.what, figures.nodes, figures.method
+    )];
+    let mut row = |name: &str, value: Option<f64>, unit: &str| {
+        let value = value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
+        rows.push(format!("  {name:<28} {value:>12} {unit}"));
+    };
+    row("read the input", Some(figures.read_ms), "ms");
+    row("cold", Some(figures.cold_ms), "ms");
+    row("refactor (flat start)", Some(figures.refactor_ms), "ms");
+    row("warm", Some(figures.warm_ms), "ms");
+    row("batch", figures.batch_ms_per_scenario, "ms per scenario");
+    row("uncertainty", figures.uncertainty_ms, "ms");
+    row("incremental, half", figures.incremental_us_p50, "µs");
+    row("incremental, 99 %", figures.incremental_us_p99, "µs");
+    row("memory added", figures.peak_mb, "MB");
+    rows.push(format!("  {:<28} {:>12}", "iterations (flat, warm)", format!("{}, {}", figures.iterations, figures.warm_iterations)));
+    rows.join("\n")
+}
