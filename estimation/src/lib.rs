@@ -7,6 +7,7 @@
 pub mod assembly;
 pub mod circuit;
 pub mod diagnosis;
+pub mod expectation;
 mod feeder;
 mod forecast;
 pub mod gathering;

@@ -126,4 +126,4 @@ impl Assembly {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

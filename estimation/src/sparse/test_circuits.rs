@@ -1,7 +1,7 @@
 //! Small circuits for tests.
 
-use crate::circuit::{Circuit, CircuitBus, CircuitShunt, CircuitSource, Coupling, GROUND, LoadPort, Series};
 use crate::circuit::FlowPlace;
+use crate::circuit::{Circuit, CircuitBus, CircuitShunt, CircuitSource, Coupling, GROUND, LoadPort, Series};
 use nalgebra::{DMatrix, DVector};
 use num_complex::Complex64;
 use proptest::prelude::*;
