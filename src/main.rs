@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr)] // the command line is where people are told what happens
 
 mod answer;
+mod bench;
 mod demo;
 mod journal;
 mod options;
@@ -38,6 +39,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Run a scenario in virtual time: the same actors, one seed, the same bytes every time
     Simulate(simulate::SimulateArguments),
+    /// Time the kernels on a case in CPU time of one thread
+    Bench(bench::BenchArguments),
     /// Look into a journal: is it whole, what does it say, was anything lost
     Journal(journal::JournalArguments),
 }
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
     };
     match outcome {

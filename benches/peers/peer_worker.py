@@ -6,7 +6,8 @@
 Reads one JSON request per line, {"what": "powerflow" | "estimate", "method": ...}, and answers each with one JSON
 line: cold_ms (model construction and first solve), warm_ms (one scenario's values, solve), batch_ms_per_scenario,
 CPU time of this process, medians; or {"error": sentence} when the peer fails. The measurement is that of
-../shared/peers/estimation/bench_pgm.py; the case stays loaded between requests.
+../shared/peers/estimation/bench_pgm.py; the case stays loaded between requests. Where only some scenarios fail, the
+others count and `failed_scenarios` of `tried_scenarios` says how many; in the batch they count as solved.
 
 With --memory each request is answered by memory_mb instead, by how much constructing and solving raised the
 high-water mark of resident memory above what it was with the input loaded.
@@ -29,6 +30,7 @@ from power_grid_model.utils import json_deserialize_from_file
 TOLERANCE = 1e-8
 ITERATIONS = 500
 SECONDS_PER_PART = 6.0  # a part of a measurement repeats until it took this long, between 2 and 9 times
+FAILURES = 5  # with more failing scenarios than this the method fails
 
 
 def cpu_ms(action):
@@ -38,12 +40,17 @@ def cpu_ms(action):
     return (time.process_time() - start) * 1e3
 
 
-def median_ms(action):
-    """Median CPU time of an action that gets the number of its call."""
-    times = []
+def median_ms(action, failures_allowed=0):
+    """Median CPU time of an action that gets the number of its call, and how many calls failed of how many."""
+    times, failed = [], 0
     while len(times) < 2 or (len(times) < 9 and sum(times) < SECONDS_PER_PART * 1e3):
-        times.append(cpu_ms(lambda: action(len(times))))
-    return statistics.median(times)
+        try:
+            times.append(cpu_ms(lambda: action(len(times) + failed)))
+        except PowerGridError:
+            failed += 1
+            if failed > failures_allowed:
+                raise
+    return statistics.median(times), failed, failed + len(times)
 
 
 def arrays(case, name):
@@ -99,17 +106,24 @@ class Peer:
         """All times of one calculation and method."""
         batch = self.batch_of(request["what"])
         count = len(next(iter(batch.values())))
-        cold_ms = median_ms(lambda _: self.cold(request))
+        cold_ms, _, _ = median_ms(lambda _: self.cold(request))
 
         def one_scenario(number):
             self.model.update(update_data={name: rows[number % count] for name, rows in batch.items()})
             self.solve(request)
 
-        warm_ms = median_ms(one_scenario)
+        warm_ms, failed, tried = median_ms(one_scenario, FAILURES)
         some = min(count, max(2, int(SECONDS_PER_PART * 1e3 / warm_ms)))
         batch = {name: rows[:some] for name, rows in batch.items()}
-        batch_ms = median_ms(lambda _: self.solve(request, update_data=batch, threading=-1))
-        return {"cold_ms": cold_ms, "warm_ms": warm_ms, "batch_ms_per_scenario": batch_ms / some}
+        more = {"update_data": batch, "threading": -1, "continue_on_batch_error": True}
+        batch_ms, _, _ = median_ms(lambda _: self.solve(request, **more))
+        return {
+            "cold_ms": cold_ms,
+            "warm_ms": warm_ms,
+            "batch_ms_per_scenario": batch_ms / some,
+            "failed_scenarios": failed,
+            "tried_scenarios": tried,
+        }
 
     def memory(self, request):
         """How far one construction and solution go above the memory that the input takes."""

@@ -76,7 +76,6 @@ pub fn measure(arguments: &CaseArguments) -> Result<Figures, Failure> {
         cold_ms: median(cold),
         refactor_ms: median(refactor),
         warm_ms: median(warm),
-        batch_ms_per_scenario: batch(&sweep, &powers, &tolerance)?,
         scenarios: powers.len(),
         iterations,
         warm_iterations,

@@ -14,6 +14,7 @@ mod appliances;
 mod branches;
 mod columns;
 mod error;
+mod flows;
 mod frame;
 mod input;
 mod row;
@@ -21,11 +22,13 @@ mod sensors;
 mod stream;
 mod transformers;
 mod update;
+mod write;
 
 pub use columns::Component;
 pub use error::ReadError;
 pub use input::{Input, Listed};
 pub use update::{Batch, Change};
+pub use write::{Extra, ExtraValues, State, Writer};
 
 use std::io::Read;
 use std::path::Path;

@@ -117,21 +117,22 @@ impl Change {
         Ok(Box::new(self.ids.iter().filter_map(move |&id| row_of(id))))
     }
 
-    /// Whether only values change: no switch, no tap, no standard deviation.
-    pub fn values_only(&self) -> bool {
+    /// Whether nothing changes but the powers of loads and generators.
+    pub fn powers_only(&self) -> bool {
         use Component as C;
-        self.columns.iter().all(|&(column, _)| {
-            let column = usize::from(column);
-            match self.component {
-                C::SymLoad | C::AsymLoad | C::SymGen | C::AsymGen => column != sym_appliance::status,
-                C::Source => column != source::status,
-                C::SymVoltageSensor | C::AsymVoltageSensor => column != voltage::u_sigma,
-                C::SymPowerSensor | C::AsymPowerSensor => {
-                    column == power::p_measured || column == power::q_measured
-                }
-                _ => false,
-            }
-        })
+        matches!(self.component, C::SymLoad | C::AsymLoad | C::SymGen | C::AsymGen)
+            && self.columns.iter().all(|column| usize::from(column.0) != sym_appliance::status)
+    }
+
+    /// Whether nothing changes but what sensors measured.
+    pub fn measurements_only(&self) -> bool {
+        use Component as C;
+        let columns: &[usize] = match self.component {
+            C::SymVoltageSensor | C::AsymVoltageSensor => &[voltage::u_measured, voltage::u_angle_measured],
+            C::SymPowerSensor | C::AsymPowerSensor => &[power::p_measured, power::q_measured],
+            _ => return false,
+        };
+        self.columns.iter().all(|column| columns.contains(&usize::from(column.0)))
     }
 }
 

@@ -17,6 +17,7 @@ mod replace;
 mod sequence;
 mod transformer;
 
+pub(crate) use coupled::delta_forward;
 pub use placement::{AppliancePlace, BranchPlace};
 
 use crate::circuit::Circuit;

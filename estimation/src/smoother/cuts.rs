@@ -1,0 +1,277 @@
+//! Readings of powers and currents: rows on the voltage of a bus and the current through a cut beside it.
+//!
+//! On its way up, the summary of a subtree, `J = a + A V + noise(S)` with evidence (L, e) on V, meets a row
+//! `z = h_J J + h_V V + ε`, ε of variance r. With `g = h_V + A' h_J`, `s = h_J S h_J' + r`, `k = S h_J / s`,
+//!
+//! ```text
+//! a += k ν    A −= k g'    S −= s k k'    L += g g' / s    e += g ν / s        ν = z − h_J a
+//! ```
+//!
+//! On the way down, `λ = ν/s − g V/s − k μ` is the row's residual over its variance, and `μ += h_J λ`.
+
+use super::dense::{self, Matrix, Vector};
+use super::lines::NONE;
+
+/// What a row measures of the current I and the voltage V of the cut.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Says {
+    /// Active power of a wire; [`ALL`] is the sum.
+    Active(u8),
+    /// Reactive power.
+    Reactive(u8),
+    /// Magnitude of the current.
+    Magnitude(u8),
+    /// Part of the current along (`false`) or across (`true`) the measured phasor, which counts from the common
+    /// reference (`false`) or from the voltage (`true`).
+    Phasor { wire: u8, across: bool, relative: bool, angle: f64 },
+    /// A part of the current itself is zero: what flows into the root from nowhere.
+    Balance { wire: u8, imaginary: bool },
+}
+
+/// The sum over the wires.
+pub(super) const ALL: u8 = u8::MAX;
+
+/// Which current a cut carries, in terms of the summary it conditions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// What the bus itself takes.
+    Own,
+    /// I = Y V, of a shunt.
+    Local,
+    /// I = −J + Y V: into the element above, at the bus below it. Of the root: I = −J.
+    Below,
+    /// I = T' J + Y V_parent: into the element above, at the bus above it.
+    Above,
+}
+
+/// One row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row<const P: usize> {
+    pub says: Says,
+    pub value: f64,
+    pub variance: f64,
+    /// h_J, h_V, k and g/s of the factors.
+    pub h_j: Vector<P>,
+    pub h_v: Vector<P>,
+    pub k: Vector<P>,
+    pub g: Vector<P>,
+    pub s: f64,
+    /// ν/s of the last way up, λ of the last way down.
+    pub nu: f64,
+    pub lambda: f64,
+}
+
+impl<const P: usize> Row<P> {
+    pub fn new(says: Says, value: f64, variance: f64) -> Self {
+        let zero = [0.0; P];
+        Self { says, value, variance, h_j: zero, h_v: zero, k: zero, g: zero, s: 1.0, nu: 0.0, lambda: 0.0 }
+    }
+}
+
+/// All rows at one cut.
+#[derive(Debug, Clone)]
+pub(super) struct Cut<const N: usize, const P: usize> {
+    pub position: u32,
+    pub place: Place,
+    /// Index of Y, [`NONE`] when there is none.
+    pub y: u32,
+    pub rows: Vec<Row<P>>,
+    /// A and S after all rows, in the factors.
+    pub a: Matrix<N, P>,
+    pub s: Matrix<N, P>,
+    /// The tilt of J that keeps the gradient exact on kept factors.
+    pub tilt: Vector<P>,
+    /// V, J (as conditioned) and the gradient by it of everything beyond the inner side, at the last step.
+    pub v: Vector<P>,
+    pub j: Vector<P>,
+    pub mu: Vector<P>,
+}
+
+/// A row at a state: its value there, the reading, derivatives by I and V.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowAt<const P: usize> {
+    pub value: f64,
+    pub h_i: Vector<P>,
+    pub h_v: Vector<P>,
+    /// Whether the row can be used there (the magnitude of no current has no derivative).
+    pub usable: bool,
+}
+
+impl Says {
+    /// Changes the angle of a measured phasor.
+    pub fn aim(&mut self, to: f64) {
+        if let Says::Phasor { angle, .. } = self {
+            *angle = to;
+        }
+    }
+
+    /// Value and derivatives at voltage `v` and current `i`.
+    pub fn at<const N: usize, const P: usize>(self, v: &Vector<P>, i: &Vector<P>) -> RowAt<P> {
+        let h = P / 2;
+        let mut row = RowAt { value: 0.0, h_i: [0.0; P], h_v: [0.0; P], usable: true };
+        let wires = |wire: u8| if wire == ALL { 0..N / 2 } else { usize::from(wire)..usize::from(wire) + 1 };
+        match self {
+            Says::Active(wire) => {
+                for k in wires(wire) {
+                    row.value += v[k] * i[k] + v[k + h] * i[k + h];
+                    (row.h_i[k], row.h_i[k + h]) = (v[k], v[k + h]);
+                    (row.h_v[k], row.h_v[k + h]) = (i[k], i[k + h]);
+                }
+            }
+            Says::Reactive(wire) => {
+                for k in wires(wire) {
+                    row.value += v[k + h] * i[k] - v[k] * i[k + h];
+                    (row.h_i[k], row.h_i[k + h]) = (v[k + h], -v[k]);
+                    (row.h_v[k], row.h_v[k + h]) = (-i[k + h], i[k]);
+                }
+            }
+            Says::Magnitude(wire) => {
+                let k = usize::from(wire);
+                row.value = i[k].hypot(i[k + h]);
+                row.usable = row.value > 1e-9;
+                if row.usable {
+                    (row.h_i[k], row.h_i[k + h]) = (i[k] / row.value, i[k + h] / row.value);
+                }
+            }
+            Says::Phasor { wire, across, relative, angle } => {
+                let k = usize::from(wire);
+                let at = if relative { angle + v[k + h].atan2(v[k]) } else { angle };
+                let (c, s) = (at.cos(), at.sin());
+                let (along, beside) = (c * i[k] + s * i[k + h], c * i[k + h] - s * i[k]);
+                row.value = if across { beside } else { along };
+                (row.h_i[k], row.h_i[k + h]) = if across { (-s, c) } else { (c, s) };
+                if relative {
+                    // Turning the voltage turns the frame.
+                    let by_angle = if across { -along } else { beside };
+                    let square = v[k] * v[k] + v[k + h] * v[k + h];
+                    (row.h_v[k], row.h_v[k + h]) = (-by_angle * v[k + h] / square, by_angle * v[k] / square);
+                }
+            }
+            Says::Balance { wire, imaginary } => {
+                let k = usize::from(wire) + if imaginary { h } else { 0 };
+                row.value = i[k];
+                row.h_i[k] = 1.0;
+            }
+        }
+        row
+    }
+}
+
+impl<const N: usize, const P: usize> Cut<N, P> {
+    pub fn new(position: u32, place: Place, y: u32) -> Self {
+        let (zero, none) = ([0.0; P], dense::zero());
+        Self {
+            position,
+            place,
+            y,
+            rows: Vec::new(),
+            a: none,
+            s: none,
+            tilt: zero,
+            v: zero,
+            j: zero,
+            mu: zero,
+        }
+    }
+
+    /// How the current follows from J.
+    fn sign(&self) -> f64 {
+        match self.place {
+            Place::Own | Place::Above => 1.0,
+            Place::Below => -1.0,
+            Place::Local => 0.0,
+        }
+    }
+
+    /// The measured current at the state.
+    pub fn current(&self, admittances: &[Matrix<N, P>]) -> Vector<P> {
+        let sign = self.sign();
+        let mut i = self.j.map(|j| sign * j);
+        if self.y != NONE {
+            let y = &admittances[self.y as usize];
+            i = dense::add(&i, &dense::times::<dense::Plain, N, P>(y, &self.v));
+        }
+        i
+    }
+
+    /// A row at the state, in terms of J and V: value, h_J, h_V.
+    fn evaluate(&self, row: &Row<P>, i: &Vector<P>, admittances: &[Matrix<N, P>]) -> RowAt<P> {
+        let mut at = row.says.at::<N, P>(&self.v, i);
+        if self.y != NONE {
+            let y = &admittances[self.y as usize];
+            at.h_v = dense::add(&at.h_v, &dense::transposed_times::<dense::Plain, N, P>(y, &at.h_i));
+        }
+        let sign = self.sign();
+        at.h_i = at.h_i.map(|h| sign * h);
+        at
+    }
+
+    /// Conditions a summary's matrices on the rows at the present state and keeps what the passes need.
+    pub fn condition(
+        &mut self,
+        admittances: &[Matrix<N, P>],
+        a: &mut Matrix<N, P>,
+        s: &mut Matrix<N, P>,
+        l: &mut Matrix<N, P>,
+    ) {
+        let i = self.current(admittances);
+        for at in 0..self.rows.len() {
+            let now = self.evaluate(&self.rows[at], &i, admittances);
+            let row = &mut self.rows[at];
+            if !now.usable {
+                (row.h_j, row.h_v, row.k, row.g, row.s) = ([0.0; P], [0.0; P], [0.0; P], [0.0; P], 1.0);
+                continue;
+            }
+            let g = dense::add(&now.h_v, &dense::transposed_times::<dense::Plain, N, P>(a, &now.h_i));
+            let sh = dense::times::<dense::Plain, N, P>(s, &now.h_i);
+            let variance = (dense::dot(&now.h_i, &sh) + row.variance).max(1e-30);
+            let k = sh.map(|x| x / variance);
+            for c in 0..N {
+                let lane = dense::lane::<N, P>(c);
+                a[c] = dense::axpy::<dense::Plain, P>(-g[lane], &k, &a[c]);
+                s[c] = dense::axpy::<dense::Plain, P>(-k[lane], &sh, &s[c]);
+                l[c] = dense::axpy::<dense::Plain, P>(g[lane] / variance, &g, &l[c]);
+            }
+            (row.h_j, row.h_v, row.k, row.s) = (now.h_i, now.h_v, k, variance);
+            row.g = g.map(|x| x / variance);
+        }
+        self.a = *a;
+        self.s = *s;
+    }
+
+    /// The rows' values on the way up, linearized at the state of the last step.
+    pub fn up(&mut self, admittances: &[Matrix<N, P>], a: &mut Vector<P>, e: &mut Vector<P>) {
+        let i = self.current(admittances);
+        let (mut tilt_j, mut tilt_v) = ([0.0; P], [0.0; P]);
+        for at in 0..self.rows.len() {
+            let now = self.evaluate(&self.rows[at], &i, admittances);
+            let row = &mut self.rows[at];
+            let model = dense::dot(&row.h_v, &self.v) + dense::dot(&row.h_j, &self.j);
+            let usable = row.h_j != [0.0; P] || row.h_v != [0.0; P];
+            let z = if usable { row.value - now.value + model } else { 0.0 };
+            let nu = z - dense::dot(&row.h_j, a);
+            *a = dense::axpy::<dense::Plain, P>(nu, &row.k, a);
+            *e = dense::axpy::<dense::Plain, P>(nu, &row.g, e);
+            row.nu = nu / row.s;
+            if usable {
+                tilt_j = dense::axpy::<dense::Plain, P>(row.lambda, &dense::sub(&now.h_i, &row.h_j), &tilt_j);
+                tilt_v = dense::axpy::<dense::Plain, P>(row.lambda, &dense::sub(&now.h_v, &row.h_v), &tilt_v);
+            }
+        }
+        *a = dense::add(a, &dense::times::<dense::Plain, N, P>(&self.s, &tilt_j));
+        let through = dense::transposed_times::<dense::Plain, N, P>(&self.a, &tilt_j);
+        *e = dense::add(e, &dense::add(&through, &tilt_v));
+        self.tilt = tilt_j;
+    }
+
+    /// Takes the gradient by the outer current down to the inner one, with the rows' multipliers.
+    pub fn down(&mut self, v: &Vector<P>, mu: &mut Vector<P>) {
+        *mu = dense::add(mu, &self.tilt);
+        for row in self.rows.iter_mut().rev() {
+            row.lambda = row.nu - dense::dot(&row.g, v) - dense::dot(&row.k, mu);
+            *mu = dense::axpy::<dense::Plain, P>(row.lambda, &row.h_j, mu);
+        }
+        self.v = *v;
+        self.mu = *mu;
+    }
+}

@@ -1,0 +1,242 @@
+//! The factors: the way up with matrices, at a fixed linearization point.
+//!
+//! At a bus, `J = a + A V + noise(S)` with evidence (L, e) on V. The line `V = U − Z J` turns it into the scattering
+//! form of [`super::core::Edge`]. With M = (I + A Z)⁻¹ = I − Â Z:
+//!
+//! ```text
+//! Â = A (I + Z A)⁻¹                      S̃ = M S M'
+//! K = L (I + Z S̃ Z' L)⁻¹                 C = I − Z Â
+//! A ← Â + S̃ Z' K C    S ← S̃ − S̃ Z' K Z S̃    L ← C' K C
+//! ```
+//!
+//! Only matrices of the kind I + (positive semidefinite) and I + Z A are inverted.
+
+use super::core::{Core, Edge};
+use super::dense::{self, Arithmetic, Matrix};
+use super::injections::Frozen;
+use super::lines::NONE;
+use crate::simd::Kernel;
+
+/// A summary's matrices.
+#[derive(Debug, Clone, Copy)]
+struct Summary<const N: usize, const P: usize> {
+    a: Matrix<N, P>,
+    s: Matrix<N, P>,
+    l: Matrix<N, P>,
+    /// Whether S and L are more than zero.
+    noisy: bool,
+    evident: bool,
+}
+
+impl<const N: usize, const P: usize> Summary<N, P> {
+    const NOTHING: Self =
+        Self { a: dense::zero(), s: dense::zero(), l: dense::zero(), noisy: false, evident: false };
+}
+
+/// Why there are no factors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Broken {
+    /// Position.
+    pub position: usize,
+}
+
+/// Calculates all factors at the present state.
+pub(super) struct Factor<'a, const N: usize, const P: usize>(pub &'a mut Core<N, P>);
+
+impl<const N: usize, const P: usize> Kernel for Factor<'_, N, P> {
+    type Output = Result<(), Broken>;
+
+    #[inline(always)]
+    fn run<K: Arithmetic>(self, _: K) -> Result<(), Broken> {
+        let core = self.0;
+        let mut open = vec![Summary::<N, P>::NOTHING; core.levels + 1];
+        for i in (1..core.count()).rev() {
+            let level = core.place[i].level as usize;
+            bus::<K, N, P>(core, i, &mut open[level]);
+            let below = open[level];
+            let summary = line::<K, N, P>(core, i, &below).ok_or(Broken { position: i })?;
+            open[level] = Summary::NOTHING;
+            let parent = &mut open[level - 1];
+            parent.a = dense::plus(&parent.a, &summary.a);
+            if summary.noisy {
+                parent.s = dense::plus(&parent.s, &summary.s);
+                parent.noisy = true;
+            }
+            if summary.evident {
+                parent.l = dense::plus(&parent.l, &summary.l);
+                parent.evident = true;
+            }
+        }
+        bus::<K, N, P>(core, 0, &mut open[0]);
+        core.root_flow = (open[0].a, open[0].s);
+        root(core, &open[0].l)
+    }
+}
+
+/// Adds what stands at a bus.
+#[inline(always)]
+fn bus<K: Arithmetic, const N: usize, const P: usize>(
+    core: &mut Core<N, P>,
+    i: usize,
+    sum: &mut Summary<N, P>,
+) {
+    let place = core.place[i];
+    let v = core.v[i];
+    sum.a = dense::plus(&sum.a, &core.lines.admittance::<K>(i));
+    if place.load != NONE {
+        let at = place.load as usize;
+        let own = if place.site != NONE { core.sites[place.site as usize].own } else { NONE };
+        let mu = if own == NONE { core.mu[i] } else { core.cuts[own as usize].mu };
+        let frozen = core.loads[at].at::<K>(&v, &mu).exact;
+        core.frozen[at] = frozen;
+        if own == NONE {
+            add_load(&mut sum.a, &mut sum.s, &frozen);
+            sum.noisy = true;
+        } else {
+            conditioned_load(core, own, &frozen, sum);
+        }
+    }
+    for meter in core.meters_at(i) {
+        core.meters[meter].freeze::<N, P>(&v, &mut sum.l);
+        sum.evident = true;
+    }
+    if place.site != NONE {
+        let (first, end) = core.sites[place.site as usize].here;
+        for cut in first..end {
+            core.cuts[cut as usize].condition(&core.admittances, &mut sum.a, &mut sum.s, &mut sum.l);
+            sum.evident = true;
+        }
+    }
+}
+
+/// A + B and S + D.
+#[inline(always)]
+fn add_load<const N: usize, const P: usize>(a: &mut Matrix<N, P>, s: &mut Matrix<N, P>, frozen: &Frozen<P>) {
+    let (w, h) = (N / 2, P / 2);
+    for k in 0..w {
+        a[k][k] += frozen.b[k];
+        a[k][k + h] += frozen.b[k + h];
+        a[k + w][k] += frozen.b[k + h];
+        a[k + w][k + h] -= frozen.b[k];
+        s[k][k] += frozen.d[k];
+        s[k + w][k + h] += frozen.d[k + h];
+        s[k][k + h] += frozen.cross[k];
+        s[k + w][k] += frozen.cross[k];
+    }
+}
+
+/// The same for a load whose bus is measured a second time.
+#[inline(never)]
+fn conditioned_load<const N: usize, const P: usize>(
+    core: &mut Core<N, P>,
+    own: u32,
+    frozen: &Frozen<P>,
+    sum: &mut Summary<N, P>,
+) {
+    let (mut b, mut d) = (dense::zero(), dense::zero());
+    add_load(&mut b, &mut d, frozen);
+    core.cuts[own as usize].condition(&core.admittances, &mut b, &mut d, &mut sum.l);
+    sum.a = dense::plus(&sum.a, &b);
+    sum.s = dense::plus(&sum.s, &d);
+    (sum.noisy, sum.evident) = (true, true);
+}
+
+/// From a bus to its parent; `None` when the impedance and what hangs behind it cancel.
+#[inline(always)]
+fn line<K: Arithmetic, const N: usize, const P: usize>(
+    core: &mut Core<N, P>,
+    i: usize,
+    bus: &Summary<N, P>,
+) -> Option<Summary<N, P>> {
+    let line = core.lines.line[i];
+    let lines = &core.lines;
+    let one = dense::unit::<N, P>();
+    let m = dense::plus(&one, &lines.z_matrix::<K>(&line, &bus.a));
+    let mut a = dense::right_divide::<K, N, P>(&bus.a, &m)?;
+    let mut s = bus.s;
+    if bus.noisy {
+        let m = dense::minus(&one, &lines.matrix_z::<K>(&line, &a));
+        let left = dense::product::<K, N, P>(&m, &bus.s);
+        s = dense::product::<K, N, P>(&left, &dense::transpose(&m));
+    }
+    let mut l = bus.l;
+    if bus.evident {
+        let mut k = bus.l;
+        let c = dense::minus(&one, &lines.z_matrix::<K>(&line, &a));
+        if bus.noisy {
+            let q = lines.z_matrix::<K>(&line, &lines.matrix_zt::<K>(&line, &s));
+            let m = dense::plus(&one, &dense::product::<K, N, P>(&q, &bus.l));
+            k = dense::right_divide_pivoted(&bus.l, &m)?;
+            k = dense::symmetric(&k);
+            let kc = dense::product::<K, N, P>(&k, &c);
+            a = dense::plus(&a, &dense::product::<K, N, P>(&s, &lines.zt_matrix::<K>(&line, &kc)));
+            let zkz = lines.zt_matrix::<K>(&line, &lines.matrix_z::<K>(&line, &k));
+            let right = dense::product::<K, N, P>(&zkz, &s);
+            s = dense::minus(&s, &dense::product::<K, N, P>(&s, &right));
+            s = dense::symmetric(&s);
+        }
+        let kc = dense::product::<K, N, P>(&k, &c);
+        l = dense::symmetric(&dense::product::<K, N, P>(&dense::transpose(&c), &kc));
+        core.evidence[line.evidence as usize] = l;
+    }
+    core.edges[i] = Edge { a, s };
+    let mut up = Summary {
+        a: lines.to_parent::<K>(&line, &a),
+        s: if bus.noisy { lines.to_parent::<K>(&line, &s) } else { s },
+        l: if bus.evident { lines.to_parent::<K>(&line, &l) } else { l },
+        noisy: bus.noisy,
+        evident: bus.evident,
+    };
+    let site = core.place[i].site;
+    if site != NONE && core.sites[site as usize].above != NONE {
+        let above = core.sites[site as usize].above as usize;
+        core.cuts[above].condition(&core.admittances, &mut up.a, &mut up.s, &mut up.l);
+        up.evident = true;
+    }
+    Some(up)
+}
+
+/// Inverts what is known of the root's voltage. Parts nobody measures are kept where they are by a weight so small that
+/// it does not show beside any reading.
+#[inline(never)]
+fn root<const N: usize, const P: usize>(core: &mut Core<N, P>, l: &Matrix<N, P>) -> Result<(), Broken> {
+    let scale = (0..N).map(|c| l[c][dense::lane::<N, P>(c)]).fold(0.0, f64::max);
+    if !scale.is_finite() {
+        return Err(Broken { position: 0 });
+    }
+    core.root_weak = 0.0;
+    if smallest_pivot(l) < 1e-11 * scale || scale == 0.0 {
+        core.root_weak = core.weakness * if scale == 0.0 { 1.0 } else { 1e-8 * scale };
+    }
+    let mut known = *l;
+    for (c, column) in known.iter_mut().enumerate() {
+        column[dense::lane::<N, P>(c)] += core.root_weak;
+    }
+    let inverse = dense::right_divide_pivoted(&dense::unit(), &known).ok_or(Broken { position: 0 })?;
+    core.root = dense::symmetric(&inverse);
+    Ok(())
+}
+
+/// The smallest pivot of a symmetric elimination with diagonal pivoting.
+pub(super) fn smallest_pivot<const N: usize, const P: usize>(m: &Matrix<N, P>) -> f64 {
+    let mut rest = *m;
+    let mut left: Vec<usize> = (0..N).collect();
+    let mut smallest = f64::INFINITY;
+    while let Some(&best) = left
+        .iter()
+        .max_by(|&&i, &&k| rest[i][dense::lane::<N, P>(i)].total_cmp(&rest[k][dense::lane::<N, P>(k)]))
+    {
+        let pivot = rest[best][dense::lane::<N, P>(best)];
+        smallest = smallest.min(pivot);
+        if !(pivot > 0.0) {
+            return 0.0;
+        }
+        left.retain(|&i| i != best);
+        let column = rest[best];
+        for &c in &left {
+            let factor = -column[dense::lane::<N, P>(c)] / pivot;
+            rest[c] = dense::axpy::<dense::Plain, P>(factor, &column, &rest[c]);
+        }
+    }
+    smallest
+}

@@ -1,0 +1,300 @@
+//! Exact weighted least squares on a tree, as a Gaussian smoother in two passes.
+//!
+//! Each subtree is summarized as `current = a + A · voltage + noise(S)` with evidence (L, e) on the voltage; zero
+//! injections are zero noise, so they hold exactly and nothing indefinite is ever inverted. The way up combines
+//! summaries, the way down hands out voltages and multipliers; both are O(n). A, S and L depend on the topology, the
+//! weights and the linearization point only, so that new values cost matrix–vector products (`step`), and one changed
+//! value a walk to the root.
+//!
+//! The optimum is that of power-grid-model's Newton–Raphson state estimation: voltage magnitudes and angles, powers per
+//! wire, injections that nobody measures exactly zero or free. When no phasor is measured, the angles of all wires of
+//! one bus (the source's when it has a voltage reading, otherwise the nearest with one) are rows with the variance of
+//! that reading, and the result is turned so that the source's first wire has [`Readings::reference_angle`].
+//!
+//! `core` is what the passes share, `compile` makes it from readings, `start` where the iteration begins, `factor` the
+//! matrices, `step` the values, `injections`, `meters` and `cuts` the rows.
+
+mod batch;
+mod compile;
+mod core;
+mod cuts;
+mod dense;
+mod factor;
+mod injections;
+mod lines;
+mod live;
+mod meters;
+mod objective;
+mod observability;
+mod posterior;
+mod solver;
+mod start;
+mod step;
+#[cfg(test)]
+mod tests;
+
+use crate::circuit::{Circuit, NotATree, Readings, Tree};
+use crate::solve::{NoSolution, Tolerance};
+pub use batch::LANES;
+use num_complex::Complex64;
+use solver::Solver;
+use thiserror::Error;
+
+/// Why a circuit cannot be smoothed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NotSmoothable {
+    /// It is no tree.
+    #[error(transparent)]
+    Tree(#[from] NotATree),
+    /// The smoother is made for one wire and for three.
+    #[error("buses have {0} wires; the smoother knows one and three")]
+    Wires(usize),
+}
+
+/// An estimate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimated {
+    /// Voltage of every wire, p.u., by global wire number; zero on dead buses.
+    pub voltages: Vec<Complex64>,
+    /// Weighted sum of squared residuals of all readings, each at its exact value.
+    pub objective: f64,
+    /// The largest current that flows into a wire where exactly nothing is taken, p.u.: rounding.
+    pub violation_pu: f64,
+    /// Steps taken.
+    pub iterations: usize,
+    /// How often the matrices were calculated anew.
+    pub factorizations: usize,
+}
+
+/// Standard deviations.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Uncertainty {
+    /// Of voltage magnitudes, p.u., by global wire.
+    pub voltages: Vec<f64>,
+    /// Of active and reactive power taken, p.u., by global wire.
+    pub injections: Vec<(f64, f64)>,
+    /// Of flows into series elements at their `from` side: element · wires + wire.
+    pub from: Vec<FlowDeviation>,
+    /// At their `to` side.
+    pub to: Vec<FlowDeviation>,
+    /// Of the power of all wires together, by series element, at its `from` side.
+    pub from_total: Vec<TotalDeviation>,
+    /// At its `to` side.
+    pub to_total: Vec<TotalDeviation>,
+}
+
+/// Standard deviations of the power of all wires of one end together, p.u.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct TotalDeviation {
+    /// Of the active power.
+    pub p: f64,
+    /// Of the reactive power.
+    pub q: f64,
+    /// Of the apparent power.
+    pub s: f64,
+}
+
+/// Standard deviations of a flow, p.u.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct FlowDeviation {
+    /// Of the active power.
+    pub p: f64,
+    /// Of the reactive power.
+    pub q: f64,
+    /// Of the magnitude of the current.
+    pub i: f64,
+}
+
+/// What determines a wire's voltage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observability {
+    /// Measurements.
+    Measured,
+    /// Measurements and pseudo-measurements ([`Readings::first_pseudo`]).
+    ByPseudoMeasurement,
+    /// Nothing.
+    Unknown,
+}
+
+/// A reading, by its index in [`Readings`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// The magnitude of a voltage.
+    Voltage(u32),
+    /// An injection.
+    Injection(u32),
+    /// A power.
+    Power(u32),
+    /// The magnitude of a current.
+    Current(u32),
+}
+
+/// An estimator of one topology and sensor set.
+#[derive(Debug, Clone)]
+pub struct Smoother {
+    solver: Either,
+}
+
+/// The two sizes of a bus.
+#[derive(Debug, Clone)]
+enum Either {
+    One(Box<Solver<2, 2>>),
+    Three(Box<Solver<6, 8>>),
+}
+
+/// Calls a method on whichever solver there is.
+macro_rules! both {
+    ($either:expr, $solver:ident => $call:expr) => {
+        match $either {
+            Either::One($solver) => $call,
+            Either::Three($solver) => $call,
+        }
+    };
+}
+
+impl Smoother {
+    /// Fixes the structure: topology, which readings there are and their variances.
+    ///
+    /// # Errors
+    /// [`NotSmoothable`] when the circuit is no tree over one or three wires.
+    pub fn new(circuit: &Circuit, tree: &Tree, readings: &Readings) -> Result<Self, NotSmoothable> {
+        let wires = circuit.uniform_wires().unwrap_or_default();
+        let solver = match wires {
+            1 => Either::One(Box::new(Solver::new(circuit, tree, readings)?)),
+            3 => Either::Three(Box::new(Solver::new(circuit, tree, readings)?)),
+            _ => return Err(NotSmoothable::Wires(wires)),
+        };
+        Ok(Self { solver })
+    }
+
+    /// Takes over the values of readings; everything else about them must be as in [`Smoother::new`].
+    pub fn set_values(&mut self, readings: &Readings) {
+        both!(&mut self.solver, solver => solver.set_values(readings));
+    }
+
+    /// Estimates from a flat start: nothing of earlier estimates is used.
+    ///
+    /// # Errors
+    /// [`NoSolution`] when the iteration does not settle or leaves the numbers.
+    pub fn estimate(&mut self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
+        both!(&mut self.solver, solver => solver.estimate(tolerance))
+    }
+
+    /// Estimates from the last state on the last factors; they are renewed when the steps do not shrink quickly. The
+    /// optimum is the same, only the way to it shorter. Without an earlier estimate this is [`Smoother::estimate`].
+    ///
+    /// # Errors
+    /// [`NoSolution`] as above.
+    pub fn estimate_kept(&mut self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
+        both!(&mut self.solver, solver => solver.estimate_kept(tolerance))
+    }
+
+    /// Standard deviations of all that was estimated, from the factors of the last estimate: O(n), no inverse. The
+    /// factors may be as old as the way to the estimate was long; [`Smoother::renew_factors`] brings them to it.
+    pub fn uncertainty(&self) -> Uncertainty {
+        both!(&self.solver, solver => solver.uncertainty())
+    }
+
+    /// What the readings determine, by global wire. Linearized at the last estimate, or at the start of one.
+    pub fn observability(&self) -> Vec<Observability> {
+        both!(&self.solver, solver => solver.observability())
+    }
+
+    /// Changes one reading by `by` (active and reactive power; of voltages and currents the magnitude by `by.0`) on the
+    /// factors of the last estimate: one walk to the root. Voltages follow when they are read.
+    pub fn change(&mut self, reading: Changed, by: (f64, f64)) {
+        both!(&mut self.solver, solver => solver.change(reading, by));
+    }
+
+    /// The voltage of a bus after changes, p.u. by wire: one walk from the root. Empty for a dead bus.
+    pub fn read(&mut self, bus: u32) -> Vec<Complex64> {
+        both!(&mut self.solver, solver => solver.read(bus))
+    }
+
+    /// How the voltage of a bus would respond to a change of one injection reading, p.u. by wire; changes nothing.
+    pub fn response(&mut self, injection: u32, by: (f64, f64), bus: u32) -> Option<[Complex64; 4]> {
+        both!(&mut self.solver, solver => solver.response(injection, by, bus))
+    }
+
+    /// Room for eight sets of values on the factors of the last estimate.
+    pub fn batch(&self) -> Batch {
+        let sets = match &self.solver {
+            Either::One(solver) => EitherSets::One(solver.batch()),
+            Either::Three(solver) => EitherSets::Three(solver.batch()),
+        };
+        Batch { sets }
+    }
+
+    /// Calculates the factors anew at the present state.
+    ///
+    /// # Errors
+    /// [`NoSolution::Singular`] when an impedance and what hangs behind it cancel.
+    pub fn renew_factors(&mut self) -> Result<(), NoSolution> {
+        both!(&mut self.solver, solver => solver.renew_factors())
+    }
+
+    /// The voltages a first step is linearized at.
+    #[cfg(test)]
+    fn state(&mut self) -> nalgebra::DVector<Complex64> {
+        both!(&mut self.solver, solver => nalgebra::DVector::from_vec(solver.start_voltages()))
+    }
+
+    /// One step; for measurements of time.
+    #[doc(hidden)]
+    pub fn step(&mut self) -> f64 {
+        both!(&mut self.solver, solver => solver.step())
+    }
+
+    /// Variances of voltages alone; for measurements of time.
+    #[doc(hidden)]
+    pub fn voltage_variances(&self) -> Vec<f64> {
+        both!(&self.solver, solver => solver.voltage_variances())
+    }
+}
+
+/// Eight sets of values, estimated together. Belongs to the smoother that made it, and to its factors.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    sets: EitherSets,
+}
+
+#[derive(Debug, Clone)]
+enum EitherSets {
+    One(batch::Sets<2, 2>),
+    Three(batch::Sets<6, 8>),
+}
+
+/// Calls a method with a smoother's solver and its sets; nothing happens when they do not belong together.
+macro_rules! with_sets {
+    ($smoother:expr, $sets:expr, ($solver:ident, $batch:ident) => $call:expr, $otherwise:expr) => {
+        match (&$smoother.solver, $sets) {
+            (Either::One($solver), EitherSets::One($batch)) => $call,
+            (Either::Three($solver), EitherSets::Three($batch)) => $call,
+            _ => $otherwise,
+        }
+    };
+}
+
+impl Batch {
+    /// Puts values into a lane (0 to 7).
+    pub fn set(&mut self, smoother: &Smoother, lane: usize, readings: &Readings) {
+        with_sets!(smoother, &mut self.sets, (solver, sets) => solver.set_lane(sets, lane % LANES, readings), ());
+    }
+
+    /// Estimates all eight from where they stand; returns the steps taken. Factors are not renewed: sets far from the
+    /// estimate that made them take more steps.
+    ///
+    /// # Errors
+    /// [`NoSolution`] when one of them does not settle.
+    pub fn estimate(&mut self, smoother: &Smoother, tolerance: Tolerance) -> Result<usize, NoSolution> {
+        with_sets!(
+            smoother, &mut self.sets, (solver, sets) => solver.estimate_batch(sets, tolerance),
+            Err(NoSolution::Singular { bus: 0 })
+        )
+    }
+
+    /// Voltages of a lane, p.u. by global wire.
+    pub fn voltages(&self, smoother: &Smoother, lane: usize) -> Vec<Complex64> {
+        with_sets!(smoother, &self.sets, (solver, sets) => solver.lane_voltages(sets, lane % LANES), Vec::new())
+    }
+}

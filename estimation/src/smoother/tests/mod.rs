@@ -1,0 +1,9 @@
+//! The smoother against a dense solution of the same problem, on random trees.
+
+mod nets;
+mod oracle;
+
+mod exactness;
+mod live;
+mod observable;
+mod uncertainty;

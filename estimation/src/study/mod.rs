@@ -1,0 +1,30 @@
+//! One door to the solvers: a network goes in, voltages come out. The tree solvers are taken where the circuit is a
+//! tree and the method allows it, the general sparse ones otherwise.
+
+mod estimate;
+mod flow;
+
+pub use estimate::{EstimateError, EstimateStudy, Estimation, EstimationMethod};
+pub use flow::{Flow, FlowError, FlowMethod, FlowStudy};
+
+/// Which solver gave an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Solver {
+    /// Backward/forward sweep on a tree.
+    Sweep,
+    /// Gaussian smoother on a tree.
+    Smoother,
+    /// Sparse factors of the whole circuit.
+    Sparse,
+}
+
+impl Solver {
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sweep => "sweep",
+            Self::Smoother => "smoother",
+            Self::Sparse => "sparse",
+        }
+    }
+}

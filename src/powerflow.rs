@@ -1,0 +1,150 @@
+//! `gridflex powerflow`: voltages, flows and loadings of a network.
+
+use crate::Failure;
+use crate::study::StudyArguments;
+use crate::study_table;
+use clap::{Args, ValueEnum};
+use connectors::power_grid_model::{Batch, State};
+use estimation::control::{TapError, TapStrategy, regulate};
+use estimation::study::{Flow, FlowError, FlowMethod, FlowStudy};
+use grid::Network;
+
+const EXAMPLES: &str = "\
+Examples:
+  gridflex powerflow network.json --table               worst voltages and loadings
+  gridflex powerflow network.json -o result.json        every phase, as power-grid-model writes it
+  gridflex powerflow network.json --update hours.json --symmetric -o results.json
+  gridflex powerflow network.json --taps any-valid-tap --plot voltages.svg --table";
+
+/// Arguments of `gridflex powerflow`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct PowerFlowArguments {
+    #[command(flatten)]
+    study: StudyArguments,
+    /// How to solve; all but the linear ones find the same solution
+    #[arg(long, value_enum, default_value_t = Method::Auto, alias = "calculation-method")]
+    method: Method,
+    /// How tap regulators choose a position
+    #[arg(long, value_enum, default_value_t = Taps::Disabled)]
+    taps: Taps,
+}
+
+/// Solvers by power-grid-model's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Method {
+    /// What is fastest for this network
+    Auto,
+    #[value(alias = "newton_raphson")]
+    NewtonRaphson,
+    #[value(alias = "iterative_current", alias = "iterative_linear")]
+    IterativeCurrent,
+    /// Loads as impedances, one step
+    Linear,
+    #[value(alias = "linear_current")]
+    LinearCurrent,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Taps {
+    /// Taps stay where they are
+    Disabled,
+    #[value(alias = "fast_any_tap")]
+    FastAnyTap,
+    #[value(alias = "any_valid_tap")]
+    AnyValidTap,
+    #[value(alias = "min_voltage_tap")]
+    MinVoltageTap,
+    #[value(alias = "max_voltage_tap")]
+    MaxVoltageTap,
+}
+
+/// Runs the command.
+pub fn run(arguments: &PowerFlowArguments) -> Result<(), Failure> {
+    let (input, batch) = arguments.study.read()?;
+    let mut writer = arguments.study.writer()?;
+    let base = batch.as_ref().map(|_| input.clone());
+    let mut present = input;
+    let mut study: Option<FlowStudy> = None;
+    for scenario in 0..batch.as_ref().map_or(1, |batch| batch.scenarios.len()) {
+        let place = batch.as_ref().map(|_| scenario);
+        let changes = batch.as_ref().map_or(&[][..], |batch| &batch.scenarios[scenario]);
+        present.apply(changes).map_err(|error| arguments.study.refused(place, error))?;
+        let network = present.network().map_err(|error| arguments.study.refused(place, error))?;
+        let kept = study.take().filter(|_| batch.as_ref().is_some_and(only_loads));
+        let solved = solve(arguments, &network, kept, place)?;
+        let (flow, taps) = (&solved.flow, &solved.taps);
+        let state = State {
+            input: &present,
+            assembly: solved.study.assembly(),
+            voltages: &flow.solved.voltages,
+            estimate: None,
+            taps,
+            extras: &[],
+        };
+        writer.scenario(&state).map_err(|error| arguments.study.unwritten(error))?;
+        if scenario == 0 {
+            let title = format!("{} iterations ({})", flow.solved.iterations, flow.solver.name());
+            arguments.study.print(&study_table::table(&state, &title))?;
+            arguments.study.draw(|| crate::plot::profile(&state, None))?;
+        }
+        study = Some(solved.study);
+        if let Some(base) = &base {
+            present.take_back(changes, base);
+        }
+    }
+    writer.finish().map_err(|error| arguments.study.unwritten(error))?;
+    Ok(())
+}
+
+/// Whether no scenario changes anything but the powers of loads.
+fn only_loads(batch: &Batch) -> bool {
+    batch.scenarios.iter().flatten().all(|change| change.powers_only())
+}
+
+/// A solved scenario.
+struct Solved {
+    study: FlowStudy,
+    flow: Flow,
+    taps: Vec<(u32, i8)>,
+}
+
+fn solve(
+    arguments: &PowerFlowArguments,
+    network: &Network,
+    kept: Option<FlowStudy>,
+    place: Option<usize>,
+) -> Result<Solved, Failure> {
+    let method = match arguments.method {
+        Method::Auto => FlowMethod::Auto,
+        Method::NewtonRaphson => FlowMethod::Newton,
+        Method::IterativeCurrent => FlowMethod::FixedPoint,
+        Method::Linear | Method::LinearCurrent => FlowMethod::Linear,
+    };
+    let strategy = match arguments.taps {
+        Taps::Disabled => None,
+        Taps::FastAnyTap => Some(TapStrategy::FastAny),
+        Taps::AnyValidTap => Some(TapStrategy::Any),
+        Taps::MinVoltageTap => Some(TapStrategy::Lowest),
+        Taps::MaxVoltageTap => Some(TapStrategy::Highest),
+    };
+    let failed = |error: FlowError| match error {
+        FlowError::Assembly(error) => arguments.study.refused(place, error),
+        FlowError::NoSolution(error) => arguments.study.failed(place, error),
+    };
+    let kept = kept.and_then(|mut study| study.set_loads(network).is_ok().then_some(study));
+    let mut study = match kept {
+        Some(study) => study,
+        None => FlowStudy::new(network, arguments.study.symmetric, method).map_err(failed)?,
+    };
+    let tolerance = arguments.study.stop();
+    let Some(strategy) = strategy.filter(|_| !network.tap_regulators().is_empty()) else {
+        let flow = study.solve(&tolerance).map_err(|error| failed(error.into()))?;
+        return Ok(Solved { study, flow, taps: Vec::new() });
+    };
+    let regulated = regulate(network, &mut study, strategy, &tolerance).map_err(|error| match error {
+        TapError::Flow(error) => failed(error),
+        error => arguments.study.failed(place, error),
+    })?;
+    Ok(Solved { study, flow: regulated.flow, taps: regulated.positions })
+}
