@@ -8,6 +8,7 @@ pub mod assembly;
 pub mod circuit;
 pub mod control;
 pub mod diagnosis;
+pub mod expectation;
 mod feeder;
 mod forecast;
 pub mod gathering;
