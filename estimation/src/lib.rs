@@ -21,6 +21,7 @@ mod outlook;
 mod plausibility;
 mod posterior;
 mod power_flow;
+pub mod results;
 pub mod simd;
 pub mod smoother;
 pub mod solve;

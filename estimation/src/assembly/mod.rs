@@ -127,4 +127,4 @@ impl Assembly {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -77,6 +77,21 @@ pub struct Uncertainty {
     pub from: Vec<FlowDeviation>,
     /// At their `to` side.
     pub to: Vec<FlowDeviation>,
+    /// Of the power of all wires together, by series element, at its `from` side.
+    pub from_total: Vec<TotalDeviation>,
+    /// At its `to` side.
+    pub to_total: Vec<TotalDeviation>,
+}
+
+/// Standard deviations of the power of all wires of one end together, p.u.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct TotalDeviation {
+    /// Of the active power.
+    pub p: f64,
+    /// Of the reactive power.
+    pub q: f64,
+    /// Of the apparent power.
+    pub s: f64,
 }
 
 /// Standard deviations of a flow, p.u.

@@ -40,6 +40,18 @@ pub(super) struct Variances {
     /// Of the flow into the line above a position, at its lower and upper end. Empty when nobody asked.
     pub below: Vec<EndVariance>,
     pub above: Vec<EndVariance>,
+    /// Of the sum over the wires at the lower and upper end, by position.
+    pub below_total: Vec<TotalVariance>,
+    pub above_total: Vec<TotalVariance>,
+}
+
+/// Variances of the power of all wires of one end together.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct TotalVariance {
+    pub p: f64,
+    pub q: f64,
+    /// Of the apparent power.
+    pub s: f64,
 }
 
 /// c, x, γ of a bus.
@@ -105,6 +117,8 @@ impl<const N: usize, const P: usize> Kernel for Posterior<'_, N, P> {
         if self.ends.is_some() {
             out.below = vec![EndVariance::default(); count * wires];
             out.above = vec![EndVariance::default(); count * wires];
+            out.below_total = vec![TotalVariance::default(); count];
+            out.above_total = vec![TotalVariance::default(); count];
         }
         let zero = dense::zero::<N, P>();
         let mut open = vec![Known { c: zero, x: zero, g: zero }; core.levels + 1];
@@ -327,6 +341,7 @@ fn flows<K: Arithmetic, const N: usize, const P: usize>(
     for k in 0..w {
         out.below[i * w + k] = end_variance::<N, P>(k, v, &below.0, &crossed.known.c, &below.1, &below.2);
     }
+    out.below_total[i] = total_variance::<N, P>(v, &below.0, &crossed.known.c, &below.1, &below.2);
     // Above: I = T'J + Y V.
     let parent = line.parent as usize;
     let v = &core.v[parent];
@@ -344,6 +359,41 @@ fn flows<K: Arithmetic, const N: usize, const P: usize>(
     for k in 0..w {
         out.above[i * w + k] = end_variance::<N, P>(k, v, &above.0, &outer.c, &above.1, &above.2);
     }
+    out.above_total[i] = total_variance::<N, P>(v, &above.0, &outer.c, &above.1, &above.2);
+}
+
+/// Variances of the sums over the wires, from the same covariances: `g' cov g` with g the gradient of ΣP, ΣQ and |ΣS|.
+#[inline(always)]
+fn total_variance<const N: usize, const P: usize>(
+    v: &Vector<P>,
+    i: &Vector<P>,
+    c: &Matrix<N, P>,
+    v_i: &Matrix<N, P>,
+    i_i: &Matrix<N, P>,
+) -> TotalVariance {
+    let (w, h) = (N / 2, P / 2);
+    // P = v_re i_re + v_im i_im, Q = v_im i_re − v_re i_im.
+    let (mut p_v, mut p_i, mut q_v, mut q_i) = ([0.0; P], [0.0; P], [0.0; P], [0.0; P]);
+    let (mut p, mut q) = (0.0, 0.0);
+    for k in 0..w {
+        let (x, y, a, b) = (v[k], v[k + h], i[k], i[k + h]);
+        (p_v[k], p_v[k + h], p_i[k], p_i[k + h]) = (a, b, x, y);
+        (q_v[k], q_v[k + h], q_i[k], q_i[k + h]) = (-b, a, y, -x);
+        p += x * a + y * b;
+        q += y * a - x * b;
+    }
+    let form = |g_v: &Vector<P>, g_i: &Vector<P>| {
+        let own = dense::dot(g_v, &dense::times::<Plain, N, P>(c, g_v));
+        let cross = dense::dot(g_v, &dense::times::<Plain, N, P>(v_i, g_i));
+        (own + 2.0 * cross + dense::dot(g_i, &dense::times::<Plain, N, P>(i_i, g_i))).max(0.0)
+    };
+    let size = p.hypot(q).max(1e-12);
+    let (mut s_v, mut s_i) = ([0.0; P], [0.0; P]);
+    for lane in 0..P {
+        s_v[lane] = (p * p_v[lane] + q * q_v[lane]) / size;
+        s_i[lane] = (p * p_i[lane] + q * q_i[lane]) / size;
+    }
+    TotalVariance { p: form(&p_v, &p_i), q: form(&q_v, &q_i), s: form(&s_v, &s_i) }
 }
 
 #[inline(always)]

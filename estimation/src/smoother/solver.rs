@@ -270,8 +270,17 @@ impl<const N: usize, const P: usize> Solver<N, P> {
             injections: vec![(0.0, 0.0); self.wires],
             from: vec![FlowDeviation::default(); self.elements * w],
             to: vec![FlowDeviation::default(); self.elements * w],
+            from_total: vec![TotalDeviation::default(); self.elements],
+            to_total: vec![TotalDeviation::default(); self.elements],
         };
+        let total = |all: &TotalVariance| TotalDeviation { p: root(all.p), q: root(all.q), s: root(all.s) };
         for i in 0..core.count() {
+            if i > 0 {
+                let (below, above) = (total(&variances.below_total[i]), total(&variances.above_total[i]));
+                let (element, fed_at_from) = elements[i];
+                let (from, to) = if fed_at_from { (above, below) } else { (below, above) };
+                (out.from_total[element as usize], out.to_total[element as usize]) = (from, to);
+            }
             for k in 0..w {
                 let at = self.global(i, k);
                 out.voltages[at] = root(variances.magnitude[i * w + k]);
