@@ -54,7 +54,8 @@ struct Reference {
 }
 
 fn reference(case: &str) -> Reference {
-    let text = std::fs::read_to_string(root().join("estimation/cases").join(case).join("opendss.txt")).unwrap();
+    let text =
+        std::fs::read_to_string(root().join("estimation/cases").join(case).join("opendss.txt")).unwrap();
     let mut all = Reference::default();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let words: Vec<&str> = line.split(' ').collect();
@@ -155,7 +156,11 @@ fn compare_with_controls(case: &str, master: &str) {
         for (at, winding) in unit.windings.iter().enumerate() {
             let expected = reference.taps.get(&(name_of(id.0), at + 1)).copied().unwrap_or(1.0);
             let name = name_of(id.0);
-            assert!((winding.tap_pu - expected).abs() < 1e-9, "{case}: {name} at {}, not {expected}", winding.tap_pu);
+            assert!(
+                (winding.tap_pu - expected).abs() < 1e-9,
+                "{case}: {name} at {}, not {expected}",
+                winding.tap_pu
+            );
         }
     }
     for (id, bank) in &settled.capacitors {
@@ -197,9 +202,15 @@ fn the_european_low_voltage_feeder_is_as_in_opendss() {
 }
 
 /// Voltages of the test feeder documents, at the taps given there.
-fn compare_with_published(case: &str, master: &str, taps: &[(&str, i32)]) {
+fn compare_with_published(
+    case: &str,
+    master: &str,
+    taps: &[(&str, i32)],
+    change: impl Fn(&mut NetworkParts),
+) {
     let Some(study) = study(master) else { return };
     let mut parts = study.parts;
+    change(&mut parts);
     let numbers = numbers(&parts);
     for (name, steps) in taps {
         let id = numbers[&format!("transformer.{name}")];
@@ -210,41 +221,67 @@ fn compare_with_published(case: &str, master: &str, taps: &[(&str, i32)]) {
     let assembly = Assembly::new(&network, false).unwrap();
     let solved = solver(&assembly.circuit).unwrap();
     let volts = Volts { assembly: &assembly, solved: &solved };
-    let text = std::fs::read_to_string(root().join("estimation/cases").join(case).join("published.txt")).unwrap();
+    let text =
+        std::fs::read_to_string(root().join("estimation/cases").join(case).join("published.txt")).unwrap();
     let mut off: Vec<(f64, f64, String)> = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let [kind, bus, nodes, magnitude, degrees] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let [kind, bus, nodes, magnitude, degrees] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
         let at = |place: usize| volts.at(numbers[bus], nodes.as_bytes()[place] - b'0').0;
         let found = if kind == "between" { at(0) - at(1) } else { at(0) };
         let (magnitude, degrees): (f64, f64) = (magnitude.parse().unwrap(), degrees.parse().unwrap());
         let turned = (found * Complex64::from_polar(1.0, -degrees.to_radians())).arg().to_degrees();
         off.push(((found.norm() / magnitude - 1.0).abs() * 100.0, turned.abs(), line.to_owned()));
     }
+    for (percent, degrees, line) in off.iter().filter(|off| off.0 > 0.1 || off.1 > 0.05) {
+        println!("{case}: {line}: {percent:.3} % {degrees:.3}°");
+    }
     let worst = off.iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
     let turned = off.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
-    println!("{case}: at most {:.3} % ({}) and {:.3}° ({}) from {} published voltages", worst.0, worst.2, turned.1, turned.2, off.len());
+    println!(
+        "{case}: at most {:.3} % ({}) and {:.3}° ({}) from {} published voltages",
+        worst.0,
+        worst.2,
+        turned.1,
+        turned.2,
+        off.len()
+    );
     assert!(worst.0 < 0.1, "{case}: {:.3} % at {}", worst.0, worst.2);
     assert!(turned.1 < 0.05, "{case}: {:.3}° at {}", turned.1, turned.2);
 }
 
 #[test]
 fn ieee_13_has_the_published_voltages() {
-    compare_with_published("ieee13", "13Bus/IEEE13Nodeckt.dss", &[("reg1", 10), ("reg2", 8), ("reg3", 11)]);
+    compare_with_published(
+        "ieee13",
+        "13Bus/IEEE13Nodeckt.dss",
+        &[("reg1", 10), ("reg2", 8), ("reg3", 11)],
+        |_| (),
+    );
 }
 
 #[test]
 fn ieee_34_has_the_published_voltages() {
     let taps = [("reg1a", 12), ("reg1b", 5), ("reg1c", 5), ("reg2a", 13), ("reg2b", 11), ("reg2c", 12)];
-    compare_with_published("ieee34", "34Bus/ieee34Mod2.dss", &taps);
+    compare_with_published("ieee34", "34Bus/ieee34Mod2.dss", &taps, |_| ());
 }
 
 #[test]
 fn ieee_37_has_the_published_voltages() {
-    compare_with_published("ieee37", "37Bus/ieee37.dss", &[("reg1a", 7), ("reg1c", 4)]);
+    // The documents count from a stiff 4.8 kV bus whose voltage between a and b is the reference.
+    let stiff = |parts: &mut NetworkParts| {
+        let substation = &mut parts.winding_transformers[0];
+        substation.x_pu[0] *= 1e-4;
+        substation.windings.iter_mut().for_each(|winding| winding.r_pu *= 1e-4);
+        parts.sources[0].u_ref_angle_rad = -std::f64::consts::FRAC_PI_6;
+    };
+    compare_with_published("ieee37", "37Bus/ieee37.dss", &[("reg1a", 7), ("reg1c", 4)], stiff);
 }
 
 #[test]
 fn ieee_123_has_the_published_voltages() {
-    let taps = [("reg1a", 7), ("reg2a", -1), ("reg3a", 0), ("reg3c", -1), ("reg4a", 8), ("reg4b", 1), ("reg4c", 5)];
-    compare_with_published("ieee123", "123Bus/IEEE123Master.dss", &taps);
+    let taps =
+        [("reg1a", 7), ("reg2a", -1), ("reg3a", 0), ("reg3c", -1), ("reg4a", 8), ("reg4b", 1), ("reg4c", 5)];
+    compare_with_published("ieee123", "123Bus/IEEE123Master.dss", &taps, |_| ());
 }
