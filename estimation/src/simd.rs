@@ -21,6 +21,8 @@ use pulp::{Arch, NullaryFnOnce};
 pub trait Arithmetic: Copy {
     /// x · y + z.
     fn fma(self, x: f64, y: f64, z: f64) -> f64;
+    /// x · y + z, where the token is not at hand: inside loops over arrays that the compiler turns into vectors.
+    fn fused(x: f64, y: f64, z: f64) -> f64;
     /// x + y.
     fn add4(self, x: [f64; 4], y: [f64; 4]) -> [f64; 4];
     /// x − y.
@@ -95,6 +97,10 @@ macro_rules! element_by_element {
 impl Arithmetic for Plain {
     #[inline(always)]
     fn fma(self, x: f64, y: f64, z: f64) -> f64 {
+        x * y + z
+    }
+    #[inline(always)]
+    fn fused(x: f64, y: f64, z: f64) -> f64 {
         x * y + z
     }
     element_by_element!();
@@ -177,6 +183,10 @@ mod vector {
             x.mul_add(y, z)
         }
         #[inline(always)]
+        fn fused(x: f64, y: f64, z: f64) -> f64 {
+            x.mul_add(y, z)
+        }
+        #[inline(always)]
         fn add4(self, x: [f64; 4], y: [f64; 4]) -> [f64; 4] {
             cast(self.0.avx._mm256_add_pd(cast(x), cast(y)))
         }
@@ -230,6 +240,10 @@ mod vector {
     impl Arithmetic for Fused {
         #[inline(always)]
         fn fma(self, x: f64, y: f64, z: f64) -> f64 {
+            Self::fused(x, y, z)
+        }
+        #[inline(always)]
+        fn fused(x: f64, y: f64, z: f64) -> f64 {
             if cfg!(target_arch = "aarch64") { x.mul_add(y, z) } else { x * y + z }
         }
         element_by_element!();

@@ -121,7 +121,7 @@ fn put<const N: usize, const P: usize>(x: &mut Block<N>, set: usize, y: &Vector<
 fn fma<K: Arithmetic>(s: f64, x: &Wide, y: &Wide) -> Wide {
     let mut z = *y;
     for l in 0..LANES {
-        z[l] = K::fma(s, x[l], z[l]);
+        z[l] = K::fused(s, x[l], z[l]);
     }
     z
 }
@@ -248,7 +248,7 @@ impl<const N: usize, const P: usize> Kernel for BatchStep<'_, N, P> {
     type Output = f64;
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self) -> f64 {
+    fn run<K: Arithmetic>(self, _: K) -> f64 {
         let (core, sets) = (self.core, self.sets);
         up::<K, N, P>(core, sets);
         down::<K, N, P>(core, sets)
@@ -355,18 +355,18 @@ fn load<K: Arithmetic, const N: usize, const P: usize>(
         let (fd_re, fd_im, cross) = (frozen.d[k], frozen.d[k + h], frozen.cross[k]);
         for l in 0..LANES {
             let (x, y, m, n) = (v[k][l], v[k + w][l], mu[k][l], mu[k + w][l]);
-            let square = 1.0 / K::fma(x, x, y * y);
+            let square = 1.0 / K::fused(x, x, y * y);
             let (kx, ky) = (x * square, y * square);
-            let p = K::fma(vp, K::fma(kx, m, ky * n), s[k][l]);
-            let q = K::fma(vq, K::fma(ky, m, -kx * n), s[k + w][l]);
-            let (re, im) = (K::fma(p, kx, q * ky), K::fma(p, ky, -q * kx));
-            let (gr, gi) = (K::fma(kx, kx, -ky * ky), 2.0 * kx * ky);
-            let b_re = -K::fma(p, gr, q * gi) - fb_re;
-            let b_im = K::fma(q, gr, -p * gi) - fb_im;
-            a[k][l] = re - K::fma(fb_re, x, fb_im * y) - K::fma(fd_re, m, cross * n);
-            a[k + w][l] = im - K::fma(fb_im, x, -fb_re * y) - K::fma(fd_im, n, cross * m);
-            e[k][l] = K::fma(b_re, m, b_im * n);
-            e[k + w][l] = K::fma(b_im, m, -b_re * n);
+            let p = K::fused(vp, K::fused(kx, m, ky * n), s[k][l]);
+            let q = K::fused(vq, K::fused(ky, m, -kx * n), s[k + w][l]);
+            let (re, im) = (K::fused(p, kx, q * ky), K::fused(p, ky, -q * kx));
+            let (gr, gi) = (K::fused(kx, kx, -ky * ky), 2.0 * kx * ky);
+            let b_re = -K::fused(p, gr, q * gi) - fb_re;
+            let b_im = K::fused(q, gr, -p * gi) - fb_im;
+            a[k][l] = re - K::fused(fb_re, x, fb_im * y) - K::fused(fd_re, m, cross * n);
+            a[k + w][l] = im - K::fused(fb_im, x, -fb_re * y) - K::fused(fd_im, n, cross * m);
+            e[k][l] = K::fused(b_re, m, b_im * n);
+            e[k + w][l] = K::fused(b_im, m, -b_re * n);
         }
     }
     (a, e)
@@ -414,7 +414,7 @@ fn pull<K: Arithmetic, const N: usize>(
     let [f, g] = meter.frozen;
     for l in 0..LANES {
         let (x, y) = (v[k][l], v[k + w][l]);
-        let magnitude = K::fma(x, x, y * y).sqrt();
+        let magnitude = K::fused(x, x, y * y).sqrt();
         let (c, s) = (x / magnitude, y / magnitude);
         let (residual, d) = match meter.says {
             Says::Magnitude => (value[l] - magnitude, [c, s]),
@@ -424,9 +424,9 @@ fn pull<K: Arithmetic, const N: usize>(
                 (away - (away / turn).round() * turn, [-s / magnitude, c / magnitude])
             }
         };
-        let along = K::fma(f, x, g * y);
-        e[k][l] += weight * K::fma(residual, d[0], along * f);
-        e[k + w][l] += weight * K::fma(residual, d[1], along * g);
+        let along = K::fused(f, x, g * y);
+        e[k][l] += weight * K::fused(residual, d[0], along * f);
+        e[k + w][l] += weight * K::fused(residual, d[1], along * g);
     }
 }
 

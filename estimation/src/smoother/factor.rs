@@ -47,7 +47,7 @@ impl<const N: usize, const P: usize> Kernel for Factor<'_, N, P> {
     type Output = Result<(), Broken>;
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self) -> Result<(), Broken> {
+    fn run<K: Arithmetic>(self, _: K) -> Result<(), Broken> {
         let core = self.0;
         let mut open = vec![Summary::<N, P>::NOTHING; core.levels + 1];
         for i in (1..core.count()).rev() {

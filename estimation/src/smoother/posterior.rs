@@ -104,7 +104,7 @@ impl<const N: usize, const P: usize> Kernel for Posterior<'_, N, P> {
     type Output = Variances;
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self) -> Variances {
+    fn run<K: Arithmetic>(self, _: K) -> Variances {
         let core = self.core;
         let count = core.count();
         let wires = N / 2;

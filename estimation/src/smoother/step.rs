@@ -16,7 +16,7 @@ impl<const N: usize, const P: usize> Kernel for Step<'_, N, P> {
     type Output = (f64, usize);
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self) -> (f64, usize) {
+    fn run<K: Arithmetic>(self, _: K) -> (f64, usize) {
         let core = self.0;
         let e = up::<K, N, P>(core);
         down::<K, N, P>(core, &e)
