@@ -5,7 +5,8 @@
 //! * [`exchange`]: the bounded hand-over from a connector to the system, and its counters;
 //! * [`mqtt`]: a client for any MQTT 3.1.1 broker, and an embedded broker for the loopback address;
 //! * [`loopback`]: the same two ends joined inside the process, through the same bytes, for virtual time;
-//! * [`network_file`]: power-grid-model JSON → [`grid::Network`].
+//! * [`network_file`]: power-grid-model JSON → [`grid::Network`];
+//! * [`opendss`]: OpenDSS scripts → [`grid::network::NetworkParts`].
 //!
 //! Whoever uses a connector holds a [`Link`] and does not see which kind it is. This crate knows no actor and
 //! reads no clock: time is handed in.
@@ -17,6 +18,7 @@ pub mod loopback;
 pub mod mqtt;
 pub mod network_file;
 pub mod power_grid_model;
+pub mod opendss;
 
 pub use exchange::{Arrival, CounterSnapshot, Counters, Inbox, LinkState};
 pub use house::{Area, Message, RejectCode, Rejected};

@@ -3,7 +3,7 @@
 use crate::feeder::Feeder;
 use crate::power_flow::FlowError;
 use grid::telemetry::Element;
-use grid::{PointId, Quality, Quantity, UsagePointId};
+use grid::{BusId, PointId, Quality, Quantity, UsagePointId};
 use thiserror::Error;
 
 /// Values and deviations beyond this are refused, in the point's unit.
@@ -108,6 +108,20 @@ pub enum EstimationError {
     /// The expected loads have no power flow.
     #[error("the prior loads have no power flow: {0}")]
     Flow(#[from] FlowError),
+    /// The feeder's structure does not fit the estimator.
+    #[error("the feeder cannot be estimated: {reason}")]
+    Structure {
+        /// Why.
+        reason: String,
+    },
+    /// The measurements have no state that fits them.
+    #[error("no state fits the measurements at bus {bus}: {reason}")]
+    NoState {
+        /// Where it shows.
+        bus: BusId,
+        /// What happened.
+        reason: String,
+    },
     /// The steps did not settle.
     #[error(
         "the estimation did not settle: the step was still {step:.1e} standard deviations after {iterations} iterations"

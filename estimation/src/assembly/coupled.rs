@@ -264,7 +264,7 @@ fn all_phases(unit: &WindingTransformer, phase: &Matrix) -> Matrix {
 }
 
 /// Whether delta windings lie between a phase and the next: the low-voltage side lags by 30° unless it is told to lead.
-fn delta_forward(unit: &WindingTransformer) -> bool {
+pub(crate) fn delta_forward(unit: &WindingTransformer) -> bool {
     if unit.windings[0].delta == unit.windings[1].delta {
         return true;
     }

@@ -17,6 +17,7 @@ mod replace;
 mod sequence;
 mod transformer;
 
+pub(crate) use coupled::delta_forward;
 pub use placement::{AppliancePlace, BranchPlace};
 
 use crate::circuit::Circuit;
@@ -126,4 +127,4 @@ impl Assembly {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -68,7 +68,8 @@ fn branch_currents(circuit: &Circuit, v: &[Complex64]) -> Vec<Complex64> {
     drawn
 }
 
-fn general(circuit: &Circuit, element: &General, v: &[Complex64]) -> Vec<Complex64> {
+/// Currents into a general element, terminal by terminal, conductor by conductor (the earth's included).
+pub(crate) fn general(circuit: &Circuit, element: &General, v: &[Complex64]) -> Vec<Complex64> {
     let wires = element.terminals.iter().flat_map(|(bus, wires)| wires.iter().map(|wire| (*bus, *wire)));
     let at: Vec<Complex64> =
         wires.map(|(bus, wire)| circuit.wire(bus, wire).map_or(Complex64::ZERO, |wire| v[wire])).collect();
@@ -76,7 +77,11 @@ fn general(circuit: &Circuit, element: &General, v: &[Complex64]) -> Vec<Complex
 }
 
 /// Currents into a series element at both ends; see [`Series`] for the equations.
-fn series(circuit: &Circuit, element: &Series, v: &[Complex64]) -> (Vec<Complex64>, Vec<Complex64>) {
+pub(crate) fn series(
+    circuit: &Circuit,
+    element: &Series,
+    v: &[Complex64],
+) -> (Vec<Complex64>, Vec<Complex64>) {
     let (from, to) = (&v[circuit.wires(element.from)], &v[circuit.wires(element.to)]);
     let seen: Vec<Complex64> = match &element.ratio {
         Some(ratio) => (&**ratio * DVector::from_column_slice(from)).iter().copied().collect(),
@@ -94,7 +99,8 @@ fn series(circuit: &Circuit, element: &Series, v: &[Complex64]) -> (Vec<Complex6
     (add(given, times(&element.y_from, from), 1.0), add(through, times(&element.y_to, to), -1.0))
 }
 
-fn times(y: &Coupling, v: &[Complex64]) -> Vec<Complex64> {
+/// Y v.
+pub(crate) fn times(y: &Coupling, v: &[Complex64]) -> Vec<Complex64> {
     match y {
         Coupling::Zero => vec![Complex64::ZERO; v.len()],
         Coupling::Even { own, mutual } => {

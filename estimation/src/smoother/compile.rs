@@ -5,13 +5,15 @@ use super::core::{Core, Edge, Place, Site, Up};
 use super::cuts::{self, Cut, Place as CutPlace, Row};
 use super::dense::{self, Matrix, Vector};
 use super::injections::{Frozen, Load};
-use super::lines::{self, Lines, NONE};
+use super::lines::{self, Lines, NONE, Shunt};
 use super::meters::{Meter, Says};
+use super::posterior::Ends;
 use crate::circuit::{Circuit, Coupling, FlowPlace, PowerReading, Readings, Tree};
 use crate::simd::Path;
 
-/// Variance of a free wire's current, p.u.², until more is known: a wide window around where it was.
-pub(super) const WIDE: f64 = 1.0;
+/// Variance of a free wire's current, p.u.², when readings are small: a wide window around where it was. It grows with
+/// the largest power measured, so that it stays wide beside every reading.
+const WIDE: f64 = 1.0;
 /// The smallest variance of a voltage reading, p.u.²: below it a reading would drown everything else in rounding.
 const SHARPEST: f64 = 1e-18;
 
@@ -46,6 +48,12 @@ pub(super) struct Compiled<const N: usize, const P: usize> {
     pub targets: Targets,
     /// Whether phasors fix the angles; otherwise the source's first wire does.
     pub phasors: bool,
+    /// Variance of a free wire's current.
+    pub wide: f64,
+    /// Admittances at the ends of the line above each position.
+    pub ends: Vec<Ends>,
+    /// Position → the element above, and whether it is fed at its `from` side.
+    pub elements: Vec<(u32, bool)>,
 }
 
 /// Reads structure and values.
@@ -73,6 +81,7 @@ pub(super) fn compile<const N: usize, const P: usize>(
         frozen: Vec::new(),
         root: dense::zero(),
         root_weak: 0.0,
+        weakness: 1.0,
         root_flow: (dense::zero(), dense::zero()),
         v: vec![[0.0; P]; count],
         mu: vec![[0.0; P]; count],
@@ -83,14 +92,17 @@ pub(super) fn compile<const N: usize, const P: usize>(
         core.place[i].level = core.place[core.lines.line[i].parent as usize].level + 1;
         core.levels = core.levels.max(core.place[i].level as usize);
     }
-    let mut work = Work { circuit, tree, readings, core, targets: Targets::default() };
+    let ends = (0..count).map(|i| ends(&mut core.lines, circuit, tree, i)).collect();
+    let elements = (0..count).map(|i| (tree.element[i], tree.fed_at_from[i])).collect();
+    let wide = wide(readings);
+    let mut work = Work { circuit, tree, readings, core, targets: Targets::default(), wide };
     work.loads();
     let phasors = work.meters();
     work.cuts();
     work.evidence();
     let Work { mut core, targets, .. } = work;
     core.frozen = vec![Frozen::NOTHING; core.loads.len()];
-    Ok(Compiled { core, targets, phasors })
+    Ok(Compiled { core, targets, phasors, wide, ends, elements })
 }
 
 struct Work<'a, const N: usize, const P: usize> {
@@ -99,6 +111,30 @@ struct Work<'a, const N: usize, const P: usize> {
     readings: &'a Readings,
     core: Core<N, P>,
     targets: Targets,
+    wide: f64,
+}
+
+/// The variance that is wide beside all powers measured, p.u.².
+fn wide(readings: &Readings) -> f64 {
+    let injections = readings.injections.iter().map(|reading| reading.s.norm_sqr());
+    let powers = readings.powers.iter().map(|reading| reading.s.norm_sqr());
+    let largest = injections.chain(powers).filter(|square| square.is_finite()).fold(0.0, f64::max);
+    WIDE.max(10.0 * largest)
+}
+
+/// The admittances at the ends of the line above a position.
+fn ends<const N: usize, const P: usize>(
+    lines: &mut Lines<N, P>,
+    circuit: &Circuit,
+    tree: &Tree,
+    position: usize,
+) -> Ends {
+    if position == 0 {
+        return Ends { below: Shunt::default(), above: Shunt::default() };
+    }
+    let series = &circuit.series[tree.element[position] as usize];
+    let (from, to) = (lines.shunt_of(&series.y_from), lines.shunt_of(&series.y_to));
+    if tree.fed_at_from[position] { Ends { below: to, above: from } } else { Ends { below: from, above: to } }
 }
 
 impl<const N: usize, const P: usize> Work<'_, N, P> {
@@ -166,7 +202,8 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
             let root = self.core.root_free;
             self.load(0).free |= root;
         }
-        self.core.loads.iter_mut().for_each(widen);
+        let wide = self.wide;
+        self.core.loads.iter_mut().for_each(|load| widen(load, wide));
     }
 
     /// Meters, sorted by position; returns whether phasors fix the angles.
@@ -442,10 +479,10 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
 }
 
 /// Gives free wires their wide window.
-fn widen<const P: usize>(load: &mut Load<P>) {
+fn widen<const P: usize>(load: &mut Load<P>, wide: f64) {
     for k in (0..P / 2).filter(|k| load.free & (1 << k) != 0) {
         (load.measured[k], load.measured[k + P / 2]) = (0.0, 0.0);
-        (load.variance[k], load.variance[k + P / 2]) = (WIDE, WIDE);
+        (load.variance[k], load.variance[k + P / 2]) = (wide, wide);
     }
 }
 

@@ -68,6 +68,8 @@ pub(super) struct Core<const N: usize, const P: usize> {
     pub root: Matrix<N, P>,
     /// Weight that keeps undetermined parts of the root's voltage where they are; zero when all is determined.
     pub root_weak: f64,
+    /// How weak that weight is, 1 unless somebody wants to see whether it matters.
+    pub weakness: f64,
     /// A and S of all that flows into the root.
     pub root_flow: (Matrix<N, P>, Matrix<N, P>),
 
@@ -90,9 +92,6 @@ pub(super) struct Up<const P: usize> {
 }
 
 impl<const N: usize, const P: usize> Core<N, P> {
-    /// How many wires a bus has.
-    pub const WIRES: usize = N / 2;
-
     pub fn count(&self) -> usize {
         self.place.len()
     }

@@ -199,7 +199,7 @@ impl<const N: usize, const P: usize> Cut<N, P> {
         let mut at = row.says.at::<N, P>(&self.v, i);
         if self.y != NONE {
             let y = &admittances[self.y as usize];
-            at.h_v = dense::add(&at.h_v, &dense::transposed_times::<N, P>(y, &at.h_i));
+            at.h_v = dense::add(&at.h_v, &dense::transposed_times::<dense::Plain, N, P>(y, &at.h_i));
         }
         let sign = self.sign();
         at.h_i = at.h_i.map(|h| sign * h);
@@ -222,7 +222,7 @@ impl<const N: usize, const P: usize> Cut<N, P> {
                 (row.h_j, row.h_v, row.k, row.g, row.s) = ([0.0; P], [0.0; P], [0.0; P], [0.0; P], 1.0);
                 continue;
             }
-            let g = dense::add(&now.h_v, &dense::transposed_times::<N, P>(a, &now.h_i));
+            let g = dense::add(&now.h_v, &dense::transposed_times::<dense::Plain, N, P>(a, &now.h_i));
             let sh = dense::times::<dense::Plain, N, P>(s, &now.h_i);
             let variance = (dense::dot(&now.h_i, &sh) + row.variance).max(1e-30);
             let k = sh.map(|x| x / variance);
@@ -259,7 +259,7 @@ impl<const N: usize, const P: usize> Cut<N, P> {
             }
         }
         *a = dense::add(a, &dense::times::<dense::Plain, N, P>(&self.s, &tilt_j));
-        let through = dense::transposed_times::<N, P>(&self.a, &tilt_j);
+        let through = dense::transposed_times::<dense::Plain, N, P>(&self.a, &tilt_j);
         *e = dense::add(e, &dense::add(&through, &tilt_v));
         self.tilt = tilt_j;
     }

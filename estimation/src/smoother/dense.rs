@@ -55,7 +55,7 @@ pub(super) fn sub<const P: usize>(x: &Vector<P>, y: &Vector<P>) -> Vector<P> {
 pub(super) fn axpy<K: Arithmetic, const P: usize>(s: f64, x: &Vector<P>, y: &Vector<P>) -> Vector<P> {
     let mut sum = *y;
     for r in 0..P {
-        sum[r] = K::fma(s, x[r], sum[r]);
+        sum[r] = K::fused(s, x[r], sum[r]);
     }
     sum
 }
@@ -78,32 +78,19 @@ pub(super) fn times<K: Arithmetic, const N: usize, const P: usize>(
     let mut y = [0.0; P];
     for c in 0..N {
         for r in 0..P {
-            y[r] = K::fma(m[c][r], x[lane::<N, P>(c)], y[r]);
+            y[r] = K::fused(m[c][r], x[lane::<N, P>(c)], y[r]);
         }
     }
     y
 }
 
-/// M' x
+/// M' x. Turning the matrix first and adding columns is three times as fast as summing across registers.
 #[inline(always)]
-pub(super) fn transposed_times<const N: usize, const P: usize>(m: &Matrix<N, P>, x: &Vector<P>) -> Vector<P> {
-    let mut y = [0.0; P];
-    for c in 0..N {
-        let mut products = [0.0; P];
-        for r in 0..P {
-            products[r] = m[c][r] * x[r];
-        }
-        // Pairwise, in the order in which registers fold.
-        let mut width = P;
-        while width > 1 {
-            width /= 2;
-            for r in 0..width {
-                products[r] += products[r + width];
-            }
-        }
-        y[lane::<N, P>(c)] = products[0];
-    }
-    y
+pub(super) fn transposed_times<K: Arithmetic, const N: usize, const P: usize>(
+    m: &Matrix<N, P>,
+    x: &Vector<P>,
+) -> Vector<P> {
+    times::<K, N, P>(&transpose(m), x)
 }
 
 /// A B
@@ -246,8 +233,8 @@ pub(super) fn even_times<K: Arithmetic, const N: usize, const P: usize>(
     let mut y = [0.0; P];
     for k in 0..h {
         let inside = if k < w { 1.0 } else { 0.0 };
-        y[k] = K::fma(dr, x[k], K::fma(-di, x[k + h], inside * common_re));
-        y[k + h] = K::fma(dr, x[k + h], K::fma(di, x[k], inside * common_im));
+        y[k] = K::fused(dr, x[k], K::fused(-di, x[k + h], inside * common_re));
+        y[k + h] = K::fused(dr, x[k + h], K::fused(di, x[k], inside * common_im));
     }
     y
 }
@@ -269,14 +256,14 @@ pub(super) fn times_even<K: Arithmetic, const N: usize, const P: usize>(
     }
     let (mut common_re, mut common_im) = ([0.0; P], [0.0; P]);
     for r in 0..P {
-        common_re[r] = K::fma(mr, re[r], mi * im[r]);
-        common_im[r] = K::fma(mr, im[r], -mi * re[r]);
+        common_re[r] = K::fused(mr, re[r], mi * im[r]);
+        common_im[r] = K::fused(mr, im[r], -mi * re[r]);
     }
     let mut y = zero::<N, P>();
     for k in 0..w {
         for r in 0..P {
-            y[k][r] = K::fma(dr, m[k][r], K::fma(di, m[k + w][r], common_re[r]));
-            y[k + w][r] = K::fma(dr, m[k + w][r], K::fma(-di, m[k][r], common_im[r]));
+            y[k][r] = K::fused(dr, m[k][r], K::fused(di, m[k + w][r], common_re[r]));
+            y[k + w][r] = K::fused(dr, m[k + w][r], K::fused(-di, m[k][r], common_im[r]));
         }
     }
     y

@@ -47,7 +47,7 @@ impl<const N: usize, const P: usize> Kernel for Factor<'_, N, P> {
     type Output = Result<(), Broken>;
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self) -> Result<(), Broken> {
+    fn run<K: Arithmetic>(self, _: K) -> Result<(), Broken> {
         let core = self.0;
         let mut open = vec![Summary::<N, P>::NOTHING; core.levels + 1];
         for i in (1..core.count()).rev() {
@@ -206,7 +206,7 @@ fn root<const N: usize, const P: usize>(core: &mut Core<N, P>, l: &Matrix<N, P>)
     }
     core.root_weak = 0.0;
     if smallest_pivot(l) < 1e-11 * scale || scale == 0.0 {
-        core.root_weak = if scale == 0.0 { 1.0 } else { 1e-8 * scale };
+        core.root_weak = core.weakness * if scale == 0.0 { 1.0 } else { 1e-8 * scale };
     }
     let mut known = *l;
     for (c, column) in known.iter_mut().enumerate() {

@@ -54,8 +54,8 @@ impl<const P: usize> Frozen<P> {
         let h = P / 2;
         let mut y = [0.0; P];
         for k in 0..h {
-            y[k] = K::fma(self.b[k], x[k], self.b[k + h] * x[k + h]);
-            y[k + h] = K::fma(self.b[k + h], x[k], -self.b[k] * x[k + h]);
+            y[k] = K::fused(self.b[k], x[k], self.b[k + h] * x[k + h]);
+            y[k + h] = K::fused(self.b[k + h], x[k], -self.b[k] * x[k + h]);
         }
         y
     }
@@ -66,8 +66,8 @@ impl<const P: usize> Frozen<P> {
         let h = P / 2;
         let mut y = [0.0; P];
         for k in 0..h {
-            y[k] = K::fma(self.d[k], x[k], self.cross[k] * x[k + h]);
-            y[k + h] = K::fma(self.d[k + h], x[k + h], self.cross[k] * x[k]);
+            y[k] = K::fused(self.d[k], x[k], self.cross[k] * x[k + h]);
+            y[k + h] = K::fused(self.d[k + h], x[k + h], self.cross[k] * x[k]);
         }
         y
     }
@@ -82,19 +82,19 @@ impl<const P: usize> Load<P> {
         for k in 0..h {
             let (x, y) = (v[k], v[k + h]);
             // Pad lanes have no voltage.
-            let square = K::fma(x, x, y * y);
+            let square = K::fused(x, x, y * y);
             let w = if square > 0.0 { 1.0 / square } else { 0.0 };
             let (kx, ky) = (x * w, y * w);
             let (vp, vq) = (self.variance[k], self.variance[k + h]);
-            let p = self.measured[k] + vp * K::fma(kx, mu[k], ky * mu[k + h]);
-            let q = self.measured[k + h] + vq * K::fma(ky, mu[k], -kx * mu[k + h]);
-            at.current[k] = K::fma(p, kx, q * ky);
-            at.current[k + h] = K::fma(p, ky, -q * kx);
+            let p = self.measured[k] + vp * K::fused(kx, mu[k], ky * mu[k + h]);
+            let q = self.measured[k + h] + vq * K::fused(ky, mu[k], -kx * mu[k + h]);
+            at.current[k] = K::fused(p, kx, q * ky);
+            at.current[k + h] = K::fused(p, ky, -q * kx);
             let (gr, gi) = (kx * kx - ky * ky, 2.0 * kx * ky);
-            at.exact.b[k] = -K::fma(p, gr, q * gi);
-            at.exact.b[k + h] = K::fma(q, gr, -p * gi);
-            at.exact.d[k] = K::fma(kx * kx, vp, ky * ky * vq);
-            at.exact.d[k + h] = K::fma(ky * ky, vp, kx * kx * vq);
+            at.exact.b[k] = -K::fused(p, gr, q * gi);
+            at.exact.b[k + h] = K::fused(q, gr, -p * gi);
+            at.exact.d[k] = K::fused(kx * kx, vp, ky * ky * vq);
+            at.exact.d[k + h] = K::fused(ky * ky, vp, kx * kx * vq);
             at.exact.cross[k] = kx * ky * (vp - vq);
         }
         if self.free != 0 {

@@ -169,6 +169,18 @@ impl<const N: usize, const P: usize> Lines<N, P> {
         }
     }
 
+    /// An admittance on its own.
+    pub fn shunt_of(&mut self, y: &Coupling) -> Shunt {
+        match y {
+            Coupling::Zero => Shunt::default(),
+            Coupling::Even { own, mutual } => Shunt { even: even(*own, *mutual, N / 2), full: 0 },
+            Coupling::Full(y) => {
+                self.full_shunts.push(real_form(y));
+                Shunt { even: [0.0; 4], full: self.full_shunts.len() as u32 }
+            }
+        }
+    }
+
     /// The admittance at a position.
     #[inline(always)]
     pub fn admittance<K: Arithmetic>(&self, position: usize) -> Matrix<N, P> {

@@ -14,6 +14,7 @@
 //! `core` is what the passes share, `compile` makes it from readings, `start` where the iteration begins, `factor` the
 //! matrices, `step` the values, `injections`, `meters` and `cuts` the rows.
 
+mod batch;
 mod compile;
 mod core;
 mod cuts;
@@ -21,8 +22,11 @@ mod dense;
 mod factor;
 mod injections;
 mod lines;
+mod live;
 mod meters;
 mod objective;
+mod observability;
+mod posterior;
 mod solver;
 mod start;
 mod step;
@@ -31,6 +35,7 @@ mod tests;
 
 use crate::circuit::{Circuit, NotATree, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};
+pub use batch::LANES;
 use num_complex::Complex64;
 use solver::Solver;
 use thiserror::Error;
@@ -59,6 +64,69 @@ pub struct Estimated {
     pub iterations: usize,
     /// How often the matrices were calculated anew.
     pub factorizations: usize,
+}
+
+/// Standard deviations.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Uncertainty {
+    /// Of voltage magnitudes, p.u., by global wire.
+    pub voltages: Vec<f64>,
+    /// Of active and reactive power taken, p.u., by global wire.
+    pub injections: Vec<(f64, f64)>,
+    /// Of flows into series elements at their `from` side: element · wires + wire.
+    pub from: Vec<FlowDeviation>,
+    /// At their `to` side.
+    pub to: Vec<FlowDeviation>,
+    /// Of the power of all wires together, by series element, at its `from` side.
+    pub from_total: Vec<TotalDeviation>,
+    /// At its `to` side.
+    pub to_total: Vec<TotalDeviation>,
+}
+
+/// Standard deviations of the power of all wires of one end together, p.u.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct TotalDeviation {
+    /// Of the active power.
+    pub p: f64,
+    /// Of the reactive power.
+    pub q: f64,
+    /// Of the apparent power.
+    pub s: f64,
+}
+
+/// Standard deviations of a flow, p.u.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct FlowDeviation {
+    /// Of the active power.
+    pub p: f64,
+    /// Of the reactive power.
+    pub q: f64,
+    /// Of the magnitude of the current.
+    pub i: f64,
+}
+
+/// What determines a wire's voltage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observability {
+    /// Measurements.
+    Measured,
+    /// Measurements and pseudo-measurements ([`Readings::first_pseudo`]).
+    ByPseudoMeasurement,
+    /// Nothing.
+    Unknown,
+}
+
+/// A reading, by its index in [`Readings`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// The magnitude of a voltage.
+    Voltage(u32),
+    /// An injection.
+    Injection(u32),
+    /// A power.
+    Power(u32),
+    /// The magnitude of a current.
+    Current(u32),
 }
 
 /// An estimator of one topology and sensor set.
@@ -119,5 +187,114 @@ impl Smoother {
     /// [`NoSolution`] as above.
     pub fn estimate_kept(&mut self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
         both!(&mut self.solver, solver => solver.estimate_kept(tolerance))
+    }
+
+    /// Standard deviations of all that was estimated, from the factors of the last estimate: O(n), no inverse. The
+    /// factors may be as old as the way to the estimate was long; [`Smoother::renew_factors`] brings them to it.
+    pub fn uncertainty(&self) -> Uncertainty {
+        both!(&self.solver, solver => solver.uncertainty())
+    }
+
+    /// What the readings determine, by global wire. Linearized at the last estimate, or at the start of one.
+    pub fn observability(&self) -> Vec<Observability> {
+        both!(&self.solver, solver => solver.observability())
+    }
+
+    /// Changes one reading by `by` (active and reactive power; of voltages and currents the magnitude by `by.0`) on the
+    /// factors of the last estimate: one walk to the root. Voltages follow when they are read.
+    pub fn change(&mut self, reading: Changed, by: (f64, f64)) {
+        both!(&mut self.solver, solver => solver.change(reading, by));
+    }
+
+    /// The voltage of a bus after changes, p.u. by wire: one walk from the root. Empty for a dead bus.
+    pub fn read(&mut self, bus: u32) -> Vec<Complex64> {
+        both!(&mut self.solver, solver => solver.read(bus))
+    }
+
+    /// How the voltage of a bus would respond to a change of one injection reading, p.u. by wire; changes nothing.
+    pub fn response(&mut self, injection: u32, by: (f64, f64), bus: u32) -> Option<[Complex64; 4]> {
+        both!(&mut self.solver, solver => solver.response(injection, by, bus))
+    }
+
+    /// Room for eight sets of values on the factors of the last estimate.
+    pub fn batch(&self) -> Batch {
+        let sets = match &self.solver {
+            Either::One(solver) => EitherSets::One(solver.batch()),
+            Either::Three(solver) => EitherSets::Three(solver.batch()),
+        };
+        Batch { sets }
+    }
+
+    /// Calculates the factors anew at the present state.
+    ///
+    /// # Errors
+    /// [`NoSolution::Singular`] when an impedance and what hangs behind it cancel.
+    pub fn renew_factors(&mut self) -> Result<(), NoSolution> {
+        both!(&mut self.solver, solver => solver.renew_factors())
+    }
+
+    /// The voltages a first step is linearized at.
+    #[cfg(test)]
+    fn state(&mut self) -> nalgebra::DVector<Complex64> {
+        both!(&mut self.solver, solver => nalgebra::DVector::from_vec(solver.start_voltages()))
+    }
+
+    /// One step; for measurements of time.
+    #[doc(hidden)]
+    pub fn step(&mut self) -> f64 {
+        both!(&mut self.solver, solver => solver.step())
+    }
+
+    /// Variances of voltages alone; for measurements of time.
+    #[doc(hidden)]
+    pub fn voltage_variances(&self) -> Vec<f64> {
+        both!(&self.solver, solver => solver.voltage_variances())
+    }
+}
+
+/// Eight sets of values, estimated together. Belongs to the smoother that made it, and to its factors.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    sets: EitherSets,
+}
+
+#[derive(Debug, Clone)]
+enum EitherSets {
+    One(batch::Sets<2, 2>),
+    Three(batch::Sets<6, 8>),
+}
+
+/// Calls a method with a smoother's solver and its sets; nothing happens when they do not belong together.
+macro_rules! with_sets {
+    ($smoother:expr, $sets:expr, ($solver:ident, $batch:ident) => $call:expr, $otherwise:expr) => {
+        match (&$smoother.solver, $sets) {
+            (Either::One($solver), EitherSets::One($batch)) => $call,
+            (Either::Three($solver), EitherSets::Three($batch)) => $call,
+            _ => $otherwise,
+        }
+    };
+}
+
+impl Batch {
+    /// Puts values into a lane (0 to 7).
+    pub fn set(&mut self, smoother: &Smoother, lane: usize, readings: &Readings) {
+        with_sets!(smoother, &mut self.sets, (solver, sets) => solver.set_lane(sets, lane % LANES, readings), ());
+    }
+
+    /// Estimates all eight from where they stand; returns the steps taken. Factors are not renewed: sets far from the
+    /// estimate that made them take more steps.
+    ///
+    /// # Errors
+    /// [`NoSolution`] when one of them does not settle.
+    pub fn estimate(&mut self, smoother: &Smoother, tolerance: Tolerance) -> Result<usize, NoSolution> {
+        with_sets!(
+            smoother, &mut self.sets, (solver, sets) => solver.estimate_batch(sets, tolerance),
+            Err(NoSolution::Singular { bus: 0 })
+        )
+    }
+
+    /// Voltages of a lane, p.u. by global wire.
+    pub fn voltages(&self, smoother: &Smoother, lane: usize) -> Vec<Complex64> {
+        with_sets!(smoother, &self.sets, (solver, sets) => solver.lane_voltages(sets, lane % LANES), Vec::new())
     }
 }

@@ -1,14 +1,18 @@
 //! The iteration: factors, steps on them, and when to renew them.
 
+use super::batch::{BatchStep, Sets};
 use super::compile::{self, Compiled, Target};
 use super::core::Core;
 use super::dense::{self, Vector};
 use super::factor::Factor;
 use super::lines::NONE;
+use super::live::{Change, Entry, Read, Respond, Trail};
 use super::meters::Says;
+use super::observability;
+use super::posterior::{EndVariance, Posterior, TotalVariance};
 use super::start::Start;
 use super::step::Step;
-use super::{Estimated, NotSmoothable};
+use super::{Changed, Estimated, FlowDeviation, NotSmoothable, Observability, TotalDeviation, Uncertainty};
 use crate::circuit::{Circuit, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
@@ -28,6 +32,17 @@ pub(super) struct Solver<const N: usize, const P: usize> {
     reference: f64,
     /// Whether state and factors of an earlier estimate are there.
     settled: bool,
+    /// Bus → position.
+    positions: Vec<u32>,
+    /// Series elements of the circuit.
+    elements: usize,
+    first_pseudo: Option<u32>,
+    /// Wires of the pseudo-measurements.
+    pseudo_wires: Vec<u8>,
+    /// Wire of each injection reading.
+    injection_wires: Vec<u8>,
+    path: Vec<u32>,
+    trail: Trail<P>,
 }
 
 impl<const N: usize, const P: usize> Solver<N, P> {
@@ -39,6 +54,15 @@ impl<const N: usize, const P: usize> Solver<N, P> {
             wires: circuit.wire_count(),
             reference: readings.reference_angle,
             settled: false,
+            positions: tree.position.clone(),
+            elements: circuit.series.len(),
+            first_pseudo: readings.first_pseudo,
+            pseudo_wires: readings.first_pseudo.map_or_else(Vec::new, |first| {
+                readings.injections[first as usize..].iter().map(|reading| reading.wire).collect()
+            }),
+            injection_wires: readings.injections.iter().map(|reading| reading.wire).collect(),
+            path: Vec::new(),
+            trail: Trail::default(),
         };
         solver.aim_reference();
         Ok(solver)
@@ -203,4 +227,237 @@ impl<const N: usize, const P: usize> Solver<N, P> {
         }
         voltages
     }
+
+    pub fn renew_factors(&mut self) -> Result<(), NoSolution> {
+        let core = self.core();
+        core.path.run(Factor(core)).map_err(|broken| self.singular(broken.position))
+    }
+
+    /// One step; for measurements of time.
+    pub fn step(&mut self) -> f64 {
+        let core = self.core();
+        core.path.run(Step(core)).0
+    }
+
+    #[cfg(test)]
+    pub fn start_voltages(&mut self) -> Vec<Complex64> {
+        let root = self.root_start();
+        let core = self.core();
+        core.path.run(Start { core, root });
+        let turn = self.turn();
+        self.voltages().into_iter().map(|v| v / turn).collect()
+    }
+
+    /// The global number of a wire at a position.
+    fn global(&self, position: usize, wire: usize) -> usize {
+        self.first_wires[self.order[position] as usize] as usize + wire
+    }
+
+    /// The position of a bus, if it is alive.
+    fn position(&self, bus: u32) -> Option<usize> {
+        let position = self.positions[bus as usize];
+        (position != NONE).then_some(position as usize)
+    }
+
+    pub fn uncertainty(&self) -> Uncertainty {
+        let Compiled { core, ends, elements, .. } = &self.compiled;
+        let variances = core.path.run(Posterior { core, ends: Some(ends) });
+        let w = N / 2;
+        let root = |variance: f64| variance.max(0.0).sqrt();
+        let deviation = |end: &EndVariance| FlowDeviation { p: root(end.p), q: root(end.q), i: root(end.i) };
+        let mut out = Uncertainty {
+            voltages: vec![0.0; self.wires],
+            injections: vec![(0.0, 0.0); self.wires],
+            from: vec![FlowDeviation::default(); self.elements * w],
+            to: vec![FlowDeviation::default(); self.elements * w],
+            from_total: vec![TotalDeviation::default(); self.elements],
+            to_total: vec![TotalDeviation::default(); self.elements],
+        };
+        let total = |all: &TotalVariance| TotalDeviation { p: root(all.p), q: root(all.q), s: root(all.s) };
+        for i in 0..core.count() {
+            if i > 0 {
+                let (below, above) = (total(&variances.below_total[i]), total(&variances.above_total[i]));
+                let (element, fed_at_from) = elements[i];
+                let (from, to) = if fed_at_from { (above, below) } else { (below, above) };
+                (out.from_total[element as usize], out.to_total[element as usize]) = (from, to);
+            }
+            for k in 0..w {
+                let at = self.global(i, k);
+                out.voltages[at] = root(variances.magnitude[i * w + k]);
+                let (p, q) = variances.injection[i * w + k];
+                out.injections[at] = (root(p), root(q));
+                let (element, fed_at_from) = elements[i];
+                if i > 0 {
+                    let (below, above) = (&variances.below[i * w + k], &variances.above[i * w + k]);
+                    let (from, to) = if fed_at_from { (above, below) } else { (below, above) };
+                    out.from[element as usize * w + k] = deviation(from);
+                    out.to[element as usize * w + k] = deviation(to);
+                }
+            }
+        }
+        out
+    }
+
+    /// Variance of each voltage alone, by position and wire; for measurements of time.
+    pub fn voltage_variances(&self) -> Vec<f64> {
+        let core = &self.compiled.core;
+        core.path.run(Posterior { core, ends: None }).magnitude
+    }
+
+    pub fn observability(&self) -> Vec<Observability> {
+        let Compiled { core, targets, wide, .. } = &self.compiled;
+        let mut core = core.clone();
+        if !self.settled {
+            let root = self.root_start();
+            core.path.run(Start { core: &mut core, root });
+        }
+        let all = observability::undetermined(&mut core, *wide);
+        let real = match self.first_pseudo {
+            None => all.clone(),
+            Some(first) => {
+                observability::forget(&mut core, &targets.injections[first as usize..], &self.pseudo_wires);
+                observability::undetermined(&mut core, *wide)
+            }
+        };
+        let mut out = vec![Observability::Unknown; self.wires];
+        for i in 0..core.count() {
+            for k in 0..N / 2 {
+                out[self.global(i, k)] = match (all[i * N / 2 + k], real[i * N / 2 + k]) {
+                    (true, _) => Observability::Unknown,
+                    (false, true) => Observability::ByPseudoMeasurement,
+                    (false, false) => Observability::Measured,
+                };
+            }
+        }
+        out
+    }
+
+    /// Changes one reading by (p, q), or by p alone.
+    pub fn change(&mut self, reading: Changed, by: (f64, f64)) {
+        let Compiled { core, targets, .. } = &mut self.compiled;
+        let path = core.path;
+        let mut enter = |core: &mut Core<N, P>, entry| path.run(Change { core, entry });
+        match reading {
+            Changed::Voltage(index) => {
+                let (meter, _) = targets.voltages[index as usize];
+                if meter != NONE {
+                    core.meters[meter as usize].value += by.0;
+                    enter(core, Entry::Meter { meter, by: by.0 });
+                }
+            }
+            Changed::Injection(index) => {
+                let (load, wire) = (targets.injections[index as usize], self.injection_wires[index as usize]);
+                if load != NONE {
+                    change_load(core, load, wire, by, &mut enter);
+                }
+            }
+            Changed::Power(index) => {
+                let (p, q) = targets.powers[index as usize];
+                if let (Target::Load(load, wire), _) = (p, q) {
+                    change_load(core, load, wire, by, &mut enter);
+                    return;
+                }
+                for (target, by) in [(p, by.0), (q, by.1)] {
+                    if let (Target::Row(cut, row), true) = (target, by != 0.0) {
+                        core.cuts[cut as usize].rows[row as usize].value += by;
+                        enter(core, Entry::Row { cut, row, by });
+                    }
+                }
+            }
+            Changed::Current(index) => {
+                if let (Target::Row(cut, row), _) = targets.currents[index as usize] {
+                    core.cuts[cut as usize].rows[row as usize].value += by.0;
+                    enter(core, Entry::Row { cut, row, by: by.0 });
+                }
+            }
+        }
+    }
+
+    /// Reads the voltage of a bus after changes.
+    pub fn read(&mut self, bus: u32) -> Vec<Complex64> {
+        let Some(position) = self.position(bus) else { return Vec::new() };
+        let turn = self.turn();
+        let core = &self.compiled.core;
+        let v = core.path.run(Read { core, position, path: &mut self.path });
+        (0..N / 2).map(|k| Complex64::new(v[k], v[k + P / 2]) * turn).collect()
+    }
+
+    /// The response of a bus's voltage to a change of an injection.
+    pub fn response(&mut self, injection: u32, by: (f64, f64), bus: u32) -> Option<[Complex64; 4]> {
+        let (load, wire) =
+            (self.compiled.targets.injections[injection as usize], self.injection_wires[injection as usize]);
+        let read = self.position(bus)?;
+        let turn = self.turn();
+        let core = &self.compiled.core;
+        let position = core.loads.get(load as usize)?.position as usize;
+        let trail = &mut self.trail;
+        let v = core.path.run(Respond { core, load: position, wire, by, read, trail });
+        let mut out = [Complex64::ZERO; 4];
+        for (k, response) in out.iter_mut().enumerate().take(N / 2) {
+            *response = Complex64::new(v[k], v[k + P / 2]) * turn;
+        }
+        Some(out)
+    }
+
+    pub fn batch(&self) -> Sets<N, P> {
+        Sets::new(&self.compiled.core)
+    }
+
+    pub fn set_lane(&self, sets: &mut Sets<N, P>, lane: usize, readings: &Readings) {
+        sets.set(&self.compiled.core, &self.compiled.targets, lane, readings);
+    }
+
+    /// Steps of eight sets until all settle.
+    pub fn estimate_batch(&self, sets: &mut Sets<N, P>, tolerance: Tolerance) -> Result<usize, NoSolution> {
+        let core = &self.compiled.core;
+        let mut step_pu = f64::NAN;
+        for iterations in 1..=tolerance.iterations_max {
+            step_pu = core.path.run(BatchStep { core, sets });
+            if !step_pu.is_finite() {
+                return Err(NoSolution::NotFinite { bus: self.order[0] as usize });
+            }
+            if step_pu < tolerance.voltage_pu {
+                return Ok(iterations);
+            }
+        }
+        let (iterations, bus) = (tolerance.iterations_max, self.order[0] as usize);
+        Err(NoSolution::NotSettled { iterations, step_pu, bus })
+    }
+
+    /// Voltages of a lane by global wire.
+    pub fn lane_voltages(&self, sets: &Sets<N, P>, lane: usize) -> Vec<Complex64> {
+        let root = sets.voltage(0, lane);
+        let turn = if self.compiled.phasors || self.compiled.core.has_absolute_currents() {
+            Complex64::ONE
+        } else {
+            Complex64::cis(self.reference - root[P / 2].atan2(root[0]))
+        };
+        let mut voltages = vec![Complex64::ZERO; self.wires];
+        for i in 0..self.order.len() {
+            let v = sets.voltage(i, lane);
+            for k in 0..N / 2 {
+                voltages[self.global(i, k)] = Complex64::new(v[k], v[k + P / 2]) * turn;
+            }
+        }
+        voltages
+    }
+}
+
+/// Changes a load's power on one wire.
+fn change_load<const N: usize, const P: usize>(
+    core: &mut Core<N, P>,
+    load: u32,
+    wire: u8,
+    by: (f64, f64),
+    enter: &mut impl FnMut(&mut Core<N, P>, Entry),
+) {
+    let k = usize::from(wire);
+    let at = &mut core.loads[load as usize];
+    if at.free & (1 << k) != 0 {
+        return;
+    }
+    at.measured[k] += by.0;
+    at.measured[k + P / 2] += by.1;
+    let position = at.position;
+    enter(core, Entry::Load { position, wire, by });
 }

@@ -19,7 +19,7 @@ impl<const N: usize, const P: usize> Kernel for Start<'_, N, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self) {
+    fn run<K: Arithmetic>(self, _: K) {
         let core = self.core;
         core.mu.fill([0.0; P]);
         for cut in &mut core.cuts {

@@ -16,7 +16,7 @@ impl<const N: usize, const P: usize> Kernel for Step<'_, N, P> {
     type Output = (f64, usize);
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self) -> (f64, usize) {
+    fn run<K: Arithmetic>(self, _: K) -> (f64, usize) {
         let core = self.0;
         let e = up::<K, N, P>(core);
         down::<K, N, P>(core, &e)
@@ -66,7 +66,7 @@ pub(super) fn line_up<K: Arithmetic, const N: usize, const P: usize>(
     let across = core.lines.zt::<K>(line, &bus.e);
     let mut a = dense::sub(&bus.a, &dense::times::<K, N, P>(&edge.a, &along));
     a = dense::sub(&a, &dense::times::<K, N, P>(&edge.s, &across));
-    let mut e = dense::sub(&bus.e, &dense::transposed_times::<N, P>(&edge.a, &across));
+    let mut e = dense::sub(&bus.e, &dense::transposed_times::<K, N, P>(&edge.a, &across));
     if line.evidence != NONE {
         let l = &core.evidence[line.evidence as usize];
         e = dense::add(&e, &dense::times::<K, N, P>(l, &along));
@@ -133,7 +133,7 @@ fn down<K: Arithmetic, const N: usize, const P: usize>(core: &mut Core<N, P>, e:
         let mut j = dense::add(&values.a, &dense::times::<K, N, P>(&edge.a, &u));
         j = dense::add(&j, &dense::times::<K, N, P>(&edge.s, &omega));
         let v = dense::sub(&u, &core.lines.z::<K>(&line, &j));
-        let mut pull = dense::add(&values.e, &dense::transposed_times::<N, P>(&edge.a, &omega));
+        let mut pull = dense::add(&values.e, &dense::transposed_times::<K, N, P>(&edge.a, &omega));
         if line.evidence != NONE {
             pull = dense::sub(&pull, &dense::times::<K, N, P>(&core.evidence[line.evidence as usize], &u));
         }

@@ -34,7 +34,7 @@ pub struct SweepState {
 
 #[derive(Debug, Clone)]
 enum Form {
-    One(Values<Lanes<1, 1>>),
+    One(Values<Lanes<1, f64>>),
     Three(Values<Three>),
 }
 
@@ -196,8 +196,8 @@ impl<P: Phasors> Kernel for Settle<'_, P> {
     type Output = Result<usize, f64>;
 
     #[inline(always)]
-    fn run<A: Arithmetic>(self) -> Self::Output {
-        settle::<A, P>(self.plan, self.values, self.tolerance, self.start)
+    fn run<A: Arithmetic>(self, a: A) -> Self::Output {
+        settle(a, self.plan, self.values, self.tolerance, self.start)
     }
 }
 

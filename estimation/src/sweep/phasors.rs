@@ -27,20 +27,28 @@ pub(super) trait Phasors: Copy {
     /// Sets one wire of one scenario.
     fn put(&mut self, wire: usize, lane: usize, value: Complex64);
     /// self + other.
-    fn plus(self, other: Self) -> Self;
+    fn plus<A: Arithmetic>(self, a: A, other: Self) -> Self;
     /// self − other.
-    fn minus(self, other: Self) -> Self;
+    fn minus<A: Arithmetic>(self, a: A, other: Self) -> Self;
+    /// self − C x, C as below.
+    fn minus_coupled<A: Arithmetic>(self, a: A, c: &[f64; 4], x: Self) -> Self;
     /// self + C x, C with one value on and one beside the diagonal: own re, own im, mutual re, mutual im.
-    fn plus_coupled<A: Arithmetic>(self, c: &[f64; 4], x: Self) -> Self;
+    fn plus_coupled<A: Arithmetic>(self, a: A, c: &[f64; 4], x: Self) -> Self;
     /// M x.
-    fn times<A: Arithmetic>(m: &Matrix, x: Self) -> Self;
+    fn times<A: Arithmetic>(a: A, m: &Matrix, x: Self) -> Self;
     /// self + conj(s / v), wire by wire: the current of constant powers.
-    fn plus_load<A: Arithmetic>(self, v: Self, s: Self) -> Self;
+    fn plus_load<A: Arithmetic>(self, a: A, v: Self, s: Self) -> Self;
+    /// 1 / conj(self), wire by wire.
+    fn inverse<A: Arithmetic>(self, a: A) -> Self;
     /// self ∘ (1 + e Re r − conj r) with conj r = conj(moved) u: the current after voltages moved by r relative to
     /// 1 / conj(u), for appliances that take |V|^e.
-    fn eased<A: Arithmetic>(self, moved: Self, u: Self, e: f64) -> Self;
+    fn eased<A: Arithmetic>(self, a: A, moved: Self, u: Self, e: f64) -> Self;
+    /// self − D conj(x), D column by column.
+    fn minus_turned<A: Arithmetic>(self, a: A, d: &[Self; 3], x: Self) -> Self;
+    /// self ∘ other as a diagonal matrix, column by column.
+    fn diagonal<A: Arithmetic>(self, a: A, other: Self) -> [Self; 3];
     /// Keeps the larger of each wire's squared magnitude; a value that is no number replaces.
-    fn raise<A: Arithmetic>(self, squares: &mut Self::Squares);
+    fn raise<A: Arithmetic>(self, a: A, squares: &mut Self::Squares);
     /// The largest of all, or something that is no number.
     fn largest(squares: Self::Squares) -> f64;
 
@@ -51,9 +59,120 @@ pub(super) trait Phasors: Copy {
     }
 }
 
+/// One number, or one per lane.
+pub(super) trait Row: Copy {
+    /// How many.
+    const LANES: usize;
+    /// Zero.
+    const ZERO: Self;
+    fn lane(&self, lane: usize) -> f64;
+    fn put(&mut self, lane: usize, value: f64);
+    fn splat<A: Arithmetic>(a: A, x: f64) -> Self;
+    fn add<A: Arithmetic>(a: A, x: Self, y: Self) -> Self;
+    fn sub<A: Arithmetic>(a: A, x: Self, y: Self) -> Self;
+    fn mul<A: Arithmetic>(a: A, x: Self, y: Self) -> Self;
+    fn div<A: Arithmetic>(a: A, x: Self, y: Self) -> Self;
+    fn fma<A: Arithmetic>(a: A, x: Self, y: Self, z: Self) -> Self;
+    fn fnma<A: Arithmetic>(a: A, x: Self, y: Self, z: Self) -> Self;
+    fn max<A: Arithmetic>(a: A, x: Self, y: Self) -> Self;
+}
+
+impl Row for f64 {
+    const LANES: usize = 1;
+    const ZERO: Self = 0.0;
+
+    #[inline(always)]
+    fn lane(&self, _: usize) -> f64 {
+        *self
+    }
+    #[inline(always)]
+    fn put(&mut self, _: usize, value: f64) {
+        *self = value;
+    }
+    #[inline(always)]
+    fn splat<A: Arithmetic>(_: A, x: f64) -> Self {
+        x
+    }
+    #[inline(always)]
+    fn add<A: Arithmetic>(_: A, x: Self, y: Self) -> Self {
+        x + y
+    }
+    #[inline(always)]
+    fn sub<A: Arithmetic>(_: A, x: Self, y: Self) -> Self {
+        x - y
+    }
+    #[inline(always)]
+    fn mul<A: Arithmetic>(_: A, x: Self, y: Self) -> Self {
+        x * y
+    }
+    #[inline(always)]
+    fn div<A: Arithmetic>(_: A, x: Self, y: Self) -> Self {
+        x / y
+    }
+    #[inline(always)]
+    fn fma<A: Arithmetic>(a: A, x: Self, y: Self, z: Self) -> Self {
+        a.fma(x, y, z)
+    }
+    #[inline(always)]
+    fn fnma<A: Arithmetic>(a: A, x: Self, y: Self, z: Self) -> Self {
+        a.fma(-x, y, z)
+    }
+    #[inline(always)]
+    fn max<A: Arithmetic>(_: A, x: Self, y: Self) -> Self {
+        larger(x, y)
+    }
+}
+
+impl Row for [f64; 4] {
+    const LANES: usize = 4;
+    const ZERO: Self = [0.0; 4];
+
+    #[inline(always)]
+    fn lane(&self, lane: usize) -> f64 {
+        self[lane]
+    }
+    #[inline(always)]
+    fn put(&mut self, lane: usize, value: f64) {
+        self[lane] = value;
+    }
+    #[inline(always)]
+    fn splat<A: Arithmetic>(a: A, x: f64) -> Self {
+        a.splat4(x)
+    }
+    #[inline(always)]
+    fn add<A: Arithmetic>(a: A, x: Self, y: Self) -> Self {
+        a.add4(x, y)
+    }
+    #[inline(always)]
+    fn sub<A: Arithmetic>(a: A, x: Self, y: Self) -> Self {
+        a.sub4(x, y)
+    }
+    #[inline(always)]
+    fn mul<A: Arithmetic>(a: A, x: Self, y: Self) -> Self {
+        a.mul4(x, y)
+    }
+    #[inline(always)]
+    fn div<A: Arithmetic>(a: A, x: Self, y: Self) -> Self {
+        a.div4(x, y)
+    }
+    #[inline(always)]
+    fn fma<A: Arithmetic>(a: A, x: Self, y: Self, z: Self) -> Self {
+        a.fma4(x, y, z)
+    }
+    #[inline(always)]
+    fn fnma<A: Arithmetic>(a: A, x: Self, y: Self, z: Self) -> Self {
+        a.fnma4(x, y, z)
+    }
+    #[inline(always)]
+    fn max<A: Arithmetic>(a: A, x: Self, y: Self) -> Self {
+        a.max4(x, y)
+    }
+}
+
+/// The larger; b where one of them is no number.
 #[inline(always)]
 fn larger(a: f64, b: f64) -> f64 {
-    if b < a { a } else { b }
+    if a > b { a } else { b }
 }
 
 /// Three wires side by side; the fourth lane is zero.
@@ -64,15 +183,19 @@ pub(super) struct Three {
     im: [f64; 4],
 }
 
-#[inline(always)]
-fn each(f: impl Fn(usize) -> f64) -> [f64; 4] {
-    [f(0), f(1), f(2), f(3)]
-}
+/// Keeps the fourth lane from a division by zero.
+const EMPTY: [f64; 4] = [0.0, 0.0, 0.0, 1.0];
 
-/// The sum of the other two wires.
-#[inline(always)]
-fn others(x: [f64; 4]) -> [f64; 4] {
-    [x[1] + x[2], x[2] + x[0], x[0] + x[1], x[3] + x[3]]
+impl Three {
+    /// Each wire: the sum of the other two.
+    #[inline(always)]
+    fn others<A: Arithmetic>(self, a: A) -> Self {
+        let sum = |x: [f64; 4]| {
+            let once = a.turn4(x);
+            a.add4(once, a.turn4(once))
+        };
+        Self { re: sum(self.re), im: sum(self.im) }
+    }
 }
 
 impl Phasors for Three {
@@ -91,62 +214,97 @@ impl Phasors for Three {
     }
 
     #[inline(always)]
-    fn plus(self, o: Self) -> Self {
-        Self { re: each(|k| self.re[k] + o.re[k]), im: each(|k| self.im[k] + o.im[k]) }
+    fn plus<A: Arithmetic>(self, a: A, o: Self) -> Self {
+        Self { re: a.add4(self.re, o.re), im: a.add4(self.im, o.im) }
     }
 
     #[inline(always)]
-    fn minus(self, o: Self) -> Self {
-        Self { re: each(|k| self.re[k] - o.re[k]), im: each(|k| self.im[k] - o.im[k]) }
+    fn minus<A: Arithmetic>(self, a: A, o: Self) -> Self {
+        Self { re: a.sub4(self.re, o.re), im: a.sub4(self.im, o.im) }
     }
 
     #[inline(always)]
-    fn plus_coupled<A: Arithmetic>(self, c: &[f64; 4], x: Self) -> Self {
-        let (or, oi) = (others(x.re), others(x.im));
-        let re = each(|k| A::fma(c[0], x.re[k], self.re[k]));
-        let im = each(|k| A::fma(c[0], x.im[k], self.im[k]));
-        let re = each(|k| A::fma(-c[1], x.im[k], re[k]));
-        let im = each(|k| A::fma(c[1], x.re[k], im[k]));
-        let re = each(|k| A::fma(c[2], or[k], re[k]));
-        let im = each(|k| A::fma(c[2], oi[k], im[k]));
-        Self { re: each(|k| A::fma(-c[3], oi[k], re[k])), im: each(|k| A::fma(c[3], or[k], im[k])) }
+    fn plus_coupled<A: Arithmetic>(self, a: A, c: &[f64; 4], x: Self) -> Self {
+        let o = x.others(a);
+        let [or, oi, mr, mi] = c.map(|part| a.splat4(part));
+        let own_re = a.fma4(or, x.re, a.fnma4(oi, x.im, self.re));
+        let own_im = a.fma4(or, x.im, a.fma4(oi, x.re, self.im));
+        Self {
+            re: a.fnma4(mi, o.im, a.fma4(mr, o.re, own_re)),
+            im: a.fma4(mi, o.re, a.fma4(mr, o.im, own_im)),
+        }
     }
 
     #[inline(always)]
-    fn times<A: Arithmetic>(m: &Matrix, x: Self) -> Self {
+    fn minus_coupled<A: Arithmetic>(self, a: A, c: &[f64; 4], x: Self) -> Self {
+        let o = x.others(a);
+        let [or, oi, mr, mi] = c.map(|part| a.splat4(part));
+        let own_re = a.fnma4(or, x.re, a.fma4(oi, x.im, self.re));
+        let own_im = a.fnma4(or, x.im, a.fnma4(oi, x.re, self.im));
+        Self {
+            re: a.fma4(mi, o.im, a.fnma4(mr, o.re, own_re)),
+            im: a.fnma4(mi, o.re, a.fnma4(mr, o.im, own_im)),
+        }
+    }
+
+    #[inline(always)]
+    fn times<A: Arithmetic>(a: A, m: &Matrix, x: Self) -> Self {
         let mut y = Self::ZERO;
         for n in 0..3 {
-            let (a, b) = (x.re[n], x.im[n]);
-            y.re = each(|k| A::fma(-m.im[n][k], b, A::fma(m.re[n][k], a, y.re[k])));
-            y.im = each(|k| A::fma(m.im[n][k], a, A::fma(m.re[n][k], b, y.im[k])));
+            let (re, im) = (a.splat4(x.re[n]), a.splat4(x.im[n]));
+            y.re = a.fnma4(m.im[n], im, a.fma4(m.re[n], re, y.re));
+            y.im = a.fma4(m.im[n], re, a.fma4(m.re[n], im, y.im));
         }
         y
     }
 
     #[inline(always)]
-    fn plus_load<A: Arithmetic>(self, v: Self, s: Self) -> Self {
-        const EMPTY: [f64; 4] = [0.0, 0.0, 0.0, 1.0];
-        let w = each(|k| 1.0 / A::fma(v.re[k], v.re[k], A::fma(v.im[k], v.im[k], EMPTY[k])));
-        let re = each(|k| A::fma(s.re[k], v.re[k], s.im[k] * v.im[k]));
-        let im = each(|k| A::fma(s.re[k], v.im[k], -(s.im[k] * v.re[k])));
-        Self { re: each(|k| A::fma(re[k], w[k], self.re[k])), im: each(|k| A::fma(im[k], w[k], self.im[k])) }
-    }
-
-    #[inline(always)]
-    fn eased<A: Arithmetic>(self, moved: Self, u: Self, e: f64) -> Self {
-        let cr = each(|k| A::fma(moved.re[k], u.re[k], moved.im[k] * u.im[k]));
-        let ci = each(|k| A::fma(moved.re[k], u.im[k], -(moved.im[k] * u.re[k])));
-        let f = each(|k| A::fma(e - 1.0, cr[k], 1.0));
+    fn plus_load<A: Arithmetic>(self, a: A, v: Self, s: Self) -> Self {
+        let u = v.inverse(a);
         Self {
-            re: each(|k| A::fma(self.im[k], ci[k], self.re[k] * f[k])),
-            im: each(|k| A::fma(-self.re[k], ci[k], self.im[k] * f[k])),
+            re: a.fma4(s.re, u.re, a.fma4(s.im, u.im, self.re)),
+            im: a.fma4(s.re, u.im, a.fnma4(s.im, u.re, self.im)),
         }
     }
 
     #[inline(always)]
-    fn raise<A: Arithmetic>(self, squares: &mut [f64; 4]) {
-        let g = each(|k| A::fma(self.re[k], self.re[k], self.im[k] * self.im[k]));
-        *squares = each(|k| larger(squares[k], g[k]));
+    fn inverse<A: Arithmetic>(self, a: A) -> Self {
+        let square = a.fma4(self.re, self.re, a.fma4(self.im, self.im, EMPTY));
+        let w = a.div4(a.splat4(1.0), square);
+        Self { re: a.mul4(self.re, w), im: a.mul4(self.im, w) }
+    }
+
+    #[inline(always)]
+    fn eased<A: Arithmetic>(self, a: A, moved: Self, u: Self, e: f64) -> Self {
+        let cr = a.fma4(moved.re, u.re, a.mul4(moved.im, u.im));
+        let ci = a.fnma4(moved.im, u.re, a.mul4(moved.re, u.im));
+        let f = a.fma4(a.splat4(e - 1.0), cr, a.splat4(1.0));
+        Self { re: a.fma4(self.im, ci, a.mul4(self.re, f)), im: a.fnma4(self.re, ci, a.mul4(self.im, f)) }
+    }
+
+    #[inline(always)]
+    fn minus_turned<A: Arithmetic>(mut self, a: A, d: &[Self; 3], x: Self) -> Self {
+        for n in 0..3 {
+            let (re, im) = (a.splat4(x.re[n]), a.splat4(x.im[n]));
+            self.re = a.fnma4(d[n].im, im, a.fnma4(d[n].re, re, self.re));
+            self.im = a.fma4(d[n].re, im, a.fnma4(d[n].im, re, self.im));
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn diagonal<A: Arithmetic>(self, _: A, other: Self) -> [Self; 3] {
+        let mut columns = [Self::ZERO; 3];
+        for (n, column) in columns.iter_mut().enumerate() {
+            column.put(n, 0, self.at(n, 0) * other.at(n, 0));
+        }
+        columns
+    }
+
+    #[inline(always)]
+    fn raise<A: Arithmetic>(self, a: A, squares: &mut [f64; 4]) {
+        let square = a.fma4(self.re, self.re, a.mul4(self.im, self.im));
+        *squares = a.max4(*squares, square);
     }
 
     #[inline(always)]
@@ -155,140 +313,178 @@ impl Phasors for Three {
     }
 }
 
-/// W wires, each with a scenario per lane.
+/// W wires one by one, each with a scenario per lane.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(32))]
-pub(super) struct Lanes<const W: usize, const L: usize> {
-    re: [[f64; L]; W],
-    im: [[f64; L]; W],
+pub(super) struct Lanes<const W: usize, R> {
+    re: [R; W],
+    im: [R; W],
 }
 
-#[inline(always)]
-fn row<const L: usize>(f: impl Fn(usize) -> f64) -> [f64; L] {
-    let mut row = [0.0; L];
-    for l in 0..L {
-        row[l] = f(l);
+impl<const W: usize, R: Row> Lanes<W, R> {
+    #[inline(always)]
+    fn sum<A: Arithmetic>(self, a: A) -> (R, R) {
+        let (mut re, mut im) = (self.re[0], self.im[0]);
+        for w in 1..W {
+            (re, im) = (R::add(a, re, self.re[w]), R::add(a, im, self.im[w]));
+        }
+        (re, im)
     }
-    row
 }
 
-impl<const W: usize, const L: usize> Phasors for Lanes<W, L> {
-    type Squares = Squares<L>;
-    const LANES: usize = L;
-    const ZERO: Self = Self { re: [[0.0; L]; W], im: [[0.0; L]; W] };
+impl<const W: usize, R: Row> Phasors for Lanes<W, R> {
+    type Squares = Squares<R>;
+    const LANES: usize = R::LANES;
+    const ZERO: Self = Self { re: [R::ZERO; W], im: [R::ZERO; W] };
 
     #[inline(always)]
     fn at(&self, wire: usize, lane: usize) -> Complex64 {
-        Complex64::new(self.re[wire][lane], self.im[wire][lane])
+        Complex64::new(self.re[wire].lane(lane), self.im[wire].lane(lane))
     }
 
     #[inline(always)]
     fn put(&mut self, wire: usize, lane: usize, value: Complex64) {
-        (self.re[wire][lane], self.im[wire][lane]) = (value.re, value.im);
+        self.re[wire].put(lane, value.re);
+        self.im[wire].put(lane, value.im);
     }
 
     #[inline(always)]
-    fn plus(mut self, o: Self) -> Self {
+    fn plus<A: Arithmetic>(mut self, a: A, o: Self) -> Self {
         for w in 0..W {
-            self.re[w] = row(|l| self.re[w][l] + o.re[w][l]);
-            self.im[w] = row(|l| self.im[w][l] + o.im[w][l]);
+            self.re[w] = R::add(a, self.re[w], o.re[w]);
+            self.im[w] = R::add(a, self.im[w], o.im[w]);
         }
         self
     }
 
     #[inline(always)]
-    fn minus(mut self, o: Self) -> Self {
+    fn minus<A: Arithmetic>(mut self, a: A, o: Self) -> Self {
         for w in 0..W {
-            self.re[w] = row(|l| self.re[w][l] - o.re[w][l]);
-            self.im[w] = row(|l| self.im[w][l] - o.im[w][l]);
+            self.re[w] = R::sub(a, self.re[w], o.re[w]);
+            self.im[w] = R::sub(a, self.im[w], o.im[w]);
         }
         self
     }
 
     #[inline(always)]
-    fn plus_coupled<A: Arithmetic>(mut self, c: &[f64; 4], x: Self) -> Self {
-        // C x = (own − mutual) x + mutual Σ x.
-        let (dr, di) = (c[0] - c[2], c[1] - c[3]);
-        let (mut mr, mut mi) = ([0.0; L], [0.0; L]);
+    fn plus_coupled<A: Arithmetic>(self, a: A, c: &[f64; 4], x: Self) -> Self {
+        self.minus_coupled(a, &[-c[0], -c[1], -c[2], -c[3]], x)
+    }
+
+    /// C x = (own − mutual) x + mutual Σ x.
+    #[inline(always)]
+    fn minus_coupled<A: Arithmetic>(mut self, a: A, c: &[f64; 4], x: Self) -> Self {
+        let mut own = [c[0], c[1]];
         if W > 1 {
-            let (mut sr, mut si) = (x.re[0], x.im[0]);
-            for w in 1..W {
-                sr = row(|l| sr[l] + x.re[w][l]);
-                si = row(|l| si[l] + x.im[w][l]);
+            own = [c[0] - c[2], c[1] - c[3]];
+            let (re, im) = x.sum(a);
+            let (mr, mi) = (R::splat(a, c[2]), R::splat(a, c[3]));
+            let by_re = R::fnma(a, mi, im, R::mul(a, mr, re));
+            let by_im = R::fma(a, mi, re, R::mul(a, mr, im));
+            for w in 0..W {
+                self.re[w] = R::sub(a, self.re[w], by_re);
+                self.im[w] = R::sub(a, self.im[w], by_im);
             }
-            mr = row(|l| A::fma(-c[3], si[l], c[2] * sr[l]));
-            mi = row(|l| A::fma(c[3], sr[l], c[2] * si[l]));
-        } else {
-            let _ = (&mut mr, &mut mi);
         }
+        let [or, oi] = own.map(|part| R::splat(a, part));
         for w in 0..W {
-            let (re, im) = (x.re[w], x.im[w]);
-            let (own_re, own_im) = if W > 1 { (dr, di) } else { (c[0], c[1]) };
-            self.re[w] = row(|l| A::fma(-own_im, im[l], A::fma(own_re, re[l], self.re[w][l] + mr[l])));
-            self.im[w] = row(|l| A::fma(own_im, re[l], A::fma(own_re, im[l], self.im[w][l] + mi[l])));
+            self.re[w] = R::fnma(a, or, x.re[w], R::fma(a, oi, x.im[w], self.re[w]));
+            self.im[w] = R::fnma(a, or, x.im[w], R::fnma(a, oi, x.re[w], self.im[w]));
         }
         self
     }
 
     #[inline(always)]
-    fn times<A: Arithmetic>(m: &Matrix, x: Self) -> Self {
+    fn times<A: Arithmetic>(a: A, m: &Matrix, x: Self) -> Self {
         let mut y = Self::ZERO;
         for n in 0..W {
             for k in 0..W {
-                let (a, b) = (m.re[n][k], m.im[n][k]);
-                y.re[k] = row(|l| A::fma(-b, x.im[n][l], A::fma(a, x.re[n][l], y.re[k][l])));
-                y.im[k] = row(|l| A::fma(b, x.re[n][l], A::fma(a, x.im[n][l], y.im[k][l])));
+                let (re, im) = (R::splat(a, m.re[n][k]), R::splat(a, m.im[n][k]));
+                y.re[k] = R::fnma(a, im, x.im[n], R::fma(a, re, x.re[n], y.re[k]));
+                y.im[k] = R::fma(a, im, x.re[n], R::fma(a, re, x.im[n], y.im[k]));
             }
         }
         y
     }
 
     #[inline(always)]
-    fn plus_load<A: Arithmetic>(mut self, v: Self, s: Self) -> Self {
+    fn plus_load<A: Arithmetic>(mut self, a: A, v: Self, s: Self) -> Self {
+        let u = v.inverse(a);
         for k in 0..W {
-            let (x, y, p, q) = (v.re[k], v.im[k], s.re[k], s.im[k]);
-            let w: [f64; L] = row(|l| 1.0 / A::fma(x[l], x[l], y[l] * y[l]));
-            self.re[k] = row(|l| A::fma(A::fma(p[l], x[l], q[l] * y[l]), w[l], self.re[k][l]));
-            self.im[k] = row(|l| A::fma(A::fma(p[l], y[l], -(q[l] * x[l])), w[l], self.im[k][l]));
+            self.re[k] = R::fma(a, s.re[k], u.re[k], R::fma(a, s.im[k], u.im[k], self.re[k]));
+            self.im[k] = R::fma(a, s.re[k], u.im[k], R::fnma(a, s.im[k], u.re[k], self.im[k]));
         }
         self
     }
 
     #[inline(always)]
-    fn eased<A: Arithmetic>(mut self, moved: Self, u: Self, e: f64) -> Self {
+    fn inverse<A: Arithmetic>(mut self, a: A) -> Self {
         for k in 0..W {
-            let (x, y, a, b) = (moved.re[k], moved.im[k], u.re[k], u.im[k]);
-            let cr: [f64; L] = row(|l| A::fma(x[l], a[l], y[l] * b[l]));
-            let ci: [f64; L] = row(|l| A::fma(x[l], b[l], -(y[l] * a[l])));
-            let (re, im) = (self.re[k], self.im[k]);
-            let f: [f64; L] = row(|l| A::fma(e - 1.0, cr[l], 1.0));
-            self.re[k] = row(|l| A::fma(im[l], ci[l], re[l] * f[l]));
-            self.im[k] = row(|l| A::fma(-re[l], ci[l], im[l] * f[l]));
+            let (x, y) = (self.re[k], self.im[k]);
+            let w = R::div(a, R::splat(a, 1.0), R::fma(a, x, x, R::mul(a, y, y)));
+            (self.re[k], self.im[k]) = (R::mul(a, x, w), R::mul(a, y, w));
         }
         self
     }
 
     #[inline(always)]
-    fn raise<A: Arithmetic>(self, squares: &mut Squares<L>) {
+    fn eased<A: Arithmetic>(mut self, a: A, moved: Self, u: Self, e: f64) -> Self {
+        let (one, less) = (R::splat(a, 1.0), R::splat(a, e - 1.0));
         for k in 0..W {
+            let (x, y, p, q) = (moved.re[k], moved.im[k], u.re[k], u.im[k]);
+            let cr = R::fma(a, x, p, R::mul(a, y, q));
+            let ci = R::fnma(a, y, p, R::mul(a, x, q));
+            let f = R::fma(a, less, cr, one);
             let (re, im) = (self.re[k], self.im[k]);
-            let g: [f64; L] = row(|l| A::fma(re[l], re[l], im[l] * im[l]));
-            squares.0 = row(|l| larger(squares.0[l], g[l]));
+            self.re[k] = R::fma(a, im, ci, R::mul(a, re, f));
+            self.im[k] = R::fnma(a, re, ci, R::mul(a, im, f));
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn minus_turned<A: Arithmetic>(mut self, a: A, d: &[Self; 3], x: Self) -> Self {
+        for n in 0..W.min(3) {
+            for k in 0..W {
+                let (re, im) = (d[n].re[k], d[n].im[k]);
+                self.re[k] = R::fnma(a, im, x.im[n], R::fnma(a, re, x.re[n], self.re[k]));
+                self.im[k] = R::fma(a, re, x.im[n], R::fnma(a, im, x.re[n], self.im[k]));
+            }
+        }
+        self
+    }
+
+    #[inline(always)]
+    fn diagonal<A: Arithmetic>(self, a: A, o: Self) -> [Self; 3] {
+        let mut columns = [Self::ZERO; 3];
+        for n in 0..W.min(3) {
+            let (x, y, p, q) = (self.re[n], self.im[n], o.re[n], o.im[n]);
+            columns[n].re[n] = R::fnma(a, y, q, R::mul(a, x, p));
+            columns[n].im[n] = R::fma(a, y, p, R::mul(a, x, q));
+        }
+        columns
+    }
+
+    #[inline(always)]
+    fn raise<A: Arithmetic>(self, a: A, squares: &mut Squares<R>) {
+        for k in 0..W {
+            let square = R::fma(a, self.re[k], self.re[k], R::mul(a, self.im[k], self.im[k]));
+            squares.0 = R::max(a, squares.0, square);
         }
     }
 
     #[inline(always)]
-    fn largest(squares: Squares<L>) -> f64 {
-        squares.0.into_iter().fold(0.0, larger)
+    fn largest(squares: Squares<R>) -> f64 {
+        (0..R::LANES).map(|lane| squares.0.lane(lane)).fold(0.0, larger)
     }
 }
 
 /// One square per lane.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Squares<const L: usize>(pub [f64; L]);
+pub(super) struct Squares<R>(pub R);
 
-impl<const L: usize> Default for Squares<L> {
+impl<R: Row> Default for Squares<R> {
     fn default() -> Self {
-        Self([0.0; L])
+        Self(R::ZERO)
     }
 }

@@ -15,6 +15,8 @@ const BLOCK: u32 = 256;
 pub(super) struct Node {
     /// Distance to the source behind its impedance: 1 at the root.
     pub depth: u32,
+    /// Position of the parent; the root is its own.
+    pub parent: u32,
     /// Load record; 0 is empty.
     pub load: u32,
     /// Part of the tree with the same no-load voltage.
@@ -42,6 +44,10 @@ pub(super) struct Extra {
     pub z: Option<Matrix>,
     /// Full shunt.
     pub y: Option<Matrix>,
+    /// Below is a transformer that mixes wires: the subtree's response is a full matrix.
+    pub mixed: bool,
+    /// So it is at the parent.
+    pub under: bool,
 }
 
 /// A stretch of the depth-first order: a whole subtree, or a bus above such.
@@ -107,6 +113,7 @@ impl Plan {
         let root = *tree.order.first().ok_or(NotATree::Sources(0))?;
         let shunts = shunts(circuit, tree, wires);
         let (emf, z_source) = source(circuit, root, wires);
+        let mixed = mixed(circuit, tree);
         let mut plan = Self {
             wires,
             wire_count: circuit.wire_count(),
@@ -123,26 +130,33 @@ impl Plan {
             floating: z_source.is_none(),
         };
         for (position, y) in shunts.iter().enumerate() {
-            let (depth, zone, ratio, z) = if position == 0 {
-                (1, 0, None, z_source.clone().unwrap_or_default())
-            } else {
+            let mut node = Node { depth: 1, parent: 0, load: 0, zone: 0, extra: NONE };
+            let (mut ratio, mut z) = (None, z_source.clone().unwrap_or_default());
+            if position > 0 {
                 let above = plan.nodes[tree.parent[position] as usize];
-                let (ratio, z) = tree.downstream(circuit, position)?;
-                (above.depth + 1, above.zone, ratio, z)
-            };
-            plan.push(depth, zone, ratio, &z, y);
+                (ratio, z) = tree.downstream(circuit, position)?;
+                node = Node { depth: above.depth + 1, parent: tree.parent[position], ..above };
+            }
+            let under = position > 0 && mixed[tree.parent[position] as usize];
+            plan.push(node, (mixed[position], under), ratio, &z, y);
         }
         plan.place_ports(circuit, tree);
         Ok(plan)
     }
 
-    fn push(&mut self, depth: u32, zone: u32, ratio: Option<DMatrix<Complex64>>, z: &Coupling, y: &Coupling) {
+    fn push(
+        &mut self,
+        mut node: Node,
+        (mixed, under): (bool, bool),
+        ratio: Option<DMatrix<Complex64>>,
+        z: &Coupling,
+        y: &Coupling,
+    ) {
         let mut extra = Extra::default();
-        let mut zone = zone;
         if let Some(ratio) = ratio {
             let (t, adjoint) = (matrix(&ratio), matrix(&ratio.adjoint()));
-            let above = self.zones[zone as usize];
-            zone = self.zones.len() as u32;
+            let above = self.zones[node.zone as usize];
+            node.zone = self.zones.len() as u32;
             self.zones.push(std::array::from_fn(|row| (0..3).map(|k| t.at(row, k) * above[k]).sum()));
             extra.ratio = Some((t, adjoint));
         }
@@ -155,12 +169,13 @@ impl Plan {
             Some(values) => link.y = values,
             None => extra.y = Some(matrix(&y.to_matrix(self.wires))),
         }
-        let special = extra.ratio.is_some() || extra.z.is_some() || extra.y.is_some();
-        let number = if special { self.extras.len() as u32 } else { NONE };
+        (extra.mixed, extra.under) = (mixed, under);
+        let special = extra.ratio.is_some() || extra.z.is_some() || extra.y.is_some() || mixed || under;
+        node.extra = if special { self.extras.len() as u32 } else { NONE };
         self.extras.extend(special.then_some(extra));
-        self.nodes.push(Node { depth, load: 0, zone, extra: number });
+        self.depth = self.depth.max(node.depth as usize);
+        self.nodes.push(node);
         self.links.push(link);
-        self.depth = self.depth.max(depth as usize);
     }
 
     fn place_ports(&mut self, circuit: &Circuit, tree: &Tree) {
@@ -204,6 +219,21 @@ fn matrix(full: &DMatrix<Complex64>) -> Matrix {
         }
     }
     m
+}
+
+/// Positions with a transformer that mixes wires somewhere below them.
+fn mixed(circuit: &Circuit, tree: &Tree) -> Vec<bool> {
+    let mut mixed = vec![false; tree.order.len()];
+    for position in (1..tree.order.len()).rev() {
+        let ratio = circuit.series[tree.element[position] as usize].ratio.as_deref();
+        let mixes = ratio.is_some_and(|t| {
+            (0..t.nrows()).any(|row| (0..row).any(|k| t[(row, k)].norm() + t[(k, row)].norm() > 0.0))
+        });
+        if mixes || mixed[position] {
+            mixed[tree.parent[position] as usize] = true;
+        }
+    }
+    mixed
 }
 
 /// As one value on and one beside the diagonal, when it is so.
@@ -290,7 +320,7 @@ fn items(tree: &Tree) -> Vec<Item> {
     let mut items = Vec::new();
     let mut start = 0;
     while start < tree.order.len() {
-        let block = tree.size[start] <= BLOCK;
+        let block = start > 0 && tree.size[start] <= BLOCK;
         let end = start + if block { tree.size[start] as usize } else { 1 };
         items.push(Item { start, end, block });
         start = end;

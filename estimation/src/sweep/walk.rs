@@ -1,21 +1,22 @@
 //! The sweep itself: down the tree with voltages, up with currents.
 //!
 //! ```text
-//! up    J = Y V + conj(S / V) + Σ Tᴴ J of the children
+//! up    J = (Y V + conj(S / V) + Σ Tᴴ J of the children) ∘ (1 + e Re g − conj g)
 //! down  V' = T V'parent − Z J ∘ (1 + e Re r − conj r)
 //! ```
 //!
 //! (D. Shirmohammadi et al., "A compensation-based power flow method for weakly meshed distribution and transmission
-//! networks", IEEE Trans. Power Systems 3(2), 1988.) The factor behind J is ours: a subtree whose head moved by r,
-//! relative to its no-load voltage, is taken to move with it as a whole; constant powers (e = 0) then take 1 − conj r
-//! times the current. It is 1 when nothing moves, so the solution is the same; far fewer sweeps are needed when the
-//! voltage drop of a whole area is large.
+//! networks", IEEE Trans. Power Systems 3(2), 1988.) The factors are ours: a subtree is taken to move with its head as a
+//! whole, and constant powers (e = 0) then take 1 − conj r times the current, r the movement relative to the voltage.
+//! On the way up g is what the head will move against its parent, (T Vparent − Z J − V) / V; on the way down r is how
+//! the parent moved. That is Newton's method with a coarse Jacobian: the factors are 1 when nothing moves, so the
+//! solution is the same, and far fewer sweeps are needed when the drop is large.
 //!
 //! Positions are depth-first, so that what a bus needs of its parent is at `depth − 1` of a short stack. A block is a
 //! subtree of some hundred buses: it is walked down and, while it is in the cache, up again for the next step.
 
-use super::phasors::Phasors;
-use super::plan::{Item, NONE, Plan};
+use super::phasors::{Matrix, Phasors};
+use super::plan::{Extra, Item, Link, NONE, Node, Plan};
 use super::ports::{Port, add_current};
 use crate::simd::Arithmetic;
 use crate::solve::Tolerance;
@@ -41,8 +42,23 @@ pub(super) struct Values<P> {
     pub stack: Vec<(P, P)>,
     /// By depth: currents of the children met so far.
     pub sums: Vec<P>,
+    /// By extra record: the response of subtrees that mix wires.
+    pub responses: Vec<Response<P>>,
     /// By item: current of a block.
     pub totals: Vec<P>,
+}
+
+/// Elements with a large drop of their own (transformers, all above such) look this often what their new current
+/// does to it.
+const REFINED: usize = 2;
+
+/// How a subtree's current answers to its voltage: by −D conj(movement).
+#[derive(Debug, Clone)]
+pub(super) struct Response<P> {
+    /// D, column by column.
+    d: [P; 3],
+    /// What the children met so far add.
+    below: [P; 3],
 }
 
 /// Where the voltages start.
@@ -82,6 +98,7 @@ impl<P: Phasors> Values<P> {
             zone_v,
             stack,
             sums: vec![P::ZERO; plan.depth + 2],
+            responses: vec![Response { d: [P::ZERO; 3], below: [P::ZERO; 3] }; plan.extras.len()],
             totals: vec![P::ZERO; plan.items.len()],
         }
     }
@@ -90,6 +107,7 @@ impl<P: Phasors> Values<P> {
 /// Sweeps until no voltage moves more than the tolerance: how many were needed, or the last movement.
 #[inline(always)]
 pub(super) fn settle<A: Arithmetic, P: Phasors>(
+    a: A,
     plan: &Plan,
     values: &mut Values<P>,
     tolerance: &Tolerance,
@@ -100,14 +118,17 @@ pub(super) fn settle<A: Arithmetic, P: Phasors>(
             *v = values.zone_v[node.zone as usize];
         }
     }
-    blocks_up::<A, P>(plan, values);
+    blocks_up(a, plan, values);
     let (mut before, mut moved) = (f64::INFINITY, f64::INFINITY);
     for sweep in 1..=tolerance.iterations_max {
-        rest_up::<A, P>(plan, values);
+        rest_up(a, plan, values);
         // The last sweep needs no currents after it.
         let last = moved * (moved / before) < tolerance.voltage_pu;
         before = moved;
-        moved = all_down::<A, P>(plan, values, !last).sqrt();
+        moved = all_down(a, plan, values, !last).sqrt();
+        if std::env::var_os("SWEEPDBG").is_some() {
+            eprintln!("{sweep} {moved:.2e}");
+        }
         if moved <= tolerance.voltage_pu {
             return Ok(sweep);
         }
@@ -115,7 +136,7 @@ pub(super) fn settle<A: Arithmetic, P: Phasors>(
             return Err(moved);
         }
         if last {
-            blocks_up::<A, P>(plan, values);
+            blocks_up(a, plan, values);
         }
     }
     Err(moved)
@@ -123,29 +144,29 @@ pub(super) fn settle<A: Arithmetic, P: Phasors>(
 
 /// The currents of all blocks.
 #[inline(always)]
-fn blocks_up<A: Arithmetic, P: Phasors>(plan: &Plan, values: &mut Values<P>) {
+fn blocks_up<A: Arithmetic, P: Phasors>(a: A, plan: &Plan, values: &mut Values<P>) {
     for (number, item) in plan.items.iter().enumerate().filter(|(_, item)| item.block) {
-        block_up::<A, P>(plan, values, number, *item);
+        block_up(a, plan, values, number, *item);
     }
 }
 
 #[inline(always)]
-fn block_up<A: Arithmetic, P: Phasors>(plan: &Plan, values: &mut Values<P>, number: usize, item: Item) {
+fn block_up<A: Arithmetic, P: Phasors>(a: A, plan: &Plan, values: &mut Values<P>, number: usize, item: Item) {
     let depth = plan.nodes[item.start].depth as usize;
-    up::<A, P>(plan, values, item);
+    up(a, plan, values, item);
     values.totals[number] = values.sums[depth];
     values.sums[depth] = P::ZERO;
 }
 
 /// The currents of the buses above the blocks.
 #[inline(always)]
-fn rest_up<A: Arithmetic, P: Phasors>(plan: &Plan, values: &mut Values<P>) {
+fn rest_up<A: Arithmetic, P: Phasors>(a: A, plan: &Plan, values: &mut Values<P>) {
     for (number, item) in plan.items.iter().enumerate().rev() {
         if item.block {
             let depth = plan.nodes[item.start].depth as usize;
-            values.sums[depth] = values.sums[depth].plus(values.totals[number]);
+            values.sums[depth] = values.sums[depth].plus(a, values.totals[number]);
         } else {
-            up::<A, P>(plan, values, *item);
+            up(a, plan, values, *item);
         }
     }
     values.sums[1] = P::ZERO;
@@ -153,46 +174,134 @@ fn rest_up<A: Arithmetic, P: Phasors>(plan: &Plan, values: &mut Values<P>) {
 
 /// All voltages; with `and_up` the currents of each block right after. The largest squared movement.
 #[inline(always)]
-fn all_down<A: Arithmetic, P: Phasors>(plan: &Plan, values: &mut Values<P>, and_up: bool) -> f64 {
+fn all_down<A: Arithmetic, P: Phasors>(a: A, plan: &Plan, values: &mut Values<P>, and_up: bool) -> f64 {
     let mut squares = P::Squares::default();
     for (number, item) in plan.items.iter().enumerate() {
-        down::<A, P>(plan, values, *item, &mut squares);
+        down(a, plan, values, *item, &mut squares);
         if and_up && item.block {
-            block_up::<A, P>(plan, values, number, *item);
+            block_up(a, plan, values, number, *item);
         }
     }
     P::largest(squares)
 }
 
 #[inline(always)]
-fn up<A: Arithmetic, P: Phasors>(plan: &Plan, values: &mut Values<P>, item: Item) {
-    let Values { v, j, s, ports, sums, .. } = values;
+fn up<A: Arithmetic, P: Phasors>(a: A, plan: &Plan, values: &mut Values<P>, item: Item) {
+    let Values { v, j, s, ports, sums, zone_u, stack, exponent, responses, .. } = values;
     let mut left = if ports.is_empty() { 0 } else { behind(ports, item.end) };
     let range = item.start..item.end;
-    let (nodes, links) = (&plan.nodes[range.clone()], &plan.links[range.clone()]);
-    let (v, j) = (&v[range.clone()], &mut j[range]);
-    for (at, (((node, link), v), kept)) in nodes.iter().zip(links).zip(v).zip(j).enumerate().rev() {
-        let depth = node.depth as usize;
-        let mut sum = sums[depth + 1].plus_coupled::<A>(&link.y, *v);
+    let (nodes, links, j) = (&plan.nodes[range.clone()], &plan.links[range.clone()], &mut j[range]);
+    for (at, ((node, link), kept)) in nodes.iter().zip(links).zip(j).enumerate().rev() {
+        let (position, depth, own) = (item.start + at, node.depth as usize, v[item.start + at]);
+        let mut sum = sums[depth + 1].plus_coupled(a, &link.y, own);
         sums[depth + 1] = P::ZERO;
-        sum = sum.plus_load::<A>(*v, s[node.load as usize]);
-        while left > 0 && ports[left - 1].position as usize == item.start + at {
+        sum = sum.plus_load(a, own, s[node.load as usize]);
+        while left > 0 && ports[left - 1].position as usize == position {
             left -= 1;
-            add_current(&ports[left].port, &mut sum, v);
+            add_current(&ports[left].port, &mut sum, &own);
         }
-        let mut given = sum;
-        if node.extra != NONE {
-            let extra = &plan.extras[node.extra as usize];
-            if let Some(y) = &extra.y {
-                sum = sum.plus(P::times::<A>(y, *v));
-            }
-            given = sum;
-            if let Some((_, adjoint)) = &extra.ratio {
-                given = P::times::<A>(adjoint, sum);
-            }
+        let above = if position == 0 { stack[0].0 } else { v[node.parent as usize] };
+        let zone = zone_u[node.zone as usize];
+        if node.extra == NONE {
+            let moving = drop(a, above, link, None, sum).minus(a, own);
+            sum = sum.eased(a, moving, zone, *exponent);
+            *kept = sum;
+            sums[depth] = sums[depth].plus(a, sum);
+        } else {
+            let loads = P::ZERO.plus_load(a, own, s[node.load as usize]);
+            let bus = Bus { node, link, own, above, sum, loads, zone, exponent: *exponent };
+            let (sum, given) = special_up(a, plan, &bus, responses);
+            *kept = sum;
+            sums[depth] = sums[depth].plus(a, given);
         }
-        *kept = sum;
-        sums[depth] = sums[depth].plus(given);
+    }
+}
+
+/// What a bus with an extra record knows on the way up.
+struct Bus<'a, P> {
+    node: &'a Node,
+    link: &'a Link,
+    own: P,
+    above: P,
+    sum: P,
+    loads: P,
+    zone: P,
+    exponent: f64,
+}
+
+/// Its current, and what the parent gives.
+#[inline(always)]
+fn special_up<A: Arithmetic, P: Phasors>(
+    a: A,
+    plan: &Plan,
+    bus: &Bus<'_, P>,
+    responses: &mut [Response<P>],
+) -> (P, P) {
+    let extra = &plan.extras[bus.node.extra as usize];
+    let (mut sum, mut above) = (bus.sum, bus.above);
+    if let Some(y) = &extra.y {
+        sum = sum.plus(a, P::times(a, y, bus.own));
+    }
+    if let Some((ratio, _)) = &extra.ratio {
+        above = P::times(a, ratio, above);
+    }
+    let response = &mut responses[bus.node.extra as usize];
+    if extra.mixed {
+        let own = response.scaled(a, bus.loads, bus.zone, bus.exponent);
+        for n in 0..3 {
+            response.d[n] = response.below[n].plus(a, own[n]);
+            response.below[n] = P::ZERO;
+        }
+    }
+    let mut eased = sum;
+    for _ in 0..=REFINED {
+        let moving = drop(a, above, bus.link, extra.z.as_ref(), eased).minus(a, bus.own);
+        eased = response.eased(a, extra, sum, moving, bus.zone, bus.exponent);
+    }
+    let mut columns = response.d;
+    if extra.under && !extra.mixed {
+        columns = response.scaled(a, sum, bus.zone, bus.exponent);
+    }
+    let mut given = eased;
+    if let Some((ratio, adjoint)) = &extra.ratio {
+        given = P::times(a, adjoint, eased);
+        columns = seen_through(a, ratio, adjoint, &columns);
+    }
+    if extra.under {
+        let parent = &mut responses[plan.nodes[bus.node.parent as usize].extra as usize];
+        for n in 0..3 {
+            parent.below[n] = parent.below[n].plus(a, columns[n]);
+        }
+    }
+    (eased, given)
+}
+
+/// Tᴴ D conj(T).
+#[inline(always)]
+fn seen_through<A: Arithmetic, P: Phasors>(a: A, ratio: &Matrix, adjoint: &Matrix, d: &[P; 3]) -> [P; 3] {
+    let mut seen = [P::ZERO; 3];
+    for (n, column) in seen.iter_mut().enumerate() {
+        let mut mixed = P::ZERO;
+        for (m, part) in d.iter().enumerate() {
+            mixed = mixed.plus_coupled(a, &[ratio.re[n][m], -ratio.im[n][m], 0.0, 0.0], *part);
+        }
+        *column = P::times(a, adjoint, mixed);
+    }
+    seen
+}
+
+impl<P: Phasors> Response<P> {
+    /// The response of constant powers that take these currents.
+    #[inline(always)]
+    fn scaled<A: Arithmetic>(&self, a: A, currents: P, zone: P, exponent: f64) -> [P; 3] {
+        let share = P::ZERO.plus_coupled(a, &[1.0 - exponent / 2.0, 0.0, 0.0, 0.0], zone);
+        currents.diagonal(a, share)
+    }
+
+    /// The current after the voltage moved.
+    #[inline(always)]
+    fn eased<A: Arithmetic>(&self, a: A, extra: &Extra, j: P, moved: P, zone: P, exponent: f64) -> P {
+        if extra.mixed { j.minus_turned(a, &self.d, moved) } else { j.eased(a, moved, zone, exponent) }
     }
 }
 
@@ -203,37 +312,47 @@ fn behind(ports: &[Port], end: usize) -> usize {
 
 #[inline(always)]
 fn down<A: Arithmetic, P: Phasors>(
+    a: A,
     plan: &Plan,
     values: &mut Values<P>,
     item: Item,
     squares: &mut P::Squares,
 ) {
-    let Values { v, j, zone_u, stack, exponent, .. } = values;
+    let Values { v, j, zone_u, stack, exponent, responses, .. } = values;
     let (range, exponent) = (item.start..item.end, *exponent);
     let (nodes, links) = (&plan.nodes[range.clone()], &plan.links[range.clone()]);
     let (v, j) = (&mut v[range.clone()], &j[range]);
     let mut largest = *squares;
     for (((node, link), v), j) in nodes.iter().zip(links).zip(v).zip(j) {
         let depth = node.depth as usize;
-        let (mut above, mut moved) = stack[depth - 1];
-        let mut full_z = None;
-        if node.extra != NONE {
+        let (above, moved) = stack[depth - 1];
+        let zone = &mut zone_u[node.zone as usize];
+        let next = if node.extra == NONE {
+            drop(a, above, link, None, j.eased(a, moved, *zone, exponent))
+        } else {
+            *zone = v.inverse(a);
             let extra = &plan.extras[node.extra as usize];
-            full_z = extra.z.as_ref();
+            let (mut above, mut moved) = (above, moved);
             if let Some((ratio, _)) = &extra.ratio {
-                above = P::times::<A>(ratio, above);
-                moved = P::times::<A>(ratio, moved);
+                (above, moved) = (P::times(a, ratio, above), P::times(a, ratio, moved));
             }
-        }
-        let j = j.eased::<A>(moved, zone_u[node.zone as usize], exponent);
-        let mut next = above.plus_coupled::<A>(&link.z.map(|part| -part), j);
-        if let Some(z) = full_z {
-            next = next.minus(P::times::<A>(z, j));
-        }
-        let moved = next.minus(*v);
+            let eased = responses[node.extra as usize].eased(a, extra, *j, moved, *zone, exponent);
+            drop(a, above, link, extra.z.as_ref(), eased)
+        };
+        let moved = next.minus(a, *v);
         *v = next;
         stack[depth] = (next, moved);
-        moved.raise::<A>(&mut largest);
+        moved.raise(a, &mut largest);
     }
     *squares = largest;
+}
+
+/// T V above − Z J.
+#[inline(always)]
+fn drop<A: Arithmetic, P: Phasors>(a: A, above: P, link: &Link, full_z: Option<&Matrix>, j: P) -> P {
+    let next = above.minus_coupled(a, &link.z, j);
+    match full_z {
+        Some(z) => next.minus(a, P::times(a, z, j)),
+        None => next,
+    }
 }

@@ -331,8 +331,31 @@ pub struct TapRegulator {
     pub band_v: f64,
     /// Line-drop compensation.
     pub compensation: Compensation,
+    /// Waits so long before it moves, s: among several the quicker ones act first (OpenDSS `delay`).
+    pub delay_s: f64,
+    /// Most steps in one move; 0 locks the tap (OpenDSS `maxtapchange`).
+    pub steps_max: u32,
     /// Whether it is active.
     pub active: bool,
+}
+
+impl Default for TapRegulator {
+    /// Holds nothing yet: the base for literals. Delay and steps as in OpenDSS.
+    fn default() -> Self {
+        Self {
+            id: 0,
+            transformer: BranchId(0),
+            controlled: 0,
+            tapped: 0,
+            phase: None,
+            u_set_v: 0.0,
+            band_v: 0.0,
+            compensation: Compensation::None,
+            delay_s: 15.0,
+            steps_max: 16,
+            active: true,
+        }
+    }
 }
 
 /// What a capacitor control watches.
@@ -373,4 +396,10 @@ pub struct CapacitorControl {
     pub ct_ratio: f64,
     /// Voltage override: switch in below, out above, V on the control circuit.
     pub voltage_override: Option<(f64, f64)>,
+    /// Waits so long before it switches in, and out, s: among several the quicker ones act first.
+    pub delay_s: (f64, f64),
+    /// After it switched out, it does not switch in again for so long, s.
+    pub dead_time_s: f64,
+    /// Whether it is active.
+    pub active: bool,
 }

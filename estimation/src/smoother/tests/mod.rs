@@ -4,3 +4,6 @@ mod nets;
 mod oracle;
 
 mod exactness;
+mod live;
+mod observable;
+mod uncertainty;

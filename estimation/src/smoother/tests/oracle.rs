@@ -310,6 +310,8 @@ pub fn flat(circuit: &Circuit, tree: &Tree, angle: f64) -> DVector<Complex64> {
 /// The optimum.
 pub struct Optimum {
     pub v: DVector<Complex64>,
+    /// The same before it was turned to the reference angle.
+    pub state: DVector<Complex64>,
     pub objective: f64,
     /// Posterior covariance of [re of all, im of all].
     pub covariance: DMatrix<f64>,
@@ -363,6 +365,7 @@ pub fn solve(circuit: &Circuit, tree: &Tree, readings: &Readings) -> Option<Opti
     let all = lines(circuit, tree, readings, &v, &flat);
     let counted = all.iter().filter(|line| line.counts && line.variance > 0.0);
     let objective = counted.map(|line| line.residual * line.residual / line.variance).sum();
+    let state = v.clone();
     if readings.voltages.iter().all(|r| r.angle.is_none())
         && !readings.currents.iter().any(|r| r.angle.is_some() && !r.angle_from_voltage)
     {
@@ -370,5 +373,57 @@ pub fn solve(circuit: &Circuit, tree: &Tree, readings: &Readings) -> Option<Opti
         let turn = Complex64::cis(readings.reference_angle - v[root].arg());
         v *= turn;
     }
-    Some(Optimum { v, objective, covariance: inverse.view((0, 0), (2 * n, 2 * n)).into_owned() })
+    Some(Optimum { v, state, objective, covariance: inverse.view((0, 0), (2 * n, 2 * n)).into_owned() })
+}
+
+impl Optimum {
+    fn deviation(&self, quantity: &Quantity) -> f64 {
+        (&self.covariance * &quantity.1).dot(&quantity.1).max(0.0).sqrt()
+    }
+
+    /// Standard deviation of a voltage's magnitude.
+    pub fn magnitude(&self, wire: usize) -> f64 {
+        self.deviation(&magnitude(&self.state, wire))
+    }
+
+    /// Standard deviations of power and current at a place, by wire.
+    pub fn flow(&self, network: &Network, place: FlowPlace) -> Vec<(f64, f64, f64)> {
+        let (bus, rows) = network.flow_rows(place);
+        let first = bus as usize * network.wires;
+        let parts = rows.iter().enumerate().map(|(k, row)| {
+            let (p, q) = power(&self.state, first + k, row);
+            let i = row.dot(&self.state);
+            let along = row.map(|y| y * i.conj() / i.norm().max(1e-12));
+            let size = real_part(i.norm().into(), &along, &Row::zeros(self.state.len()));
+            (self.deviation(&p), self.deviation(&q), self.deviation(&size))
+        });
+        parts.collect()
+    }
+}
+
+/// Whether each wire's voltage is determined at a state: no direction that all rows ignore moves it.
+pub fn determined(circuit: &Circuit, tree: &Tree, readings: &Readings, v: &DVector<Complex64>) -> Vec<bool> {
+    let flat = flat(circuit, tree, readings.reference_angle);
+    let all = lines(circuit, tree, readings, v, &flat);
+    let n = v.len();
+    // Rows at a common scale.
+    let mut jacobian = DMatrix::zeros(2 * n, 2 * n);
+    for line in &all {
+        let norm = line.gradient.norm();
+        if norm > 1e-9 {
+            let g = &line.gradient / norm;
+            jacobian.ger(1.0, &g, &g, 1.0);
+        }
+    }
+    let eigen = jacobian.symmetric_eigen();
+    let mut blind = vec![0.0_f64; n];
+    for (at, value) in eigen.eigenvalues.iter().enumerate() {
+        if *value < 1e-10 {
+            let vector = eigen.eigenvectors.column(at);
+            for k in 0..n {
+                blind[k] += vector[k].powi(2) + vector[n + k].powi(2);
+            }
+        }
+    }
+    blind.iter().map(|square| *square < 1e-8).collect()
 }

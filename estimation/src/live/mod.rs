@@ -1,0 +1,117 @@
+//! The estimator of a live region: telemetry and expectations in, voltages, flows and loads out, each with its standard
+//! deviation and what it rests on.
+//!
+//! It is the tree smoother ([`crate::smoother`]) behind measurement points instead of readings. Every usage point has an
+//! expectation, so the region is always determined; what measurements alone determine is told apart
+//! ([`grid::Observability`]).
+
+mod outcome;
+mod readings;
+
+use crate::assembly::{AppliancePlace, Assembly, AssemblyError};
+use crate::circuit::{NotATree, Tree};
+use crate::feeder::Feeder;
+use crate::measurement_set::{EstimationError, MeasurementSet, check};
+use crate::smoother::{NotSmoothable, Smoother};
+use crate::solve::Tolerance;
+use grid::{Estimate, Network, Phase, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why a feeder cannot be estimated live.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum NotEstimable {
+    /// A component without equations.
+    #[error(transparent)]
+    Assembly(#[from] AssemblyError),
+    /// It is no tree.
+    #[error("the network is no tree: {0}")]
+    Tree(#[from] NotATree),
+    /// Wires that the smoother does not know.
+    #[error(transparent)]
+    Smoother(#[from] NotSmoothable),
+}
+
+/// A wire where usage points take power.
+#[derive(Debug)]
+struct Taken {
+    bus: u32,
+    wire: u8,
+    /// Usage points with the share of their power that they take here.
+    points: Vec<(usize, f64)>,
+}
+
+/// Estimates the state of one feeder. Made once per topology: O(buses).
+#[derive(Debug)]
+pub struct LiveEstimator {
+    feeder: Arc<Feeder>,
+    assembly: Assembly,
+    tree: Tree,
+    taken: Vec<Taken>,
+    /// Wires of the source.
+    free: Vec<u32>,
+}
+
+impl LiveEstimator {
+    /// Prepares a feeder.
+    ///
+    /// # Errors
+    /// [`NotEstimable`] when it is no tree of three-phase elements.
+    pub fn new(feeder: Arc<Feeder>) -> Result<Self, NotEstimable> {
+        let assembly = Assembly::new(feeder.network(), false)?;
+        let tree = Tree::new(&assembly.circuit)?;
+        let taken = taken(feeder.network(), &assembly);
+        let mut free: Vec<u32> = Vec::new();
+        for source in &assembly.circuit.sources {
+            free.extend(assembly.circuit.wires(source.bus).map(|wire| wire as u32));
+        }
+        free.sort_unstable();
+        free.dedup();
+        Ok(Self { feeder, assembly, tree, taken, free })
+    }
+
+    /// The feeder it estimates.
+    pub fn feeder(&self) -> &Arc<Feeder> {
+        &self.feeder
+    }
+
+    fn network(&self) -> &Network {
+        self.feeder.network()
+    }
+
+    /// The state that fits the values and expectations best, with standard deviations from the curvature at the
+    /// optimum. The supply voltage is its reference ± 3 %. Supported points: bus `u` per phase; branch `i` per phase, `p`
+    /// and `q` per phase and total; usage point `p`, `q`.
+    ///
+    /// # Errors
+    /// [`EstimationError`] names the point, expectation or bus that is wrong.
+    pub fn estimate(&self, at: Timestamp, set: &MeasurementSet) -> Result<Estimate, EstimationError> {
+        check(&self.feeder, set)?;
+        let live = readings::readings(self, set)?;
+        let mut smoother = Smoother::new(&self.assembly.circuit, &self.tree, &live.readings)
+            .map_err(|error| EstimationError::Structure { reason: error.to_string() })?;
+        let solved = smoother.estimate(Tolerance::default()).map_err(|error| self.named(&error))?;
+        Ok(outcome::outcome(self, at, set, &live, &mut smoother, &solved))
+    }
+}
+
+/// The wires where usage points take power, by bus and wire.
+fn taken(network: &Network, assembly: &Assembly) -> Vec<Taken> {
+    let mut found: BTreeMap<(u32, u8), Vec<(usize, f64)>> = BTreeMap::new();
+    for (number, point) in network.usage_points().iter().enumerate() {
+        let Some((bus, place)) = assembly.appliances.get(&point.id.0) else { continue };
+        if *place == AppliancePlace::Off {
+            continue;
+        }
+        let phases = match &point.phase {
+            Some(phase) => std::slice::from_ref(phase),
+            None => &Phase::ALL,
+        };
+        for phase in phases {
+            let share = 1.0 / phases.len() as f64;
+            found.entry((*bus, phase.index() as u8)).or_default().push((number, share));
+        }
+    }
+    found.into_iter().map(|((bus, wire), points)| Taken { bus, wire, points }).collect()
+}

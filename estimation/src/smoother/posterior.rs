@@ -1,0 +1,441 @@
+//! How well the estimate is known: posterior covariances in one pass down, no inverse, no selected inverse.
+//!
+//! At a bus, with everything known, let c = dV/de be the covariance of V, x = dV/da the response of V to a shift of the
+//! current there, and γ = −dμ/da. A shift δ at the bus below a line is J shifted by αδ and the evidence by βδ, with
+//! α = I − Â Z and β = L̂ Z, so that with everything turned by T (U = T V_parent, ω = T μ_parent)
+//!
+//! ```text
+//! dU = x α + c β       dω = −γ α + x' β       dJ = α + Â dU + Ŝ dω
+//! x ← dU − Z dJ        γ ← −dω + Z' (Â' dω + β − L̂ dU)
+//! cov(U, J) = c Â' + x Ŝ       cov(J) = Â cov(U, J) + (Â x Ŝ)' + Ŝ − Ŝ γ Ŝ
+//! c ← cov(U − Z J)
+//! ```
+//!
+//! A row at a cut takes the three from its outer to its inner side: with u = x k + c g/s, w = x' g/s − γ k and
+//! q = 1/s − u g/s − w k: `x −= u h_J'`, `γ += w h_J' + h_J w' + q h_J h_J'`.
+
+use super::core::Core;
+use super::cuts::Cut;
+use super::dense::{self, Arithmetic, Matrix, Plain, Vector};
+use super::lines::NONE;
+use crate::simd::Kernel;
+
+/// Variances of one end of a branch, per wire.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct EndVariance {
+    pub p: f64,
+    pub q: f64,
+    pub i: f64,
+}
+
+/// Variances, by position and wire (`position · W + wire`).
+#[derive(Debug, Clone, Default)]
+pub(super) struct Variances {
+    /// Of the voltage magnitude.
+    pub magnitude: Vec<f64>,
+    /// Of real and imaginary part together.
+    pub phasor: Vec<f64>,
+    /// Of what a bus takes.
+    pub injection: Vec<(f64, f64)>,
+    /// Of the flow into the line above a position, at its lower and upper end. Empty when nobody asked.
+    pub below: Vec<EndVariance>,
+    pub above: Vec<EndVariance>,
+    /// Of the sum over the wires at the lower and upper end, by position.
+    pub below_total: Vec<TotalVariance>,
+    pub above_total: Vec<TotalVariance>,
+}
+
+/// Variances of the power of all wires of one end together.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct TotalVariance {
+    pub p: f64,
+    pub q: f64,
+    /// Of the apparent power.
+    pub s: f64,
+}
+
+/// c, x, γ of a bus.
+#[derive(Debug, Clone, Copy)]
+struct Known<const N: usize, const P: usize> {
+    c: Matrix<N, P>,
+    x: Matrix<N, P>,
+    g: Matrix<N, P>,
+}
+
+impl<const N: usize, const P: usize> Known<N, P> {
+    /// To the inner side of a cut.
+    fn through(&mut self, cut: &Cut<N, P>) {
+        for row in cut.rows.iter().rev() {
+            let u = dense::add(
+                &dense::times::<Plain, N, P>(&self.x, &row.k),
+                &dense::times::<Plain, N, P>(&self.c, &row.g),
+            );
+            let w = dense::sub(
+                &dense::transposed_times::<Plain, N, P>(&self.x, &row.g),
+                &dense::times::<Plain, N, P>(&self.g, &row.k),
+            );
+            let q = 1.0 / row.s - dense::dot(&u, &row.g) - dense::dot(&w, &row.k);
+            for c in 0..N {
+                let h = row.h_j[dense::lane::<N, P>(c)];
+                let w_c = w[dense::lane::<N, P>(c)];
+                self.x[c] = dense::axpy::<Plain, P>(-h, &u, &self.x[c]);
+                self.g[c] = dense::axpy::<Plain, P>(h, &w, &self.g[c]);
+                self.g[c] = dense::axpy::<Plain, P>(w_c + q * h, &row.h_j, &self.g[c]);
+            }
+        }
+    }
+}
+
+/// Calculates all variances.
+pub(super) struct Posterior<'a, const N: usize, const P: usize> {
+    pub core: &'a Core<N, P>,
+    /// Admittances at the lower and upper end of the line above a position; `None`: no flows wanted.
+    pub ends: Option<&'a [Ends]>,
+}
+
+/// Which admittances stand at the ends of a line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    pub below: super::lines::Shunt,
+    pub above: super::lines::Shunt,
+}
+
+impl<const N: usize, const P: usize> Kernel for Posterior<'_, N, P> {
+    type Output = Variances;
+
+    #[inline(always)]
+    fn run<K: Arithmetic>(self, _: K) -> Variances {
+        let core = self.core;
+        let count = core.count();
+        let wires = N / 2;
+        let mut out = Variances {
+            magnitude: vec![0.0; count * wires],
+            phasor: vec![0.0; count * wires],
+            injection: vec![(0.0, 0.0); count * wires],
+            ..Variances::default()
+        };
+        if self.ends.is_some() {
+            out.below = vec![EndVariance::default(); count * wires];
+            out.above = vec![EndVariance::default(); count * wires];
+            out.below_total = vec![TotalVariance::default(); count];
+            out.above_total = vec![TotalVariance::default(); count];
+        }
+        let zero = dense::zero::<N, P>();
+        let mut open = vec![Known { c: zero, x: zero, g: zero }; core.levels + 1];
+        open[0].c = core.root;
+        arrive(core, 0, &mut open[0], &mut out);
+        root_injection(core, &open[0].c, &mut out);
+        for i in 1..count {
+            let level = core.place[i].level as usize;
+            let mut outer = open[level - 1];
+            let site = core.place[i].site;
+            if site != NONE && core.sites[site as usize].above != NONE {
+                outer.through(&core.cuts[core.sites[site as usize].above as usize]);
+            }
+            let crossed = cross::<K, N, P>(core, i, &outer);
+            if let Some(ends) = self.ends {
+                flows::<K, N, P>(core, i, &outer, &crossed, &ends[i], &mut out);
+            }
+            open[level] = crossed.known;
+            arrive(core, i, &mut open[level], &mut out);
+        }
+        out
+    }
+}
+
+/// What crossing a line gives.
+struct Crossed<const N: usize, const P: usize> {
+    known: Known<N, P>,
+    /// cov(U, J).
+    u_j: Matrix<N, P>,
+    /// cov(J).
+    j: Matrix<N, P>,
+}
+
+/// From the parent's bus to the bus below a line.
+#[inline(always)]
+fn cross<K: Arithmetic, const N: usize, const P: usize>(
+    core: &Core<N, P>,
+    i: usize,
+    outer: &Known<N, P>,
+) -> Crossed<N, P> {
+    let (line, edge, lines) = (&core.lines.line[i], &core.edges[i], &core.lines);
+    let c = lines.from_parent::<K>(line, &outer.c);
+    let x = lines.from_parent::<K>(line, &outer.x);
+    let g = lines.from_parent::<K>(line, &outer.g);
+    let alpha = dense::minus(&dense::unit(), &lines.matrix_z::<K>(line, &edge.a));
+    let mut d_u = dense::product::<K, N, P>(&x, &alpha);
+    let mut d_omega = negative(&dense::product::<K, N, P>(&g, &alpha));
+    let at = dense::transpose(&edge.a);
+    let mut pull;
+    if line.evidence == NONE {
+        pull = dense::product::<K, N, P>(&at, &d_omega);
+    } else {
+        let l = &core.evidence[line.evidence as usize];
+        let beta = lines.matrix_z::<K>(line, l);
+        d_u = dense::plus(&d_u, &dense::product::<K, N, P>(&c, &beta));
+        d_omega = dense::plus(&d_omega, &dense::product::<K, N, P>(&dense::transpose(&x), &beta));
+        pull = dense::plus(&dense::product::<K, N, P>(&at, &d_omega), &beta);
+        pull = dense::minus(&pull, &dense::product::<K, N, P>(l, &d_u));
+    }
+    let mut d_j = dense::plus(&alpha, &dense::product::<K, N, P>(&edge.a, &d_u));
+    d_j = dense::plus(&d_j, &dense::product::<K, N, P>(&edge.s, &d_omega));
+    let x_below = dense::minus(&d_u, &lines.z_matrix::<K>(line, &d_j));
+    let g_below = dense::symmetric(&dense::minus(&lines.zt_matrix::<K>(line, &pull), &d_omega));
+
+    let noise = dense::product::<K, N, P>(&x, &edge.s);
+    let u_j = dense::plus(&dense::product::<K, N, P>(&c, &at), &noise);
+    let mut j = dense::plus(
+        &dense::product::<K, N, P>(&edge.a, &u_j),
+        &dense::transpose(&dense::product::<K, N, P>(&edge.a, &noise)),
+    );
+    let gs = dense::product::<K, N, P>(&g, &edge.s);
+    j = dense::plus(&j, &dense::minus(&edge.s, &dense::product::<K, N, P>(&edge.s, &gs)));
+    let u_v = lines.matrix_zt::<K>(line, &u_j);
+    let v = dense::minus(&c, &dense::plus(&u_v, &dense::transpose(&u_v)));
+    let drop = lines.z_matrix::<K>(line, &lines.matrix_zt::<K>(line, &j));
+    let v = dense::symmetric(&dense::plus(&v, &drop));
+    Crossed { known: Known { c: v, x: x_below, g: g_below }, u_j, j }
+}
+
+#[inline(always)]
+fn negative<const N: usize, const P: usize>(m: &Matrix<N, P>) -> Matrix<N, P> {
+    dense::minus(&dense::zero(), m)
+}
+
+/// Writes what is known of a bus, and goes through its rows.
+#[inline(always)]
+fn arrive<const N: usize, const P: usize>(
+    core: &Core<N, P>,
+    i: usize,
+    known: &mut Known<N, P>,
+    out: &mut Variances,
+) {
+    let (w, h) = (N / 2, P / 2);
+    let v = &core.v[i];
+    for k in 0..w {
+        let (xx, xy, yy) = (known.c[k][k], known.c[k][k + h], known.c[k + w][k + h]);
+        let (x, y) = (v[k], v[k + h]);
+        out.magnitude[i * w + k] = (x * x * xx + 2.0 * x * y * xy + y * y * yy) / (x * x + y * y);
+        out.phasor[i * w + k] = xx + yy;
+    }
+    let place = core.place[i];
+    let mut own = NONE;
+    if place.site != NONE {
+        let site = core.sites[place.site as usize];
+        for cut in (site.here.0..site.here.1).rev() {
+            known.through(&core.cuts[cut as usize]);
+        }
+        own = site.own;
+    }
+    if place.load != NONE {
+        if own == NONE {
+            injection(core, i, &known.g, out);
+        } else {
+            let mut inner = *known;
+            inner.through(&core.cuts[own as usize]);
+            injection(core, i, &inner.g, out);
+        }
+    }
+}
+
+/// Variances of the powers a load takes: R − R K' γ K R per wire.
+#[inline(always)]
+fn injection<const N: usize, const P: usize>(
+    core: &Core<N, P>,
+    i: usize,
+    g: &Matrix<N, P>,
+    out: &mut Variances,
+) {
+    let (w, h) = (N / 2, P / 2);
+    let load = &core.loads[core.place[i].load as usize];
+    let v = &core.v[i];
+    for k in 0..w {
+        let (x, y) = (v[k], v[k + h]);
+        let square = x * x + y * y;
+        let (rr, ri, ii) = (g[k][k], g[k][k + h], g[k + w][k + h]);
+        let (vp, vq) = (load.variance[k], load.variance[k + h]);
+        out.injection[i * w + k] = if load.free & (1 << k) == 0 {
+            let (kx, ky) = (x / square, y / square);
+            let by_p = kx * kx * rr + 2.0 * kx * ky * ri + ky * ky * ii;
+            let by_q = ky * ky * rr - 2.0 * kx * ky * ri + kx * kx * ii;
+            (vp - vp * vp * by_p, vq - vq * vq * by_q)
+        } else {
+            // The current's variance turned into powers; the voltage adds nothing that shows beside it.
+            let re = vp - vp * vp * rr;
+            let im = vq - vq * vq * ii;
+            let cross = -vp * vq * ri;
+            let p = x * x * re + 2.0 * x * y * cross + y * y * im;
+            (p, y * y * re - 2.0 * x * y * cross + x * x * im)
+        };
+    }
+}
+
+/// The root takes minus what flows into the network.
+#[inline(never)]
+fn root_injection<const N: usize, const P: usize>(core: &Core<N, P>, c: &Matrix<N, P>, out: &mut Variances) {
+    let (a, s) = &core.root_flow;
+    let v_j = dense::product::<Plain, N, P>(c, &dense::transpose(a));
+    let j = dense::plus(&dense::product::<Plain, N, P>(a, &v_j), s);
+    let up = &core.up[0];
+    let current = dense::add(&up.a, &dense::times::<Plain, N, P>(a, &core.v[0]));
+    for k in (0..N / 2).filter(|k| core.root_free & (1 << k) != 0) {
+        let end = end_variance::<N, P>(k, &core.v[0], &current, c, &v_j, &j);
+        out.injection[k] = (end.p, end.q);
+    }
+}
+
+/// Variances of powers and current of a wire from the covariances of V, of (V, I) and of I.
+#[inline(always)]
+fn end_variance<const N: usize, const P: usize>(
+    k: usize,
+    v: &Vector<P>,
+    i: &Vector<P>,
+    c: &Matrix<N, P>,
+    v_i: &Matrix<N, P>,
+    i_i: &Matrix<N, P>,
+) -> EndVariance {
+    let (w, h) = (N / 2, P / 2);
+    let (x, y, a, b) = (v[k], v[k + h], i[k], i[k + h]);
+    // Over (v_re, v_im, i_re, i_im).
+    let m = |r: usize, col: usize| {
+        let row = k + if r % 2 == 1 { h } else { 0 };
+        let column = k + if col % 2 == 1 { w } else { 0 };
+        match (r / 2, col / 2) {
+            (0, 0) => c[column][row],
+            (0, 1) => v_i[column][row],
+            (1, 0) => v_i[k + if r % 2 == 1 { w } else { 0 }][k + if col % 2 == 1 { h } else { 0 }],
+            _ => i_i[column][row],
+        }
+    };
+    let form = |g: [f64; 4]| {
+        let mut sum = 0.0;
+        for r in 0..4 {
+            for col in 0..4 {
+                sum += g[r] * g[col] * m(r, col);
+            }
+        }
+        sum.max(0.0)
+    };
+    let size = (a * a + b * b).sqrt().max(1e-12);
+    EndVariance { p: form([a, b, x, y]), q: form([-b, a, y, -x]), i: form([0.0, 0.0, a / size, b / size]) }
+}
+
+/// Flows at both ends of the line above a position.
+#[inline(always)]
+fn flows<K: Arithmetic, const N: usize, const P: usize>(
+    core: &Core<N, P>,
+    i: usize,
+    outer: &Known<N, P>,
+    crossed: &Crossed<N, P>,
+    ends: &Ends,
+    out: &mut Variances,
+) {
+    let (line, lines, w) = (&core.lines.line[i], &core.lines, N / 2);
+    let (v, j) = (&core.v[i], &core.j[i]);
+    // Below: I = −J + Y V, cov(V, J) = cov(U, J) − Z cov(J).
+    let v_j = dense::minus(&crossed.u_j, &lines.z_matrix::<K>(line, &crossed.j));
+    let current = negative_vector(j);
+    let minus = negative(&v_j);
+    let below = with_shunt::<K, N, P>(core, &ends.below, v, &current, &crossed.known.c, &minus, &crossed.j);
+    for k in 0..w {
+        out.below[i * w + k] = end_variance::<N, P>(k, v, &below.0, &crossed.known.c, &below.1, &below.2);
+    }
+    out.below_total[i] = total_variance::<N, P>(v, &below.0, &crossed.known.c, &below.1, &below.2);
+    // Above: I = T'J + Y V.
+    let parent = line.parent as usize;
+    let v = &core.v[parent];
+    let (v_j, j_j) = if line.ratio == NONE {
+        (crossed.u_j, crossed.j)
+    } else {
+        let edge = &core.edges[i];
+        let (a, s) = (lines.to_parent::<K>(line, &edge.a), lines.to_parent::<K>(line, &edge.s));
+        let noise = dense::product::<K, N, P>(&outer.x, &s);
+        let cross = dense::plus(&dense::product::<K, N, P>(&outer.c, &dense::transpose(&a)), &noise);
+        (cross, lines.to_parent::<K>(line, &crossed.j))
+    };
+    let current = lines.tt::<K>(line, j);
+    let above = with_shunt::<K, N, P>(core, &ends.above, v, &current, &outer.c, &v_j, &j_j);
+    for k in 0..w {
+        out.above[i * w + k] = end_variance::<N, P>(k, v, &above.0, &outer.c, &above.1, &above.2);
+    }
+    out.above_total[i] = total_variance::<N, P>(v, &above.0, &outer.c, &above.1, &above.2);
+}
+
+/// Variances of the sums over the wires, from the same covariances: `g' cov g` with g the gradient of ΣP, ΣQ and |ΣS|.
+#[inline(always)]
+fn total_variance<const N: usize, const P: usize>(
+    v: &Vector<P>,
+    i: &Vector<P>,
+    c: &Matrix<N, P>,
+    v_i: &Matrix<N, P>,
+    i_i: &Matrix<N, P>,
+) -> TotalVariance {
+    let (w, h) = (N / 2, P / 2);
+    // P = v_re i_re + v_im i_im, Q = v_im i_re − v_re i_im.
+    let (mut p_v, mut p_i, mut q_v, mut q_i) = ([0.0; P], [0.0; P], [0.0; P], [0.0; P]);
+    let (mut p, mut q) = (0.0, 0.0);
+    for k in 0..w {
+        let (x, y, a, b) = (v[k], v[k + h], i[k], i[k + h]);
+        (p_v[k], p_v[k + h], p_i[k], p_i[k + h]) = (a, b, x, y);
+        (q_v[k], q_v[k + h], q_i[k], q_i[k + h]) = (-b, a, y, -x);
+        p += x * a + y * b;
+        q += y * a - x * b;
+    }
+    let form = |g_v: &Vector<P>, g_i: &Vector<P>| {
+        let own = dense::dot(g_v, &dense::times::<Plain, N, P>(c, g_v));
+        let cross = dense::dot(g_v, &dense::times::<Plain, N, P>(v_i, g_i));
+        (own + 2.0 * cross + dense::dot(g_i, &dense::times::<Plain, N, P>(i_i, g_i))).max(0.0)
+    };
+    let size = p.hypot(q).max(1e-12);
+    let (mut s_v, mut s_i) = ([0.0; P], [0.0; P]);
+    for lane in 0..P {
+        s_v[lane] = (p * p_v[lane] + q * q_v[lane]) / size;
+        s_i[lane] = (p * p_i[lane] + q * q_i[lane]) / size;
+    }
+    TotalVariance { p: form(&p_v, &p_i), q: form(&q_v, &q_i), s: form(&s_v, &s_i) }
+}
+
+#[inline(always)]
+fn negative_vector<const P: usize>(x: &Vector<P>) -> Vector<P> {
+    dense::sub(&[0.0; P], x)
+}
+
+/// Current, cov(V, I) and cov(I) with the shunt of that end.
+#[inline(always)]
+fn with_shunt<K: Arithmetic, const N: usize, const P: usize>(
+    core: &Core<N, P>,
+    shunt: &super::lines::Shunt,
+    v: &Vector<P>,
+    i: &Vector<P>,
+    c: &Matrix<N, P>,
+    v_i: &Matrix<N, P>,
+    i_i: &Matrix<N, P>,
+) -> (Vector<P>, Matrix<N, P>, Matrix<N, P>) {
+    if shunt.full == 0 && shunt.even == [0.0; 4] {
+        return (*i, *v_i, *i_i);
+    }
+    let y = |m: &Matrix<N, P>| {
+        let mut out = *m;
+        for column in &mut out {
+            let mut sum = dense::even_times::<K, N, P>(&shunt.even, column, false);
+            if shunt.full != 0 {
+                let full = &core.lines.full_shunts[shunt.full as usize - 1];
+                sum = dense::add(&sum, &dense::times::<K, N, P>(full, column));
+            }
+            *column = sum;
+        }
+        out
+    };
+    let mut current = dense::add(i, &dense::even_times::<K, N, P>(&shunt.even, v, false));
+    if shunt.full != 0 {
+        let full = &core.lines.full_shunts[shunt.full as usize - 1];
+        current = dense::add(&current, &dense::times::<K, N, P>(full, v));
+    }
+    // cov(V, YV) = (Y c)', cov(YV, I) = Y cov(V, I).
+    let yc = y(c);
+    let cross = y(v_i);
+    let all = dense::plus(i_i, &dense::plus(&cross, &dense::transpose(&cross)));
+    let all = dense::plus(&all, &y(&dense::transpose(&yc)));
+    (current, dense::plus(v_i, &dense::transpose(&yc)), all)
+}

@@ -1,0 +1,151 @@
+use super::nets::{Dice, Sensors, random_case, readings};
+use crate::smoother::{Changed, LANES, Smoother};
+use crate::solve::Tolerance;
+
+const TIGHT: Tolerance = Tolerance { voltage_pu: 1e-13, iterations_max: 100 };
+
+const ALL: Sensors =
+    Sensors { flows: true, currents: true, phasors: true, free: false, bus_powers: true, unequal: true };
+
+#[test]
+fn new_values_on_kept_factors_give_the_optimum_of_a_fresh_start() {
+    for seed in 0..30 {
+        let mut dice = Dice::new(seed);
+        let case = random_case(&mut dice, 8, if seed % 2 == 0 { 3 } else { 1 });
+        let sensors = if seed % 3 == 0 { ALL } else { Sensors::default() };
+        let first = readings(&mut dice, &case, sensors);
+        let mut kept = Smoother::new(&case.circuit, &case.tree, &first).expect("a tree");
+        kept.estimate(TIGHT).expect("an estimate");
+        let mut second = first.clone();
+        for reading in &mut second.injections {
+            reading.s *= dice.between(0.9, 1.1);
+        }
+        for reading in &mut second.voltages {
+            reading.magnitude *= dice.between(0.997, 1.003);
+        }
+        for reading in &mut second.powers {
+            reading.s *= dice.between(0.95, 1.05);
+        }
+        kept.set_values(&second);
+        let kept = kept.estimate_kept(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        let mut fresh = Smoother::new(&case.circuit, &case.tree, &second).expect("a tree");
+        let fresh = fresh.estimate(TIGHT).expect("an estimate");
+        let away = kept.voltages.iter().zip(&fresh.voltages).map(|(a, b)| (a - b).norm()).fold(0.0, f64::max);
+        let objective = (kept.objective - fresh.objective).abs() / fresh.objective.max(1.0);
+        assert!(away < 1e-9 && objective < 1e-9, "seed {seed}: {away:.1e}, {objective:.1e}");
+    }
+}
+
+#[test]
+fn a_changed_value_reads_like_a_whole_step() {
+    for seed in 0..24 {
+        let mut dice = Dice::new(1000 + seed);
+        let wires = if seed % 2 == 0 { 3 } else { 1 };
+        let case = random_case(&mut dice, 9, wires);
+        let sensors = if seed % 3 == 0 { Sensors::default() } else { ALL };
+        let mut values = readings(&mut dice, &case, sensors);
+        let mut live = Smoother::new(&case.circuit, &case.tree, &values).expect("a tree");
+        live.estimate(TIGHT).expect("an estimate");
+        let mut whole = live.clone();
+        for _ in 0..4 {
+            let by = (dice.between(-1e-3, 1e-3), dice.between(-1e-3, 1e-3));
+            let at = dice.below(values.injections.len().max(1)) as u32;
+            match dice.below(3) {
+                0 if !values.injections.is_empty() => {
+                    live.change(Changed::Injection(at), by);
+                    values.injections[at as usize].s += num_complex::Complex64::new(by.0, by.1);
+                }
+                1 if !values.powers.is_empty() => {
+                    let at = dice.below(values.powers.len());
+                    live.change(Changed::Power(at as u32), by);
+                    values.powers[at].s += num_complex::Complex64::new(by.0, by.1);
+                }
+                _ => {
+                    let at = dice.below(values.voltages.len());
+                    live.change(Changed::Voltage(at as u32), by);
+                    values.voltages[at].magnitude += by.0;
+                }
+            }
+        }
+        whole.set_values(&values);
+        whole.step();
+        let expected = whole.estimate_kept(Tolerance { voltage_pu: f64::INFINITY, iterations_max: 1 });
+        // That took a second step; one step's voltages are read from the walk itself.
+        let second = expected.expect("an estimate").voltages;
+        for bus in 0..case.circuit.buses.len() {
+            for (k, v) in live.read(bus as u32).into_iter().enumerate() {
+                let away = (v - second[bus * wires + k]).norm();
+                assert!(away < 2e-5, "seed {seed}, bus {bus}: {away:.1e}");
+            }
+        }
+        // And the walk agrees with itself to rounding: all changes taken back give the estimate again.
+    }
+}
+
+#[test]
+fn a_response_is_what_a_change_does() {
+    for seed in 0..24 {
+        let mut dice = Dice::new(2000 + seed);
+        let wires = if seed % 2 == 0 { 3 } else { 1 };
+        let case = random_case(&mut dice, 9, wires);
+        let sensors = if seed % 3 == 0 { Sensors::default() } else { ALL };
+        let values = readings(&mut dice, &case, sensors);
+        if values.injections.is_empty() {
+            continue;
+        }
+        let mut live = Smoother::new(&case.circuit, &case.tree, &values).expect("a tree");
+        let before = live.estimate(TIGHT).expect("an estimate").voltages;
+        let injection = dice.below(values.injections.len()) as u32;
+        let by = (1e-3, -2e-3);
+        let responses: Vec<_> =
+            (0..case.circuit.buses.len()).map(|bus| live.response(injection, by, bus as u32)).collect();
+        let turned = live.read(0)[0] / before[0];
+        assert!((turned - 1.0).norm() < 1e-10, "what is read before a change is the estimate");
+        live.change(Changed::Injection(injection), by);
+        let mut moved = 0.0_f64;
+        for bus in 0..case.circuit.buses.len() {
+            let response = responses[bus].expect("alive");
+            for (k, v) in live.read(bus as u32).into_iter().enumerate() {
+                let change = v - before[bus * wires + k];
+                moved = moved.max(change.norm());
+                assert!((change - response[k]).norm() < 1e-10, "seed {seed}, bus {bus}");
+            }
+        }
+        assert!(moved > 1e-9, "seed {seed}: nothing moved");
+    }
+}
+
+#[test]
+fn every_set_of_a_batch_is_its_own_estimate() {
+    for seed in 0..12 {
+        let mut dice = Dice::new(3000 + seed);
+        let wires = if seed % 2 == 0 { 3 } else { 1 };
+        let case = random_case(&mut dice, 8, wires);
+        let free = seed % 4 == 1;
+        let sensors = if seed % 3 == 0 { Sensors { free, flows: free, ..Sensors::default() } } else { ALL };
+        let base = readings(&mut dice, &case, sensors);
+        let mut smoother = Smoother::new(&case.circuit, &case.tree, &base).expect("a tree");
+        smoother.estimate(TIGHT).expect("an estimate");
+        let mut batch = smoother.batch();
+        let mut sets = Vec::new();
+        for lane in 0..LANES {
+            let mut set = base.clone();
+            for reading in &mut set.injections {
+                reading.s *= dice.between(0.95, 1.05);
+            }
+            for reading in &mut set.voltages {
+                reading.magnitude *= dice.between(0.998, 1.002);
+            }
+            batch.set(&smoother, lane, &set);
+            sets.push(set);
+        }
+        batch.estimate(&smoother, TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        for (lane, set) in sets.iter().enumerate() {
+            let mut alone = Smoother::new(&case.circuit, &case.tree, set).expect("a tree");
+            let alone = alone.estimate(TIGHT).expect("an estimate").voltages;
+            let voltages = batch.voltages(&smoother, lane);
+            let away = voltages.iter().zip(&alone).map(|(a, b)| (a - b).norm()).fold(0.0, f64::max);
+            assert!(away < 1e-9, "seed {seed}, lane {lane}: {away:.1e}");
+        }
+    }
+}

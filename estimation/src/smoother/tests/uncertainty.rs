@@ -1,0 +1,133 @@
+use super::nets::{Dice, Sensors, random_case, readings};
+use super::oracle;
+use crate::circuit::FlowPlace;
+use crate::smoother::Smoother;
+use crate::solve::Tolerance;
+
+const TIGHT: Tolerance = Tolerance { voltage_pu: 1e-12, iterations_max: 100 };
+
+/// Standard deviations against the dense posterior covariance.
+fn compare(seeds: std::ops::Range<u64>, wires: usize, sensors: Sensors, tolerance: f64) {
+    let mut compared = 0;
+    for seed in seeds.clone() {
+        let mut dice = Dice::new(seed);
+        let buses = 3 + dice.below(7);
+        let case = random_case(&mut dice, buses, wires);
+        let readings = readings(&mut dice, &case, sensors);
+        let Some(optimum) = oracle::solve(&case.circuit, &case.tree, &readings) else { continue };
+        let mut smoother = Smoother::new(&case.circuit, &case.tree, &readings).expect("a tree");
+        smoother.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        smoother.renew_factors().expect("factors");
+        let uncertainty = smoother.uncertainty();
+        let network = oracle::admittance(&case.circuit);
+        // Rounding leaves variances of what is exact near 1e-16 of what surrounds it.
+        let near = |what: &str, ours: f64, theirs: f64| {
+            let away = (ours - theirs).abs();
+            assert!(
+                away < tolerance * theirs.max(ours) + 1e-8,
+                "seed {seed}: {what} {ours:.9e} instead of {theirs:.9e}"
+            );
+        };
+        for (wire, &ours) in uncertainty.voltages.iter().enumerate() {
+            near(&format!("voltage of wire {wire}"), ours, optimum.magnitude(wire));
+        }
+        for bus in 0..buses {
+            let theirs = optimum.flow(&network, FlowPlace::Bus(bus as u32));
+            for (k, theirs) in theirs.into_iter().enumerate() {
+                let (p, q) = uncertainty.injections[bus * wires + k];
+                near(&format!("p of bus {bus} wire {k}"), p, theirs.0);
+                near(&format!("q of bus {bus} wire {k}"), q, theirs.1);
+            }
+        }
+        for element in 0..case.circuit.series.len() {
+            for (place, ours) in [
+                (FlowPlace::SeriesFrom(element as u32), &uncertainty.from),
+                (FlowPlace::SeriesTo(element as u32), &uncertainty.to),
+            ] {
+                for (k, theirs) in optimum.flow(&network, place).into_iter().enumerate() {
+                    let ours = ours[element * wires + k];
+                    near(&format!("p at {place:?} wire {k}"), ours.p, theirs.0);
+                    near(&format!("q at {place:?} wire {k}"), ours.q, theirs.1);
+                    near(&format!("i at {place:?} wire {k}"), ours.i, theirs.2);
+                }
+            }
+        }
+        compared += 1;
+    }
+    assert!(compared * 10 > (seeds.end - seeds.start) * 8);
+}
+
+#[test]
+fn deviations_are_those_of_the_dense_covariance() {
+    compare(0..30, 1, Sensors::default(), 1e-7);
+    compare(0..20, 3, Sensors { unequal: true, ..Sensors::default() }, 1e-7);
+}
+
+#[test]
+fn deviations_with_flows_currents_and_bus_powers_are_those_of_the_dense_covariance() {
+    let sensors = Sensors { flows: true, currents: true, bus_powers: true, ..Sensors::default() };
+    compare(100..120, 1, sensors, 1e-7);
+    compare(100..115, 3, sensors, 1e-7);
+    compare(120..135, 3, Sensors { phasors: true, currents: true, ..Sensors::default() }, 1e-7);
+}
+
+#[test]
+fn deviations_with_free_injections_are_those_of_the_dense_covariance() {
+    compare(200..220, 3, Sensors { free: true, flows: true, bus_powers: true, ..Sensors::default() }, 1e-3);
+}
+
+#[test]
+fn reported_deviations_are_those_of_repeated_measurement() {
+    let mut dice = Dice::new(77);
+    let case = random_case(&mut dice, 60, 3);
+    let base = readings(&mut dice, &case, Sensors { flows: true, ..Sensors::default() });
+    let mut smoother = Smoother::new(&case.circuit, &case.tree, &base).expect("a tree");
+    // Readings without noise: their estimate is the truth of the experiment.
+    let estimated = smoother.estimate(TIGHT).expect("an estimate");
+    let network = oracle::admittance(&case.circuit);
+    let truth = nalgebra::DVector::from_vec(estimated.voltages);
+    let taken = network.injections(&truth);
+    let wires = case.circuit.wire_count();
+    let mut exact = base.clone();
+    for reading in &mut exact.voltages {
+        reading.magnitude = truth[3 * reading.bus as usize + usize::from(reading.wire)].norm();
+    }
+    for reading in &mut exact.injections {
+        let w = 3 * reading.bus as usize + usize::from(reading.wire);
+        reading.s = truth[w] * taken[w].conj();
+    }
+    for reading in &mut exact.powers {
+        let (v, i) = network.flow(reading.place, &truth);
+        let s: Vec<_> = v.iter().zip(&i).map(|(v, i)| v * i.conj()).collect();
+        reading.s = reading.wire.map_or_else(|| s.iter().sum(), |wire| s[usize::from(wire)]);
+    }
+    smoother.set_values(&exact);
+    smoother.estimate(TIGHT).expect("an estimate");
+    smoother.renew_factors().expect("factors");
+    let reported = smoother.uncertainty().voltages;
+    let draws = 3000;
+    let mut squares = vec![0.0; wires];
+    let mut noisy = exact.clone();
+    for _ in 0..draws {
+        for (noisy, exact) in noisy.voltages.iter_mut().zip(&exact.voltages) {
+            noisy.magnitude = exact.magnitude + exact.variance.sqrt() * dice.gauss();
+        }
+        for (noisy, exact) in noisy.injections.iter_mut().zip(&exact.injections) {
+            noisy.s.re = exact.s.re + exact.variance_p.sqrt() * dice.gauss();
+            noisy.s.im = exact.s.im + exact.variance_q.sqrt() * dice.gauss();
+        }
+        for (noisy, exact) in noisy.powers.iter_mut().zip(&exact.powers) {
+            noisy.s.re = exact.s.re + exact.variance_p.unwrap_or_default().sqrt() * dice.gauss();
+            noisy.s.im = exact.s.im + exact.variance_q.unwrap_or_default().sqrt() * dice.gauss();
+        }
+        smoother.set_values(&noisy);
+        let voltages = smoother.estimate_kept(Tolerance::default()).expect("an estimate").voltages;
+        for (square, (v, truth)) in squares.iter_mut().zip(voltages.iter().zip(&truth)) {
+            *square += (v.norm() - truth.norm()).powi(2);
+        }
+    }
+    let ratios =
+        squares.iter().zip(&reported).map(|(square, reported)| (square / f64::from(draws)).sqrt() / reported);
+    let mean = ratios.sum::<f64>() / wires as f64;
+    assert!((0.97..1.03).contains(&mean), "empirical over reported deviation: {mean:.4}");
+}
