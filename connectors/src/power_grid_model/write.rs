@@ -269,9 +269,9 @@ fn write_row(
         C::TransformerTapRegulator => {
             let position = state.taps.iter().find(|(regulator, _)| *regulator == id);
             object.flag("energized", position.is_some());
-            if let Some((_, position)) = position {
-                let _ = write!(object.text, ",\"tap_pos\":{position}");
-            }
+            // power-grid-model's code for "none": the regulator is off, or no source reaches its transformer.
+            let position = position.map_or(i8::MIN, |(_, position)| *position);
+            let _ = write!(object.text, ",\"tap_pos\":{position}");
         }
         C::VoltageRegulator => object.flag("energized", state.input.parts.voltage_regulators[at].active),
         _ => sensor(object, state, component, at),
