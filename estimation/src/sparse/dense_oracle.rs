@@ -236,7 +236,11 @@ impl Dense<'_> {
             }
             if value < 1e-9 * most {
                 for (at, found) in found.iter_mut().enumerate() {
-                    *found &= directions[(k, 2 * at)].hypot(directions[(k, 2 * at + 1)]) < 1e-4;
+                    let part = directions[(k, 2 * at)].hypot(directions[(k, 2 * at + 1)]);
+                    if (1e-8..1e-4).contains(&part) {
+                        return None;
+                    }
+                    *found &= part < 1e-6;
                 }
             }
         }

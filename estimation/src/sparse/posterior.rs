@@ -15,7 +15,7 @@ use num_complex::Complex64;
 /// The two scales of the diffuse prior, relative to the entries of H.
 const SCALES: [f64; 2] = [1e-7, 1e-9];
 /// What is left of a random number in ±1 at a wire that is not determined.
-const LEFT: f64 = 1e-4;
+const LEFT: f64 = 1e-6;
 
 /// Which wires the readings determine, by global wire number (dead wires: not).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,4 +183,11 @@ fn draw(seed: u64, at: u64) -> f64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+}
+
+#[cfg(test)]
+impl Posterior<'_> {
+    pub(super) fn lost(&self) -> Vec<u32> {
+        self.wls.factor.lost().to_vec()
+    }
 }

@@ -166,6 +166,38 @@ impl Rows {
         self.add(wish, [name, name]);
     }
 
+    /// Takes over values and variances of the same readings; false when they are not the same.
+    pub(super) fn set_values(&mut self, readings: &Readings) -> bool {
+        let Meters { meters, variance, .. } = &mut self.meters;
+        for meter in meters {
+            for part in 0..2 {
+                let row = meter.rows[part];
+                if row == NO_ROW {
+                    continue;
+                }
+                let name = self.names[row as usize];
+                let Some(now) = value_of(name, readings) else { return false };
+                let Some((value, stated)) = now else { continue };
+                let Some(stated) = said(stated) else { return false };
+                // What is exactly nothing is another kind of row.
+                if (stated == 0.0) != (variance[row as usize] == 0.0) {
+                    return false;
+                }
+                variance[row as usize] = stated;
+                if part == 0 {
+                    meter.target.re = value
+                } else {
+                    meter.target.im = value
+                }
+                if let (RowOf::Current(index), Kind::CurrentPhasor { back, .. }) = (name, &mut meter.kind) {
+                    let angle = readings.currents[index as usize].angle.unwrap_or(0.0);
+                    *back = Complex64::from_polar(1.0, -angle);
+                }
+            }
+        }
+        true
+    }
+
     fn injections(&mut self, circuit: &Circuit, live: &Live, readings: &Readings, currents: &Currents) {
         let mut open = vec![true; live.len()];
         for &wire in &readings.free {
@@ -232,6 +264,48 @@ impl Rows {
             Wish { kind, parts: vec![(wire, terms)], target, variances: [said(reading.variance), across] };
         self.add(wish, [RowOf::Current(index), RowOf::CurrentAcross(index)]);
     }
+}
+
+/// Value and variance of a row in other readings: nothing when there is no such reading, nothing inside when the row
+/// does not come from one.
+fn value_of(name: RowOf, readings: &Readings) -> Option<Option<(f64, f64)>> {
+    let at = |index: u32| index as usize;
+    Some(Some(match name {
+        RowOf::VoltageMagnitude(k) => {
+            let reading = readings.voltages.get(at(k))?;
+            (reading.magnitude, reading.variance)
+        }
+        RowOf::VoltageAngle(k) => {
+            let reading = readings.voltages.get(at(k))?;
+            (reading.angle?, reading.variance)
+        }
+        RowOf::InjectionActive(k) => {
+            let reading = readings.injections.get(at(k))?;
+            (reading.s.re, reading.variance_p)
+        }
+        RowOf::InjectionReactive(k) => {
+            let reading = readings.injections.get(at(k))?;
+            (reading.s.im, reading.variance_q)
+        }
+        RowOf::Active(k) => {
+            let reading = readings.powers.get(at(k))?;
+            (reading.s.re, reading.variance_p?)
+        }
+        RowOf::Reactive(k) => {
+            let reading = readings.powers.get(at(k))?;
+            (reading.s.im, reading.variance_q?)
+        }
+        RowOf::Current(k) => {
+            let reading = readings.currents.get(at(k))?;
+            (reading.magnitude, reading.variance)
+        }
+        RowOf::CurrentAcross(k) => {
+            let reading = readings.currents.get(at(k))?;
+            reading.angle?;
+            (0.0, reading.variance_across)
+        }
+        RowOf::Nothing(_) | RowOf::Reference(_) => return Some(None),
+    }))
 }
 
 /// A variance that says something: an infinite one does not.

@@ -13,6 +13,9 @@
 //! Where the system is singular beyond a few unknowns (little is measured), it is made regular by ε on the lower block
 //! and δ on exact rows. Both only damp the step: they vanish from the fixed point, and what is not determined stays
 //! where it started.
+//!
+//! Limits: the magnitude of a current alone leaves its direction open. Where nothing else determines a state there can
+//! be several optima, and Gauss–Newton may wander between them (`NotSettled`).
 
 use super::factor::Factor;
 use super::flat::{self, Flat};
@@ -91,6 +94,8 @@ pub struct Wls {
     residuals: Vec<f64>,
     estimates: Vec<f64>,
     pub(super) soft: bool,
+    /// How many readings of each kind there were.
+    shape: [usize; 4],
 }
 
 impl Wls {
@@ -120,9 +125,22 @@ impl Wls {
             residuals: vec![0.0; count],
             estimates: vec![0.0; count],
             soft: false,
+            shape: [
+                readings.voltages.len(),
+                readings.injections.len(),
+                readings.powers.len(),
+                readings.currents.len(),
+            ],
             live,
             rows,
         })
+    }
+
+    /// Takes over other values and variances of the same readings; rows and matrix structure stay. False, and nothing
+    /// to rely on, when the readings are not the same (other places, kinds, exactness): make a new one then.
+    pub fn set_values(&mut self, readings: &Readings) -> bool {
+        let shape = |r: &Readings| [r.voltages.len(), r.injections.len(), r.powers.len(), r.currents.len()];
+        shape(readings) == self.shape && self.rows.set_values(readings)
     }
 
     /// Estimates from the flat start.
@@ -303,8 +321,8 @@ impl Wls {
             if merit < best.0 {
                 best = (merit, length);
             }
-            // Close to the optimum rounding decides; far from it a rise means too long a step.
-            if merit <= merit_before * 1.01 + 1e-3 {
+            // A rise beyond rounding means too long a step.
+            if merit <= merit_before * (1.0 + 1e-9) + 1e-7 {
                 break;
             }
             length *= 0.5;
