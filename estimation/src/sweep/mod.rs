@@ -4,10 +4,13 @@
 //! One wire per bus (symmetric) or three. Loads are the circuit's ports: any shares, star or delta, with limits.
 //! See [`walk`] for the equations.
 
+mod batch;
 mod phasors;
 mod plan;
 mod ports;
 mod walk;
+
+pub use batch::Voltages;
 
 use crate::circuit::{Circuit, LoadPort, NotATree, Tree};
 use crate::simd::{Arithmetic, Kernel, Path};
@@ -15,7 +18,7 @@ use crate::solve::{NoSolution, Solved, Tolerance};
 use num_complex::Complex64;
 use phasors::{Lanes, Phasors, Three};
 use plan::Plan;
-use ports::{Port, exponent, is_plain};
+use ports::{LANES, Port, exponent, is_plain};
 use walk::{Start, Values, settle};
 
 /// A radial circuit, prepared.
@@ -217,7 +220,12 @@ fn fill<P: Phasors>(plan: &Plan, values: &mut Values<P>, ports: &[LoadPort]) {
                 values.s[place.load as usize].add_at(usize::from(port.plus), lane, port.power);
             }
         } else {
-            values.ports.push(Port { position: place.position, number: place.port, port });
+            values.ports.push(Port {
+                position: place.position,
+                number: place.port,
+                port,
+                powers: [port.power; LANES],
+            });
         }
     }
     values.exponent = if size > 0.0 { weighted / size } else { 0.0 };
@@ -230,7 +238,7 @@ fn refill<P: Phasors>(plan: &Plan, values: &mut Values<P>, powers: &[Complex64])
     for place in &plan.ports {
         let Some(power) = powers.get(place.port as usize) else { continue };
         if let Some(other) = others.next_if(|other| other.number == place.port) {
-            other.port.power = *power;
+            (other.port.power, other.powers) = (*power, [*power; LANES]);
             continue;
         }
         for lane in 0..P::LANES {

@@ -17,7 +17,7 @@
 
 use super::phasors::{Matrix, Phasors};
 use super::plan::{Extra, Item, Link, NONE, Node, Plan};
-use super::ports::{Port, add_current};
+use super::ports::{Port, with_port};
 use crate::simd::Arithmetic;
 use crate::solve::Tolerance;
 
@@ -26,7 +26,7 @@ use crate::solve::Tolerance;
 pub(super) struct Values<P> {
     /// Voltage by position.
     pub v: Vec<P>,
-    /// Current that leaves the element above, by position.
+    /// By position: the drop in the element above; where it has an extra record, its current.
     pub j: Vec<P>,
     /// Constant powers by load record; the first is zero.
     pub s: Vec<P>,
@@ -114,6 +114,9 @@ pub(super) fn settle<A: Arithmetic, P: Phasors>(
     start: Start,
 ) -> Result<usize, f64> {
     if start == Start::Flat {
+        for (u, v) in values.zone_u.iter_mut().zip(&values.zone_v) {
+            *u = v.inverse(a);
+        }
         for (v, node) in values.v.iter_mut().zip(&plan.nodes) {
             *v = values.zone_v[node.zone as usize];
         }
@@ -193,20 +196,22 @@ fn up<A: Arithmetic, P: Phasors>(a: A, plan: &Plan, values: &mut Values<P>, item
     let (nodes, links, j) = (&plan.nodes[range.clone()], &plan.links[range.clone()], &mut j[range]);
     for (at, ((node, link), kept)) in nodes.iter().zip(links).zip(j).enumerate().rev() {
         let (position, depth, own) = (item.start + at, node.depth as usize, v[item.start + at]);
-        let mut sum = sums[depth + 1].plus_coupled(a, &link.y, own);
-        sums[depth + 1] = P::ZERO;
-        sum = sum.plus_load(a, own, s[node.load as usize]);
+        // What does not wait for the children first.
+        let mut sum = P::ZERO.plus_coupled(a, &link.y, own).plus_load(a, own, s[node.load as usize]);
         while left > 0 && ports[left - 1].position as usize == position {
             left -= 1;
-            add_current(&ports[left].port, &mut sum, &own);
+            // Copies, so that the values of all other buses stay in registers.
+            sum = with_port(&ports[left], sum, own);
         }
+        sum = sum.plus(a, sums[depth + 1]);
+        sums[depth + 1] = P::ZERO;
         let above = if position == 0 { stack[0].0 } else { v[node.parent as usize] };
         let zone = zone_u[node.zone as usize];
         if node.extra == NONE {
-            let moving = drop(a, above, link, None, sum).minus(a, own);
-            sum = sum.eased(a, moving, zone, *exponent);
-            *kept = sum;
-            sums[depth] = sums[depth].plus(a, sum);
+            let moving = above.minus(a, own).minus_coupled(a, &link.z, sum);
+            let eased = sum.eased(a, moving, zone, *exponent);
+            sums[depth] = sums[depth].plus(a, eased);
+            *kept = P::ZERO.plus_coupled(a, &link.z, eased);
         } else {
             let loads = P::ZERO.plus_load(a, own, s[node.load as usize]);
             let bus = Bus { node, link, own, above, sum, loads, zone, exponent: *exponent };
@@ -328,7 +333,7 @@ fn down<A: Arithmetic, P: Phasors>(
         let (above, moved) = stack[depth - 1];
         let zone = &mut zone_u[node.zone as usize];
         let next = if node.extra == NONE {
-            drop(a, above, link, None, j.eased(a, moved, *zone, exponent))
+            above.minus(a, j.eased(a, moved, *zone, exponent))
         } else {
             *zone = v.inverse(a);
             let extra = &plan.extras[node.extra as usize];
