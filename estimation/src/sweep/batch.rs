@@ -3,7 +3,7 @@
 use super::phasors::{Lanes, Phasors};
 use super::plan::Plan;
 use super::walk::{Start, Values};
-use super::{Form, Sweep, SweepState, fill, spread};
+use super::{Form, Sweep, SweepState, fill, refill, spread};
 use crate::circuit::LoadPort;
 use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
@@ -31,8 +31,6 @@ enum From<'a> {
 impl Voltages<'_> {
     /// Writes all voltages, p.u., by global wire; dead wires get zero.
     pub fn write(&self, voltages: &mut Vec<Complex64>) {
-        voltages.clear();
-        voltages.resize(self.plan.wire_count, Complex64::ZERO);
         match self.from {
             From::Alone(state) => match &state.values {
                 Form::One(values) => spread(self.plan, values, 0, voltages),
@@ -57,7 +55,7 @@ impl Voltages<'_> {
 }
 
 impl Sweep {
-    /// Solves `count` scenarios from the no-load voltages. Scenario `s` takes the constant power `power(port, s)` at
+    /// Solves `count` scenarios, each from the voltages of the one four before it. Scenario `s` takes the constant power `power(port, s)` at
     /// each port of the circuit, p.u.; the other shares and limits are those of `ports`. Each result is handed to
     /// `done` with its number, in order.
     pub fn batch(
@@ -72,14 +70,21 @@ impl Sweep {
         match self.plan.wires {
             1 => {
                 let mut values = Values::new(&self.plan);
-                self.groups(&mut values, |v| From::One(v), &mut alone, (count, &power), tolerance, &mut done);
+                self.groups(
+                    &mut values,
+                    |v| From::One(v),
+                    (&mut alone, ports),
+                    (count, &power),
+                    tolerance,
+                    &mut done,
+                );
             }
             _ => {
                 let mut values = Values::new(&self.plan);
                 self.groups(
                     &mut values,
                     |v| From::Three(v),
-                    &mut alone,
+                    (&mut alone, ports),
                     (count, &power),
                     tolerance,
                     &mut done,
@@ -92,17 +97,22 @@ impl Sweep {
         &self,
         values: &mut Values<P>,
         from: impl for<'a> Fn(&'a Values<P>) -> From<'a>,
-        alone: &mut SweepState,
+        (alone, ports): (&mut SweepState, &[LoadPort]),
         (count, power): (usize, &impl Fn(usize, usize) -> Complex64),
         tolerance: &Tolerance,
         done: &mut impl FnMut(usize, Result<Voltages<'_>, NoSolution>),
     ) {
         let plan = &self.plan;
-        fill(plan, values, &alone.ports);
+        fill(plan, values, ports);
+        let mut settled = false;
         for first in (0..count).step_by(P::LANES) {
             let lanes = P::LANES.min(count - first);
-            load(plan, values, |port, lane| power(port, first + lane.min(lanes - 1)));
-            if let Ok(iterations) = self.run(values, tolerance, Start::Flat) {
+            refill(plan, values, |port, lane| power(port, first + lane.min(lanes - 1)));
+            // The scenario before is nearer than no load.
+            let start = if settled { Start::Warm } else { Start::Flat };
+            let result = self.run(values, tolerance, start);
+            settled = result.is_ok();
+            if let Ok(iterations) = result {
                 for lane in 0..lanes {
                     done(first + lane, Ok(Voltages { plan, from: from(values), lane, iterations }));
                 }
@@ -110,11 +120,9 @@ impl Sweep {
             }
             // One of them has no solution: each for itself.
             for scenario in first..first + lanes {
-                let powers: Vec<Complex64> =
-                    (0..alone.ports.len()).map(|port| power(port, scenario)).collect();
+                let powers: Vec<Complex64> = (0..ports.len()).map(|port| power(port, scenario)).collect();
                 self.set_powers(alone, &powers);
-                let settled = self.settle(alone, tolerance, Start::Flat);
-                let result = settled.map(|iterations| Voltages {
+                let result = self.settle(alone, tolerance, Start::Flat).map(|iterations| Voltages {
                     plan,
                     from: From::Alone(alone),
                     lane: 0,
@@ -122,29 +130,6 @@ impl Sweep {
                 });
                 done(scenario, result);
             }
-        }
-    }
-}
-
-/// Constant powers of all lanes.
-fn load<P: Phasors>(plan: &Plan, values: &mut Values<P>, power: impl Fn(usize, usize) -> Complex64) {
-    let mut others = values.ports.iter_mut().peekable();
-    let mut before = 0;
-    for place in &plan.ports {
-        let number = place.port as usize;
-        if place.load != before {
-            values.s[place.load as usize] = P::ZERO;
-            before = place.load;
-        }
-        if let Some(other) = others.next_if(|other| other.number == place.port) {
-            for lane in 0..P::LANES {
-                other.powers[lane] = power(number, lane);
-            }
-            continue;
-        }
-        let s = &mut values.s[place.load as usize];
-        for lane in 0..P::LANES {
-            s.add_at(usize::from(place.plus), lane, power(number, lane));
         }
     }
 }

@@ -48,6 +48,10 @@ pub(super) struct Values<P> {
     pub totals: Vec<P>,
 }
 
+/// The next movement is foreseen from the last two, times this.
+const MARGIN: f64 = 3.0;
+/// A sweep is spared when what it would move is foreseen below this part of the tolerance.
+const FORESEEN: f64 = 0.1;
 /// Elements with a large drop of their own (transformers, all above such) look this often what their new current
 /// does to it.
 const REFINED: usize = 2;
@@ -104,7 +108,7 @@ impl<P: Phasors> Values<P> {
     }
 }
 
-/// Sweeps until no voltage moves more than the tolerance: how many were needed, or the last movement.
+/// Sweeps until no voltage moves more than the tolerance, or certainly would not in the next sweep: how many were needed, or the last movement.
 #[inline(always)]
 pub(super) fn settle<A: Arithmetic, P: Phasors>(
     a: A,
@@ -122,17 +126,16 @@ pub(super) fn settle<A: Arithmetic, P: Phasors>(
         }
     }
     blocks_up(a, plan, values);
-    let (mut before, mut moved) = (f64::INFINITY, f64::INFINITY);
+    let (mut foreseen, mut moved) = (f64::INFINITY, f64::INFINITY);
     for sweep in 1..=tolerance.iterations_max {
         rest_up(a, plan, values);
         // The last sweep needs no currents after it.
-        let last = moved * (moved / before) < tolerance.voltage_pu;
-        before = moved;
+        let last = foreseen < tolerance.voltage_pu;
+        let before = moved;
         moved = all_down(a, plan, values, !last).sqrt();
-        if std::env::var_os("SWEEPDBG").is_some() {
-            eprintln!("{sweep} {moved:.2e}");
-        }
-        if moved <= tolerance.voltage_pu {
+        let rate = moved / before;
+        foreseen = if before.is_finite() && rate < 0.1 { MARGIN * moved * rate } else { moved };
+        if moved <= tolerance.voltage_pu || foreseen <= FORESEEN * tolerance.voltage_pu {
             return Ok(sweep);
         }
         if !moved.is_finite() {
