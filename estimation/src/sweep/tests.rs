@@ -275,3 +275,40 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn a_batch_gives_what_each_scenario_gives_alone(seed: u64, three: bool, plain: bool, count in 1_usize..11) {
+        let mix = Mix { wires: if three { 3 } else { 1 }, buses: 9, plain, scale: 0.6 };
+        let circuit = random(seed, mix);
+        prop_assume!(dense(&circuit).is_some());
+        let sweep = prepared(&circuit);
+        let tolerance = Tolerance { voltage_pu: 1e-11, iterations_max: 60 };
+        let power = |port: usize, scenario: usize| {
+            // The sixth scenario asks for too much.
+            let factor = if scenario == 5 { 1e4 } else { 1.0 - 0.1 * scenario as f64 };
+            circuit.ports[port].power * factor
+        };
+        let mut met = 0;
+        sweep.batch(&circuit.ports, count, power, &tolerance, |scenario, result| {
+            assert_eq!(scenario, met);
+            met += 1;
+            let powers: Vec<Complex64> = (0..circuit.ports.len()).map(|port| power(port, scenario)).collect();
+            let mut state = sweep.state(&circuit.ports);
+            sweep.set_powers(&mut state, &powers);
+            let mut voltages = Vec::new();
+            match (sweep.solve(&mut state, &tolerance), result) {
+                (Ok(alone), Ok(together)) => {
+                    together.write(&mut voltages);
+                    assert!(distance(&alone.voltages, &voltages) < 1e-9);
+                    assert_eq!(together.at(0, 0), voltages[circuit.wires(circuit.sources[0].bus).start]);
+                }
+                (Err(_), Err(_)) => assert_eq!(scenario, 5),
+                (alone, together) => panic!("{scenario}: {alone:?}, {:?}", together.map(|v| v.iterations)),
+            }
+        });
+        prop_assert_eq!(met, count);
+    }
+}
