@@ -6,10 +6,15 @@
 mod answer;
 mod bench;
 mod demo;
+mod estimate;
 mod journal;
 mod options;
+mod plot;
+mod powerflow;
 mod progress;
 mod simulate;
+mod study;
+mod study_table;
 
 use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
@@ -29,6 +34,8 @@ Examples:
   gridflex demo --headless --duration 6h --speed 240 --seed 7 --json
   gridflex simulate --seed 7 --out results       the same evening in virtual time
   gridflex journal verify results
+  gridflex powerflow network.json --table        the worst voltages and loadings of a network
+  gridflex estimate network.json -o state.json   its state from its sensors
 
 Exit codes: 0 done, 1 the run failed, 2 bad usage or input, 70 a part failed more often than it may be restarted.
 Logs go to stderr; RUST_LOG=debug shows more.";
@@ -39,6 +46,10 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Run a scenario in virtual time: the same actors, one seed, the same bytes every time
     Simulate(simulate::SimulateArguments),
+    /// Voltages, flows and loadings of a network: power-grid-model JSON in and out
+    Powerflow(powerflow::PowerFlowArguments),
+    /// The state of a network from its sensors: power-grid-model JSON in and out
+    Estimate(estimate::EstimateArguments),
     /// Time the kernels on a case in CPU time of one thread
     Bench(bench::BenchArguments),
     /// Look into a journal: is it whole, what does it say, was anything lost
@@ -99,6 +110,8 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Powerflow(arguments) => powerflow::run(&arguments),
+        Command::Estimate(arguments) => estimate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
     };

@@ -71,7 +71,9 @@ pub fn run(arguments: &PowerFlowArguments) -> Result<(), Failure> {
         let changes = batch.as_ref().map_or(&[][..], |batch| &batch.scenarios[scenario]);
         present.apply(changes).map_err(|error| arguments.study.refused(place, error))?;
         let network = present.network().map_err(|error| arguments.study.refused(place, error))?;
-        let kept = study.take().filter(|_| batch.as_ref().is_some_and(only_loads));
+        // Regulators leave the taps of a study moved.
+        let fixed = arguments.taps == Taps::Disabled;
+        let kept = study.take().filter(|_| fixed && batch.as_ref().is_some_and(only_loads));
         let solved = solve(arguments, &network, kept, place)?;
         let (flow, taps) = (&solved.flow, &solved.taps);
         let state = State {

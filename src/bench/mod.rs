@@ -120,6 +120,10 @@ fn table(figures: &Figures) -> String {
     row("incremental, half", figures.incremental_us_p50, "µs");
     row("incremental, 99 %", figures.incremental_us_p99, "µs");
     row("memory added", figures.peak_mb, "MB");
-    rows.push(format!("  {:<28} {:>12}", "iterations (flat, warm)", format!("{}, {}", figures.iterations, figures.warm_iterations)));
+    rows.push(format!(
+        "  {:<28} {:>12}",
+        "iterations (flat, warm)",
+        format!("{}, {}", figures.iterations, figures.warm_iterations)
+    ));
     rows.join("\n")
 }

@@ -80,6 +80,23 @@ impl Input {
         Ok(Network::new(parts)?)
     }
 
+    /// As [`Input::network`], but powers of loads need not be given: an estimate does not use them.
+    ///
+    /// # Errors
+    /// As [`Input::network`].
+    pub fn network_to_estimate(&self) -> Result<Network> {
+        let mut parts = self.parts.clone();
+        for load in &mut parts.loads {
+            let values = load.p_w.iter_mut().chain(load.q_var.iter_mut());
+            values.filter(|value| value.is_nan()).for_each(|value| *value = 0.0);
+        }
+        for source in parts.sources.iter_mut().filter(|source| source.u_ref_pu.is_nan()) {
+            source.u_ref_pu = 1.0;
+        }
+        complete(&mut parts)?;
+        Ok(Network::new(parts)?)
+    }
+
     /// As [`Input::network`], without keeping the parts.
     ///
     /// # Errors

@@ -31,6 +31,35 @@ pub struct State<'a> {
     pub extras: &'a [Extra],
 }
 
+impl State<'_> {
+    /// The loading of every branch in parts of its rating (NaN without one), with its kind and id.
+    pub fn loadings(&self) -> Vec<(f64, Component, u32)> {
+        use Component as C;
+        let flows = Flows::new(self);
+        let mut loadings = Vec::new();
+        for list in &self.input.lists {
+            for (row, &id) in list.ids.iter().enumerate() {
+                let loading = match list.component {
+                    C::Line | C::AsymLine | C::GenericBranch | C::Transformer => {
+                        let (from, to) = flows.branch(id);
+                        flows.loading(list.component, list.first + row, &from, &to)
+                    }
+                    C::ThreeWindingTransformer => {
+                        let rated = self.input.parts.three_winding_transformers[row].s_rated_va;
+                        let windings = flows.star(id);
+                        let each =
+                            windings.iter().zip(rated).map(|(winding, rated)| winding.apparent() / rated);
+                        each.fold(0.0, f64::max)
+                    }
+                    _ => continue,
+                };
+                loadings.push((loading, list.component, id));
+            }
+        }
+        loadings
+    }
+}
+
 /// Values of our own for one kind of component.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Extra {
@@ -240,9 +269,9 @@ fn write_row(
         C::TransformerTapRegulator => {
             let position = state.taps.iter().find(|(regulator, _)| *regulator == id);
             object.flag("energized", position.is_some());
-            if let Some((_, position)) = position {
-                let _ = write!(object.text, ",\"tap_pos\":{position}");
-            }
+            // power-grid-model's code for "none": the regulator is off, or no source reaches its transformer.
+            let position = position.map_or(i8::MIN, |(_, position)| *position);
+            let _ = write!(object.text, ",\"tap_pos\":{position}");
         }
         C::VoltageRegulator => object.flag("energized", state.input.parts.voltage_regulators[at].active),
         _ => sensor(object, state, component, at),

@@ -181,3 +181,69 @@ fn one_terminal(frame: &Frame, bus: u32, y: DMatrix<Complex64>) -> General {
     let wires = if frame.symmetric { vec![0] } else { frame.phases(bus) };
     General { terminals: vec![(bus, wires)], y }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn complex(low: f64, high: f64) -> impl Strategy<Value = Complex64> {
+        (low..high, low..high).prop_map(|(re, im)| Complex64::new(re, -im))
+    }
+
+    /// A branch whose zero sequence passes, ends at the `to` side, or ends at both.
+    fn branch() -> impl Strategy<Value = SequenceBranch> {
+        let pi = |ratio: Complex64| {
+            (complex(1.0, 50.0), complex(0.0, 0.5)).prop_map(move |(y_series, y_shunt)| Pi {
+                y_series,
+                y_shunt,
+                ratio,
+            })
+        };
+        let turned = (0.9..1.1, 0..12_u8).prop_map(|(k, clock)| {
+            (k, Complex64::from_polar(k, f64::from(clock) * std::f64::consts::FRAC_PI_6))
+        });
+        turned.prop_flat_map(move |(k, ratio)| {
+            (pi(ratio), proptest::option::of(pi(Complex64::from(k))), complex(0.0, 0.1), complex(0.1, 50.0))
+                .prop_map(|(one, through, from, to)| {
+                    let zero = Zero { through, from, to };
+                    SequenceBranch { from: 0, to: 1, closed: (true, true), one, zero }
+                })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_series_form_is_the_admittance_in_other_words(branch in branch()) {
+            let series = branch.series();
+            let z = series.z.to_matrix(3).try_inverse().unwrap();
+            let t = series.ratio.as_deref().cloned().unwrap_or_else(|| DMatrix::identity(3, 3));
+            let y = branch.admittance();
+            let scale = y.norm();
+            let blocks = [
+                (0, 0, t.adjoint() * &z * &t + series.y_from.to_matrix(3)),
+                (0, 3, -(t.adjoint() * &z)),
+                (3, 0, -(&z * &t)),
+                (3, 3, z + series.y_to.to_matrix(3)),
+            ];
+            for (row, column, block) in blocks {
+                let off = (y.view((row, column), (3, 3)) - block).norm();
+                prop_assert!(off < 1e-11 * scale, "block {row}, {column}: off {off:.1e}");
+            }
+            prop_assert!(t.iter().all(|entry| entry.im == 0.0));
+        }
+
+        #[test]
+        fn a_branch_open_at_its_far_end_is_the_closed_one_with_nothing_taken_there(branch in branch()) {
+            let y = branch.admittance();
+            // Schur complement: the far end's currents are zero.
+            let far = y.view((3, 3), (3, 3)).clone_owned().try_inverse().unwrap();
+            let seen = y.view((0, 0), (3, 3)) - y.view((0, 3), (3, 3)) * far * y.view((3, 0), (3, 3));
+            let one = branch.one.open() / branch.one.ratio.norm_sqr();
+            let positive = Complex64::from_polar(1.0, -2.0 * std::f64::consts::FRAC_PI_3);
+            let v = nalgebra::DVector::from_vec(vec![Complex64::ONE, positive, positive * positive]);
+            let off = (seen * &v - &v * one).norm();
+            prop_assert!(branch.one.y_shunt.norm() < 1e-6 || off < 1e-9, "off {off:.1e}");
+        }
+    }
+}

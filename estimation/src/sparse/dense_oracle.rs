@@ -12,6 +12,16 @@ pub(super) struct Row {
     pub(super) said: f64,
     pub(super) variance: f64,
     angle: bool,
+    /// Whether its square is the simpler function.
+    root: bool,
+}
+
+/// How a row's value behaves.
+#[derive(PartialEq)]
+enum Kind {
+    Plain,
+    Angle,
+    Root,
 }
 
 /// Angles tied: (global wire, angle, variance).
@@ -34,18 +44,21 @@ impl Dense<'_> {
     /// currents, ties.
     pub(super) fn values(&self, v: &[Complex64]) -> Vec<(f64, Row)> {
         let mut rows = Vec::new();
-        let mut push = |value: f64, said: f64, variance: f64, angle: bool| {
+        let mut push = |value: f64, said: f64, variance: f64, kind: Kind| {
             if variance.is_finite() {
-                rows.push((value, Row { said, variance, angle }));
+                rows.push((
+                    value,
+                    Row { said, variance, angle: kind == Kind::Angle, root: kind == Kind::Root },
+                ));
             }
         };
         let (readings, circuit) = (self.readings, self.circuit);
         let wire = |bus, local| circuit.wire(bus, local).unwrap();
         for reading in &readings.voltages {
             let v = v[wire(reading.bus, reading.wire)];
-            push(v.norm(), reading.magnitude, reading.variance, false);
+            push(v.norm(), reading.magnitude, reading.variance, Kind::Root);
             if let Some(angle) = reading.angle {
-                push(v.arg(), angle, reading.variance, true);
+                push(v.arg(), angle, reading.variance, Kind::Angle);
             }
         }
         let flows = element_currents(circuit, v, false);
@@ -64,13 +77,13 @@ impl Dense<'_> {
             let wire = wire(reading.bus, reading.wire);
             nothing[wire] = false;
             let s = v[wire] * taken[wire].conj();
-            push(s.re, reading.s.re, reading.variance_p, false);
-            push(s.im, reading.s.im, reading.variance_q, false);
+            push(s.re, reading.s.re, reading.variance_p, Kind::Plain);
+            push(s.im, reading.s.im, reading.variance_q, Kind::Plain);
         }
         readings.free.iter().for_each(|&wire| nothing[wire as usize] = false);
         for wire in (0..v.len()).filter(|&wire| nothing[wire]) {
-            push(taken[wire].re, 0.0, 0.0, false);
-            push(taken[wire].im, 0.0, 0.0, false);
+            push(taken[wire].re, 0.0, 0.0, Kind::Plain);
+            push(taken[wire].im, 0.0, 0.0, Kind::Plain);
         }
         let at = |place: FlowPlace, local: u8| -> (Complex64, Complex64) {
             if let FlowPlace::Bus(bus) = place {
@@ -85,25 +98,25 @@ impl Dense<'_> {
             let locals: Vec<u8> = reading.wire.map_or((0..wires).collect(), |wire| vec![wire]);
             let s: Complex64 = locals.iter().map(|&k| at(reading.place, k)).map(|(v, i)| v * i.conj()).sum();
             if let Some(variance) = reading.variance_p {
-                push(s.re, reading.s.re, variance, false);
+                push(s.re, reading.s.re, variance, Kind::Plain);
             }
             if let Some(variance) = reading.variance_q {
-                push(s.im, reading.s.im, variance, false);
+                push(s.im, reading.s.im, variance, Kind::Plain);
             }
         }
         for reading in &readings.currents {
             let (v, current) = at(reading.place, reading.wire);
             let Some(angle) = reading.angle else {
-                push(current.norm(), reading.magnitude, reading.variance, false);
+                push(current.norm(), reading.magnitude, reading.variance, Kind::Root);
                 continue;
             };
             let from = if reading.angle_from_voltage { v.arg() } else { 0.0 };
             let turned = current * Complex64::from_polar(1.0, -angle - from);
-            push(turned.re, reading.magnitude, reading.variance, false);
-            push(turned.im, 0.0, reading.variance_across, false);
+            push(turned.re, reading.magnitude, reading.variance, Kind::Plain);
+            push(turned.im, 0.0, reading.variance_across, Kind::Plain);
         }
         for &(wire, angle, variance) in &self.ties {
-            push(v[wire].arg(), angle, variance, true);
+            push(v[wire].arg(), angle, variance, Kind::Angle);
         }
         rows
     }
@@ -118,10 +131,14 @@ impl Dense<'_> {
             for (steps, weight) in [(-2.0, 1.0), (-1.0, -8.0), (1.0, 8.0), (2.0, -1.0)] {
                 let mut moved = v.to_vec();
                 moved[unknown / 2] += unit * (step * steps);
-                for (row, (value, _)) in self.values(&moved).iter().enumerate() {
+                for (row, (value, of)) in self.values(&moved).iter().enumerate() {
+                    let value = if of.root { value * value } else { *value };
                     h[(row, unknown)] += value * weight / (12.0 * step);
                 }
             }
+        }
+        for (row, (value, _)) in self.values(v).iter().enumerate().filter(|(_, row)| row.1.root) {
+            h.row_mut(row).scale_mut(0.5 / value);
         }
         h
     }
@@ -138,19 +155,15 @@ impl Dense<'_> {
         )
     }
 
-    /// Gauss–Newton with Lagrange multipliers; the pseudo-inverse takes care of redundant exact rows.
+    /// Gauss–Newton on the null space of the exact rows.
     pub(super) fn solve(&self, start: &[Complex64]) -> Answer {
         let mut v = start.to_vec();
-        let size = 2 * v.len();
         for _ in 0..60 {
-            let h = self.slopes(&v);
-            let r = self.residuals(&v);
-            let (kkt, right) = self.system(&h, &r);
-            let step = kkt.svd(true, true).solve(&right, 1e-13).unwrap();
+            let (step, _) = self.step(&self.slopes(&v), &self.residuals(&v));
             for (at, v) in v.iter_mut().enumerate() {
                 *v += Complex64::new(step[2 * at], step[2 * at + 1]);
             }
-            if step.rows(0, size).amax() < 1e-13 {
+            if step.amax() < 1e-13 {
                 break;
             }
         }
@@ -158,58 +171,75 @@ impl Dense<'_> {
         let r = self.residuals(&v);
         let soft = rows.iter().zip(r.iter()).filter(|((_, row), _)| row.variance > 0.0);
         let objective = soft.map(|((_, row), r)| r * r / row.variance).sum();
-        let (kkt, _) = self.system(&self.slopes(&v), &r);
-        let inverse = kkt.pseudo_inverse(1e-13).unwrap();
-        Answer { voltages: v, objective, covariance: inverse.view((0, 0), (size, size)).into() }
+        let (_, covariance) = self.step(&self.slopes(&v), &r);
+        Answer { voltages: v, objective, covariance }
     }
 
-    /// `[HᵀWH Cᵀ; C 0]` with its right-hand side.
-    fn system(&self, h: &DMatrix<f64>, r: &DVector<f64>) -> (DMatrix<f64>, DVector<f64>) {
-        let variances: Vec<f64> =
-            self.values(&vec![Complex64::ONE; h.ncols() / 2]).iter().map(|row| row.1.variance).collect();
-        let exact: Vec<usize> = (0..h.nrows()).filter(|&row| variances[row] == 0.0).collect();
+    fn step(&self, h: &DMatrix<f64>, r: &DVector<f64>) -> (DVector<f64>, DMatrix<f64>) {
         let size = h.ncols();
-        let mut kkt = DMatrix::zeros(size + exact.len(), size + exact.len());
-        let mut right = DVector::zeros(size + exact.len());
-        for row in (0..h.nrows()).filter(|&row| variances[row] > 0.0) {
-            let line = h.row(row).transpose();
-            let mut gain = kkt.view_mut((0, 0), (size, size));
-            gain += &line * line.transpose() / variances[row];
-            let mut gradient = right.rows_mut(0, size);
-            gradient += &line * (r[row] / variances[row]);
-        }
-        for (k, &row) in exact.iter().enumerate() {
-            // Scaled to the size of the gain.
-            let scale = 1e3;
-            for column in 0..size {
-                kkt[(size + k, column)] = h[(row, column)] * scale;
-                kkt[(column, size + k)] = h[(row, column)] * scale;
+        let rows = self.values(&vec![Complex64::ONE; size / 2]);
+        let weigh = |exact: bool| {
+            let mut weighed = h.clone();
+            let mut right = r.clone();
+            for (row, (_, of)) in rows.iter().enumerate() {
+                let weight = match (of.variance == 0.0, exact) {
+                    (true, true) => 1.0,
+                    (false, false) => of.variance.sqrt().recip(),
+                    _ => 0.0,
+                };
+                weighed.row_mut(row).scale_mut(weight);
+                right[row] *= weight;
             }
-            right[size + k] = r[row] * scale;
+            let tall = weighed.nrows().max(size);
+            (weighed.resize_vertically(tall, 0.0), right.resize_vertically(tall, 0.0))
+        };
+        let (exact, exact_right) = weigh(true);
+        let svd = exact.svd(true, true);
+        let floor = 1e-10 * svd.singular_values.amax().max(1e-300);
+        let particular = svd.solve(&exact_right, floor).unwrap();
+        let directions = svd.v_t.unwrap();
+        let open: Vec<_> = (0..size)
+            .filter(|&k| svd.singular_values[k] <= floor)
+            .map(|k| directions.row(k).transpose())
+            .collect();
+        if open.is_empty() {
+            return (particular, DMatrix::zeros(size, size));
         }
-        (kkt, right)
+        let open = DMatrix::from_columns(&open);
+        let (soft, soft_right) = weigh(false);
+        let seen = &soft * &open;
+        let svd = seen.svd(true, true);
+        let along = svd.solve(&(soft_right - soft * &particular), 0.0).unwrap();
+        let mut root = open.clone() * svd.v_t.unwrap().transpose();
+        for (k, value) in svd.singular_values.iter().enumerate() {
+            root.column_mut(k).scale_mut(value.recip());
+        }
+        (particular + open * along, &root * root.transpose())
     }
 
-    /// Which wires the null space of H leaves alone.
-    pub(super) fn determined(&self, v: &[Complex64]) -> Vec<bool> {
+    /// Which wires the null space of H leaves alone; nothing when its dimension is a matter of taste.
+    pub(super) fn determined(&self, v: &[Complex64]) -> Option<Vec<bool>> {
         let mut h = self.slopes(v);
-        for (mut line, (_, row)) in h.row_iter_mut().zip(self.values(v)) {
+        for mut line in h.row_iter_mut() {
             let norm = line.norm().max(1e-300);
             line /= norm;
-            let _ = row;
         }
-        let gram = h.transpose() * &h;
-        let eigen = gram.symmetric_eigen();
-        let most = eigen.eigenvalues.amax();
+        // Square, so that the decomposition has all directions.
+        let rows = h.nrows().max(h.ncols());
+        let svd = h.resize_vertically(rows, 0.0).svd(false, true);
+        let directions = svd.v_t?;
+        let most = svd.singular_values.amax();
         let mut found = vec![true; v.len()];
-        for (k, &value) in eigen.eigenvalues.iter().enumerate() {
-            if value < 1e-11 * most {
+        for (k, &value) in svd.singular_values.iter().enumerate() {
+            if (1e-9 * most..1e-4 * most).contains(&value) {
+                return None;
+            }
+            if value < 1e-9 * most {
                 for (at, found) in found.iter_mut().enumerate() {
-                    let vector = eigen.eigenvectors.column(k);
-                    *found &= vector[2 * at].hypot(vector[2 * at + 1]) < 1e-4;
+                    *found &= directions[(k, 2 * at)].hypot(directions[(k, 2 * at + 1)]) < 1e-4;
                 }
             }
         }
-        found
+        Some(found)
     }
 }

@@ -127,19 +127,17 @@ impl Flat {
                 first != EARTH && self.island[first as usize] == island
             };
             let slack = circuit.sources.iter().map(|source| source.bus).find(|&bus| there(bus));
-            let measured = |bus: u32| readings.voltages.iter().any(|reading| reading.bus == bus);
-            let first = readings.voltages.iter().map(|reading| reading.bus).filter(|&bus| there(bus)).min();
+            let finite = || readings.voltages.iter().filter(|reading| reading.variance.is_finite());
+            let measured = |bus: u32| finite().any(|reading| reading.bus == bus);
+            let first = finite().map(|reading| reading.bus).filter(|&bus| there(bus)).min();
             let bus = slack.filter(|&bus| measured(bus)).or(first).or(slack);
             let bus = bus.or_else(|| live.bus.iter().copied().find(|&bus| there(bus)));
             let Some(bus) = bus else { continue };
             for (k, wire) in live.of_bus(circuit, bus).into_iter().enumerate() {
-                let own = |r: &&crate::circuit::VoltageReading| r.bus == bus && usize::from(r.wire) == k;
-                let variance = readings.voltages.iter().find(own).map(|reading| reading.variance);
-                let none = slack.is_some_and(|slack| measured(slack)) || first.is_some();
-                let variance = match variance {
-                    Some(variance) => variance,
-                    None if none && k > 0 => continue,
-                    None => 1e-6,
+                // A measured bus ties its measured wires, another one all of them.
+                let own = finite().find(|reading| reading.bus == bus && usize::from(reading.wire) == k);
+                let Some(variance) = own.map(|r| r.variance).or((!measured(bus)).then_some(1e-6)) else {
+                    continue;
                 };
                 let angle = readings.reference_angle - TAU / 3.0 * k as f64;
                 let start = self.voltages[wire as usize];

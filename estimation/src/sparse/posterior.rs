@@ -14,7 +14,7 @@ use num_complex::Complex64;
 
 /// The two scales of the diffuse prior, relative to the entries of H.
 const SCALES: [f64; 2] = [1e-7, 1e-9];
-/// What is left of a random ±1 at a wire that is not determined.
+/// What is left of a random number in ±1 at a wire that is not determined.
 const LEFT: f64 = 1e-4;
 
 /// Which wires the readings determine, by global wire number (dead wires: not).
@@ -61,7 +61,7 @@ impl Wls {
                 let mut right = vec![0.0; self.plan.size()];
                 for (at, value) in right[..size].iter_mut().enumerate() {
                     // ε stands in the matrix with a minus.
-                    *value = self.values[first + at] * sign(seed, at as u64);
+                    *value = self.values[first + at] * draw(seed, at as u64);
                 }
                 self.factor.solve(&mut right);
                 answers.push(right);
@@ -176,11 +176,11 @@ impl Posterior<'_> {
     }
 }
 
-/// A fixed random sign.
-fn sign(seed: u64, at: u64) -> f64 {
+/// A fixed random number in ±1; not a mere sign, which regular null vectors would cancel.
+fn draw(seed: u64, at: u64) -> f64 {
     // splitmix64
     let mut z = (at + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(seed << 32);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    if (z ^ (z >> 31)) & 1 == 0 { 1.0 } else { -1.0 }
+    ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
 }

@@ -32,8 +32,11 @@ const KEEP_BELOW: f64 = 2e-3;
 const KEEP_RATE: f64 = 0.1;
 /// What an exact row may be off when steps are compared, p.u.
 const EXACT_STD: f64 = 1e-3;
-/// More open unknowns than this, and the regularised system takes over.
-const LOST_MAX: usize = 24;
+/// More open unknowns than this, and the regularised system takes over, where none should be open.
+const LOST_MAX: usize = 64;
+const LOST_MAX_SOFT: usize = 2000;
+/// Smaller pivots are none: rounding, after scaling.
+const FLOOR: f64 = 1e-14;
 /// A first step beyond this means that rounding, not measurements, decided.
 const WILD: f64 = 1e3;
 /// ε and δ of the regularised system, relative to the entries of H.
@@ -105,7 +108,7 @@ impl Wls {
         let plan = plan(&live, &rows.meters);
         let count = rows.names.len();
         let mut factor = Factor::default();
-        factor.set_limits(1e-14, LOST_MAX);
+        factor.set_limits(FLOOR, LOST_MAX);
         Ok(Self {
             plan,
             factor,
@@ -214,6 +217,7 @@ impl Wls {
 
     /// The matrix values; rows in `without` (sorted) are as if they were not measured.
     pub(super) fn fill(&mut self, soft: f64, without: &[u32]) {
+        self.factor.set_limits(FLOOR, if soft > 0.0 { LOST_MAX_SOFT } else { LOST_MAX });
         let wires = self.live.len();
         let values = &mut self.values;
         values.clear();

@@ -1,0 +1,60 @@
+//! What a calculation says to people: worst voltages, highest loadings, sensors that are off.
+
+use connectors::power_grid_model::{Component, State};
+use estimation::circuit::Circuit;
+use std::fmt::Write;
+
+/// Rows shown of each list.
+const ROWS: usize = 8;
+
+/// The table of one state.
+pub fn table(state: &State<'_>, title: &str) -> String {
+    let mut text = String::new();
+    let circuit = &state.assembly.circuit;
+    let live = circuit.buses.iter().filter(|bus| bus.energized).count();
+    let _ = writeln!(
+        text,
+        "{}: {} buses ({live} energized), {} branches, {}",
+        state.input.parts.name,
+        state.input.parts.buses.len(),
+        state.assembly.branches.len(),
+        title
+    );
+    voltages(&mut text, state, circuit);
+    loadings(&mut text, state);
+    text
+}
+
+fn voltages(text: &mut String, state: &State<'_>, circuit: &Circuit) {
+    let mut rows: Vec<(f64, u32, usize, f64)> = Vec::new();
+    for bus in &state.input.parts.buses {
+        let Some(&position) = state.assembly.buses.get(&bus.id) else { continue };
+        if !circuit.buses[position as usize].energized {
+            continue;
+        }
+        for (wire, global) in circuit.wires(position).enumerate().take(3) {
+            let u = state.voltages[global].norm();
+            rows.push(((u - 1.0).abs(), bus.id.0, wire, u));
+        }
+    }
+    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let _ = writeln!(
+        text,
+        "\nvoltages farthest from rated\n  {:>8}  {:>5}  {:>10}",
+        "node", "phase", "u in p.u."
+    );
+    for (_, id, wire, u) in rows.iter().take(ROWS) {
+        let phase = if state.assembly.symmetric { "all" } else { ["a", "b", "c"][*wire] };
+        let _ = writeln!(text, "  {id:>8}  {phase:>5}  {u:>10.5}");
+    }
+}
+
+fn loadings(text: &mut String, state: &State<'_>) {
+    let mut rows: Vec<(f64, Component, u32)> =
+        state.loadings().into_iter().filter(|row| row.0.is_finite()).collect();
+    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let _ = writeln!(text, "\nhighest loadings\n  {:>8}  {:<26}  {:>9}", "branch", "kind", "loading");
+    for (loading, component, id) in rows.iter().take(ROWS) {
+        let _ = writeln!(text, "  {id:>8}  {:<26}  {:>7.1} %", component.name(), loading * 100.0);
+    }
+}
