@@ -17,8 +17,8 @@ pub mod link;
 pub mod loopback;
 pub mod mqtt;
 pub mod network_file;
-pub mod power_grid_model;
 pub mod opendss;
+pub mod power_grid_model;
 
 pub use exchange::{Arrival, CounterSnapshot, Counters, Inbox, LinkState};
 pub use house::{Area, Message, RejectCode, Rejected};

@@ -54,7 +54,8 @@ struct Reference {
 }
 
 fn reference(case: &str) -> Reference {
-    let text = std::fs::read_to_string(root().join("estimation/cases").join(case).join("opendss.txt")).unwrap();
+    let text =
+        std::fs::read_to_string(root().join("estimation/cases").join(case).join("opendss.txt")).unwrap();
     let mut all = Reference::default();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let words: Vec<&str> = line.split(' ').collect();
@@ -155,7 +156,11 @@ fn compare_with_controls(case: &str, master: &str) {
         for (at, winding) in unit.windings.iter().enumerate() {
             let expected = reference.taps.get(&(name_of(id.0), at + 1)).copied().unwrap_or(1.0);
             let name = name_of(id.0);
-            assert!((winding.tap_pu - expected).abs() < 1e-9, "{case}: {name} at {}, not {expected}", winding.tap_pu);
+            assert!(
+                (winding.tap_pu - expected).abs() < 1e-9,
+                "{case}: {name} at {}, not {expected}",
+                winding.tap_pu
+            );
         }
     }
     for (id, bank) in &settled.capacitors {
@@ -210,10 +215,13 @@ fn compare_with_published(case: &str, master: &str, taps: &[(&str, i32)]) {
     let assembly = Assembly::new(&network, false).unwrap();
     let solved = solver(&assembly.circuit).unwrap();
     let volts = Volts { assembly: &assembly, solved: &solved };
-    let text = std::fs::read_to_string(root().join("estimation/cases").join(case).join("published.txt")).unwrap();
+    let text =
+        std::fs::read_to_string(root().join("estimation/cases").join(case).join("published.txt")).unwrap();
     let mut off: Vec<(f64, f64, String)> = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let [kind, bus, nodes, magnitude, degrees] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let [kind, bus, nodes, magnitude, degrees] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
         let at = |place: usize| volts.at(numbers[bus], nodes.as_bytes()[place] - b'0').0;
         let found = if kind == "between" { at(0) - at(1) } else { at(0) };
         let (magnitude, degrees): (f64, f64) = (magnitude.parse().unwrap(), degrees.parse().unwrap());
@@ -222,7 +230,14 @@ fn compare_with_published(case: &str, master: &str, taps: &[(&str, i32)]) {
     }
     let worst = off.iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
     let turned = off.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
-    println!("{case}: at most {:.3} % ({}) and {:.3}° ({}) from {} published voltages", worst.0, worst.2, turned.1, turned.2, off.len());
+    println!(
+        "{case}: at most {:.3} % ({}) and {:.3}° ({}) from {} published voltages",
+        worst.0,
+        worst.2,
+        turned.1,
+        turned.2,
+        off.len()
+    );
     assert!(worst.0 < 0.1, "{case}: {:.3} % at {}", worst.0, worst.2);
     assert!(turned.1 < 0.05, "{case}: {:.3}° at {}", turned.1, turned.2);
 }
@@ -245,6 +260,7 @@ fn ieee_37_has_the_published_voltages() {
 
 #[test]
 fn ieee_123_has_the_published_voltages() {
-    let taps = [("reg1a", 7), ("reg2a", -1), ("reg3a", 0), ("reg3c", -1), ("reg4a", 8), ("reg4b", 1), ("reg4c", 5)];
+    let taps =
+        [("reg1a", 7), ("reg2a", -1), ("reg3a", 0), ("reg3c", -1), ("reg4a", 8), ("reg4b", 1), ("reg4c", 5)];
     compare_with_published("ieee123", "123Bus/IEEE123Master.dss", &taps);
 }

@@ -99,6 +99,11 @@ fn add(data: &Path, folder: PathBuf, estimates: bool, cases: &mut Vec<Case>) {
     }
 }
 
+/// Whether a written estimate says itself that something is not observable.
+pub fn says_unobservable(out: &Path) -> bool {
+    std::fs::read_to_string(out).unwrap().contains(r#""observability":"unobservable""#)
+}
+
 /// Compares everything that is expected with what was written.
 pub fn compare(case: &Case, out: &Path) -> Outcome {
     let output = if case.symmetric { "sym_output" } else { "asym_output" };

@@ -192,7 +192,7 @@ impl Input {
                 ));
             }
         }
-        for list in self.lists.iter().filter(|list| is_sensor(list.component)) {
+        for list in self.lists.iter().filter(|list| list.component.is_sensor()) {
             for (row, &id) in list.ids.iter().enumerate() {
                 let (object, wanted) = match self.sensors[list.first + row].place {
                     SensorPlace::Bus(bus) | SensorPlace::BusInjection(bus) => (bus.0, "node"),
@@ -223,10 +223,6 @@ impl Input {
         }
         Ok(())
     }
-}
-
-pub(super) fn is_sensor(component: Component) -> bool {
-    component >= Component::SymVoltageSensor
 }
 
 fn dangling(component: &'static str, id: u32, object: u32, wanted: &str) -> ReadError {
@@ -346,7 +342,7 @@ impl Document for Input {
         let parts = &self.parts;
         let first = match component {
             C::SymLoad | C::AsymLoad | C::SymGen | C::AsymGen => parts.loads.len(),
-            component if is_sensor(component) => self.sensors.len(),
+            component if component.is_sensor() => self.sensors.len(),
             _ => 0,
         };
         self.lists.push(Listed { component, ids: Vec::new(), first });

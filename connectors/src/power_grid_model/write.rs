@@ -6,7 +6,7 @@
 
 use super::columns::Component;
 use super::flows::Flows;
-use super::input::{Input, is_sensor};
+use super::input::Input;
 use estimation::assembly::Assembly;
 use estimation::gathering::{Outcome, SensorResidual};
 use grid::PhaseValue;
@@ -116,7 +116,7 @@ impl<W: Write> Writer<W> {
         self.out.write_all(b"\n{")?;
         let mut first = true;
         for list in &state.input.lists {
-            if is_sensor(list.component) && state.estimate.is_none() {
+            if list.component.is_sensor() && state.estimate.is_none() {
                 continue;
             }
             let separator = if first { "" } else { "," };
