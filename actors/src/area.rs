@@ -1,6 +1,8 @@
 //! What is known about a market area before it starts: its feeder, its devices, its limits, its rules.
 
-use estimation::{Feeder, LimitedElement, OutlookRules, Plausibility, limited_elements, zones};
+use estimation::{
+    Feeder, LimitedElement, LiveEstimator, NotEstimable, OutlookRules, Plausibility, limited_elements, zones,
+};
 use grid::{BusId, DeviceId, ProsumerId, UsagePointId};
 use market::{CongestionPoint, OfferRules, Rules, ZoneId, Zones};
 use std::collections::BTreeMap;
@@ -50,7 +52,7 @@ impl Default for DsoRules {
 }
 
 /// Why an area cannot be set up.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Error)]
 pub enum AreaError {
     /// A device behind a connection that the network does not have.
     #[error("device {device} is behind usage point {usage_point}, which the network does not have")]
@@ -60,6 +62,9 @@ pub enum AreaError {
         /// The missing usage point.
         usage_point: UsagePointId,
     },
+    /// The feeder has no estimator.
+    #[error("the feeder cannot be estimated: {0}")]
+    Estimator(#[from] NotEstimable),
     /// Two devices with one number.
     #[error("device {device} is given twice")]
     DuplicateDevice {
@@ -75,6 +80,8 @@ pub struct Area {
     pub name: String,
     /// The feeder.
     pub feeder: Arc<Feeder>,
+    /// Its estimator.
+    pub estimator: Arc<LiveEstimator>,
     /// Devices by number.
     pub devices: BTreeMap<DeviceId, Device>,
     /// The elements that could be overloaded.
@@ -132,6 +139,7 @@ impl Area {
         let plausibility = Plausibility::new(feeder.network(), &p_max);
         Ok(Self {
             name: name.into(),
+            estimator: Arc::new(LiveEstimator::new(feeder.clone())?),
             feeder,
             devices: by_id,
             limited,

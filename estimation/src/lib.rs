@@ -8,17 +8,21 @@ pub mod assembly;
 pub mod circuit;
 pub mod control;
 pub mod diagnosis;
+pub mod expectation;
 mod feeder;
 mod forecast;
 pub mod gathering;
 mod limited_element;
 mod line_impedance;
+#[cfg(test)]
 mod linear_response;
+#[cfg(test)]
 mod linearization;
 mod live;
 mod measurement_set;
 mod outlook;
 mod plausibility;
+#[cfg(test)]
 mod posterior;
 mod power_flow;
 pub mod results;
@@ -26,6 +30,7 @@ pub mod simd;
 pub mod smoother;
 pub mod solve;
 pub mod sparse;
+#[cfg(test)]
 mod state_estimation;
 pub mod study;
 pub mod sweep;
@@ -40,7 +45,6 @@ pub use measurement_set::{EstimationError, InjectionPrior, MeasurementSet, Weigh
 pub use outlook::{OutlookRules, outlook};
 pub use plausibility::{Implausible, Plausibility};
 pub use power_flow::{FlowError, FlowSolution};
-pub use state_estimation::Estimator;
 
 #[cfg(test)]
 mod case;

@@ -296,4 +296,4 @@ fn belief(prior: &InjectionPrior, reactive: bool) -> (f64, f64) {
 
 #[cfg(test)]
 #[path = "state_estimation_tests.rs"]
-mod tests;
+pub(crate) mod tests;

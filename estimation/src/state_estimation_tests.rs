@@ -27,11 +27,11 @@ fn value(point: &str, value: f64, sigma: f64) -> WeightedValue {
     WeightedValue { point: point.parse().unwrap(), value, sigma, quality: Quality::Measured }
 }
 
-fn small_feeder(case: &str) -> Arc<Feeder> {
+pub(crate) fn small_feeder(case: &str) -> Arc<Feeder> {
     Arc::new(Feeder::new(&network(&read(&format!("cases/{case}/input.json")))).unwrap())
 }
 
-fn priors(feeder: &Feeder) -> Vec<InjectionPrior> {
+pub(crate) fn priors(feeder: &Feeder) -> Vec<InjectionPrior> {
     let points = feeder.network().usage_points();
     points
         .iter()
@@ -45,7 +45,7 @@ fn priors(feeder: &Feeder) -> Vec<InjectionPrior> {
 }
 
 /// Every kind of supported point, with values that do not quite fit each other.
-fn every_kind() -> Vec<WeightedValue> {
+pub(crate) fn every_kind() -> Vec<WeightedValue> {
     vec![
         value("bus.4.u.b", 243.0, 1.0),
         value("bus.2.u.a", 244.0, 0.8),

@@ -228,7 +228,7 @@ fn list(case: &Case, component: &str, rows: &[Row], ours: &[Row], worst: &mut Wo
                 let share = off.abs() / (tolerance(case, attribute) + case.rtol * size.abs());
                 worst.count += usize::from(!(share <= 1.0));
                 if share > worst.share || share.is_nan() {
-                    let id = wanted_row["id"].as_i64().unwrap_or(-1);
+                    let id = wanted_row.get("id").and_then(Value::as_i64).unwrap_or(-1);
                     worst.share = share;
                     worst.what = format!(
                         "{component} {id}: {attribute} is {:.9e}, {:.9e} expected ({share:.2e} of the tolerance)",

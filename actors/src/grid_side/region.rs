@@ -8,7 +8,7 @@ use crate::area::Area;
 use crate::journal::{Books, planned_deviation_w};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage};
-use estimation::{Estimator, ForecastError, Forecaster, InjectionPrior, MeasurementSet, WeightedValue};
+use estimation::{ForecastError, Forecaster, InjectionPrior, LiveEstimator, MeasurementSet, WeightedValue};
 use grid::telemetry::Element;
 use grid::{Estimate, Measurement, PointId, Quality, Quantity, Slot, Timestamp, UsagePointId};
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ pub type Archive = Arc<Vec<(UsagePointId, Slot, f64)>>;
 /// The state of a region.
 pub struct Region {
     area: Arc<Area>,
-    estimator: Arc<Estimator>,
+    estimator: Arc<LiveEstimator>,
     forecaster: Forecaster,
     books: Books,
     latest: BTreeMap<PointId, Measurement>,
@@ -81,7 +81,7 @@ impl Region {
             remember(forecaster.record(point, slot, p_w));
         }
         Self {
-            estimator: Arc::new(Estimator::new(area.feeder.clone())),
+            estimator: area.estimator.clone(),
             area,
             forecaster,
             books,

@@ -53,7 +53,7 @@ impl Model {
         Self {
             name: None,
             frequency_hz,
-            codes: Codes::default(),
+            codes: Codes { shapes: Shape::intrinsic(), ..Codes::default() },
             sources: Table::default(),
             lines: Table::default(),
             transformers: Table::default(),

@@ -21,6 +21,23 @@ pub(super) struct Shape {
     count: Option<usize>,
 }
 
+/// The engine's own shape `default`: a day of 24 hours.
+const DEFAULT_DAY: [f64; 24] = [
+    0.677, 0.6256, 0.6087, 0.5833, 0.58028, 0.6025, 0.657, 0.7477, 0.832, 0.88, 0.94, 0.989, 0.985, 0.98,
+    0.9898, 0.999, 1.0, 0.958, 0.936, 0.913, 0.876, 0.876, 0.828, 0.756,
+];
+
+impl Shape {
+    /// The shapes that are there before any script.
+    pub fn intrinsic() -> Table<Self> {
+        let day = Self { interval_s: 3600.0, multipliers: DEFAULT_DAY.to_vec(), actual: false, count: None };
+        let mut table = Table::default();
+        // An empty table takes a first entry.
+        let _ = table.add("default".to_owned(), day);
+        table
+    }
+}
+
 impl Class for Shape {
     const NAME: &'static str = "loadshape";
     const PROPERTIES: &'static [&'static str] = &[

@@ -148,10 +148,10 @@ fn files_are_read_from_the_folder_of_the_script_that_names_them() {
         ("xy.csv", "b, 3, 4\nelsewhere, 1, 2\nname,x,y\n"),
     ];
     let study = read(&mut scripts(&files), Path::new("m.dss")).unwrap();
-    assert_eq!(study.shapes[0].multipliers, [0.5, 0.25]);
-    assert_eq!(study.shapes[0].interval_s, 900.0);
+    assert_eq!(study.shapes[1].multipliers, [0.5, 0.25]);
+    assert_eq!(study.shapes[1].interval_s, 900.0);
     let load = study.parts.loads[0].id;
-    assert_eq!(study.shape_of_load[&load], [None, Some(0), None]);
+    assert_eq!(study.shape_of_load[&load], [None, Some(1), None]);
     assert_eq!(study.parts.buses[1].position_m, Some((3.0, 4.0)));
     assert!(!study.controls);
     assert!(study.network().is_ok());

@@ -97,8 +97,7 @@ pub(super) fn tap_regulator(row: &Row<'_>) -> Result<TapRegulator> {
         band_v: row.later(tap_regulator::u_band)?,
         compensation: if none { Compensation::None } else { Compensation::Ohm { r_ohm, x_ohm } },
         active: row.status(tap_regulator::status)?,
-        delay_s: 0.0,
-        steps_max: 1,
+        ..TapRegulator::default()
     })
 }
 

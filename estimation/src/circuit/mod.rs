@@ -97,7 +97,7 @@ pub struct LoadPort {
     pub current: Complex64,
     /// Constant-impedance share, p.u.
     pub impedance: Complex64,
-    /// Outside these values of `u` the port is the constant impedance that takes `S(limit)` at that limit.
+    /// Outside these values of `u` the port follows the law of [`LoadPort::over_square`].
     pub limits: Option<(f64, f64)>,
 }
 
@@ -171,14 +171,91 @@ impl Circuit {
     }
 }
 
+/// Below this voltage, p.u., a port with limits is the impedance that takes its nominal power at nominal voltage
+/// (the default of OpenDSS `Vlowpu`).
+const LIMITED_FLOOR: f64 = 0.5;
+
 impl LoadPort {
     /// The complex power taken at a voltage of `u` times nominal, p.u.
     pub fn taken(&self, u: f64) -> Complex64 {
-        let at = |u: f64| self.power + self.current * u + self.impedance * (u * u);
+        self.over_square(u).0 * (u * u)
+    }
+
+    /// `S(u) / u²`, which stays finite at zero with limits, and its derivative by `u`. The admittance across the port is
+    /// its conjugate over `u_nominal²`.
+    ///
+    /// Between the limits it is `power / u² + current / u + impedance`. Outside it is what OpenDSS does (DSS C-API 0.14,
+    /// `Load.pas`): above the upper limit the impedance that takes, at the limit, the nominal power (nominal current for
+    /// a pure constant-current port); below the lower limit a current that falls in a straight line to the one of the
+    /// nominal impedance at half of the nominal voltage, and that impedance below.
+    pub fn over_square(&self, u: f64) -> (Complex64, Complex64) {
         match self.limits {
-            Some((low, _)) if u < low => at(low) * (u / low).powi(2),
-            Some((_, high)) if u > high => at(high) * (u / high).powi(2),
-            _ => at(u),
+            Some((low, high)) if !(u > low && u <= high) => self.beyond(u, low, high),
+            _ => {
+                let value = self.power / (u * u) + self.current / u + self.impedance;
+                (value, -(self.power * (2.0 / u) + self.current) / (u * u))
+            }
+        }
+    }
+
+    #[cold]
+    fn beyond(&self, u: f64, low: f64, high: f64) -> (Complex64, Complex64) {
+        let nominal = self.power + self.current + self.impedance;
+        let only_current = self.power == Complex64::ZERO && self.impedance == Complex64::ZERO;
+        // Current taken at a limit, in units of the nominal voltage.
+        let current_at = |limit: f64| if only_current { nominal } else { nominal / limit };
+        if u > high {
+            return (current_at(high) / high, Complex64::ZERO);
+        }
+        if u <= LIMITED_FLOOR {
+            return (nominal, Complex64::ZERO);
+        }
+        let at_floor = nominal * LIMITED_FLOOR;
+        let slope = (current_at(low) - at_floor) / (low - LIMITED_FLOOR);
+        let current = at_floor + slope * (u - LIMITED_FLOOR);
+        (current / u, (slope - current / u) / u)
+    }
+}
+
+#[cfg(test)]
+mod load_port_tests {
+    use super::{GROUND, LoadPort};
+    use num_complex::Complex64;
+    use proptest::prelude::*;
+
+    fn port(shares: [f64; 3], limits: (f64, f64)) -> LoadPort {
+        let [power, current, impedance] = shares.map(|share| Complex64::new(share, 0.5 * share));
+        LoadPort { bus: 0, plus: 0, minus: GROUND, u_nominal: 1.0, power, current, impedance, limits: Some(limits) }
+    }
+
+    #[test]
+    fn outside_its_limits_a_load_takes_what_opendss_says() {
+        let limits = (0.9, 1.1);
+        let constant = port([1.0, 0.0, 0.0], limits);
+        assert!((constant.taken(1.21).re - 1.21).abs() < 1e-12, "an impedance from the limit on");
+        // The current at 0.9 is 1 / 0.9; at 0.5 it is 0.5; at 0.7 the mean of both.
+        assert!((constant.taken(0.7).re - 0.7 * 0.5 * (1.0 / 0.9 + 0.5)).abs() < 1e-12);
+        assert!((constant.taken(0.4).re - 0.16).abs() < 1e-12);
+        let current = port([0.0, 1.0, 0.0], limits);
+        assert!((current.taken(1.21).re - 1.21 * 1.1).abs() < 1e-12);
+        assert!((current.taken(0.7).re - 0.7 * 0.75).abs() < 1e-12);
+    }
+
+    proptest! {
+        #[test]
+        fn the_derivative_is_that_of_the_law(
+            shares in prop::array::uniform3(-1.0..1.0_f64), u in 0.1..1.5_f64, kind in 0..2_usize,
+        ) {
+            let mut port = port(shares, (0.9, 1.1));
+            if kind == 0 {
+                port.limits = None;
+            }
+            let step = 1e-6;
+            // Not across a corner.
+            prop_assume!([0.5, 0.9, 1.1].iter().all(|corner| (u - corner).abs() > 2.0 * step));
+            let difference = (port.over_square(u + step).0 - port.over_square(u - step).0) / (2.0 * step);
+            let slope = port.over_square(u).1;
+            prop_assert!((difference - slope).norm() < 1e-5 * (1.0 + slope.norm() / (u * u)), "{difference} {slope}");
         }
     }
 }

@@ -16,7 +16,7 @@ type Current = Vec<Complex64>;
 /// What a row measures.
 enum Shape {
     Magnitude(usize),
-    Phasor(usize, f64),
+    Phasor(usize),
     Power(Vec<(usize, Current)>, bool, bool),
     Current(Current, usize, Option<f64>, bool),
 }
@@ -66,7 +66,7 @@ impl Model {
         let mut shapes = Vec::new();
         for r in &readings.voltages {
             let wire = circuit.wires(r.bus).start + usize::from(r.wire);
-            shapes.push(r.angle.map_or(Shape::Magnitude(wire), |angle| Shape::Phasor(wire, angle)));
+            shapes.push(if r.angle.is_some() { Shape::Phasor(wire) } else { Shape::Magnitude(wire) });
         }
         for r in &readings.injections {
             let wire = circuit.wires(r.bus).start + usize::from(r.wire);
@@ -107,10 +107,10 @@ impl Model {
                     let u = v[*w] / v[*w].norm();
                     all.push(row(&|k| if k == *w { (u.re, u.im) } else { (0.0, 0.0) }));
                 }
-                Shape::Phasor(w, angle) => {
-                    let (sin, cos) = angle.sin_cos();
-                    all.push(row(&|k| if k == *w { (cos, sin) } else { (0.0, 0.0) }));
-                    all.push(row(&|k| if k == *w { (-sin, cos) } else { (0.0, 0.0) }));
+                Shape::Phasor(w) => {
+                    let (size, u) = (v[*w].norm(), v[*w] / v[*w].norm());
+                    all.push(row(&|k| if k == *w { (u.re, u.im) } else { (0.0, 0.0) }));
+                    all.push(row(&|k| if k == *w { (-u.im / size, u.re / size) } else { (0.0, 0.0) }));
                 }
                 Shape::Power(terms, p, q) => {
                     let d = |k: usize| {

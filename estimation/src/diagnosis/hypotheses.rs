@@ -51,6 +51,32 @@ fn score(
     fitted: &dyn Fitted,
     edited: &(Circuit, Readings),
 ) -> Option<f64> {
+    let (gradient, curvature) = direction(circuit, readings, fitted, edited)?;
+    if curvature <= 0.0 || gradient >= 0.0 {
+        return Some(0.0);
+    }
+    Some(gradient * gradient / curvature)
+}
+
+/// How large the change that a hypothesis makes is in deviations of what the estimate knows of it (√q): where it is small,
+/// nobody can tell. `None` when it cannot be compared.
+pub fn reach(
+    circuit: &Circuit,
+    readings: &Readings,
+    fitted: &dyn Fitted,
+    hypothesis: &Hypothesis<'_>,
+) -> Option<f64> {
+    let edited = (hypothesis.edit)(circuit, readings);
+    direction(circuit, readings, fitted, &edited).map(|(_, curvature)| curvature.max(0.0).sqrt())
+}
+
+/// Gradient and curvature of half the objective along an edit.
+fn direction(
+    circuit: &Circuit,
+    readings: &Readings,
+    fitted: &dyn Fitted,
+    edited: &(Circuit, Readings),
+) -> Option<(f64, f64)> {
     let v = fitted.voltages();
     let base = rows(circuit, readings, v);
     let changed = rows(&edited.0, &edited.1, v);
@@ -75,11 +101,7 @@ fn score(
     };
     let pull: f64 = fitted.pulls().iter().zip(&delta).map(|(p, d)| p.re * d.re + p.im * d.im).sum();
     let gradient = -base.iter().zip(&d).map(weighed).sum::<f64>() - pull;
-    let curvature = fitted.misfit(&d, &delta)?;
-    if curvature <= 0.0 || gradient >= 0.0 {
-        return Some(0.0);
-    }
-    Some(gradient * gradient / curvature)
+    Some((gradient, fitted.misfit(&d, &delta)?))
 }
 
 /// Ranks hypotheses; the best `tried` by score are estimated anew.

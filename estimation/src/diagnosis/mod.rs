@@ -13,11 +13,13 @@ mod fitted;
 mod hypotheses;
 mod rows;
 #[cfg(test)]
+mod study;
+#[cfg(test)]
 mod tests;
 mod verdict;
 
 pub use detectability::{Detectability, alike_groups, detectability};
 pub use fitted::{Evidence, Fits, Fitted};
-pub use hypotheses::{Hypothesis, Ranking, Standing, network_is_wrong, rank};
-pub use rows::{Part, Reading, Row, exact_wires, rows};
+pub use hypotheses::{Hypothesis, Ranking, Standing, network_is_wrong, rank, reach};
+pub use rows::{Part, Reading, Row, base, exact_wires, rows};
 pub use verdict::{CHI_SQUARE_SHARE, Rules, Suspect, Verdict, judge};

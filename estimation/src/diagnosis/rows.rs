@@ -1,6 +1,6 @@
 //! Readings as single numbers: what was measured, what the estimate says, how sure the meter is.
 
-use crate::circuit::{Circuit, FlowPlace, Readings, flow};
+use crate::circuit::{Circuit, FlowPlace, InjectionReading, Readings, flow};
 use num_complex::Complex64;
 
 /// Which number of a reading a row is.
@@ -8,9 +8,11 @@ use num_complex::Complex64;
 pub enum Part {
     /// Voltage magnitude.
     Magnitude,
-    /// Voltage or current phasor, along the measured direction.
+    /// Voltage angle, rad; its variance is that of the relative magnitude.
+    Angle,
+    /// Current phasor, along the measured direction.
     Along,
-    /// Voltage or current phasor, across it (positive is ahead).
+    /// Current phasor, across it (positive is ahead).
     Across,
     /// Current magnitude.
     Current,
@@ -52,9 +54,9 @@ pub struct Row {
 
 /// The rows of readings in a state (voltage of every wire, p.u.).
 ///
-/// Order, which everybody who speaks of rows by number keeps: voltages (magnitude, or along and across), injections
+/// Order, which everybody who speaks of rows by number keeps: voltages (magnitude, and angle of phasors), injections
 /// (active, reactive), powers (active, reactive, as far as measured), currents (magnitude, or along and across); within
-/// each the order of [`Readings`]. Injections of zero variance are exact and have rows as well.
+/// each the order of [`Readings`]. An injection that says exactly nothing is no reading but an exact wire.
 pub fn rows(circuit: &Circuit, readings: &Readings, voltages: &[Complex64]) -> Vec<Row> {
     let mut rows = Vec::with_capacity(2 * (readings.voltages.len() + readings.injections.len()));
     for (at, reading) in (0_u32..).zip(&readings.voltages) {
@@ -69,17 +71,14 @@ pub fn rows(circuit: &Circuit, readings: &Readings, voltages: &[Complex64]) -> V
                 variance: reading.variance,
             });
         };
-        match reading.angle {
-            None => push(Part::Magnitude, reading.magnitude - v.norm()),
-            Some(angle) => {
-                let seen = v * Complex64::from_polar(1.0, -angle);
-                push(Part::Along, reading.magnitude - seen.re);
-                push(Part::Across, -seen.im);
-            }
+        push(Part::Magnitude, reading.magnitude - v.norm());
+        if let Some(angle) = reading.angle {
+            // The short way round.
+            push(Part::Angle, (Complex64::from_polar(1.0, angle) * v.conj()).arg());
         }
     }
     let taken = flow::taken(circuit, voltages);
-    for (at, reading) in (0_u32..).zip(&readings.injections) {
+    for (at, reading) in (0_u32..).zip(&readings.injections).filter(|(_, reading)| !says_nothing(reading)) {
         let s = taken[circuit.wires(reading.bus).start + usize::from(reading.wire)];
         let pseudo = readings.first_pseudo.is_some_and(|first| at >= first);
         let off = reading.s - s;
@@ -144,6 +143,28 @@ fn flows(circuit: &Circuit, readings: &Readings, voltages: &[Complex64], rows: &
     }
 }
 
+/// An injection that is exactly nothing.
+fn says_nothing(reading: &InjectionReading) -> bool {
+    reading.s == Complex64::ZERO && reading.variance_p == 0.0 && reading.variance_q == 0.0
+}
+
+/// What 1 p.u. of a row is in its SI unit: V to ground (phase to phase when symmetric), A, W or var; 1 for an angle.
+pub fn base(circuit: &Circuit, readings: &Readings, row: &Row, symmetric: bool) -> f64 {
+    let root = 3.0_f64.sqrt();
+    let volts = |bus: u32| circuit.buses[bus as usize].u_base_v;
+    match (row.part, row.reading) {
+        (Part::Angle, _) => 1.0,
+        (_, Reading::Voltage(at)) => {
+            volts(readings.voltages[at as usize].bus) * if symmetric { root } else { 1.0 }
+        }
+        (_, Reading::Injection(_) | Reading::Power(_)) => circuit.s_base_va,
+        (_, Reading::Current(at)) => {
+            let bus = bus_of(circuit, readings.currents[at as usize].place);
+            circuit.s_base_va / volts(bus) / if symmetric { 3.0 } else { 1.0 }
+        }
+    }
+}
+
 /// The bus where a flow is measured.
 pub(super) fn bus_of(circuit: &Circuit, place: FlowPlace) -> u32 {
     match place {
@@ -163,7 +184,7 @@ pub fn exact_wires(circuit: &Circuit, readings: &Readings) -> Vec<usize> {
     for bus in (0..).zip(&circuit.buses).filter(|(_, bus)| bus.energized).map(|(at, _)| at) {
         open[circuit.wires(bus)].fill(true);
     }
-    for reading in &readings.injections {
+    for reading in readings.injections.iter().filter(|reading| !says_nothing(reading)) {
         open[circuit.wires(reading.bus).start + usize::from(reading.wire)] = false;
     }
     for wire in &readings.free {

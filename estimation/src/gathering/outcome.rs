@@ -62,6 +62,15 @@ impl Gathered {
         self.islands.turn(assembly, &self.turns, voltages);
     }
 
+    /// The sensors (positions in the slice given to [`super::gather`]) that were gathered into the injections of a bus.
+    pub fn behind_injection(&self, bus: u32) -> Vec<u32> {
+        let at_bus = |site: &Site| match site {
+            Site::Appliance { node, .. } | Site::Node(node) => self.nodes[*node as usize].position == bus,
+            _ => false,
+        };
+        (0_u32..).zip(&self.sites).filter(|(_, site)| at_bus(site)).map(|(sensor, _)| sensor).collect()
+    }
+
     /// What an estimate (voltage of every wire, p.u.) says of appliances and sensors.
     pub fn outcome(&self, assembly: &Assembly, mut voltages: Vec<Complex64>) -> Outcome {
         self.turn(assembly, &mut voltages);

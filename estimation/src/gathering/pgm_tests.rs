@@ -126,6 +126,12 @@ fn completed(mut input: Value) -> Value {
             rows.iter_mut().filter(|row| row[key].is_null()).for_each(|row| row[key] = none.clone());
         }
     }
+    // A kind of load that only this version's own cases know; an estimation does not ask.
+    for kind in ["sym_load", "asym_load", "sym_gen", "asym_gen"] {
+        if let Some(rows) = input["data"][kind].as_array_mut() {
+            rows.iter_mut().for_each(|row| row["type"] = json!(0));
+        }
+    }
     input
 }
 

@@ -7,6 +7,8 @@
 
 mod outcome;
 mod readings;
+#[cfg(test)]
+mod tests;
 
 use crate::assembly::{AppliancePlace, Assembly, AssemblyError};
 use crate::circuit::{NotATree, Tree};

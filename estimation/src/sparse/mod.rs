@@ -5,6 +5,7 @@
 //! functions of the voltages; `flat` is where the estimate starts, `wls` finds it, `posterior` says how well it is known.
 
 mod factor;
+mod fitted;
 mod flat;
 mod meter;
 mod newton;
@@ -30,6 +31,7 @@ mod test_circuits;
 #[cfg(test)]
 mod wls_tests;
 
+pub use fitted::{General, Kept};
 pub use nodal::Nodal;
 pub use posterior::{Observability, Posterior};
 pub use rows::RowOf;

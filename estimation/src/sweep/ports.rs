@@ -41,12 +41,8 @@ pub(super) fn add_current<P: Phasors>(port: &LoadPort, sum: &mut P, v: &P) {
     }
 }
 
-/// The current taken at a voltage across the port, p.u. Below its limit a port is an impedance, so that a voltage of
-/// zero has a current too.
+/// The current taken at a voltage across the port, p.u.; with limits there is one at a voltage of zero as well.
 pub(super) fn current(port: &LoadPort, across: num_complex::Complex64) -> num_complex::Complex64 {
     let u = across.norm() / port.u_nominal;
-    match port.limits {
-        Some((low, _)) if u < low => port.taken(low).conj() * across / (low * port.u_nominal).powi(2),
-        _ => (port.taken(u) / across).conj(),
-    }
+    port.over_square(u).0.conj() * across / (port.u_nominal * port.u_nominal)
 }

@@ -230,8 +230,8 @@ pub struct VoltageDependence {
     pub z_q: f64,
     /// Constant-current share of the reactive power.
     pub i_q: f64,
-    /// Below and above these voltages, p.u., the load turns into a constant impedance that meets it there
-    /// (OpenDSS `Vminpu`, `Vmaxpu`); `None`: never.
+    /// Below and above these voltages, p.u., the load goes over into an impedance (OpenDSS `Vminpu`, `Vmaxpu`, with its
+    /// `Vlowpu` of 0.5; the law stands at `estimation::circuit::LoadPort`); `None`: never.
     pub limits_pu: Option<(f64, f64)>,
 }
 

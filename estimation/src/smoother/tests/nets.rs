@@ -287,7 +287,7 @@ fn flows(
                     angle: (kind != 0).then_some(angle),
                     angle_from_voltage: relative,
                     variance: sigma * sigma,
-                    variance_angle: 1e-4,
+                    variance_across: 1e-4,
                 });
             }
         }

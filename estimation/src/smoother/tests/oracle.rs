@@ -73,7 +73,7 @@ impl Network {
                 (*to, rows)
             }
             FlowPlace::Bus(bus) => (bus, self.injection_rows(bus)),
-            FlowPlace::General { .. } => unreachable!("none here"),
+            FlowPlace::General { .. } | FlowPlace::Shunt(_) => unreachable!("none here"),
         }
     }
 
@@ -266,7 +266,7 @@ fn currents(
         add(reading.magnitude, real_part(f, &by_v, &by_conj), reading.variance);
         let minus_j = -Complex64::I;
         let across = real_part(f * minus_j, &(by_v * minus_j), &(by_conj * minus_j));
-        add(0.0, across, reading.magnitude * reading.magnitude * reading.variance_angle);
+        add(0.0, across, reading.variance_across);
     }
 }
 

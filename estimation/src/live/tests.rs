@@ -1,0 +1,121 @@
+//! The live estimator against the first one (injections as the state, dense), against drawn truths, and against rubbish.
+
+use super::LiveEstimator;
+use crate::MeasurementSet;
+use crate::state_estimation::Estimator;
+use crate::state_estimation::tests::{european, every_kind, priors, small_feeder};
+use grid::{Observability, Timestamp};
+use proptest::prelude::*;
+
+fn estimate(feeder: &std::sync::Arc<crate::Feeder>, set: &MeasurementSet) -> grid::Estimate {
+    LiveEstimator::new(feeder.clone()).unwrap().estimate(Timestamp::default(), set).unwrap()
+}
+
+#[test]
+fn it_agrees_with_the_dense_estimator_as_far_as_their_supplies_do() {
+    let (feeder, set, _) = european();
+    let (live, dense) =
+        (estimate(&feeder, &set), Estimator::new(feeder).estimate(Timestamp::default(), &set).unwrap());
+    for (one, other) in live.buses.iter().zip(&dense.buses) {
+        for phase in 0..3 {
+            let apart = (one.u_v[phase] - other.u_v[phase]).abs() / other.u_std_v[phase];
+            // The supply is 3 % per phase here, 5 % for all and 0.5 % per phase there.
+            assert!(apart < 0.7, "bus {} phase {phase}: {apart} standard deviations apart", one.bus);
+        }
+    }
+    let transformer = |estimate: &grid::Estimate| estimate.branches.last().unwrap().clone();
+    let (one, other) = (transformer(&live), transformer(&dense));
+    assert!((one.loading.unwrap() - other.loading.unwrap()).abs() < 0.5 * other.loading_std.unwrap());
+    let ratio = one.loading_std.unwrap() / other.loading_std.unwrap();
+    assert!((0.9..1.1).contains(&ratio), "loading_std {ratio} times the dense one");
+    let total = |estimate: &grid::Estimate| estimate.usage_points.iter().map(|point| point.p_w).sum::<f64>();
+    assert!((total(&live) / total(&dense) - 1.0).abs() < 0.01);
+}
+
+#[test]
+fn the_european_feeder_is_estimated_within_its_stated_uncertainty() {
+    let (feeder, set, truth) = european();
+    let found = estimate(&feeder, &set);
+    assert!(found.iterations <= 8, "{} iterations", found.iterations);
+    let exact = feeder.solve(&truth).unwrap();
+    let mut squares = 0.0;
+    for (bus, exact) in found.buses.iter().zip(&exact.voltages_v) {
+        squares += (0..3).map(|p| ((bus.u_v[p] - exact[p].norm()) / bus.u_std_v[p]).powi(2)).sum::<f64>();
+    }
+    let mean = squares / (3 * found.buses.len()) as f64;
+    assert!(mean < 4.0, "mean squared normalized voltage error {mean}");
+    let transformer = found.branches.last().unwrap();
+    let error = transformer.loading.unwrap() - exact.loading(feeder.branch_count() - 1).unwrap();
+    assert!(error.abs() < 4.0 * transformer.loading_std.unwrap(), "transformer loading off by {error}");
+    let ratio = found.objective / found.degrees_of_freedom as f64;
+    assert!((0.3..2.5).contains(&ratio), "objective over degrees of freedom {ratio}");
+}
+
+#[test]
+fn a_lie_that_passes_the_range_rules_is_named_by_the_largest_residual() {
+    let (feeder, set, _) = european();
+    for (index, factors) in
+        [(0, [-5.0, 0.0, 3.0, 8.0]), (10, [-5.0, 0.0, 3.0, 8.0]), (11, [0.5, 0.8, 1.1, 1.3])]
+    {
+        for factor in factors {
+            let mut set = set.clone();
+            set.values[index].value *= factor;
+            let found = estimate(&feeder, &set);
+            let size = |r: &&grid::Residual| r.normalized.abs();
+            let worst = found.residuals.iter().max_by(|a, b| size(a).total_cmp(&size(b))).unwrap();
+            assert_eq!(worst.point, set.values[index].point, "times {factor}");
+            assert!(worst.normalized.abs() > 4.0, "times {factor}: {}", worst.normalized);
+        }
+    }
+}
+
+#[test]
+fn what_rests_on_expectations_is_told_apart_from_what_is_measured() {
+    let (feeder, set, _) = european();
+    let found = estimate(&feeder, &set);
+    let metered = set.values.iter().find(|item| item.point.to_string().contains(".u.")).unwrap();
+    let bus = match metered.point.element {
+        grid::telemetry::Element::Bus(bus) => bus,
+        other => panic!("{other:?}"),
+    };
+    let seen = |bus| found.buses.iter().find(|one| one.bus == bus).unwrap().observability;
+    assert_eq!(seen(bus), [Observability::Measured; 3]);
+    let expected = found.buses.iter().filter(|bus| bus.observability.contains(&Observability::Expected));
+    assert!(expected.count() > 100, "the ends of the feeder have no meter");
+    assert!(found.buses.iter().all(|bus| !bus.observability.contains(&Observability::Unobservable)));
+}
+
+#[test]
+fn without_values_the_expectations_come_back() {
+    for case in ["dyn11", "dyn1", "ynyn0"] {
+        let feeder = small_feeder(case);
+        let set = MeasurementSet { values: vec![], priors: priors(&feeder) };
+        let found = estimate(&feeder, &set);
+        for (point, prior) in found.usage_points.iter().zip(&set.priors) {
+            assert!((point.p_w - prior.p_w).abs() < 1.0, "{case}: {} instead of {}", point.p_w, prior.p_w);
+            assert!((point.p_std_w / prior.p_std_w - 1.0).abs() < 0.01, "{case}: ± {}", point.p_std_w);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_value_with_any_deviation_is_answered(
+        choice in 0..11_usize,
+        bad in any::<f64>(),
+        sigma in any::<f64>(),
+        prior in -1e5..1e5_f64,
+    ) {
+        let feeder = small_feeder("dyn11");
+        let mut set = MeasurementSet { values: every_kind(), priors: priors(&feeder) };
+        set.values[choice].value = bad;
+        set.values[choice].sigma = sigma;
+        set.priors[0].p_w = prior;
+        let estimator = LiveEstimator::new(feeder).unwrap();
+        if let Ok(found) = estimator.estimate(Timestamp::default(), &set) {
+            prop_assert!(found.objective.is_finite());
+            prop_assert!(found.buses.iter().all(|b| b.u_v.iter().chain(&b.u_std_v).all(|u| u.is_finite())));
+        }
+    }
+}
