@@ -85,6 +85,7 @@ pub fn run(arguments: &EstimateArguments) -> Result<(), Failure> {
         let extras = extras.unwrap_or_default();
         let state = State {
             input: &present,
+            network: &network,
             assembly: now.assembly(),
             voltages: &estimation.outcome.voltages,
             estimate: Some(&estimation.outcome),

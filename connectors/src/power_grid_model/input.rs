@@ -1,13 +1,14 @@
 //! What a file of type `input` says: the parts of a network, its sensors, and where each row went.
 
+use super::appliances::{self, UNKNOWN_TYPE};
 use super::columns::Component;
 use super::error::ReadError;
 use super::frame::Document;
 use super::row::Row;
 use super::sensors::{self, Sigmas};
 use super::stream::Sink;
-use super::{appliances, branches, transformers};
-use grid::network::{NetworkParts, TransformerSide};
+use super::{branches, transformers};
+use grid::network::{NetworkParts, TransformerSide, VoltageDependence};
 use grid::{Network, Sensor, SensorPlace, SensorValue};
 
 type Result<T> = std::result::Result<T, ReadError>;
@@ -87,6 +88,9 @@ impl Input {
     pub fn network_to_estimate(&self) -> Result<Network> {
         let mut parts = self.parts.clone();
         for load in &mut parts.loads {
+            if load.dependence == UNKNOWN_TYPE {
+                load.dependence = VoltageDependence::POWER;
+            }
             let values = load.p_w.iter_mut().chain(load.q_var.iter_mut());
             values.filter(|value| value.is_nan()).for_each(|value| *value = 0.0);
         }
@@ -252,6 +256,11 @@ fn complete(parts: &mut NetworkParts) -> Result<()> {
             (false, false) => "asym_load",
             (false, true) => "asym_gen",
         };
+        if load.dependence == UNKNOWN_TYPE {
+            let (id, attribute) = (load.id, "type".to_owned());
+            let reason = "is not 0 (power), 1 (impedance) or 2 (current)".into();
+            return Err(ReadError::Attribute { component, id, attribute, reason });
+        }
         for (attribute, values) in [("p_specified", &mut load.p_w), ("q_specified", &mut load.q_var)] {
             if values.iter().all(|value| value.is_nan()) {
                 return missing(component, load.id, attribute);

@@ -206,6 +206,11 @@ impl Smoother {
         both!(&mut self.solver, solver => solver.change(reading, by));
     }
 
+    /// The voltages of the last estimate or step, p.u. by global wire.
+    pub fn voltages(&self) -> Vec<Complex64> {
+        both!(&self.solver, solver => solver.voltages())
+    }
+
     /// The voltage of a bus after changes, p.u. by wire: one walk from the root. Empty for a dead bus.
     pub fn read(&mut self, bus: u32) -> Vec<Complex64> {
         both!(&mut self.solver, solver => solver.read(bus))

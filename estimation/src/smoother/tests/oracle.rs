@@ -401,8 +401,14 @@ impl Optimum {
     }
 }
 
-/// Whether each wire's voltage is determined at a state: no direction that all rows ignore moves it.
-pub fn determined(circuit: &Circuit, tree: &Tree, readings: &Readings, v: &DVector<Complex64>) -> Vec<bool> {
+/// Whether each wire's voltage is determined at a state: no direction that all rows ignore moves it. `None` when a
+/// direction is so weakly determined that one may see it either way.
+pub fn determined(
+    circuit: &Circuit,
+    tree: &Tree,
+    readings: &Readings,
+    v: &DVector<Complex64>,
+) -> Option<Vec<bool>> {
     let flat = flat(circuit, tree, readings.reference_angle);
     let all = lines(circuit, tree, readings, v, &flat);
     let n = v.len();
@@ -416,14 +422,17 @@ pub fn determined(circuit: &Circuit, tree: &Tree, readings: &Readings, v: &DVect
         }
     }
     let eigen = jacobian.symmetric_eigen();
+    if eigen.eigenvalues.iter().any(|value| *value > 1e-12 && *value < 1e-4) {
+        return None;
+    }
     let mut blind = vec![0.0_f64; n];
     for (at, value) in eigen.eigenvalues.iter().enumerate() {
-        if *value < 1e-10 {
+        if *value <= 1e-12 {
             let vector = eigen.eigenvectors.column(at);
             for k in 0..n {
                 blind[k] += vector[k].powi(2) + vector[n + k].powi(2);
             }
         }
     }
-    blind.iter().map(|square| *square < 1e-8).collect()
+    Some(blind.iter().map(|square| *square < 1e-8).collect())
 }
