@@ -2,8 +2,8 @@
 //! and how far each sensor is off. The rules are power-grid-model's: see [`spread`] for symmetric and per-phase sensors,
 //! [`node`] for what appliances of one bus take together, [`reference`] for where angles count from.
 //!
-//! Sensors of one voltage or flow stay readings of their own (the estimate is the same as with their weighted mean), so
-//! that each can be judged by its residual; sensors of appliances are combined, since the circuit knows one injection
+//! Sensors of one voltage magnitude or flow stay readings of their own (the estimate is the same as with their weighted
+//! mean), so that each can be judged by its residual; several phasors of one bus become their mean, and sensors of appliances are combined, since the circuit knows one injection
 //! per wire.
 //!
 //! Limits: a neutral wire (a bus's fourth and further) has no readings; where an appliance returns through it anything
@@ -25,6 +25,7 @@ use crate::circuit::{CurrentReading, InjectionReading, PowerReading, Readings, V
 use grid::{BusId, Network, Sensor, SensorPlace, SensorValue};
 use known::Known;
 use node::{Member, Node, Share};
+use num_complex::Complex64;
 use place::Site;
 use reference::{Islands, Turn};
 use spread::{Bench, CurrentSaid, PowerSaid, Spread};
@@ -104,6 +105,10 @@ impl<'a> Gathering<'a> {
                         for wire in [port.plus, port.minus].into_iter().map(usize::from) {
                             wires.iter_mut().skip(wire).take(1).for_each(|share| *share = Share::Unmeasured);
                         }
+                    }
+                    // A load of nothing may have no ports; it is there all the same.
+                    if wires.iter().all(|share| *share == Share::Absent) {
+                        wires.fill(Share::Unmeasured);
                     }
                 }
                 AppliancePlace::Source(_) => wires.fill(Share::Unmeasured),
@@ -326,6 +331,29 @@ fn merge_phasors(voltages: &mut Vec<VoltageReading>) {
 fn drop_single_angles(voltages: &mut [VoltageReading]) {
     let without: BTreeSet<u32> = voltages.iter().filter(|v| v.angle.is_none()).map(|v| v.bus).collect();
     voltages.iter_mut().filter(|v| without.contains(&v.bus)).for_each(|v| v.angle = None);
+}
+
+/// Several phasors of one wire become their weighted mean, which is another than that of magnitudes and angles.
+fn merge_phasors(voltages: &mut Vec<VoltageReading>) {
+    let mut sums: BTreeMap<(u32, u8), (Complex64, f64, u32)> = BTreeMap::new();
+    for reading in voltages.iter() {
+        if let Some(angle) = reading.angle {
+            let sum = sums.entry((reading.bus, reading.wire)).or_insert((Complex64::ZERO, 0.0, 0));
+            sum.0 += Complex64::from_polar(reading.magnitude, angle) / reading.variance;
+            sum.1 += 1.0 / reading.variance;
+            sum.2 += 1;
+        }
+    }
+    sums.retain(|_, sum| sum.2 > 1);
+    let mut kept = BTreeSet::new();
+    voltages.retain_mut(|reading| {
+        let place = (reading.bus, reading.wire);
+        let Some((sum, weight, _)) = sums.get(&place) else { return true };
+        let mean = sum / weight;
+        (reading.magnitude, reading.angle) = (mean.norm(), Some(mean.arg()));
+        reading.variance = 1.0 / weight;
+        kept.insert(place)
+    });
 }
 
 /// Bus and phase wires where a sensor at a site reads.
