@@ -202,18 +202,14 @@ fn now_ns(since: Instant) -> f64 {
     counted.unwrap_or_else(|| since.elapsed().as_nanos() as f64)
 }
 
-/// Median of milliseconds.
-fn median(repeats: usize, mut work: impl FnMut()) -> f64 {
+/// Milliseconds on the processor, mean of `repeats`.
+fn mean(repeats: usize, mut work: impl FnMut()) -> f64 {
     let begin = Instant::now();
-    let mut times: Vec<f64> = (0..repeats)
-        .map(|_| {
-            let start = now_ns(begin);
-            work();
-            (now_ns(begin) - start) / 1e6
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[repeats / 2]
+    let start = now_ns(begin);
+    for _ in 0..repeats {
+        work();
+    }
+    (now_ns(begin) - start) / 1e6 / repeats as f64
 }
 
 /// The same readings, loads changed by a few per cent.
@@ -235,26 +231,28 @@ fn main() {
         let start = Instant::now();
         let mut smoother = Smoother::new(&net.circuit, &tree, &readings).unwrap();
         let built = start.elapsed().as_secs_f64() * 1e3;
-        let repeats = (200_000 / n).clamp(5, 200) | 1;
+        let repeats = (400_000 / n).clamp(7, 2000);
         let estimated = smoother.estimate(Tolerance::default()).unwrap();
         println!(
             "n {n}: {} steps, {} factorizations, objective {:.6}, violation {:.1e}; structure {built:.2} ms",
             estimated.iterations, estimated.factorizations, estimated.objective, estimated.violation_pu
         );
-        let flat = median(repeats, || {
-            smoother.estimate(Tolerance::default()).unwrap();
+        let flat = mean(repeats, || {
+            smoother.settle(Tolerance::default()).unwrap();
+            std::hint::black_box(smoother.voltages());
         });
-        let factor = median(repeats, || smoother.renew_factors().unwrap());
-        let step = median(repeats, || {
+        let factor = mean(repeats, || smoother.renew_factors().unwrap());
+        let step = mean(repeats, || {
             smoother.step();
         });
         let other = [moved(&readings, &mut dice), moved(&readings, &mut dice)];
         let mut turn = 0;
         let mut steps = 0;
-        let kept = median(repeats, || {
+        let kept = mean(repeats, || {
             turn += 1;
             smoother.set_values(&other[turn % 2]);
-            steps = smoother.estimate_kept(Tolerance::default()).unwrap().iterations;
+            steps = smoother.settle_kept(Tolerance::default()).unwrap().iterations;
+            std::hint::black_box(smoother.voltages());
         });
         println!(
             "  flat {flat:.3} ms, kept {kept:.3} ms ({steps} steps); factor {factor:.3} step {step:.3} ms; \
@@ -274,15 +272,15 @@ fn deviations_and_changes(
     repeats: usize,
     dice: &mut Dice,
 ) {
-    let voltages = median(repeats, || {
+    let voltages = mean(repeats, || {
         std::hint::black_box(smoother.voltage_variances());
     });
-    let all = median(repeats, || {
+    let all = mean(repeats, || {
         std::hint::black_box(smoother.uncertainty());
     });
     let pairs: Vec<(u32, u32)> =
         (0..20_000).map(|_| (dice.below(readings.injections.len()) as u32, dice.below(n) as u32)).collect();
-    let response = median(21, || {
+    let response = mean(21, || {
         for &(injection, bus) in &pairs[..1000] {
             std::hint::black_box(smoother.response(injection, (1e-4, 0.0), bus));
         }
@@ -311,7 +309,7 @@ fn batch(smoother: &mut Smoother, readings: &Readings, n: usize, repeats: usize,
     let mut batch = smoother.batch();
     let mut steps = 0;
     let mut turn = 0;
-    let time = median(repeats, || {
+    let time = mean(repeats, || {
         for lane in 0..LANES {
             batch.set(smoother, lane, &sets[(lane + turn) % LANES]);
         }

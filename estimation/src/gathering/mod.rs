@@ -26,10 +26,10 @@ use grid::{BusId, Network, Sensor, SensorPlace, SensorValue};
 use known::Known;
 use node::{Member, Node, Share};
 use num_complex::Complex64;
+use num_complex::Complex64;
 use place::Site;
 use reference::{Islands, Turn};
 use spread::{Bench, CurrentSaid, PowerSaid, Spread};
-use num_complex::Complex64;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Readings with the way back to sensors and appliances. A reading's `sensor` is the position in the slice given to

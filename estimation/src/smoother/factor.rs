@@ -217,18 +217,17 @@ fn line<K: Arithmetic, const N: usize, const P: usize>(
     Some(())
 }
 
-/// Inverts what is known of the root's voltage. Parts nobody measures are kept where they are by a weight so small that
-/// it does not show beside any reading.
+/// A weight that stands for no knowledge of a voltage: a standard deviation of 1 p.u.
+const UNKNOWN: f64 = 1.0;
+
+/// Inverts what is known of the root's voltage. Parts nobody measures stay near their start.
 #[inline(never)]
 fn root<const N: usize, const P: usize>(core: &mut Core<N, P>, l: &Matrix<N, P>) -> Result<(), Broken> {
     let scale = (0..N).map(|c| l[c][dense::lane::<N, P>(c)]).fold(0.0, f64::max);
     if !scale.is_finite() {
         return Err(Broken { position: 0 });
     }
-    core.root_weak = 0.0;
-    if smallest_pivot(l) < 1e-11 * scale || scale == 0.0 {
-        core.root_weak = core.weakness * if scale == 0.0 { 1.0 } else { 1e-8 * scale };
-    }
+    core.root_weak = if smallest_pivot(l) < UNKNOWN { core.weakness * UNKNOWN } else { 0.0 };
     let mut known = *l;
     for (c, column) in known.iter_mut().enumerate() {
         column[dense::lane::<N, P>(c)] += core.root_weak;

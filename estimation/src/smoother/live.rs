@@ -175,7 +175,7 @@ impl<const N: usize, const P: usize> Kernel for Read<'_, N, P> {
     #[inline(always)]
     fn run<K: Arithmetic>(self, _: K) -> Self::Output {
         let core = self.core;
-        let kept = dense::axpy::<K, P>(core.root_weak, &core.v[0], &core.up[0].e);
+        let kept = dense::axpy::<K, P>(core.root_weak, &core.root_start, &core.up[0].e);
         let v = dense::times::<K, N, P>(&core.root, &kept);
         (walk_down::<K, N, P>(core, self.position, self.path, v, |i| core.up[i]), v)
     }

@@ -129,6 +129,15 @@ pub enum Changed {
     Current(u32),
 }
 
+/// How an iteration ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Steps taken.
+    pub iterations: usize,
+    /// How often the matrices were calculated anew.
+    pub factorizations: usize,
+}
+
 /// An estimator of one topology and sensor set.
 #[derive(Debug, Clone)]
 pub struct Smoother {
@@ -187,6 +196,22 @@ impl Smoother {
     /// [`NoSolution`] as above.
     pub fn estimate_kept(&mut self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
         both!(&mut self.solver, solver => solver.estimate_kept(tolerance))
+    }
+
+    /// As [`Smoother::estimate`], without writing anything out: see [`Smoother::voltages`].
+    ///
+    /// # Errors
+    /// [`NoSolution`] as above.
+    pub fn settle(&mut self, tolerance: Tolerance) -> Result<Settled, NoSolution> {
+        both!(&mut self.solver, solver => solver.settle(tolerance))
+    }
+
+    /// As [`Smoother::estimate_kept`], without writing anything out.
+    ///
+    /// # Errors
+    /// [`NoSolution`] as above.
+    pub fn settle_kept(&mut self, tolerance: Tolerance) -> Result<Settled, NoSolution> {
+        both!(&mut self.solver, solver => solver.settle_kept(tolerance))
     }
 
     /// Standard deviations of all that was estimated, from the factors of the last estimate: O(n), no inverse. The

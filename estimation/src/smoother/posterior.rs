@@ -292,6 +292,10 @@ fn free_injection<const N: usize, const P: usize>(
 /// The root takes minus what flows into the network.
 #[inline(never)]
 fn root_injection<const N: usize, const P: usize>(core: &Core<N, P>, c: &Matrix<N, P>, out: &mut Variances) {
+    if core.place[0].site != NONE && core.sites[core.place[0].site as usize].own != NONE {
+        // Its whole injection is accounted for as a load.
+        return;
+    }
     let (a, s) = &core.root_flow;
     let v_j = dense::product::<Plain, N, P>(c, &dense::transpose(a));
     let j = dense::plus(&dense::product::<Plain, N, P>(a, &v_j), s);
@@ -435,27 +439,33 @@ fn with_shunt<K: Arithmetic, const N: usize, const P: usize>(
     if shunt.full == 0 && shunt.even == [0.0; 4] {
         return (*i, *v_i, *i_i);
     }
-    let y = |m: &Matrix<N, P>| {
-        let mut out = *m;
-        for column in &mut out {
-            let mut sum = dense::even_times::<K, N, P>(&shunt.even, column, false);
-            if shunt.full != 0 {
-                let full = &core.lines.full_shunts[shunt.full as usize - 1];
-                sum = dense::add(&sum, &dense::times::<K, N, P>(full, column));
-            }
-            *column = sum;
-        }
-        out
-    };
     let mut current = dense::add(i, &dense::even_times::<K, N, P>(&shunt.even, v, false));
     if shunt.full != 0 {
         let full = &core.lines.full_shunts[shunt.full as usize - 1];
         current = dense::add(&current, &dense::times::<K, N, P>(full, v));
     }
     // cov(V, YV) = (Y c)', cov(YV, I) = Y cov(V, I).
-    let yc = y(c);
-    let cross = y(v_i);
+    let yc = shunt_times::<K, N, P>(core, shunt, c);
+    let cross = shunt_times::<K, N, P>(core, shunt, v_i);
     let all = dense::plus(i_i, &dense::plus(&cross, &dense::transpose(&cross)));
-    let all = dense::plus(&all, &y(&dense::transpose(&yc)));
+    let all = dense::plus(&all, &shunt_times::<K, N, P>(core, shunt, &dense::transpose(&yc)));
     (current, dense::plus(v_i, &dense::transpose(&yc)), all)
+}
+
+/// Y M.
+#[inline(always)]
+fn shunt_times<K: Arithmetic, const N: usize, const P: usize>(
+    core: &Core<N, P>,
+    shunt: &super::lines::Shunt,
+    m: &Matrix<N, P>,
+) -> Matrix<N, P> {
+    let mut out = *m;
+    for c in 0..N {
+        out[c] = dense::even_times::<K, N, P>(&shunt.even, &m[c], false);
+    }
+    if shunt.full != 0 {
+        let full = &core.lines.full_shunts[shunt.full as usize - 1];
+        out = dense::plus(&out, &dense::product::<K, N, P>(full, m));
+    }
+    out
 }

@@ -12,7 +12,9 @@ use super::observability;
 use super::posterior::{EndVariance, Posterior, TotalVariance};
 use super::start::Start;
 use super::step::Step;
-use super::{Changed, Estimated, FlowDeviation, NotSmoothable, Observability, TotalDeviation, Uncertainty};
+use super::{
+    Changed, Estimated, FlowDeviation, NotSmoothable, Observability, Settled, TotalDeviation, Uncertainty,
+};
 use crate::circuit::{Circuit, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
@@ -154,20 +156,30 @@ impl<const N: usize, const P: usize> Solver<N, P> {
     }
 
     pub fn estimate(&mut self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
+        let settled = self.settle(tolerance)?;
+        Ok(self.estimated(settled))
+    }
+
+    pub fn estimate_kept(&mut self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
+        let settled = self.settle_kept(tolerance)?;
+        Ok(self.estimated(settled))
+    }
+
+    pub fn settle(&mut self, tolerance: Tolerance) -> Result<Settled, NoSolution> {
         let root = self.root_start();
         let core = self.core();
         core.path.run(Start { core, root });
         self.iterate(tolerance, true)
     }
 
-    pub fn estimate_kept(&mut self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
+    pub fn settle_kept(&mut self, tolerance: Tolerance) -> Result<Settled, NoSolution> {
         if !self.settled {
-            return self.estimate(tolerance);
+            return self.settle(tolerance);
         }
         self.iterate(tolerance, false)
     }
 
-    fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Estimated, NoSolution> {
+    fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Settled, NoSolution> {
         self.settled = false;
         let mut factorizations = 0;
         let mut last = f64::INFINITY;
@@ -184,7 +196,7 @@ impl<const N: usize, const P: usize> Solver<N, P> {
             }
             if step < tolerance.voltage_pu {
                 self.settled = true;
-                return Ok(self.estimated(iterations, factorizations));
+                return Ok(Settled { iterations, factorizations });
             }
             if iterations == tolerance.iterations_max {
                 let bus = self.order[position] as usize;
@@ -202,7 +214,8 @@ impl<const N: usize, const P: usize> Solver<N, P> {
         NoSolution::Singular { bus: self.order[position] as usize }
     }
 
-    fn estimated(&self, iterations: usize, factorizations: usize) -> Estimated {
+    fn estimated(&self, settled: Settled) -> Estimated {
+        let Settled { iterations, factorizations } = settled;
         let (objective, violation_pu) = self.compiled.core.objective();
         Estimated { voltages: self.voltages(), objective, violation_pu, iterations, factorizations }
     }

@@ -16,7 +16,7 @@ fn compare(seeds: std::ops::Range<u64>, wires: usize, sensors: Sensors, toleranc
         let readings = readings(&mut dice, &case, sensors);
         let Some(optimum) = oracle::solve(&case.circuit, &case.tree, &readings) else { continue };
         let determined = oracle::determined(&case.circuit, &case.tree, &readings, &optimum.state);
-        if !determined.is_some_and(|wires| wires.into_iter().all(|wire| wire)) {
+        if !determined.into_iter().all(|wire| wire == Some(true)) {
             continue;
         }
         let mut smoother = Smoother::new(&case.circuit, &case.tree, &readings).expect("a tree");
