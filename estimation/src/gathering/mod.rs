@@ -333,29 +333,6 @@ fn drop_single_angles(voltages: &mut [VoltageReading]) {
     voltages.iter_mut().filter(|v| without.contains(&v.bus)).for_each(|v| v.angle = None);
 }
 
-/// Several phasors of one wire become their weighted mean, which is another than that of magnitudes and angles.
-fn merge_phasors(voltages: &mut Vec<VoltageReading>) {
-    let mut sums: BTreeMap<(u32, u8), (Complex64, f64, u32)> = BTreeMap::new();
-    for reading in voltages.iter() {
-        if let Some(angle) = reading.angle {
-            let sum = sums.entry((reading.bus, reading.wire)).or_insert((Complex64::ZERO, 0.0, 0));
-            sum.0 += Complex64::from_polar(reading.magnitude, angle) / reading.variance;
-            sum.1 += 1.0 / reading.variance;
-            sum.2 += 1;
-        }
-    }
-    sums.retain(|_, sum| sum.2 > 1);
-    let mut kept = BTreeSet::new();
-    voltages.retain_mut(|reading| {
-        let place = (reading.bus, reading.wire);
-        let Some((sum, weight, _)) = sums.get(&place) else { return true };
-        let mean = sum / weight;
-        (reading.magnitude, reading.angle) = (mean.norm(), Some(mean.arg()));
-        reading.variance = 1.0 / weight;
-        kept.insert(place)
-    });
-}
-
 /// Bus and phase wires where a sensor at a site reads.
 fn wires_of(assembly: &Assembly, nodes: &[Node], site: Site) -> (u32, [Option<u8>; spread::PHASES]) {
     match site {
