@@ -8,6 +8,7 @@ mod batch;
 mod phasors;
 mod plan;
 mod ports;
+pub mod sensitivities;
 mod walk;
 
 pub use batch::Voltages;
