@@ -26,7 +26,6 @@ use grid::{BusId, Network, Sensor, SensorPlace, SensorValue};
 use known::Known;
 use node::{Member, Node, Share};
 use num_complex::Complex64;
-use num_complex::Complex64;
 use place::Site;
 use reference::{Islands, Turn};
 use spread::{Bench, CurrentSaid, PowerSaid, Spread};
