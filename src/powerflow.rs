@@ -78,6 +78,7 @@ pub fn run(arguments: &PowerFlowArguments) -> Result<(), Failure> {
         let (flow, taps) = (&solved.flow, &solved.taps);
         let state = State {
             input: &present,
+            network: &network,
             assembly: solved.study.assembly(),
             voltages: &flow.solved.voltages,
             estimate: None,

@@ -1,7 +1,9 @@
 //! What a calculation says to people: worst voltages, highest loadings, sensors that are off.
 
-use connectors::power_grid_model::{Component, State};
+use connectors::power_grid_model::{Component, Input, State};
+use estimation::assembly::Assembly;
 use estimation::circuit::Circuit;
+use estimation::study::{Judgement, Observability};
 use std::fmt::Write;
 
 /// Rows shown of each list.
@@ -56,5 +58,39 @@ fn loadings(text: &mut String, state: &State<'_>) {
     let _ = writeln!(text, "\nhighest loadings\n  {:>8}  {:<26}  {:>9}", "branch", "kind", "loading");
     for (loading, component, id) in rows.iter().take(ROWS) {
         let _ = writeln!(text, "  {id:>8}  {:<26}  {:>7.1} %", component.name(), loading * 100.0);
+    }
+}
+
+/// How well an estimate is known, and which sensors do not fit.
+pub fn sensors(text: &mut String, input: &Input, assembly: &Assembly, judgement: &Judgement) {
+    let count = |wanted| judgement.observability.iter().filter(|wire| **wire == Some(wanted)).count();
+    let _ = writeln!(
+        text,
+        "\nwires determined by measurements {}, with pseudo-measurements {}, by nothing {}",
+        count(Observability::Measured),
+        count(Observability::Pseudo),
+        count(Observability::None)
+    );
+    let worst = judgement.voltage_std.iter().enumerate().filter(|(_, std)| std.is_finite());
+    if let Some((wire, std)) = worst.max_by(|a, b| a.1.total_cmp(b.1)) {
+        let at = assembly.buses.iter().find(|(_, bus)| assembly.circuit.wires(**bus).contains(&wire));
+        let at = at.map_or("a star point".into(), |(bus, _)| format!("node {bus}"));
+        let _ = writeln!(text, "least known voltage: {at}, ± {std:.5} p.u. (one standard deviation)");
+    }
+    let mut rows: Vec<(f64, u32, Component)> = Vec::new();
+    for list in input.lists.iter().filter(|list| list.component.is_sensor()) {
+        for (row, &id) in list.ids.iter().enumerate() {
+            let value = judgement.normalized.get(list.first + row).copied().unwrap_or(f64::NAN);
+            rows.extend(value.is_finite().then_some((value, id, list.component)));
+        }
+    }
+    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let _ = writeln!(
+        text,
+        "\nlargest normalised residuals\n  {:>8}  {:<20}  {:>8}",
+        "sensor", "kind", "residual"
+    );
+    for (value, id, component) in rows.iter().take(ROWS) {
+        let _ = writeln!(text, "  {id:>8}  {:<20}  {value:>8.2}", component.name());
     }
 }

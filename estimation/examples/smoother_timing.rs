@@ -9,7 +9,7 @@
 use estimation::circuit::{
     Circuit, CircuitBus, CircuitSource, Coupling, InjectionReading, Readings, Series, Tree, VoltageReading,
 };
-use estimation::smoother::Smoother;
+use estimation::smoother::{Changed, LANES, Smoother};
 use estimation::solve::Tolerance;
 use nalgebra::DMatrix;
 use num_complex::Complex64;
@@ -195,17 +195,21 @@ fn readings(net: &Net, tree: &Tree, dice: &mut Dice) -> Readings {
     readings
 }
 
-/// Median of milliseconds.
-fn median(repeats: usize, mut work: impl FnMut()) -> f64 {
-    let mut times: Vec<f64> = (0..repeats)
-        .map(|_| {
-            let start = Instant::now();
-            work();
-            start.elapsed().as_secs_f64() * 1e3
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[repeats / 2]
+/// Time on the processor, ns: other programs on the machine do not count. The wall clock where there is no such count.
+fn now_ns(since: Instant) -> f64 {
+    let counted = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let counted = counted.and_then(|text| text.split(' ').next()?.parse().ok());
+    counted.unwrap_or_else(|| since.elapsed().as_nanos() as f64)
+}
+
+/// Milliseconds on the processor, mean of `repeats`.
+fn mean(repeats: usize, mut work: impl FnMut()) -> f64 {
+    let begin = Instant::now();
+    let start = now_ns(begin);
+    for _ in 0..repeats {
+        work();
+    }
+    (now_ns(begin) - start) / 1e6 / repeats as f64
 }
 
 /// The same readings, loads changed by a few per cent.
@@ -227,29 +231,94 @@ fn main() {
         let start = Instant::now();
         let mut smoother = Smoother::new(&net.circuit, &tree, &readings).unwrap();
         let built = start.elapsed().as_secs_f64() * 1e3;
-        let repeats = (200_000 / n).clamp(5, 200) | 1;
+        let repeats = (400_000 / n).clamp(7, 2000);
         let estimated = smoother.estimate(Tolerance::default()).unwrap();
         println!(
             "n {n}: {} steps, {} factorizations, objective {:.6}, violation {:.1e}; structure {built:.2} ms",
             estimated.iterations, estimated.factorizations, estimated.objective, estimated.violation_pu
         );
-        let flat = median(repeats, || {
-            smoother.estimate(Tolerance::default()).unwrap();
+        let flat = mean(repeats, || {
+            smoother.settle(Tolerance::default()).unwrap();
+            std::hint::black_box(smoother.voltages());
         });
-        let (factor, step, start) = smoother.time_parts(repeats);
+        let factor = mean(repeats, || smoother.renew_factors().unwrap());
+        let step = mean(repeats, || {
+            smoother.step();
+        });
         let other = [moved(&readings, &mut dice), moved(&readings, &mut dice)];
         let mut turn = 0;
         let mut steps = 0;
-        let kept = median(repeats, || {
+        let kept = mean(repeats, || {
             turn += 1;
             smoother.set_values(&other[turn % 2]);
-            steps = smoother.estimate_kept(Tolerance::default()).unwrap().iterations;
+            steps = smoother.settle_kept(Tolerance::default()).unwrap().iterations;
+            std::hint::black_box(smoother.voltages());
         });
         println!(
-            "  flat {flat:.3} ms, kept {kept:.3} ms ({steps} steps); factor {factor:.3} step {step:.3} start {start:.3} ms; \
+            "  flat {flat:.3} ms, kept {kept:.3} ms ({steps} steps); factor {factor:.3} step {step:.3} ms; \
              per bus: factor {:.0} ns, step {:.0} ns",
             factor * 1e6 / n as f64,
             step * 1e6 / n as f64
         );
+        deviations_and_changes(&mut smoother, &readings, n, repeats, &mut dice);
+        batch(&mut smoother, &readings, n, repeats, &mut dice);
     }
+}
+
+fn deviations_and_changes(
+    smoother: &mut Smoother,
+    readings: &Readings,
+    n: usize,
+    repeats: usize,
+    dice: &mut Dice,
+) {
+    let voltages = mean(repeats, || {
+        std::hint::black_box(smoother.voltage_variances());
+    });
+    let all = mean(repeats, || {
+        std::hint::black_box(smoother.uncertainty());
+    });
+    let pairs: Vec<(u32, u32)> =
+        (0..20_000).map(|_| (dice.below(readings.injections.len()) as u32, dice.below(n) as u32)).collect();
+    let response = mean(21, || {
+        for &(injection, bus) in &pairs[..1000] {
+            std::hint::black_box(smoother.response(injection, (1e-4, 0.0), bus));
+        }
+    });
+    let mut times: Vec<f64> = pairs
+        .iter()
+        .map(|&(injection, bus)| {
+            let start = Instant::now();
+            smoother.change(Changed::Injection(injection), (1e-6, 0.0));
+            std::hint::black_box(smoother.read(bus));
+            start.elapsed().as_nanos() as f64 / 1e3
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    println!(
+        "  deviations: voltages {voltages:.3} ms, everything {all:.3} ms; response {response:.3} us; \
+         change and read p50 {:.2} us, p99 {:.2} us (wall)",
+        times[10_000], times[19_800]
+    );
+}
+
+fn batch(smoother: &mut Smoother, readings: &Readings, n: usize, repeats: usize, dice: &mut Dice) {
+    let sets: Vec<Readings> = (0..LANES).map(|_| moved(readings, dice)).collect();
+    smoother.set_values(readings);
+    smoother.estimate(Tolerance::default()).unwrap();
+    let mut batch = smoother.batch();
+    let mut steps = 0;
+    let mut turn = 0;
+    let time = mean(repeats, || {
+        for lane in 0..LANES {
+            batch.set(smoother, lane, &sets[(lane + turn) % LANES]);
+        }
+        turn += 1;
+        steps = batch.estimate(smoother, Tolerance::default()).unwrap();
+    });
+    println!(
+        "  batch of {LANES}: {:.4} ms per set ({steps} steps), {:.0} ns per bus and step",
+        time / 8.0,
+        time * 1e6 / 8.0 / n as f64 / steps as f64
+    );
 }

@@ -27,26 +27,40 @@ fn time(size: usize) {
     let powers: Vec<Complex64> = circuit.ports.iter().map(|port| port.power).collect();
     let changed: Vec<Complex64> = powers.iter().map(|power| power * 1.02).collect();
     let mut voltages = Vec::new();
-    let repeats = (3_000_000 / size).clamp(20, 2000);
     let sweeps = sweep.settle_flat(&mut state, &tolerance).unwrap();
     let lowest = {
         sweep.voltages(&state, &mut voltages);
         voltages.iter().map(|v| v.norm()).fold(f64::INFINITY, f64::min)
     };
-    let solve = median(repeats, |_| {
+    let solve = median(|_| {
         sweep.settle_flat(&mut state, &tolerance).unwrap();
     });
-    let whole = median(repeats, |turn| {
+    let whole = median(|turn| {
         sweep.set_powers(&mut state, if turn % 2 == 0 { &powers } else { &changed });
         sweep.settle_flat(&mut state, &tolerance).unwrap();
         sweep.voltages(&state, &mut voltages);
     });
     let mut warm_sweeps = 0;
-    let warm = median(repeats, |turn| {
+    let warm = median(|turn| {
         sweep.set_powers(&mut state, if turn % 2 == 0 { &powers } else { &changed });
         warm_sweeps = sweep.settle_warm(&mut state, &tolerance).unwrap();
         sweep.voltages(&state, &mut voltages);
     });
+    let count = (200_000 / size).clamp(8, 400);
+    let factor: Vec<f64> = (0..count).map(|at| 0.9 + 0.2 * ((at * 7) % 17) as f64 / 16.0).collect();
+    let mut batch_sweeps = 0;
+    let batch = median(|_| {
+        let power = |port: usize, scenario: usize| powers[port] * factor[scenario];
+        sweep.batch(&circuit.ports, count, power, &tolerance, |_, result| {
+            let result = result.unwrap();
+            batch_sweeps = result.iterations;
+            result.write(&mut voltages);
+        });
+    }) / count as f64;
+    println!(
+        "{size:>6} buses: batch with loads in and voltages out {:.4} ms per scenario ({batch_sweeps} sweeps)",
+        batch * 1e-6
+    );
     println!(
         "{size:>6} buses: flat start {:.4} ms ({sweeps} sweeps, {:.1} ns per bus and sweep), with new loads in and \
          voltages out {:.4} ms, warm {:.4} ms ({warm_sweeps} sweeps); lowest voltage {lowest:.3}",
@@ -63,18 +77,19 @@ fn cpu_ns() -> f64 {
     text.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// Median CPU time of a call, ns; calls are grouped so that the clock does not count.
-fn median(repeats: usize, mut call: impl FnMut(usize)) -> f64 {
-    let group = (repeats / 20).max(1);
-    let mut times: Vec<f64> = (0..repeats.div_ceil(group))
-        .map(|turn| {
-            let start = cpu_ns();
-            for at in 0..group {
-                call(turn * group + at);
+/// Median CPU time of a call, ns: the clock ticks in milliseconds, so calls are timed in long groups.
+fn median(mut call: impl FnMut(usize)) -> f64 {
+    let (mut turn, mut times) = (0, Vec::new());
+    for _ in 0..7 {
+        let (start, first) = (cpu_ns(), turn);
+        while cpu_ns() - start < 60e6 {
+            for _ in 0..4 {
+                call(turn);
+                turn += 1;
             }
-            (cpu_ns() - start) / group as f64
-        })
-        .collect();
+        }
+        times.push((cpu_ns() - start) / (turn - first) as f64);
+    }
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
 }

@@ -13,12 +13,12 @@ mod feeder;
 mod forecast;
 pub mod gathering;
 mod limited_element;
-mod live;
 mod line_impedance;
 #[cfg(test)]
 mod linear_response;
 #[cfg(test)]
 mod linearization;
+mod live;
 mod measurement_set;
 mod outlook;
 mod plausibility;

@@ -1,16 +1,20 @@
 //! The state estimation of a case, by the smoother on the tree.
 
 use super::case::{Case, assemble, read_off};
-use super::meter::{median, memory_mb, reset_peak, timed};
+use super::meter::{cpu_ms, median, memory_mb, quantile, reset_peak, timed};
 use super::{CaseArguments, Figures};
 use crate::Failure;
 use estimation::circuit::{Readings, Tree};
-use estimation::smoother::{Estimated, Smoother};
+use estimation::smoother::{Changed, Settled, Smoother};
 use estimation::solve::{NoSolution, Tolerance};
 use std::hint::black_box;
 
 /// Runs of the cold start, which is slow.
 const COLD_RUNS: usize = 3;
+/// Single changes that are timed.
+const CHANGES: usize = 20_000;
+/// Sets that a batch estimates together.
+const LANES: usize = 8;
 
 /// Measures.
 pub fn measure(arguments: &CaseArguments) -> Result<Figures, Failure> {
@@ -29,9 +33,19 @@ pub fn measure(arguments: &CaseArguments) -> Result<Figures, Failure> {
     };
     let scenarios = case.readings(symmetric)?;
     let repeat = usize::from(arguments.repeat);
-    let (refactor, _) = each(&mut smoother, &scenarios, repeat, Smoother::estimate)?;
-    let (warm, warm_iterations) = each(&mut smoother, &scenarios, repeat, Smoother::estimate_kept)?;
+    let (refactor, _) = each(&mut smoother, &scenarios, repeat, Smoother::settle)?;
+    let (warm, warm_iterations) = each(&mut smoother, &scenarios, repeat, Smoother::settle_kept)?;
+    let uncertainty = (0..repeat.min(9)).map(|_| timed(|| black_box(smoother.uncertainty())).0).collect();
+    let batch_ms_per_scenario = batch(&smoother, &scenarios)?;
+    let buses = case.network.buses().len() as u32;
+    let mut single = scenarios.first().map(|first| changes(&mut smoother, first, buses)).unwrap_or_default();
+    let mut share = |share| (!single.is_empty()).then(|| quantile(&mut single, share));
+    let (incremental_us_p50, incremental_us_p99) = (share(0.5), share(0.99));
     Ok(Figures {
+        uncertainty_ms: Some(median(uncertainty)),
+        batch_ms_per_scenario,
+        incremental_us_p50,
+        incremental_us_p99,
         program: "gridflex",
         version: env!("CARGO_PKG_VERSION"),
         case: case.name.clone(),
@@ -52,13 +66,14 @@ pub fn measure(arguments: &CaseArguments) -> Result<Figures, Failure> {
     })
 }
 
-fn make(case: &Case, symmetric: bool) -> Result<(Smoother, Estimated), Failure> {
+fn make(case: &Case, symmetric: bool) -> Result<(Smoother, Settled), Failure> {
     let assembly = assemble(&case.network, symmetric)?;
     let readings = read_off(&assembly, &case.network, &case.sensors)?;
     let tree = Tree::new(&assembly.circuit).map_err(|error| Failure::Input(error.into()))?;
     let smoother = Smoother::new(&assembly.circuit, &tree, &readings);
     let mut smoother = smoother.map_err(|error| Failure::Input(error.into()))?;
-    let first = smoother.estimate(Tolerance::default()).map_err(|error| Failure::Run(error.into()))?;
+    let first = smoother.settle(Tolerance::default()).map_err(|error| Failure::Run(error.into()))?;
+    black_box(smoother.voltages());
     Ok((smoother, first))
 }
 
@@ -67,18 +82,68 @@ fn each(
     smoother: &mut Smoother,
     scenarios: &[Readings],
     repeat: usize,
-    estimate: fn(&mut Smoother, Tolerance) -> Result<Estimated, NoSolution>,
+    settle: fn(&mut Smoother, Tolerance) -> Result<Settled, NoSolution>,
 ) -> Result<(Vec<f64>, usize), Failure> {
     let (mut times, mut iterations) = (Vec::new(), 0);
     for readings in scenarios.iter().cycle().take(if scenarios.is_empty() { 0 } else { repeat }) {
         let (ms, estimated) = timed(|| {
             smoother.set_values(readings);
-            estimate(smoother, Tolerance::default())
+            let settled = settle(smoother, Tolerance::default());
+            black_box(smoother.voltages());
+            settled
         });
-        let estimated = estimated.map_err(|error| Failure::Run(error.into()))?;
-        iterations = estimated.iterations;
-        black_box(&estimated.voltages);
+        iterations = estimated.map_err(|error| Failure::Run(error.into()))?.iterations;
         times.push(ms);
     }
     Ok((times, iterations))
+}
+
+/// CPU time of all scenarios in groups of lanes, per scenario, ms.
+fn batch(smoother: &Smoother, scenarios: &[Readings]) -> Result<Option<f64>, Failure> {
+    if scenarios.is_empty() {
+        return Ok(None);
+    }
+    let (mut spent, mut solved) = (0.0, 0);
+    let mut sets = smoother.batch();
+    // The last group is filled up with scenarios from the start, so that every pass is a full one.
+    for group in 0..scenarios.len().div_ceil(LANES) {
+        let (ms, outcome) = timed(|| {
+            for lane in 0..LANES {
+                sets.set(smoother, lane, &scenarios[(group * LANES + lane) % scenarios.len()]);
+            }
+            let outcome = sets.estimate(smoother, Tolerance::default());
+            for lane in 0..LANES {
+                black_box(sets.voltages(smoother, lane));
+            }
+            outcome
+        });
+        outcome.map_err(|error| Failure::Run(error.into()))?;
+        (spent, solved) = (spent + ms, solved + LANES);
+    }
+    Ok(Some(spent / solved as f64))
+}
+
+/// CPU time of one changed injection and one voltage read anywhere, µs, the clock's own time taken off.
+fn changes(smoother: &mut Smoother, readings: &Readings, buses: u32) -> Vec<f64> {
+    let injections = readings.injections.len() as u64;
+    if injections == 0 {
+        return Vec::new();
+    }
+    let clock = median((0..999).map(|_| timed(|| ()).0).collect());
+    let mut dice = 1_u64;
+    let mut next = |below: u64| {
+        // Knuth's MMIX generator: places that do not repeat.
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (dice >> 33) % below
+    };
+    (0..CHANGES)
+        .map(|number| {
+            let (at, bus) = (next(injections) as u32, next(u64::from(buses)) as u32);
+            let by = if number % 2 == 0 { 1e-6 } else { -1e-6 };
+            let start = cpu_ms();
+            smoother.change(Changed::Injection(at), (by, 0.2 * by));
+            black_box(smoother.read(bus));
+            (cpu_ms() - start - clock).max(0.0) * 1e3
+        })
+        .collect()
 }

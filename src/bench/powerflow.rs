@@ -4,7 +4,7 @@ use super::case::{Case, assemble};
 use super::meter::{median, memory_mb, reset_peak, timed};
 use super::{CaseArguments, Figures};
 use crate::Failure;
-use estimation::circuit::Tree;
+use estimation::circuit::{LoadPort, Tree};
 use estimation::solve::Tolerance;
 use estimation::sweep::{Sweep, SweepState};
 use num_complex::Complex64;
@@ -76,6 +76,7 @@ pub fn measure(arguments: &CaseArguments) -> Result<Figures, Failure> {
         cold_ms: median(cold),
         refactor_ms: median(refactor),
         warm_ms: median(warm),
+        batch_ms_per_scenario: batch(&sweep, scenarios.first(), &powers)?,
         scenarios: powers.len(),
         iterations,
         warm_iterations,
@@ -95,4 +96,26 @@ fn make(case: &Case, symmetric: bool) -> Result<Made, Failure> {
     let iterations = iterations.map_err(|error| Failure::Run(error.into()))?;
     black_box(&state);
     Ok(Made { sweep, state, iterations })
+}
+
+/// CPU time of all scenarios in SIMD lanes, per scenario, ms.
+fn batch(
+    sweep: &Sweep,
+    ports: Option<&Vec<LoadPort>>,
+    powers: &[Vec<Complex64>],
+) -> Result<Option<f64>, Failure> {
+    let Some(ports) = ports else { return Ok(None) };
+    let (mut failed, mut voltages) = (None, Vec::new());
+    let (ms, ()) = timed(|| {
+        let power = |port: usize, scenario: usize| powers[scenario][port];
+        sweep.batch(ports, powers.len(), power, &Tolerance::default(), |_, solved| match solved {
+            Ok(solved) => solved.write(&mut voltages),
+            Err(error) => failed = Some(error),
+        });
+    });
+    black_box(&voltages);
+    match failed {
+        Some(error) => Err(Failure::Run(error.into())),
+        None => Ok(Some(ms / powers.len() as f64)),
+    }
 }

@@ -41,12 +41,17 @@ pub(super) fn per_phase(component: Component, written: [f64; 3]) -> [f64; 3] {
     }
 }
 
+/// Stands for a type that does not exist: refused by a power flow, without meaning in an estimate.
+pub(super) const UNKNOWN_TYPE: VoltageDependence =
+    VoltageDependence { z_p: f64::INFINITY, ..VoltageDependence::POWER };
+
 /// A load or generator of any kind; the rated voltage of its branches is filled in when all buses are known.
 pub(super) fn load(row: &Row<'_>) -> Result<Load> {
-    let dependence = match row.needed_code(appliance::r#type, 0..=2)? {
+    let dependence = match row.needed_code(appliance::r#type, 0..=127)? {
         0 => VoltageDependence::POWER,
         1 => VoltageDependence::IMPEDANCE,
-        _ => VoltageDependence::CURRENT,
+        2 => VoltageDependence::CURRENT,
+        _ => UNKNOWN_TYPE,
     };
     let power = |column: usize| -> Result<Vec<f64>> {
         let written = row.phases(column);

@@ -182,6 +182,11 @@ components! {
 }
 
 impl Component {
+    /// Whether it measures.
+    pub fn is_sensor(self) -> bool {
+        self >= Self::SymVoltageSensor
+    }
+
     pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|component| component.name() == name)
     }

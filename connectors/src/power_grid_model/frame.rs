@@ -332,7 +332,9 @@ impl<'de, T: Document> Visitor<'de> for Data<'_, T> {
         while let Some(name) = lists.next_key::<String>()? {
             let Some(component) = Component::named(&name) else {
                 let Count(count) = lists.next_value()?;
-                if count > 0 {
+                // Faults do not touch a power flow or an estimate.
+                let idle = name == "fault" && self.unknown == Unknown::Skip;
+                if count > 0 && !idle {
                     let advice = if name == "fault" { FAULTS } else { OTHERS };
                     let component = brief_text(&name);
                     take!(Err::<(), _>(ReadError::Unsupported { component, count, advice }));

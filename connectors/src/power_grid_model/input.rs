@@ -1,13 +1,14 @@
 //! What a file of type `input` says: the parts of a network, its sensors, and where each row went.
 
+use super::appliances::{self, UNKNOWN_TYPE};
 use super::columns::Component;
 use super::error::ReadError;
 use super::frame::Document;
 use super::row::Row;
 use super::sensors::{self, Sigmas};
 use super::stream::Sink;
-use super::{appliances, branches, transformers};
-use grid::network::{NetworkParts, TransformerSide};
+use super::{branches, transformers};
+use grid::network::{NetworkParts, TransformerSide, VoltageDependence};
 use grid::{Network, Sensor, SensorPlace, SensorValue};
 
 type Result<T> = std::result::Result<T, ReadError>;
@@ -87,6 +88,9 @@ impl Input {
     pub fn network_to_estimate(&self) -> Result<Network> {
         let mut parts = self.parts.clone();
         for load in &mut parts.loads {
+            if load.dependence == UNKNOWN_TYPE {
+                load.dependence = VoltageDependence::POWER;
+            }
             let values = load.p_w.iter_mut().chain(load.q_var.iter_mut());
             values.filter(|value| value.is_nan()).for_each(|value| *value = 0.0);
         }
@@ -192,7 +196,7 @@ impl Input {
                 ));
             }
         }
-        for list in self.lists.iter().filter(|list| is_sensor(list.component)) {
+        for list in self.lists.iter().filter(|list| list.component.is_sensor()) {
             for (row, &id) in list.ids.iter().enumerate() {
                 let (object, wanted) = match self.sensors[list.first + row].place {
                     SensorPlace::Bus(bus) | SensorPlace::BusInjection(bus) => (bus.0, "node"),
@@ -225,10 +229,6 @@ impl Input {
     }
 }
 
-pub(super) fn is_sensor(component: Component) -> bool {
-    component >= Component::SymVoltageSensor
-}
-
 fn dangling(component: &'static str, id: u32, object: u32, wanted: &str) -> ReadError {
     let attribute = if component.ends_with("sensor") { "measured_object" } else { "regulated_object" };
     ReadError::Attribute {
@@ -256,6 +256,11 @@ fn complete(parts: &mut NetworkParts) -> Result<()> {
             (false, false) => "asym_load",
             (false, true) => "asym_gen",
         };
+        if load.dependence == UNKNOWN_TYPE {
+            let (id, attribute) = (load.id, "type".to_owned());
+            let reason = "is not 0 (power), 1 (impedance) or 2 (current)".into();
+            return Err(ReadError::Attribute { component, id, attribute, reason });
+        }
         for (attribute, values) in [("p_specified", &mut load.p_w), ("q_specified", &mut load.q_var)] {
             if values.iter().all(|value| value.is_nan()) {
                 return missing(component, load.id, attribute);
@@ -346,7 +351,7 @@ impl Document for Input {
         let parts = &self.parts;
         let first = match component {
             C::SymLoad | C::AsymLoad | C::SymGen | C::AsymGen => parts.loads.len(),
-            component if is_sensor(component) => self.sensors.len(),
+            component if component.is_sensor() => self.sensors.len(),
             _ => 0,
         };
         self.lists.push(Listed { component, ids: Vec::new(), first });

@@ -14,7 +14,6 @@ mod appliances;
 mod branches;
 mod columns;
 mod error;
-mod flows;
 mod frame;
 mod input;
 mod row;

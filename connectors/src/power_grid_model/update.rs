@@ -8,7 +8,7 @@ use super::columns::{
 };
 use super::error::ReadError;
 use super::frame::Document;
-use super::input::{Input, is_sensor};
+use super::input::Input;
 use super::row::Row;
 use super::sensors::{self, angle, phase_value};
 use super::stream::Sink;
@@ -371,7 +371,7 @@ impl Input {
                 values.number(voltage_regulator::q_max, &mut regulator.q_range_var.1);
             }
             sensor => {
-                debug_assert!(is_sensor(sensor));
+                debug_assert!(sensor.is_sensor());
                 self.apply_sensor(sensor, at, values);
             }
         }

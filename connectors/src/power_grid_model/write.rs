@@ -5,11 +5,11 @@
 //! W and var with power-grid-model's signs: sources and generators give, loads and shunts take, flows enter a branch.
 
 use super::columns::Component;
-use super::flows::Flows;
-use super::input::{Input, is_sensor};
+use super::input::Input;
 use estimation::assembly::Assembly;
 use estimation::gathering::{Outcome, SensorResidual};
-use grid::PhaseValue;
+use estimation::results::{ApplianceResult, BranchResult, EndResult, Results, WireFlow};
+use grid::{BusId, Network, PhaseValue};
 use num_complex::Complex64;
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -19,6 +19,8 @@ use std::io::{self, Write};
 pub struct State<'a> {
     /// What was calculated.
     pub input: &'a Input,
+    /// The same as a checked network.
+    pub network: &'a Network,
     /// Its equations.
     pub assembly: &'a Assembly,
     /// Voltage of every wire, p.u.
@@ -34,29 +36,42 @@ pub struct State<'a> {
 impl State<'_> {
     /// The loading of every branch in parts of its rating (NaN without one), with its kind and id.
     pub fn loadings(&self) -> Vec<(f64, Component, u32)> {
-        use Component as C;
-        let flows = Flows::new(self);
+        let results = Results::new(self.network, self.assembly, self.voltages);
         let mut loadings = Vec::new();
         for list in &self.input.lists {
-            for (row, &id) in list.ids.iter().enumerate() {
-                let loading = match list.component {
-                    C::Line | C::AsymLine | C::GenericBranch | C::Transformer => {
-                        let (from, to) = flows.branch(id);
-                        flows.loading(list.component, list.first + row, &from, &to)
-                    }
-                    C::ThreeWindingTransformer => {
-                        let rated = self.input.parts.three_winding_transformers[row].s_rated_va;
-                        let windings = flows.star(id);
-                        let each =
-                            windings.iter().zip(rated).map(|(winding, rated)| winding.apparent() / rated);
-                        each.fold(0.0, f64::max)
-                    }
-                    _ => continue,
-                };
-                loadings.push((loading, list.component, id));
+            for row in 0..list.ids.len() {
+                if let Some(branch) = branch(&results, list.component, row) {
+                    let loading = branch.loading.unwrap_or(f64::NAN);
+                    loadings.push((loading, list.component, branch.id.0));
+                }
             }
         }
         loadings
+    }
+}
+
+/// The result of a row, when it is a branch.
+fn branch(results: &Results, component: Component, row: usize) -> Option<&BranchResult> {
+    use Component as C;
+    match component {
+        C::Line => results.lines.get(row),
+        C::AsymLine => results.coupled_lines.get(row),
+        C::Link => results.links.get(row),
+        C::GenericBranch => results.generic_branches.get(row),
+        C::Transformer => results.transformers.get(row),
+        C::ThreeWindingTransformer => results.three_winding_transformers.get(row),
+        _ => None,
+    }
+}
+
+/// The result of a row, when it is an appliance.
+fn appliance(results: &Results, component: Component, at: usize) -> Option<&ApplianceResult> {
+    use Component as C;
+    match component {
+        C::Source => results.sources.get(at),
+        C::SymLoad | C::AsymLoad | C::SymGen | C::AsymGen => results.loads.get(at),
+        C::Shunt => results.shunts.get(at),
+        _ => None,
     }
 }
 
@@ -112,11 +127,11 @@ impl<W: Write> Writer<W> {
             self.out.write_all(b",")?;
         }
         self.count += 1;
-        let flows = Flows::new(state);
+        let results = Results::new(state.network, state.assembly, state.voltages);
         self.out.write_all(b"\n{")?;
         let mut first = true;
         for list in &state.input.lists {
-            if is_sensor(list.component) && state.estimate.is_none() {
+            if list.component.is_sensor() && state.estimate.is_none() {
                 continue;
             }
             let separator = if first { "" } else { "," };
@@ -129,7 +144,7 @@ impl<W: Write> Writer<W> {
                 self.buffer.push_str(if row == 0 { "\n" } else { ",\n" });
                 let _ = write!(self.buffer, "{{\"id\":{id}");
                 let mut object = Object { text: &mut self.buffer };
-                write_row(&mut object, state, &flows, list.component, id, list.first + row);
+                write_row(&mut object, state, &results, list.component, id, list.first + row);
                 for extra in &extras {
                     match &extra.values {
                         ExtraValues::Numbers(values) => object.number(extra.attribute, values[row]),
@@ -191,12 +206,15 @@ impl Object<'_> {
         self.text.push(']');
     }
 
-    /// One number when there is one wire, a list otherwise.
-    fn wires(&mut self, name: &str, values: &[f64]) {
-        match values {
-            [value] => self.number(name, *value),
-            _ => self.phases(name, values),
+    /// A value after its name: one number when there is one wire, a list otherwise.
+    fn bare(&mut self, values: impl ExactSizeIterator<Item = f64>) {
+        let list = values.len() != 1;
+        self.text.push_str(if list { "[" } else { "" });
+        for (at, value) in values.enumerate() {
+            self.text.push_str(if at == 0 { "" } else { "," });
+            self.put(value);
         }
+        self.text.push_str(if list { "]" } else { "" });
     }
 
     fn flag(&mut self, name: &str, value: bool) {
@@ -215,56 +233,59 @@ impl Object<'_> {
     }
 
     /// Active, reactive, apparent power and current of one terminal.
-    fn terminal(&mut self, suffix: &str, power: &[Complex64], current: &[f64]) {
-        let of = |f: fn(&Complex64) -> f64| power.iter().map(f).collect::<Vec<f64>>();
-        self.wires(&format!("p{suffix}"), &of(|s| s.re));
-        self.wires(&format!("q{suffix}"), &of(|s| s.im));
-        self.wires(&format!("i{suffix}"), current);
-        self.wires(&format!("s{suffix}"), &of(|s| s.norm()));
+    fn terminal(&mut self, suffix: &str, wires: &[WireFlow]) {
+        let mut put = |name: &str, of: fn(&WireFlow) -> f64| {
+            let _ = write!(self.text, ",\"{name}{suffix}\":");
+            self.bare(wires.iter().map(of));
+        };
+        put("p", |wire| wire.p_w);
+        put("q", |wire| wire.q_var);
+        put("i", |wire| wire.i_a.norm());
+        put("s", WireFlow::s_va);
     }
 }
 
 fn write_row(
     object: &mut Object<'_>,
     state: &State<'_>,
-    flows: &Flows<'_>,
+    results: &Results,
     component: Component,
     id: u32,
     at: usize,
 ) {
     use Component as C;
     match component {
-        C::Node => node(object, state, flows, id, at),
-        C::Line | C::AsymLine | C::Link | C::GenericBranch | C::Transformer => {
-            let (from, to) = flows.branch(id);
-            object.flag("energized", flows.energized_branch(id));
-            object.number("loading", flows.loading(component, at, &from, &to));
-            object.terminal("_from", &from.power, &from.current);
-            object.terminal("_to", &to.power, &to.current);
-        }
+        C::Node => node(object, state, results, id, at),
         C::ThreeWindingTransformer => {
-            let windings = flows.star(id);
-            let rated = state.input.parts.three_winding_transformers[at].s_rated_va;
-            object.flag("energized", flows.energized_branch(id));
-            let loadings: Vec<f64> =
-                windings.iter().zip(rated).map(|(winding, rated)| winding.apparent() / rated).collect();
-            for (name, loading) in ["loading_1", "loading_2", "loading_3"].iter().zip(&loadings) {
-                object.number(name, *loading);
+            let Some(result) = results.three_winding_transformers.get(at) else { return };
+            object.flag("energized", result.energized);
+            let loading = |end: &EndResult| end.loading.unwrap_or(f64::NAN);
+            for (name, end) in ["loading_1", "loading_2", "loading_3"].iter().zip(&result.ends) {
+                object.number(name, loading(end));
             }
-            object.number("loading", loadings.iter().copied().fold(0.0, f64::max));
-            for (suffix, winding) in ["_1", "_2", "_3"].iter().zip(&windings) {
-                object.terminal(suffix, &winding.power, &winding.current);
+            object.number("loading", result.loading.unwrap_or(f64::NAN));
+            for (suffix, end) in ["_1", "_2", "_3"].iter().zip(&result.ends) {
+                object.terminal(suffix, &end.wires);
+            }
+        }
+        C::Line | C::AsymLine | C::Link | C::GenericBranch | C::Transformer => {
+            let Some(result) = branch(results, component, at) else { return };
+            object.flag("energized", result.energized);
+            object.number("loading", result.loading.unwrap_or(f64::NAN));
+            for (suffix, end) in ["_from", "_to"].iter().zip(&result.ends) {
+                object.terminal(suffix, &end.wires);
             }
         }
         C::Source | C::SymLoad | C::AsymLoad | C::SymGen | C::AsymGen | C::Shunt => {
-            let gives = matches!(component, C::Source | C::SymGen | C::AsymGen);
-            let taken = flows.appliance(id);
-            let power: Vec<Complex64> =
-                taken.power.iter().map(|power| if gives { -power } else { *power }).collect();
-            object.flag("energized", flows.energized_appliance(id));
-            object.terminal("", &power, &taken.current);
-            let factor = |s: &Complex64| if s.norm() < 1e-9 { 0.0 } else { s.re / s.norm() };
-            object.wires("pf", &power.iter().map(factor).collect::<Vec<f64>>());
+            let Some(result) = appliance(results, component, at) else { return };
+            object.flag("energized", result.energized);
+            let wires = match state.estimate {
+                Some(outcome) => estimated(state, outcome, component, id),
+                None => result.wires.to_vec(),
+            };
+            object.terminal("", &wires);
+            object.name("pf");
+            object.bare(wires.iter().map(WireFlow::power_factor));
         }
         C::TransformerTapRegulator => {
             let position = state.taps.iter().find(|(regulator, _)| *regulator == id);
@@ -278,18 +299,47 @@ fn write_row(
     }
 }
 
-fn node(object: &mut Object<'_>, state: &State<'_>, flows: &Flows<'_>, id: u32, at: usize) {
-    let rated = state.input.parts.buses[at].u_rated_v;
-    let base = if state.assembly.symmetric { rated } else { rated / 3.0_f64.sqrt() };
-    let voltages = flows.bus(id);
-    object.flag("energized", flows.energized_bus(id));
-    let magnitudes: Vec<f64> = voltages.iter().map(|v| v.norm()).collect();
-    object.wires("u_pu", &magnitudes);
-    object.wires("u", &magnitudes.iter().map(|u| u * base).collect::<Vec<f64>>());
-    object.wires("u_angle", &voltages.iter().map(|v| v.arg()).collect::<Vec<f64>>());
-    let given = flows.injection(id);
-    object.wires("p", &given.iter().map(|s| s.re).collect::<Vec<f64>>());
-    object.wires("q", &given.iter().map(|s| s.im).collect::<Vec<f64>>());
+/// What an estimate says of an appliance, in power-grid-model's sign.
+fn estimated(state: &State<'_>, outcome: &Outcome, component: Component, id: u32) -> Vec<WireFlow> {
+    let gives = matches!(component, Component::Source | Component::SymGen | Component::AsymGen);
+    let sign = if gives { -1.0 } else { 1.0 };
+    let Some((bus, _)) = state.assembly.appliances.get(&id) else { return Vec::new() };
+    let circuit = &state.assembly.circuit;
+    let u_base = circuit.buses[*bus as usize].u_base_v * if state.assembly.symmetric { 3.0 } else { 1.0 };
+    let taken = outcome.appliances.get(&id).map_or(&[][..], Vec::as_slice);
+    let wires = circuit.wires(*bus).zip(taken).take(3);
+    wires
+        .map(|(wire, taken)| {
+            let (s, v) = (taken * sign, state.voltages[wire] * u_base);
+            let i_a = if v.norm() > 0.0 { (s / v).conj() } else { Complex64::ZERO };
+            WireFlow { p_w: s.re, q_var: s.im, i_a }
+        })
+        .collect()
+}
+
+fn node(object: &mut Object<'_>, state: &State<'_>, results: &Results, id: u32, at: usize) {
+    let Some(result) = results.buses.get(at) else { return };
+    let wires = &result.wires[..result.wires.len().min(3)];
+    object.flag("energized", result.energized);
+    let mut put = |name: &str, of: &dyn Fn(usize) -> f64| {
+        object.name(name);
+        object.bare((0..wires.len()).map(of));
+    };
+    put("u_pu", &|wire| wires[wire].u_pu());
+    put("u", &|wire| wires[wire].u_v);
+    put("u_angle", &|wire| wires[wire].angle_rad());
+    match state.estimate {
+        Some(outcome) => {
+            let taken = outcome.nodes.get(&BusId(id)).map_or(&[][..], Vec::as_slice);
+            let given = |wire: usize| taken.get(wire).map_or(Complex64::ZERO, |taken| -taken);
+            put("p", &|wire| given(wire).re);
+            put("q", &|wire| given(wire).im);
+        }
+        None => {
+            put("p", &|wire| wires[wire].p_w);
+            put("q", &|wire| wires[wire].q_var);
+        }
+    }
 }
 
 fn sensor(object: &mut Object<'_>, state: &State<'_>, component: Component, at: usize) {

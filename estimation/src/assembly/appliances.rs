@@ -113,7 +113,7 @@ pub(super) fn capacitor(frame: &Frame, bank: &Capacitor, bus: u32) -> CircuitShu
     let b = Complex64::new(0.0, b * u_base * u_base / frame.s_base_va());
     for unit in 0..units {
         let here = wires[unit];
-        let there = bank.delta.then(|| wires[(unit + 1) % wires.len()]).unwrap_or(usize::from(GROUND));
+        let there = if bank.delta { wires[(unit + 1) % wires.len()] } else { usize::from(GROUND) };
         for (row, column, sign) in
             [(here, here, 1.0), (there, there, 1.0), (here, there, -1.0), (there, here, -1.0)]
         {

@@ -24,7 +24,8 @@ impl Bank {
     fn voltage(&self, volts: &[Complex64]) -> f64 {
         let phase = usize::from(self.control.phase.unwrap_or(1)).max(1) - 1;
         let at = |phase: usize| volts.get(phase).copied().unwrap_or(Complex64::ZERO);
-        let back = if self.delta && !volts.is_empty() { at((phase + 1) % volts.len()) } else { Complex64::ZERO };
+        let back =
+            if self.delta && !volts.is_empty() { at((phase + 1) % volts.len()) } else { Complex64::ZERO };
         (at(phase) - back).norm() / self.control.pt_ratio
     }
 
@@ -58,7 +59,8 @@ impl Control for Bank {
         };
         let seen = view.at(control.branch, terminal);
         let (on, off) = (control.on_setting, control.off_setting);
-        let above = |value: f64| if closed { (value < off).then_some(false) } else { (value > on).then_some(true) };
+        let above =
+            |value: f64| if closed { (value < off).then_some(false) } else { (value > on).then_some(true) };
         let by_setting = || match control.watches {
             CapacitorWatches::ReactivePower => {
                 let power = seen.volts.iter().zip(&seen.amperes).map(|(v, i)| v * i.conj());

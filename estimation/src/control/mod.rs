@@ -61,7 +61,7 @@ pub enum NotAtRest {
     TooManyRounds {
         /// As many as were allowed.
         rounds: usize,
-        /// One of those waiting.
+        /// The one that moved last.
         id: u32,
     },
 }
@@ -101,6 +101,7 @@ pub fn settle(
     let (mut controls, mut controlled) = gather(network)?;
     // Waiting controls: when they act, and which.
     let mut queue: Vec<(f64, usize)> = Vec::new();
+    let mut last = 0;
     for rounds in 1..=rounds_max {
         let solved = solve(&assembly.circuit)?;
         let view = View { assembly, voltages: &solved.voltages, controlled: &controlled };
@@ -118,14 +119,11 @@ pub fn settle(
         };
         for &(_, at) in queue.iter().filter(|&&(time, _)| time <= soonest) {
             controls[at].act(&mut controlled, assembly)?;
+            last = controls[at].id();
         }
         queue.retain(|&(time, _)| time > soonest);
-        if rounds == rounds_max {
-            let id = queue.first().map_or(0, |&(_, at)| controls[at].id());
-            return Err(NotAtRest::TooManyRounds { rounds, id });
-        }
     }
-    Err(NotAtRest::TooManyRounds { rounds: 0, id: 0 })
+    Err(NotAtRest::TooManyRounds { rounds: rounds_max, id: last })
 }
 
 type Gathered = (Vec<Box<dyn Control>>, Controlled);

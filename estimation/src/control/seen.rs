@@ -18,7 +18,9 @@ impl View<'_> {
     /// At a terminal of a branch (0, 1, 2 …); empty when that end is not connected.
     pub(super) fn at(&self, branch: BranchId, terminal: usize) -> Seen {
         match self.assembly.branches.get(&branch) {
-            Some(BranchPlace::Series(at)) => self.series(&self.assembly.circuit.series[*at as usize], terminal),
+            Some(BranchPlace::Series(at)) => {
+                self.series(&self.assembly.circuit.series[*at as usize], terminal)
+            }
             Some(BranchPlace::General(at, ends)) => match ends.get(terminal).copied().flatten() {
                 Some(end) => self.general(&self.assembly.circuit.general[*at as usize], usize::from(end)),
                 None => Seen::default(),

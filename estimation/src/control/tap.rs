@@ -84,8 +84,7 @@ impl Control for Tap {
             self.pending_pu = -self.pending_pu;
         }
         let now = unit.windings[regulator.tapped].tap_pu;
-        let possible =
-            (self.pending_pu > 0.0 && now < high) || (self.pending_pu < 0.0 && now > low);
+        let possible = (self.pending_pu > 0.0 && now < high) || (self.pending_pu < 0.0 && now > low);
         possible.then_some(regulator.delay_s)
     }
 

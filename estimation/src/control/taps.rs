@@ -140,7 +140,12 @@ pub fn regulate(
         groups.push(active);
     }
     begin(study, &mut groups, strategy)?;
-    let flow = settle(network, study, &mut groups, strategy, tolerance)?;
+    let mut flow = settle(network, study, &mut groups, strategy, tolerance)?;
+    if matches!(strategy, TapStrategy::Highest | TapStrategy::Lowest) {
+        // What lies behind has moved since: perhaps one position further is inside the band now.
+        step_outwards(study, &mut groups, strategy)?;
+        flow = settle(network, study, &mut groups, strategy, tolerance)?;
+    }
     let mut positions = Vec::new();
     for active in groups.iter_mut().flatten() {
         positions.extend(active.unit.tap().map(|tap| (active.regulator.id, tap.position)));
@@ -162,6 +167,22 @@ fn begin(
         if let Some(tap) = active.unit.tap() {
             // A high position raises the tapped side, and lowers the others.
             tap.position = if (strategy == TapStrategy::Highest) == at_tap { tap.max } else { tap.min };
+        }
+        study.change(|assembly| active.unit.put(assembly))?;
+    }
+    Ok(())
+}
+
+/// Moves every tap one position further in the direction of the strategy.
+fn step_outwards(
+    study: &mut FlowStudy,
+    groups: &mut [Vec<Active<'_>>],
+    strategy: TapStrategy,
+) -> Result<(), TapError> {
+    for active in groups.iter_mut().flatten() {
+        let at_tap = active.regulator.controlled == active.regulator.tapped;
+        if let Some(tap) = active.unit.tap() {
+            tap.position = one_step(tap, (strategy == TapStrategy::Highest) == at_tap);
         }
         study.change(|assembly| active.unit.put(assembly))?;
     }

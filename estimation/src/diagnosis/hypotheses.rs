@@ -3,11 +3,11 @@
 //!
 //! All are ranked by a score first, from the estimate at hand: with d the change that the edit makes to what the readings
 //! should be and to the current balances at the estimated voltages, the objective changes along the edit as
-//! J(t) = J + 2 g t + q t² with g = −dᵀ W r − Δᵀ pulls and q the misfit of d; its best reduction is g²/q. For one
-//! hypothesis that is true to none it is chi-square with one degree of freedom (Rao's score test). The best few are
+//! J(t) = J + 2 g t + q t² with g = −dᵀ W r − Δᵀ pulls and q the misfit of d; its best reduction is g²/q. If none is true,
+//! −g/√q is standard normal (Rao's score test, one-sided: t is 1 or 0). The best few are
 //! estimated anew, and the reduction of J (twice the logarithm of the likelihood ratio) decides.
 
-use super::distribution::{chi_square_exceeds, each_of};
+use super::distribution::normal_exceeds;
 use super::fitted::{Evidence, Fits, Fitted};
 use super::rows::{exact_wires, rows};
 use crate::circuit::{Circuit, Readings, flow};
@@ -137,12 +137,12 @@ pub fn rank(
     let tried = tried.min(standings.len());
     standings[..tried].sort_by(|a, b| merit(b).total_cmp(&merit(a)));
     // The larger of all scores exceeds with 1 − (1 − p)^n.
-    let one = chi_square_exceeds(best, 1.0);
+    let one = normal_exceeds(best.sqrt());
     let chance = if one >= 1.0 { 1.0 } else { -(hypotheses.len() as f64 * (-one).ln_1p()).exp_m1() };
     Ranking { objective, standings, chance }
 }
 
 /// Whether a ranking speaks against the network as it is thought to be, with a false alarm of at most `p`.
 pub fn network_is_wrong(ranking: &Ranking, p: f64) -> bool {
-    ranking.chance < each_of(p, 1)
+    ranking.chance < p
 }

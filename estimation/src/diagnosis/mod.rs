@@ -13,7 +13,7 @@ mod fitted;
 mod hypotheses;
 mod rows;
 #[cfg(test)]
-mod study;
+pub(crate) mod study;
 #[cfg(test)]
 mod tests;
 mod verdict;

@@ -12,7 +12,7 @@ use num_complex::Complex64;
 use std::f64::consts::TAU;
 
 /// splitmix64 with normal deviates.
-pub(super) struct Dice(pub u64);
+pub(crate) struct Dice(pub u64);
 
 impl Dice {
     pub fn next(&mut self) -> u64 {
@@ -35,7 +35,7 @@ impl Dice {
 }
 
 /// A feeder: the circuit, what its loads are expected to take, and the readings without values.
-pub(super) struct Study {
+pub(crate) struct Study {
     pub circuit: Circuit,
     pub readings: Readings,
     /// Series elements that are ties between branches, open in truth: not in the circuit.
@@ -102,24 +102,33 @@ impl Study {
 
     /// A true state: every load at its expectation with a random deviation.
     pub fn truth(&self, circuit: &Circuit, dice: &mut Dice) -> Option<Vec<Complex64>> {
+        let off = |reading: &InjectionReading, dice: &mut Dice| {
+            let std = self.expected_std(reading);
+            Complex64::new(dice.normal() * std.0, dice.normal() * std.1)
+        };
+        let loads: Vec<Complex64> = self.readings.injections.iter().map(|r| r.s + off(r, dice)).collect();
+        self.flow(circuit, &loads)
+    }
+
+    /// The state in which every load takes what its reading says.
+    pub fn exact(&self, circuit: &Circuit) -> Option<Vec<Complex64>> {
+        let loads: Vec<Complex64> = self.readings.injections.iter().map(|reading| reading.s).collect();
+        self.flow(circuit, &loads)
+    }
+
+    fn flow(&self, circuit: &Circuit, loads: &[Complex64]) -> Option<Vec<Complex64>> {
         let mut circuit = circuit.clone();
-        circuit.ports.clear();
-        for reading in &self.readings.injections {
-            let off = Complex64::new(
-                dice.normal() * self.expected_std(reading).0,
-                dice.normal() * self.expected_std(reading).1,
-            );
-            circuit.ports.push(LoadPort {
-                bus: reading.bus,
-                plus: reading.wire,
-                minus: GROUND,
-                u_nominal: 1.0,
-                power: reading.s + off,
-                current: Complex64::ZERO,
-                impedance: Complex64::ZERO,
-                limits: None,
-            });
-        }
+        let port = |(reading, power): (&InjectionReading, &Complex64)| LoadPort {
+            bus: reading.bus,
+            plus: reading.wire,
+            minus: GROUND,
+            u_nominal: 1.0,
+            power: *power,
+            current: Complex64::ZERO,
+            impedance: Complex64::ZERO,
+            limits: None,
+        };
+        circuit.ports = self.readings.injections.iter().zip(loads).map(port).collect();
         let tolerance = Tolerance { voltage_pu: 1e-11, iterations_max: 100 };
         power_flow(&circuit, &tolerance, Method::FixedPoint).ok().map(|solved| solved.voltages)
     }
@@ -149,7 +158,7 @@ impl Study {
 }
 
 /// Adds to the measured value of a row.
-pub(super) fn shift(readings: &mut Readings, row: &Row, by: f64) {
+pub(crate) fn shift(readings: &mut Readings, row: &Row, by: f64) {
     use super::rows::{Part, Reading};
     match (row.reading, row.part) {
         (Reading::Voltage(at), Part::Angle) => {

@@ -2,8 +2,8 @@
 //! and how far each sensor is off. The rules are power-grid-model's: see [`spread`] for symmetric and per-phase sensors,
 //! [`node`] for what appliances of one bus take together, [`reference`] for where angles count from.
 //!
-//! Sensors of one voltage or flow stay readings of their own (the estimate is the same as with their weighted mean), so
-//! that each can be judged by its residual; sensors of appliances are combined, since the circuit knows one injection
+//! Sensors of one voltage magnitude or flow stay readings of their own (the estimate is the same as with their weighted
+//! mean), so that each can be judged by its residual; several phasors of one bus become their mean, and sensors of appliances are combined, since the circuit knows one injection
 //! per wire.
 //!
 //! Limits: a neutral wire (a bus's fourth and further) has no readings; where an appliance returns through it anything
@@ -25,6 +25,7 @@ use crate::circuit::{CurrentReading, InjectionReading, PowerReading, Readings, V
 use grid::{BusId, Network, Sensor, SensorPlace, SensorValue};
 use known::Known;
 use node::{Member, Node, Share};
+use num_complex::Complex64;
 use place::Site;
 use reference::{Islands, Turn};
 use spread::{Bench, CurrentSaid, PowerSaid, Spread};
@@ -103,6 +104,10 @@ impl<'a> Gathering<'a> {
                         for wire in [port.plus, port.minus].into_iter().map(usize::from) {
                             wires.iter_mut().skip(wire).take(1).for_each(|share| *share = Share::Unmeasured);
                         }
+                    }
+                    // A load of nothing may have no ports; it is there all the same.
+                    if wires.iter().all(|share| *share == Share::Absent) {
+                        wires.fill(Share::Unmeasured);
                     }
                 }
                 AppliancePlace::Source(_) => wires.fill(Share::Unmeasured),
@@ -227,6 +232,7 @@ impl<'a> Gathering<'a> {
     fn finish(mut self, sensors: &[Sensor]) -> Result<Gathered, SensorError> {
         let circuit = &self.assembly.circuit;
         drop_single_angles(&mut self.readings.voltages);
+        merge_phasors(&mut self.readings.voltages);
         let islands = Islands::new(circuit);
         let turns = islands.anchor(self.assembly, &mut self.readings.voltages);
         let placed: Vec<_> =
@@ -289,6 +295,35 @@ impl<'a> Gathering<'a> {
             self.readings.injections.append(&mut pseudo);
         }
     }
+}
+
+/// Several phasors of one wire become their weighted mean as complex numbers (power-grid-model, "Aggregating measurements
+/// of the same quantity"); a mean of magnitudes and one of angles would differ where phasors contradict each other.
+fn merge_phasors(voltages: &mut Vec<VoltageReading>) {
+    let mut places: Vec<(u32, u8, usize)> = (voltages.iter().enumerate())
+        .filter(|(_, reading)| reading.angle.is_some())
+        .map(|(at, reading)| (reading.bus, reading.wire, at))
+        .collect();
+    places.sort_unstable();
+    let mut gone = vec![false; voltages.len()];
+    for group in places.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).filter(|group| group.len() > 1) {
+        let (mut sum, mut weights) = (Complex64::ZERO, 0.0);
+        for &(_, _, at) in group {
+            let reading = &voltages[at];
+            let weight = 1.0 / reading.variance;
+            sum += Complex64::from_polar(reading.magnitude, reading.angle.unwrap_or(0.0)) * weight;
+            weights += weight;
+            gone[at] = true;
+        }
+        let first = group[0].2;
+        let mean = sum / weights;
+        voltages[first].magnitude = mean.norm();
+        voltages[first].angle = Some(mean.arg());
+        voltages[first].variance = 1.0 / weights;
+        gone[first] = false;
+    }
+    let mut gone = gone.into_iter();
+    voltages.retain(|_| !gone.next().unwrap_or(false));
 }
 
 /// A bus with a sensor that gives no angle has none at all: power-grid-model then keeps magnitudes only.

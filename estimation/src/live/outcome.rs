@@ -150,9 +150,9 @@ impl View<'_> {
             std::array::from_fn(|phase| flow_of(end, phase).map_or(0.0, |flow| flow.i_a.norm()))
         };
         let s_of = |end: Option<&EndResult>| {
-            let (p, q) = (0..3).filter_map(|phase| flow_of(end, phase)).fold((0.0, 0.0), |(p, q), flow| {
-                (p + flow.p_w, q + flow.q_var)
-            });
+            let (p, q) = (0..3)
+                .filter_map(|phase| flow_of(end, phase))
+                .fold((0.0, 0.0), |(p, q), flow| (p + flow.p_w, q + flow.q_var));
             f64::hypot(p, q)
         };
         let (i_from, i_to) = (i_of(from), i_of(to));
@@ -220,14 +220,17 @@ impl View<'_> {
         let base = circuit.s_base_va;
         match *row {
             Row::Voltage { bus, wire } => {
-                let (at, base) = (circuit.wires(bus).start + usize::from(wire), self.region.bus(bus).u_base_v);
+                let (at, base) =
+                    (circuit.wires(bus).start + usize::from(wire), self.region.bus(bus).u_base_v);
                 (self.solved.voltages[at].norm() * base, self.deviations.voltages[at] * base)
             }
             Row::Current { place, wire } => {
                 let currents = flow::currents(circuit, place, &self.solved.voltages);
                 let base = self.region.i_base_a(place);
-                let current = currents.iter().find(|(local, _)| *local == wire).map_or(0.0, |(_, i)| i.norm());
-                let std = self.end(place).map_or(0.0, |(all, element)| all[element * 3 + usize::from(wire)].i);
+                let current =
+                    currents.iter().find(|(local, _)| *local == wire).map_or(0.0, |(_, i)| i.norm());
+                let std =
+                    self.end(place).map_or(0.0, |(all, element)| all[element * 3 + usize::from(wire)].i);
                 (current * base, std * base)
             }
             Row::Power { place, wire, reactive } => {
@@ -292,7 +295,9 @@ impl LiveEstimator {
     /// Names the bus of a failure.
     pub(super) fn named(&self, error: &NoSolution) -> EstimationError {
         let position = match *error {
-            NoSolution::NotSettled { bus, .. } | NoSolution::Singular { bus } | NoSolution::NotFinite { bus } => bus,
+            NoSolution::NotSettled { bus, .. }
+            | NoSolution::Singular { bus }
+            | NoSolution::NotFinite { bus } => bus,
         };
         let found = self.assembly.buses.iter().find(|(_, at)| **at as usize == position);
         let network: &Network = self.network();

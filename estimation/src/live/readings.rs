@@ -41,7 +41,10 @@ pub(super) struct LiveReadings {
 }
 
 /// Collects the readings. Errors name the point that cannot be used.
-pub(super) fn readings(region: &LiveEstimator, set: &MeasurementSet) -> Result<LiveReadings, EstimationError> {
+pub(super) fn readings(
+    region: &LiveEstimator,
+    set: &MeasurementSet,
+) -> Result<LiveReadings, EstimationError> {
     let mut readings = Readings { free: region.free.clone(), ..Readings::default() };
     supply(region, &mut readings);
     let mut beliefs: Vec<Belief> = set.priors.clone();
@@ -81,10 +84,8 @@ fn supply(region: &LiveEstimator, readings: &mut Readings) {
 fn row(region: &LiveEstimator, item: &WeightedValue) -> Result<Row, EstimationError> {
     let feeder = &region.feeder;
     let end = |branch: usize| {
-        let unsupported = EstimationError::Unsupported {
-            point: item.point,
-            reason: "its branch is not connected",
-        };
+        let unsupported =
+            EstimationError::Unsupported { point: item.point, reason: "its branch is not connected" };
         feeder.branch(branch).and_then(|branch| region.from_end(branch.id())).ok_or(unsupported)
     };
     Ok(match observe(feeder, item.point)? {
@@ -98,7 +99,9 @@ fn row(region: &LiveEstimator, item: &WeightedValue) -> Result<Row, EstimationEr
         Observed::BranchPower { branch, phase, reactive } => {
             Row::Power { place: end(branch)?, wire: phase.map(|phase| phase as u8), reactive }
         }
-        Observed::Injection { usage_point, share, reactive } => Row::Injection { usage_point, share, reactive },
+        Observed::Injection { usage_point, share, reactive } => {
+            Row::Injection { usage_point, share, reactive }
+        }
     })
 }
 

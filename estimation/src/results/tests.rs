@@ -91,7 +91,10 @@ fn every_branch_says_what_power_grid_model_says() {
             assert_eq!(unit.energized, energized(row), "{name}: {row}");
             for (end, winding) in unit.ends.iter().zip(1..) {
                 flows(&name, row, &format!("_{winding}"), &end.wires, 1e-8);
-                same(&name, row, &format!("loading_{winding}"), &[end.loading.unwrap()], 1e-8);
+                // Of a dead unit power-grid-model gives the winding no loading at all.
+                if unit.energized {
+                    same(&name, row, &format!("loading_{winding}"), &[end.loading.unwrap()], 1e-8);
+                }
             }
             same(&name, row, "loading", &[unit.loading.unwrap()], 1e-8);
             compared += 1;

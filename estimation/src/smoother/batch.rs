@@ -435,7 +435,10 @@ fn down<K: Arithmetic, const N: usize, const P: usize>(core: &Core<N, P>, sets: 
     let zero = [[0.0; LANES]; N];
     let mut kept = sets.e[0];
     for k in 0..N {
-        kept[k] = fma::<K>(core.root_weak, &sets.v[0][k], &kept[k]);
+        let start = core.root_weak * core.root_start[dense::lane::<N, P>(k)];
+        for l in 0..LANES {
+            kept[k][l] += start;
+        }
     }
     let v = times::<K, N, P>(&core.root, &kept, 1.0, &zero);
     let mut largest = [0.0; LANES];

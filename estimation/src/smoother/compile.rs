@@ -81,6 +81,7 @@ pub(super) fn compile<const N: usize, const P: usize>(
         frozen: Vec::new(),
         root: dense::zero(),
         root_weak: 0.0,
+        root_start: [0.0; P],
         weakness: 1.0,
         root_flow: (dense::zero(), dense::zero()),
         v: vec![[0.0; P]; count],

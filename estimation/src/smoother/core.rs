@@ -66,8 +66,10 @@ pub(super) struct Core<const N: usize, const P: usize> {
     pub frozen: Vec<Frozen<P>>,
     /// Posterior covariance of the root's voltage.
     pub root: Matrix<N, P>,
-    /// Weight that keeps undetermined parts of the root's voltage where they are; zero when all is determined.
+    /// Weight that keeps undetermined parts of the root's voltage at their start; zero when all is determined.
     pub root_weak: f64,
+    /// The root's voltage at the start.
+    pub root_start: Vector<P>,
     /// How weak that weight is, 1 unless somebody wants to see whether it matters.
     pub weakness: f64,
     /// A and S of all that flows into the root.

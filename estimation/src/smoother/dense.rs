@@ -139,13 +139,43 @@ pub(super) fn minus<const N: usize, const P: usize>(a: &Matrix<N, P>, b: &Matrix
 /// The mean of a matrix and its transpose: keeps what is symmetric symmetric.
 #[inline(always)]
 pub(super) fn symmetric<const N: usize, const P: usize>(m: &Matrix<N, P>) -> Matrix<N, P> {
-    let mut s = *m;
-    for c in 0..N {
-        for r in 0..N {
-            s[c][lane::<N, P>(r)] = 0.5 * (m[c][lane::<N, P>(r)] + m[r][lane::<N, P>(c)]);
+    let mut s = plus(m, &transpose(m));
+    for column in &mut s {
+        for x in column {
+            *x *= 0.5;
         }
     }
     s
+}
+
+/// `b (I + e)⁻¹`. Lines are short beside what they feed, so e is small and `(I − e)(I + e²)(I + e⁴)` is the inverse to
+/// the last digit; otherwise it is eliminated.
+#[inline(always)]
+pub(super) fn right_divide_one_plus<K: Arithmetic, const N: usize, const P: usize>(
+    b: &Matrix<N, P>,
+    e: &Matrix<N, P>,
+) -> Option<Matrix<N, P>> {
+    let mut size = 0.0_f64;
+    let mut rows = [0.0; P];
+    for column in e {
+        for r in 0..P {
+            rows[r] += column[r].abs();
+        }
+    }
+    for row in rows {
+        size = if row <= size { size } else { row };
+    }
+    if !(size < 0.01) {
+        return right_divide::<K, N, P>(b, &plus(&unit(), e));
+    }
+    let mut y = minus(b, &product::<K, N, P>(b, e));
+    let square = product::<K, N, P>(e, e);
+    y = plus(&y, &product::<K, N, P>(&y, &square));
+    if size > 1e-4 {
+        let fourth = product::<K, N, P>(&square, &square);
+        y = plus(&y, &product::<K, N, P>(&y, &fourth));
+    }
+    Some(y)
 }
 
 /// `b m⁻¹`, by elimination among the columns of both.

@@ -31,6 +31,33 @@ struct Summary<const N: usize, const P: usize> {
 impl<const N: usize, const P: usize> Summary<N, P> {
     const NOTHING: Self =
         Self { a: dense::zero(), s: dense::zero(), l: dense::zero(), noisy: false, evident: false };
+
+    /// Back to nothing.
+    #[inline(always)]
+    fn clear(&mut self) {
+        self.a = dense::zero();
+        if self.noisy {
+            self.s = dense::zero();
+        }
+        if self.evident {
+            self.l = dense::zero();
+        }
+        (self.noisy, self.evident) = (false, false);
+    }
+
+    /// Adds what arrives from a line.
+    #[inline(always)]
+    fn add(&mut self, a: &Matrix<N, P>, s: Option<&Matrix<N, P>>, l: Option<&Matrix<N, P>>) {
+        self.a = dense::plus(&self.a, a);
+        if let Some(s) = s {
+            self.s = dense::plus(&self.s, s);
+            self.noisy = true;
+        }
+        if let Some(l) = l {
+            self.l = dense::plus(&self.l, l);
+            self.evident = true;
+        }
+    }
 }
 
 /// Why there are no factors.
@@ -53,19 +80,10 @@ impl<const N: usize, const P: usize> Kernel for Factor<'_, N, P> {
         for i in (1..core.count()).rev() {
             let level = core.place[i].level as usize;
             bus::<K, N, P>(core, i, &mut open[level]);
-            let below = open[level];
-            let summary = line::<K, N, P>(core, i, &below).ok_or(Broken { position: i })?;
-            open[level] = Summary::NOTHING;
-            let parent = &mut open[level - 1];
-            parent.a = dense::plus(&parent.a, &summary.a);
-            if summary.noisy {
-                parent.s = dense::plus(&parent.s, &summary.s);
-                parent.noisy = true;
-            }
-            if summary.evident {
-                parent.l = dense::plus(&parent.l, &summary.l);
-                parent.evident = true;
-            }
+            let (parents, below) = open.split_at_mut(level);
+            let (parent, below) = (&mut parents[level - 1], &mut below[0]);
+            line::<K, N, P>(core, i, below, parent).ok_or(Broken { position: i })?;
+            below.clear();
         }
         bus::<K, N, P>(core, 0, &mut open[0]);
         core.root_flow = (open[0].a, open[0].s);
@@ -141,18 +159,18 @@ fn conditioned_load<const N: usize, const P: usize>(
     (sum.noisy, sum.evident) = (true, true);
 }
 
-/// From a bus to its parent; `None` when the impedance and what hangs behind it cancel.
+/// From a bus to its parent's sum; `None` when the impedance and what hangs behind it cancel.
 #[inline(always)]
 fn line<K: Arithmetic, const N: usize, const P: usize>(
     core: &mut Core<N, P>,
     i: usize,
     bus: &Summary<N, P>,
-) -> Option<Summary<N, P>> {
+    parent: &mut Summary<N, P>,
+) -> Option<()> {
     let line = core.lines.line[i];
     let lines = &core.lines;
     let one = dense::unit::<N, P>();
-    let m = dense::plus(&one, &lines.z_matrix::<K>(&line, &bus.a));
-    let mut a = dense::right_divide::<K, N, P>(&bus.a, &m)?;
+    let mut a = dense::right_divide_one_plus::<K, N, P>(&bus.a, &lines.z_matrix::<K>(&line, &bus.a))?;
     let mut s = bus.s;
     if bus.noisy {
         let m = dense::minus(&one, &lines.matrix_z::<K>(&line, &a));
@@ -165,8 +183,7 @@ fn line<K: Arithmetic, const N: usize, const P: usize>(
         let c = dense::minus(&one, &lines.z_matrix::<K>(&line, &a));
         if bus.noisy {
             let q = lines.z_matrix::<K>(&line, &lines.matrix_zt::<K>(&line, &s));
-            let m = dense::plus(&one, &dense::product::<K, N, P>(&q, &bus.l));
-            k = dense::right_divide_pivoted(&bus.l, &m)?;
+            k = dense::right_divide_one_plus::<K, N, P>(&bus.l, &dense::product::<K, N, P>(&q, &bus.l))?;
             k = dense::symmetric(&k);
             let kc = dense::product::<K, N, P>(&k, &c);
             a = dense::plus(&a, &dense::product::<K, N, P>(&s, &lines.zt_matrix::<K>(&line, &kc)));
@@ -180,34 +197,37 @@ fn line<K: Arithmetic, const N: usize, const P: usize>(
         core.evidence[line.evidence as usize] = l;
     }
     core.edges[i] = Edge { a, s };
-    let mut up = Summary {
-        a: lines.to_parent::<K>(&line, &a),
-        s: if bus.noisy { lines.to_parent::<K>(&line, &s) } else { s },
-        l: if bus.evident { lines.to_parent::<K>(&line, &l) } else { l },
-        noisy: bus.noisy,
-        evident: bus.evident,
-    };
     let site = core.place[i].site;
-    if site != NONE && core.sites[site as usize].above != NONE {
-        let above = core.sites[site as usize].above as usize;
-        core.cuts[above].condition(&core.admittances, &mut up.a, &mut up.s, &mut up.l);
-        up.evident = true;
+    let above = if site == NONE { NONE } else { core.sites[site as usize].above };
+    if above != NONE {
+        let (mut a, mut s) = (core.lines.to_parent::<K>(&line, &a), core.lines.to_parent::<K>(&line, &s));
+        let mut l = core.lines.to_parent::<K>(&line, &l);
+        core.cuts[above as usize].condition(&core.admittances, &mut a, &mut s, &mut l);
+        parent.add(&a, Some(&s), Some(&l));
+        return Some(());
     }
-    Some(up)
+    let (noisy, evident) = (bus.noisy, bus.evident);
+    if line.ratio == NONE {
+        parent.add(&a, noisy.then_some(&s), evident.then_some(&l));
+    } else {
+        let (a, s) = (core.lines.to_parent::<K>(&line, &a), core.lines.to_parent::<K>(&line, &s));
+        let l = core.lines.to_parent::<K>(&line, &l);
+        parent.add(&a, noisy.then_some(&s), evident.then_some(&l));
+    }
+    Some(())
 }
 
-/// Inverts what is known of the root's voltage. Parts nobody measures are kept where they are by a weight so small that
-/// it does not show beside any reading.
+/// A weight that stands for no knowledge of a voltage: a standard deviation of 1 p.u.
+const UNKNOWN: f64 = 1.0;
+
+/// Inverts what is known of the root's voltage. Parts nobody measures stay near their start.
 #[inline(never)]
 fn root<const N: usize, const P: usize>(core: &mut Core<N, P>, l: &Matrix<N, P>) -> Result<(), Broken> {
     let scale = (0..N).map(|c| l[c][dense::lane::<N, P>(c)]).fold(0.0, f64::max);
     if !scale.is_finite() {
         return Err(Broken { position: 0 });
     }
-    core.root_weak = 0.0;
-    if smallest_pivot(l) < 1e-11 * scale || scale == 0.0 {
-        core.root_weak = core.weakness * if scale == 0.0 { 1.0 } else { 1e-8 * scale };
-    }
+    core.root_weak = if smallest_pivot(l) < UNKNOWN { core.weakness * UNKNOWN } else { 0.0 };
     let mut known = *l;
     for (c, column) in known.iter_mut().enumerate() {
         column[dense::lane::<N, P>(c)] += core.root_weak;

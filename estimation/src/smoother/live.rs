@@ -169,14 +169,15 @@ pub(super) struct Read<'a, const N: usize, const P: usize> {
 }
 
 impl<const N: usize, const P: usize> Kernel for Read<'_, N, P> {
-    type Output = Vector<P>;
+    /// There and at the root.
+    type Output = (Vector<P>, Vector<P>);
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self, _: K) -> Vector<P> {
+    fn run<K: Arithmetic>(self, _: K) -> Self::Output {
         let core = self.core;
-        let kept = dense::axpy::<K, P>(core.root_weak, &core.v[0], &core.up[0].e);
+        let kept = dense::axpy::<K, P>(core.root_weak, &core.root_start, &core.up[0].e);
         let v = dense::times::<K, N, P>(&core.root, &kept);
-        walk_down::<K, N, P>(core, self.position, self.path, v, |i| core.up[i])
+        (walk_down::<K, N, P>(core, self.position, self.path, v, |i| core.up[i]), v)
     }
 }
 
@@ -256,10 +257,11 @@ pub(super) struct Respond<'a, const N: usize, const P: usize> {
 }
 
 impl<const N: usize, const P: usize> Kernel for Respond<'_, N, P> {
-    type Output = Vector<P>;
+    /// There and at the root.
+    type Output = (Vector<P>, Vector<P>);
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self, _: K) -> Vector<P> {
+    fn run<K: Arithmetic>(self, _: K) -> Self::Output {
         let (core, trail) = (self.core, self.trail);
         trail.shifts.clear();
         trail.rows.clear();
@@ -300,7 +302,7 @@ impl<const N: usize, const P: usize> Kernel for Respond<'_, N, P> {
         }
         rows_here(core, 0, trail, &mut sum);
         let root = dense::times::<K, N, P>(&core.root, &sum.e);
-        respond_down::<K, N, P>(core, self.read, trail, root)
+        (respond_down::<K, N, P>(core, self.read, trail, root), root)
     }
 }
 

@@ -129,6 +129,15 @@ pub enum Changed {
     Current(u32),
 }
 
+/// How an iteration ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Steps taken.
+    pub iterations: usize,
+    /// How often the matrices were calculated anew.
+    pub factorizations: usize,
+}
+
 /// An estimator of one topology and sensor set.
 #[derive(Debug, Clone)]
 pub struct Smoother {
@@ -189,6 +198,22 @@ impl Smoother {
         both!(&mut self.solver, solver => solver.estimate_kept(tolerance))
     }
 
+    /// As [`Smoother::estimate`], without writing anything out: see [`Smoother::voltages`].
+    ///
+    /// # Errors
+    /// [`NoSolution`] as above.
+    pub fn settle(&mut self, tolerance: Tolerance) -> Result<Settled, NoSolution> {
+        both!(&mut self.solver, solver => solver.settle(tolerance))
+    }
+
+    /// As [`Smoother::estimate_kept`], without writing anything out.
+    ///
+    /// # Errors
+    /// [`NoSolution`] as above.
+    pub fn settle_kept(&mut self, tolerance: Tolerance) -> Result<Settled, NoSolution> {
+        both!(&mut self.solver, solver => solver.settle_kept(tolerance))
+    }
+
     /// Standard deviations of all that was estimated, from the factors of the last estimate: O(n), no inverse. The
     /// factors may be as old as the way to the estimate was long; [`Smoother::renew_factors`] brings them to it.
     pub fn uncertainty(&self) -> Uncertainty {
@@ -204,6 +229,11 @@ impl Smoother {
     /// factors of the last estimate: one walk to the root. Voltages follow when they are read.
     pub fn change(&mut self, reading: Changed, by: (f64, f64)) {
         both!(&mut self.solver, solver => solver.change(reading, by));
+    }
+
+    /// The voltages of the last estimate or step, p.u. by global wire.
+    pub fn voltages(&self) -> Vec<Complex64> {
+        both!(&self.solver, solver => solver.voltages())
     }
 
     /// The voltage of a bus after changes, p.u. by wire: one walk from the root. Empty for a dead bus.

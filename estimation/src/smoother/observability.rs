@@ -8,7 +8,7 @@ use super::posterior::Posterior;
 
 /// The two widths, as multiples of the variance that is wide beside all readings.
 const WIDTHS: [f64; 2] = [1e2, 1e4];
-/// Between no growth (1) and full growth (100), in logarithms nearer to no growth: a small unknown beside a known part.
+/// Between no growth (1) and full growth (100), near no growth: a small unknown part beside a known one.
 const GROWTH: f64 = 2.0;
 
 /// By position and wire: whether the voltage is undetermined, at the state of the core. Factors are overwritten.

@@ -230,55 +230,79 @@ fn arrive<const N: usize, const P: usize>(
     }
     if place.load != NONE {
         if own == NONE {
-            injection(core, i, &known.g, out);
+            injection(core, i, known, out);
         } else {
             let mut inner = *known;
             inner.through(&core.cuts[own as usize]);
-            injection(core, i, &inner.g, out);
+            injection(core, i, &inner, out);
         }
     }
 }
 
-/// Variances of the powers a load takes: R − R K' γ K R per wire.
+/// Variances of the powers a load takes. They are measured with errors ε whose covariance is R − R K' γ K R; what is
+/// taken at a free wire is V conj(I), with cov(V, I) = x D and cov(I) = D − D γ D.
 #[inline(always)]
 fn injection<const N: usize, const P: usize>(
     core: &Core<N, P>,
     i: usize,
-    g: &Matrix<N, P>,
+    known: &Known<N, P>,
     out: &mut Variances,
 ) {
     let (w, h) = (N / 2, P / 2);
     let load = &core.loads[core.place[i].load as usize];
-    let v = &core.v[i];
+    let (v, g) = (&core.v[i], &known.g);
     for k in 0..w {
         let (x, y) = (v[k], v[k + h]);
         let square = x * x + y * y;
         let (rr, ri, ii) = (g[k][k], g[k][k + h], g[k + w][k + h]);
         let (vp, vq) = (load.variance[k], load.variance[k + h]);
-        out.injection[i * w + k] = if load.free & (1 << k) == 0 {
+        if load.free & (1 << k) == 0 {
             let (kx, ky) = (x / square, y / square);
             let by_p = kx * kx * rr + 2.0 * kx * ky * ri + ky * ky * ii;
             let by_q = ky * ky * rr - 2.0 * kx * ky * ri + kx * kx * ii;
-            (vp - vp * vp * by_p, vq - vq * vq * by_q)
-        } else {
-            // The current's variance turned into powers; the voltage adds nothing that shows beside it.
-            let re = vp - vp * vp * rr;
-            let im = vq - vq * vq * ii;
-            let cross = -vp * vq * ri;
-            let p = x * x * re + 2.0 * x * y * cross + y * y * im;
-            (p, y * y * re - 2.0 * x * y * cross + x * x * im)
-        };
+            out.injection[i * w + k] = (vp - vp * vp * by_p, vq - vq * vq * by_q);
+        }
+    }
+    if load.free != 0 {
+        free_injection(core, i, known, out);
+    }
+}
+
+#[inline(never)]
+fn free_injection<const N: usize, const P: usize>(
+    core: &Core<N, P>,
+    i: usize,
+    known: &Known<N, P>,
+    out: &mut Variances,
+) {
+    let (w, load) = (N / 2, &core.loads[core.place[i].load as usize]);
+    for k in (0..w).filter(|k| load.free & (1 << k) != 0) {
+        let d = load.variance[k];
+        let (mut v_i, mut i_i) = (known.x, known.g);
+        for c in 0..N {
+            v_i[c] = v_i[c].map(|x| d * x);
+            i_i[c] = i_i[c].map(|x| -d * d * x);
+            i_i[c][dense::lane::<N, P>(c)] += d;
+        }
+        let end = end_variance::<N, P>(k, &core.v[i], &load.measured, &known.c, &v_i, &i_i);
+        out.injection[i * w + k] = (end.p, end.q);
     }
 }
 
 /// The root takes minus what flows into the network.
 #[inline(never)]
 fn root_injection<const N: usize, const P: usize>(core: &Core<N, P>, c: &Matrix<N, P>, out: &mut Variances) {
+    if core.place[0].site != NONE && core.sites[core.place[0].site as usize].own != NONE {
+        // Its whole injection is accounted for as a load.
+        return;
+    }
     let (a, s) = &core.root_flow;
     let v_j = dense::product::<Plain, N, P>(c, &dense::transpose(a));
     let j = dense::plus(&dense::product::<Plain, N, P>(a, &v_j), s);
-    let up = &core.up[0];
-    let current = dense::add(&up.a, &dense::times::<Plain, N, P>(a, &core.v[0]));
+    let mut current = core.lines.shunt_current::<Plain>(0, &core.v[0]);
+    for i in (1..core.count()).filter(|&i| core.lines.line[i].parent == 0) {
+        current = dense::add(&current, &core.lines.tt::<Plain>(&core.lines.line[i], &core.j[i]));
+    }
     for k in (0..N / 2).filter(|k| core.root_free & (1 << k) != 0) {
         let end = end_variance::<N, P>(k, &core.v[0], &current, c, &v_j, &j);
         out.injection[k] = (end.p, end.q);
@@ -415,27 +439,33 @@ fn with_shunt<K: Arithmetic, const N: usize, const P: usize>(
     if shunt.full == 0 && shunt.even == [0.0; 4] {
         return (*i, *v_i, *i_i);
     }
-    let y = |m: &Matrix<N, P>| {
-        let mut out = *m;
-        for column in &mut out {
-            let mut sum = dense::even_times::<K, N, P>(&shunt.even, column, false);
-            if shunt.full != 0 {
-                let full = &core.lines.full_shunts[shunt.full as usize - 1];
-                sum = dense::add(&sum, &dense::times::<K, N, P>(full, column));
-            }
-            *column = sum;
-        }
-        out
-    };
     let mut current = dense::add(i, &dense::even_times::<K, N, P>(&shunt.even, v, false));
     if shunt.full != 0 {
         let full = &core.lines.full_shunts[shunt.full as usize - 1];
         current = dense::add(&current, &dense::times::<K, N, P>(full, v));
     }
     // cov(V, YV) = (Y c)', cov(YV, I) = Y cov(V, I).
-    let yc = y(c);
-    let cross = y(v_i);
+    let yc = shunt_times::<K, N, P>(core, shunt, c);
+    let cross = shunt_times::<K, N, P>(core, shunt, v_i);
     let all = dense::plus(i_i, &dense::plus(&cross, &dense::transpose(&cross)));
-    let all = dense::plus(&all, &y(&dense::transpose(&yc)));
+    let all = dense::plus(&all, &shunt_times::<K, N, P>(core, shunt, &dense::transpose(&yc)));
     (current, dense::plus(v_i, &dense::transpose(&yc)), all)
+}
+
+/// Y M.
+#[inline(always)]
+fn shunt_times<K: Arithmetic, const N: usize, const P: usize>(
+    core: &Core<N, P>,
+    shunt: &super::lines::Shunt,
+    m: &Matrix<N, P>,
+) -> Matrix<N, P> {
+    let mut out = *m;
+    for c in 0..N {
+        out[c] = dense::even_times::<K, N, P>(&shunt.even, &m[c], false);
+    }
+    if shunt.full != 0 {
+        let full = &core.lines.full_shunts[shunt.full as usize - 1];
+        out = dense::plus(&out, &dense::product::<K, N, P>(full, m));
+    }
+    out
 }

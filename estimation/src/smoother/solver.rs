@@ -12,7 +12,9 @@ use super::observability;
 use super::posterior::{EndVariance, Posterior, TotalVariance};
 use super::start::Start;
 use super::step::Step;
-use super::{Changed, Estimated, FlowDeviation, NotSmoothable, Observability, TotalDeviation, Uncertainty};
+use super::{
+    Changed, Estimated, FlowDeviation, NotSmoothable, Observability, Settled, TotalDeviation, Uncertainty,
+};
 use crate::circuit::{Circuit, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
@@ -154,20 +156,30 @@ impl<const N: usize, const P: usize> Solver<N, P> {
     }
 
     pub fn estimate(&mut self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
+        let settled = self.settle(tolerance)?;
+        Ok(self.estimated(settled))
+    }
+
+    pub fn estimate_kept(&mut self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
+        let settled = self.settle_kept(tolerance)?;
+        Ok(self.estimated(settled))
+    }
+
+    pub fn settle(&mut self, tolerance: Tolerance) -> Result<Settled, NoSolution> {
         let root = self.root_start();
         let core = self.core();
         core.path.run(Start { core, root });
         self.iterate(tolerance, true)
     }
 
-    pub fn estimate_kept(&mut self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
+    pub fn settle_kept(&mut self, tolerance: Tolerance) -> Result<Settled, NoSolution> {
         if !self.settled {
-            return self.estimate(tolerance);
+            return self.settle(tolerance);
         }
         self.iterate(tolerance, false)
     }
 
-    fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Estimated, NoSolution> {
+    fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Settled, NoSolution> {
         self.settled = false;
         let mut factorizations = 0;
         let mut last = f64::INFINITY;
@@ -184,7 +196,7 @@ impl<const N: usize, const P: usize> Solver<N, P> {
             }
             if step < tolerance.voltage_pu {
                 self.settled = true;
-                return Ok(self.estimated(iterations, factorizations));
+                return Ok(Settled { iterations, factorizations });
             }
             if iterations == tolerance.iterations_max {
                 let bus = self.order[position] as usize;
@@ -202,22 +214,22 @@ impl<const N: usize, const P: usize> Solver<N, P> {
         NoSolution::Singular { bus: self.order[position] as usize }
     }
 
-    fn estimated(&self, iterations: usize, factorizations: usize) -> Estimated {
+    fn estimated(&self, settled: Settled) -> Estimated {
+        let Settled { iterations, factorizations } = settled;
         let (objective, violation_pu) = self.compiled.core.objective();
         Estimated { voltages: self.voltages(), objective, violation_pu, iterations, factorizations }
     }
 
-    /// The turn that gives the source's first wire the reference angle.
-    fn turn(&self) -> Complex64 {
-        let core = &self.compiled.core;
-        if self.compiled.phasors || core.has_absolute_currents() {
+    /// The turn that gives the source's first wire the reference angle when the root's voltage is `root`.
+    fn turn(&self, root: &Vector<P>) -> Complex64 {
+        if self.compiled.phasors || self.compiled.core.has_absolute_currents() {
             return Complex64::ONE;
         }
-        Complex64::cis(self.reference - core.v[0][P / 2].atan2(core.v[0][0]))
+        Complex64::cis(self.reference - root[P / 2].atan2(root[0]))
     }
 
     pub fn voltages(&self) -> Vec<Complex64> {
-        let turn = self.turn();
+        let turn = self.turn(&self.compiled.core.v[0]);
         let mut voltages = vec![Complex64::ZERO; self.wires];
         for (v, &bus) in self.compiled.core.v.iter().zip(&self.order) {
             let first = self.first_wires[bus as usize] as usize;
@@ -244,7 +256,7 @@ impl<const N: usize, const P: usize> Solver<N, P> {
         let root = self.root_start();
         let core = self.core();
         core.path.run(Start { core, root });
-        let turn = self.turn();
+        let turn = self.turn(&self.compiled.core.v[0]);
         self.voltages().into_iter().map(|v| v / turn).collect()
     }
 
@@ -376,9 +388,9 @@ impl<const N: usize, const P: usize> Solver<N, P> {
     /// Reads the voltage of a bus after changes.
     pub fn read(&mut self, bus: u32) -> Vec<Complex64> {
         let Some(position) = self.position(bus) else { return Vec::new() };
-        let turn = self.turn();
         let core = &self.compiled.core;
-        let v = core.path.run(Read { core, position, path: &mut self.path });
+        let (v, root) = core.path.run(Read { core, position, path: &mut self.path });
+        let turn = self.turn(&root);
         (0..N / 2).map(|k| Complex64::new(v[k], v[k + P / 2]) * turn).collect()
     }
 
@@ -387,14 +399,21 @@ impl<const N: usize, const P: usize> Solver<N, P> {
         let (load, wire) =
             (self.compiled.targets.injections[injection as usize], self.injection_wires[injection as usize]);
         let read = self.position(bus)?;
-        let turn = self.turn();
         let core = &self.compiled.core;
         let position = core.loads.get(load as usize)?.position as usize;
         let trail = &mut self.trail;
-        let v = core.path.run(Respond { core, load: position, wire, by, read, trail });
+        let (v, root) = core.path.run(Respond { core, load: position, wire, by, read, trail });
+        let core = &self.compiled.core;
+        let (v0, at) = (&core.v[0], &core.v[read]);
+        // The result is turned with the root.
+        let turned = !(self.compiled.phasors || core.has_absolute_currents());
+        let square = v0[0] * v0[0] + v0[P / 2] * v0[P / 2];
+        let by_turn = if turned { (root[P / 2] * v0[0] - root[0] * v0[P / 2]) / square } else { 0.0 };
         let mut out = [Complex64::ZERO; 4];
         for (k, response) in out.iter_mut().enumerate().take(N / 2) {
-            *response = Complex64::new(v[k], v[k + P / 2]) * turn;
+            let change = Complex64::new(v[k], v[k + P / 2]);
+            let voltage = Complex64::new(at[k], at[k + P / 2]);
+            *response = (change - Complex64::I * by_turn * voltage) * self.turn(v0);
         }
         Some(out)
     }
@@ -427,11 +446,7 @@ impl<const N: usize, const P: usize> Solver<N, P> {
     /// Voltages of a lane by global wire.
     pub fn lane_voltages(&self, sets: &Sets<N, P>, lane: usize) -> Vec<Complex64> {
         let root = sets.voltage(0, lane);
-        let turn = if self.compiled.phasors || self.compiled.core.has_absolute_currents() {
-            Complex64::ONE
-        } else {
-            Complex64::cis(self.reference - root[P / 2].atan2(root[0]))
-        };
+        let turn = self.turn(&root);
         let mut voltages = vec![Complex64::ZERO; self.wires];
         for i in 0..self.order.len() {
             let v = sets.voltage(i, lane);

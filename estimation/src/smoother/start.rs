@@ -33,7 +33,7 @@ impl<const N: usize, const P: usize> Kernel for Start<'_, N, P> {
                 (load.measured[k], load.measured[k + P / 2]) = (0.0, 0.0);
             }
         }
-        core.v[0] = self.root;
+        (core.v[0], core.root_start) = (self.root, self.root);
         core.j.fill([0.0; P]);
         no_load::<K, N, P>(core);
         for _ in 0..SWEEPS {

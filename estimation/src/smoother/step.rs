@@ -113,7 +113,7 @@ fn bus_values<K: Arithmetic, const N: usize, const P: usize>(
 /// All the way down.
 #[inline(always)]
 fn down<K: Arithmetic, const N: usize, const P: usize>(core: &mut Core<N, P>, e: &Vector<P>) -> (f64, usize) {
-    let kept = dense::axpy::<K, P>(core.root_weak, &core.v[0], e);
+    let kept = dense::axpy::<K, P>(core.root_weak, &core.root_start, e);
     let v = dense::times::<K, N, P>(&core.root, &kept);
     let mut moved = [0.0; P];
     let mut largest = (largest_change(&core.v[0], &v, &mut moved), 0);

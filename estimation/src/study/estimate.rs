@@ -1,12 +1,15 @@
 //! State estimation of a network, once or for many sets of measured values.
 
 use super::Solver;
+use super::judge::{self, Judgement};
 use crate::assembly::{Assembly, AssemblyError};
 use crate::circuit::Tree;
 use crate::gathering::{Gathered, Outcome, SensorError, gather};
 use crate::smoother::Smoother;
 use crate::solve::{NoSolution, Tolerance};
+use crate::sparse::{self, Wls};
 use grid::{Network, Sensor};
+use num_complex::Complex64;
 use thiserror::Error;
 
 /// How to estimate. All of them find the same optimum; they differ in speed and in what they accept.
@@ -28,7 +31,7 @@ pub enum EstimateError {
     /// A sensor cannot be used.
     #[error(transparent)]
     Sensor(#[from] SensorError),
-    /// Too little is measured, or the iteration does not settle.
+    /// The iteration does not settle.
     #[error(transparent)]
     NoSolution(#[from] NoSolution),
 }
@@ -46,12 +49,23 @@ pub struct Estimation {
     pub solver: Solver,
 }
 
+#[derive(Debug)]
+enum Estimator {
+    Tree(Box<Smoother>),
+    Sparse(Box<Wls>),
+    /// No bus has a voltage.
+    Dark,
+}
+
 /// A network with its sensors, prepared for estimates of changing values.
 #[derive(Debug)]
 pub struct EstimateStudy {
     assembly: Assembly,
     gathered: Gathered,
-    smoother: Option<Smoother>,
+    estimator: Estimator,
+    /// Voltages as estimated, before they are turned to the reference.
+    last: Vec<Complex64>,
+    rows: Vec<sparse::EstimatedRow>,
 }
 
 impl EstimateStudy {
@@ -67,18 +81,28 @@ impl EstimateStudy {
     ) -> Result<Self, EstimateError> {
         let assembly = Assembly::new(network, symmetric)?;
         let gathered = gather(&assembly, network, sensors)?;
-        let smoother = match (method, Tree::new(&assembly.circuit)) {
-            (EstimationMethod::Auto, Ok(tree)) => {
-                Smoother::new(&assembly.circuit, &tree, &gathered.readings).ok()
+        let circuit = &assembly.circuit;
+        let estimator = if !circuit.buses.iter().any(|bus| bus.energized) {
+            Estimator::Dark
+        } else {
+            let tree = (method == EstimationMethod::Auto).then(|| Tree::new(circuit).ok()).flatten();
+            let smoother = tree.and_then(|tree| Smoother::new(circuit, &tree, &gathered.readings).ok());
+            match smoother {
+                Some(smoother) => Estimator::Tree(Box::new(smoother)),
+                None => Estimator::Sparse(Box::new(Wls::new(circuit, &gathered.readings)?)),
             }
-            _ => None,
         };
-        Ok(Self { assembly, gathered, smoother })
+        Ok(Self { assembly, gathered, estimator, last: Vec::new(), rows: Vec::new() })
     }
 
     /// The equations.
     pub fn assembly(&self) -> &Assembly {
         &self.assembly
+    }
+
+    /// Whether the tree solver is at work.
+    pub fn on_tree(&self) -> bool {
+        matches!(self.estimator, Estimator::Tree(_))
     }
 
     /// The sensors as readings.
@@ -89,29 +113,75 @@ impl EstimateStudy {
     /// Takes over other values of the same sensors.
     ///
     /// # Errors
-    /// [`SensorError`] names the sensor that cannot be used.
-    pub fn set_values(&mut self, network: &Network, sensors: &[Sensor]) -> Result<(), SensorError> {
+    /// [`EstimateError`] names the sensor that cannot be used.
+    pub fn set_values(&mut self, network: &Network, sensors: &[Sensor]) -> Result<(), EstimateError> {
         self.gathered = gather(&self.assembly, network, sensors)?;
-        if let Some(smoother) = &mut self.smoother {
-            smoother.set_values(&self.gathered.readings);
+        match &mut self.estimator {
+            Estimator::Tree(smoother) => smoother.set_values(&self.gathered.readings),
+            Estimator::Sparse(wls) => **wls = Wls::new(&self.assembly.circuit, &self.gathered.readings)?,
+            Estimator::Dark => {}
         }
         Ok(())
     }
 
-    /// Estimates from a flat start.
+    /// Estimates from a flat start. A part that nothing determines is no error: [`EstimateStudy::judge`] tells it.
     ///
     /// # Errors
-    /// [`NoSolution`] when it does not settle or too little is measured.
+    /// [`NoSolution`] when it does not settle.
     pub fn estimate(&mut self, tolerance: &Tolerance) -> Result<Estimation, NoSolution> {
-        let Some(smoother) = &mut self.smoother else {
-            return Err(NoSolution::Singular { bus: 0 });
-        };
-        let estimated = smoother.estimate(*tolerance)?;
-        Ok(Estimation {
-            outcome: self.gathered.outcome(&self.assembly, estimated.voltages),
-            objective: estimated.objective,
-            iterations: estimated.iterations,
-            solver: Solver::Smoother,
-        })
+        // A smoother that finds nothing gives way: the sparse solver regularises what nothing determines.
+        if let Estimator::Tree(smoother) = &mut self.estimator {
+            match smoother.estimate(*tolerance) {
+                Ok(estimated) => {
+                    return Ok(self.put(
+                        estimated.voltages,
+                        estimated.objective,
+                        estimated.iterations,
+                        Solver::Smoother,
+                    ));
+                }
+                Err(_) => {
+                    let wls = Wls::new(&self.assembly.circuit, &self.gathered.readings)?;
+                    self.estimator = Estimator::Sparse(Box::new(wls));
+                }
+            }
+        }
+        match &mut self.estimator {
+            Estimator::Sparse(wls) => {
+                let estimated = wls.estimate(tolerance)?;
+                self.rows = estimated.rows;
+                Ok(self.put(estimated.voltages, estimated.objective, estimated.iterations, Solver::Sparse))
+            }
+            _ => {
+                let none = vec![Complex64::ZERO; self.assembly.circuit.wire_count()];
+                Ok(self.put(none, 0.0, 0, Solver::Sparse))
+            }
+        }
+    }
+
+    fn put(
+        &mut self,
+        voltages: Vec<Complex64>,
+        objective: f64,
+        iterations: usize,
+        solver: Solver,
+    ) -> Estimation {
+        self.last.clone_from(&voltages);
+        let outcome = self.gathered.outcome(&self.assembly, voltages);
+        Estimation { outcome, objective, iterations, solver }
+    }
+
+    /// How well the last estimate is known: standard deviations, what is determined at all, normalised residuals.
+    ///
+    /// # Errors
+    /// [`NoSolution`] when the matrix at the estimate has no finite values.
+    pub fn judge(&mut self) -> Result<Judgement, NoSolution> {
+        let (circuit, readings) = (&self.assembly.circuit, &self.gathered.readings);
+        let count = self.gathered.outcome(&self.assembly, self.last.clone()).residuals.len();
+        match &mut self.estimator {
+            Estimator::Tree(smoother) => Ok(judge::from_tree(circuit, readings, smoother, &self.last, count)),
+            Estimator::Sparse(wls) => judge::from_sparse(circuit, readings, wls, &self.rows, count),
+            Estimator::Dark => Ok(Judgement::default()),
+        }
     }
 }

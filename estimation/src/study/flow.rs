@@ -7,6 +7,7 @@ use crate::solve::{NoSolution, Solved, Tolerance};
 use crate::sparse;
 use crate::sweep::{Sweep, SweepState};
 use grid::Network;
+use num_complex::Complex64;
 use thiserror::Error;
 
 /// How to solve a power flow.
@@ -112,6 +113,10 @@ impl FlowStudy {
     /// # Errors
     /// [`NoSolution`] when nothing converges within the tolerance.
     pub fn solve(&mut self, tolerance: &Tolerance) -> Result<Flow, NoSolution> {
+        if !self.assembly.circuit.buses.iter().any(|bus| bus.energized) {
+            let voltages = vec![Complex64::ZERO; self.assembly.circuit.wire_count()];
+            return Ok(Flow { solved: Solved { voltages, iterations: 0 }, solver: Solver::Sparse });
+        }
         // A sweep that does not contract is no answer: the sparse solver may still find one.
         if let Some((sweep, state)) = &mut self.tree
             && let Ok(solved) = sweep.solve(state, tolerance)

@@ -3,9 +3,11 @@
 
 mod estimate;
 mod flow;
+mod judge;
 
 pub use estimate::{EstimateError, EstimateStudy, Estimation, EstimationMethod};
 pub use flow::{Flow, FlowError, FlowMethod, FlowStudy};
+pub use judge::{Judgement, Observability};
 
 /// Which solver gave an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,10 +4,14 @@
 //! One wire per bus (symmetric) or three. Loads are the circuit's ports: any shares, star or delta, with limits.
 //! See [`walk`] for the equations.
 
+mod batch;
 mod phasors;
 mod plan;
 mod ports;
+pub mod sensitivities;
 mod walk;
+
+pub use batch::Voltages;
 
 use crate::circuit::{Circuit, LoadPort, NotATree, Tree};
 use crate::simd::{Arithmetic, Kernel, Path};
@@ -15,7 +19,7 @@ use crate::solve::{NoSolution, Solved, Tolerance};
 use num_complex::Complex64;
 use phasors::{Lanes, Phasors, Three};
 use plan::Plan;
-use ports::{Port, exponent, is_plain};
+use ports::{LANES, Port, exponent, is_plain};
 use walk::{Start, Values, settle};
 
 /// A radial circuit, prepared.
@@ -28,7 +32,6 @@ pub struct Sweep {
 /// Loads and voltages of one solve: memory that is made once and used again.
 #[derive(Debug, Clone)]
 pub struct SweepState {
-    ports: Vec<LoadPort>,
     values: Form,
 }
 
@@ -58,7 +61,7 @@ impl Sweep {
             1 => Form::One(Values::new(&self.plan)),
             _ => Form::Three(Values::new(&self.plan)),
         };
-        let mut state = SweepState { ports: Vec::new(), values };
+        let mut state = SweepState { values };
         self.set_ports(&mut state, ports);
         state
     }
@@ -66,22 +69,18 @@ impl Sweep {
     /// New values of all ports, in the order of the circuit; places (bus, wires) are the circuit's. Missing ones take
     /// nothing.
     pub fn set_ports(&self, state: &mut SweepState, ports: &[LoadPort]) {
-        state.ports.clear();
-        state.ports.extend_from_slice(ports);
         match &mut state.values {
-            Form::One(values) => fill(&self.plan, values, &state.ports),
-            Form::Three(values) => fill(&self.plan, values, &state.ports),
+            Form::One(values) => fill(&self.plan, values, ports),
+            Form::Three(values) => fill(&self.plan, values, ports),
         }
     }
 
     /// New constant-power shares of all ports, p.u.; the rest stays.
     pub fn set_powers(&self, state: &mut SweepState, powers: &[Complex64]) {
+        let power = |port: usize, _: usize| powers.get(port).copied().unwrap_or_default();
         match &mut state.values {
-            Form::One(values) => refill(&self.plan, values, powers),
-            Form::Three(values) => refill(&self.plan, values, powers),
-        }
-        for (port, power) in state.ports.iter_mut().zip(powers) {
-            port.power = *power;
+            Form::One(values) => refill(&self.plan, values, power),
+            Form::Three(values) => refill(&self.plan, values, power),
         }
     }
 
@@ -121,8 +120,6 @@ impl Sweep {
 
     /// Writes the voltages of the last solve, by global wire; dead wires get zero.
     pub fn voltages(&self, state: &SweepState, voltages: &mut Vec<Complex64>) {
-        voltages.clear();
-        voltages.resize(self.plan.wire_count, Complex64::ZERO);
         match &state.values {
             Form::One(values) => spread(&self.plan, values, 0, voltages),
             Form::Three(values) => spread(&self.plan, values, 0, voltages),
@@ -217,32 +214,48 @@ fn fill<P: Phasors>(plan: &Plan, values: &mut Values<P>, ports: &[LoadPort]) {
                 values.s[place.load as usize].add_at(usize::from(port.plus), lane, port.power);
             }
         } else {
-            values.ports.push(Port { position: place.position, number: place.port, port });
+            values.ports.push(Port {
+                position: place.position,
+                number: place.port,
+                port,
+                powers: [port.power; LANES],
+            });
         }
     }
     values.exponent = if size > 0.0 { weighted / size } else { 0.0 };
 }
 
-/// New constant powers.
-fn refill<P: Phasors>(plan: &Plan, values: &mut Values<P>, powers: &[Complex64]) {
-    values.s.fill(P::ZERO);
+/// New constant powers: of a port in a lane.
+fn refill<P: Phasors>(plan: &Plan, values: &mut Values<P>, power: impl Fn(usize, usize) -> Complex64) {
     let mut others = values.ports.iter_mut().peekable();
+    let mut before = 0;
     for place in &plan.ports {
-        let Some(power) = powers.get(place.port as usize) else { continue };
+        let number = place.port as usize;
+        let s = &mut values.s[place.load as usize];
+        if place.load != before {
+            *s = P::ZERO;
+            before = place.load;
+        }
         if let Some(other) = others.next_if(|other| other.number == place.port) {
-            other.port.power = *power;
+            for lane in 0..P::LANES {
+                other.powers[lane] = power(number, lane);
+            }
             continue;
         }
         for lane in 0..P::LANES {
-            values.s[place.load as usize].add_at(usize::from(place.plus), lane, *power);
+            s.add_at(usize::from(place.plus), lane, power(number, lane));
         }
     }
 }
 
-fn spread<P: Phasors>(plan: &Plan, values: &Values<P>, lane: usize, voltages: &mut [Complex64]) {
-    for (v, first) in values.v.iter().zip(&plan.first_wire) {
-        for wire in 0..plan.wires {
-            voltages[*first as usize + wire] = v.at(wire, lane);
+fn spread<P: Phasors>(plan: &Plan, values: &Values<P>, lane: usize, voltages: &mut Vec<Complex64>) {
+    voltages.resize(plan.wire_count, Complex64::ZERO);
+    for &dead in &plan.dead_wires {
+        voltages[dead as usize] = Complex64::ZERO;
+    }
+    for (v, &first) in values.v.iter().zip(&plan.first_wire) {
+        for (wire, voltage) in voltages[first as usize..][..plan.wires].iter_mut().enumerate() {
+            *voltage = v.at(wire, lane);
         }
     }
 }

@@ -40,9 +40,11 @@ pub(super) trait Phasors: Copy {
     fn plus_load<A: Arithmetic>(self, a: A, v: Self, s: Self) -> Self;
     /// 1 / conj(self), wire by wire.
     fn inverse<A: Arithmetic>(self, a: A) -> Self;
-    /// self ∘ (1 + e Re r − conj r) with conj r = conj(moved) u: the current after voltages moved by r relative to
-    /// 1 / conj(u), for appliances that take |V|^e.
+    /// self ∘ (1 + e Re r − conj r) with conj r = conj(moved) u: the current after voltages moved by r, relative to
+    /// 1 / conj(u), for appliances that take |V|^e. Waits little for `moved`.
     fn eased<A: Arithmetic>(self, a: A, moved: Self, u: Self, e: f64) -> Self;
+    /// self ∘ other.
+    fn scaled<A: Arithmetic>(self, a: A, other: Self) -> Self;
     /// self − D conj(x), D column by column.
     fn minus_turned<A: Arithmetic>(self, a: A, d: &[Self; 3], x: Self) -> Self;
     /// self ∘ other as a diagonal matrix, column by column.
@@ -275,11 +277,30 @@ impl Phasors for Three {
     }
 
     #[inline(always)]
+    fn scaled<A: Arithmetic>(self, a: A, o: Self) -> Self {
+        Self {
+            re: a.fnma4(self.im, o.im, a.mul4(self.re, o.re)),
+            im: a.fma4(self.im, o.re, a.mul4(self.re, o.im)),
+        }
+    }
+
+    #[inline(always)]
     fn eased<A: Arithmetic>(self, a: A, moved: Self, u: Self, e: f64) -> Self {
-        let cr = a.fma4(moved.re, u.re, a.mul4(moved.im, u.im));
-        let ci = a.fnma4(moved.im, u.re, a.mul4(moved.re, u.im));
-        let f = a.fma4(a.splat4(e - 1.0), cr, a.splat4(1.0));
-        Self { re: a.fma4(self.im, ci, a.mul4(self.re, f)), im: a.fnma4(self.re, ci, a.mul4(self.im, f)) }
+        let p = self.scaled(a, u);
+        let (mut dd, mut dq, mut qd, mut qq) = (p.re, p.im, p.im, a.sub4([0.0; 4], p.re));
+        if e != 0.0 {
+            // Re r is half r, half conj r.
+            let q = self.scaled(a, Self { re: u.re, im: a.sub4([0.0; 4], u.im) });
+            let (by, half) = (a.splat4(1.0 - e / 2.0), a.splat4(e / 2.0));
+            dd = a.fnma4(half, q.re, a.mul4(by, p.re));
+            dq = a.fma4(half, q.im, a.mul4(by, p.im));
+            qd = a.fnma4(half, q.im, a.mul4(by, p.im));
+            qq = a.fnma4(half, q.re, a.mul4(by, qq));
+        }
+        Self {
+            re: a.fnma4(dd, moved.re, a.fnma4(dq, moved.im, self.re)),
+            im: a.fnma4(qd, moved.re, a.fnma4(qq, moved.im, self.im)),
+        }
     }
 
     #[inline(always)]
@@ -428,16 +449,23 @@ impl<const W: usize, R: Row> Phasors for Lanes<W, R> {
     }
 
     #[inline(always)]
-    fn eased<A: Arithmetic>(mut self, a: A, moved: Self, u: Self, e: f64) -> Self {
+    fn eased<A: Arithmetic>(self, a: A, moved: Self, u: Self, e: f64) -> Self {
         let (one, less) = (R::splat(a, 1.0), R::splat(a, e - 1.0));
+        let mut factor = Self::ZERO;
         for k in 0..W {
             let (x, y, p, q) = (moved.re[k], moved.im[k], u.re[k], u.im[k]);
-            let cr = R::fma(a, x, p, R::mul(a, y, q));
-            let ci = R::fnma(a, y, p, R::mul(a, x, q));
-            let f = R::fma(a, less, cr, one);
+            factor.re[k] = R::fma(a, less, R::fma(a, x, p, R::mul(a, y, q)), one);
+            factor.im[k] = R::fnma(a, x, q, R::mul(a, y, p));
+        }
+        self.scaled(a, factor)
+    }
+
+    #[inline(always)]
+    fn scaled<A: Arithmetic>(mut self, a: A, o: Self) -> Self {
+        for k in 0..W {
             let (re, im) = (self.re[k], self.im[k]);
-            self.re[k] = R::fma(a, im, ci, R::mul(a, re, f));
-            self.im[k] = R::fnma(a, re, ci, R::mul(a, im, f));
+            self.re[k] = R::fnma(a, im, o.im[k], R::mul(a, re, o.re[k]));
+            self.im[k] = R::fma(a, im, o.re[k], R::mul(a, re, o.im[k]));
         }
         self
     }

@@ -89,6 +89,8 @@ pub(super) struct Plan {
     pub links: Vec<Link>,
     /// By position: first global wire.
     pub first_wire: Vec<u32>,
+    /// Wires of dead buses.
+    pub dead_wires: Vec<u32>,
     /// By position: bus.
     pub buses: Vec<u32>,
     /// See [`Node::extra`].
@@ -120,6 +122,11 @@ impl Plan {
             nodes: Vec::with_capacity(tree.order.len()),
             links: Vec::with_capacity(tree.order.len()),
             first_wire: tree.order.iter().map(|&bus| circuit.buses[bus as usize].first_wire).collect(),
+            dead_wires: (0..circuit.buses.len() as u32)
+                .filter(|&bus| tree.position[bus as usize] == NONE)
+                .flat_map(|bus| circuit.wires(bus))
+                .map(|wire| wire as u32)
+                .collect(),
             buses: tree.order.clone(),
             extras: Vec::new(),
             items: items(tree),

@@ -275,3 +275,169 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn a_batch_gives_what_each_scenario_gives_alone(seed: u64, three: bool, plain: bool, count in 1_usize..11) {
+        let mix = Mix { wires: if three { 3 } else { 1 }, buses: 9, plain, scale: 0.6 };
+        let circuit = random(seed, mix);
+        prop_assume!(dense(&circuit).is_some());
+        let sweep = prepared(&circuit);
+        let tolerance = Tolerance { voltage_pu: 1e-11, iterations_max: 60 };
+        let power = |port: usize, scenario: usize| {
+            // The sixth scenario asks for too much.
+            let factor = if scenario == 5 { 1e4 } else { 1.0 - 0.1 * scenario as f64 };
+            circuit.ports[port].power * factor
+        };
+        let mut met = 0;
+        sweep.batch(&circuit.ports, count, power, &tolerance, |scenario, result| {
+            assert_eq!(scenario, met);
+            met += 1;
+            let powers: Vec<Complex64> = (0..circuit.ports.len()).map(|port| power(port, scenario)).collect();
+            let mut state = sweep.state(&circuit.ports);
+            sweep.set_powers(&mut state, &powers);
+            let mut voltages = Vec::new();
+            match (sweep.solve(&mut state, &tolerance), result) {
+                (Ok(alone), Ok(together)) => {
+                    together.write(&mut voltages);
+                    assert!(distance(&alone.voltages, &voltages) < 1e-9);
+                    assert_eq!(together.at(0, 0), voltages[circuit.wires(circuit.sources[0].bus).start]);
+                }
+                (Err(_), Err(_)) => assert_eq!(scenario, 5),
+                (alone, together) => panic!("{scenario}: {alone:?}, {:?}", together.map(|v| v.iterations)),
+            }
+        });
+        prop_assert_eq!(met, count);
+    }
+}
+
+fn checked(circuit: &Circuit) -> (Sweep, Tree) {
+    let tree = Tree::new(circuit).unwrap();
+    (Sweep::new(circuit, &tree).unwrap(), tree)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn sensitivities_are_differences_of_solutions(seed: u64, three: bool, plain: bool) {
+        use super::sensitivities::{End, Sensitivities, Taking};
+        let mix = Mix { wires: if three { 3 } else { 1 }, buses: 8, plain, scale: 0.5 };
+        let mut circuit = random(seed, mix);
+        // A plain port to move; limits would have a kink.
+        let bus = circuit.ports[0].bus;
+        for port in &mut circuit.ports {
+            port.limits = None;
+        }
+        circuit.ports.push(LoadPort { bus, plus: 0, minus: GROUND, u_nominal: 1.0, power: C0, current: C0, impedance: C0, limits: None });
+        prop_assume!(circuit.buses[bus as usize].energized && dense(&circuit).is_some());
+        let (sweep, tree) = checked(&circuit);
+        let tolerance = Tolerance { voltage_pu: 1e-13, iterations_max: 100 };
+        let solve = |power: Complex64| {
+            let mut ports = circuit.ports.clone();
+            ports.last_mut().unwrap().power = power;
+            let mut state = sweep.state(&ports);
+            sweep.solve(&mut state, &tolerance).unwrap().voltages
+        };
+        let base = solve(C0);
+        let near = Sensitivities::new(&circuit, &tree, &circuit.ports, &base).unwrap();
+        let taking = Taking { bus, shares: vec![(0, GROUND, 1.0)] };
+        let (p, q) = near.of(&taking).unwrap();
+        let h = 1e-5;
+        for (effects, unit) in [(p, c(1.0, 0.0)), (q, c(0.0, 1.0))] {
+            let (low, high) = (solve(-unit * h), solve(unit * h));
+            for bus in 0..circuit.buses.len() as u32 {
+                for (wire, moved) in effects.voltage(bus).into_iter().enumerate() {
+                    let at = circuit.wires(bus).start + wire;
+                    let difference = (high[at] - low[at]) / (2.0 * h);
+                    prop_assert!((difference - moved).norm() < 1e-6, "{difference} {moved}");
+                    let size = (high[at].norm() - low[at].norm()) / (2.0 * h);
+                    prop_assert!((size - effects.magnitude(bus, wire as u8)).abs() < 1e-6);
+                }
+            }
+            for (element, end) in (0..circuit.series.len() as u32).flat_map(|e| [(e, End::From), (e, End::To)]) {
+                let Some((_, moved)) = effects.currents(element, end) else { continue };
+                let ends = [&low, &high].map(|v| entering(&circuit, element as usize, end == End::From, v));
+                for wire in 0..mix.wires {
+                    let difference = (ends[1][wire] - ends[0][wire]) / (2.0 * h);
+                    prop_assert!((difference - moved[wire]).norm() < 1e-5, "{difference} {}", moved[wire]);
+                }
+                let series = &circuit.series[element as usize];
+                let start = circuit.wires(if end == End::From { series.from } else { series.to }).start;
+                let power = |v: &[Complex64], i: &[Complex64]| {
+                    (0..mix.wires).map(|wire| v[start + wire] * i[wire].conj()).sum::<Complex64>().norm()
+                };
+                let difference = (power(&high, &ends[1]) - power(&low, &ends[0])) / (2.0 * h);
+                prop_assert!((difference - effects.apparent_power(element, end).unwrap()).abs() < 1e-4);
+            }
+        }
+    }
+}
+
+/// The current that enters an element, from its definition.
+fn entering(circuit: &Circuit, element: usize, from_side: bool, v: &[Complex64]) -> Vec<Complex64> {
+    let s = &circuit.series[element];
+    let n = circuit.uniform_wires().unwrap();
+    let at = |bus: u32| DVector::from_column_slice(&v[circuit.wires(bus)]);
+    let t = s.ratio.as_deref().cloned().unwrap_or_else(|| DMatrix::identity(n, n));
+    let j = s.z.to_matrix(n).try_inverse().unwrap() * (&t * at(s.from) - at(s.to));
+    let i = if from_side {
+        t.adjoint() * j + s.y_from.to_matrix(n) * at(s.from)
+    } else {
+        s.y_to.to_matrix(n) * at(s.to) - j
+    };
+    i.iter().copied().collect()
+}
+
+#[test]
+fn more_than_the_circuit_can_carry_is_an_error_after_bounded_sweeps() {
+    for (wires, factor) in [(1, 40.0), (3, 40.0), (3, 1e6)] {
+        let mut circuit = random(7, Mix { wires, buses: 10, plain: true, scale: factor });
+        for port in &mut circuit.ports {
+            port.power = c(port.power.re.abs(), port.power.im.abs());
+        }
+        match solve(&circuit, Path::detect()) {
+            Err(NoSolution::NotSettled { iterations, bus, .. }) => {
+                assert!(iterations <= 100 && circuit.buses[bus].energized);
+            }
+            Err(NoSolution::NotFinite { bus }) => assert!(circuit.buses[bus].energized),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn without_loads_the_voltages_are_the_linear_ones() {
+    let mut circuit = random(11, Mix { wires: 3, buses: 12, plain: true, scale: 1.0 });
+    circuit.ports.clear();
+    let truth = dense(&circuit).unwrap();
+    assert!(distance(&solve(&circuit, Path::detect()).unwrap().voltages, &truth) < 1e-9);
+}
+
+#[test]
+fn a_source_without_admittance_leaves_the_voltage_undetermined() {
+    let mut circuit = random(3, Mix { wires: 3, buses: 4, plain: true, scale: 0.1 });
+    circuit.sources.truncate(1);
+    circuit.sources[0].y = Coupling::Zero;
+    let bus = circuit.sources[0].bus as usize;
+    assert_eq!(solve(&circuit, Path::detect()), Err(NoSolution::Singular { bus }));
+}
+
+#[test]
+fn a_warm_start_finds_the_same_voltages_in_fewer_sweeps() {
+    let circuit = random(5, Mix { wires: 3, buses: 13, plain: true, scale: 1.0 });
+    let sweep = prepared(&circuit);
+    let mut state = sweep.state(&circuit.ports);
+    let tolerance = Tolerance::default();
+    let flat = sweep.solve(&mut state, &tolerance).unwrap();
+    let warm = sweep.solve_warm(&mut state, &tolerance).unwrap();
+    assert!(warm.iterations < flat.iterations);
+    assert!(distance(&flat.voltages, &warm.voltages) < 1e-8);
+    // Flat again after other loads gives the same bits.
+    sweep.set_powers(&mut state, &vec![C0; circuit.ports.len()]);
+    sweep.solve(&mut state, &tolerance).unwrap();
+    sweep.set_ports(&mut state, &circuit.ports);
+    assert_eq!(sweep.solve(&mut state, &tolerance).unwrap(), flat);
+}

@@ -17,7 +17,7 @@
 
 use super::phasors::{Matrix, Phasors};
 use super::plan::{Extra, Item, Link, NONE, Node, Plan};
-use super::ports::{Port, add_current};
+use super::ports::{Port, with_port};
 use crate::simd::Arithmetic;
 use crate::solve::Tolerance;
 
@@ -26,7 +26,7 @@ use crate::solve::Tolerance;
 pub(super) struct Values<P> {
     /// Voltage by position.
     pub v: Vec<P>,
-    /// Current that leaves the element above, by position.
+    /// By position: the drop in the element above; where it has an extra record, its current.
     pub j: Vec<P>,
     /// Constant powers by load record; the first is zero.
     pub s: Vec<P>,
@@ -48,6 +48,10 @@ pub(super) struct Values<P> {
     pub totals: Vec<P>,
 }
 
+/// The next movement is foreseen from the last two, times this.
+const MARGIN: f64 = 3.0;
+/// A sweep is spared when what it would move is foreseen below this part of the tolerance.
+const FORESEEN: f64 = 0.1;
 /// Elements with a large drop of their own (transformers, all above such) look this often what their new current
 /// does to it.
 const REFINED: usize = 2;
@@ -104,7 +108,7 @@ impl<P: Phasors> Values<P> {
     }
 }
 
-/// Sweeps until no voltage moves more than the tolerance: how many were needed, or the last movement.
+/// Sweeps until no voltage moves more than the tolerance, or certainly would not in the next sweep: how many were needed, or the last movement.
 #[inline(always)]
 pub(super) fn settle<A: Arithmetic, P: Phasors>(
     a: A,
@@ -114,22 +118,24 @@ pub(super) fn settle<A: Arithmetic, P: Phasors>(
     start: Start,
 ) -> Result<usize, f64> {
     if start == Start::Flat {
+        for (u, v) in values.zone_u.iter_mut().zip(&values.zone_v) {
+            *u = v.inverse(a);
+        }
         for (v, node) in values.v.iter_mut().zip(&plan.nodes) {
             *v = values.zone_v[node.zone as usize];
         }
     }
     blocks_up(a, plan, values);
-    let (mut before, mut moved) = (f64::INFINITY, f64::INFINITY);
+    let (mut foreseen, mut moved) = (f64::INFINITY, f64::INFINITY);
     for sweep in 1..=tolerance.iterations_max {
         rest_up(a, plan, values);
         // The last sweep needs no currents after it.
-        let last = moved * (moved / before) < tolerance.voltage_pu;
-        before = moved;
+        let last = foreseen < tolerance.voltage_pu;
+        let before = moved;
         moved = all_down(a, plan, values, !last).sqrt();
-        if std::env::var_os("SWEEPDBG").is_some() {
-            eprintln!("{sweep} {moved:.2e}");
-        }
-        if moved <= tolerance.voltage_pu {
+        let rate = moved / before;
+        foreseen = if before.is_finite() && rate < 0.1 { MARGIN * moved * rate } else { moved };
+        if moved <= tolerance.voltage_pu || foreseen <= FORESEEN * tolerance.voltage_pu {
             return Ok(sweep);
         }
         if !moved.is_finite() {
@@ -193,20 +199,22 @@ fn up<A: Arithmetic, P: Phasors>(a: A, plan: &Plan, values: &mut Values<P>, item
     let (nodes, links, j) = (&plan.nodes[range.clone()], &plan.links[range.clone()], &mut j[range]);
     for (at, ((node, link), kept)) in nodes.iter().zip(links).zip(j).enumerate().rev() {
         let (position, depth, own) = (item.start + at, node.depth as usize, v[item.start + at]);
-        let mut sum = sums[depth + 1].plus_coupled(a, &link.y, own);
-        sums[depth + 1] = P::ZERO;
-        sum = sum.plus_load(a, own, s[node.load as usize]);
+        // What does not wait for the children first.
+        let mut sum = P::ZERO.plus_coupled(a, &link.y, own).plus_load(a, own, s[node.load as usize]);
         while left > 0 && ports[left - 1].position as usize == position {
             left -= 1;
-            add_current(&ports[left].port, &mut sum, &own);
+            // Copies, so that the values of all other buses stay in registers.
+            sum = with_port(&ports[left], sum, own);
         }
+        sum = sum.plus(a, sums[depth + 1]);
+        sums[depth + 1] = P::ZERO;
         let above = if position == 0 { stack[0].0 } else { v[node.parent as usize] };
         let zone = zone_u[node.zone as usize];
         if node.extra == NONE {
-            let moving = drop(a, above, link, None, sum).minus(a, own);
-            sum = sum.eased(a, moving, zone, *exponent);
-            *kept = sum;
-            sums[depth] = sums[depth].plus(a, sum);
+            let moving = above.minus(a, own).minus_coupled(a, &link.z, sum);
+            let eased = sum.eased(a, moving, zone, *exponent);
+            sums[depth] = sums[depth].plus(a, eased);
+            *kept = P::ZERO.plus_coupled(a, &link.z, eased);
         } else {
             let loads = P::ZERO.plus_load(a, own, s[node.load as usize]);
             let bus = Bus { node, link, own, above, sum, loads, zone, exponent: *exponent };
@@ -328,7 +336,7 @@ fn down<A: Arithmetic, P: Phasors>(
         let (above, moved) = stack[depth - 1];
         let zone = &mut zone_u[node.zone as usize];
         let next = if node.extra == NONE {
-            drop(a, above, link, None, j.eased(a, moved, *zone, exponent))
+            above.minus(a, j.eased(a, moved, *zone, exponent))
         } else {
             *zone = v.inverse(a);
             let extra = &plan.extras[node.extra as usize];

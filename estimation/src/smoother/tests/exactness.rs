@@ -14,6 +14,10 @@ fn compare(seeds: std::ops::Range<u64>, wires: usize, sensors: Sensors) {
         let case = random_case(&mut dice, buses, wires);
         let readings = readings(&mut dice, &case, sensors);
         let Some(optimum) = oracle::solve(&case.circuit, &case.tree, &readings) else { continue };
+        let determined = oracle::determined(&case.circuit, &case.tree, &readings, &optimum.state);
+        if !determined.into_iter().all(|wire| wire == Some(true)) {
+            continue;
+        }
         let mut smoother = Smoother::new(&case.circuit, &case.tree, &readings).expect("a tree");
         let estimated = smoother.estimate(tolerance).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         let away = estimated
@@ -34,7 +38,7 @@ fn compare(seeds: std::ops::Range<u64>, wires: usize, sensors: Sensors) {
         );
         compared += 1;
     }
-    assert!(compared * 10 > total * 8, "only {compared} of {total} were comparable");
+    assert!(compared * 2 > total, "only {compared} of {total} were comparable");
 }
 
 #[test]

