@@ -37,8 +37,9 @@ pub struct Nodal {
 /// How a fixed-point iteration ended.
 pub(super) enum Outcome {
     Settled(Vec<Complex64>, usize),
-    /// It does not contract, or asks a floating part to carry a current to earth.
-    Failed,
+    /// It does not contract, or asks a floating part to carry a current to earth: after how many iterations, with which
+    /// largest step, at which bus.
+    Failed(usize, f64, usize),
 }
 
 impl Nodal {
@@ -166,18 +167,17 @@ impl Nodal {
             Outcome::Settled(voltages, iterations) => {
                 Ok(Solved { voltages: self.live.spread(&voltages), iterations })
             }
-            Outcome::Failed => Err(NoSolution::NotSettled {
-                iterations: tolerance.iterations_max,
-                step_pu: f64::NAN,
-                bus: 0,
-            }),
+            Outcome::Failed(_, step_pu, bus) if !step_pu.is_finite() => Err(NoSolution::NotFinite { bus }),
+            Outcome::Failed(iterations, step_pu, bus) => {
+                Err(NoSolution::NotSettled { iterations, step_pu, bus })
+            }
         }
     }
 
     pub(super) fn iterate(&self, ports: &[LoadPort], tolerance: &Tolerance) -> Outcome {
         let mut voltages = self.no_load();
         let mut next = voltages.clone();
-        let (mut before, mut slow) = (f64::INFINITY, 0);
+        let (mut before, mut slow, mut last) = (f64::INFINITY, 0, (f64::INFINITY, 0));
         for iteration in 1..=tolerance.iterations_max {
             next.copy_from_slice(&self.feed);
             for ((port, ends), &inside) in ports.iter().zip(&self.ends).zip(&self.inside) {
@@ -186,25 +186,27 @@ impl Nodal {
                 ends.add(inside * across - port::current(port, across), &mut next);
             }
             self.factor.solve(&mut next);
-            let step = largest_step(&voltages, &next);
+            let (step, at) = largest_step(&voltages, &next);
+            let bus = self.live.bus.get(at).map_or(0, |&bus| bus as usize);
             std::mem::swap(&mut voltages, &mut next);
             if !step.is_finite() {
-                return Outcome::Failed;
+                return Outcome::Failed(iteration, step, bus);
             }
+            last = (step, bus);
             if step <= tolerance.voltage_pu {
                 return if self.tie_currents(&voltages) > 1e-6 {
-                    Outcome::Failed
+                    Outcome::Failed(iteration, step, bus)
                 } else {
                     Outcome::Settled(voltages, iteration)
                 };
             }
             slow = if step > CONTRACTION * before { slow + 1 } else { 0 };
             if slow >= 3 {
-                return Outcome::Failed;
+                return Outcome::Failed(iteration, step, bus);
             }
             before = step;
         }
-        Outcome::Failed
+        Outcome::Failed(tolerance.iterations_max, last.0, last.1)
     }
 
     /// Largest current that a tie would have to carry, p.u.: nothing, when the part really floats.
@@ -216,12 +218,19 @@ impl Nodal {
     }
 }
 
-/// Largest change of a voltage; NaN when one is not finite.
-pub(super) fn largest_step(before: &[Complex64], after: &[Complex64]) -> f64 {
-    before.iter().zip(after).fold(0.0, |most: f64, (a, b)| {
+/// Largest change of a voltage and where; NaN when one is not finite.
+fn largest_step(before: &[Complex64], after: &[Complex64]) -> (f64, usize) {
+    let mut most = (0.0, 0);
+    for (at, (a, b)) in before.iter().zip(after).enumerate() {
         let step = (b - a).norm();
-        if step.is_finite() { most.max(step) } else { f64::NAN }
-    })
+        if !step.is_finite() {
+            return (f64::NAN, at);
+        }
+        if step > most.0 {
+            most = (step, at);
+        }
+    }
+    most
 }
 
 /// Matrix entries under construction.
