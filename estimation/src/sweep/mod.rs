@@ -14,7 +14,7 @@ mod walk;
 pub use batch::Voltages;
 
 use crate::circuit::{Circuit, LoadPort, NotATree, Tree};
-use crate::simd::{Arithmetic, Kernel, Path};
+use crate::simd::{Arithmetic, Kernel, Path, Plain};
 use crate::solve::{NoSolution, Solved, Tolerance};
 use num_complex::Complex64;
 use phasors::{Lanes, Phasors, Three};
@@ -156,7 +156,17 @@ impl Sweep {
         let job = Settle { plan: &self.plan, values, tolerance, start };
         match self.path.run(job) {
             Ok(iterations) => Ok(iterations),
-            Err(step_pu) => Err(self.reason(values, tolerance, step_pu)),
+            Err(step_pu) => {
+                let reason = self.reason(values, tolerance, step_pu);
+                // Nobody shall start from what was no solution.
+                for (v, node) in values.v.iter_mut().zip(&self.plan.nodes) {
+                    *v = values.zone_v[node.zone as usize];
+                }
+                for (u, v) in values.zone_u.iter_mut().zip(&values.zone_v) {
+                    *u = v.inverse(Plain);
+                }
+                Err(reason)
+            }
         }
     }
 

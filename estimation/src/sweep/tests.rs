@@ -409,6 +409,24 @@ fn more_than_the_circuit_can_carry_is_an_error_after_bounded_sweeps() {
 }
 
 #[test]
+fn a_failed_solve_leaves_nothing_behind() {
+    let circuit = random(7, Mix { wires: 3, buses: 10, plain: true, scale: 0.5 });
+    let sweep = prepared(&circuit);
+    let mut state = sweep.state(&circuit.ports);
+    let tolerance = Tolerance::default();
+    let first = sweep.solve(&mut state, &tolerance).unwrap();
+    let powers: Vec<Complex64> = circuit.ports.iter().map(|port| port.power).collect();
+    for factor in [1e6, f64::NAN] {
+        sweep.set_powers(&mut state, &powers.iter().map(|power| power * factor).collect::<Vec<_>>());
+        assert!(sweep.solve(&mut state, &tolerance).is_err());
+        sweep.set_powers(&mut state, &powers);
+        let warm = sweep.solve_warm(&mut state, &tolerance).unwrap();
+        assert!(distance(&warm.voltages, &first.voltages) < 1e-8);
+        assert_eq!(sweep.solve(&mut state, &tolerance).unwrap(), first);
+    }
+}
+
+#[test]
 fn without_loads_the_voltages_are_the_linear_ones() {
     let mut circuit = random(11, Mix { wires: 3, buses: 12, plain: true, scale: 1.0 });
     circuit.ports.clear();

@@ -108,7 +108,8 @@ impl<P: Phasors> Values<P> {
     }
 }
 
-/// Sweeps until no voltage moves more than the tolerance, or certainly would not in the next sweep: how many were needed, or the last movement.
+/// Sweeps until no voltage moves more than the tolerance, or by far would not in the next sweep: how many were needed,
+/// or the last movement.
 #[inline(always)]
 pub(super) fn settle<A: Arithmetic, P: Phasors>(
     a: A,
@@ -125,68 +126,78 @@ pub(super) fn settle<A: Arithmetic, P: Phasors>(
             *v = values.zone_v[node.zone as usize];
         }
     }
-    blocks_up(a, plan, values);
-    let (mut foreseen, mut moved) = (f64::INFINITY, f64::INFINITY);
-    for sweep in 1..=tolerance.iterations_max {
-        rest_up(a, plan, values);
-        // The last sweep needs no currents after it.
-        let last = foreseen < tolerance.voltage_pu;
-        let before = moved;
-        moved = all_down(a, plan, values, !last).sqrt();
-        let rate = moved / before;
-        foreseen = if before.is_finite() && rate < 0.1 { MARGIN * moved * rate } else { moved };
-        if moved <= tolerance.voltage_pu || foreseen <= FORESEEN * tolerance.voltage_pu {
-            return Ok(sweep);
-        }
-        if !moved.is_finite() {
-            return Err(moved);
-        }
-        if last {
-            blocks_up(a, plan, values);
+    // What an earlier solve left behind, possibly no numbers.
+    values.sums.fill(P::ZERO);
+    for response in &mut values.responses {
+        response.below = [P::ZERO; 3];
+    }
+    let (mut foreseen, mut moved, mut sweep) = (f64::INFINITY, f64::INFINITY, 0);
+    // One place where the tree is walked, so that its code exists once.
+    let mut pass = Pass::BlocksUp;
+    loop {
+        let squared = walk(a, plan, values, pass);
+        match pass {
+            Pass::BlocksUp if sweep == tolerance.iterations_max => return Err(moved),
+            Pass::BlocksUp => pass = Pass::RestUp,
+            // The last sweep needs no currents after it.
+            Pass::RestUp => pass = Pass::Down { and_up: foreseen >= tolerance.voltage_pu },
+            Pass::Down { and_up } => {
+                sweep += 1;
+                let before = moved;
+                moved = squared.sqrt();
+                let rate = moved / before;
+                foreseen = if before.is_finite() && rate < 0.1 { MARGIN * moved * rate } else { moved };
+                if moved <= tolerance.voltage_pu || foreseen <= FORESEEN * tolerance.voltage_pu {
+                    return Ok(sweep);
+                }
+                if !moved.is_finite() || sweep >= tolerance.iterations_max {
+                    return Err(moved);
+                }
+                pass = if and_up { Pass::RestUp } else { Pass::BlocksUp };
+            }
         }
     }
-    Err(moved)
 }
 
-/// The currents of all blocks.
-#[inline(always)]
-fn blocks_up<A: Arithmetic, P: Phasors>(a: A, plan: &Plan, values: &mut Values<P>) {
-    for (number, item) in plan.items.iter().enumerate().filter(|(_, item)| item.block) {
-        block_up(a, plan, values, number, *item);
-    }
+/// A walk over the whole tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// The currents of all blocks.
+    BlocksUp,
+    /// The currents of the buses above the blocks.
+    RestUp,
+    /// All voltages, and the currents of each block right after them.
+    Down {
+        /// Whether the currents are needed.
+        and_up: bool,
+    },
 }
 
+/// Walks; the largest squared movement of a voltage.
 #[inline(always)]
-fn block_up<A: Arithmetic, P: Phasors>(a: A, plan: &Plan, values: &mut Values<P>, number: usize, item: Item) {
-    let depth = plan.nodes[item.start].depth as usize;
-    up(a, plan, values, item);
-    values.totals[number] = values.sums[depth];
-    values.sums[depth] = P::ZERO;
-}
-
-/// The currents of the buses above the blocks.
-#[inline(always)]
-fn rest_up<A: Arithmetic, P: Phasors>(a: A, plan: &Plan, values: &mut Values<P>) {
-    for (number, item) in plan.items.iter().enumerate().rev() {
-        if item.block {
-            let depth = plan.nodes[item.start].depth as usize;
-            values.sums[depth] = values.sums[depth].plus(a, values.totals[number]);
-        } else {
-            up(a, plan, values, *item);
-        }
-    }
-    values.sums[1] = P::ZERO;
-}
-
-/// All voltages; with `and_up` the currents of each block right after. The largest squared movement.
-#[inline(always)]
-fn all_down<A: Arithmetic, P: Phasors>(a: A, plan: &Plan, values: &mut Values<P>, and_up: bool) -> f64 {
+fn walk<A: Arithmetic, P: Phasors>(a: A, plan: &Plan, values: &mut Values<P>, pass: Pass) -> f64 {
     let mut squares = P::Squares::default();
-    for (number, item) in plan.items.iter().enumerate() {
-        down(a, plan, values, *item, &mut squares);
-        if and_up && item.block {
-            block_up(a, plan, values, number, *item);
+    let count = plan.items.len();
+    for at in 0..count {
+        let number = if pass == Pass::RestUp { count - 1 - at } else { at };
+        let item = plan.items[number];
+        let depth = plan.nodes[item.start].depth as usize;
+        if matches!(pass, Pass::Down { .. }) {
+            down(a, plan, values, item, &mut squares);
         }
+        let blocks = matches!(pass, Pass::BlocksUp | Pass::Down { and_up: true });
+        if item.block && pass == Pass::RestUp {
+            values.sums[depth] = values.sums[depth].plus(a, values.totals[number]);
+        } else if item.block == blocks && (blocks || pass == Pass::RestUp) {
+            up(a, plan, values, item);
+            if item.block {
+                values.totals[number] = values.sums[depth];
+                values.sums[depth] = P::ZERO;
+            }
+        }
+    }
+    if pass == Pass::RestUp {
+        values.sums[1] = P::ZERO;
     }
     P::largest(squares)
 }
