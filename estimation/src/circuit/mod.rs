@@ -225,7 +225,16 @@ mod load_port_tests {
 
     fn port(shares: [f64; 3], limits: (f64, f64)) -> LoadPort {
         let [power, current, impedance] = shares.map(|share| Complex64::new(share, 0.5 * share));
-        LoadPort { bus: 0, plus: 0, minus: GROUND, u_nominal: 1.0, power, current, impedance, limits: Some(limits) }
+        LoadPort {
+            bus: 0,
+            plus: 0,
+            minus: GROUND,
+            u_nominal: 1.0,
+            power,
+            current,
+            impedance,
+            limits: Some(limits),
+        }
     }
 
     #[test]

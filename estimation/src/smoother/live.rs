@@ -56,7 +56,7 @@ impl<const N: usize, const P: usize> Kernel for Change<'_, N, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self) {
+    fn run<K: Arithmetic>(self, _: K) {
         let core = self.core;
         let mut sum = Up { a: [0.0; P], e: [0.0; P] };
         let i;
@@ -173,7 +173,7 @@ impl<const N: usize, const P: usize> Kernel for Read<'_, N, P> {
     type Output = (Vector<P>, Vector<P>);
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self) -> Self::Output {
+    fn run<K: Arithmetic>(self, _: K) -> Self::Output {
         let core = self.core;
         let kept = dense::axpy::<K, P>(core.root_weak, &core.v[0], &core.up[0].e);
         let v = dense::times::<K, N, P>(&core.root, &kept);
@@ -261,7 +261,7 @@ impl<const N: usize, const P: usize> Kernel for Respond<'_, N, P> {
     type Output = (Vector<P>, Vector<P>);
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self) -> Self::Output {
+    fn run<K: Arithmetic>(self, _: K) -> Self::Output {
         let (core, trail) = (self.core, self.trail);
         trail.shifts.clear();
         trail.rows.clear();
