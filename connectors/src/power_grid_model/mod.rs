@@ -105,3 +105,6 @@ pub(crate) fn bytes_of(path: &Path, limit: usize) -> Result<Vec<u8>, ReadError> 
 pub(crate) fn within<T>(path: &Path, outcome: Result<T, ReadError>) -> Result<T, ReadError> {
     outcome.map_err(|error| ReadError::Within { path: path.to_owned(), error: Box::new(error) })
 }
+
+#[cfg(test)]
+mod tests;
