@@ -181,7 +181,7 @@ fn what_is_not_radial_is_named() {
         refusal(&twice).contains("branch 6 closes a loop") || refusal(&twice).contains("branch 5 closes")
     );
     let sources = |p: &mut NetworkParts| {
-        let second = Source { bus: BusId(2), ..p.sources[0].clone() };
+        let second = Source { id: 1, bus: BusId(2), ..p.sources[0].clone() };
         p.sources.push(second);
     };
     assert!(refusal(&sources).contains("2 sources, at buses 1 and 2"));

@@ -166,7 +166,9 @@ fn one_step_at_a_time_takes_more_rounds_to_the_same_end() {
     let slow = NetworkParts { tap_regulators: vec![slow], ..feeder() };
     let (slow, _) = run(slow, 40).unwrap();
     let (fast, _) = run(fast, 40).unwrap();
-    assert_eq!(slow.transformers, fast.transformers);
+    // Both rest inside the band, which is a step wide: at one of two neighbouring taps.
+    let tap = |settled: &Settled| settled.transformers[&BranchId(11)].windings[1].tap_pu;
+    assert!((tap(&slow) - tap(&fast)).abs() < 0.006_251, "{} {}", tap(&slow), tap(&fast));
     assert!(slow.rounds > fast.rounds, "{} {}", slow.rounds, fast.rounds);
 }
 

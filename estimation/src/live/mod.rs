@@ -35,6 +35,11 @@ pub enum NotEstimable {
     Smoother(#[from] NotSmoothable),
 }
 
+/// How many of their standard deviations measurements are taken for, one trial after the other. A meter that lies grossly
+/// pulls a Gauss–Newton step beyond what a power flow can follow; believed less, it no longer does, and its residual
+/// names it all the same.
+const DOUBTS: [f64; 3] = [1.0, 8.0, 64.0];
+
 /// A wire where usage points take power.
 #[derive(Debug)]
 struct Taken {
@@ -90,11 +95,17 @@ impl LiveEstimator {
     /// [`EstimationError`] names the point, expectation or bus that is wrong.
     pub fn estimate(&self, at: Timestamp, set: &MeasurementSet) -> Result<Estimate, EstimationError> {
         check(&self.feeder, set)?;
-        let live = readings::readings(self, set)?;
-        let mut smoother = Smoother::new(&self.assembly.circuit, &self.tree, &live.readings)
-            .map_err(|error| EstimationError::Structure { reason: error.to_string() })?;
-        let solved = smoother.estimate(Tolerance::default()).map_err(|error| self.named(&error))?;
-        Ok(outcome::outcome(self, at, set, &live, &mut smoother, &solved))
+        let mut last = None;
+        for doubt in DOUBTS {
+            let live = readings::readings(self, set, doubt)?;
+            let mut smoother = Smoother::new(&self.assembly.circuit, &self.tree, &live.readings)
+                .map_err(|error| EstimationError::Structure { reason: error.to_string() })?;
+            match smoother.estimate(Tolerance::default()) {
+                Ok(solved) => return Ok(outcome::outcome(self, at, set, &live, &mut smoother, &solved)),
+                Err(error) => last = Some(self.named(&error)),
+            }
+        }
+        Err(last.unwrap_or(EstimationError::NotConverged { iterations: 0, step: 0.0 }))
     }
 }
 

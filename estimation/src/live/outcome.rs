@@ -206,8 +206,9 @@ impl View<'_> {
         let one = |(row, item): (&Row, &crate::WeightedValue)| {
             let (estimated, std) = self.seen(row);
             // Variance of the residual: that of the measurement less that of the estimate.
-            let share = 1.0 - (std / item.sigma).powi(2);
-            let scaled = (item.value - estimated) / item.sigma;
+            let sigma = self.live.doubt * item.sigma;
+            let share = 1.0 - (std / sigma).powi(2);
+            let scaled = (item.value - estimated) / sigma;
             let normalized = if share > TESTABLE_SHARE { scaled / share.sqrt() } else { 0.0 };
             Residual { point: item.point, measured: item.value, estimated, normalized, quality: item.quality }
         };

@@ -38,12 +38,15 @@ pub(super) struct LiveReadings {
     pub rows: Vec<Row>,
     /// One per usage point.
     pub beliefs: Vec<Belief>,
+    /// How many of their standard deviations the measurements were taken for.
+    pub doubt: f64,
 }
 
-/// Collects the readings. Errors name the point that cannot be used.
+/// Collects the readings, measurements with `doubt` times their standard deviation. Errors name the point that cannot be used.
 pub(super) fn readings(
     region: &LiveEstimator,
     set: &MeasurementSet,
+    doubt: f64,
 ) -> Result<LiveReadings, EstimationError> {
     let mut readings = Readings { free: region.free.clone(), ..Readings::default() };
     supply(region, &mut readings);
@@ -52,6 +55,7 @@ pub(super) fn readings(
     let mut rows = Vec::with_capacity(set.values.len());
     for (number, item) in set.values.iter().enumerate() {
         let row = row(region, item)?;
+        let item = &WeightedValue { sigma: doubt * item.sigma, ..*item };
         enter(region, item, number as u32, row, &mut readings);
         if let Row::Injection { usage_point, share, reactive } = row {
             sharpen(&mut beliefs[usage_point], item, share, reactive);
@@ -61,7 +65,7 @@ pub(super) fn readings(
         rows.push(row);
     }
     injections(region, &beliefs, &metered, &mut readings);
-    Ok(LiveReadings { readings, rows, beliefs })
+    Ok(LiveReadings { readings, rows, beliefs, doubt })
 }
 
 fn supply(region: &LiveEstimator, readings: &mut Readings) {
