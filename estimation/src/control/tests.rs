@@ -1,6 +1,6 @@
 //! A feeder of one line behind a regulator, with a capacitor: small enough to know what has to happen.
 
-use super::{NotAtRest, settle};
+use super::{NotAtRest, Settled, settle};
 use crate::assembly::Assembly;
 use crate::solve::{Solved, Tolerance};
 use crate::sparse::{Method, power_flow};

@@ -297,6 +297,35 @@ impl<'a> Gathering<'a> {
     }
 }
 
+/// Several phasors of one wire become their weighted mean as complex numbers (power-grid-model, "Aggregating measurements
+/// of the same quantity"); a mean of magnitudes and one of angles would differ where phasors contradict each other.
+fn merge_phasors(voltages: &mut Vec<VoltageReading>) {
+    let mut places: Vec<(u32, u8, usize)> = (voltages.iter().enumerate())
+        .filter(|(_, reading)| reading.angle.is_some())
+        .map(|(at, reading)| (reading.bus, reading.wire, at))
+        .collect();
+    places.sort_unstable();
+    let mut gone = vec![false; voltages.len()];
+    for group in places.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)).filter(|group| group.len() > 1) {
+        let (mut sum, mut weights) = (Complex64::ZERO, 0.0);
+        for &(_, _, at) in group {
+            let reading = &voltages[at];
+            let weight = 1.0 / reading.variance;
+            sum += Complex64::from_polar(reading.magnitude, reading.angle.unwrap_or(0.0)) * weight;
+            weights += weight;
+            gone[at] = true;
+        }
+        let first = group[0].2;
+        let mean = sum / weights;
+        voltages[first].magnitude = mean.norm();
+        voltages[first].angle = Some(mean.arg());
+        voltages[first].variance = 1.0 / weights;
+        gone[first] = false;
+    }
+    let mut gone = gone.into_iter();
+    voltages.retain(|_| !gone.next().unwrap_or(false));
+}
+
 /// A bus with a sensor that gives no angle has none at all: power-grid-model then keeps magnitudes only.
 fn drop_single_angles(voltages: &mut [VoltageReading]) {
     let without: BTreeSet<u32> = voltages.iter().filter(|v| v.angle.is_none()).map(|v| v.bus).collect();
