@@ -14,6 +14,7 @@ Examples:
   gridflex powerflow network.json --table               worst voltages and loadings
   gridflex powerflow network.json -o result.json        every phase, as power-grid-model writes it
   gridflex powerflow network.json --update hours.json --symmetric -o results.json
+  gridflex powerflow IEEE13Nodeckt.dss --controls --table
   gridflex powerflow network.json --taps any-valid-tap --plot voltages.svg --table";
 
 /// Arguments of `gridflex powerflow`.
@@ -28,7 +29,13 @@ pub struct PowerFlowArguments {
     /// How tap regulators choose a position
     #[arg(long, value_enum, default_value_t = Taps::Disabled)]
     taps: Taps,
+    /// Let the regulators and capacitor controls of an OpenDSS model act
+    #[arg(long)]
+    controls: bool,
 }
+
+/// Most power flows until the controls of an OpenDSS model rest.
+const CONTROL_ROUNDS_MAX: usize = 300;
 
 /// Solvers by power-grid-model's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -141,6 +148,12 @@ fn solve(
         None => FlowStudy::new(network, arguments.study.symmetric, method).map_err(failed)?,
     };
     let tolerance = arguments.study.stop();
+    let controls = !network.winding_transformers().is_empty() || !network.capacitors().is_empty();
+    if controls && arguments.controls {
+        let flow = study.settle_controls(network, CONTROL_ROUNDS_MAX, &tolerance);
+        let flow = flow.map_err(|error| arguments.study.failed(place, error))?;
+        return Ok(Solved { study, flow, taps: Vec::new() });
+    }
     let Some(strategy) = strategy.filter(|_| !network.tap_regulators().is_empty()) else {
         let flow = study.solve(&tolerance).map_err(|error| failed(error.into()))?;
         return Ok(Solved { study, flow, taps: Vec::new() });

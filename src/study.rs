@@ -4,6 +4,7 @@ use crate::Failure;
 use crate::answer::say;
 use anyhow::{Context, anyhow};
 use clap::Args;
+use connectors::opendss;
 use connectors::power_grid_model::{self, Batch, Input, Writer};
 use estimation::solve::Tolerance;
 use std::fs::File;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Options of a calculation on one network.
 #[derive(Debug, Args)]
 pub struct StudyArguments {
-    /// The network: power-grid-model JSON
+    /// The network: power-grid-model JSON, or an OpenDSS script (.dss)
     #[arg(value_name = "INPUT.json")]
     pub input: PathBuf,
     /// Changes of one or many scenarios: power-grid-model JSON of type update
@@ -61,9 +62,19 @@ impl StudyArguments {
     /// The network and its scenarios.
     pub fn read(&self) -> Result<(Input, Option<Batch>), Failure> {
         let refused = |error: power_grid_model::ReadError| Failure::Input(error.into());
-        let input = power_grid_model::read_path(&self.input).map_err(refused)?;
+        let input = if self.is_opendss() {
+            let study = opendss::read_path(&self.input).map_err(|error| Failure::Input(error.into()))?;
+            Input::from_parts(study.parts)
+        } else {
+            power_grid_model::read_path(&self.input).map_err(refused)?
+        };
         let update = self.update.as_deref().map(power_grid_model::read_update_path);
         Ok((input, update.transpose().map_err(refused)?))
+    }
+
+    /// Whether the network is an OpenDSS script, by its name.
+    pub fn is_opendss(&self) -> bool {
+        self.input.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("dss"))
     }
 
     /// Whether the JSON document is wanted on stdout.

@@ -59,6 +59,27 @@ impl Input {
         }
     }
 
+    /// The input of a network from another kind of file, so that its results can be written. Components without a
+    /// power-grid-model counterpart (transformers winding by winding, capacitors) take part but are not listed.
+    pub fn from_parts(parts: NetworkParts) -> Self {
+        use Component as C;
+        let mut lists = Vec::new();
+        let mut list = |component, ids: Vec<u32>, first| {
+            if !ids.is_empty() {
+                lists.push(Listed { component, ids, first });
+            }
+        };
+        list(C::Node, parts.buses.iter().map(|one| one.id.0).collect(), 0);
+        list(C::Line, parts.lines.iter().map(|one| one.id.0).collect(), 0);
+        list(C::AsymLine, parts.coupled_lines.iter().map(|one| one.id.0).collect(), 0);
+        list(C::Link, parts.links.iter().map(|one| one.id.0).collect(), 0);
+        list(C::Transformer, parts.transformers.iter().map(|one| one.id.0).collect(), 0);
+        list(C::Source, parts.sources.iter().map(|one| one.id).collect(), 0);
+        list(C::AsymLoad, parts.loads.iter().map(|one| one.id).collect(), 0);
+        list(C::Shunt, parts.shunts.iter().map(|one| one.id).collect(), 0);
+        Self { parts, lists, ..Self::new("") }
+    }
+
     /// The list of a component.
     pub fn listed(&self, component: Component) -> Option<&Listed> {
         self.lists.iter().find(|list| list.component == component)

@@ -8,7 +8,8 @@ use super::columns::Component;
 use super::input::Input;
 use estimation::assembly::Assembly;
 use estimation::gathering::{Outcome, SensorResidual};
-use estimation::results::{ApplianceResult, BranchResult, EndResult, Results, WireFlow};
+use estimation::results::{ApplianceResult, BranchResult, EndResult, Results, WireFlow, WireVoltage};
+use grid::network::Wire;
 use grid::{BusId, Network, PhaseValue};
 use num_complex::Complex64;
 use std::fmt::Write as _;
@@ -221,6 +222,11 @@ impl Object<'_> {
         let _ = write!(self.text, ",\"{name}\":{}", u8::from(value));
     }
 
+    fn text_of(&mut self, name: &str, value: &str) {
+        let safe: String = value.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\')).collect();
+        let _ = write!(self.text, ",\"{name}\":\"{safe}\"");
+    }
+
     fn word(&mut self, name: &str, value: &str) {
         let _ = write!(self.text, ",\"{name}\":\"{value}\"");
     }
@@ -319,8 +325,30 @@ fn estimated(state: &State<'_>, outcome: &Outcome, component: Component, id: u32
 
 fn node(object: &mut Object<'_>, state: &State<'_>, results: &Results, id: u32, at: usize) {
     let Some(result) = results.buses.get(at) else { return };
-    let wires = &result.wires[..result.wires.len().min(3)];
     object.flag("energized", result.energized);
+    if let Some(name) = state.network.name_of(id) {
+        object.text_of("name", name);
+    }
+    // One entry per phase, null for a phase that the bus does not have.
+    let conductors = state.assembly.buses.get(&BusId(id)).map(|bus| state.assembly.conductors(*bus));
+    let three = !state.assembly.symmetric && conductors.is_some_and(|all| all != Wire::PHASES);
+    let spread: Vec<WireVoltage>;
+    let wires = if three {
+        let none = WireVoltage {
+            v_pu: Complex64::new(f64::NAN, 0.0),
+            u_v: f64::NAN,
+            p_w: f64::NAN,
+            q_var: f64::NAN,
+        };
+        let of = |phase| {
+            let place = conductors.unwrap_or_default().iter().position(|wire| *wire == phase);
+            place.and_then(|place| result.wires.get(place).copied()).unwrap_or(none)
+        };
+        spread = Wire::PHASES.map(of).to_vec();
+        &spread
+    } else {
+        &result.wires[..]
+    };
     let mut put = |name: &str, of: &dyn Fn(usize) -> f64| {
         object.name(name);
         object.bare((0..wires.len()).map(of));

@@ -2,7 +2,8 @@
 
 use super::Solver;
 use crate::assembly::{Assembly, AssemblyError};
-use crate::circuit::Tree;
+use crate::circuit::{Circuit, Tree};
+use crate::control::{NotAtRest, settle};
 use crate::solve::{NoSolution, Solved, Tolerance};
 use crate::sparse;
 use crate::sweep::{Sweep, SweepState};
@@ -106,6 +107,23 @@ impl FlowStudy {
             sweep.set_ports(state, &self.assembly.circuit.ports);
         }
         Ok(())
+    }
+
+    /// Solves with the controls of an OpenDSS model until they rest; taps and switches stay where they end.
+    ///
+    /// # Errors
+    /// [`NotAtRest`] says which control or which power flow stands against it.
+    pub fn settle_controls(
+        &mut self,
+        network: &Network,
+        rounds_max: usize,
+        tolerance: &Tolerance,
+    ) -> Result<Flow, NotAtRest> {
+        let mut solve =
+            |circuit: &Circuit| sparse::power_flow(circuit, tolerance, sparse::Method::FixedPoint);
+        let settled = settle(network, &mut self.assembly, rounds_max, &mut solve);
+        self.prepare();
+        Ok(Flow { solved: settled?.solved, solver: Solver::Sparse })
     }
 
     /// Solves from a flat start.
