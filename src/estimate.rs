@@ -72,7 +72,7 @@ pub fn run(arguments: &EstimateArguments) -> Result<(), Failure> {
         let kept = study.take().filter(|_| batch.as_ref().is_some_and(only_measurements));
         let mut now = match kept {
             Some(mut kept) => {
-                kept.set_values(&network, &present.sensors).map_err(|error| failed(error.into()))?;
+                kept.set_values(&network, &present.sensors).map_err(failed)?;
                 kept
             }
             None => EstimateStudy::new(&network, &present.sensors, arguments.study.symmetric, method)

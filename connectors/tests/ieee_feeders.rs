@@ -3,6 +3,8 @@
 //! The models are read from `target/peers/opendss` or `../shared/peers/opendss`; without them a test says so and
 //! compares nothing. References stand in `estimation/cases`, with their source.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)] // helpers outside the test functions may fail them too
+
 use connectors::opendss::{Files, Folder, Study, read};
 use estimation::assembly::Assembly;
 use estimation::circuit::Circuit;

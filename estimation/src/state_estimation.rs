@@ -58,11 +58,6 @@ impl Estimator {
         Self { feeder, reduction }
     }
 
-    /// The feeder it estimates.
-    pub fn feeder(&self) -> &Arc<Feeder> {
-        &self.feeder
-    }
-
     /// The state that fits the values and priors best, with standard deviations from the curvature at the
     /// optimum. The source voltage is part of the state: its reference ± 5 %, each phase ± 0.5 %. Supported
     /// points: bus `u` per phase; branch `i` per phase, `p` and `q` per phase and total; usage point `p`, `q`.

@@ -62,7 +62,6 @@ pub fn measure(arguments: &CaseArguments) -> Result<Figures, Failure> {
         read_ms: case.read_ms,
         peak_mb: before.zip(peak).map(|((in_use, _), (_, highest))| (highest - in_use).max(0.0)),
         process_peak_mb: peak.map(|(_, highest)| highest),
-        ..Figures::default()
     })
 }
 

@@ -114,7 +114,7 @@ impl<'m> Builder<'m> {
             return Err(Fault::unsupported(what, "give two buses, r and x"));
         }
         let n = reactor.phases;
-        let own = |at: usize| if at % (n + 1) == 0 { reactor.z_ohm } else { Complex64::ZERO };
+        let own = |at: usize| if at.is_multiple_of(n + 1) { reactor.z_ohm } else { Complex64::ZERO };
         let matrices = ((0..n * n).map(own).collect(), vec![Complex64::ZERO; n * n]);
         self.coupled("reactor", name, &reactor.buses, n, matrices, reactor.rated_a)
     }

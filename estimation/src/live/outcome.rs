@@ -140,7 +140,7 @@ impl View<'_> {
     }
 
     fn branch(&self, branch: BranchRef<'_>, result: &BranchResult) -> BranchEstimate {
-        let place = self.region.from_end(branch.id());
+        let place = self.region.entering(branch.id());
         let element = match place {
             Some(FlowPlace::SeriesFrom(element)) => Some(element as usize),
             _ => None,

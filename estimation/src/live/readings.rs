@@ -90,7 +90,7 @@ fn row(region: &LiveEstimator, item: &WeightedValue) -> Result<Row, EstimationEr
     let end = |branch: usize| {
         let unsupported =
             EstimationError::Unsupported { point: item.point, reason: "its branch is not connected" };
-        feeder.branch(branch).and_then(|branch| region.from_end(branch.id())).ok_or(unsupported)
+        feeder.branch(branch).and_then(|branch| region.entering(branch.id())).ok_or(unsupported)
     };
     Ok(match observe(feeder, item.point)? {
         Observed::Voltage { position, phase } => {
@@ -195,7 +195,7 @@ impl LiveEstimator {
     }
 
     /// The `from` end of a branch; `None` when it is not connected there.
-    pub(super) fn from_end(&self, branch: BranchId) -> Option<FlowPlace> {
+    pub(super) fn entering(&self, branch: BranchId) -> Option<FlowPlace> {
         match self.assembly.branches.get(&branch)? {
             BranchPlace::Series(element) => Some(FlowPlace::SeriesFrom(*element)),
             BranchPlace::General(element, terminals) => {

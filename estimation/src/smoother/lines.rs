@@ -295,6 +295,7 @@ impl<const N: usize, const P: usize> Lines<N, P> {
 
     /// T M T'
     #[inline(always)]
+    #[allow(clippy::wrong_self_convention)] // from the parent, not a conversion
     pub fn from_parent<K: Arithmetic>(&self, line: &Line, m: &Matrix<N, P>) -> Matrix<N, P> {
         if line.ratio == NONE {
             return *m;

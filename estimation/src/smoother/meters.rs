@@ -1,6 +1,6 @@
 //! Voltage readings as rows on one wire's voltage: the magnitude along the phasor, the angle across it.
 
-use super::dense::{self, Arithmetic, Matrix, Vector};
+use super::dense::{self, Matrix, Vector};
 
 /// What a row says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Meter {
 
     /// Adds what the row says at `v` to `e`, so that e − L v is its exact gradient at `v`.
     #[inline(always)]
-    pub fn pull<K: Arithmetic, const P: usize>(&self, v: &Vector<P>, e: &mut Vector<P>) {
+    pub fn pull<const P: usize>(&self, v: &Vector<P>, e: &mut Vector<P>) {
         let (residual, d) = self.residual(v);
         let k = usize::from(self.wire);
         let weight = 1.0 / self.variance;

@@ -39,7 +39,7 @@ impl<const N: usize, const P: usize> Kernel for Start<'_, N, P> {
         for _ in 0..SWEEPS {
             sweep::<K, N, P>(core);
         }
-        if core.v.iter().any(|v| implausible::<N, P>(v)) {
+        if core.v.iter().any(implausible::<N, P>) {
             core.j.fill([0.0; P]);
             no_load::<K, N, P>(core);
         }

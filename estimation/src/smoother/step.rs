@@ -100,7 +100,7 @@ fn bus_values<K: Arithmetic, const N: usize, const P: usize>(
         sum.e = dense::add(&sum.e, &load.e);
     }
     for meter in core.meters_at(i) {
-        core.meters[meter].pull::<K, P>(&v, &mut sum.e);
+        core.meters[meter].pull::<P>(&v, &mut sum.e);
     }
     if place.site != NONE {
         let (first, end) = core.sites[place.site as usize].here;

@@ -185,8 +185,8 @@ impl<'a> Newton<'a> {
     }
 
     /// Goes along the step as far as it helps.
-    fn search(&mut self, voltages: &mut Vec<Complex64>, step: &[f64], before: f64) {
-        let from = voltages.clone();
+    fn search(&mut self, voltages: &mut [Complex64], step: &[f64], before: f64) {
+        let from = voltages.to_vec();
         let from_q: Vec<f64> = self.held.iter().map(|held| held.q).collect();
         let (mut best, mut best_size) = (1.0, f64::INFINITY);
         let mut length = 1.0;

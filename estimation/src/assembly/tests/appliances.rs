@@ -11,7 +11,8 @@ use num_complex::Complex64;
 fn lateral(wires: &[u8]) -> NetworkParts {
     let wires: Vec<Wire> = wires.iter().map(|&wire| Wire(wire)).collect();
     let n = wires.len();
-    let z = |k: usize| if k % (n + 1) == 0 { Complex64::new(0.3, 0.6) } else { Complex64::new(0.1, 0.2) };
+    let z =
+        |k: usize| if k.is_multiple_of(n + 1) { Complex64::new(0.3, 0.6) } else { Complex64::new(0.1, 0.2) };
     NetworkParts {
         name: "lateral".into(),
         buses: [1, 2].map(|id| Bus { id: BusId(id), u_rated_v: 400.0, position_m: None }).to_vec(),
