@@ -3,8 +3,9 @@
 use crate::circuit::{Circuit, Coupling, Series};
 use num_complex::Complex64;
 
-/// An impedance that lets nothing through, p.u.: currents below 1e-9 p.u.
-const OPEN_PU: f64 = 1e9;
+/// An impedance that lets next to nothing through, p.u.: milliwatts per kilovolt-ampere of base. (Larger ones end where
+/// factors lose digits.)
+const OPEN_PU: f64 = 1e6;
 
 /// The circuit with a series element open at both ends. Only where another way feeds what lies behind it.
 pub fn opened(circuit: &Circuit, element: u32) -> Circuit {

@@ -125,7 +125,6 @@ pub fn rank(
         })
         .collect();
     standings.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let best = standings.iter().map(|standing| standing.score).find(|score| score.is_finite()).unwrap_or(0.0);
     for standing in standings.iter_mut().take(tried) {
         let (circuit, readings) = (hypotheses[standing.hypothesis].edit)(circuit, readings);
         if let Ok(fit) = estimator.fit(&circuit, &readings) {
@@ -136,6 +135,9 @@ pub fn rank(
     let merit = |standing: &Standing| standing.reduction.unwrap_or(f64::NEG_INFINITY);
     let tried = tried.min(standings.len());
     standings[..tried].sort_by(|a, b| merit(b).total_cmp(&merit(a)));
+    // What a new estimate finds is never more than the score, but for what is not linear: where it is, it counts.
+    let found = standings.iter().flat_map(|standing| [Some(standing.score), standing.reduction]).flatten();
+    let best = found.filter(|found| found.is_finite()).fold(0.0, f64::max);
     // The larger of all scores exceeds with 1 − (1 − p)^n.
     let one = normal_exceeds(best.sqrt());
     let chance = if one >= 1.0 { 1.0 } else { -(hypotheses.len() as f64 * (-one).ln_1p()).exp_m1() };

@@ -259,6 +259,7 @@ struct SwitchTally {
     seen: usize,
     first: usize,
     in_three: usize,
+    unsolved: usize,
     false_alarms: usize,
 }
 
@@ -283,6 +284,7 @@ fn wrong_switches(seed: u64, runs: usize, least: f64, most: f64) -> SwitchTally 
     let mut tally = SwitchTally::default();
     let mut dice = Dice(seed);
     let loops = 4;
+    let rules = Rules { false_alarm: 0.005, ..Rules::default() };
     let studies: Vec<Study> = (0..8)
         .map(|k| {
             Study::new(seed + k, if k % 2 == 0 { 30 } else { 10 }, if k % 2 == 0 { 1 } else { 3 }, loops)
@@ -297,7 +299,7 @@ fn wrong_switches(seed: u64, runs: usize, least: f64, most: f64) -> SwitchTally 
         let (real, _) = (hypotheses[wrong].edit)(&study.circuit, &study.readings);
         let Some(truth) = study.truth(&real, &mut dice) else { continue };
         let readings = study.read(&real, &truth, &mut dice);
-        let Some((fitted, _)) = study.estimate(&study.circuit, &readings) else { continue };
+        let Some((fitted, evidence)) = study.estimate(&study.circuit, &readings) else { continue };
         // The flow that is believed to change, and how much of it is true (a tie that is closed evens out the voltages).
         let change = reach(&study.circuit, &readings, &*fitted, &hypotheses[wrong]).unwrap_or(0.0);
         let change = change * true_share(study, wrong, loops, &truth, fitted.voltages());
@@ -306,16 +308,20 @@ fn wrong_switches(seed: u64, runs: usize, least: f64, most: f64) -> SwitchTally 
         }
         let ranking = rank(&study.circuit, &readings, &*fitted, &General::default(), &hypotheses, 8);
         tally.runs += 1;
-        tally.seen += usize::from(network_is_wrong(&ranking, 0.01));
+        // Half of the false alarms each: by the hypotheses, by the readings alone.
+        let judged = judge(&evidence, &*fitted, &rules);
+        tally.seen += usize::from(network_is_wrong(&ranking, 0.005) || judged.alarm);
         let place = ranking.standings.iter().position(|standing| standing.hypothesis == wrong).unwrap();
         tally.first += usize::from(place == 0);
         tally.in_three += usize::from(place < 3);
+        tally.unsolved += usize::from(ranking.standings[place].reduction.is_none());
         // The same with the network as believed.
         if let Some(truth) = study.truth(&study.circuit, &mut dice) {
             let readings = study.read(&study.circuit, &truth, &mut dice);
-            if let Some((fitted, _)) = study.estimate(&study.circuit, &readings) {
-                let ranking = rank(&study.circuit, &readings, &*fitted, &General::default(), &hypotheses, 0);
-                tally.false_alarms += usize::from(network_is_wrong(&ranking, 0.01));
+            if let Some((fitted, evidence)) = study.estimate(&study.circuit, &readings) {
+                let ranking = rank(&study.circuit, &readings, &*fitted, &General::default(), &hypotheses, 8);
+                let judged = judge(&evidence, &*fitted, &rules);
+                tally.false_alarms += usize::from(network_is_wrong(&ranking, 0.005) || judged.alarm);
             }
         }
     }
@@ -329,7 +335,7 @@ fn a_switch_that_stands_otherwise_is_seen_and_among_the_first_three() {
     assert!(tally.runs == 100);
     assert!(tally.seen >= 89, "{tally:?}");
     assert!(tally.in_three >= 82, "{tally:?}");
-    assert!(tally.false_alarms <= 5, "{tally:?}");
+    assert!(tally.false_alarms <= 5 && tally.unsolved == 0, "{tally:?}");
 }
 
 #[test]

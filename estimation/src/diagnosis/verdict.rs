@@ -13,7 +13,7 @@
 //!
 //! A suspect is deleted by a rank-one update, exactly and without a new solve (of the linearised problem): with the
 //! column ω of Ω, r ← r − ω r_i/ω_i, Ω ← Ω − ω ωᵀ/ω_i, J ← J − r_i²/ω_i. After the last deletion all suspects are tried
-//! once more against each other: their errors, estimated together, are Ω_DD⁻¹ r_D with covariance Ω_DD⁻¹ (Mili, Van Cutsem
+//! once more against each other: their errors, estimated together, are R Ω_DD⁻¹ r_D with covariance R Ω_DD⁻¹ R (Mili, Van Cutsem
 //! & Ribbens-Pavella 1984); who is innocent then is taken back.
 
 use super::distribution::{chi_square_exceeds, chi_square_limit, each_of, normal_limit};
@@ -214,8 +214,9 @@ fn retry(verdict: &mut Verdict, evidence: &Evidence, fitted: &dyn Fitted, limit:
         verdict.objective_after = verdict.objective - residuals.dot(&errors);
         let mut innocent = None;
         for (at, suspect) in verdict.suspects.iter_mut().enumerate() {
-            suspect.error = errors[at];
-            suspect.error_std = inverse[(at, at)].max(0.0).sqrt();
+            let meter = evidence.rows[suspect.row].variance;
+            suspect.error = meter * errors[at];
+            suspect.error_std = meter * inverse[(at, at)].max(0.0).sqrt();
             let size = suspect.error.abs() / suspect.error_std;
             if size <= limit && innocent.is_none_or(|(_, least)| size < least) {
                 innocent = Some((at, size));
