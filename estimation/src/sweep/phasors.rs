@@ -177,6 +177,22 @@ fn larger(a: f64, b: f64) -> f64 {
     if a > b { a } else { b }
 }
 
+/// The largest of all; what is no number is the largest wherever it stands.
+#[inline(always)]
+fn worst(squares: impl Iterator<Item = f64>) -> f64 {
+    let mut worst = 0.0;
+    for square in squares {
+        // Not `worst < square`: a square that is no number counts, and stays.
+        if square.is_nan() || square > worst {
+            worst = square;
+        }
+        if worst.is_nan() {
+            break;
+        }
+    }
+    worst
+}
+
 /// Three wires side by side; the fourth lane is zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
@@ -330,7 +346,7 @@ impl Phasors for Three {
 
     #[inline(always)]
     fn largest(squares: [f64; 4]) -> f64 {
-        larger(larger(squares[0], squares[1]), squares[2])
+        worst(squares[..3].iter().copied())
     }
 }
 
@@ -503,7 +519,7 @@ impl<const W: usize, R: Row> Phasors for Lanes<W, R> {
 
     #[inline(always)]
     fn largest(squares: Squares<R>) -> f64 {
-        (0..R::LANES).map(|lane| squares.0.lane(lane)).fold(0.0, larger)
+        worst((0..R::LANES).map(|lane| squares.0.lane(lane)))
     }
 }
 

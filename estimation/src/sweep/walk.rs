@@ -131,7 +131,11 @@ pub(super) fn settle<A: Arithmetic, P: Phasors>(
     for response in &mut values.responses {
         response.below = [P::ZERO; 3];
     }
-    let (mut foreseen, mut moved, mut sweep) = (f64::INFINITY, f64::INFINITY, 0);
+    let (mut moved, mut rate, mut sweep) = (f64::INFINITY, f64::INFINITY, 0);
+    let enough = |moved: f64, rate: f64| {
+        let foreseen = if rate < 0.1 { MARGIN * moved * rate } else { moved };
+        moved <= tolerance.voltage_pu || foreseen <= FORESEEN * tolerance.voltage_pu
+    };
     // One place where the tree is walked, so that its code exists once.
     let mut pass = Pass::BlocksUp;
     loop {
@@ -140,14 +144,13 @@ pub(super) fn settle<A: Arithmetic, P: Phasors>(
             Pass::BlocksUp if sweep == tolerance.iterations_max => return Err(moved),
             Pass::BlocksUp => pass = Pass::RestUp,
             // The last sweep needs no currents after it.
-            Pass::RestUp => pass = Pass::Down { and_up: foreseen >= tolerance.voltage_pu },
+            Pass::RestUp => pass = Pass::Down { and_up: !enough(moved * rate, rate) },
             Pass::Down { and_up } => {
                 sweep += 1;
                 let before = moved;
                 moved = squared.sqrt();
-                let rate = moved / before;
-                foreseen = if before.is_finite() && rate < 0.1 { MARGIN * moved * rate } else { moved };
-                if moved <= tolerance.voltage_pu || foreseen <= FORESEEN * tolerance.voltage_pu {
+                rate = if before.is_finite() { moved / before } else { f64::INFINITY };
+                if enough(moved, rate) {
                     return Ok(sweep);
                 }
                 if !moved.is_finite() || sweep >= tolerance.iterations_max {
