@@ -66,7 +66,7 @@ impl<const N: usize, const P: usize> Kernel for Change<'_, N, P> {
         match self.entry {
             Entry::Load { position, wire, by } => {
                 i = position as usize;
-                sum.a = load_shift(core, i, wire, by);
+                sum = load_shift(core, i, wire, by);
                 let site = core.place[i].site;
                 let own = if site == NONE { NONE } else { core.sites[site as usize].own };
                 if own != NONE {
@@ -77,9 +77,9 @@ impl<const N: usize, const P: usize> Kernel for Change<'_, N, P> {
             Entry::Meter { meter, by } => {
                 let meter = core.meters[meter as usize];
                 i = meter.position as usize;
-                let k = usize::from(meter.wire);
-                sum.e[k] = by / meter.variance * meter.frozen[0];
-                sum.e[k + P / 2] = by / meter.variance * meter.frozen[1];
+                let (k, (_, d)) = (usize::from(meter.wire), meter.residual(&core.v[i]));
+                sum.e[k] = by / meter.variance * d[0];
+                sum.e[k + P / 2] = by / meter.variance * d[1];
                 here = Some((0, 0, 0.0));
             }
             Entry::Row { cut, row, by } => {
@@ -99,20 +99,29 @@ impl<const N: usize, const P: usize> Kernel for Change<'_, N, P> {
     }
 }
 
-/// What a change of a load's power does to its current, at the voltage of the last estimate.
+/// What a change of a load's power does at the voltage of the last estimate: to its current, and through the gradient
+/// there to the evidence, because the current's derivative by the voltage grows with the power.
 #[inline(always)]
 fn load_shift<const N: usize, const P: usize>(
     core: &Core<N, P>,
     i: usize,
     wire: u8,
     by: (f64, f64),
-) -> Vector<P> {
-    let (v, k) = (&core.v[i], usize::from(wire));
-    let (x, y) = (v[k], v[k + P / 2]);
+) -> Up<P> {
+    let (v, k, h) = (&core.v[i], usize::from(wire), P / 2);
+    let site = core.place[i].site;
+    let own = if site == NONE { NONE } else { core.sites[site as usize].own };
+    let mu = if own == NONE { &core.mu[i] } else { &core.cuts[own as usize].mu };
+    let (x, y) = (v[k], v[k + h]);
     let w = 1.0 / (x * x + y * y);
-    let mut shift = [0.0; P];
-    shift[k] = (by.0 * x + by.1 * y) * w;
-    shift[k + P / 2] = (by.0 * y - by.1 * x) * w;
+    let (kx, ky) = (x * w, y * w);
+    let mut shift = Up { a: [0.0; P], e: [0.0; P] };
+    shift.a[k] = by.0 * kx + by.1 * ky;
+    shift.a[k + h] = by.0 * ky - by.1 * kx;
+    let (gr, gi) = (kx * kx - ky * ky, 2.0 * kx * ky);
+    let (b_re, b_im) = (-(by.0 * gr + by.1 * gi), by.1 * gr - by.0 * gi);
+    shift.e[k] = b_re * mu[k] + b_im * mu[k + h];
+    shift.e[k + h] = b_im * mu[k] - b_re * mu[k + h];
     shift
 }
 
@@ -266,37 +275,22 @@ impl<const N: usize, const P: usize> Kernel for Respond<'_, N, P> {
         trail.shifts.clear();
         trail.rows.clear();
         let mut i = self.load;
-        let mut sum = Up { a: load_shift(core, i, self.wire, self.by), e: [0.0; P] };
-        let mut evident = false;
+        let mut sum = load_shift(core, i, self.wire, self.by);
         if core.place[i].site != NONE {
             let own = core.sites[core.place[i].site as usize].own;
             if own != NONE {
                 pass_up(core, own, trail, &mut sum);
-                evident = true;
             }
         }
         while i != 0 {
-            evident |= rows_here(core, i, trail, &mut sum);
+            rows_here(core, i, trail, &mut sum);
             let line = &core.lines.line[i];
-            let edge = &core.edges[i];
-            let along = core.lines.z::<K>(line, &sum.a);
-            let mut next = Up { a: dense::sub(&sum.a, &dense::times::<K, N, P>(&edge.a, &along)), e: sum.e };
-            if evident {
-                let across = core.lines.zt::<K>(line, &sum.e);
-                next.a = dense::sub(&next.a, &dense::times::<K, N, P>(&edge.s, &across));
-                next.e = dense::sub(&sum.e, &dense::transposed_times::<K, N, P>(&edge.a, &across));
-            }
-            if line.evidence != NONE {
-                let l = &core.evidence[line.evidence as usize];
-                next.e = dense::add(&next.e, &dense::times::<K, N, P>(l, &along));
-                evident = true;
-            }
+            let next = step::line_up::<K, N, P>(core, i, &sum);
             trail.shifts.push((i as u32, next));
             sum = Up { a: core.lines.tt::<K>(line, &next.a), e: core.lines.tt::<K>(line, &next.e) };
             let site = core.place[i].site;
             if site != NONE && core.sites[site as usize].above != NONE {
                 pass_up(core, core.sites[site as usize].above, trail, &mut sum);
-                evident = true;
             }
             i = line.parent as usize;
         }
@@ -312,16 +306,14 @@ fn rows_here<const N: usize, const P: usize>(
     i: usize,
     trail: &mut Trail<P>,
     sum: &mut Up<P>,
-) -> bool {
+) {
     let site = core.place[i].site;
-    if site == NONE {
-        return false;
+    if site != NONE {
+        let (first, end) = core.sites[site as usize].here;
+        for cut in first..end {
+            pass_up(core, cut, trail, sum);
+        }
     }
-    let (first, end) = core.sites[site as usize].here;
-    for cut in first..end {
-        pass_up(core, cut, trail, sum);
-    }
-    first != end
 }
 
 #[inline(never)]

@@ -2,7 +2,7 @@ use super::nets::{Dice, Sensors, random_case, readings};
 use crate::smoother::{Changed, LANES, Smoother};
 use crate::solve::Tolerance;
 
-const TIGHT: Tolerance = Tolerance { voltage_pu: 1e-12, iterations_max: 100 };
+const TIGHT: Tolerance = Tolerance { voltage_pu: 1e-11, iterations_max: 100 };
 
 const ALL: Sensors =
     Sensors { flows: true, currents: true, phasors: true, free: false, bus_powers: true, unequal: true };
