@@ -1,12 +1,13 @@
 //! Random feeders with sensors for tests: truth, meters with errors, all from one seed.
 
-use super::fitted::{Evidence, Fitted};
+use super::dense::Dense;
+use super::fitted::{Evidence, Fits, Fitted};
 use super::rows::{Row, rows};
 use crate::circuit::{
     Circuit, CircuitBus, CircuitSource, Coupling, FlowPlace, GROUND, InjectionReading, LoadPort,
     PowerReading, Readings, Series, VoltageReading,
 };
-use crate::solve::Tolerance;
+use crate::solve::{NoSolution, Tolerance};
 use crate::sparse::{General, Method, power_flow};
 use num_complex::Complex64;
 use std::f64::consts::TAU;
@@ -150,10 +151,27 @@ impl Study {
 
     /// An estimate with what it says.
     pub fn estimate(&self, circuit: &Circuit, readings: &Readings) -> Option<(Box<dyn Fitted>, Evidence)> {
+        let kept = Either.fit(circuit, readings).ok()?;
+        let evidence = Evidence::new(circuit, readings, &*kept);
+        Some((kept, evidence))
+    }
+}
+
+/// The general estimator; where it finds no solution it is said aloud, and dense matrices try.
+pub(crate) struct Either;
+
+impl Fits for Either {
+    fn fit(&self, circuit: &Circuit, readings: &Readings) -> Result<Box<dyn Fitted>, NoSolution> {
         let tolerance = Tolerance { voltage_pu: 1e-9, iterations_max: 50 };
-        let kept = General { tolerance }.keep(circuit, readings).ok()?;
-        let evidence = Evidence::new(circuit, readings, &kept);
-        Some((Box::new(kept), evidence))
+        match (General { tolerance }).fit(circuit, readings) {
+            Ok(fit) => Ok(fit),
+            Err(error) => {
+                let dense = Fits::fit(&Dense, circuit, readings);
+                let outcome = if dense.is_ok() { "solves it" } else { "neither" };
+                println!("the general estimator: {error}; the dense one: {outcome}");
+                dense
+            }
+        }
     }
 }
 

@@ -2,10 +2,9 @@
 //! long ones (`--run-ignored all`) print the tables.
 
 use super::dense::Dense;
-use super::study::{Dice, Study, shift};
+use super::study::{Dice, Either, Study, shift};
 use super::*;
 use crate::circuit::{Circuit, Readings};
-use crate::sparse::General;
 use num_complex::Complex64;
 
 /// What a campaign found.
@@ -306,7 +305,7 @@ fn wrong_switches(seed: u64, runs: usize, least: f64, most: f64) -> SwitchTally 
         if change < least || change >= most {
             continue;
         }
-        let ranking = rank(&study.circuit, &readings, &*fitted, &General::default(), &hypotheses, 8);
+        let ranking = rank(&study.circuit, &readings, &*fitted, &Either, &hypotheses, 8);
         tally.runs += 1;
         // Half of the false alarms each: by the hypotheses, by the readings alone.
         let judged = judge(&evidence, &*fitted, &rules);
@@ -319,7 +318,7 @@ fn wrong_switches(seed: u64, runs: usize, least: f64, most: f64) -> SwitchTally 
         if let Some(truth) = study.truth(&study.circuit, &mut dice) {
             let readings = study.read(&study.circuit, &truth, &mut dice);
             if let Some((fitted, evidence)) = study.estimate(&study.circuit, &readings) {
-                let ranking = rank(&study.circuit, &readings, &*fitted, &General::default(), &hypotheses, 8);
+                let ranking = rank(&study.circuit, &readings, &*fitted, &Either, &hypotheses, 8);
                 let judged = judge(&evidence, &*fitted, &rules);
                 tally.false_alarms += usize::from(network_is_wrong(&ranking, 0.005) || judged.alarm);
             }
@@ -386,7 +385,7 @@ fn a_wrong_tap_and_a_wrong_phase_label_come_first() {
     let truth = study.truth(&real, &mut dice).unwrap();
     let readings = study.read(&real, &truth, &mut dice);
     let (fitted, _) = study.estimate(&study.circuit, &readings).unwrap();
-    let ranking = rank(&study.circuit, &readings, &*fitted, &General::default(), &hypotheses, 5);
+    let ranking = rank(&study.circuit, &readings, &*fitted, &Either, &hypotheses, 5);
     assert_eq!(ranking.standings[0].hypothesis, 0, "{ranking:?}");
     assert!(network_is_wrong(&ranking, 0.01));
     let best = &ranking.standings[0];
