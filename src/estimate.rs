@@ -79,8 +79,10 @@ pub fn run(arguments: &EstimateArguments) -> Result<(), Failure> {
                 .map_err(failed)?,
         };
         let estimation = now.estimate(&arguments.study.stop()).map_err(|error| failed(error.into()))?;
+        // An estimate whose deviations cannot be told is still an estimate.
         let judgement = arguments.judges(&now).then(|| now.judge()).transpose();
-        let judgement = judgement.map_err(|error| failed(error.into()))?;
+        let judgement = judgement.inspect_err(|error| tracing::warn!(%error, "no standard deviations")).ok();
+        let judgement = judgement.flatten();
         let extras = judgement.as_ref().map(|judgement| extras(&present, now.assembly(), judgement));
         let extras = extras.unwrap_or_default();
         let state = State {

@@ -37,7 +37,8 @@ fn calculate(case: &Case, out: &Path) -> Result<(), String> {
     command.arg(if case.estimates { "estimate" } else { "powerflow" });
     command.arg(case.folder.join("input.json")).arg("-o").arg(out);
     command.arg(if case.symmetric { "--symmetric" } else { "--asymmetric" });
-    command.args(["--method", &case.method, "--tolerance", "1e-11"]);
+    let tolerance = if case.estimates { "1e-11" } else { "1e-9" };
+    command.args(["--method", &case.method, "--tolerance", tolerance]);
     if case.batch {
         command.arg("--update").arg(case.folder.join("update_batch.json"));
     }

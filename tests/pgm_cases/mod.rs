@@ -22,7 +22,7 @@ pub struct Case {
 
 /// Where power-grid-model's expected values are not what we give, and why ours stand. (case, method, attributes, reason);
 /// an empty method is any, a `*` ends a pattern.
-const EXPLAINED: [(&str, &str, &[&str], &str); 6] = [
+const EXPLAINED: [(&str, &str, &[&str], &str); 7] = [
     (
         "power_flow/dummy-test ",
         "",
@@ -46,6 +46,12 @@ const EXPLAINED: [(&str, &str, &[&str], &str); 6] = [
         "iterative_linear",
         &["*"],
         "iterative linear ends beside the least-squares optimum (sensor-update-nr, the same network, passes)",
+    ),
+    (
+        "state_estimation/unbalanced-power-measurements-iterative-linear",
+        "iterative_linear",
+        &["p_residual", "q_residual"],
+        "iterative linear leaves 1e-3 W where an exact fit exists; ours leaves 1e-8 W",
     ),
     (
         "state_estimation/current-sensor/power-from-global-current-sensor",

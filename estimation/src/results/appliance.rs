@@ -121,14 +121,17 @@ fn source_currents(view: &View<'_>) -> Vec<Vec<Complex64>> {
     delivered
 }
 
-/// Splits a current among sources: with `u = (Σ Y)⁻¹ (Σ Y e − i)` each delivers `Y (e − u)`. Wires that no source feeds
+/// Splits a current i among sources: each delivers `Y (e − u)` with `u = (Σ Y)⁻¹ (Σ Y e − i)`. Voltages count from that
+/// of the first source, so that equal ones cancel exactly however strong the sources are. Wires that no source feeds
 /// carry nothing.
 fn shares(sources: &[&CircuitSource], total: Vec<Complex64>) -> Vec<Vec<Complex64>> {
     let n = total.len();
     let (mut y_sum, mut driven) = (DMatrix::<Complex64>::zeros(n, n), -DVector::from_vec(total));
     let matrices: Vec<DMatrix<Complex64>> = sources.iter().map(|source| source.y.to_matrix(n)).collect();
+    let first = DVector::from_column_slice(&sources[0].emf);
+    let beyond = |source: &CircuitSource| DVector::from_column_slice(&source.emf) - &first;
     for (source, y) in sources.iter().zip(&matrices) {
-        driven += y * DVector::from_column_slice(&source.emf);
+        driven += y * beyond(source);
         y_sum += y;
     }
     for wire in 0..n {
@@ -138,7 +141,7 @@ fn shares(sources: &[&CircuitSource], total: Vec<Complex64>) -> Vec<Vec<Complex6
     }
     let u = y_sum.lu().solve(&driven).unwrap_or_else(|| DVector::zeros(n));
     let deliver = |(source, y): (&&CircuitSource, &DMatrix<Complex64>)| {
-        (y * (DVector::from_column_slice(&source.emf) - &u)).iter().copied().collect()
+        (y * (beyond(source) - &u)).iter().copied().collect()
     };
     sources.iter().zip(&matrices).map(deliver).collect()
 }
