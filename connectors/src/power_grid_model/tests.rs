@@ -60,7 +60,11 @@ fn compact(file: &Value) -> Value {
 #[test]
 fn both_row_forms_give_the_same_input() {
     let objects = sample();
-    assert_eq!(parsed(&objects).unwrap(), parsed(&compact(&objects)).unwrap());
+    // As text: values that an update may still give are NaN, which equals nothing.
+    assert_eq!(
+        format!("{:?}", parsed(&objects).unwrap()),
+        format!("{:?}", parsed(&compact(&objects)).unwrap())
+    );
 }
 
 #[test]
@@ -70,7 +74,10 @@ fn data_before_its_explanation_is_read_as_well() {
         r#"{{"data":{},"attributes":{},"is_batch":false,"type":"input","version":"1.0"}}"#,
         file["data"], file["attributes"]
     );
-    assert_eq!(read(text.as_bytes(), "sample").unwrap(), parsed(&file).unwrap());
+    assert_eq!(
+        format!("{:?}", read(text.as_bytes(), "sample").unwrap()),
+        format!("{:?}", parsed(&file).unwrap())
+    );
 }
 
 #[test]
@@ -145,7 +152,8 @@ fn an_update_changes_what_it_gives_and_is_taken_back() {
     let SensorValue::Power { p_w, p_sigma_w, .. } = input.sensors[0].value else { panic!() };
     assert_eq!((p_w, p_sigma_w), (PhaseValue::Symmetric(-1.0), PhaseValue::Symmetric(20.0 / 2.0_f64.sqrt())));
     let SensorValue::Power { p_sigma_w, .. } = input.sensors[1].value else { panic!() };
-    assert_eq!(p_sigma_w, PhaseValue::Symmetric(2.0_f64.sqrt()));
+    let PhaseValue::Symmetric(sigma) = p_sigma_w else { panic!() };
+    assert!((sigma - 2.0_f64.sqrt()).abs() < 1e-12);
 }
 
 #[test]
