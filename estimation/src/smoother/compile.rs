@@ -120,15 +120,7 @@ fn wide(readings: &Readings) -> f64 {
     let injections = readings.injections.iter().map(|reading| reading.s.norm_sqr());
     let powers = readings.powers.iter().map(|reading| reading.s.norm_sqr());
     let largest = injections.chain(powers).filter(|square| square.is_finite()).fold(0.0, f64::max);
-    let of_injections =
-        readings.injections.iter().flat_map(|reading| [reading.variance_p, reading.variance_q]);
-    let of_powers =
-        readings.powers.iter().flat_map(|reading| [reading.variance_p, reading.variance_q]).flatten();
-    let sharpest =
-        of_injections.chain(of_powers).filter(|variance| *variance > 0.0).fold(f64::INFINITY, f64::min);
-    // Half of the digits for the window, half for the readings inside it.
-    let digits = if sharpest.is_finite() { 1e8 * sharpest } else { 0.0 };
-    WIDE.max(10.0 * largest).max(digits)
+    WIDE.max(10.0 * largest)
 }
 
 /// The admittances at the ends of the line above a position.
