@@ -216,6 +216,9 @@ impl Smoother {
 
     /// Standard deviations of all that was estimated, from the factors of the last estimate: O(n), no inverse. The
     /// factors may be as old as the way to the estimate was long; [`Smoother::renew_factors`] brings them to it.
+    ///
+    /// Free injections count as known to a window of 1 p.u. or more around the estimate: where nothing but that window
+    /// or a voltage a short line away limits them, deviations are too small by up to a few per cent.
     pub fn uncertainty(&self) -> Uncertainty {
         both!(&self.solver, solver => solver.uncertainty())
     }

@@ -70,7 +70,7 @@ fn deviations_are_those_of_the_dense_covariance() {
 #[test]
 fn deviations_with_flows_currents_and_bus_powers_are_those_of_the_dense_covariance() {
     let sensors = Sensors { flows: true, currents: true, bus_powers: true, ..Sensors::default() };
-    // What the root takes is known by what is left over: with a reading of it beside, digits are lost there.
+    // A root measured as a whole has free wires, and these a window.
     compare(100..120, 1, sensors, 1e-3);
     compare(100..115, 3, sensors, 1e-3);
     compare(120..135, 3, Sensors { phasors: true, currents: true, ..Sensors::default() }, 1e-7);
@@ -78,7 +78,7 @@ fn deviations_with_flows_currents_and_bus_powers_are_those_of_the_dense_covarian
 
 #[test]
 fn deviations_with_free_injections_are_those_of_the_dense_covariance() {
-    compare(200..220, 3, Sensors { free: true, flows: true, bus_powers: true, ..Sensors::default() }, 2e-2);
+    compare(200..220, 3, Sensors { free: true, flows: true, bus_powers: true, ..Sensors::default() }, 5e-2);
 }
 
 #[test]
