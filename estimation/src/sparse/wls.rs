@@ -33,6 +33,10 @@ const HALVINGS: usize = 5;
 /// Below this step an old factor is good enough, while it still makes steps this much smaller.
 const KEEP_BELOW: f64 = 2e-3;
 const KEEP_RATE: f64 = 0.1;
+/// Iterations with whole steps before steps are guarded.
+const WHOLE_STEPS: usize = 25;
+/// Guarded steps below this are taken as they are: rounding is all there is, p.u.
+const SMALL: f64 = 1e-6;
 /// What an exact row may be off when steps are compared, p.u.
 const EXACT_STD: f64 = 1e-3;
 /// More open unknowns than this, and the regularised system takes over, where none should be open.
@@ -149,18 +153,20 @@ impl Wls {
     /// [`NoSolution`]: not settled, or not finite. A wire that nothing determines is no error; see
     /// [`Wls::observability`].
     pub fn estimate(&mut self, tolerance: &Tolerance) -> Result<Estimated, NoSolution> {
-        self.soft = false;
-        match self.iterate(tolerance) {
-            Ok(iterations) => Ok(self.finish(iterations)),
-            Err(first) => {
-                self.soft = true;
-                let iterations = self.iterate(tolerance).map_err(|_| first)?;
-                Ok(self.finish(iterations))
+        // Whole steps settle in a few iterations almost always; guarded ones where they do not.
+        let brisk = Tolerance { iterations_max: tolerance.iterations_max.min(WHOLE_STEPS), ..*tolerance };
+        let mut first = None;
+        for (soft, guarded) in [(false, false), (true, false), (false, true), (true, true)] {
+            self.soft = soft;
+            match self.iterate(if guarded { tolerance } else { &brisk }, guarded) {
+                Ok(iterations) => return Ok(self.finish(iterations)),
+                Err(why) => first = first.or(Some(why)),
             }
         }
+        Err(first.unwrap_or(NoSolution::Singular { bus: 0 }))
     }
 
-    fn iterate(&mut self, tolerance: &Tolerance) -> Result<usize, NoSolution> {
+    fn iterate(&mut self, tolerance: &Tolerance, guarded: bool) -> Result<usize, NoSolution> {
         self.x.copy_from_slice(&self.start);
         self.mu.fill(0.0);
         let size = 2 * self.live.len();
@@ -178,7 +184,7 @@ impl Wls {
             if !self.soft && iteration == 1 && last.0 > WILD {
                 return Err(NoSolution::NotFinite { bus: last.1 });
             }
-            let whole = self.search(&step);
+            let whole = self.search(&step, guarded);
             if last.0 <= tolerance.voltage_pu {
                 return Ok(iteration);
             }
@@ -302,8 +308,9 @@ impl Wls {
     }
 
     /// Goes along the step as far as it helps; true when it was the whole way.
-    fn search(&mut self, step: &[f64]) -> bool {
+    fn search(&mut self, step: &[f64], guarded: bool) -> bool {
         let size = 2 * self.live.len();
+        let small = !guarded || step[..size].iter().all(|value| value.abs() < SMALL);
         let from = self.x.clone();
         let mut slopes = Vec::new();
         let merit_before: f64 = self
@@ -317,12 +324,16 @@ impl Wls {
             for (wire, (to, from)) in self.x.iter_mut().zip(&from).enumerate() {
                 *to = from + Complex64::new(step[2 * wire], step[2 * wire + 1]) * length;
             }
+            if small {
+                best = (0.0, length);
+                break;
+            }
             let merit = self.merit(&self.x, &mut slopes);
             if merit < best.0 {
                 best = (merit, length);
             }
             // A rise beyond rounding means too long a step.
-            if merit <= merit_before * (1.0 + 1e-9) + 1e-7 {
+            if merit <= merit_before * (1.0 + 1e-7) + 1e-6 {
                 break;
             }
             length *= 0.5;
