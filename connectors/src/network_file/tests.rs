@@ -60,7 +60,7 @@ fn errors_name_component_id_and_attribute() {
         ("line", "id", json!(1), "line 1: the id is already that of a node"),
         ("line", "id", json!(4_294_967_296_u64), "line, row 1: id is 4294967296"),
         ("transformer", "clock", json!(6), "transformer 21: clock is 6, these windings need an odd"),
-        ("transformer", "winding_to", json!(4), "transformer 21: winding_to is 4 (zigzag)"),
+        ("transformer", "winding_to", json!(4), "transformer 21: clock is 11, these windings need an even"),
         ("transformer", "tap_pos", json!(9), "transformer 21: tap_pos is 9, 5 to 1"),
         ("transformer", "uk_min", json!(0.5), "transformer 21: uk_min is 0.5"),
         ("transformer", "x_grounding_to", json!(5), "transformer 21: x_grounding_to is 5"),
