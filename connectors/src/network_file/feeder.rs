@@ -102,12 +102,6 @@ fn simplify(transformer: &mut Transformer) -> Result<()> {
         let reason = format!("is {code} (zigzag), which is not supported; use wye, wye_n or delta");
         return Err(wrong("transformer", id, attribute, reason));
     }
-    if let Some(tap) = transformer.tap
-        && !(tap.min.min(tap.max)..=tap.min.max(tap.max)).contains(&tap.position)
-    {
-        let reason = format!("is {}, {} to {} is possible", tap.position, tap.min, tap.max);
-        return Err(wrong("transformer", id, "tap_pos", reason));
-    }
     let grounding = [
         ("r_grounding_from", transformer.grounding_from_ohm.0),
         ("x_grounding_from", transformer.grounding_from_ohm.1),
