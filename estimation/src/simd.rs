@@ -1,7 +1,7 @@
 //! One way to vector units without unsafe code: kernels are generic over [`Arithmetic`], which calculates on `[f64; 4]`,
 //! and run whole on the units found at run time (`pulp`).
 //!
-//! ```ignore
+//! ```text
 //! struct Job<'a> { … }
 //! impl Kernel for Job<'_> {
 //!     type Output = f64;

@@ -1,6 +1,6 @@
 //! Sensors in SI units become readings of a circuit per unit, and an estimate of the circuit becomes what appliances take
 //! and how far each sensor is off. The rules are power-grid-model's: see [`spread`] for symmetric and per-phase sensors,
-//! [`node`] for what appliances of one bus take together, [`reference`] for where angles count from.
+//! [`node`] for what appliances of one bus take together, `reference` for where angles count from.
 //!
 //! Sensors of one voltage magnitude or flow stay readings of their own (the estimate is the same as with their weighted
 //! mean), so that each can be judged by its residual; several phasors of one bus become their mean, and sensors of appliances are combined, since the circuit knows one injection
