@@ -164,6 +164,19 @@ impl Circuit {
         (local != GROUND).then(|| self.buses[bus as usize].first_wire as usize + usize::from(local))
     }
 
+    /// The bus at which a flow is measured.
+    pub fn bus_at(&self, place: FlowPlace) -> u32 {
+        match place {
+            FlowPlace::SeriesFrom(element) => self.series[element as usize].from,
+            FlowPlace::SeriesTo(element) => self.series[element as usize].to,
+            FlowPlace::General { element, terminal } => {
+                self.general[element as usize].terminals[usize::from(terminal)].0
+            }
+            FlowPlace::Shunt(shunt) => self.shunts[shunt as usize].bus,
+            FlowPlace::Bus(bus) => bus,
+        }
+    }
+
     /// The wires per bus when every bus has the same number.
     pub fn uniform_wires(&self) -> Option<usize> {
         let first = self.buses.first()?.wires;

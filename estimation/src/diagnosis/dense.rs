@@ -1,7 +1,7 @@
 //! Weighted least squares with dense matrices: slow, plain, the oracle of tests and their first estimator.
 
 use super::fitted::{Fits, Fitted};
-use super::rows::{bus_of, exact_wires, rows};
+use super::rows::{exact_wires, rows};
 use crate::circuit::{Circuit, FlowPlace, Readings, flow};
 use crate::solve::NoSolution;
 use nalgebra::{DMatrix, DVector};
@@ -52,7 +52,7 @@ impl Model {
         for column in 0..count {
             let v = unit(column);
             for place in &places {
-                let first = circuit.wires(bus_of(circuit, *place)).start;
+                let first = circuit.wires(circuit.bus_at(*place)).start;
                 for (wire, current) in flow::currents(circuit, *place, &v) {
                     drawn[first + usize::from(wire)][column] += current;
                     at.entry((*place, wire)).or_insert_with(|| vec![Complex64::ZERO; count])[column] +=
@@ -73,13 +73,13 @@ impl Model {
             shapes.push(Shape::Power(vec![(wire, taken(wire))], true, true));
         }
         for r in &readings.powers {
-            let wires = circuit.wires(bus_of(circuit, r.place));
+            let wires = circuit.wires(circuit.bus_at(r.place));
             let local = (0..wires.len() as u8).filter(|w| r.wire.is_none_or(|measured| measured == *w));
             let terms = local.map(|w| (wires.start + usize::from(w), current(r.place, w))).collect();
             shapes.push(Shape::Power(terms, r.variance_p.is_some(), r.variance_q.is_some()));
         }
         for r in &readings.currents {
-            let wire = circuit.wires(bus_of(circuit, r.place)).start + usize::from(r.wire);
+            let wire = circuit.wires(circuit.bus_at(r.place)).start + usize::from(r.wire);
             shapes.push(Shape::Current(current(r.place, r.wire), wire, r.angle, r.angle_from_voltage));
         }
         let mut live = Vec::new();

@@ -1,6 +1,6 @@
 //! Readings as single numbers: what was measured, what the estimate says, how sure the meter is.
 
-use crate::circuit::{Circuit, FlowPlace, InjectionReading, Readings, flow};
+use crate::circuit::{Circuit, InjectionReading, Readings, flow};
 use num_complex::Complex64;
 
 /// Which number of a reading a row is.
@@ -95,7 +95,7 @@ pub fn rows(circuit: &Circuit, readings: &Readings, voltages: &[Complex64]) -> V
 
 fn flows(circuit: &Circuit, readings: &Readings, voltages: &[Complex64], rows: &mut Vec<Row>) {
     for (at, reading) in (0_u32..).zip(&readings.powers) {
-        let first = circuit.wires(bus_of(circuit, reading.place)).start;
+        let first = circuit.wires(circuit.bus_at(reading.place)).start;
         let s: Complex64 = flow::currents(circuit, reading.place, voltages)
             .into_iter()
             .filter(|(wire, _)| reading.wire.is_none_or(|measured| measured == *wire))
@@ -119,7 +119,7 @@ fn flows(circuit: &Circuit, readings: &Readings, voltages: &[Complex64], rows: &
     for (at, reading) in (0_u32..).zip(&readings.currents) {
         let currents = flow::currents(circuit, reading.place, voltages);
         let i = currents.iter().find(|(wire, _)| *wire == reading.wire).map_or(Complex64::ZERO, |(_, i)| *i);
-        let v = voltages[circuit.wires(bus_of(circuit, reading.place)).start + usize::from(reading.wire)];
+        let v = voltages[circuit.wires(circuit.bus_at(reading.place)).start + usize::from(reading.wire)];
         let mut push = |part, residual, variance| {
             let reading_at = Reading::Current(at);
             rows.push(Row {
@@ -159,22 +159,9 @@ pub fn base(circuit: &Circuit, readings: &Readings, row: &Row, symmetric: bool) 
         }
         (_, Reading::Injection(_) | Reading::Power(_)) => circuit.s_base_va,
         (_, Reading::Current(at)) => {
-            let bus = bus_of(circuit, readings.currents[at as usize].place);
+            let bus = circuit.bus_at(readings.currents[at as usize].place);
             circuit.s_base_va / volts(bus) / if symmetric { 3.0 } else { 1.0 }
         }
-    }
-}
-
-/// The bus where a flow is measured.
-pub(super) fn bus_of(circuit: &Circuit, place: FlowPlace) -> u32 {
-    match place {
-        FlowPlace::SeriesFrom(k) => circuit.series[k as usize].from,
-        FlowPlace::SeriesTo(k) => circuit.series[k as usize].to,
-        FlowPlace::General { element, terminal } => {
-            circuit.general[element as usize].terminals[usize::from(terminal)].0
-        }
-        FlowPlace::Shunt(k) => circuit.shunts[k as usize].bus,
-        FlowPlace::Bus(bus) => bus,
     }
 }
 

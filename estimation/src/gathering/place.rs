@@ -44,18 +44,11 @@ pub(super) fn phase_wires(assembly: &Assembly, bus: u32) -> [Option<u8>; PHASES]
 /// Bus and local phase wires of a place.
 pub(super) fn terminal(assembly: &Assembly, place: FlowPlace) -> (u32, [Option<u8>; PHASES]) {
     let circuit = &assembly.circuit;
-    let bus = match place {
-        FlowPlace::SeriesFrom(k) => circuit.series[k as usize].from,
-        FlowPlace::SeriesTo(k) => circuit.series[k as usize].to,
-        FlowPlace::Shunt(k) => circuit.shunts[k as usize].bus,
-        FlowPlace::Bus(bus) => bus,
-        FlowPlace::General { element, terminal } => {
-            let (bus, wires) = &circuit.general[element as usize].terminals[usize::from(terminal)];
-            let there = phase_wires(assembly, *bus);
-            return (*bus, there.map(|wire| wire.filter(|wire| wires.contains(wire))));
-        }
-    };
-    (bus, phase_wires(assembly, bus))
+    let bus = circuit.bus_at(place);
+    let there = phase_wires(assembly, bus);
+    let FlowPlace::General { element, terminal } = place else { return (bus, there) };
+    let (_, wires) = &circuit.general[element as usize].terminals[usize::from(terminal)];
+    (bus, there.map(|wire| wire.filter(|wire| wires.contains(wire))))
 }
 
 /// The kind of a sensor's quantity, for errors.

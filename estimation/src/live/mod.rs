@@ -14,7 +14,7 @@ use crate::assembly::{AppliancePlace, Assembly, AssemblyError};
 use crate::circuit::{NotATree, Tree};
 use crate::feeder::Feeder;
 use crate::measurement_set::{EstimationError, MeasurementSet, check};
-use crate::smoother::{NotSmoothable, Smoother};
+use crate::smoother::Smoother;
 use crate::solve::Tolerance;
 use grid::{Estimate, Network, Phase, Timestamp};
 use std::collections::BTreeMap;
@@ -30,9 +30,6 @@ pub enum NotEstimable {
     /// It is no tree.
     #[error("the network is no tree: {0}")]
     Tree(#[from] NotATree),
-    /// Wires that the smoother does not know.
-    #[error(transparent)]
-    Smoother(#[from] NotSmoothable),
 }
 
 /// How many of their standard deviations measurements are taken for, one trial after the other. A meter that lies grossly

@@ -235,7 +235,7 @@ impl View<'_> {
                 (current * base, std * base)
             }
             Row::Power { place, wire, reactive } => {
-                let bus = self.bus_of(place);
+                let bus = circuit.bus_at(place);
                 let v = &self.solved.voltages[circuit.wires(bus)];
                 let currents = flow::currents(circuit, place, &self.solved.voltages);
                 let wanted = currents.iter().filter(|(local, _)| wire.is_none_or(|wire| wire == *local));
@@ -271,19 +271,6 @@ impl View<'_> {
             FlowPlace::SeriesFrom(element) => Some((&self.deviations.from, element as usize)),
             FlowPlace::SeriesTo(element) => Some((&self.deviations.to, element as usize)),
             _ => None,
-        }
-    }
-
-    fn bus_of(&self, place: FlowPlace) -> u32 {
-        let circuit = &self.region.assembly.circuit;
-        match place {
-            FlowPlace::SeriesFrom(element) => circuit.series[element as usize].from,
-            FlowPlace::SeriesTo(element) => circuit.series[element as usize].to,
-            FlowPlace::General { element, terminal } => {
-                circuit.general[element as usize].terminals[usize::from(terminal)].0
-            }
-            FlowPlace::Shunt(shunt) => circuit.shunts[shunt as usize].bus,
-            FlowPlace::Bus(bus) => bus,
         }
     }
 }

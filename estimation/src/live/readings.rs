@@ -209,15 +209,6 @@ impl LiveEstimator {
     /// Base current at a flow's place, A.
     pub(super) fn i_base_a(&self, place: FlowPlace) -> f64 {
         let circuit = &self.assembly.circuit;
-        let bus = match place {
-            FlowPlace::SeriesFrom(element) => circuit.series[element as usize].from,
-            FlowPlace::SeriesTo(element) => circuit.series[element as usize].to,
-            FlowPlace::General { element, terminal } => {
-                circuit.general[element as usize].terminals[usize::from(terminal)].0
-            }
-            FlowPlace::Shunt(shunt) => circuit.shunts[shunt as usize].bus,
-            FlowPlace::Bus(bus) => bus,
-        };
-        circuit.s_base_va / self.bus(bus).u_base_v
+        circuit.s_base_va / self.bus(circuit.bus_at(place)).u_base_v
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn from_tree(
             Some(wire) => by_wire.get(element * wires + usize::from(wire)).map_or((0.0, 0.0), |d| (d.p, d.q)),
             None => total.get(element).map_or((0.0, 0.0), |d| (d.p, d.q)),
         };
-        let first = bus_wires(circuit, reading.place);
+        let first = first_wire(circuit, reading.place);
         let there: Complex64 = flow::currents(circuit, reading.place, v)
             .into_iter()
             .filter(|(wire, _)| reading.wire.is_none_or(|only| only == *wire))
@@ -97,17 +97,9 @@ pub(super) fn from_tree(
     Judgement { voltage_std: known.voltages, observability, normalized }
 }
 
-fn bus_wires(circuit: &Circuit, place: FlowPlace) -> usize {
-    let bus = match place {
-        FlowPlace::SeriesFrom(element) => circuit.series[element as usize].from,
-        FlowPlace::SeriesTo(element) => circuit.series[element as usize].to,
-        FlowPlace::Shunt(shunt) => circuit.shunts[shunt as usize].bus,
-        FlowPlace::General { element, terminal } => {
-            circuit.general[element as usize].terminals[usize::from(terminal)].0
-        }
-        FlowPlace::Bus(bus) => bus,
-    };
-    circuit.wires(bus).start
+/// The first wire of the bus at which a flow is measured.
+fn first_wire(circuit: &Circuit, place: FlowPlace) -> usize {
+    circuit.wires(circuit.bus_at(place)).start
 }
 
 /// Nothing for the wires of dead buses.
