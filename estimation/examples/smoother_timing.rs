@@ -9,7 +9,7 @@
 use estimation::circuit::{
     Circuit, CircuitBus, CircuitSource, Coupling, InjectionReading, Readings, Series, Tree, VoltageReading,
 };
-use estimation::smoother::{Changed, LANES, Smoother};
+use estimation::smoother::{Changed, SETS, Smoother};
 use estimation::solve::Tolerance;
 use nalgebra::DMatrix;
 use num_complex::Complex64;
@@ -303,21 +303,21 @@ fn deviations_and_changes(
 }
 
 fn batch(smoother: &mut Smoother, readings: &Readings, n: usize, repeats: usize, dice: &mut Dice) {
-    let sets: Vec<Readings> = (0..LANES).map(|_| moved(readings, dice)).collect();
+    let sets: Vec<Readings> = (0..SETS).map(|_| moved(readings, dice)).collect();
     smoother.set_values(readings);
     smoother.estimate(Tolerance::default()).unwrap();
     let mut batch = smoother.batch();
     let mut steps = 0;
     let mut turn = 0;
     let time = mean(repeats, || {
-        for lane in 0..LANES {
-            batch.set(smoother, lane, &sets[(lane + turn) % LANES]);
+        for lane in 0..SETS {
+            batch.set(smoother, lane, &sets[(lane + turn) % SETS]);
         }
         turn += 1;
         steps = batch.estimate(smoother, Tolerance::default()).unwrap();
     });
     println!(
-        "  batch of {LANES}: {:.4} ms per set ({steps} steps), {:.0} ns per bus and step",
+        "  batch of {SETS}: {:.4} ms per set ({steps} steps), {:.0} ns per bus and step",
         time / 8.0,
         time * 1e6 / 8.0 / n as f64 / steps as f64
     );

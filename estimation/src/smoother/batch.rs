@@ -1,58 +1,93 @@
 //! Eight measurement sets per pass on the same factors: a lane is a set.
 //!
-//! The same step as `step`, with every number eight wide; a factor is read once for all eight. Rows at cuts are few
-//! and go lane by lane.
+//! The same step as [`super::step`], with every number eight wide; a factor is read once for all eight. Rows at cuts
+//! are few and go set by set.
 
 use super::compile::{Target, Targets};
 use super::core::Core;
 use super::cuts::Cut;
-use super::dense::{self, Arithmetic, Even, Matrix, Vector};
-use super::injections::Frozen;
-use super::lines::{Line, Lines, NONE};
-use super::meters::Says;
+use super::dense::{self, Arithmetic, Even, HALF, Matrix, Plain, Transposed, Vector};
+use super::lines::{Line, NONE};
+use super::meters::{Meter, Says};
+use super::precision::{Factors, Real, Square};
 use crate::circuit::Readings;
 use crate::simd::Kernel;
 
 /// Sets per pass.
-pub const LANES: usize = 8;
+pub const SETS: usize = 8;
 
 /// One number per set.
-type Wide = [f64; LANES];
+type Wide<T> = [T; SETS];
 /// One vector per set: by unknown, then by set.
-type Block<const N: usize> = [Wide; N];
+type Block<T, const N: usize> = [Wide<T>; N];
+
+/// Corrections of eight sets on their way up.
+#[derive(Debug, Clone, Copy)]
+struct Up<T, const N: usize> {
+    a: Block<T, N>,
+    e: Block<T, N>,
+}
+
+impl<T: Real, const N: usize> Up<T, N> {
+    #[inline(always)]
+    fn nothing() -> Self {
+        Self { a: [[T::default(); SETS]; N], e: [[T::default(); SETS]; N] }
+    }
+}
 
 /// Values and state of eight sets.
 #[derive(Debug, Clone)]
-pub(super) struct Sets<const N: usize, const P: usize> {
-    v: Vec<Block<N>>,
-    mu: Vec<Block<N>>,
-    a: Vec<Block<N>>,
-    e: Vec<Block<N>>,
+pub(super) struct Sets<const N: usize> {
+    v: Vec<Block<f64, N>>,
+    mu: Vec<Block<f64, N>>,
+    j: Vec<Block<f64, N>>,
+    pull: Vec<Block<f64, N>>,
     /// Per load: power taken.
-    measured: Vec<Block<N>>,
+    measured: Vec<Block<f64, N>>,
     /// Per meter: value.
-    meters: Vec<Wide>,
+    meters: Vec<Wide<f64>>,
     /// Per set its own copy of the cuts.
-    cuts: Vec<Vec<Cut<N, P>>>,
+    cuts: Vec<Vec<Cut<N>>>,
+    /// Room for corrections in either precision, made when it is used.
+    single: Room<f32, N>,
+    double: Room<f64, N>,
 }
 
-impl<const N: usize, const P: usize> Sets<N, P> {
+impl<const N: usize> Sets<N> {
     /// Eight copies of the state and values of a core.
-    pub fn new(core: &Core<N, P>) -> Self {
-        let zero = [[0.0; LANES]; N];
+    pub fn new(core: &Core<N>) -> Self {
+        let all = |x: &[Vector]| x.iter().map(spread).collect();
         Self {
-            v: core.v.iter().map(spread).collect(),
-            mu: core.mu.iter().map(spread).collect(),
-            a: vec![zero; core.count()],
-            e: vec![zero; core.count()],
+            v: all(&core.v),
+            mu: all(&core.mu),
+            j: all(&core.j),
+            pull: all(&core.pull),
             measured: core.loads.iter().map(|load| spread(&load.measured)).collect(),
-            meters: core.meters.iter().map(|meter| [meter.value; LANES]).collect(),
-            cuts: if core.cuts.is_empty() { Vec::new() } else { vec![core.cuts.clone(); LANES] },
+            meters: core.meters.iter().map(|meter| [meter.value; SETS]).collect(),
+            cuts: if core.cuts.is_empty() { Vec::new() } else { vec![core.cuts.clone(); SETS] },
+            single: Room::default(),
+            double: Room::default(),
         }
     }
 
+    /// One step of all eight with corrections in single precision: the largest change of a voltage.
+    pub fn step_single(&mut self, core: &Core<N>) -> f64 {
+        let mut room = std::mem::take(&mut self.single);
+        let step = core.path.run(BatchStep { core, sets: self, room: &mut room });
+        self.single = room;
+        step
+    }
+
+    /// The same in double precision.
+    pub fn step_double(&mut self, core: &Core<N>) -> f64 {
+        let mut room = std::mem::take(&mut self.double);
+        let step = core.path.run(BatchStep { core, sets: self, room: &mut room });
+        self.double = room;
+        step
+    }
+
     /// Puts values into a lane.
-    pub fn set(&mut self, core: &Core<N, P>, targets: &Targets, lane: usize, readings: &Readings) {
+    pub fn set(&mut self, core: &Core<N>, targets: &Targets, lane: usize, readings: &Readings) {
         for (reading, &(magnitude, angle)) in readings.voltages.iter().zip(&targets.voltages) {
             if magnitude != NONE {
                 self.meters[magnitude as usize][lane] = reading.magnitude;
@@ -92,329 +127,404 @@ impl<const N: usize, const P: usize> Sets<N, P> {
     }
 
     /// The voltage of a position in a lane.
-    pub fn voltage(&self, position: usize, lane: usize) -> Vector<P> {
+    pub fn voltage(&self, position: usize, lane: usize) -> Vector {
         pick(&self.v[position], lane)
     }
 }
 
-fn spread<const N: usize, const P: usize>(x: &Vector<P>) -> Block<N> {
-    std::array::from_fn(|k| [x[dense::lane::<N, P>(k)]; LANES])
+fn spread<const N: usize>(x: &Vector) -> Block<f64, N> {
+    std::array::from_fn(|k| [x[dense::lane::<N>(k)]; SETS])
 }
 
 #[inline(always)]
-fn pick<const N: usize, const P: usize>(x: &Block<N>, set: usize) -> Vector<P> {
-    let mut y = [0.0; P];
+fn pick<const N: usize>(x: &Block<f64, N>, set: usize) -> Vector {
+    let mut y = [0.0; dense::LANES];
     for k in 0..N {
-        y[dense::lane::<N, P>(k)] = x[k][set];
+        y[dense::lane::<N>(k)] = x[k][set];
     }
     y
 }
 
 #[inline(always)]
-fn put<const N: usize, const P: usize>(x: &mut Block<N>, set: usize, y: &Vector<P>) {
+fn put<const N: usize>(x: &mut Block<f64, N>, set: usize, y: &Vector) {
     for k in 0..N {
-        x[k][set] = y[dense::lane::<N, P>(k)];
+        x[k][set] = y[dense::lane::<N>(k)];
     }
 }
 
 #[inline(always)]
-fn fma<K: Arithmetic>(s: f64, x: &Wide, y: &Wide) -> Wide {
-    let mut z = *y;
-    for l in 0..LANES {
-        z[l] = K::fused(s, x[l], z[l]);
-    }
-    z
-}
-
-#[inline(always)]
-fn add<const N: usize>(x: &Block<N>, y: &Block<N>) -> Block<N> {
+fn add<K: Arithmetic, T: Real, const N: usize>(kit: K, x: &Block<T, N>, y: &Block<T, N>) -> Block<T, N> {
     let mut z = *x;
     for k in 0..N {
-        for l in 0..LANES {
-            z[k][l] += y[k][l];
-        }
+        z[k] = T::add(kit, &x[k], &y[k]);
     }
     z
 }
 
 #[inline(always)]
-fn sub<const N: usize>(x: &Block<N>, y: &Block<N>) -> Block<N> {
+fn sub<K: Arithmetic, T: Real, const N: usize>(kit: K, x: &Block<T, N>, y: &Block<T, N>) -> Block<T, N> {
     let mut z = *x;
     for k in 0..N {
-        for l in 0..LANES {
-            z[k][l] -= y[k][l];
-        }
+        z[k] = T::sub(kit, &x[k], &y[k]);
     }
     z
 }
 
-/// y + s M x
 #[inline(always)]
-fn times<K: Arithmetic, const N: usize, const P: usize>(
-    m: &Matrix<N, P>,
-    x: &Block<N>,
-    s: f64,
-    y: &Block<N>,
-) -> Block<N> {
-    let mut z = *y;
-    for r in 0..N {
-        let mut sum = z[r];
-        for c in 0..N {
-            sum = fma::<K>(s * m[c][dense::lane::<N, P>(r)], &x[c], &sum);
-        }
-        z[r] = sum;
+fn narrow<K: Arithmetic, T: Real, const N: usize>(kit: K, x: &Block<f64, N>) -> Block<T, N> {
+    let mut y = [[T::default(); SETS]; N];
+    for k in 0..N {
+        y[k] = T::narrow(kit, &x[k]);
     }
-    z
+    y
 }
 
-/// y + s M' x
 #[inline(always)]
-fn transposed<K: Arithmetic, const N: usize, const P: usize>(
-    m: &Matrix<N, P>,
-    x: &Block<N>,
-    s: f64,
-    y: &Block<N>,
-) -> Block<N> {
+fn widen<K: Arithmetic, T: Real, const N: usize>(kit: K, x: &Block<T, N>) -> Block<f64, N> {
+    let mut y = [[0.0; SETS]; N];
+    for k in 0..N {
+        y[k] = T::widen(kit, &x[k]);
+    }
+    y
+}
+
+/// M x + y
+#[inline(always)]
+fn times_plus<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    m: &Square<T, N>,
+    x: &Block<T, N>,
+    y: &Block<T, N>,
+) -> Block<T, N> {
     let mut z = *y;
     for c in 0..N {
-        let mut sum = z[c];
         for r in 0..N {
-            sum = fma::<K>(s * m[c][dense::lane::<N, P>(r)], &x[r], &sum);
+            z[r] = T::axpy(kit, m[c][dense::lane::<N>(r)], &x[c], &z[r]);
         }
-        z[c] = sum;
+    }
+    z
+}
+
+/// M' x + y
+#[inline(always)]
+fn transposed_plus<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    m: &Square<T, N>,
+    x: &Block<T, N>,
+    y: &Block<T, N>,
+) -> Block<T, N> {
+    let mut z = *y;
+    for r in 0..N {
+        for c in 0..N {
+            z[c] = T::axpy(kit, m[c][dense::lane::<N>(r)], &x[r], &z[c]);
+        }
     }
     z
 }
 
 /// Z x, or Z' x.
 #[inline(always)]
-fn z_times<K: Arithmetic, const N: usize, const P: usize>(
-    lines: &Lines<N, P>,
+fn z_times<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    factors: &Factors<T, N>,
     line: &Line,
-    x: &Block<N>,
-    turned: bool,
-) -> Block<N> {
+    x: &Block<T, N>,
+    transposed: Transposed,
+) -> Block<T, N> {
     if line.full == NONE {
-        return even::<K, N>(&line.z, x, turned);
+        return even(kit, &line.z, x, transposed);
     }
-    let z = if turned { &lines.full_transposed } else { &lines.full };
-    times::<K, N, P>(&z[line.full as usize], x, 1.0, &[[0.0; LANES]; N])
+    let z = if transposed == Transposed::Yes { &factors.full_transposed } else { &factors.full };
+    times_plus(kit, &z[line.full as usize], x, &[[T::default(); SETS]; N])
 }
 
 #[inline(always)]
-fn even<K: Arithmetic, const N: usize>(z: &Even, x: &Block<N>, turned: bool) -> Block<N> {
+fn even<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    z: &Even,
+    x: &Block<T, N>,
+    transposed: Transposed,
+) -> Block<T, N> {
     let w = N / 2;
-    let sign = if turned { -1.0 } else { 1.0 };
-    let (dr, di, mr, mi) = (z[0], sign * z[1], z[2], sign * z[3]);
-    let (mut re, mut im) = ([0.0; LANES], [0.0; LANES]);
-    for k in 0..w {
-        for l in 0..LANES {
-            re[l] += x[k][l];
-            im[l] += x[k + w][l];
-        }
+    let sign = if transposed == Transposed::Yes { -1.0 } else { 1.0 };
+    let (dr, di, less_di) = (T::rounded(z[0]), T::rounded(sign * z[1]), T::rounded(-sign * z[1]));
+    let (mr, mi, less_mi) = (T::rounded(z[2]), T::rounded(sign * z[3]), T::rounded(-sign * z[3]));
+    let (mut re, mut im) = (x[0], x[w]);
+    for k in 1..w {
+        re = T::add(kit, &re, &x[k]);
+        im = T::add(kit, &im, &x[k + w]);
     }
-    let zero = [0.0; LANES];
-    let common_re = fma::<K>(mr, &re, &fma::<K>(-mi, &im, &zero));
-    let common_im = fma::<K>(mr, &im, &fma::<K>(mi, &re, &zero));
-    let mut y = [zero; N];
+    let none = [T::default(); SETS];
+    let common_re = T::axpy(kit, less_mi, &im, &T::axpy(kit, mr, &re, &none));
+    let common_im = T::axpy(kit, mi, &re, &T::axpy(kit, mr, &im, &none));
+    let mut y = [none; N];
     for k in 0..w {
-        y[k] = fma::<K>(dr, &x[k], &fma::<K>(-di, &x[k + w], &common_re));
-        y[k + w] = fma::<K>(dr, &x[k + w], &fma::<K>(di, &x[k], &common_im));
+        y[k] = T::axpy(kit, dr, &x[k], &T::axpy(kit, less_di, &x[k + w], &common_re));
+        y[k + w] = T::axpy(kit, dr, &x[k + w], &T::axpy(kit, di, &x[k], &common_im));
     }
     y
 }
 
+/// T x, or T' x.
 #[inline(always)]
-fn ratio<K: Arithmetic, const N: usize, const P: usize>(
-    lines: &Lines<N, P>,
+fn ratio<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    factors: &Factors<T, N>,
     line: &Line,
-    x: &Block<N>,
-    turned: bool,
-) -> Block<N> {
+    x: &Block<T, N>,
+    transposed: Transposed,
+) -> Block<T, N> {
     if line.ratio == NONE {
         return *x;
     }
-    let t = if turned { &lines.ratios_transposed } else { &lines.ratios };
-    times::<K, N, P>(&t[line.ratio as usize], x, 1.0, &[[0.0; LANES]; N])
+    let t = if transposed == Transposed::Yes { &factors.ratios_transposed } else { &factors.ratios };
+    times_plus(kit, &t[line.ratio as usize], x, &[[T::default(); SETS]; N])
 }
 
-/// One step of all eight; returns the largest change of a voltage component.
-pub(super) struct BatchStep<'a, const N: usize, const P: usize> {
-    pub core: &'a Core<N, P>,
-    pub sets: &'a mut Sets<N, P>,
+/// One step of all eight; returns the largest change of a voltage.
+struct BatchStep<'a, T, const N: usize> {
+    core: &'a Core<N>,
+    sets: &'a mut Sets<N>,
+    /// Room for corrections.
+    room: &'a mut Room<T, N>,
 }
 
-impl<const N: usize, const P: usize> Kernel for BatchStep<'_, N, P> {
+/// Corrections by position.
+#[derive(Debug, Clone)]
+struct Room<T, const N: usize>(Vec<Up<T, N>>);
+
+impl<T, const N: usize> Default for Room<T, N> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Real, const N: usize> Kernel for BatchStep<'_, T, N> {
     type Output = f64;
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self, _: K) -> f64 {
-        let (core, sets) = (self.core, self.sets);
-        up::<K, N, P>(core, sets);
-        down::<K, N, P>(core, sets)
+    fn run<K: Arithmetic>(self, kit: K) -> f64 {
+        let Self { core, sets, room } = self;
+        room.0.resize(core.count(), Up::nothing());
+        let e = up(kit, core, sets, room);
+        down(kit, core, sets, room, &e)
+    }
+}
+
+/// Currents and gradients of the children, and corrections on their way up.
+#[derive(Clone, Copy)]
+struct Open<T, const N: usize> {
+    j: Block<f64, N>,
+    pull: Block<f64, N>,
+    up: Up<T, N>,
+}
+
+impl<T: Real, const N: usize> Open<T, N> {
+    #[inline(always)]
+    fn nothing() -> Self {
+        Self { j: [[0.0; SETS]; N], pull: [[0.0; SETS]; N], up: Up::nothing() }
     }
 }
 
 #[inline(always)]
-fn up<K: Arithmetic, const N: usize, const P: usize>(core: &Core<N, P>, sets: &mut Sets<N, P>) {
-    let zero = [[0.0; LANES]; N];
-    let mut open = vec![(zero, zero); core.levels + 1];
-    for i in (0..core.count()).rev() {
+fn up<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    core: &Core<N>,
+    sets: &mut Sets<N>,
+    room: &mut Room<T, N>,
+) -> Block<f64, N> {
+    let factors = T::factors(core);
+    let mut open = vec![Open::<T, N>::nothing(); core.levels + 1];
+    for i in (1..core.count()).rev() {
         let level = core.place[i].level as usize;
-        let (mut a, mut e) = open[level];
-        open[level] = (zero, zero);
-        bus::<K, N, P>(core, sets, i, &mut a, &mut e);
-        if i == 0 {
-            sets.e[0] = e;
-            return;
-        }
-        let (line, edge) = (&core.lines.line[i], &core.edges[i]);
-        let along = z_times::<K, N, P>(&core.lines, line, &a, false);
-        let across = z_times::<K, N, P>(&core.lines, line, &e, true);
-        a = times::<K, N, P>(&edge.a, &along, -1.0, &a);
-        a = times::<K, N, P>(&edge.s, &across, -1.0, &a);
-        e = transposed::<K, N, P>(&edge.a, &across, -1.0, &e);
-        if line.evidence != NONE {
-            e = times::<K, N, P>(&core.evidence[line.evidence as usize], &along, 1.0, &e);
-        }
-        (sets.a[i], sets.e[i]) = (a, e);
-        let mut a = ratio::<K, N, P>(&core.lines, line, &a, true);
-        let mut e = ratio::<K, N, P>(&core.lines, line, &e, true);
+        let (parents, below) = open.split_at_mut(level);
+        let (parent, here) = (&mut parents[level - 1], &mut below[0]);
+        residuals(kit, core, sets, i, here);
+        let line = &core.lines.line[i];
+        climb(kit, (factors, line), i, &mut here.up);
+        room.0[i] = here.up;
+        let mut a = ratio(kit, factors, line, &here.up.a, Transposed::Yes);
+        let mut e = ratio(kit, factors, line, &here.up.e, Transposed::Yes);
+        *here = Open::nothing();
+        let wide = &core.double;
+        parent.j = add(kit, &parent.j, &ratio(kit, wide, line, &sets.j[i], Transposed::Yes));
+        parent.pull = add(kit, &parent.pull, &ratio(kit, wide, line, &sets.pull[i], Transposed::Yes));
         let site = core.place[i].site;
         if site != NONE && core.sites[site as usize].above != NONE {
-            cut_up(core, sets, core.sites[site as usize].above, &mut a, &mut e);
+            through::<T, N>(core, sets, core.sites[site as usize].above, &mut a, &mut e);
         }
-        let parent = &mut open[level - 1];
-        parent.0 = add(&parent.0, &a);
-        parent.1 = add(&parent.1, &e);
+        parent.up.a = add(kit, &parent.up.a, &a);
+        parent.up.e = add(kit, &parent.up.e, &e);
+    }
+    residuals(kit, core, sets, 0, &mut open[0]);
+    widen(kit, &open[0].up.e)
+}
+
+/// Across a line, without the ratio: see [`Factors::climb`].
+#[inline(always)]
+fn climb<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    (factors, line): (&Factors<T, N>, &Line),
+    i: usize,
+    up: &mut Up<T, N>,
+) {
+    let edge = &factors.edges[i];
+    let none = [[T::default(); SETS]; N];
+    let along = z_times(kit, factors, line, &up.a, Transposed::No);
+    let across = z_times(kit, factors, line, &up.e, Transposed::Yes);
+    let less = times_plus(kit, &edge.s, &across, &times_plus(kit, &edge.a, &along, &none));
+    up.a = sub(kit, &up.a, &less);
+    up.e = sub(kit, &up.e, &transposed_plus(kit, &edge.a, &across, &none));
+    if line.evidence != NONE {
+        up.e = times_plus(kit, &factors.evidence[line.evidence as usize], &along, &up.e);
     }
 }
 
 #[inline(never)]
-fn cut_up<const N: usize, const P: usize>(
-    core: &Core<N, P>,
-    sets: &mut Sets<N, P>,
+fn through<T: Real, const N: usize>(
+    core: &Core<N>,
+    sets: &mut Sets<N>,
     cut: u32,
-    a: &mut Block<N>,
-    e: &mut Block<N>,
+    a: &mut Block<T, N>,
+    e: &mut Block<T, N>,
 ) {
-    for set in 0..LANES {
-        let (mut one_a, mut one_e) = (pick(a, set), pick(e, set));
+    let (mut wide_a, mut wide_e) = (widen(Plain, a), widen(Plain, e));
+    for set in 0..SETS {
+        let (mut one_a, mut one_e) = (pick(&wide_a, set), pick(&wide_e, set));
         sets.cuts[set][cut as usize].up(&core.admittances, &mut one_a, &mut one_e);
-        put(a, set, &one_a);
-        put(e, set, &one_e);
+        put(&mut wide_a, set, &one_a);
+        put(&mut wide_e, set, &one_e);
     }
+    (*a, *e) = (narrow(Plain, &wide_a), narrow(Plain, &wide_e));
 }
 
-/// Adds what stands at a bus.
+/// Adds the residuals of a bus to its corrections.
 #[inline(always)]
-fn bus<K: Arithmetic, const N: usize, const P: usize>(
-    core: &Core<N, P>,
-    sets: &mut Sets<N, P>,
+fn residuals<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    core: &Core<N>,
+    sets: &mut Sets<N>,
     i: usize,
-    a: &mut Block<N>,
-    e: &mut Block<N>,
+    open: &mut Open<T, N>,
 ) {
     let place = core.place[i];
+    let mut j = sub(kit, &open.j, &sets.j[i]);
+    let mut pull = sub(kit, &open.pull, &sets.pull[i]);
+    let shunt = &core.lines.shunt[i];
+    if shunt.even != [0.0; 4] {
+        j = add(kit, &j, &even(kit, &shunt.even, &sets.v[i], Transposed::No));
+        pull = add(kit, &pull, &even(kit, &shunt.even, &sets.mu[i], Transposed::Yes));
+    }
+    if shunt.full != 0 {
+        let y: &Matrix<N> = &core.lines.full_shunts[shunt.full as usize - 1];
+        j = times_plus(kit, y, &sets.v[i], &j);
+        pull = transposed_plus(kit, y, &sets.mu[i], &pull);
+    }
+    let own = core.own_cut(i);
+    let mut own_current = [[0.0; SETS]; N];
     if place.load != NONE {
-        let own = if place.site == NONE { NONE } else { core.sites[place.site as usize].own };
         if own == NONE && core.loads[place.load as usize].free == 0 {
-            let (load_a, load_e) = load::<K, N, P>(core, sets, i);
-            *a = add(a, &load_a);
-            *e = add(e, &load_e);
+            load(kit, core, sets, i, &mut j, &mut pull);
         } else {
-            odd_load(core, sets, i, own, a, e);
+            odd_load(core, sets, i, (&mut j, &mut pull), &mut own_current);
         }
     }
     for meter in core.meters_at(i) {
-        pull::<K, N>(&core.meters[meter], &sets.meters[meter], &sets.v[i], e);
+        gradient(kit, &core.meters[meter], &sets.meters[meter], &sets.v[i], &mut pull);
     }
+    open.up.a = add(kit, &open.up.a, &narrow(kit, &j));
+    open.up.e = add(kit, &open.up.e, &narrow(kit, &pull));
     if place.site != NONE {
+        if own != NONE {
+            let mut load = Up { a: narrow(kit, &own_current), ..Up::<T, N>::nothing() };
+            through(core, sets, own, &mut load.a, &mut load.e);
+            open.up.a = add(kit, &open.up.a, &load.a);
+            open.up.e = add(kit, &open.up.e, &load.e);
+        }
         let (first, end) = core.sites[place.site as usize].here;
         for cut in first..end {
-            cut_up(core, sets, cut, a, e);
+            through(core, sets, cut, &mut open.up.a, &mut open.up.e);
         }
     }
 }
 
-/// A load's values: see `injections`.
+/// Adds a load's current and B' μ: see `injections`.
 #[inline(always)]
-fn load<K: Arithmetic, const N: usize, const P: usize>(
-    core: &Core<N, P>,
-    sets: &Sets<N, P>,
+fn load<K: Arithmetic, const N: usize>(
+    kit: K,
+    core: &Core<N>,
+    sets: &Sets<N>,
     i: usize,
-) -> (Block<N>, Block<N>) {
-    let (w, h) = (N / 2, P / 2);
+    j: &mut Block<f64, N>,
+    pull: &mut Block<f64, N>,
+) {
+    let w = N / 2;
     let at = core.place[i].load as usize;
-    let (variance, frozen): (&Vector<P>, &Frozen<P>) = (&core.loads[at].variance, &core.frozen[at]);
+    let variance = &core.loads[at].variance;
     let (v, mu, s) = (&sets.v[i], &sets.mu[i], &sets.measured[at]);
-    let (mut a, mut e) = ([[0.0; LANES]; N], [[0.0; LANES]; N]);
+    let none = [0.0; SETS];
     for k in 0..w {
-        let (vp, vq) = (variance[k], variance[k + h]);
-        let (fb_re, fb_im) = (frozen.b[k], frozen.b[k + h]);
-        let (fd_re, fd_im, cross) = (frozen.d[k], frozen.d[k + h], frozen.cross[k]);
-        for l in 0..LANES {
-            let (x, y, m, n) = (v[k][l], v[k + w][l], mu[k][l], mu[k + w][l]);
-            let square = 1.0 / K::fused(x, x, y * y);
-            let (kx, ky) = (x * square, y * square);
-            let p = K::fused(vp, K::fused(kx, m, ky * n), s[k][l]);
-            let q = K::fused(vq, K::fused(ky, m, -kx * n), s[k + w][l]);
-            let (re, im) = (K::fused(p, kx, q * ky), K::fused(p, ky, -q * kx));
-            let (gr, gi) = (K::fused(kx, kx, -ky * ky), 2.0 * kx * ky);
-            let b_re = -K::fused(p, gr, q * gi) - fb_re;
-            let b_im = K::fused(q, gr, -p * gi) - fb_im;
-            a[k][l] = re - K::fused(fb_re, x, fb_im * y) - K::fused(fd_re, m, cross * n);
-            a[k + w][l] = im - K::fused(fb_im, x, -fb_re * y) - K::fused(fd_im, n, cross * m);
-            e[k][l] = K::fused(b_re, m, b_im * n);
-            e[k + w][l] = K::fused(b_im, m, -b_re * n);
-        }
+        let (vp, vq) = (variance[k], variance[k + HALF]);
+        let (x, y, m, n) = (&v[k], &v[k + w], &mu[k], &mu[k + w]);
+        let (kx, ky) = dense::reciprocal(kit, x, y);
+        let along = dense::fma(kit, &kx, m, &dense::mul(kit, &ky, n));
+        let across = dense::fnma(kit, &kx, n, &dense::mul(kit, &ky, m));
+        let p = dense::axpy(kit, vp, &along, &s[k]);
+        let q = dense::axpy(kit, vq, &across, &s[k + w]);
+        j[k] = dense::fma(kit, &p, &kx, &dense::fma(kit, &q, &ky, &j[k]));
+        j[k + w] = dense::fma(kit, &p, &ky, &dense::fnma(kit, &q, &kx, &j[k + w]));
+        // 1/V² and b = −conj((p + jq)/V²).
+        let gr = dense::fnma(kit, &ky, &ky, &dense::mul(kit, &kx, &kx));
+        let half = dense::mul(kit, &kx, &ky);
+        let gi = dense::add(kit, &half, &half);
+        let b_re = dense::sub(kit, &none, &dense::fma(kit, &p, &gr, &dense::mul(kit, &q, &gi)));
+        let b_im = dense::fnma(kit, &p, &gi, &dense::mul(kit, &q, &gr));
+        pull[k] = dense::fma(kit, &b_re, m, &dense::fma(kit, &b_im, n, &pull[k]));
+        pull[k + w] = dense::fma(kit, &b_im, m, &dense::fnma(kit, &b_re, n, &pull[k + w]));
     }
-    (a, e)
 }
 
-/// Loads with free wires or a second reading, set by set.
+/// Loads with free wires or a second reading, set by set. `beside` becomes the current beyond the one at which the rows
+/// of a second reading stand.
 #[inline(never)]
-fn odd_load<const N: usize, const P: usize>(
-    core: &Core<N, P>,
-    sets: &mut Sets<N, P>,
+fn odd_load<const N: usize>(
+    core: &Core<N>,
+    sets: &Sets<N>,
     i: usize,
-    own: u32,
-    a: &mut Block<N>,
-    e: &mut Block<N>,
+    (j, pull): (&mut Block<f64, N>, &mut Block<f64, N>),
+    beside: &mut Block<f64, N>,
 ) {
-    type One = dense::Plain;
-    let at = core.place[i].load as usize;
-    for set in 0..LANES {
-        let v = pick::<N, P>(&sets.v[i], set);
+    let (at, own) = (core.place[i].load as usize, core.own_cut(i));
+    for set in 0..SETS {
+        let v = pick(&sets.v[i], set);
         let mu = if own == NONE { pick(&sets.mu[i], set) } else { sets.cuts[set][own as usize].mu };
         let mut load = core.loads[at];
         load.measured = pick(&sets.measured[at], set);
-        let (now, frozen) = (load.at::<One>(&v, &mu), &core.frozen[at]);
-        let model = dense::add(&frozen.b_times::<One>(&v), &frozen.d_times::<One>(&mu));
-        let mut one_a = dense::sub(&now.current, &model);
-        let mut one_e = dense::sub(&now.exact.b_times::<One>(&mu), &frozen.b_times::<One>(&mu));
+        let now = load.at(Plain, &v, &mu);
+        let mut taken = now.current;
         if own != NONE {
-            sets.cuts[set][own as usize].up(&core.admittances, &mut one_a, &mut one_e);
+            taken = sets.cuts[set][own as usize].j;
+            put(beside, set, &dense::sub(Plain, &now.current, &taken));
         }
-        put(a, set, &dense::add(&pick(a, set), &one_a));
-        put(e, set, &dense::add(&pick(e, set), &one_e));
+        put(j, set, &dense::add(Plain, &pick(j, set), &taken));
+        put(pull, set, &dense::add(Plain, &pick(pull, set), &now.exact.b_times(Plain, &mu)));
     }
 }
 
-/// A meter's rows: see `meters`.
+/// A meter's gradient: see `meters`.
 #[inline(always)]
-fn pull<K: Arithmetic, const N: usize>(
-    meter: &super::meters::Meter,
-    value: &Wide,
-    v: &Block<N>,
-    e: &mut Block<N>,
+fn gradient<K: Arithmetic, const N: usize>(
+    kit: K,
+    meter: &Meter,
+    value: &Wide<f64>,
+    v: &Block<f64, N>,
+    pull: &mut Block<f64, N>,
 ) {
     let (k, w) = (usize::from(meter.wire), N / 2);
     let weight = 1.0 / meter.variance;
-    let [f, g] = meter.frozen;
-    for l in 0..LANES {
+    for l in 0..SETS {
         let (x, y) = (v[k][l], v[k + w][l]);
-        let magnitude = K::fused(x, x, y * y).sqrt();
+        let magnitude = kit.fma(x, x, y * y).sqrt();
         let (c, s) = (x / magnitude, y / magnitude);
         let (residual, d) = match meter.says {
             Says::Magnitude => (value[l] - magnitude, [c, s]),
@@ -424,121 +534,198 @@ fn pull<K: Arithmetic, const N: usize>(
                 (away - (away / turn).round() * turn, [-s / magnitude, c / magnitude])
             }
         };
-        let along = K::fused(f, x, g * y);
-        e[k][l] += weight * K::fused(residual, d[0], along * f);
-        e[k + w][l] += weight * K::fused(residual, d[1], along * g);
+        pull[k][l] += weight * residual * d[0];
+        pull[k + w][l] += weight * residual * d[1];
     }
 }
 
+/// Corrections at a bus: of its voltage and of the gradient by its current.
+#[derive(Clone, Copy)]
+struct Moved<T, const N: usize> {
+    v: Block<T, N>,
+    mu: Block<T, N>,
+}
+
 #[inline(always)]
-fn down<K: Arithmetic, const N: usize, const P: usize>(core: &Core<N, P>, sets: &mut Sets<N, P>) -> f64 {
-    let zero = [[0.0; LANES]; N];
-    let mut kept = sets.e[0];
-    for k in 0..N {
-        let start = core.root_weak * core.root_start[dense::lane::<N, P>(k)];
-        for l in 0..LANES {
-            kept[k][l] += start;
-        }
-    }
-    let v = times::<K, N, P>(&core.root, &kept, 1.0, &zero);
-    let mut largest = [0.0; LANES];
-    change(&sets.v[0], &v, &mut largest);
-    sets.v[0] = v;
-    sets.mu[0] = zero;
-    arrive(core, sets, 0, &zero);
+fn down<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    core: &Core<N>,
+    sets: &mut Sets<N>,
+    room: &mut Room<T, N>,
+    e: &Block<f64, N>,
+) -> f64 {
+    let (factors, wide) = (T::factors(core), &core.double);
+    let none = [[T::default(); SETS]; N];
+    let mut open = vec![Moved { v: none, mu: none }; core.levels + 1];
+    let mut largest = [0.0; SETS];
+    let step = root_step(kit, core, &sets.v[0], e);
+    widest(kit, &step, &mut largest);
+    sets.v[0] = add(kit, &sets.v[0], &step);
+    sets.mu[0] = [[0.0; SETS]; N];
+    open[0].v = narrow(kit, &step);
+    arrive(core, sets, 0, &mut open[0], &[[0.0; SETS]; N]);
     for i in 1..core.count() {
-        let (line, edge) = (&core.lines.line[i], &core.edges[i]);
-        let parent = line.parent as usize;
-        let (vp, mut mp) = (sets.v[parent], sets.mu[parent]);
-        let site = core.place[i].site;
-        let above = if site == NONE { NONE } else { core.sites[site as usize].above };
+        let (line, place) = (&core.lines.line[i], core.place[i]);
+        let (parent, level) = (line.parent as usize, place.level as usize);
+        let mut outer = open[level - 1];
+        let above = if place.site == NONE { NONE } else { core.sites[place.site as usize].above };
         if above != NONE {
-            for set in 0..LANES {
-                let mut mu = pick::<N, P>(&mp, set);
-                sets.cuts[set][above as usize].down(&pick(&vp, set), &mut mu);
-                put(&mut mp, set, &mu);
-            }
+            descend_rows(sets, above, &mut outer);
         }
-        let u = ratio::<K, N, P>(&core.lines, line, &vp, false);
-        let omega = ratio::<K, N, P>(&core.lines, line, &mp, false);
-        let j = times::<K, N, P>(&edge.a, &u, 1.0, &sets.a[i]);
-        let j = times::<K, N, P>(&edge.s, &omega, 1.0, &j);
-        let v = sub(&u, &z_times::<K, N, P>(&core.lines, line, &j, false));
-        let mut pull = transposed::<K, N, P>(&edge.a, &omega, 1.0, &sets.e[i]);
-        if line.evidence != NONE {
-            pull = times::<K, N, P>(&core.evidence[line.evidence as usize], &u, -1.0, &pull);
+        let u = ratio(kit, factors, line, &outer.v, Transposed::No);
+        let omega = ratio(kit, factors, line, &outer.mu, Transposed::No);
+        let change = descend(kit, (factors, line), i, &room.0[i], (&u, &omega));
+        let j = add(kit, &sets.j[i], &widen(kit, &change.a));
+        let pull = add(kit, &sets.pull[i], &widen(kit, &change.e));
+        let mut mp = sets.mu[parent];
+        if above != NONE {
+            let from = ratio(kit, wide, line, &j, Transposed::Yes);
+            let vp = sets.v[parent];
+            stand(sets, above, (&vp, &from), &mut mp);
         }
-        let mu = sub(&omega, &z_times::<K, N, P>(&core.lines, line, &pull, true));
-        change(&sets.v[i], &v, &mut largest);
-        (sets.v[i], sets.mu[i]) = (v, mu);
-        if site != NONE {
-            if above != NONE {
-                let from = ratio::<K, N, P>(&core.lines, line, &j, true);
-                for set in 0..LANES {
-                    sets.cuts[set][above as usize].j = pick(&from, set);
-                }
-            }
-            arrive(core, sets, i, &j);
+        let v = ratio(kit, wide, line, &sets.v[parent], Transposed::No);
+        let v = sub(kit, &v, &z_times(kit, wide, line, &j, Transposed::No));
+        let mu = ratio(kit, wide, line, &mp, Transposed::No);
+        let mu = sub(kit, &mu, &z_times(kit, wide, line, &pull, Transposed::Yes));
+        let step = sub(kit, &v, &sets.v[i]);
+        widest(kit, &step, &mut largest);
+        (sets.v[i], sets.mu[i], sets.j[i], sets.pull[i]) = (v, mu, j, pull);
+        let lower = sub(kit, &omega, &z_times(kit, factors, line, &change.e, Transposed::Yes));
+        open[level] = Moved { v: narrow(kit, &step), mu: lower };
+        if place.site != NONE {
+            arrive(core, sets, i, &mut open[level], &j);
         }
-        let load = core.place[i].load;
-        if load != NONE && core.loads[load as usize].free != 0 {
+        if place.load != NONE && core.loads[place.load as usize].free != 0 {
             recentre(core, sets, i);
         }
     }
     if core.place[0].load != NONE {
         recentre(core, sets, 0);
     }
-    largest.into_iter().fold(0.0, |most, one| if one <= most { most } else { one })
+    largest.into_iter().fold(0.0_f64, |most, one| if one <= most { most } else { one }).sqrt()
 }
 
+/// See [`Factors::descend`].
 #[inline(always)]
-fn change<const N: usize>(old: &Block<N>, new: &Block<N>, largest: &mut Wide) {
+fn descend<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    (factors, line): (&Factors<T, N>, &Line),
+    i: usize,
+    up: &Up<T, N>,
+    (u, omega): (&Block<T, N>, &Block<T, N>),
+) -> Up<T, N> {
+    let edge = &factors.edges[i];
+    let none = [[T::default(); SETS]; N];
+    let a = times_plus(kit, &edge.s, omega, &times_plus(kit, &edge.a, u, &up.a));
+    let mut e = transposed_plus(kit, &edge.a, omega, &up.e);
+    if line.evidence != NONE {
+        e = sub(kit, &e, &times_plus(kit, &factors.evidence[line.evidence as usize], u, &none));
+    }
+    Up { a, e }
+}
+
+/// See [`Core::root_after`].
+#[inline(always)]
+fn root_step<K: Arithmetic, const N: usize>(
+    kit: K,
+    core: &Core<N>,
+    v: &Block<f64, N>,
+    e: &Block<f64, N>,
+) -> Block<f64, N> {
+    let mut kept = *e;
     for k in 0..N {
-        for l in 0..LANES {
-            let moved = (new[k][l] - old[k][l]).abs();
-            largest[l] = if moved <= largest[l] { largest[l] } else { moved };
-        }
+        let start = [core.root_start[dense::lane::<N>(k)]; SETS];
+        kept[k] = dense::axpy(kit, core.root_weak, &dense::sub(kit, &start, &v[k]), &kept[k]);
+    }
+    times_plus(kit, &core.root, &kept, &[[0.0; SETS]; N])
+}
+
+/// Keeps the largest square of a change of a wire's voltage, by set. What is no number stays.
+#[inline(always)]
+fn widest<K: Arithmetic, const N: usize>(kit: K, step: &Block<f64, N>, largest: &mut Wide<f64>) {
+    for k in 0..N / 2 {
+        let (re, im) = (&step[k], &step[k + N / 2]);
+        let square = dense::fma(kit, re, re, &dense::mul(kit, im, im));
+        *largest = dense::larger(kit, largest, &square);
     }
 }
 
 #[inline(never)]
-fn arrive<const N: usize, const P: usize>(core: &Core<N, P>, sets: &mut Sets<N, P>, i: usize, j: &Block<N>) {
+fn descend_rows<T: Real, const N: usize>(sets: &mut Sets<N>, cut: u32, moved: &mut Moved<T, N>) {
+    let (v, mut mu) = (widen(Plain, &moved.v), widen(Plain, &moved.mu));
+    for set in 0..SETS {
+        let mut one = pick(&mu, set);
+        sets.cuts[set][cut as usize].down(&pick(&v, set), &mut one);
+        put(&mut mu, set, &one);
+    }
+    moved.mu = narrow(Plain, &mu);
+}
+
+#[inline(never)]
+fn stand<const N: usize>(
+    sets: &mut Sets<N>,
+    cut: u32,
+    (v, j): (&Block<f64, N>, &Block<f64, N>),
+    mu: &mut Block<f64, N>,
+) {
+    for set in 0..SETS {
+        let mut one = pick(mu, set);
+        sets.cuts[set][cut as usize].stand(&pick(v, set), &pick(j, set), &mut one);
+        put(mu, set, &one);
+    }
+}
+
+/// Takes μ through the rows at a bus.
+#[inline(never)]
+fn arrive<T: Real, const N: usize>(
+    core: &Core<N>,
+    sets: &mut Sets<N>,
+    i: usize,
+    moved: &mut Moved<T, N>,
+    j: &Block<f64, N>,
+) {
     let place = core.place[i];
     if place.site == NONE {
         return;
     }
     let site = core.sites[place.site as usize];
-    for set in 0..LANES {
-        let v = pick::<N, P>(&sets.v[i], set);
-        let mut mu = pick::<N, P>(&sets.mu[i], set);
-        for cut in (site.here.0..site.here.1).rev() {
-            let cut = &mut sets.cuts[set][cut as usize];
-            cut.down(&v, &mut mu);
-            cut.j = pick(j, set);
-        }
-        put(&mut sets.mu[i], set, &mu);
-        if site.own != NONE {
-            let mut load = core.loads[place.load as usize];
-            load.measured = pick(&sets.measured[place.load as usize], set);
-            let cut = &mut sets.cuts[set][site.own as usize];
-            cut.down(&v, &mut mu);
-            cut.j = load.at::<dense::Plain>(&v, &cut.mu).current;
-        }
+    let (v, mut mu) = (sets.v[i], sets.mu[i]);
+    for cut in (site.here.0..site.here.1).rev() {
+        descend_rows(sets, cut, moved);
+        stand(sets, cut, (&v, j), &mut mu);
+    }
+    sets.mu[i] = mu;
+    if site.own == NONE {
+        return;
+    }
+    descend_rows(sets, site.own, &mut moved.clone());
+    for set in 0..SETS {
+        let (v, mut mu) = (pick(&v, set), pick(&mu, set));
+        let mut load = core.loads[place.load as usize];
+        load.measured = pick(&sets.measured[place.load as usize], set);
+        let cut = &mut sets.cuts[set][site.own as usize];
+        let taken = cut.j;
+        cut.stand(&v, &taken, &mut mu);
+        cut.j = load.at(Plain, &v, &cut.mu).current;
     }
 }
 
 /// See `step::recentre`.
 #[inline(never)]
-fn recentre<const N: usize, const P: usize>(core: &Core<N, P>, sets: &mut Sets<N, P>, i: usize) {
-    let place = core.place[i];
-    let own = if place.site == NONE { NONE } else { core.sites[place.site as usize].own };
-    let load = &core.loads[place.load as usize];
-    for set in 0..LANES {
-        let mu = if own == NONE { pick::<N, P>(&sets.mu[i], set) } else { sets.cuts[set][own as usize].mu };
-        let measured = &mut sets.measured[place.load as usize];
-        for k in (0..N / 2).filter(|k| load.free & (1 << k) != 0) {
-            measured[k][set] += load.variance[k] * mu[k];
-            measured[k + N / 2][set] += load.variance[k + P / 2] * mu[k + P / 2];
+fn recentre<const N: usize>(core: &Core<N>, sets: &mut Sets<N>, i: usize) {
+    let (at, own) = (core.place[i].load as usize, core.own_cut(i));
+    for set in 0..SETS {
+        let cut = (own != NONE).then(|| &mut sets.cuts[set][own as usize]);
+        let (outer, pull) = (pick(&sets.mu[i], set), pick(&sets.pull[i], set));
+        let noise = core.noise(i, &outer, &pull, cut.as_ref().map(|cut| cut.gain));
+        let mut load = core.loads[at];
+        load.measured = pick(&sets.measured[at], set);
+        let mut mu = cut.as_ref().map_or(outer, |cut| cut.mu);
+        load.recentre(&mut mu, noise);
+        put(&mut sets.measured[at], set, &load.measured);
+        match cut {
+            Some(cut) => cut.mu = mu,
+            None => put(&mut sets.mu[i], set, &mu),
         }
     }
 }

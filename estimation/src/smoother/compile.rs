@@ -1,13 +1,14 @@
 //! From a circuit, its tree and the readings to the rows the passes work on.
 
 use super::NotSmoothable;
-use super::core::{Core, Edge, Place, Site, Up};
+use super::core::{Core, Place, Site};
 use super::cuts::{self, Cut, Place as CutPlace, Row};
-use super::dense::{self, Matrix, Vector};
-use super::injections::{Frozen, Load};
+use super::dense::{self, HALF, LANES, Matrix, Vector};
+use super::injections::Load;
 use super::lines::{self, Lines, NONE, Shunt};
 use super::meters::{Meter, Says};
 use super::posterior::Ends;
+use super::precision::Factors;
 use crate::circuit::{Circuit, Coupling, FlowPlace, PowerReading, Readings, Tree};
 use crate::simd::Path;
 
@@ -43,8 +44,8 @@ pub(super) enum Target {
 
 /// The core and what leads from readings to it.
 #[derive(Debug, Clone)]
-pub(super) struct Compiled<const N: usize, const P: usize> {
-    pub core: Core<N, P>,
+pub(super) struct Compiled<const N: usize> {
+    pub core: Core<N>,
     pub targets: Targets,
     /// Whether phasors fix the angles; otherwise the source's first wire does.
     pub phasors: bool,
@@ -57,13 +58,13 @@ pub(super) struct Compiled<const N: usize, const P: usize> {
 }
 
 /// Reads structure and values.
-pub(super) fn compile<const N: usize, const P: usize>(
+pub(super) fn compile<const N: usize>(
     circuit: &Circuit,
     tree: &Tree,
     readings: &Readings,
-) -> Result<Compiled<N, P>, NotSmoothable> {
+) -> Result<Compiled<N>, NotSmoothable> {
     let count = tree.order.len();
-    let lines = Lines::<N, P>::new(circuit, tree)?;
+    let lines = Lines::<N>::new(circuit, tree)?;
     let nobody = Place { load: NONE, meter: NONE, site: NONE, level: 0 };
     let mut core = Core {
         path: Path::detect(),
@@ -76,18 +77,18 @@ pub(super) fn compile<const N: usize, const P: usize>(
         admittances: Vec::new(),
         levels: 0,
         root_free: 0,
-        edges: vec![Edge { a: dense::zero(), s: dense::zero() }; count],
-        evidence: Vec::new(),
-        frozen: Vec::new(),
+        evident: 0,
+        double: Factors::default(),
+        single: Factors::default(),
         root: dense::zero(),
         root_weak: 0.0,
-        root_start: [0.0; P],
+        root_start: [0.0; LANES],
         weakness: 1.0,
         root_flow: (dense::zero(), dense::zero()),
-        v: vec![[0.0; P]; count],
-        mu: vec![[0.0; P]; count],
-        up: vec![Up { a: [0.0; P], e: [0.0; P] }; count],
-        j: vec![[0.0; P]; count],
+        v: vec![[0.0; LANES]; count],
+        mu: vec![[0.0; LANES]; count],
+        j: vec![[0.0; LANES]; count],
+        pull: vec![[0.0; LANES]; count],
     };
     for i in 1..count {
         core.place[i].level = core.place[core.lines.line[i].parent as usize].level + 1;
@@ -102,15 +103,16 @@ pub(super) fn compile<const N: usize, const P: usize>(
     work.cuts();
     work.evidence();
     let Work { mut core, targets, .. } = work;
-    core.frozen = vec![Frozen::NOTHING; core.loads.len()];
+    core.double = Factors::new(&core);
+    core.single = Factors::new(&core);
     Ok(Compiled { core, targets, phasors, wide, ends, elements })
 }
 
-struct Work<'a, const N: usize, const P: usize> {
+struct Work<'a, const N: usize> {
     circuit: &'a Circuit,
     tree: &'a Tree,
     readings: &'a Readings,
-    core: Core<N, P>,
+    core: Core<N>,
     targets: Targets,
     wide: f64,
 }
@@ -124,12 +126,7 @@ fn wide(readings: &Readings) -> f64 {
 }
 
 /// The admittances at the ends of the line above a position.
-fn ends<const N: usize, const P: usize>(
-    lines: &mut Lines<N, P>,
-    circuit: &Circuit,
-    tree: &Tree,
-    position: usize,
-) -> Ends {
+fn ends<const N: usize>(lines: &mut Lines<N>, circuit: &Circuit, tree: &Tree, position: usize) -> Ends {
     if position == 0 {
         return Ends { below: Shunt::default(), above: Shunt::default() };
     }
@@ -138,7 +135,7 @@ fn ends<const N: usize, const P: usize>(
     if tree.fed_at_from[position] { Ends { below: to, above: from } } else { Ends { below: from, above: to } }
 }
 
-impl<const N: usize, const P: usize> Work<'_, N, P> {
+impl<const N: usize> Work<'_, N> {
     fn position(&self, bus: u32) -> Option<usize> {
         let position = self.tree.position[bus as usize];
         (position != NONE).then_some(position as usize)
@@ -150,12 +147,12 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
         (bus as u32, (wire - self.circuit.buses[bus].first_wire) as u8)
     }
 
-    fn load(&mut self, position: usize) -> &mut Load<P> {
+    fn load(&mut self, position: usize) -> &mut Load {
         let mut at = self.core.place[position].load;
         if at == NONE {
             at = self.core.loads.len() as u32;
             self.core.place[position].load = at;
-            let zero = [0.0; P];
+            let zero = [0.0; LANES];
             self.core.loads.push(Load { position: position as u32, free: 0, measured: zero, variance: zero });
         }
         &mut self.core.loads[at as usize]
@@ -189,8 +186,8 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
                 load.free |= 1 << k;
                 continue;
             }
-            (load.measured[k], load.measured[k + P / 2]) = (reading.s.re, reading.s.im);
-            (load.variance[k], load.variance[k + P / 2]) = (reading.variance_p, reading.variance_q);
+            (load.measured[k], load.measured[k + HALF]) = (reading.s.re, reading.s.im);
+            (load.variance[k], load.variance[k + HALF]) = (reading.variance_p, reading.variance_q);
         }
         for (bus, wire) in free {
             match self.position(bus) {
@@ -223,7 +220,6 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
                 says: Says::Magnitude,
                 value: reading.magnitude,
                 variance: reading.variance.max(SHARPEST),
-                frozen: [0.0; 2],
             };
             rows.push((position, meter, index as u32));
             if let Some(angle) = reading.angle {
@@ -325,7 +321,7 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
 
     /// The admittance between a cut and the measured current.
     fn admittance(&mut self, position: usize, place: CutPlace, flow: FlowPlace) -> u32 {
-        let y: Matrix<N, P> = match flow {
+        let y: Matrix<N> = match flow {
             FlowPlace::Bus(_) => return NONE,
             FlowPlace::SeriesFrom(_) | FlowPlace::SeriesTo(_) => {
                 let series = &self.circuit.series[self.tree.element[position] as usize];
@@ -394,8 +390,8 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
             if load.free & free != 0 && p.is_finite() && q.is_finite() {
                 load.free &= !free;
                 let k = usize::from(wire);
-                (load.measured[k], load.measured[k + P / 2]) = (reading.s.re, reading.s.im);
-                (load.variance[k], load.variance[k + P / 2]) = (p, q);
+                (load.measured[k], load.measured[k + HALF]) = (reading.s.re, reading.s.im);
+                (load.variance[k], load.variance[k + HALF]) = (p, q);
                 if position == 0 {
                     self.core.root_free &= !free;
                 }
@@ -469,8 +465,8 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
                 break;
             }
             if evident[i] {
-                core.lines.line[i].evidence = core.evidence.len() as u32;
-                core.evidence.push(dense::zero());
+                core.lines.line[i].evidence = core.evident as u32;
+                core.evident += 1;
             }
             if evident[i] || site.is_some_and(|site| site.above != NONE) {
                 evident[core.lines.line[i].parent as usize] = true;
@@ -480,19 +476,19 @@ impl<const N: usize, const P: usize> Work<'_, N, P> {
 }
 
 /// Gives free wires their wide window.
-fn widen<const P: usize>(load: &mut Load<P>, wide: f64) {
-    for k in (0..P / 2).filter(|k| load.free & (1 << k) != 0) {
-        (load.measured[k], load.measured[k + P / 2]) = (0.0, 0.0);
-        (load.variance[k], load.variance[k + P / 2]) = (wide, wide);
+fn widen(load: &mut Load, wide: f64) {
+    for k in (0..HALF).filter(|k| load.free & (1 << k) != 0) {
+        (load.measured[k], load.measured[k + HALF]) = (0.0, 0.0);
+        (load.variance[k], load.variance[k + HALF]) = (wide, wide);
     }
 }
 
 /// A root's voltage: nominal, from a magnitude and the angle of the first wire.
-pub(super) fn nominal<const N: usize, const P: usize>(magnitude: f64, angle: f64) -> Vector<P> {
-    let mut v = [0.0; P];
+pub(super) fn nominal<const N: usize>(magnitude: f64, angle: f64) -> Vector {
+    let mut v = [0.0; LANES];
     for k in 0..N / 2 {
         let angle = angle - k as f64 * std::f64::consts::TAU / (N / 2) as f64;
-        (v[k], v[k + P / 2]) = (magnitude * angle.cos(), magnitude * angle.sin());
+        (v[k], v[k + HALF]) = (magnitude * angle.cos(), magnitude * angle.sin());
     }
     v
 }

@@ -1,26 +1,25 @@
 //! What the passes share: the tree, the readings as rows, the factors and the state.
+//!
+//! Factors are the scattering form of each line with all below it. With U = T V_parent and ω = T μ_parent,
+//!
+//! ```text
+//! J = a + A U + S ω          the current that leaves the line towards its bus
+//! p = e − L U + A' ω         the gradient by U of all that hangs on the line
+//! ```
+//!
+//! A load shifted by δ at the bus is the same as J shifted by δ and U by −Z δ, evidence δ is a tilt of V = U − Z J:
+//! so nothing else than A, S, L and Z is needed to carry corrections up and down.
 
 use super::cuts::Cut;
-use super::dense::{Matrix, Vector};
-use super::injections::{Frozen, Load};
+use super::dense::{self, Arithmetic, Matrix, Plain, Vector};
+use super::injections::Load;
 use super::lines::{Lines, NONE};
 use super::meters::Meter;
+use super::precision::Factors;
 use crate::simd::Path;
 
-/// The scattering form of one line with all below it. With U = T V_parent and ω = T μ_parent,
-///
-/// ```text
-/// J = a + A U + S ω          the current that leaves the line towards its bus
-/// e − L U + A' ω             the gradient by U of all that hangs on the line
-/// ```
-///
-/// A load shifted by δ at the bus is the same as J shifted by δ and U by −Z δ, evidence δ is a tilt of V = U − Z J:
-/// so nothing else than A, S, L and Z is needed to carry values up and down.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Edge<const N: usize, const P: usize> {
-    pub a: Matrix<N, P>,
-    pub s: Matrix<N, P>,
-}
+/// How many roundings a gradient may have gone through.
+const ROUNDINGS: f64 = 32.0;
 
 /// Rows at a position, by place.
 #[derive(Debug, Clone, Copy)]
@@ -46,54 +45,50 @@ pub(super) struct Place {
 
 /// The estimator over `N` real unknowns per bus in `P` lanes.
 #[derive(Debug, Clone)]
-pub(super) struct Core<const N: usize, const P: usize> {
+pub(super) struct Core<const N: usize> {
     pub path: Path,
-    pub lines: Lines<N, P>,
+    pub lines: Lines<N>,
     pub place: Vec<Place>,
-    pub loads: Vec<Load<P>>,
+    pub loads: Vec<Load>,
     pub meters: Vec<Meter>,
     pub sites: Vec<Site>,
-    pub cuts: Vec<Cut<N, P>>,
-    pub admittances: Vec<Matrix<N, P>>,
+    pub cuts: Vec<Cut<N>>,
+    pub admittances: Vec<Matrix<N>>,
     pub levels: usize,
     /// Wires of the root where nothing is known of the injection.
     pub root_free: u32,
 
+    /// How many lines have evidence below.
+    pub evident: usize,
+
     // Factors.
-    pub edges: Vec<Edge<N, P>>,
-    /// L of each line with evidence below.
-    pub evidence: Vec<Matrix<N, P>>,
-    pub frozen: Vec<Frozen<P>>,
+    /// Of double precision: steps where single is not enough, and variances.
+    pub double: Factors<f64, N>,
+    /// The same rounded, for steps.
+    pub single: Factors<f32, N>,
     /// Posterior covariance of the root's voltage.
-    pub root: Matrix<N, P>,
+    pub root: Matrix<N>,
     /// Weight that keeps undetermined parts of the root's voltage at their start; zero when all is determined.
     pub root_weak: f64,
     /// The root's voltage at the start.
-    pub root_start: Vector<P>,
+    pub root_start: Vector,
     /// How weak that weight is, 1 unless somebody wants to see whether it matters.
     pub weakness: f64,
     /// A and S of all that flows into the root.
-    pub root_flow: (Matrix<N, P>, Matrix<N, P>),
+    pub root_flow: (Matrix<N>, Matrix<N>),
 
     // State.
     /// Voltage of each position.
-    pub v: Vec<Vector<P>>,
+    pub v: Vec<Vector>,
     /// Gradient by the current at each position of all but what hangs below.
-    pub mu: Vec<Vector<P>>,
-    /// a and e of each line.
-    pub up: Vec<Up<P>>,
-    /// Current of each line where somebody asks; all of them.
-    pub j: Vec<Vector<P>>,
+    pub mu: Vec<Vector>,
+    /// Current of each line.
+    pub j: Vec<Vector>,
+    /// Gradient by the voltage of each line's bus of all that hangs there and below.
+    pub pull: Vec<Vector>,
 }
 
-/// What values leave at a line on their way up.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Up<const P: usize> {
-    pub a: Vector<P>,
-    pub e: Vector<P>,
-}
-
-impl<const N: usize, const P: usize> Core<N, P> {
+impl<const N: usize> Core<N> {
     pub fn count(&self) -> usize {
         self.place.len()
     }
@@ -111,5 +106,27 @@ impl<const N: usize, const P: usize> Core<N, P> {
             end += 1;
         }
         first..end
+    }
+
+    /// Index of the cut in a bus's own injection, or [`NONE`].
+    #[inline(always)]
+    pub fn own_cut(&self, position: usize) -> u32 {
+        let site = self.place[position].site;
+        if site == NONE { NONE } else { self.sites[site as usize].own }
+    }
+
+    /// The root's voltage when the gradient by it has a residual `e`.
+    #[inline(always)]
+    pub fn root_after<K: Arithmetic>(&self, kit: K, e: &Vector) -> Vector {
+        let away = dense::sub(kit, &self.root_start, &self.v[0]);
+        dense::times_plus(kit, &self.root, &dense::axpy(kit, self.root_weak, &away, e), &self.v[0])
+    }
+
+    /// What rounding leaves of a gradient by the current at a bus, as a difference of larger ones.
+    pub fn noise(&self, i: usize, mu: &Vector, pull: &Vector, gain: Option<Vector>) -> f64 {
+        let line = &self.lines.line[i];
+        let parts = [Some(*mu), (i > 0).then(|| self.lines.zt(Plain, line, pull)), gain];
+        let largest = parts.iter().flatten().flatten().fold(0.0_f64, |most, x| most.max(x.abs()));
+        ROUNDINGS * f64::EPSILON * largest
     }
 }

@@ -7,9 +7,10 @@
 //! a += k ν    A −= k g'    S −= s k k'    L += g g' / s    e += g ν / s        ν = z − h_J a
 //! ```
 //!
-//! On the way down, `λ = ν/s − g V/s − k μ` is the row's residual over its variance, and `μ += h_J λ`.
+//! On the way down, `λ = ν/s − g V/s − k μ` is the row's residual over its variance, and `μ += h_J λ`. Steps carry
+//! corrections of all of these: a, V, μ and λ are then changes, and z is the row's residual at the state.
 
-use super::dense::{self, Matrix, Vector};
+use super::dense::{self, HALF, LANES, Matrix, Plain, Vector};
 use super::lines::NONE;
 
 /// What a row measures of the current I and the voltage V of the cut.
@@ -46,53 +47,68 @@ pub(super) enum Place {
 
 /// One row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row<const P: usize> {
+pub(super) struct Row {
     pub says: Says,
     pub value: f64,
     pub variance: f64,
-    /// h_J, h_V, k and g/s of the factors.
-    pub h_j: Vector<P>,
-    pub h_v: Vector<P>,
-    pub k: Vector<P>,
-    pub g: Vector<P>,
+    /// h_J, k and g/s of the factors.
+    pub h_j: Vector,
+    pub k: Vector,
+    pub g: Vector,
     pub s: f64,
-    /// ν/s of the last way up, λ of the last way down.
+    /// Whether the factors have a derivative of it.
+    pub usable: bool,
+    /// What a way up left for the next way down, divided by s.
     pub nu: f64,
+    /// The multiplier λ at the state: at the optimum the residual over the variance.
     pub lambda: f64,
 }
 
-impl<const P: usize> Row<P> {
+impl Row {
     pub fn new(says: Says, value: f64, variance: f64) -> Self {
-        let zero = [0.0; P];
-        Self { says, value, variance, h_j: zero, h_v: zero, k: zero, g: zero, s: 1.0, nu: 0.0, lambda: 0.0 }
+        let zero = [0.0; LANES];
+        Self {
+            says,
+            value,
+            variance,
+            h_j: zero,
+            k: zero,
+            g: zero,
+            s: 1.0,
+            usable: false,
+            nu: 0.0,
+            lambda: 0.0,
+        }
     }
 }
 
 /// All rows at one cut.
 #[derive(Debug, Clone)]
-pub(super) struct Cut<const N: usize, const P: usize> {
+pub(super) struct Cut<const N: usize> {
     pub position: u32,
     pub place: Place,
     /// Index of Y, [`NONE`] when there is none.
     pub y: u32,
-    pub rows: Vec<Row<P>>,
+    pub rows: Vec<Row>,
     /// A and S after all rows, in the factors.
-    pub a: Matrix<N, P>,
-    pub s: Matrix<N, P>,
-    /// The tilt of J that keeps the gradient exact on kept factors.
-    pub tilt: Vector<P>,
+    pub a: Matrix<N>,
+    pub s: Matrix<N>,
+    /// Σ h_J λ at the state: what the gradient gains from the outer to the inner side; and what is still missing of it
+    /// because the derivatives moved.
+    pub gain: Vector,
+    pub tilt: Vector,
     /// V, J (as conditioned) and the gradient by it of everything beyond the inner side, at the last step.
-    pub v: Vector<P>,
-    pub j: Vector<P>,
-    pub mu: Vector<P>,
+    pub v: Vector,
+    pub j: Vector,
+    pub mu: Vector,
 }
 
 /// A row at a state: its value there, the reading, derivatives by I and V.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RowAt<const P: usize> {
+pub(super) struct RowAt {
     pub value: f64,
-    pub h_i: Vector<P>,
-    pub h_v: Vector<P>,
+    pub h_i: Vector,
+    pub h_v: Vector,
     /// Whether the row can be used there (the magnitude of no current has no derivative).
     pub usable: bool,
 }
@@ -106,9 +122,9 @@ impl Says {
     }
 
     /// Value and derivatives at voltage `v` and current `i`.
-    pub fn at<const N: usize, const P: usize>(self, v: &Vector<P>, i: &Vector<P>) -> RowAt<P> {
-        let h = P / 2;
-        let mut row = RowAt { value: 0.0, h_i: [0.0; P], h_v: [0.0; P], usable: true };
+    pub fn at<const N: usize>(self, v: &Vector, i: &Vector) -> RowAt {
+        let h = HALF;
+        let mut row = RowAt { value: 0.0, h_i: [0.0; LANES], h_v: [0.0; LANES], usable: true };
         let wires = |wire: u8| if wire == ALL { 0..N / 2 } else { usize::from(wire)..usize::from(wire) + 1 };
         match self {
             Says::Active(wire) => {
@@ -157,9 +173,10 @@ impl Says {
     }
 }
 
-impl<const N: usize, const P: usize> Cut<N, P> {
+impl<const N: usize> Cut<N> {
     pub fn new(position: u32, place: Place, y: u32) -> Self {
-        let (zero, none) = ([0.0; P], dense::zero());
+        let zero = [0.0; LANES];
+        let none = dense::zero();
         Self {
             position,
             place,
@@ -167,6 +184,7 @@ impl<const N: usize, const P: usize> Cut<N, P> {
             rows: Vec::new(),
             a: none,
             s: none,
+            gain: zero,
             tilt: zero,
             v: zero,
             j: zero,
@@ -184,22 +202,22 @@ impl<const N: usize, const P: usize> Cut<N, P> {
     }
 
     /// The measured current at the state.
-    pub fn current(&self, admittances: &[Matrix<N, P>]) -> Vector<P> {
+    pub fn current(&self, admittances: &[Matrix<N>]) -> Vector {
         let sign = self.sign();
         let mut i = self.j.map(|j| sign * j);
         if self.y != NONE {
             let y = &admittances[self.y as usize];
-            i = dense::add(&i, &dense::times::<dense::Plain, N, P>(y, &self.v));
+            i = dense::add(Plain, &i, &dense::times(Plain, y, &self.v));
         }
         i
     }
 
     /// A row at the state, in terms of J and V: value, h_J, h_V.
-    fn evaluate(&self, row: &Row<P>, i: &Vector<P>, admittances: &[Matrix<N, P>]) -> RowAt<P> {
-        let mut at = row.says.at::<N, P>(&self.v, i);
+    fn evaluate(&self, row: &Row, i: &Vector, admittances: &[Matrix<N>]) -> RowAt {
+        let mut at = row.says.at::<N>(&self.v, i);
         if self.y != NONE {
             let y = &admittances[self.y as usize];
-            at.h_v = dense::add(&at.h_v, &dense::transposed_times::<dense::Plain, N, P>(y, &at.h_i));
+            at.h_v = dense::add(Plain, &at.h_v, &dense::transposed_times(Plain, y, &at.h_i));
         }
         let sign = self.sign();
         at.h_i = at.h_i.map(|h| sign * h);
@@ -209,69 +227,75 @@ impl<const N: usize, const P: usize> Cut<N, P> {
     /// Conditions a summary's matrices on the rows at the present state and keeps what the passes need.
     pub fn condition(
         &mut self,
-        admittances: &[Matrix<N, P>],
-        a: &mut Matrix<N, P>,
-        s: &mut Matrix<N, P>,
-        l: &mut Matrix<N, P>,
+        admittances: &[Matrix<N>],
+        a: &mut Matrix<N>,
+        s: &mut Matrix<N>,
+        l: &mut Matrix<N>,
     ) {
         let i = self.current(admittances);
         for at in 0..self.rows.len() {
             let now = self.evaluate(&self.rows[at], &i, admittances);
             let row = &mut self.rows[at];
             if !now.usable {
-                (row.h_j, row.h_v, row.k, row.g, row.s) = ([0.0; P], [0.0; P], [0.0; P], [0.0; P], 1.0);
+                (row.h_j, row.k, row.g, row.s) = ([0.0; LANES], [0.0; LANES], [0.0; LANES], 1.0);
+                (row.usable, row.lambda) = (false, 0.0);
                 continue;
             }
-            let g = dense::add(&now.h_v, &dense::transposed_times::<dense::Plain, N, P>(a, &now.h_i));
-            let sh = dense::times::<dense::Plain, N, P>(s, &now.h_i);
+            let g = dense::add(Plain, &now.h_v, &dense::transposed_times(Plain, a, &now.h_i));
+            let sh = dense::times(Plain, s, &now.h_i);
             let variance = (dense::dot(&now.h_i, &sh) + row.variance).max(1e-30);
             let k = sh.map(|x| x / variance);
             for c in 0..N {
-                let lane = dense::lane::<N, P>(c);
-                a[c] = dense::axpy::<dense::Plain, P>(-g[lane], &k, &a[c]);
-                s[c] = dense::axpy::<dense::Plain, P>(-k[lane], &sh, &s[c]);
-                l[c] = dense::axpy::<dense::Plain, P>(g[lane] / variance, &g, &l[c]);
+                let lane = dense::lane::<N>(c);
+                a[c] = dense::axpy(Plain, -g[lane], &k, &a[c]);
+                s[c] = dense::axpy(Plain, -k[lane], &sh, &s[c]);
+                l[c] = dense::axpy(Plain, g[lane] / variance, &g, &l[c]);
             }
-            (row.h_j, row.h_v, row.k, row.s) = (now.h_i, now.h_v, k, variance);
+            (row.h_j, row.k, row.s, row.usable) = (now.h_i, k, variance, true);
             row.g = g.map(|x| x / variance);
         }
-        self.a = *a;
-        self.s = *s;
+        (self.a, self.s) = (*a, *s);
     }
 
-    /// The rows' values on the way up, linearized at the state of the last step.
-    pub fn up(&mut self, admittances: &[Matrix<N, P>], a: &mut Vector<P>, e: &mut Vector<P>) {
+    /// Takes corrections from the inner to the outer side and adds the rows' residuals at the state: `z − h − r λ` of
+    /// each row, `h_V λ` to the gradient by V, and by how much the gradient gains something else than it did.
+    pub fn up(&mut self, admittances: &[Matrix<N>], a: &mut Vector, e: &mut Vector) {
         let i = self.current(admittances);
-        let (mut tilt_j, mut tilt_v) = ([0.0; P], [0.0; P]);
+        let mut gain = [0.0; LANES];
         for at in 0..self.rows.len() {
             let now = self.evaluate(&self.rows[at], &i, admittances);
             let row = &mut self.rows[at];
-            let model = dense::dot(&row.h_v, &self.v) + dense::dot(&row.h_j, &self.j);
-            let usable = row.h_j != [0.0; P] || row.h_v != [0.0; P];
-            let z = if usable { row.value - now.value + model } else { 0.0 };
-            let nu = z - dense::dot(&row.h_j, a);
-            *a = dense::axpy::<dense::Plain, P>(nu, &row.k, a);
-            *e = dense::axpy::<dense::Plain, P>(nu, &row.g, e);
-            row.nu = nu / row.s;
-            if usable {
-                tilt_j = dense::axpy::<dense::Plain, P>(row.lambda, &dense::sub(&now.h_i, &row.h_j), &tilt_j);
-                tilt_v = dense::axpy::<dense::Plain, P>(row.lambda, &dense::sub(&now.h_v, &row.h_v), &tilt_v);
+            if !row.usable {
+                continue;
             }
+            gain = dense::axpy(Plain, row.lambda, &now.h_i, &gain);
+            *e = dense::axpy(Plain, row.lambda, &now.h_v, e);
+            let nu = row.value - now.value - row.variance * row.lambda - dense::dot(&row.h_j, a);
+            *a = dense::axpy(Plain, nu, &row.k, a);
+            *e = dense::axpy(Plain, nu, &row.g, e);
+            row.nu = nu / row.s;
         }
-        *a = dense::add(a, &dense::times::<dense::Plain, N, P>(&self.s, &tilt_j));
-        let through = dense::transposed_times::<dense::Plain, N, P>(&self.a, &tilt_j);
-        *e = dense::add(e, &dense::add(&through, &tilt_v));
-        self.tilt = tilt_j;
+        self.tilt = dense::sub(Plain, &gain, &self.gain);
+        self.gain = gain;
+        *a = dense::times_plus(Plain, &self.s, &self.tilt, a);
+        *e = dense::add(Plain, e, &dense::transposed_times(Plain, &self.a, &self.tilt));
     }
 
-    /// Takes the gradient by the outer current down to the inner one, with the rows' multipliers.
-    pub fn down(&mut self, v: &Vector<P>, mu: &mut Vector<P>) {
-        *mu = dense::add(mu, &self.tilt);
+    /// Takes the correction of the gradient from the outer to the inner side; the rows' multipliers follow.
+    pub fn down(&mut self, v: &Vector, mu: &mut Vector) {
+        *mu = dense::add(Plain, mu, &self.tilt);
         for row in self.rows.iter_mut().rev() {
-            row.lambda = row.nu - dense::dot(&row.g, v) - dense::dot(&row.k, mu);
-            *mu = dense::axpy::<dense::Plain, P>(row.lambda, &row.h_j, mu);
+            let change = row.nu - dense::dot(&row.g, v) - dense::dot(&row.k, mu);
+            *mu = dense::axpy(Plain, change, &row.h_j, mu);
+            self.gain = dense::axpy(Plain, change, &row.h_j, &self.gain);
+            row.lambda += change;
+            row.nu = 0.0;
         }
-        self.v = *v;
-        self.mu = *mu;
+    }
+
+    /// Takes the gradient itself from the outer to the inner side, at the voltage and current the step ends with.
+    pub fn stand(&mut self, v: &Vector, j: &Vector, mu: &mut Vector) {
+        *mu = dense::add(Plain, mu, &self.gain);
+        (self.v, self.j, self.mu) = (*v, *j, *mu);
     }
 }

@@ -1,164 +1,270 @@
-//! Small real matrices over `N` unknowns in `P ≥ N` lanes.
+//! Small real matrices over `N` unknowns in eight lanes.
 //!
 //! A group of complex numbers takes the lower half of the lanes for its real parts and the upper half for its imaginary
 //! parts, each half padded with zeros: three wires are `[re re re 0 im im im 0]`, so that a half is one register of four.
 //! A complex matrix X becomes `[[Re, −Im], [Im, Re]]`, its adjoint the transpose. Everything is inlined into kernels
-//! that are compiled once with and once without fused multiply–add.
-
-/// A vector; lanes that stand for no unknown are zero.
-pub(super) type Vector<const P: usize> = [f64; P];
-/// A matrix by columns, `N` of them; column c belongs to the lane [`lane`] gives.
-pub(super) type Matrix<const N: usize, const P: usize> = [[f64; P]; N];
-
-/// The lane of an unknown.
-#[inline(always)]
-pub(super) const fn lane<const N: usize, const P: usize>(unknown: usize) -> usize {
-    if unknown < N / 2 { unknown } else { unknown - N / 2 + P / 2 }
-}
+//! that are compiled once with and once without the processor's vector units; `kit` is what they calculate with.
 
 pub(super) use crate::simd::{Arithmetic, Plain};
 
+/// Lanes of a vector.
+pub(super) const LANES: usize = 8;
+/// Lanes of its real or imaginary parts.
+pub(super) const HALF: usize = LANES / 2;
+
+/// A vector; lanes that stand for no unknown are zero.
+pub(super) type Vector = [f64; LANES];
+/// A matrix by columns, `N` of them; column c belongs to the lane [`lane`] gives.
+pub(super) type Matrix<const N: usize> = [[f64; LANES]; N];
+/// What one register holds.
+pub(super) type Half = [f64; HALF];
+
+/// The lane of an unknown.
+#[inline(always)]
+pub(super) const fn lane<const N: usize>(unknown: usize) -> usize {
+    if unknown < N / 2 { unknown } else { unknown - N / 2 + HALF }
+}
+
 /// Nothing but zeros.
-pub(super) const fn zero<const N: usize, const P: usize>() -> Matrix<N, P> {
-    [[0.0; P]; N]
+pub(super) const fn zero<const N: usize>() -> Matrix<N> {
+    [[0.0; LANES]; N]
 }
 
 /// The unit matrix.
-pub(super) fn unit<const N: usize, const P: usize>() -> Matrix<N, P> {
-    let mut one = zero::<N, P>();
+pub(super) fn unit<const N: usize>() -> Matrix<N> {
+    let mut one = zero::<N>();
     for (k, column) in one.iter_mut().enumerate() {
-        column[lane::<N, P>(k)] = 1.0;
+        column[lane::<N>(k)] = 1.0;
     }
     one
 }
 
+/// The two registers of a vector.
 #[inline(always)]
-pub(super) fn add<const P: usize>(x: &Vector<P>, y: &Vector<P>) -> Vector<P> {
-    let mut sum = *x;
-    for r in 0..P {
-        sum[r] += y[r];
-    }
-    sum
+pub(super) fn halves(x: &Vector) -> (Half, Half) {
+    ([x[0], x[1], x[2], x[3]], [x[4], x[5], x[6], x[7]])
+}
+
+/// The vector of two registers.
+#[inline(always)]
+pub(super) fn joined((re, im): (Half, Half)) -> Vector {
+    [re[0], re[1], re[2], re[3], im[0], im[1], im[2], im[3]]
 }
 
 #[inline(always)]
-pub(super) fn sub<const P: usize>(x: &Vector<P>, y: &Vector<P>) -> Vector<P> {
-    let mut difference = *x;
-    for r in 0..P {
-        difference[r] -= y[r];
-    }
-    difference
+pub(super) fn add<K: Arithmetic>(kit: K, x: &Vector, y: &Vector) -> Vector {
+    let (x, y) = (halves(x), halves(y));
+    joined((kit.add4(x.0, y.0), kit.add4(x.1, y.1)))
+}
+
+#[inline(always)]
+pub(super) fn sub<K: Arithmetic>(kit: K, x: &Vector, y: &Vector) -> Vector {
+    let (x, y) = (halves(x), halves(y));
+    joined((kit.sub4(x.0, y.0), kit.sub4(x.1, y.1)))
 }
 
 /// y + s x
 #[inline(always)]
-pub(super) fn axpy<K: Arithmetic, const P: usize>(s: f64, x: &Vector<P>, y: &Vector<P>) -> Vector<P> {
-    let mut sum = *y;
-    for r in 0..P {
-        sum[r] = K::fused(s, x[r], sum[r]);
+pub(super) fn axpy<K: Arithmetic>(kit: K, s: f64, x: &Vector, y: &Vector) -> Vector {
+    let (x, y, s) = (halves(x), halves(y), kit.splat4(s));
+    joined((kit.fma4(s, x.0, y.0), kit.fma4(s, x.1, y.1)))
+}
+
+/// x · y, element by element.
+#[inline(always)]
+pub(super) fn mul<K: Arithmetic>(kit: K, x: &Vector, y: &Vector) -> Vector {
+    let (x, y) = (halves(x), halves(y));
+    joined((kit.mul4(x.0, y.0), kit.mul4(x.1, y.1)))
+}
+
+/// x · y + z, element by element.
+#[inline(always)]
+pub(super) fn fma<K: Arithmetic>(kit: K, x: &Vector, y: &Vector, z: &Vector) -> Vector {
+    let (x, y, z) = (halves(x), halves(y), halves(z));
+    joined((kit.fma4(x.0, y.0, z.0), kit.fma4(x.1, y.1, z.1)))
+}
+
+/// z − x · y, element by element.
+#[inline(always)]
+pub(super) fn fnma<K: Arithmetic>(kit: K, x: &Vector, y: &Vector, z: &Vector) -> Vector {
+    let (x, y, z) = (halves(x), halves(y), halves(z));
+    joined((kit.fnma4(x.0, y.0, z.0), kit.fnma4(x.1, y.1, z.1)))
+}
+
+/// The larger of each; what is no number in `y` replaces, what is none in `x` stays.
+#[inline(always)]
+pub(super) fn larger<K: Arithmetic>(kit: K, x: &Vector, y: &Vector) -> Vector {
+    let mut out = *x;
+    let larger = halves(y);
+    let (low, high) = halves(x);
+    let max = joined((kit.max4(low, larger.0), kit.max4(high, larger.1)));
+    for k in 0..LANES {
+        out[k] = if x[k].is_nan() { x[k] } else { max[k] };
     }
-    sum
+    out
+}
+
+/// (x, y)/(x² + y²), element by element.
+#[inline(always)]
+pub(super) fn reciprocal<K: Arithmetic>(kit: K, x: &Vector, y: &Vector) -> (Vector, Vector) {
+    let square = halves(&fma(kit, x, x, &mul(kit, y, y)));
+    let one = kit.splat4(1.0);
+    let w = joined((kit.div4(one, square.0), kit.div4(one, square.1)));
+    (mul(kit, x, &w), mul(kit, y, &w))
 }
 
 #[inline(always)]
-pub(super) fn dot<const P: usize>(x: &Vector<P>, y: &Vector<P>) -> f64 {
+pub(super) fn dot(x: &Vector, y: &Vector) -> f64 {
     let mut sum = 0.0;
-    for r in 0..P {
+    for r in 0..LANES {
         sum += x[r] * y[r];
     }
     sum
 }
 
-/// M x
+/// The largest magnitude of a complex component. What is no number is larger than anything.
 #[inline(always)]
-pub(super) fn times<K: Arithmetic, const N: usize, const P: usize>(
-    m: &Matrix<N, P>,
-    x: &Vector<P>,
-) -> Vector<P> {
-    let mut y = [0.0; P];
-    for c in 0..N {
-        for r in 0..P {
-            y[r] = K::fused(m[c][r], x[lane::<N, P>(c)], y[r]);
+pub(super) fn largest<K: Arithmetic>(kit: K, x: &Vector) -> f64 {
+    let (re, im) = halves(x);
+    let squares = kit.fma4(re, re, kit.mul4(im, im));
+    let mut largest = 0.0;
+    for square in squares {
+        if !(square <= largest) {
+            largest = square;
         }
     }
-    y
+    largest.sqrt()
 }
 
-/// M' x. Turning the matrix first and adding columns is three times as fast as summing across registers.
+/// M x
 #[inline(always)]
-pub(super) fn transposed_times<K: Arithmetic, const N: usize, const P: usize>(
-    m: &Matrix<N, P>,
-    x: &Vector<P>,
-) -> Vector<P> {
-    times::<K, N, P>(&transpose(m), x)
+pub(super) fn times<K: Arithmetic, const N: usize>(kit: K, m: &Matrix<N>, x: &Vector) -> Vector {
+    times_plus(kit, m, x, &[0.0; LANES])
+}
+
+/// M x + y. Columns go into two sums, so that half as many additions wait for each other.
+#[inline(always)]
+pub(super) fn times_plus<K: Arithmetic, const N: usize>(
+    kit: K,
+    m: &Matrix<N>,
+    x: &Vector,
+    y: &Vector,
+) -> Vector {
+    let mut even = halves(y);
+    let mut odd = ([0.0; HALF], [0.0; HALF]);
+    for c in 0..N / 2 {
+        let (column, s) = (halves(&m[c]), kit.splat4(x[c]));
+        even = (kit.fma4(column.0, s, even.0), kit.fma4(column.1, s, even.1));
+        let (column, s) = (halves(&m[c + N / 2]), kit.splat4(x[c + HALF]));
+        odd = (kit.fma4(column.0, s, odd.0), kit.fma4(column.1, s, odd.1));
+    }
+    joined((kit.add4(even.0, odd.0), kit.add4(even.1, odd.1)))
+}
+
+/// M' x
+#[inline(always)]
+pub(super) fn transposed_times<K: Arithmetic, const N: usize>(kit: K, m: &Matrix<N>, x: &Vector) -> Vector {
+    let x = halves(x);
+    let (mut re, mut im) = ([[0.0; HALF]; HALF], [[0.0; HALF]; HALF]);
+    for k in 0..N / 2 {
+        let (left, right) = (halves(&m[k]), halves(&m[k + N / 2]));
+        re[k] = kit.fma4(left.0, x.0, kit.mul4(left.1, x.1));
+        im[k] = kit.fma4(right.0, x.0, kit.mul4(right.1, x.1));
+    }
+    joined((kit.sums4(re), kit.sums4(im)))
 }
 
 /// A B
 #[inline(always)]
-pub(super) fn product<K: Arithmetic, const N: usize, const P: usize>(
-    a: &Matrix<N, P>,
-    b: &Matrix<N, P>,
-) -> Matrix<N, P> {
+pub(super) fn product<K: Arithmetic, const N: usize>(kit: K, a: &Matrix<N>, b: &Matrix<N>) -> Matrix<N> {
     let mut c = zero();
     for k in 0..N {
-        c[k] = times::<K, N, P>(a, &b[k]);
+        c[k] = times(kit, a, &b[k]);
     }
     c
 }
 
+/// A B + C
+#[inline(always)]
+pub(super) fn product_plus<K: Arithmetic, const N: usize>(
+    kit: K,
+    a: &Matrix<N>,
+    b: &Matrix<N>,
+    c: &Matrix<N>,
+) -> Matrix<N> {
+    let mut sum = zero();
+    for k in 0..N {
+        sum[k] = times_plus(kit, a, &b[k], &c[k]);
+    }
+    sum
+}
+
 /// M'
 #[inline(always)]
-pub(super) fn transpose<const N: usize, const P: usize>(m: &Matrix<N, P>) -> Matrix<N, P> {
-    let mut t = zero::<N, P>();
-    for c in 0..N {
-        for r in 0..N {
-            t[c][lane::<N, P>(r)] = m[r][lane::<N, P>(c)];
-        }
+pub(super) fn transpose<K: Arithmetic, const N: usize>(kit: K, m: &Matrix<N>) -> Matrix<N> {
+    let w = N / 2;
+    let none = [[0.0; HALF]; HALF];
+    let (mut re_re, mut im_re, mut re_im, mut im_im) = (none, none, none, none);
+    for k in 0..w {
+        (re_re[k], im_re[k]) = halves(&m[k]);
+        (re_im[k], im_im[k]) = halves(&m[k + w]);
+    }
+    let (re_re, im_re) = (kit.transpose4(re_re), kit.transpose4(im_re));
+    let (re_im, im_im) = (kit.transpose4(re_im), kit.transpose4(im_im));
+    let mut t = zero::<N>();
+    for k in 0..w {
+        t[k] = joined((re_re[k], re_im[k]));
+        t[k + w] = joined((im_re[k], im_im[k]));
     }
     t
 }
 
 #[inline(always)]
-pub(super) fn plus<const N: usize, const P: usize>(a: &Matrix<N, P>, b: &Matrix<N, P>) -> Matrix<N, P> {
+pub(super) fn plus<K: Arithmetic, const N: usize>(kit: K, a: &Matrix<N>, b: &Matrix<N>) -> Matrix<N> {
     let mut sum = *a;
     for c in 0..N {
-        sum[c] = add(&a[c], &b[c]);
+        sum[c] = add(kit, &a[c], &b[c]);
     }
     sum
 }
 
 #[inline(always)]
-pub(super) fn minus<const N: usize, const P: usize>(a: &Matrix<N, P>, b: &Matrix<N, P>) -> Matrix<N, P> {
+pub(super) fn minus<K: Arithmetic, const N: usize>(kit: K, a: &Matrix<N>, b: &Matrix<N>) -> Matrix<N> {
     let mut difference = *a;
     for c in 0..N {
-        difference[c] = sub(&a[c], &b[c]);
+        difference[c] = sub(kit, &a[c], &b[c]);
     }
     difference
 }
 
 /// The mean of a matrix and its transpose: keeps what is symmetric symmetric.
 #[inline(always)]
-pub(super) fn symmetric<const N: usize, const P: usize>(m: &Matrix<N, P>) -> Matrix<N, P> {
-    let mut s = plus(m, &transpose(m));
+pub(super) fn symmetric<K: Arithmetic, const N: usize>(kit: K, m: &Matrix<N>) -> Matrix<N> {
+    let mut s = plus(kit, m, &transpose(kit, m));
     for column in &mut s {
-        for x in column {
-            *x *= 0.5;
-        }
+        *column = scaled(kit, column, 0.5);
     }
     s
+}
+
+#[inline(always)]
+fn scaled<K: Arithmetic>(kit: K, x: &Vector, by: f64) -> Vector {
+    let (x, by) = (halves(x), kit.splat4(by));
+    joined((kit.mul4(x.0, by), kit.mul4(x.1, by)))
 }
 
 /// `b (I + e)⁻¹`. Lines are short beside what they feed, so e is small and `(I − e)(I + e²)(I + e⁴)` is the inverse to
 /// the last digit; otherwise it is eliminated.
 #[inline(always)]
-pub(super) fn right_divide_one_plus<K: Arithmetic, const N: usize, const P: usize>(
-    b: &Matrix<N, P>,
-    e: &Matrix<N, P>,
-) -> Option<Matrix<N, P>> {
+pub(super) fn right_divide_one_plus<K: Arithmetic, const N: usize>(
+    kit: K,
+    b: &Matrix<N>,
+    e: &Matrix<N>,
+) -> Option<Matrix<N>> {
     let mut size = 0.0_f64;
-    let mut rows = [0.0; P];
+    let mut rows = [0.0; LANES];
     for column in e {
-        for r in 0..P {
+        for r in 0..LANES {
             rows[r] += column[r].abs();
         }
     }
@@ -166,14 +272,14 @@ pub(super) fn right_divide_one_plus<K: Arithmetic, const N: usize, const P: usiz
         size = if row <= size { size } else { row };
     }
     if !(size < 0.01) {
-        return right_divide::<K, N, P>(b, &plus(&unit(), e));
+        return right_divide(kit, b, &plus(kit, &unit(), e));
     }
-    let mut y = minus(b, &product::<K, N, P>(b, e));
-    let square = product::<K, N, P>(e, e);
-    y = plus(&y, &product::<K, N, P>(&y, &square));
+    let mut y = minus(kit, b, &product(kit, b, e));
+    let square = product(kit, e, e);
+    y = product_plus(kit, &y, &square, &y);
     if size > 1e-4 {
-        let fourth = product::<K, N, P>(&square, &square);
-        y = plus(&y, &product::<K, N, P>(&y, &fourth));
+        let fourth = product(kit, &square, &square);
+        y = product_plus(kit, &y, &fourth, &y);
     }
     Some(y)
 }
@@ -182,28 +288,26 @@ pub(super) fn right_divide_one_plus<K: Arithmetic, const N: usize, const P: usiz
 ///
 /// A pivot below a twentieth of the diagonal's scale sends it to the version with pivoting.
 #[inline(always)]
-pub(super) fn right_divide<K: Arithmetic, const N: usize, const P: usize>(
-    b: &Matrix<N, P>,
-    m: &Matrix<N, P>,
-) -> Option<Matrix<N, P>> {
+pub(super) fn right_divide<K: Arithmetic, const N: usize>(
+    kit: K,
+    b: &Matrix<N>,
+    m: &Matrix<N>,
+) -> Option<Matrix<N>> {
     let (mut left, mut right) = (*m, *b);
     for p in 0..N {
-        let at = lane::<N, P>(p);
+        let at = lane::<N>(p);
         let pivot = left[p][at];
         if !(pivot.abs() > 0.05) {
             return right_divide_pivoted(b, m);
         }
         let inverse = 1.0 / pivot;
-        for r in 0..P {
-            left[p][r] *= inverse;
-            right[p][r] *= inverse;
-        }
+        (left[p], right[p]) = (scaled(kit, &left[p], inverse), scaled(kit, &right[p], inverse));
         let (row, solved) = (left[p], right[p]);
         for c in 0..N {
             if c != p {
                 let factor = -left[c][at];
-                left[c] = axpy::<K, P>(factor, &row, &left[c]);
-                right[c] = axpy::<K, P>(factor, &solved, &right[c]);
+                left[c] = axpy(kit, factor, &row, &left[c]);
+                right[c] = axpy(kit, factor, &solved, &right[c]);
             }
         }
     }
@@ -212,13 +316,10 @@ pub(super) fn right_divide<K: Arithmetic, const N: usize, const P: usize>(
 
 /// The same with the largest pivot of each row; `None` when a row has none.
 #[inline(never)]
-pub(super) fn right_divide_pivoted<const N: usize, const P: usize>(
-    b: &Matrix<N, P>,
-    m: &Matrix<N, P>,
-) -> Option<Matrix<N, P>> {
+pub(super) fn right_divide_pivoted<const N: usize>(b: &Matrix<N>, m: &Matrix<N>) -> Option<Matrix<N>> {
     let (mut left, mut right) = (*m, *b);
     for p in 0..N {
-        let at = lane::<N, P>(p);
+        let at = lane::<N>(p);
         let best = (p..N).max_by(|&i, &k| left[i][at].abs().total_cmp(&left[k][at].abs()))?;
         left.swap(p, best);
         right.swap(p, best);
@@ -226,15 +327,15 @@ pub(super) fn right_divide_pivoted<const N: usize, const P: usize>(
         if !(pivot.abs() > 0.0 && pivot.is_finite()) {
             return None;
         }
-        for r in 0..P {
+        for r in 0..LANES {
             left[p][r] /= pivot;
             right[p][r] /= pivot;
         }
         let (row, solved) = (left[p], right[p]);
         for c in (0..N).filter(|&c| c != p) {
             let factor = -left[c][at];
-            left[c] = axpy::<Plain, P>(factor, &row, &left[c]);
-            right[c] = axpy::<Plain, P>(factor, &solved, &right[c]);
+            left[c] = axpy(Plain, factor, &row, &left[c]);
+            right[c] = axpy(Plain, factor, &solved, &right[c]);
         }
     }
     Some(right)
@@ -244,57 +345,72 @@ pub(super) fn right_divide_pivoted<const N: usize, const P: usize>(
 /// difference of both.
 pub(super) type Even = [f64; 4];
 
-/// Z x, or with `transposed` the product with the transpose of the real form (the adjoint).
-#[inline(always)]
-pub(super) fn even_times<K: Arithmetic, const N: usize, const P: usize>(
-    z: &Even,
-    x: &Vector<P>,
-    transposed: bool,
-) -> Vector<P> {
-    let (w, h) = (N / 2, P / 2);
-    let sign = if transposed { -1.0 } else { 1.0 };
-    let (dr, di, mr, mi) = (z[0], sign * z[1], z[2], sign * z[3]);
-    let (mut re, mut im) = (0.0, 0.0);
-    for k in 0..w {
-        re += x[k];
-        im += x[k + h];
+impl Transposed {
+    /// The imaginary parts of an even coupling or its adjoint.
+    #[inline(always)]
+    fn sign(self) -> f64 {
+        if self == Transposed::Yes { -1.0 } else { 1.0 }
     }
-    let (common_re, common_im) = (mr * re - mi * im, mr * im + mi * re);
-    let mut y = [0.0; P];
-    for k in 0..h {
-        let inside = if k < w { 1.0 } else { 0.0 };
-        y[k] = K::fused(dr, x[k], K::fused(-di, x[k + h], inside * common_re));
-        y[k + h] = K::fused(dr, x[k + h], K::fused(di, x[k], inside * common_im));
-    }
-    y
 }
 
-/// M Z, or M Z' with `transposed`.
+/// Whether a product is one with the transpose of the real form (the adjoint).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transposed {
+    Yes,
+    No,
+}
+
+/// Z x, or Z' x.
 #[inline(always)]
-pub(super) fn times_even<K: Arithmetic, const N: usize, const P: usize>(
-    m: &Matrix<N, P>,
+pub(super) fn even_times<K: Arithmetic, const N: usize>(
+    kit: K,
     z: &Even,
-    transposed: bool,
-) -> Matrix<N, P> {
+    x: &Vector,
+    transposed: Transposed,
+) -> Vector {
+    let sign = transposed.sign();
+    let (re, im) = halves(x);
+    let (dr, di) = (kit.splat4(z[0]), kit.splat4(sign * z[1]));
+    let mut y_re = kit.fnma4(di, im, kit.mul4(dr, re));
+    let mut y_im = kit.fma4(di, re, kit.mul4(dr, im));
+    if N > 2 {
+        let (mr, mi) = (kit.splat4(z[2]), kit.splat4(sign * z[3]));
+        let (re, im) = (around(kit, re), around(kit, im));
+        y_re = kit.fnma4(mi, im, kit.fma4(mr, re, y_re));
+        y_im = kit.fma4(mi, re, kit.fma4(mr, im, y_im));
+    }
+    joined((y_re, y_im))
+}
+
+/// The sum of three, three times.
+#[inline(always)]
+fn around<K: Arithmetic>(kit: K, x: Half) -> Half {
+    let turned = kit.turn4(x);
+    kit.add4(x, kit.add4(turned, kit.turn4(turned)))
+}
+
+/// M Z, or M Z'.
+#[inline(always)]
+pub(super) fn times_even<K: Arithmetic, const N: usize>(
+    kit: K,
+    m: &Matrix<N>,
+    z: &Even,
+    transposed: Transposed,
+) -> Matrix<N> {
     let w = N / 2;
-    let sign = if transposed { -1.0 } else { 1.0 };
+    let sign = transposed.sign();
     let (dr, di, mr, mi) = (z[0], sign * z[1], z[2], sign * z[3]);
-    let (mut re, mut im) = ([0.0; P], [0.0; P]);
-    for k in 0..w {
-        re = add(&re, &m[k]);
-        im = add(&im, &m[k + w]);
+    let (mut re, mut im) = (m[0], m[w]);
+    for k in 1..w {
+        re = add(kit, &re, &m[k]);
+        im = add(kit, &im, &m[k + w]);
     }
-    let (mut common_re, mut common_im) = ([0.0; P], [0.0; P]);
-    for r in 0..P {
-        common_re[r] = K::fused(mr, re[r], mi * im[r]);
-        common_im[r] = K::fused(mr, im[r], -mi * re[r]);
-    }
-    let mut y = zero::<N, P>();
+    let common_re = axpy(kit, mr, &re, &scaled(kit, &im, mi));
+    let common_im = axpy(kit, mr, &im, &scaled(kit, &re, -mi));
+    let mut y = zero::<N>();
     for k in 0..w {
-        for r in 0..P {
-            y[k][r] = K::fused(dr, m[k][r], K::fused(di, m[k + w][r], common_re[r]));
-            y[k + w][r] = K::fused(dr, m[k + w][r], K::fused(-di, m[k][r], common_im[r]));
-        }
+        y[k] = axpy(kit, dr, &m[k], &axpy(kit, di, &m[k + w], &common_re));
+        y[k + w] = axpy(kit, dr, &m[k + w], &axpy(kit, -di, &m[k], &common_im));
     }
     y
 }

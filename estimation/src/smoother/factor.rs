@@ -1,7 +1,7 @@
 //! The factors: the way up with matrices, at a fixed linearization point.
 //!
 //! At a bus, `J = a + A V + noise(S)` with evidence (L, e) on V. The line `V = U − Z J` turns it into the scattering
-//! form of [`super::core::Edge`]. With M = (I + A Z)⁻¹ = I − Â Z:
+//! form of [`super::core`]. With M = (I + A Z)⁻¹ = I − Â Z:
 //!
 //! ```text
 //! Â = A (I + Z A)⁻¹                      S̃ = M S M'
@@ -11,24 +11,25 @@
 //!
 //! Only matrices of the kind I + (positive semidefinite) and I + Z A are inverted.
 
-use super::core::{Core, Edge};
-use super::dense::{self, Arithmetic, Matrix};
+use super::core::Core;
+use super::dense::{self, Arithmetic, HALF, Matrix, Plain};
 use super::injections::Frozen;
 use super::lines::NONE;
+use super::precision::{self, Edge};
 use crate::simd::Kernel;
 
 /// A summary's matrices.
 #[derive(Debug, Clone, Copy)]
-struct Summary<const N: usize, const P: usize> {
-    a: Matrix<N, P>,
-    s: Matrix<N, P>,
-    l: Matrix<N, P>,
+struct Summary<const N: usize> {
+    a: Matrix<N>,
+    s: Matrix<N>,
+    l: Matrix<N>,
     /// Whether S and L are more than zero.
     noisy: bool,
     evident: bool,
 }
 
-impl<const N: usize, const P: usize> Summary<N, P> {
+impl<const N: usize> Summary<N> {
     const NOTHING: Self =
         Self { a: dense::zero(), s: dense::zero(), l: dense::zero(), noisy: false, evident: false };
 
@@ -47,14 +48,14 @@ impl<const N: usize, const P: usize> Summary<N, P> {
 
     /// Adds what arrives from a line.
     #[inline(always)]
-    fn add(&mut self, a: &Matrix<N, P>, s: Option<&Matrix<N, P>>, l: Option<&Matrix<N, P>>) {
-        self.a = dense::plus(&self.a, a);
+    fn add(&mut self, a: &Matrix<N>, s: Option<&Matrix<N>>, l: Option<&Matrix<N>>) {
+        self.a = dense::plus(Plain, &self.a, a);
         if let Some(s) = s {
-            self.s = dense::plus(&self.s, s);
+            self.s = dense::plus(Plain, &self.s, s);
             self.noisy = true;
         }
         if let Some(l) = l {
-            self.l = dense::plus(&self.l, l);
+            self.l = dense::plus(Plain, &self.l, l);
             self.evident = true;
         }
     }
@@ -68,24 +69,24 @@ pub(super) struct Broken {
 }
 
 /// Calculates all factors at the present state.
-pub(super) struct Factor<'a, const N: usize, const P: usize>(pub &'a mut Core<N, P>);
+pub(super) struct Factor<'a, const N: usize>(pub &'a mut Core<N>);
 
-impl<const N: usize, const P: usize> Kernel for Factor<'_, N, P> {
+impl<const N: usize> Kernel for Factor<'_, N> {
     type Output = Result<(), Broken>;
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self, _: K) -> Result<(), Broken> {
+    fn run<K: Arithmetic>(self, kit: K) -> Result<(), Broken> {
         let core = self.0;
-        let mut open = vec![Summary::<N, P>::NOTHING; core.levels + 1];
+        let mut open = vec![Summary::<N>::NOTHING; core.levels + 1];
         for i in (1..core.count()).rev() {
             let level = core.place[i].level as usize;
-            bus::<K, N, P>(core, i, &mut open[level]);
+            bus(kit, core, i, &mut open[level]);
             let (parents, below) = open.split_at_mut(level);
             let (parent, below) = (&mut parents[level - 1], &mut below[0]);
-            line::<K, N, P>(core, i, below, parent).ok_or(Broken { position: i })?;
+            line(kit, core, i, below, parent).ok_or(Broken { position: i })?;
             below.clear();
         }
-        bus::<K, N, P>(core, 0, &mut open[0]);
+        bus(kit, core, 0, &mut open[0]);
         core.root_flow = (open[0].a, open[0].s);
         root(core, &open[0].l)
     }
@@ -93,20 +94,15 @@ impl<const N: usize, const P: usize> Kernel for Factor<'_, N, P> {
 
 /// Adds what stands at a bus.
 #[inline(always)]
-fn bus<K: Arithmetic, const N: usize, const P: usize>(
-    core: &mut Core<N, P>,
-    i: usize,
-    sum: &mut Summary<N, P>,
-) {
+fn bus<K: Arithmetic, const N: usize>(kit: K, core: &mut Core<N>, i: usize, sum: &mut Summary<N>) {
     let place = core.place[i];
     let v = core.v[i];
-    sum.a = dense::plus(&sum.a, &core.lines.admittance::<K>(i));
+    sum.a = dense::plus(kit, &sum.a, &core.lines.admittance(kit, i));
     if place.load != NONE {
         let at = place.load as usize;
         let own = if place.site != NONE { core.sites[place.site as usize].own } else { NONE };
         let mu = if own == NONE { core.mu[i] } else { core.cuts[own as usize].mu };
-        let frozen = core.loads[at].at::<K>(&v, &mu).exact;
-        core.frozen[at] = frozen;
+        let frozen = core.loads[at].at(kit, &v, &mu).exact;
         if own == NONE {
             add_load(&mut sum.a, &mut sum.s, &frozen);
             sum.noisy = true;
@@ -115,7 +111,7 @@ fn bus<K: Arithmetic, const N: usize, const P: usize>(
         }
     }
     for meter in core.meters_at(i) {
-        core.meters[meter].freeze::<N, P>(&v, &mut sum.l);
+        core.meters[meter].inform::<N>(&v, &mut sum.l);
         sum.evident = true;
     }
     if place.site != NONE {
@@ -129,8 +125,8 @@ fn bus<K: Arithmetic, const N: usize, const P: usize>(
 
 /// A + B and S + D.
 #[inline(always)]
-fn add_load<const N: usize, const P: usize>(a: &mut Matrix<N, P>, s: &mut Matrix<N, P>, frozen: &Frozen<P>) {
-    let (w, h) = (N / 2, P / 2);
+fn add_load<const N: usize>(a: &mut Matrix<N>, s: &mut Matrix<N>, frozen: &Frozen) {
+    let (w, h) = (N / 2, HALF);
     for k in 0..w {
         a[k][k] += frozen.b[k];
         a[k][k + h] += frozen.b[k + h];
@@ -145,63 +141,61 @@ fn add_load<const N: usize, const P: usize>(a: &mut Matrix<N, P>, s: &mut Matrix
 
 /// The same for a load whose bus is measured a second time.
 #[inline(never)]
-fn conditioned_load<const N: usize, const P: usize>(
-    core: &mut Core<N, P>,
-    own: u32,
-    frozen: &Frozen<P>,
-    sum: &mut Summary<N, P>,
-) {
+fn conditioned_load<const N: usize>(core: &mut Core<N>, own: u32, frozen: &Frozen, sum: &mut Summary<N>) {
     let (mut b, mut d) = (dense::zero(), dense::zero());
     add_load(&mut b, &mut d, frozen);
     core.cuts[own as usize].condition(&core.admittances, &mut b, &mut d, &mut sum.l);
-    sum.a = dense::plus(&sum.a, &b);
-    sum.s = dense::plus(&sum.s, &d);
+    sum.a = dense::plus(Plain, &sum.a, &b);
+    sum.s = dense::plus(Plain, &sum.s, &d);
     (sum.noisy, sum.evident) = (true, true);
 }
 
 /// From a bus to its parent's sum; `None` when the impedance and what hangs behind it cancel.
 #[inline(always)]
-fn line<K: Arithmetic, const N: usize, const P: usize>(
-    core: &mut Core<N, P>,
+fn line<K: Arithmetic, const N: usize>(
+    kit: K,
+    core: &mut Core<N>,
     i: usize,
-    bus: &Summary<N, P>,
-    parent: &mut Summary<N, P>,
+    bus: &Summary<N>,
+    parent: &mut Summary<N>,
 ) -> Option<()> {
     let line = core.lines.line[i];
     let lines = &core.lines;
-    let one = dense::unit::<N, P>();
-    let mut a = dense::right_divide_one_plus::<K, N, P>(&bus.a, &lines.z_matrix::<K>(&line, &bus.a))?;
+    let one = dense::unit::<N>();
+    let mut a = dense::right_divide_one_plus(kit, &bus.a, &lines.z_matrix(kit, &line, &bus.a))?;
     let mut s = bus.s;
     if bus.noisy {
-        let m = dense::minus(&one, &lines.matrix_z::<K>(&line, &a));
-        let left = dense::product::<K, N, P>(&m, &bus.s);
-        s = dense::product::<K, N, P>(&left, &dense::transpose(&m));
+        let m = dense::minus(kit, &one, &lines.matrix_z(kit, &line, &a));
+        let left = dense::product(kit, &m, &bus.s);
+        s = dense::product(kit, &left, &dense::transpose(kit, &m));
     }
     let mut l = bus.l;
     if bus.evident {
         let mut k = bus.l;
-        let c = dense::minus(&one, &lines.z_matrix::<K>(&line, &a));
+        let c = dense::minus(kit, &one, &lines.z_matrix(kit, &line, &a));
         if bus.noisy {
-            let q = lines.z_matrix::<K>(&line, &lines.matrix_zt::<K>(&line, &s));
-            k = dense::right_divide_one_plus::<K, N, P>(&bus.l, &dense::product::<K, N, P>(&q, &bus.l))?;
-            k = dense::symmetric(&k);
-            let kc = dense::product::<K, N, P>(&k, &c);
-            a = dense::plus(&a, &dense::product::<K, N, P>(&s, &lines.zt_matrix::<K>(&line, &kc)));
-            let zkz = lines.zt_matrix::<K>(&line, &lines.matrix_z::<K>(&line, &k));
-            let right = dense::product::<K, N, P>(&zkz, &s);
-            s = dense::minus(&s, &dense::product::<K, N, P>(&s, &right));
-            s = dense::symmetric(&s);
+            let q = lines.z_matrix(kit, &line, &lines.matrix_zt(kit, &line, &s));
+            k = dense::right_divide_one_plus(kit, &bus.l, &dense::product(kit, &q, &bus.l))?;
+            k = dense::symmetric(kit, &k);
+            let kc = dense::product(kit, &k, &c);
+            a = dense::plus(kit, &a, &dense::product(kit, &s, &lines.zt_matrix(kit, &line, &kc)));
+            let zkz = lines.zt_matrix(kit, &line, &lines.matrix_z(kit, &line, &k));
+            let right = dense::product(kit, &zkz, &s);
+            s = dense::minus(kit, &s, &dense::product(kit, &s, &right));
+            s = dense::symmetric(kit, &s);
         }
-        let kc = dense::product::<K, N, P>(&k, &c);
-        l = dense::symmetric(&dense::product::<K, N, P>(&dense::transpose(&c), &kc));
-        core.evidence[line.evidence as usize] = l;
+        let kc = dense::product(kit, &k, &c);
+        l = dense::symmetric(kit, &dense::product(kit, &dense::transpose(kit, &c), &kc));
+        core.double.evidence[line.evidence as usize] = l;
+        core.single.evidence[line.evidence as usize] = precision::rounded(kit, &l);
     }
-    core.edges[i] = Edge { a, s };
+    core.double.edges[i] = Edge { a, s };
+    core.single.edges[i] = Edge { a: precision::rounded(kit, &a), s: precision::rounded(kit, &s) };
     let site = core.place[i].site;
     let above = if site == NONE { NONE } else { core.sites[site as usize].above };
     if above != NONE {
-        let (mut a, mut s) = (core.lines.to_parent::<K>(&line, &a), core.lines.to_parent::<K>(&line, &s));
-        let mut l = core.lines.to_parent::<K>(&line, &l);
+        let (mut a, mut s) = (core.lines.to_parent(kit, &line, &a), core.lines.to_parent(kit, &line, &s));
+        let mut l = core.lines.to_parent(kit, &line, &l);
         core.cuts[above as usize].condition(&core.admittances, &mut a, &mut s, &mut l);
         parent.add(&a, Some(&s), Some(&l));
         return Some(());
@@ -210,8 +204,8 @@ fn line<K: Arithmetic, const N: usize, const P: usize>(
     if line.ratio == NONE {
         parent.add(&a, noisy.then_some(&s), evident.then_some(&l));
     } else {
-        let (a, s) = (core.lines.to_parent::<K>(&line, &a), core.lines.to_parent::<K>(&line, &s));
-        let l = core.lines.to_parent::<K>(&line, &l);
+        let (a, s) = (core.lines.to_parent(kit, &line, &a), core.lines.to_parent(kit, &line, &s));
+        let l = core.lines.to_parent(kit, &line, &l);
         parent.add(&a, noisy.then_some(&s), evident.then_some(&l));
     }
     Some(())
@@ -222,31 +216,30 @@ const UNKNOWN: f64 = 1.0;
 
 /// Inverts what is known of the root's voltage. Parts nobody measures stay near their start.
 #[inline(never)]
-fn root<const N: usize, const P: usize>(core: &mut Core<N, P>, l: &Matrix<N, P>) -> Result<(), Broken> {
-    let scale = (0..N).map(|c| l[c][dense::lane::<N, P>(c)]).fold(0.0, f64::max);
+fn root<const N: usize>(core: &mut Core<N>, l: &Matrix<N>) -> Result<(), Broken> {
+    let scale = (0..N).map(|c| l[c][dense::lane::<N>(c)]).fold(0.0, f64::max);
     if !scale.is_finite() {
         return Err(Broken { position: 0 });
     }
     core.root_weak = if smallest_pivot(l) < UNKNOWN { core.weakness * UNKNOWN } else { 0.0 };
     let mut known = *l;
     for (c, column) in known.iter_mut().enumerate() {
-        column[dense::lane::<N, P>(c)] += core.root_weak;
+        column[dense::lane::<N>(c)] += core.root_weak;
     }
     let inverse = dense::right_divide_pivoted(&dense::unit(), &known).ok_or(Broken { position: 0 })?;
-    core.root = dense::symmetric(&inverse);
+    core.root = dense::symmetric(Plain, &inverse);
     Ok(())
 }
 
 /// The smallest pivot of a symmetric elimination with diagonal pivoting.
-pub(super) fn smallest_pivot<const N: usize, const P: usize>(m: &Matrix<N, P>) -> f64 {
+pub(super) fn smallest_pivot<const N: usize>(m: &Matrix<N>) -> f64 {
     let mut rest = *m;
     let mut left: Vec<usize> = (0..N).collect();
     let mut smallest = f64::INFINITY;
-    while let Some(&best) = left
-        .iter()
-        .max_by(|&&i, &&k| rest[i][dense::lane::<N, P>(i)].total_cmp(&rest[k][dense::lane::<N, P>(k)]))
+    while let Some(&best) =
+        left.iter().max_by(|&&i, &&k| rest[i][dense::lane::<N>(i)].total_cmp(&rest[k][dense::lane::<N>(k)]))
     {
-        let pivot = rest[best][dense::lane::<N, P>(best)];
+        let pivot = rest[best][dense::lane::<N>(best)];
         smallest = smallest.min(pivot);
         if !(pivot > 0.0) {
             return 0.0;
@@ -254,8 +247,8 @@ pub(super) fn smallest_pivot<const N: usize, const P: usize>(m: &Matrix<N, P>) -
         left.retain(|&i| i != best);
         let column = rest[best];
         for &c in &left {
-            let factor = -column[dense::lane::<N, P>(c)] / pivot;
-            rest[c] = dense::axpy::<dense::Plain, P>(factor, &column, &rest[c]);
+            let factor = -column[dense::lane::<N>(c)] / pivot;
+            rest[c] = dense::axpy(Plain, factor, &column, &rest[c]);
         }
     }
     smallest

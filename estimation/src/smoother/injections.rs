@@ -10,102 +10,92 @@
 //! D = K R K', and B, the derivative by V at fixed ε, is `dI = −conj(S + ε) / conj(V)² · conj(dV)`, per wire
 //! `[[b_re, b_im], [b_im, −b_re]]`. Zero variance is an exact injection, zero power an exact zero injection.
 
-use super::dense::{Arithmetic, Vector};
+use super::dense::{Arithmetic, HALF, Vector, halves, joined};
 
 /// Everything about one bus's injection.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Load<const P: usize> {
+pub(super) struct Load {
     /// Position of the bus.
     pub position: u32,
     /// Bit k: wire k is free; its `measured` is then a current to stay near, its variance that of a current.
     pub free: u32,
     /// Power taken: p in the lower half, q in the upper half. Of a free wire: re and im of the current.
-    pub measured: Vector<P>,
+    pub measured: Vector,
     /// Their variances.
-    pub variance: Vector<P>,
+    pub variance: Vector,
 }
 
 /// B and D as they stand in the factors.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Frozen<const P: usize> {
+pub(super) struct Frozen {
     /// b_re in the lower half, b_im in the upper half.
-    pub b: Vector<P>,
+    pub b: Vector,
     /// Diagonal of D.
-    pub d: Vector<P>,
+    pub d: Vector,
     /// D between re and im of a wire, in the lower half.
-    pub cross: Vector<P>,
+    pub cross: Vector,
 }
 
 /// A load at a voltage.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct At<const P: usize> {
+pub(super) struct At {
     /// The current taken.
-    pub current: Vector<P>,
+    pub current: Vector,
     /// B and D there.
-    pub exact: Frozen<P>,
+    pub exact: Frozen,
 }
 
-impl<const P: usize> Frozen<P> {
-    pub const NOTHING: Self = Self { b: [0.0; P], d: [0.0; P], cross: [0.0; P] };
-
+impl Frozen {
     /// B x. B is symmetric.
     #[inline(always)]
-    pub fn b_times<K: Arithmetic>(&self, x: &Vector<P>) -> Vector<P> {
-        let h = P / 2;
-        let mut y = [0.0; P];
-        for k in 0..h {
-            y[k] = K::fused(self.b[k], x[k], self.b[k + h] * x[k + h]);
-            y[k + h] = K::fused(self.b[k + h], x[k], -self.b[k] * x[k + h]);
-        }
-        y
-    }
-
-    /// D x.
-    #[inline(always)]
-    pub fn d_times<K: Arithmetic>(&self, x: &Vector<P>) -> Vector<P> {
-        let h = P / 2;
-        let mut y = [0.0; P];
-        for k in 0..h {
-            y[k] = K::fused(self.d[k], x[k], self.cross[k] * x[k + h]);
-            y[k + h] = K::fused(self.d[k + h], x[k + h], self.cross[k] * x[k]);
-        }
-        y
+    pub fn b_times<K: Arithmetic>(&self, kit: K, x: &Vector) -> Vector {
+        let ((br, bi), (re, im)) = (halves(&self.b), halves(x));
+        joined((kit.fma4(br, re, kit.mul4(bi, im)), kit.fnma4(br, im, kit.mul4(bi, re))))
     }
 }
 
-impl<const P: usize> Load<P> {
+impl Load {
     /// Current, B and D at voltage `v` with the gradient `mu`.
     #[inline(always)]
-    pub fn at<K: Arithmetic>(&self, v: &Vector<P>, mu: &Vector<P>) -> At<P> {
-        let h = P / 2;
-        let mut at = At { current: [0.0; P], exact: Frozen::NOTHING };
-        for k in 0..h {
-            let (x, y) = (v[k], v[k + h]);
-            // Pad lanes have no voltage.
-            let square = K::fused(x, x, y * y);
-            let w = if square > 0.0 { 1.0 / square } else { 0.0 };
-            let (kx, ky) = (x * w, y * w);
-            let (vp, vq) = (self.variance[k], self.variance[k + h]);
-            let p = self.measured[k] + vp * K::fused(kx, mu[k], ky * mu[k + h]);
-            let q = self.measured[k + h] + vq * K::fused(ky, mu[k], -kx * mu[k + h]);
-            at.current[k] = K::fused(p, kx, q * ky);
-            at.current[k + h] = K::fused(p, ky, -q * kx);
-            let (gr, gi) = (kx * kx - ky * ky, 2.0 * kx * ky);
-            at.exact.b[k] = -K::fused(p, gr, q * gi);
-            at.exact.b[k + h] = K::fused(q, gr, -p * gi);
-            at.exact.d[k] = K::fused(kx * kx, vp, ky * ky * vq);
-            at.exact.d[k + h] = K::fused(ky * ky, vp, kx * kx * vq);
-            at.exact.cross[k] = kx * ky * (vp - vq);
-        }
+    pub fn at<K: Arithmetic>(&self, kit: K, v: &Vector, mu: &Vector) -> At {
+        let ((x, y), (m, n)) = (halves(v), halves(mu));
+        let ((s_p, s_q), (v_p, v_q)) = (halves(&self.measured), halves(&self.variance));
+        // Pad lanes have no voltage: they get a tiny one.
+        let square = kit.fma4(x, x, kit.fma4(y, y, kit.splat4(f64::MIN_POSITIVE)));
+        let w = kit.div4(kit.splat4(1.0), square);
+        let (kx, ky) = (kit.mul4(x, w), kit.mul4(y, w));
+        let p = kit.fma4(v_p, kit.fma4(kx, m, kit.mul4(ky, n)), s_p);
+        let q = kit.fma4(v_q, kit.fnma4(kx, n, kit.mul4(ky, m)), s_q);
+        let current = (kit.fma4(p, kx, kit.mul4(q, ky)), kit.fnma4(q, kx, kit.mul4(p, ky)));
+        let (xx, yy, xy) = (kit.mul4(kx, kx), kit.mul4(ky, ky), kit.mul4(kx, ky));
+        let (gr, gi) = (kit.sub4(xx, yy), kit.add4(xy, xy));
+        let b = (kit.sub4([0.0; HALF], kit.fma4(p, gr, kit.mul4(q, gi))), kit.fnma4(p, gi, kit.mul4(q, gr)));
+        let d = (kit.fma4(xx, v_p, kit.mul4(yy, v_q)), kit.fma4(yy, v_p, kit.mul4(xx, v_q)));
+        let cross = kit.mul4(xy, kit.sub4(v_p, v_q));
+        let exact = Frozen { b: joined(b), d: joined(d), cross: joined((cross, [0.0; HALF])) };
+        let mut at = At { current: joined(current), exact };
         if self.free != 0 {
             self.free_wires(mu, &mut at);
         }
         at
     }
 
+    /// Moves the centres of free wires along with the gradient by their current, which is zero at the optimum: what is
+    /// below `noise` is set to it.
+    pub fn recentre(&mut self, mu: &mut Vector, noise: f64) {
+        for k in (0..HALF).filter(|k| self.free & (1 << k) != 0) {
+            for lane in [k, k + HALF] {
+                if mu[lane].abs() <= noise {
+                    mu[lane] = 0.0;
+                }
+                self.measured[lane] += self.variance[lane] * mu[lane];
+            }
+        }
+    }
+
     #[inline(never)]
-    fn free_wires(&self, mu: &Vector<P>, at: &mut At<P>) {
-        let h = P / 2;
+    fn free_wires(&self, mu: &Vector, at: &mut At) {
+        let h = HALF;
         for k in (0..h).filter(|k| self.free & (1 << k) != 0) {
             for lane in [k, k + h] {
                 at.exact.b[lane] = 0.0;

@@ -1,6 +1,6 @@
 //! The tree as the passes walk it: one compact record per position, seen from the source.
 
-use super::dense::{self, Arithmetic, Even, Matrix, Vector};
+use super::dense::{self, Arithmetic, Even, Matrix, Plain, Transposed, Vector};
 use crate::circuit::{Circuit, Coupling, NotATree, Tree};
 use nalgebra::DMatrix;
 use num_complex::Complex64;
@@ -25,21 +25,21 @@ pub(super) struct Line {
 
 /// The lines of a tree with their matrices, and the admittance at every bus.
 #[derive(Debug, Clone)]
-pub(super) struct Lines<const N: usize, const P: usize> {
+pub(super) struct Lines<const N: usize> {
     /// By position; the root's is a line without impedance that nobody reads.
     pub line: Vec<Line>,
     /// Distinct ratios T.
-    pub ratios: Vec<Matrix<N, P>>,
+    pub ratios: Vec<Matrix<N>>,
     /// Their transposes.
-    pub ratios_transposed: Vec<Matrix<N, P>>,
+    pub ratios_transposed: Vec<Matrix<N>>,
     /// Impedances that are not even.
-    pub full: Vec<Matrix<N, P>>,
+    pub full: Vec<Matrix<N>>,
     /// Their transposes.
-    pub full_transposed: Vec<Matrix<N, P>>,
+    pub full_transposed: Vec<Matrix<N>>,
     /// Admittance at each position: every shunt, and the ends of every element.
     pub shunt: Vec<Shunt>,
     /// Admittances that are not even.
-    pub full_shunts: Vec<Matrix<N, P>>,
+    pub full_shunts: Vec<Matrix<N>>,
 }
 
 /// The admittance at a bus.
@@ -59,13 +59,13 @@ fn even(own: Complex64, mutual: Complex64, wires: usize) -> Even {
 }
 
 /// The real form of a complex matrix.
-pub(super) fn real_form<const N: usize, const P: usize>(m: &DMatrix<Complex64>) -> Matrix<N, P> {
+pub(super) fn real_form<const N: usize>(m: &DMatrix<Complex64>) -> Matrix<N> {
     let w = N / 2;
     let mut real = dense::zero();
     for r in 0..w {
         for c in 0..w {
             let z = m[(r, c)];
-            let (re, im) = (dense::lane::<N, P>(r), dense::lane::<N, P>(r + w));
+            let (re, im) = (dense::lane::<N>(r), dense::lane::<N>(r + w));
             real[c][re] = z.re;
             real[c + w][im] = z.re;
             real[c][im] = z.im;
@@ -75,7 +75,7 @@ pub(super) fn real_form<const N: usize, const P: usize>(m: &DMatrix<Complex64>) 
     real
 }
 
-impl<const N: usize, const P: usize> Lines<N, P> {
+impl<const N: usize> Lines<N> {
     pub fn new(circuit: &Circuit, tree: &Tree) -> Result<Self, NotATree> {
         let count = tree.order.len();
         let mut lines = Self {
@@ -112,21 +112,21 @@ impl<const N: usize, const P: usize> Lines<N, P> {
                 line.full = self.full.len() as u32;
                 let z = real_form(&z);
                 self.full.push(z);
-                self.full_transposed.push(dense::transpose(&z));
+                self.full_transposed.push(dense::transpose(Plain, &z));
             }
         }
         Ok(line)
     }
 
     /// The index of a ratio; equal ones share a place.
-    fn ratio(&mut self, ratio: &Matrix<N, P>) -> u32 {
+    fn ratio(&mut self, ratio: &Matrix<N>) -> u32 {
         // Transformers repeat themselves; a few distinct ratios are searched from the end.
         let known = self.ratios.iter().rev().take(64).position(|known| known == ratio);
         if let Some(back) = known {
             return (self.ratios.len() - 1 - back) as u32;
         }
         self.ratios.push(*ratio);
-        self.ratios_transposed.push(dense::transpose(ratio));
+        self.ratios_transposed.push(dense::transpose(Plain, ratio));
         (self.ratios.len() - 1) as u32
     }
 
@@ -163,7 +163,7 @@ impl<const N: usize, const P: usize> Lines<N, P> {
                     shunt.full = self.full_shunts.len() as u32;
                 } else {
                     let place = &mut self.full_shunts[shunt.full as usize - 1];
-                    *place = dense::plus(place, &more);
+                    *place = dense::plus(Plain, place, &more);
                 }
             }
         }
@@ -183,125 +183,144 @@ impl<const N: usize, const P: usize> Lines<N, P> {
 
     /// The admittance at a position.
     #[inline(always)]
-    pub fn admittance<K: Arithmetic>(&self, position: usize) -> Matrix<N, P> {
+    pub fn admittance<K: Arithmetic>(&self, kit: K, position: usize) -> Matrix<N> {
         let shunt = &self.shunt[position];
         let mut y = dense::unit();
         for column in &mut y {
-            *column = dense::even_times::<K, N, P>(&shunt.even, column, false);
+            *column = dense::even_times::<_, N>(kit, &shunt.even, column, Transposed::No);
         }
         if shunt.full != 0 {
-            y = dense::plus(&y, &self.full_shunts[shunt.full as usize - 1]);
+            y = dense::plus(kit, &y, &self.full_shunts[shunt.full as usize - 1]);
         }
         y
     }
 
     /// Y V at a position.
     #[inline(always)]
-    pub fn shunt_current<K: Arithmetic>(&self, position: usize, v: &Vector<P>) -> Vector<P> {
+    pub fn shunt_current<K: Arithmetic>(&self, kit: K, position: usize, v: &Vector) -> Vector {
         let shunt = &self.shunt[position];
-        let mut current = dense::even_times::<K, N, P>(&shunt.even, v, false);
+        let mut current = dense::even_times::<_, N>(kit, &shunt.even, v, Transposed::No);
         if shunt.full != 0 {
             let y = &self.full_shunts[shunt.full as usize - 1];
-            current = dense::add(&current, &dense::times::<K, N, P>(y, v));
+            current = dense::add(kit, &current, &dense::times(kit, y, v));
         }
         current
     }
 
+    /// Adds Y V to the current and Y' μ to the gradient by the voltage.
+    #[inline(always)]
+    pub fn add_shunt_terms<K: Arithmetic>(
+        &self,
+        kit: K,
+        position: usize,
+        (v, j): (&Vector, &mut Vector),
+        (mu, pull): (&Vector, &mut Vector),
+    ) {
+        let shunt = &self.shunt[position];
+        *j = dense::add(kit, j, &dense::even_times::<_, N>(kit, &shunt.even, v, Transposed::No));
+        *pull = dense::add(kit, pull, &dense::even_times::<_, N>(kit, &shunt.even, mu, Transposed::Yes));
+        if shunt.full != 0 {
+            let y = &self.full_shunts[shunt.full as usize - 1];
+            *j = dense::times_plus(kit, y, v, j);
+            *pull = dense::add(kit, pull, &dense::transposed_times(kit, y, mu));
+        }
+    }
+
     /// Z x
     #[inline(always)]
-    pub fn z<K: Arithmetic>(&self, line: &Line, x: &Vector<P>) -> Vector<P> {
+    pub fn z<K: Arithmetic>(&self, kit: K, line: &Line, x: &Vector) -> Vector {
         if line.full == NONE {
-            dense::even_times::<K, N, P>(&line.z, x, false)
+            dense::even_times::<_, N>(kit, &line.z, x, Transposed::No)
         } else {
-            dense::times::<K, N, P>(&self.full[line.full as usize], x)
+            dense::times(kit, &self.full[line.full as usize], x)
         }
     }
 
     /// Z' x
     #[inline(always)]
-    pub fn zt<K: Arithmetic>(&self, line: &Line, x: &Vector<P>) -> Vector<P> {
+    pub fn zt<K: Arithmetic>(&self, kit: K, line: &Line, x: &Vector) -> Vector {
         if line.full == NONE {
-            dense::even_times::<K, N, P>(&line.z, x, true)
+            dense::even_times::<_, N>(kit, &line.z, x, Transposed::Yes)
         } else {
-            dense::times::<K, N, P>(&self.full_transposed[line.full as usize], x)
+            dense::times(kit, &self.full_transposed[line.full as usize], x)
         }
     }
 
     /// Z M
     #[inline(always)]
-    pub fn z_matrix<K: Arithmetic>(&self, line: &Line, m: &Matrix<N, P>) -> Matrix<N, P> {
+    pub fn z_matrix<K: Arithmetic>(&self, kit: K, line: &Line, m: &Matrix<N>) -> Matrix<N> {
         let mut y = *m;
         for column in &mut y {
-            *column = self.z::<K>(line, column);
+            *column = self.z(kit, line, column);
         }
         y
     }
 
     /// Z' M
     #[inline(always)]
-    pub fn zt_matrix<K: Arithmetic>(&self, line: &Line, m: &Matrix<N, P>) -> Matrix<N, P> {
+    pub fn zt_matrix<K: Arithmetic>(&self, kit: K, line: &Line, m: &Matrix<N>) -> Matrix<N> {
         let mut y = *m;
         for column in &mut y {
-            *column = self.zt::<K>(line, column);
+            *column = self.zt(kit, line, column);
         }
         y
     }
 
     /// M Z
     #[inline(always)]
-    pub fn matrix_z<K: Arithmetic>(&self, line: &Line, m: &Matrix<N, P>) -> Matrix<N, P> {
+    pub fn matrix_z<K: Arithmetic>(&self, kit: K, line: &Line, m: &Matrix<N>) -> Matrix<N> {
         if line.full == NONE {
-            dense::times_even::<K, N, P>(m, &line.z, false)
+            dense::times_even(kit, m, &line.z, Transposed::No)
         } else {
-            dense::product::<K, N, P>(m, &self.full[line.full as usize])
+            dense::product(kit, m, &self.full[line.full as usize])
         }
     }
 
     /// M Z'
     #[inline(always)]
-    pub fn matrix_zt<K: Arithmetic>(&self, line: &Line, m: &Matrix<N, P>) -> Matrix<N, P> {
+    pub fn matrix_zt<K: Arithmetic>(&self, kit: K, line: &Line, m: &Matrix<N>) -> Matrix<N> {
         if line.full == NONE {
-            dense::times_even::<K, N, P>(m, &line.z, true)
+            dense::times_even(kit, m, &line.z, Transposed::Yes)
         } else {
-            dense::product::<K, N, P>(m, &self.full_transposed[line.full as usize])
+            dense::product(kit, m, &self.full_transposed[line.full as usize])
         }
     }
 
     /// T x
     #[inline(always)]
-    pub fn t<K: Arithmetic>(&self, line: &Line, x: &Vector<P>) -> Vector<P> {
-        if line.ratio == NONE { *x } else { dense::times::<K, N, P>(&self.ratios[line.ratio as usize], x) }
+    pub fn t<K: Arithmetic>(&self, kit: K, line: &Line, x: &Vector) -> Vector {
+        if line.ratio == NONE { *x } else { dense::times(kit, &self.ratios[line.ratio as usize], x) }
     }
 
     /// T' x
     #[inline(always)]
-    pub fn tt<K: Arithmetic>(&self, line: &Line, x: &Vector<P>) -> Vector<P> {
+    pub fn tt<K: Arithmetic>(&self, kit: K, line: &Line, x: &Vector) -> Vector {
         if line.ratio == NONE {
             *x
         } else {
-            dense::times::<K, N, P>(&self.ratios_transposed[line.ratio as usize], x)
+            dense::times(kit, &self.ratios_transposed[line.ratio as usize], x)
         }
     }
 
     /// T' M T
     #[inline(always)]
-    pub fn to_parent<K: Arithmetic>(&self, line: &Line, m: &Matrix<N, P>) -> Matrix<N, P> {
+    pub fn to_parent<K: Arithmetic>(&self, kit: K, line: &Line, m: &Matrix<N>) -> Matrix<N> {
         if line.ratio == NONE {
             return *m;
         }
         let (t, tt) = (&self.ratios[line.ratio as usize], &self.ratios_transposed[line.ratio as usize]);
-        dense::product::<K, N, P>(&dense::product::<K, N, P>(tt, m), t)
+        dense::product(kit, &dense::product(kit, tt, m), t)
     }
 
     /// T M T'
     #[inline(always)]
     #[allow(clippy::wrong_self_convention)] // from the parent, not a conversion
-    pub fn from_parent<K: Arithmetic>(&self, line: &Line, m: &Matrix<N, P>) -> Matrix<N, P> {
+    pub fn from_parent<K: Arithmetic>(&self, kit: K, line: &Line, m: &Matrix<N>) -> Matrix<N> {
         if line.ratio == NONE {
             return *m;
         }
         let (t, tt) = (&self.ratios[line.ratio as usize], &self.ratios_transposed[line.ratio as usize]);
-        dense::product::<K, N, P>(&dense::product::<K, N, P>(t, m), tt)
+        dense::product(kit, &dense::product(kit, t, m), tt)
     }
 }
 

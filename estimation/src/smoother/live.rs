@@ -1,15 +1,16 @@
 //! Single values that change, on kept factors: a change walks to the root, a voltage is read by walking from the root.
 //!
-//! Everything off the two paths stays as it is: values are summed on the way up ([`super::core::Up`]), and nothing is
-//! computed downwards until somebody asks. What is read is the Gauss–Newton step on the factors of the last estimate, so
-//! it differs from the next full estimate by what the change bends (second order in it).
+//! Everything off the two paths stays as it is: corrections are summed on the way up ([`super::precision::Up`]), and
+//! nothing is computed downwards until somebody asks. What is read is the Gauss–Newton step on the factors of the last
+//! estimate, so it differs from the next full estimate by what the change bends (second order in it).
 
-use super::core::{Core, Up};
-use super::cuts::Cut;
-use super::dense::{self, Arithmetic, Vector};
+use super::core::Core;
+use super::cuts::{Cut, Place};
+use super::dense::{self, Arithmetic, HALF, LANES, Plain, Vector};
 use super::lines::NONE;
-use super::step;
+use super::precision::{Factors, Lanes, Real, Up};
 use crate::simd::Kernel;
+use std::marker::PhantomData;
 
 /// Where a value enters.
 #[derive(Debug, Clone, Copy)]
@@ -22,115 +23,105 @@ pub(super) enum Entry {
     Row { cut: u32, row: u32, by: f64 },
 }
 
-impl<const N: usize, const P: usize> Cut<N, P> {
+impl<const N: usize> Cut<N> {
     /// Takes a shift from inside out, and remembers it for the way down. A value of the row `from` changes `by`.
-    #[inline(always)]
-    fn shift_and_keep(&mut self, from: usize, a: &mut Vector<P>, e: &mut Vector<P>, by: f64) {
+    fn shift_and_keep<T: Real>(&mut self, from: usize, sum: &mut Up<T>, by: f64) {
+        let (mut a, mut e) = (T::widen(Plain, &sum.a), T::widen(Plain, &sum.e));
         for at in from..self.rows.len() {
             let row = &mut self.rows[at];
-            let nu = if at == from { by } else { 0.0 } - dense::dot(&row.h_j, a);
-            *a = dense::axpy::<dense::Plain, P>(nu, &row.k, a);
-            *e = dense::axpy::<dense::Plain, P>(nu, &row.g, e);
+            let nu = if at == from { by } else { 0.0 } - dense::dot(&row.h_j, &a);
+            a = dense::axpy(Plain, nu, &row.k, &a);
+            e = dense::axpy(Plain, nu, &row.g, &e);
             row.nu += nu / row.s;
         }
+        *sum = Up { a: T::narrow(Plain, &a), e: T::narrow(Plain, &e) };
     }
 
-    /// The gradient on the inner side, nothing kept.
-    #[inline(always)]
-    fn descend(&self, v: &Vector<P>, mu: &mut Vector<P>) {
-        *mu = dense::add(mu, &self.tilt);
-        for row in self.rows.iter().rev() {
-            let lambda = row.nu - dense::dot(&row.g, v) - dense::dot(&row.k, mu);
-            *mu = dense::axpy::<dense::Plain, P>(lambda, &row.h_j, mu);
+    /// The change of the gradient on the inner side, nothing kept. `nu` is what the way up left at a row.
+    fn descend<T: Real>(&self, v: &Lanes<T>, mu: &mut Lanes<T>, nu: impl Fn(usize) -> f64) {
+        let (v, mut inner) = (T::widen(Plain, v), T::widen(Plain, mu));
+        for (at, row) in self.rows.iter().enumerate().rev() {
+            let lambda = nu(at) - dense::dot(&row.g, &v) - dense::dot(&row.k, &inner);
+            inner = dense::axpy(Plain, lambda, &row.h_j, &inner);
         }
+        *mu = T::narrow(Plain, &inner);
     }
 }
 
 /// Enters a change and carries it to the root.
-pub(super) struct Change<'a, const N: usize, const P: usize> {
-    pub core: &'a mut Core<N, P>,
+pub(super) struct Change<'a, T, const N: usize> {
+    pub core: &'a mut Core<N>,
     pub entry: Entry,
+    pub precision: PhantomData<T>,
 }
 
-impl<const N: usize, const P: usize> Kernel for Change<'_, N, P> {
+impl<T: Real, const N: usize> Kernel for Change<'_, T, N> {
     type Output = ();
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self, _: K) {
+    fn run<K: Arithmetic>(self, kit: K) {
         let core = self.core;
-        let mut sum = Up { a: [0.0; P], e: [0.0; P] };
+        let mut sum = Up::<T>::default();
         let i;
         // Whether the shift still has to pass the bus's own rows, and from which on.
-        let mut here = None;
-        let mut above = None;
+        let (mut here, mut above) = (None, None);
         match self.entry {
             Entry::Load { position, wire, by } => {
                 i = position as usize;
                 sum = load_shift(core, i, wire, by);
-                let site = core.place[i].site;
-                let own = if site == NONE { NONE } else { core.sites[site as usize].own };
+                let own = core.own_cut(i);
                 if own != NONE {
-                    core.cuts[own as usize].shift_and_keep(0, &mut sum.a, &mut sum.e, 0.0);
+                    core.cuts[own as usize].shift_and_keep(0, &mut sum, 0.0);
                 }
-                here = Some((0, 0, 0.0));
             }
             Entry::Meter { meter, by } => {
                 let meter = core.meters[meter as usize];
                 i = meter.position as usize;
                 let (k, (_, d)) = (usize::from(meter.wire), meter.residual(&core.v[i]));
-                sum.e[k] = by / meter.variance * d[0];
-                sum.e[k + P / 2] = by / meter.variance * d[1];
-                here = Some((0, 0, 0.0));
+                sum.e[k] = T::rounded(by / meter.variance * d[0]);
+                sum.e[k + HALF] = T::rounded(by / meter.variance * d[1]);
             }
             Entry::Row { cut, row, by } => {
                 let place = core.cuts[cut as usize].place;
                 i = core.cuts[cut as usize].position as usize;
                 match place {
-                    super::cuts::Place::Own => {
-                        core.cuts[cut as usize].shift_and_keep(row as usize, &mut sum.a, &mut sum.e, by);
-                        here = Some((0, 0, 0.0));
-                    }
-                    super::cuts::Place::Above => above = Some((row, by)),
-                    _ => here = Some((cut, row, by)),
+                    Place::Own => core.cuts[cut as usize].shift_and_keep(row as usize, &mut sum, by),
+                    Place::Above => above = Some((row, by)),
+                    Place::Local | Place::Below => here = Some((cut, row, by)),
                 }
             }
         }
-        climb::<K, N, P>(core, i, sum, here, above);
+        climb(kit, core, i, sum, here, above);
     }
 }
 
 /// What a change of a load's power does at the voltage of the last estimate: to its current, and through the gradient
 /// there to the evidence, because the current's derivative by the voltage grows with the power.
 #[inline(always)]
-fn load_shift<const N: usize, const P: usize>(
-    core: &Core<N, P>,
-    i: usize,
-    wire: u8,
-    by: (f64, f64),
-) -> Up<P> {
-    let (v, k, h) = (&core.v[i], usize::from(wire), P / 2);
-    let site = core.place[i].site;
-    let own = if site == NONE { NONE } else { core.sites[site as usize].own };
+fn load_shift<T: Real, const N: usize>(core: &Core<N>, i: usize, wire: u8, by: (f64, f64)) -> Up<T> {
+    let (v, k, h) = (&core.v[i], usize::from(wire), HALF);
+    let own = core.own_cut(i);
     let mu = if own == NONE { &core.mu[i] } else { &core.cuts[own as usize].mu };
     let (x, y) = (v[k], v[k + h]);
     let w = 1.0 / (x * x + y * y);
     let (kx, ky) = (x * w, y * w);
-    let mut shift = Up { a: [0.0; P], e: [0.0; P] };
-    shift.a[k] = by.0 * kx + by.1 * ky;
-    shift.a[k + h] = by.0 * ky - by.1 * kx;
+    let mut shift = Up::default();
+    shift.a[k] = T::rounded(by.0 * kx + by.1 * ky);
+    shift.a[k + h] = T::rounded(by.0 * ky - by.1 * kx);
     let (gr, gi) = (kx * kx - ky * ky, 2.0 * kx * ky);
     let (b_re, b_im) = (-(by.0 * gr + by.1 * gi), by.1 * gr - by.0 * gi);
-    shift.e[k] = b_re * mu[k] + b_im * mu[k + h];
-    shift.e[k + h] = b_im * mu[k] - b_re * mu[k + h];
+    shift.e[k] = T::rounded(b_re * mu[k] + b_im * mu[k + h]);
+    shift.e[k + h] = T::rounded(b_im * mu[k] - b_re * mu[k + h]);
     shift
 }
 
 /// Carries a shift to the root and adds it to what is kept there and on the way.
 #[inline(always)]
-fn climb<K: Arithmetic, const N: usize, const P: usize>(
-    core: &mut Core<N, P>,
+fn climb<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    core: &mut Core<N>,
     from: usize,
-    mut sum: Up<P>,
+    mut sum: Up<T>,
     mut here: Option<(u32, u32, f64)>,
     mut above: Option<(u32, f64)>,
 ) {
@@ -139,155 +130,168 @@ fn climb<K: Arithmetic, const N: usize, const P: usize>(
         let site = core.place[i].site;
         if site != NONE && above.is_none() {
             let cuts = core.sites[site as usize].here;
-            let (first, row, by) = here.filter(|here| here.2 != 0.0).unwrap_or((cuts.0, 0, 0.0));
+            let (first, row, by) = here.unwrap_or((cuts.0, 0, 0.0));
             for cut in first..cuts.1 {
                 let (row, by) = if cut == first { (row as usize, by) } else { (0, 0.0) };
-                core.cuts[cut as usize].shift_and_keep(row, &mut sum.a, &mut sum.e, by);
+                core.cuts[cut as usize].shift_and_keep(row, &mut sum, by);
             }
         }
         here = None;
         if i == 0 {
-            core.up[0].a = dense::add(&core.up[0].a, &sum.a);
-            core.up[0].e = dense::add(&core.up[0].e, &sum.e);
+            add(kit, &mut T::factors_mut(core).up[0], &sum);
             return;
         }
+        let line = core.lines.line[i];
         if above.is_none() {
-            sum = step::line_up::<K, N, P>(core, i, &sum);
-            core.up[i].a = dense::add(&core.up[i].a, &sum.a);
-            core.up[i].e = dense::add(&core.up[i].e, &sum.e);
-            let line = &core.lines.line[i];
-            sum.a = core.lines.tt::<K>(line, &sum.a);
-            sum.e = core.lines.tt::<K>(line, &sum.e);
+            let factors = T::factors_mut(core);
+            sum = factors.climb(kit, i, &line, &sum);
+            add(kit, &mut factors.up[i], &sum);
+            sum = Up { a: factors.tt(kit, &line, &sum.a), e: factors.tt(kit, &line, &sum.e) };
         }
         if site != NONE && core.sites[site as usize].above != NONE {
             let cut = core.sites[site as usize].above as usize;
             let (row, by) = above.map_or((0, 0.0), |(row, by)| (row as usize, by));
-            core.cuts[cut].shift_and_keep(row, &mut sum.a, &mut sum.e, by);
+            core.cuts[cut].shift_and_keep(row, &mut sum, by);
         }
         above = None;
-        i = core.lines.line[i].parent as usize;
+        i = line.parent as usize;
     }
+}
+
+#[inline(always)]
+fn add<K: Arithmetic, T: Real>(kit: K, to: &mut Up<T>, more: &Up<T>) {
+    *to = Up { a: T::add(kit, &to.a, &more.a), e: T::add(kit, &to.e, &more.e) };
 }
 
 /// Reads the voltage of a position.
-pub(super) struct Read<'a, const N: usize, const P: usize> {
-    pub core: &'a Core<N, P>,
+pub(super) struct Read<'a, T, const N: usize> {
+    pub core: &'a Core<N>,
     pub position: usize,
     /// Room for the path.
     pub path: &'a mut Vec<u32>,
+    pub precision: PhantomData<T>,
 }
 
-impl<const N: usize, const P: usize> Kernel for Read<'_, N, P> {
+impl<T: Real, const N: usize> Kernel for Read<'_, T, N> {
     /// There and at the root.
-    type Output = (Vector<P>, Vector<P>);
+    type Output = (Vector, Vector);
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self, _: K) -> Self::Output {
+    fn run<K: Arithmetic>(self, kit: K) -> Self::Output {
         let core = self.core;
-        let kept = dense::axpy::<K, P>(core.root_weak, &core.root_start, &core.up[0].e);
-        let v = dense::times::<K, N, P>(&core.root, &kept);
-        (walk_down::<K, N, P>(core, self.position, self.path, v, |i| core.up[i]), v)
+        let factors = T::factors(core);
+        let root = core.root_after(kit, &T::widen(kit, &factors.up[0].e));
+        let step = T::narrow(kit, &dense::sub(kit, &root, &core.v[0]));
+        let moved = walk_down(
+            kit,
+            core,
+            self.position,
+            self.path,
+            step,
+            (|i: usize| factors.up[i], |cut: usize, row: usize| core.cuts[cut].rows[row].nu),
+        );
+        (dense::add(kit, &core.v[self.position], &T::widen(kit, &moved)), root)
     }
 }
 
-/// From the root's voltage to that of a position.
+/// From the change of the root's voltage to that of a position; `(up, nu)` is what a way up left at lines and rows.
 #[inline(always)]
-fn walk_down<K: Arithmetic, const N: usize, const P: usize>(
-    core: &Core<N, P>,
+fn walk_down<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    core: &Core<N>,
     to: usize,
     path: &mut Vec<u32>,
-    root: Vector<P>,
-    values: impl Fn(usize) -> Up<P>,
-) -> Vector<P> {
+    root: Lanes<T>,
+    (mut up, nu): (impl FnMut(usize) -> Up<T>, impl Fn(usize, usize) -> f64),
+) -> Lanes<T> {
     path.clear();
     let mut at = to;
     while at != 0 {
         path.push(at as u32);
         at = core.lines.line[at].parent as usize;
     }
-    let (mut v, mut mu) = (root, [0.0; P]);
-    pass_rows(core, 0, &v, &mut mu);
+    let factors = T::factors(core);
+    let (mut v, mut mu) = (root, [T::default(); LANES]);
+    pass_rows(core, 0, &v, &mut mu, &nu);
     for &i in path.iter().rev() {
         let i = i as usize;
         let line = &core.lines.line[i];
         let site = core.place[i].site;
         if site != NONE && core.sites[site as usize].above != NONE {
-            let cut = &core.cuts[core.sites[site as usize].above as usize];
-            cut.descend(&v, &mut mu);
+            let cut = core.sites[site as usize].above as usize;
+            core.cuts[cut].descend::<T>(&v, &mut mu, |row| nu(cut, row));
         }
-        let (u, omega) = (core.lines.t::<K>(line, &v), core.lines.t::<K>(line, &mu));
-        let (edge, up) = (&core.edges[i], values(i));
-        let mut j = dense::add(&up.a, &dense::times::<K, N, P>(&edge.a, &u));
-        j = dense::add(&j, &dense::times::<K, N, P>(&edge.s, &omega));
-        v = dense::sub(&u, &core.lines.z::<K>(line, &j));
+        let (u, omega) = (factors.t(kit, line, &v), factors.t(kit, line, &mu));
+        let change = factors.descend(kit, i, line, &up(i), (&u, &omega));
+        v = T::sub(kit, &u, &factors.z(kit, line, &change.a));
         if i == to {
             return v;
         }
-        let mut pull = dense::add(&up.e, &dense::transposed_times::<K, N, P>(&edge.a, &omega));
-        if line.evidence != NONE {
-            let l = &core.evidence[line.evidence as usize];
-            pull = dense::sub(&pull, &dense::times::<K, N, P>(l, &u));
-        }
-        mu = dense::sub(&omega, &core.lines.zt::<K>(line, &pull));
-        pass_rows(core, i, &v, &mut mu);
+        mu = T::sub(kit, &omega, &factors.zt(kit, line, &change.e));
+        pass_rows(core, i, &v, &mut mu, &nu);
     }
     v
 }
 
 #[inline(always)]
-fn pass_rows<const N: usize, const P: usize>(core: &Core<N, P>, i: usize, v: &Vector<P>, mu: &mut Vector<P>) {
+fn pass_rows<T: Real, const N: usize>(
+    core: &Core<N>,
+    i: usize,
+    v: &Lanes<T>,
+    mu: &mut Lanes<T>,
+    nu: &impl Fn(usize, usize) -> f64,
+) {
     let site = core.place[i].site;
     if site != NONE {
         let (first, end) = core.sites[site as usize].here;
         for cut in (first..end).rev() {
-            core.cuts[cut as usize].descend(v, mu);
+            core.cuts[cut as usize].descend::<T>(v, mu, |row| nu(cut as usize, row));
         }
     }
 }
 
 /// Room for a response: what changed on the way up.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Trail<const P: usize> {
+pub(super) struct Trail<T> {
     /// From the change to the root: position and shift there.
-    shifts: Vec<(u32, Up<P>)>,
+    shifts: Vec<(u32, Up<T>)>,
     /// Cut, row and change of ν/s.
     rows: Vec<(u32, u32, f64)>,
     path: Vec<u32>,
 }
 
 /// The change of one voltage when one load's power changes, everything else as it is. Nothing is kept.
-pub(super) struct Respond<'a, const N: usize, const P: usize> {
-    pub core: &'a Core<N, P>,
+pub(super) struct Respond<'a, T, const N: usize> {
+    pub core: &'a Core<N>,
     pub load: usize,
     pub wire: u8,
     pub by: (f64, f64),
     pub read: usize,
-    pub trail: &'a mut Trail<P>,
+    pub trail: &'a mut Trail<T>,
 }
 
-impl<const N: usize, const P: usize> Kernel for Respond<'_, N, P> {
+impl<T: Real, const N: usize> Kernel for Respond<'_, T, N> {
     /// There and at the root.
-    type Output = (Vector<P>, Vector<P>);
+    type Output = (Vector, Vector);
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self, _: K) -> Self::Output {
+    fn run<K: Arithmetic>(self, kit: K) -> Self::Output {
         let (core, trail) = (self.core, self.trail);
+        let factors: &Factors<T, N> = T::factors(core);
         trail.shifts.clear();
         trail.rows.clear();
         let mut i = self.load;
         let mut sum = load_shift(core, i, self.wire, self.by);
-        if core.place[i].site != NONE {
-            let own = core.sites[core.place[i].site as usize].own;
-            if own != NONE {
-                pass_up(core, own, trail, &mut sum);
-            }
+        let own = core.own_cut(i);
+        if own != NONE {
+            pass_up(core, own, trail, &mut sum);
         }
         while i != 0 {
             rows_here(core, i, trail, &mut sum);
             let line = &core.lines.line[i];
-            let next = step::line_up::<K, N, P>(core, i, &sum);
+            let next = factors.climb(kit, i, line, &sum);
             trail.shifts.push((i as u32, next));
-            sum = Up { a: core.lines.tt::<K>(line, &next.a), e: core.lines.tt::<K>(line, &next.e) };
+            sum = Up { a: factors.tt(kit, line, &next.a), e: factors.tt(kit, line, &next.e) };
             let site = core.place[i].site;
             if site != NONE && core.sites[site as usize].above != NONE {
                 pass_up(core, core.sites[site as usize].above, trail, &mut sum);
@@ -295,18 +299,27 @@ impl<const N: usize, const P: usize> Kernel for Respond<'_, N, P> {
             i = line.parent as usize;
         }
         rows_here(core, 0, trail, &mut sum);
-        let root = dense::times::<K, N, P>(&core.root, &sum.e);
-        (respond_down::<K, N, P>(core, self.read, trail, root), root)
+        let root = dense::times(kit, &core.root, &T::widen(kit, &sum.e));
+        let mut path = std::mem::take(&mut trail.path);
+        let mut shared = trail.shifts.len();
+        // The two paths have their upper part in common.
+        let up = |i: usize| {
+            let common = shared > 0 && trail.shifts[shared - 1].0 == i as u32;
+            shared = if common { shared - 1 } else { 0 };
+            if common { trail.shifts[shared].1 } else { Up::default() }
+        };
+        let nu = |cut: usize, row: usize| {
+            let changed = trail.rows.iter().find(|at| at.0 == cut as u32 && at.1 == row as u32);
+            changed.map_or(0.0, |changed| changed.2)
+        };
+        let moved = walk_down(kit, core, self.read, &mut path, T::narrow(kit, &root), (up, nu));
+        trail.path = path;
+        (T::widen(kit, &moved), root)
     }
 }
 
 #[inline(always)]
-fn rows_here<const N: usize, const P: usize>(
-    core: &Core<N, P>,
-    i: usize,
-    trail: &mut Trail<P>,
-    sum: &mut Up<P>,
-) {
+fn rows_here<T: Real, const N: usize>(core: &Core<N>, i: usize, trail: &mut Trail<T>, sum: &mut Up<T>) {
     let site = core.place[i].site;
     if site != NONE {
         let (first, end) = core.sites[site as usize].here;
@@ -317,100 +330,13 @@ fn rows_here<const N: usize, const P: usize>(
 }
 
 #[inline(never)]
-fn pass_up<const N: usize, const P: usize>(
-    core: &Core<N, P>,
-    cut: u32,
-    trail: &mut Trail<P>,
-    sum: &mut Up<P>,
-) {
+fn pass_up<T: Real, const N: usize>(core: &Core<N>, cut: u32, trail: &mut Trail<T>, sum: &mut Up<T>) {
+    let (mut a, mut e) = (T::widen(Plain, &sum.a), T::widen(Plain, &sum.e));
     for (at, row) in core.cuts[cut as usize].rows.iter().enumerate() {
-        let nu = -dense::dot(&row.h_j, &sum.a);
-        sum.a = dense::axpy::<dense::Plain, P>(nu, &row.k, &sum.a);
-        sum.e = dense::axpy::<dense::Plain, P>(nu, &row.g, &sum.e);
+        let nu = -dense::dot(&row.h_j, &a);
+        a = dense::axpy(Plain, nu, &row.k, &a);
+        e = dense::axpy(Plain, nu, &row.g, &e);
         trail.rows.push((cut, at as u32, nu / row.s));
     }
-}
-
-#[inline(never)]
-fn pass_down<const N: usize, const P: usize>(
-    core: &Core<N, P>,
-    cut: u32,
-    trail: &Trail<P>,
-    v: &Vector<P>,
-    mu: &mut Vector<P>,
-) {
-    for (at, row) in core.cuts[cut as usize].rows.iter().enumerate().rev() {
-        let changed = trail.rows.iter().find(|changed| changed.0 == cut && changed.1 == at as u32);
-        let nu = changed.map_or(0.0, |changed| changed.2);
-        let lambda = nu - dense::dot(&row.g, v) - dense::dot(&row.k, mu);
-        *mu = dense::axpy::<dense::Plain, P>(lambda, &row.h_j, mu);
-    }
-}
-
-/// From the root's change down to that of a position.
-#[inline(always)]
-fn respond_down<K: Arithmetic, const N: usize, const P: usize>(
-    core: &Core<N, P>,
-    to: usize,
-    trail: &mut Trail<P>,
-    root: Vector<P>,
-) -> Vector<P> {
-    let mut path = std::mem::take(&mut trail.path);
-    path.clear();
-    let mut at = to;
-    while at != 0 {
-        path.push(at as u32);
-        at = core.lines.line[at].parent as usize;
-    }
-    let (mut v, mut mu) = (root, [0.0; P]);
-    descend_here(core, 0, trail, &v, &mut mu);
-    let mut shared = trail.shifts.len();
-    for &i in path.iter().rev() {
-        let line = &core.lines.line[i as usize];
-        let mut up = Up { a: [0.0; P], e: [0.0; P] };
-        if shared > 0 && trail.shifts[shared - 1].0 == i {
-            shared -= 1;
-            up = trail.shifts[shared].1;
-        } else {
-            shared = 0;
-        }
-        let site = core.place[i as usize].site;
-        if site != NONE && core.sites[site as usize].above != NONE {
-            pass_down(core, core.sites[site as usize].above, trail, &v, &mut mu);
-        }
-        let (u, omega) = (core.lines.t::<K>(line, &v), core.lines.t::<K>(line, &mu));
-        let edge = &core.edges[i as usize];
-        let mut j = dense::add(&up.a, &dense::times::<K, N, P>(&edge.a, &u));
-        j = dense::add(&j, &dense::times::<K, N, P>(&edge.s, &omega));
-        v = dense::sub(&u, &core.lines.z::<K>(line, &j));
-        if i as usize == to {
-            break;
-        }
-        let mut pull = dense::add(&up.e, &dense::transposed_times::<K, N, P>(&edge.a, &omega));
-        if line.evidence != NONE {
-            let l = &core.evidence[line.evidence as usize];
-            pull = dense::sub(&pull, &dense::times::<K, N, P>(l, &u));
-        }
-        mu = dense::sub(&omega, &core.lines.zt::<K>(line, &pull));
-        descend_here(core, i as usize, trail, &v, &mut mu);
-    }
-    trail.path = path;
-    v
-}
-
-#[inline(always)]
-fn descend_here<const N: usize, const P: usize>(
-    core: &Core<N, P>,
-    i: usize,
-    trail: &Trail<P>,
-    v: &Vector<P>,
-    mu: &mut Vector<P>,
-) {
-    let site = core.place[i].site;
-    if site != NONE {
-        let (first, end) = core.sites[site as usize].here;
-        for cut in (first..end).rev() {
-            pass_down(core, cut, trail, v, mu);
-        }
-    }
+    *sum = Up { a: T::narrow(Plain, &a), e: T::narrow(Plain, &e) };
 }

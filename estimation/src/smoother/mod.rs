@@ -27,6 +27,7 @@ mod meters;
 mod objective;
 mod observability;
 mod posterior;
+mod precision;
 mod solver;
 mod start;
 mod step;
@@ -35,7 +36,7 @@ mod tests;
 
 use crate::circuit::{Circuit, NotATree, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};
-pub use batch::LANES;
+pub use batch::SETS;
 use num_complex::Complex64;
 use solver::Solver;
 use thiserror::Error;
@@ -147,8 +148,8 @@ pub struct Smoother {
 /// The two sizes of a bus.
 #[derive(Debug, Clone)]
 enum Either {
-    One(Box<Solver<2, 2>>),
-    Three(Box<Solver<6, 8>>),
+    One(Box<Solver<2>>),
+    Three(Box<Solver<6>>),
 }
 
 /// Calls a method on whichever solver there is.
@@ -275,7 +276,7 @@ impl Smoother {
     /// One step; for measurements of time.
     #[doc(hidden)]
     pub fn step(&mut self) -> f64 {
-        both!(&mut self.solver, solver => solver.step())
+        both!(&mut self.solver, solver => solver.step().0)
     }
 
     /// Variances of voltages alone; for measurements of time.
@@ -293,8 +294,8 @@ pub struct Batch {
 
 #[derive(Debug, Clone)]
 enum EitherSets {
-    One(batch::Sets<2, 2>),
-    Three(batch::Sets<6, 8>),
+    One(batch::Sets<2>),
+    Three(batch::Sets<6>),
 }
 
 /// Calls a method with a smoother's solver and its sets; nothing happens when they do not belong together.
@@ -311,7 +312,7 @@ macro_rules! with_sets {
 impl Batch {
     /// Puts values into a lane (0 to 7).
     pub fn set(&mut self, smoother: &Smoother, lane: usize, readings: &Readings) {
-        with_sets!(smoother, &mut self.sets, (solver, sets) => solver.set_lane(sets, lane % LANES, readings), ());
+        with_sets!(smoother, &mut self.sets, (solver, sets) => solver.set_lane(sets, lane % SETS, readings), ());
     }
 
     /// Estimates all eight from where they stand; returns the steps taken. Factors are not renewed: sets far from the
@@ -328,6 +329,6 @@ impl Batch {
 
     /// Voltages of a lane, p.u. by global wire.
     pub fn voltages(&self, smoother: &Smoother, lane: usize) -> Vec<Complex64> {
-        with_sets!(smoother, &self.sets, (solver, sets) => solver.lane_voltages(sets, lane % LANES), Vec::new())
+        with_sets!(smoother, &self.sets, (solver, sets) => solver.lane_voltages(sets, lane % SETS), Vec::new())
     }
 }

@@ -2,11 +2,11 @@
 
 use super::core::Core;
 use super::cuts::{Place, Says as RowSays};
-use super::dense::{self, Plain, Vector};
+use super::dense::{self, HALF, LANES, Plain, Vector};
 use super::lines::NONE;
 use super::meters::Says;
 
-impl<const N: usize, const P: usize> Core<N, P> {
+impl<const N: usize> Core<N> {
     /// Whether a current reading counts from the common reference.
     pub fn has_absolute_currents(&self) -> bool {
         let mut rows = self.cuts.iter().flat_map(|cut| &cut.rows);
@@ -14,17 +14,17 @@ impl<const N: usize, const P: usize> Core<N, P> {
     }
 
     /// What each bus takes by Kirchhoff's law, without its shunts. Of the root: what comes in from outside, negative.
-    pub fn taken(&self) -> Vec<Vector<P>> {
+    pub fn taken(&self) -> Vec<Vector> {
         let mut taken = self.j.clone();
-        taken[0] = [0.0; P];
+        taken[0] = [0.0; LANES];
         for i in (0..self.count()).rev() {
-            let shunt = self.lines.shunt_current::<Plain>(i, &self.v[i]);
-            taken[i] = dense::sub(&taken[i], &shunt);
+            let shunt = self.lines.shunt_current(Plain, i, &self.v[i]);
+            taken[i] = dense::sub(Plain, &taken[i], &shunt);
             if i > 0 {
                 let line = &self.lines.line[i];
-                let from = self.lines.tt::<Plain>(line, &self.j[i]);
+                let from = self.lines.tt(Plain, line, &self.j[i]);
                 let parent = line.parent as usize;
-                taken[parent] = dense::sub(&taken[parent], &from);
+                taken[parent] = dense::sub(Plain, &taken[parent], &from);
             }
         }
         taken
@@ -40,7 +40,7 @@ impl<const N: usize, const P: usize> Core<N, P> {
                 continue;
             }
             for k in 0..N / 2 {
-                let (x, y, re, im) = (v[k], v[k + P / 2], i_own[k], i_own[k + P / 2]);
+                let (x, y, re, im) = (v[k], v[k + HALF], i_own[k], i_own[k + HALF]);
                 if at == NONE {
                     violation = violation.max(re.hypot(im));
                     continue;
@@ -50,7 +50,7 @@ impl<const N: usize, const P: usize> Core<N, P> {
                     continue;
                 }
                 let power = [x * re + y * im, y * re - x * im];
-                for (lane, power) in [k, k + P / 2].into_iter().zip(power) {
+                for (lane, power) in [k, k + HALF].into_iter().zip(power) {
                     let residual = load.measured[lane] - power;
                     if load.variance[lane] > 0.0 {
                         sum += residual * residual / load.variance[lane];
@@ -67,7 +67,7 @@ impl<const N: usize, const P: usize> Core<N, P> {
         (sum + self.cut_residuals(&taken), violation)
     }
 
-    fn cut_residuals(&self, taken: &[Vector<P>]) -> f64 {
+    fn cut_residuals(&self, taken: &[Vector]) -> f64 {
         let mut sum = 0.0;
         for cut in &self.cuts {
             let mut now = cut.clone();
@@ -76,12 +76,12 @@ impl<const N: usize, const P: usize> Core<N, P> {
             now.v = self.v[if cut.place == Place::Above { line.parent as usize } else { i }];
             now.j = match cut.place {
                 Place::Own => taken[i],
-                Place::Above => self.lines.tt::<Plain>(line, &self.j[i]),
+                Place::Above => self.lines.tt(Plain, line, &self.j[i]),
                 Place::Below | Place::Local => self.j[i],
             };
             let current = now.current(&self.admittances);
             for row in cut.rows.iter().filter(|row| row.variance > 0.0) {
-                let residual = row.value - row.says.at::<N, P>(&now.v, &current).value;
+                let residual = row.value - row.says.at::<N>(&now.v, &current).value;
                 sum += residual * residual / row.variance;
             }
         }

@@ -2,6 +2,7 @@
 //! not determined by anything that was measured.
 
 use super::core::Core;
+use super::dense::{HALF, LANES, Plain};
 use super::factor::Factor;
 use super::lines::NONE;
 use super::posterior::Posterior;
@@ -12,12 +13,12 @@ const WIDTHS: [f64; 2] = [1e2, 1e4];
 const GROWTH: f64 = 2.0;
 
 /// By position and wire: whether the voltage is undetermined, at the state of the core. Factors are overwritten.
-pub(super) fn undetermined<const N: usize, const P: usize>(core: &mut Core<N, P>, wide: f64) -> Vec<bool> {
+pub(super) fn undetermined<const N: usize>(core: &mut Core<N>, wide: f64) -> Vec<bool> {
     let mut variances = Vec::new();
     for width in WIDTHS {
         for load in &mut core.loads {
-            for k in (0..P / 2).filter(|k| load.free & (1 << k) != 0) {
-                (load.variance[k], load.variance[k + P / 2]) = (width * wide, width * wide);
+            for k in (0..HALF).filter(|k| load.free & (1 << k) != 0) {
+                (load.variance[k], load.variance[k + HALF]) = (width * wide, width * wide);
             }
         }
         core.weakness = WIDTHS[0] / width;
@@ -30,13 +31,13 @@ pub(super) fn undetermined<const N: usize, const P: usize>(core: &mut Core<N, P>
 }
 
 /// Makes the wires of pseudo-measurements free.
-pub(super) fn forget<const N: usize, const P: usize>(core: &mut Core<N, P>, loads: &[u32], wires: &[u8]) {
+pub(super) fn forget<const N: usize>(core: &mut Core<N>, loads: &[u32], wires: &[u8]) {
     for (&load, &wire) in loads.iter().zip(wires).filter(|pair| *pair.0 != NONE) {
         let load = &mut core.loads[load as usize];
         load.free |= 1 << wire;
-        let (mu, v) = ([0.0; P], core.v[load.position as usize]);
-        let current = load.at::<super::dense::Plain>(&v, &mu).current;
-        for lane in [usize::from(wire), usize::from(wire) + P / 2] {
+        let (mu, v) = ([0.0; LANES], core.v[load.position as usize]);
+        let current = load.at(Plain, &v, &mu).current;
+        for lane in [usize::from(wire), usize::from(wire) + HALF] {
             load.measured[lane] = current[lane];
         }
     }

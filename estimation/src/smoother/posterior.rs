@@ -16,7 +16,7 @@
 
 use super::core::Core;
 use super::cuts::Cut;
-use super::dense::{self, Arithmetic, Matrix, Plain, Vector};
+use super::dense::{self, Arithmetic, HALF, LANES, Matrix, Plain, Transposed, Vector};
 use super::lines::NONE;
 use crate::simd::Kernel;
 
@@ -56,39 +56,41 @@ pub(super) struct TotalVariance {
 
 /// c, x, γ of a bus.
 #[derive(Debug, Clone, Copy)]
-struct Known<const N: usize, const P: usize> {
-    c: Matrix<N, P>,
-    x: Matrix<N, P>,
-    g: Matrix<N, P>,
+struct Known<const N: usize> {
+    c: Matrix<N>,
+    x: Matrix<N>,
+    g: Matrix<N>,
 }
 
-impl<const N: usize, const P: usize> Known<N, P> {
+impl<const N: usize> Known<N> {
     /// To the inner side of a cut.
-    fn through(&mut self, cut: &Cut<N, P>) {
+    fn through(&mut self, cut: &Cut<N>) {
         for row in cut.rows.iter().rev() {
             let u = dense::add(
-                &dense::times::<Plain, N, P>(&self.x, &row.k),
-                &dense::times::<Plain, N, P>(&self.c, &row.g),
+                Plain,
+                &dense::times(Plain, &self.x, &row.k),
+                &dense::times(Plain, &self.c, &row.g),
             );
             let w = dense::sub(
-                &dense::transposed_times::<Plain, N, P>(&self.x, &row.g),
-                &dense::times::<Plain, N, P>(&self.g, &row.k),
+                Plain,
+                &dense::transposed_times(Plain, &self.x, &row.g),
+                &dense::times(Plain, &self.g, &row.k),
             );
             let q = 1.0 / row.s - dense::dot(&u, &row.g) - dense::dot(&w, &row.k);
             for c in 0..N {
-                let h = row.h_j[dense::lane::<N, P>(c)];
-                let w_c = w[dense::lane::<N, P>(c)];
-                self.x[c] = dense::axpy::<Plain, P>(-h, &u, &self.x[c]);
-                self.g[c] = dense::axpy::<Plain, P>(h, &w, &self.g[c]);
-                self.g[c] = dense::axpy::<Plain, P>(w_c + q * h, &row.h_j, &self.g[c]);
+                let h = row.h_j[dense::lane::<N>(c)];
+                let w_c = w[dense::lane::<N>(c)];
+                self.x[c] = dense::axpy(Plain, -h, &u, &self.x[c]);
+                self.g[c] = dense::axpy(Plain, h, &w, &self.g[c]);
+                self.g[c] = dense::axpy(Plain, w_c + q * h, &row.h_j, &self.g[c]);
             }
         }
     }
 }
 
 /// Calculates all variances.
-pub(super) struct Posterior<'a, const N: usize, const P: usize> {
-    pub core: &'a Core<N, P>,
+pub(super) struct Posterior<'a, const N: usize> {
+    pub core: &'a Core<N>,
     /// Admittances at the lower and upper end of the line above a position; `None`: no flows wanted.
     pub ends: Option<&'a [Ends]>,
 }
@@ -100,11 +102,11 @@ pub(super) struct Ends {
     pub above: super::lines::Shunt,
 }
 
-impl<const N: usize, const P: usize> Kernel for Posterior<'_, N, P> {
+impl<const N: usize> Kernel for Posterior<'_, N> {
     type Output = Variances;
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self, _: K) -> Variances {
+    fn run<K: Arithmetic>(self, kit: K) -> Variances {
         let core = self.core;
         let count = core.count();
         let wires = N / 2;
@@ -120,7 +122,7 @@ impl<const N: usize, const P: usize> Kernel for Posterior<'_, N, P> {
             out.below_total = vec![TotalVariance::default(); count];
             out.above_total = vec![TotalVariance::default(); count];
         }
-        let zero = dense::zero::<N, P>();
+        let zero = dense::zero::<N>();
         let mut open = vec![Known { c: zero, x: zero, g: zero }; core.levels + 1];
         open[0].c = core.root;
         arrive(core, 0, &mut open[0], &mut out);
@@ -132,9 +134,9 @@ impl<const N: usize, const P: usize> Kernel for Posterior<'_, N, P> {
             if site != NONE && core.sites[site as usize].above != NONE {
                 outer.through(&core.cuts[core.sites[site as usize].above as usize]);
             }
-            let crossed = cross::<K, N, P>(core, i, &outer);
+            let crossed = cross(kit, core, i, &outer);
             if let Some(ends) = self.ends {
-                flows::<K, N, P>(core, i, &outer, &crossed, &ends[i], &mut out);
+                flows(kit, core, i, &outer, &crossed, &ends[i], &mut out);
             }
             open[level] = crossed.known;
             arrive(core, i, &mut open[level], &mut out);
@@ -144,74 +146,66 @@ impl<const N: usize, const P: usize> Kernel for Posterior<'_, N, P> {
 }
 
 /// What crossing a line gives.
-struct Crossed<const N: usize, const P: usize> {
-    known: Known<N, P>,
+struct Crossed<const N: usize> {
+    known: Known<N>,
     /// cov(U, J).
-    u_j: Matrix<N, P>,
+    u_j: Matrix<N>,
     /// cov(J).
-    j: Matrix<N, P>,
+    j: Matrix<N>,
 }
 
 /// From the parent's bus to the bus below a line.
 #[inline(always)]
-fn cross<K: Arithmetic, const N: usize, const P: usize>(
-    core: &Core<N, P>,
-    i: usize,
-    outer: &Known<N, P>,
-) -> Crossed<N, P> {
-    let (line, edge, lines) = (&core.lines.line[i], &core.edges[i], &core.lines);
-    let c = lines.from_parent::<K>(line, &outer.c);
-    let x = lines.from_parent::<K>(line, &outer.x);
-    let g = lines.from_parent::<K>(line, &outer.g);
-    let alpha = dense::minus(&dense::unit(), &lines.matrix_z::<K>(line, &edge.a));
-    let mut d_u = dense::product::<K, N, P>(&x, &alpha);
-    let mut d_omega = negative(&dense::product::<K, N, P>(&g, &alpha));
-    let at = dense::transpose(&edge.a);
+fn cross<K: Arithmetic, const N: usize>(kit: K, core: &Core<N>, i: usize, outer: &Known<N>) -> Crossed<N> {
+    let (line, edge, lines) = (&core.lines.line[i], &core.double.edges[i], &core.lines);
+    let c = lines.from_parent(kit, line, &outer.c);
+    let x = lines.from_parent(kit, line, &outer.x);
+    let g = lines.from_parent(kit, line, &outer.g);
+    let alpha = dense::minus(kit, &dense::unit(), &lines.matrix_z(kit, line, &edge.a));
+    let mut d_u = dense::product(kit, &x, &alpha);
+    let mut d_omega = negative(&dense::product(kit, &g, &alpha));
+    let at = dense::transpose(kit, &edge.a);
     let mut pull;
     if line.evidence == NONE {
-        pull = dense::product::<K, N, P>(&at, &d_omega);
+        pull = dense::product(kit, &at, &d_omega);
     } else {
-        let l = &core.evidence[line.evidence as usize];
-        let beta = lines.matrix_z::<K>(line, l);
-        d_u = dense::plus(&d_u, &dense::product::<K, N, P>(&c, &beta));
-        d_omega = dense::plus(&d_omega, &dense::product::<K, N, P>(&dense::transpose(&x), &beta));
-        pull = dense::plus(&dense::product::<K, N, P>(&at, &d_omega), &beta);
-        pull = dense::minus(&pull, &dense::product::<K, N, P>(l, &d_u));
+        let l = &core.double.evidence[line.evidence as usize];
+        let beta = lines.matrix_z(kit, line, l);
+        d_u = dense::plus(kit, &d_u, &dense::product(kit, &c, &beta));
+        d_omega = dense::plus(kit, &d_omega, &dense::product(kit, &dense::transpose(kit, &x), &beta));
+        pull = dense::plus(kit, &dense::product(kit, &at, &d_omega), &beta);
+        pull = dense::minus(kit, &pull, &dense::product(kit, l, &d_u));
     }
-    let mut d_j = dense::plus(&alpha, &dense::product::<K, N, P>(&edge.a, &d_u));
-    d_j = dense::plus(&d_j, &dense::product::<K, N, P>(&edge.s, &d_omega));
-    let x_below = dense::minus(&d_u, &lines.z_matrix::<K>(line, &d_j));
-    let g_below = dense::symmetric(&dense::minus(&lines.zt_matrix::<K>(line, &pull), &d_omega));
+    let mut d_j = dense::plus(kit, &alpha, &dense::product(kit, &edge.a, &d_u));
+    d_j = dense::plus(kit, &d_j, &dense::product(kit, &edge.s, &d_omega));
+    let x_below = dense::minus(kit, &d_u, &lines.z_matrix(kit, line, &d_j));
+    let g_below = dense::symmetric(kit, &dense::minus(kit, &lines.zt_matrix(kit, line, &pull), &d_omega));
 
-    let noise = dense::product::<K, N, P>(&x, &edge.s);
-    let u_j = dense::plus(&dense::product::<K, N, P>(&c, &at), &noise);
+    let noise = dense::product(kit, &x, &edge.s);
+    let u_j = dense::plus(kit, &dense::product(kit, &c, &at), &noise);
     let mut j = dense::plus(
-        &dense::product::<K, N, P>(&edge.a, &u_j),
-        &dense::transpose(&dense::product::<K, N, P>(&edge.a, &noise)),
+        kit,
+        &dense::product(kit, &edge.a, &u_j),
+        &dense::transpose(kit, &dense::product(kit, &edge.a, &noise)),
     );
-    let gs = dense::product::<K, N, P>(&g, &edge.s);
-    j = dense::plus(&j, &dense::minus(&edge.s, &dense::product::<K, N, P>(&edge.s, &gs)));
-    let u_v = lines.matrix_zt::<K>(line, &u_j);
-    let v = dense::minus(&c, &dense::plus(&u_v, &dense::transpose(&u_v)));
-    let drop = lines.z_matrix::<K>(line, &lines.matrix_zt::<K>(line, &j));
-    let v = dense::symmetric(&dense::plus(&v, &drop));
+    let gs = dense::product(kit, &g, &edge.s);
+    j = dense::plus(kit, &j, &dense::minus(kit, &edge.s, &dense::product(kit, &edge.s, &gs)));
+    let u_v = lines.matrix_zt(kit, line, &u_j);
+    let v = dense::minus(kit, &c, &dense::plus(kit, &u_v, &dense::transpose(kit, &u_v)));
+    let drop = lines.z_matrix(kit, line, &lines.matrix_zt(kit, line, &j));
+    let v = dense::symmetric(kit, &dense::plus(kit, &v, &drop));
     Crossed { known: Known { c: v, x: x_below, g: g_below }, u_j, j }
 }
 
 #[inline(always)]
-fn negative<const N: usize, const P: usize>(m: &Matrix<N, P>) -> Matrix<N, P> {
-    dense::minus(&dense::zero(), m)
+fn negative<const N: usize>(m: &Matrix<N>) -> Matrix<N> {
+    dense::minus(Plain, &dense::zero(), m)
 }
 
 /// Writes what is known of a bus, and goes through its rows.
 #[inline(always)]
-fn arrive<const N: usize, const P: usize>(
-    core: &Core<N, P>,
-    i: usize,
-    known: &mut Known<N, P>,
-    out: &mut Variances,
-) {
-    let (w, h) = (N / 2, P / 2);
+fn arrive<const N: usize>(core: &Core<N>, i: usize, known: &mut Known<N>, out: &mut Variances) {
+    let (w, h) = (N / 2, HALF);
     let v = &core.v[i];
     for k in 0..w {
         let (xx, xy, yy) = (known.c[k][k], known.c[k][k + h], known.c[k + w][k + h]);
@@ -242,13 +236,8 @@ fn arrive<const N: usize, const P: usize>(
 /// Variances of the powers a load takes. They are measured with errors ε whose covariance is R − R K' γ K R; what is
 /// taken at a free wire is V conj(I), with cov(V, I) = x D and cov(I) = D − D γ D.
 #[inline(always)]
-fn injection<const N: usize, const P: usize>(
-    core: &Core<N, P>,
-    i: usize,
-    known: &Known<N, P>,
-    out: &mut Variances,
-) {
-    let (w, h) = (N / 2, P / 2);
+fn injection<const N: usize>(core: &Core<N>, i: usize, known: &Known<N>, out: &mut Variances) {
+    let (w, h) = (N / 2, HALF);
     let load = &core.loads[core.place[i].load as usize];
     let (v, g) = (&core.v[i], &known.g);
     for k in 0..w {
@@ -269,12 +258,7 @@ fn injection<const N: usize, const P: usize>(
 }
 
 #[inline(never)]
-fn free_injection<const N: usize, const P: usize>(
-    core: &Core<N, P>,
-    i: usize,
-    known: &Known<N, P>,
-    out: &mut Variances,
-) {
+fn free_injection<const N: usize>(core: &Core<N>, i: usize, known: &Known<N>, out: &mut Variances) {
     let (w, load) = (N / 2, &core.loads[core.place[i].load as usize]);
     for k in (0..w).filter(|k| load.free & (1 << k) != 0) {
         let d = load.variance[k];
@@ -282,44 +266,44 @@ fn free_injection<const N: usize, const P: usize>(
         for c in 0..N {
             v_i[c] = v_i[c].map(|x| d * x);
             i_i[c] = i_i[c].map(|x| -d * d * x);
-            i_i[c][dense::lane::<N, P>(c)] += d;
+            i_i[c][dense::lane::<N>(c)] += d;
         }
-        let end = end_variance::<N, P>(k, &core.v[i], &load.measured, &known.c, &v_i, &i_i);
+        let end = end_variance::<N>(k, &core.v[i], &load.measured, &known.c, &v_i, &i_i);
         out.injection[i * w + k] = (end.p, end.q);
     }
 }
 
 /// The root takes minus what flows into the network.
 #[inline(never)]
-fn root_injection<const N: usize, const P: usize>(core: &Core<N, P>, c: &Matrix<N, P>, out: &mut Variances) {
+fn root_injection<const N: usize>(core: &Core<N>, c: &Matrix<N>, out: &mut Variances) {
     if core.place[0].site != NONE && core.sites[core.place[0].site as usize].own != NONE {
         // Its whole injection is accounted for as a load.
         return;
     }
     let (a, s) = &core.root_flow;
-    let v_j = dense::product::<Plain, N, P>(c, &dense::transpose(a));
-    let j = dense::plus(&dense::product::<Plain, N, P>(a, &v_j), s);
-    let mut current = core.lines.shunt_current::<Plain>(0, &core.v[0]);
+    let v_j = dense::product(Plain, c, &dense::transpose(Plain, a));
+    let j = dense::plus(Plain, &dense::product(Plain, a, &v_j), s);
+    let mut current = core.lines.shunt_current(Plain, 0, &core.v[0]);
     for i in (1..core.count()).filter(|&i| core.lines.line[i].parent == 0) {
-        current = dense::add(&current, &core.lines.tt::<Plain>(&core.lines.line[i], &core.j[i]));
+        current = dense::add(Plain, &current, &core.lines.tt(Plain, &core.lines.line[i], &core.j[i]));
     }
     for k in (0..N / 2).filter(|k| core.root_free & (1 << k) != 0) {
-        let end = end_variance::<N, P>(k, &core.v[0], &current, c, &v_j, &j);
+        let end = end_variance::<N>(k, &core.v[0], &current, c, &v_j, &j);
         out.injection[k] = (end.p, end.q);
     }
 }
 
 /// Variances of powers and current of a wire from the covariances of V, of (V, I) and of I.
 #[inline(always)]
-fn end_variance<const N: usize, const P: usize>(
+fn end_variance<const N: usize>(
     k: usize,
-    v: &Vector<P>,
-    i: &Vector<P>,
-    c: &Matrix<N, P>,
-    v_i: &Matrix<N, P>,
-    i_i: &Matrix<N, P>,
+    v: &Vector,
+    i: &Vector,
+    c: &Matrix<N>,
+    v_i: &Matrix<N>,
+    i_i: &Matrix<N>,
 ) -> EndVariance {
-    let (w, h) = (N / 2, P / 2);
+    let (w, h) = (N / 2, HALF);
     let (x, y, a, b) = (v[k], v[k + h], i[k], i[k + h]);
     // Over (v_re, v_im, i_re, i_im).
     let m = |r: usize, col: usize| {
@@ -347,57 +331,58 @@ fn end_variance<const N: usize, const P: usize>(
 
 /// Flows at both ends of the line above a position.
 #[inline(always)]
-fn flows<K: Arithmetic, const N: usize, const P: usize>(
-    core: &Core<N, P>,
+fn flows<K: Arithmetic, const N: usize>(
+    kit: K,
+    core: &Core<N>,
     i: usize,
-    outer: &Known<N, P>,
-    crossed: &Crossed<N, P>,
+    outer: &Known<N>,
+    crossed: &Crossed<N>,
     ends: &Ends,
     out: &mut Variances,
 ) {
     let (line, lines, w) = (&core.lines.line[i], &core.lines, N / 2);
     let (v, j) = (&core.v[i], &core.j[i]);
     // Below: I = −J + Y V, cov(V, J) = cov(U, J) − Z cov(J).
-    let v_j = dense::minus(&crossed.u_j, &lines.z_matrix::<K>(line, &crossed.j));
+    let v_j = dense::minus(kit, &crossed.u_j, &lines.z_matrix(kit, line, &crossed.j));
     let current = negative_vector(j);
     let minus = negative(&v_j);
-    let below = with_shunt::<K, N, P>(core, &ends.below, v, &current, &crossed.known.c, &minus, &crossed.j);
+    let below = with_shunt(kit, core, &ends.below, v, &current, &crossed.known.c, &minus, &crossed.j);
     for k in 0..w {
-        out.below[i * w + k] = end_variance::<N, P>(k, v, &below.0, &crossed.known.c, &below.1, &below.2);
+        out.below[i * w + k] = end_variance::<N>(k, v, &below.0, &crossed.known.c, &below.1, &below.2);
     }
-    out.below_total[i] = total_variance::<N, P>(v, &below.0, &crossed.known.c, &below.1, &below.2);
+    out.below_total[i] = total_variance::<N>(v, &below.0, &crossed.known.c, &below.1, &below.2);
     // Above: I = T'J + Y V.
     let parent = line.parent as usize;
     let v = &core.v[parent];
     let (v_j, j_j) = if line.ratio == NONE {
         (crossed.u_j, crossed.j)
     } else {
-        let edge = &core.edges[i];
-        let (a, s) = (lines.to_parent::<K>(line, &edge.a), lines.to_parent::<K>(line, &edge.s));
-        let noise = dense::product::<K, N, P>(&outer.x, &s);
-        let cross = dense::plus(&dense::product::<K, N, P>(&outer.c, &dense::transpose(&a)), &noise);
-        (cross, lines.to_parent::<K>(line, &crossed.j))
+        let edge = &core.double.edges[i];
+        let (a, s) = (lines.to_parent(kit, line, &edge.a), lines.to_parent(kit, line, &edge.s));
+        let noise = dense::product(kit, &outer.x, &s);
+        let cross = dense::plus(kit, &dense::product(kit, &outer.c, &dense::transpose(kit, &a)), &noise);
+        (cross, lines.to_parent(kit, line, &crossed.j))
     };
-    let current = lines.tt::<K>(line, j);
-    let above = with_shunt::<K, N, P>(core, &ends.above, v, &current, &outer.c, &v_j, &j_j);
+    let current = lines.tt(kit, line, j);
+    let above = with_shunt(kit, core, &ends.above, v, &current, &outer.c, &v_j, &j_j);
     for k in 0..w {
-        out.above[i * w + k] = end_variance::<N, P>(k, v, &above.0, &outer.c, &above.1, &above.2);
+        out.above[i * w + k] = end_variance::<N>(k, v, &above.0, &outer.c, &above.1, &above.2);
     }
-    out.above_total[i] = total_variance::<N, P>(v, &above.0, &outer.c, &above.1, &above.2);
+    out.above_total[i] = total_variance::<N>(v, &above.0, &outer.c, &above.1, &above.2);
 }
 
 /// Variances of the sums over the wires, from the same covariances: `g' cov g` with g the gradient of ΣP, ΣQ and |ΣS|.
 #[inline(always)]
-fn total_variance<const N: usize, const P: usize>(
-    v: &Vector<P>,
-    i: &Vector<P>,
-    c: &Matrix<N, P>,
-    v_i: &Matrix<N, P>,
-    i_i: &Matrix<N, P>,
+fn total_variance<const N: usize>(
+    v: &Vector,
+    i: &Vector,
+    c: &Matrix<N>,
+    v_i: &Matrix<N>,
+    i_i: &Matrix<N>,
 ) -> TotalVariance {
-    let (w, h) = (N / 2, P / 2);
+    let (w, h) = (N / 2, HALF);
     // P = v_re i_re + v_im i_im, Q = v_im i_re − v_re i_im.
-    let (mut p_v, mut p_i, mut q_v, mut q_i) = ([0.0; P], [0.0; P], [0.0; P], [0.0; P]);
+    let (mut p_v, mut p_i, mut q_v, mut q_i) = ([0.0; LANES], [0.0; LANES], [0.0; LANES], [0.0; LANES]);
     let (mut p, mut q) = (0.0, 0.0);
     for k in 0..w {
         let (x, y, a, b) = (v[k], v[k + h], i[k], i[k + h]);
@@ -406,14 +391,14 @@ fn total_variance<const N: usize, const P: usize>(
         p += x * a + y * b;
         q += y * a - x * b;
     }
-    let form = |g_v: &Vector<P>, g_i: &Vector<P>| {
-        let own = dense::dot(g_v, &dense::times::<Plain, N, P>(c, g_v));
-        let cross = dense::dot(g_v, &dense::times::<Plain, N, P>(v_i, g_i));
-        (own + 2.0 * cross + dense::dot(g_i, &dense::times::<Plain, N, P>(i_i, g_i))).max(0.0)
+    let form = |g_v: &Vector, g_i: &Vector| {
+        let own = dense::dot(g_v, &dense::times(Plain, c, g_v));
+        let cross = dense::dot(g_v, &dense::times(Plain, v_i, g_i));
+        (own + 2.0 * cross + dense::dot(g_i, &dense::times(Plain, i_i, g_i))).max(0.0)
     };
     let size = p.hypot(q).max(1e-12);
-    let (mut s_v, mut s_i) = ([0.0; P], [0.0; P]);
-    for lane in 0..P {
+    let (mut s_v, mut s_i) = ([0.0; LANES], [0.0; LANES]);
+    for lane in 0..LANES {
         s_v[lane] = (p * p_v[lane] + q * q_v[lane]) / size;
         s_i[lane] = (p * p_i[lane] + q * q_i[lane]) / size;
     }
@@ -421,51 +406,53 @@ fn total_variance<const N: usize, const P: usize>(
 }
 
 #[inline(always)]
-fn negative_vector<const P: usize>(x: &Vector<P>) -> Vector<P> {
-    dense::sub(&[0.0; P], x)
+fn negative_vector(x: &Vector) -> Vector {
+    dense::sub(Plain, &[0.0; LANES], x)
 }
 
 /// Current, cov(V, I) and cov(I) with the shunt of that end.
 #[inline(always)]
-fn with_shunt<K: Arithmetic, const N: usize, const P: usize>(
-    core: &Core<N, P>,
+fn with_shunt<K: Arithmetic, const N: usize>(
+    kit: K,
+    core: &Core<N>,
     shunt: &super::lines::Shunt,
-    v: &Vector<P>,
-    i: &Vector<P>,
-    c: &Matrix<N, P>,
-    v_i: &Matrix<N, P>,
-    i_i: &Matrix<N, P>,
-) -> (Vector<P>, Matrix<N, P>, Matrix<N, P>) {
+    v: &Vector,
+    i: &Vector,
+    c: &Matrix<N>,
+    v_i: &Matrix<N>,
+    i_i: &Matrix<N>,
+) -> (Vector, Matrix<N>, Matrix<N>) {
     if shunt.full == 0 && shunt.even == [0.0; 4] {
         return (*i, *v_i, *i_i);
     }
-    let mut current = dense::add(i, &dense::even_times::<K, N, P>(&shunt.even, v, false));
+    let mut current = dense::add(kit, i, &dense::even_times::<_, N>(kit, &shunt.even, v, Transposed::No));
     if shunt.full != 0 {
         let full = &core.lines.full_shunts[shunt.full as usize - 1];
-        current = dense::add(&current, &dense::times::<K, N, P>(full, v));
+        current = dense::add(kit, &current, &dense::times(kit, full, v));
     }
     // cov(V, YV) = (Y c)', cov(YV, I) = Y cov(V, I).
-    let yc = shunt_times::<K, N, P>(core, shunt, c);
-    let cross = shunt_times::<K, N, P>(core, shunt, v_i);
-    let all = dense::plus(i_i, &dense::plus(&cross, &dense::transpose(&cross)));
-    let all = dense::plus(&all, &shunt_times::<K, N, P>(core, shunt, &dense::transpose(&yc)));
-    (current, dense::plus(v_i, &dense::transpose(&yc)), all)
+    let yc = shunt_times(kit, core, shunt, c);
+    let cross = shunt_times(kit, core, shunt, v_i);
+    let all = dense::plus(kit, i_i, &dense::plus(kit, &cross, &dense::transpose(kit, &cross)));
+    let all = dense::plus(kit, &all, &shunt_times(kit, core, shunt, &dense::transpose(kit, &yc)));
+    (current, dense::plus(kit, v_i, &dense::transpose(kit, &yc)), all)
 }
 
 /// Y M.
 #[inline(always)]
-fn shunt_times<K: Arithmetic, const N: usize, const P: usize>(
-    core: &Core<N, P>,
+fn shunt_times<K: Arithmetic, const N: usize>(
+    kit: K,
+    core: &Core<N>,
     shunt: &super::lines::Shunt,
-    m: &Matrix<N, P>,
-) -> Matrix<N, P> {
+    m: &Matrix<N>,
+) -> Matrix<N> {
     let mut out = *m;
     for c in 0..N {
-        out[c] = dense::even_times::<K, N, P>(&shunt.even, &m[c], false);
+        out[c] = dense::even_times::<_, N>(kit, &shunt.even, &m[c], Transposed::No);
     }
     if shunt.full != 0 {
         let full = &core.lines.full_shunts[shunt.full as usize - 1];
-        out = dense::plus(&out, &dense::product::<K, N, P>(full, m));
+        out = dense::plus(kit, &out, &dense::product(kit, full, m));
     }
     out
 }

@@ -1,9 +1,9 @@
 //! The iteration: factors, steps on them, and when to renew them.
 
-use super::batch::{BatchStep, Sets};
+use super::batch::Sets;
 use super::compile::{self, Compiled, Target};
 use super::core::Core;
-use super::dense::{self, Vector};
+use super::dense::{HALF, Plain, Vector};
 use super::factor::Factor;
 use super::lines::NONE;
 use super::live::{Change, Entry, Read, Respond, Trail};
@@ -18,14 +18,26 @@ use super::{
 use crate::circuit::{Circuit, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
+use std::marker::PhantomData;
 
 /// Factors are renewed when steps on them shrink so slowly that more than this many would follow.
 const STEPS_WORTH_FACTORS: f64 = 6.0;
 
+/// What corrections are calculated in, see [`super::precision`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Precision {
+    /// Single, until a step in double precision shows that it is not enough.
+    Single,
+    /// Single, as a step in double precision after it has moved nothing.
+    Confirmed,
+    /// Double.
+    Double,
+}
+
 /// A core with what its callers know.
 #[derive(Debug, Clone)]
-pub(super) struct Solver<const N: usize, const P: usize> {
-    pub compiled: Compiled<N, P>,
+pub(super) struct Solver<const N: usize> {
+    pub compiled: Compiled<N>,
     /// Position → bus.
     order: Vec<u32>,
     /// Bus → its first wire.
@@ -44,10 +56,11 @@ pub(super) struct Solver<const N: usize, const P: usize> {
     /// Wire of each injection reading.
     injection_wires: Vec<u8>,
     path: Vec<u32>,
-    trail: Trail<P>,
+    trails: (Trail<f32>, Trail<f64>),
+    precision: Precision,
 }
 
-impl<const N: usize, const P: usize> Solver<N, P> {
+impl<const N: usize> Solver<N> {
     pub fn new(circuit: &Circuit, tree: &Tree, readings: &Readings) -> Result<Self, NotSmoothable> {
         let mut solver = Self {
             compiled: compile::compile(circuit, tree, readings)?,
@@ -64,13 +77,17 @@ impl<const N: usize, const P: usize> Solver<N, P> {
             }),
             injection_wires: readings.injections.iter().map(|reading| reading.wire).collect(),
             path: Vec::new(),
-            trail: Trail::default(),
+            trails: Default::default(),
+            precision: Precision::Single,
         };
+        if solver.compiled.core.loads.iter().any(|load| load.free != 0) {
+            solver.precision = Precision::Double;
+        }
         solver.aim_reference();
         Ok(solver)
     }
 
-    fn core(&mut self) -> &mut Core<N, P> {
+    fn core(&mut self) -> &mut Core<N> {
         &mut self.compiled.core
     }
 
@@ -89,11 +106,11 @@ impl<const N: usize, const P: usize> Solver<N, P> {
             let k = usize::from(reading.wire);
             if load != NONE && core.loads[load as usize].free & (1 << k) == 0 {
                 let measured = &mut core.loads[load as usize].measured;
-                (measured[k], measured[k + P / 2]) = (reading.s.re, reading.s.im);
+                (measured[k], measured[k + HALF]) = (reading.s.re, reading.s.im);
             }
         }
         for (reading, &(p, q)) in readings.powers.iter().zip(&targets.powers) {
-            for (target, value, half) in [(p, reading.s.re, 0), (q, reading.s.im, P / 2)] {
+            for (target, value, half) in [(p, reading.s.re, 0), (q, reading.s.im, HALF)] {
                 match target {
                     Target::Nothing => {}
                     Target::Row(cut, row) => core.cuts[cut as usize].rows[row as usize].value = value,
@@ -116,22 +133,22 @@ impl<const N: usize, const P: usize> Solver<N, P> {
     }
 
     /// The voltage the root starts from.
-    fn root_start(&self) -> Vector<P> {
+    fn root_start(&self) -> Vector {
         let core = &self.compiled.core;
         let magnitudes = core.meters_at(0).map(|meter| &core.meters[meter]);
         let magnitude = magnitudes.clone().find(|meter| meter.says == Says::Magnitude);
         let magnitude = magnitude.map_or(1.0, |meter| meter.value);
         let magnitude = if magnitude > 0.5 && magnitude < 1.5 { magnitude } else { 1.0 };
-        let root = compile::nominal::<N, P>(magnitude, self.reference);
+        let root = compile::nominal::<N>(magnitude, self.reference);
         let Some(phasor) = core.meters.iter().find(|meter| meter.says == Says::Angle) else { return root };
         let there = self.no_load(&root, phasor.position as usize);
         let k = usize::from(phasor.wire);
-        let turn = phasor.value - there[k + P / 2].atan2(there[k]);
-        compile::nominal::<N, P>(magnitude, self.reference + turn)
+        let turn = phasor.value - there[k + HALF].atan2(there[k]);
+        compile::nominal::<N>(magnitude, self.reference + turn)
     }
 
     /// The no-load voltage at a position.
-    fn no_load(&self, root: &Vector<P>, position: usize) -> Vector<P> {
+    fn no_load(&self, root: &Vector, position: usize) -> Vector {
         let lines = &self.compiled.core.lines;
         let mut path = Vec::new();
         let mut at = position;
@@ -139,18 +156,18 @@ impl<const N: usize, const P: usize> Solver<N, P> {
             path.push(at);
             at = lines.line[at].parent as usize;
         }
-        path.iter().rev().fold(*root, |v, &i| lines.t::<dense::Plain>(&lines.line[i], &v))
+        path.iter().rev().fold(*root, |v, &i| lines.t(Plain, &lines.line[i], &v))
     }
 
     /// Gives the reference rows the angles of no load.
     fn aim_reference(&mut self) {
-        let root = compile::nominal::<N, P>(1.0, self.reference);
+        let root = compile::nominal::<N>(1.0, self.reference);
         for at in 0..self.compiled.core.meters.len() {
             let meter = self.compiled.core.meters[at];
             if meter.says == Says::Reference {
                 let v = self.no_load(&root, meter.position as usize);
                 let k = usize::from(meter.wire);
-                self.compiled.core.meters[at].value = v[k + P / 2].atan2(v[k]);
+                self.compiled.core.meters[at].value = v[k + HALF].atan2(v[k]);
             }
         }
     }
@@ -166,48 +183,72 @@ impl<const N: usize, const P: usize> Solver<N, P> {
     }
 
     pub fn settle(&mut self, tolerance: Tolerance) -> Result<Settled, NoSolution> {
-        let root = self.root_start();
-        let core = self.core();
-        core.path.run(Start { core, root });
-        self.iterate(tolerance, true)
+        self.start();
+        match self.iterate(tolerance, true) {
+            Err(_) if self.precision != Precision::Double => {
+                self.precision = Precision::Double;
+                self.start();
+                self.iterate(tolerance, true)
+            }
+            settled => settled,
+        }
     }
 
     pub fn settle_kept(&mut self, tolerance: Tolerance) -> Result<Settled, NoSolution> {
         if !self.settled {
             return self.settle(tolerance);
         }
-        self.iterate(tolerance, false)
+        match self.iterate(tolerance, false) {
+            Err(_) if self.precision != Precision::Double => self.settle(tolerance),
+            settled => settled,
+        }
+    }
+
+    fn start(&mut self) {
+        let root = self.root_start();
+        let core = self.core();
+        core.path.run(Start { core, root });
     }
 
     fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Settled, NoSolution> {
         self.settled = false;
         let mut factorizations = 0;
-        let mut last = f64::INFINITY;
+        let (mut last, mut step, mut position) = (f64::INFINITY, f64::INFINITY, 0);
         for iterations in 1..=tolerance.iterations_max {
-            let core = &mut self.compiled.core;
             if renew {
-                core.path.run(Factor(core)).map_err(|broken| self.singular(broken.position))?;
+                self.renew_factors()?;
                 factorizations += 1;
+                // The first step on new factors says nothing of their rate yet.
+                last = f64::INFINITY;
             }
-            let core = &mut self.compiled.core;
-            let (step, position) = core.path.run(Step(core));
+            (step, position) = self.step();
             if !step.is_finite() {
                 return Err(NoSolution::NotFinite { bus: self.order[position] as usize });
             }
-            if step < tolerance.voltage_pu {
-                self.settled = true;
-                return Ok(Settled { iterations, factorizations });
+            let rate = rate(step, last);
+            if step < tolerance.voltage_pu || foreseen(step, rate) < tolerance.voltage_pu {
+                match self.precision {
+                    Precision::Confirmed | Precision::Double => {
+                        self.settled = true;
+                        return Ok(Settled { iterations, factorizations });
+                    }
+                    // The step after this one is made in double precision.
+                    Precision::Single => self.precision = Precision::Double,
+                }
+                let (check, _) = self.step();
+                if check < tolerance.voltage_pu {
+                    (self.settled, self.precision) = (true, Precision::Confirmed);
+                    return Ok(Settled { iterations: iterations + 1, factorizations });
+                }
+                (step, renew) = (check, false);
+            } else {
+                let left = (tolerance.voltage_pu / step).ln() / rate.min(1.0).ln();
+                renew = !renew && last.is_finite() && !(left <= STEPS_WORTH_FACTORS);
             }
-            if iterations == tolerance.iterations_max {
-                let bus = self.order[position] as usize;
-                return Err(NoSolution::NotSettled { iterations, step_pu: step, bus });
-            }
-            // The first step on new factors says nothing of their rate yet.
-            let left = (tolerance.voltage_pu / step).ln() / (step / last).min(1.0).ln();
-            renew = !renew && last.is_finite() && !(left <= STEPS_WORTH_FACTORS);
             last = step;
         }
-        Err(NoSolution::NotSettled { iterations: 0, step_pu: last, bus: 0 })
+        let bus = self.order[position] as usize;
+        Err(NoSolution::NotSettled { iterations: tolerance.iterations_max, step_pu: step, bus })
     }
 
     fn singular(&self, position: usize) -> NoSolution {
@@ -221,11 +262,11 @@ impl<const N: usize, const P: usize> Solver<N, P> {
     }
 
     /// The turn that gives the source's first wire the reference angle when the root's voltage is `root`.
-    fn turn(&self, root: &Vector<P>) -> Complex64 {
+    fn turn(&self, root: &Vector) -> Complex64 {
         if self.compiled.phasors || self.compiled.core.has_absolute_currents() {
             return Complex64::ONE;
         }
-        Complex64::cis(self.reference - root[P / 2].atan2(root[0]))
+        Complex64::cis(self.reference - root[HALF].atan2(root[0]))
     }
 
     pub fn voltages(&self) -> Vec<Complex64> {
@@ -234,7 +275,7 @@ impl<const N: usize, const P: usize> Solver<N, P> {
         for (v, &bus) in self.compiled.core.v.iter().zip(&self.order) {
             let first = self.first_wires[bus as usize] as usize;
             for k in 0..N / 2 {
-                voltages[first + k] = Complex64::new(v[k], v[k + P / 2]) * turn;
+                voltages[first + k] = Complex64::new(v[k], v[k + HALF]) * turn;
             }
         }
         voltages
@@ -245,17 +286,17 @@ impl<const N: usize, const P: usize> Solver<N, P> {
         core.path.run(Factor(core)).map_err(|broken| self.singular(broken.position))
     }
 
-    /// One step; for measurements of time.
-    pub fn step(&mut self) -> f64 {
+    /// One step: its largest change of a voltage, p.u., and where.
+    pub fn step(&mut self) -> (f64, usize) {
+        let double = self.precision == Precision::Double;
         let core = self.core();
-        core.path.run(Step(core)).0
+        let path = core.path;
+        if double { path.run(Step::<f64, N>::new(core)) } else { path.run(Step::<f32, N>::new(core)) }
     }
 
     #[cfg(test)]
     pub fn start_voltages(&mut self) -> Vec<Complex64> {
-        let root = self.root_start();
-        let core = self.core();
-        core.path.run(Start { core, root });
+        self.start();
         let turn = self.turn(&self.compiled.core.v[0]);
         self.voltages().into_iter().map(|v| v / turn).collect()
     }
@@ -346,9 +387,16 @@ impl<const N: usize, const P: usize> Solver<N, P> {
 
     /// Changes one reading by (p, q), or by p alone.
     pub fn change(&mut self, reading: Changed, by: (f64, f64)) {
+        let double = self.precision == Precision::Double;
         let Compiled { core, targets, .. } = &mut self.compiled;
         let path = core.path;
-        let mut enter = |core: &mut Core<N, P>, entry| path.run(Change { core, entry });
+        let mut enter = |core: &mut Core<N>, entry| {
+            if double {
+                path.run(Change::<f64, N> { core, entry, precision: PhantomData });
+            } else {
+                path.run(Change::<f32, N> { core, entry, precision: PhantomData });
+            }
+        };
         match reading {
             Changed::Voltage(index) => {
                 let (meter, _) = targets.voltages[index as usize];
@@ -388,10 +436,14 @@ impl<const N: usize, const P: usize> Solver<N, P> {
     /// Reads the voltage of a bus after changes.
     pub fn read(&mut self, bus: u32) -> Vec<Complex64> {
         let Some(position) = self.position(bus) else { return Vec::new() };
-        let core = &self.compiled.core;
-        let (v, root) = core.path.run(Read { core, position, path: &mut self.path });
+        let (core, path) = (&self.compiled.core, &mut self.path);
+        let (v, root) = if self.precision == Precision::Double {
+            core.path.run(Read::<f64, N> { core, position, path, precision: PhantomData })
+        } else {
+            core.path.run(Read::<f32, N> { core, position, path, precision: PhantomData })
+        };
         let turn = self.turn(&root);
-        (0..N / 2).map(|k| Complex64::new(v[k], v[k + P / 2]) * turn).collect()
+        (0..N / 2).map(|k| Complex64::new(v[k], v[k + HALF]) * turn).collect()
     }
 
     /// The response of a bus's voltage to a change of an injection.
@@ -401,57 +453,65 @@ impl<const N: usize, const P: usize> Solver<N, P> {
         let read = self.position(bus)?;
         let core = &self.compiled.core;
         let position = core.loads.get(load as usize)?.position as usize;
-        let trail = &mut self.trail;
-        let (v, root) = core.path.run(Respond { core, load: position, wire, by, read, trail });
+        let (single, double) = &mut self.trails;
+        let (v, root) = if self.precision == Precision::Double {
+            core.path.run(Respond { core, load: position, wire, by, read, trail: double })
+        } else {
+            core.path.run(Respond { core, load: position, wire, by, read, trail: single })
+        };
         let core = &self.compiled.core;
         let (v0, at) = (&core.v[0], &core.v[read]);
         // The result is turned with the root.
         let turned = !(self.compiled.phasors || core.has_absolute_currents());
-        let square = v0[0] * v0[0] + v0[P / 2] * v0[P / 2];
-        let by_turn = if turned { (root[P / 2] * v0[0] - root[0] * v0[P / 2]) / square } else { 0.0 };
+        let square = v0[0] * v0[0] + v0[HALF] * v0[HALF];
+        let by_turn = if turned { (root[HALF] * v0[0] - root[0] * v0[HALF]) / square } else { 0.0 };
         let mut out = [Complex64::ZERO; 4];
         for (k, response) in out.iter_mut().enumerate().take(N / 2) {
-            let change = Complex64::new(v[k], v[k + P / 2]);
-            let voltage = Complex64::new(at[k], at[k + P / 2]);
+            let change = Complex64::new(v[k], v[k + HALF]);
+            let voltage = Complex64::new(at[k], at[k + HALF]);
             *response = (change - Complex64::I * by_turn * voltage) * self.turn(v0);
         }
         Some(out)
     }
 
-    pub fn batch(&self) -> Sets<N, P> {
+    pub fn batch(&self) -> Sets<N> {
         Sets::new(&self.compiled.core)
     }
 
-    pub fn set_lane(&self, sets: &mut Sets<N, P>, lane: usize, readings: &Readings) {
+    pub fn set_lane(&self, sets: &mut Sets<N>, lane: usize, readings: &Readings) {
         sets.set(&self.compiled.core, &self.compiled.targets, lane, readings);
     }
 
     /// Steps of eight sets until all settle.
-    pub fn estimate_batch(&self, sets: &mut Sets<N, P>, tolerance: Tolerance) -> Result<usize, NoSolution> {
+    pub fn estimate_batch(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> Result<usize, NoSolution> {
         let core = &self.compiled.core;
-        let mut step_pu = f64::NAN;
+        let (mut last, mut step) = (f64::INFINITY, f64::INFINITY);
         for iterations in 1..=tolerance.iterations_max {
-            step_pu = core.path.run(BatchStep { core, sets });
-            if !step_pu.is_finite() {
+            step = match self.precision {
+                Precision::Double => sets.step_double(core),
+                Precision::Single | Precision::Confirmed => sets.step_single(core),
+            };
+            if !step.is_finite() {
                 return Err(NoSolution::NotFinite { bus: self.order[0] as usize });
             }
-            if step_pu < tolerance.voltage_pu {
+            if step < tolerance.voltage_pu || foreseen(step, rate(step, last)) < tolerance.voltage_pu {
                 return Ok(iterations);
             }
+            last = step;
         }
         let (iterations, bus) = (tolerance.iterations_max, self.order[0] as usize);
-        Err(NoSolution::NotSettled { iterations, step_pu, bus })
+        Err(NoSolution::NotSettled { iterations, step_pu: step, bus })
     }
 
     /// Voltages of a lane by global wire.
-    pub fn lane_voltages(&self, sets: &Sets<N, P>, lane: usize) -> Vec<Complex64> {
+    pub fn lane_voltages(&self, sets: &Sets<N>, lane: usize) -> Vec<Complex64> {
         let root = sets.voltage(0, lane);
         let turn = self.turn(&root);
         let mut voltages = vec![Complex64::ZERO; self.wires];
         for i in 0..self.order.len() {
             let v = sets.voltage(i, lane);
             for k in 0..N / 2 {
-                voltages[self.global(i, k)] = Complex64::new(v[k], v[k + P / 2]) * turn;
+                voltages[self.global(i, k)] = Complex64::new(v[k], v[k + HALF]) * turn;
             }
         }
         voltages
@@ -459,12 +519,12 @@ impl<const N: usize, const P: usize> Solver<N, P> {
 }
 
 /// Changes a load's power on one wire.
-fn change_load<const N: usize, const P: usize>(
-    core: &mut Core<N, P>,
+fn change_load<const N: usize>(
+    core: &mut Core<N>,
     load: u32,
     wire: u8,
     by: (f64, f64),
-    enter: &mut impl FnMut(&mut Core<N, P>, Entry),
+    enter: &mut impl FnMut(&mut Core<N>, Entry),
 ) {
     let k = usize::from(wire);
     let at = &mut core.loads[load as usize];
@@ -472,7 +532,18 @@ fn change_load<const N: usize, const P: usize>(
         return;
     }
     at.measured[k] += by.0;
-    at.measured[k + P / 2] += by.1;
+    at.measured[k + HALF] += by.1;
     let position = at.position;
     enter(core, Entry::Load { position, wire, by });
+}
+
+/// How a step compares with the last one on the same factors; 1 for the first, which says nothing.
+fn rate(step: f64, last: f64) -> f64 {
+    if last.is_finite() { step / last } else { 1.0 }
+}
+
+/// What would still be missing after a step, p.u., when those that follow shrink at the rate of this one; ten times that,
+/// because the rate is that of one step only. Infinite while it says nothing.
+fn foreseen(step: f64, rate: f64) -> f64 {
+    if rate < 0.1 { 10.0 * step * rate / (1.0 - rate) } else { f64::INFINITY }
 }

@@ -1,155 +1,204 @@
-//! One Gauss–Newton step on the factors at hand: values up, state down.
+//! One Gauss–Newton step on the factors at hand: residuals up, corrections down.
 //!
-//! Residuals are exact at the present state. So are the gradients: where a load's or a row's derivatives have moved away
-//! from those in the factors, the difference times its multiplier of the last step enters as evidence. Steps on kept
-//! factors therefore end in the exact optimum; only their rate depends on how old the factors are.
+//! The state of a line is its voltage V, its current J, the gradient p by its voltage and μ by its current. At the
+//! optimum, with I(V, μ) what the bus takes, `B = dI/dV` and the children c of a bus,
+//!
+//! ```text
+//! J = I(V, μ) + Y V + Σ T' J_c            V = T V_parent − Z J
+//! p = B' μ + Y' μ + readings + Σ T' p_c    μ = T μ_parent − Z' p
+//! ```
+//!
+//! The right column holds at every state, because the way down makes it hold; the left column's residuals are taken in
+//! double precision at the present state and are what a step corrects. A state without residual is the exact optimum,
+//! whatever the factors: how old or rough they are decides only how many steps it takes.
 
-use super::core::{Core, Up};
-use super::dense::{self, Arithmetic, Vector};
+use super::core::Core;
+use super::dense::{self, Arithmetic, LANES, Plain, Vector};
 use super::lines::NONE;
+use super::precision::{Factors, Lanes, Real, Up};
 use crate::simd::Kernel;
+use std::marker::PhantomData;
 
 /// Makes one step; returns the largest change of a component of a voltage and where.
-pub(super) struct Step<'a, const N: usize, const P: usize>(pub &'a mut Core<N, P>);
+pub(super) struct Step<'a, T, const N: usize>(&'a mut Core<N>, PhantomData<T>);
 
-impl<const N: usize, const P: usize> Kernel for Step<'_, N, P> {
+impl<'a, T, const N: usize> Step<'a, T, N> {
+    pub fn new(core: &'a mut Core<N>) -> Self {
+        Self(core, PhantomData)
+    }
+}
+
+impl<T: Real, const N: usize> Kernel for Step<'_, T, N> {
     type Output = (f64, usize);
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self, _: K) -> (f64, usize) {
+    fn run<K: Arithmetic>(self, kit: K) -> (f64, usize) {
         let core = self.0;
-        let e = up::<K, N, P>(core);
-        down::<K, N, P>(core, &e)
+        let mut factors = std::mem::take(T::factors_mut(core));
+        let e = up(kit, core, &mut factors);
+        let moved = down(kit, core, &mut factors, &e);
+        *T::factors_mut(core) = factors;
+        moved
     }
 }
 
-/// All the way up; returns e of the root.
+/// Currents and gradients of the children, and corrections on their way up.
+#[derive(Clone, Copy)]
+struct Open<T> {
+    j: Vector,
+    pull: Vector,
+    up: Up<T>,
+}
+
+impl<T: Real> Open<T> {
+    #[inline(always)]
+    fn nothing() -> Self {
+        Self { j: [0.0; LANES], pull: [0.0; LANES], up: Up::default() }
+    }
+}
+
+/// All the way up; returns the residual of the gradient at the root.
 #[inline(always)]
-fn up<K: Arithmetic, const N: usize, const P: usize>(core: &mut Core<N, P>) -> Vector<P> {
-    let nothing = Up { a: [0.0; P], e: [0.0; P] };
-    let mut open = vec![nothing; core.levels + 1];
+fn up<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    core: &mut Core<N>,
+    factors: &mut Factors<T, N>,
+) -> Vector {
+    let mut open = vec![Open::<T>::nothing(); core.levels + 1];
     for i in (1..core.count()).rev() {
         let level = core.place[i].level as usize;
-        let mut sum = open[level];
-        open[level] = nothing;
-        bus_values::<K, N, P>(core, i, &mut sum);
-        let mut next = line_up::<K, N, P>(core, i, &sum);
-        core.up[i] = next;
-        let line = &core.lines.line[i];
-        next.a = core.lines.tt::<K>(line, &next.a);
-        next.e = core.lines.tt::<K>(line, &next.e);
+        let sum = open[level];
+        open[level] = Open::nothing();
+        let bus = residuals(kit, core, i, &sum);
+        let line = core.lines.line[i];
+        let climbed = factors.climb(kit, i, &line, &bus);
+        factors.up[i] = climbed;
+        let parent = &mut open[level - 1];
+        parent.j = dense::add(kit, &parent.j, &core.lines.tt(kit, &line, &core.j[i]));
+        parent.pull = dense::add(kit, &parent.pull, &core.lines.tt(kit, &line, &core.pull[i]));
+        let mut at_parent =
+            Up { a: factors.tt(kit, &line, &climbed.a), e: factors.tt(kit, &line, &climbed.e) };
         let site = core.place[i].site;
         if site != NONE && core.sites[site as usize].above != NONE {
-            let above = core.sites[site as usize].above as usize;
-            core.cuts[above].up(&core.admittances, &mut next.a, &mut next.e);
+            at_parent = through(core, core.sites[site as usize].above, &at_parent);
         }
-        let parent = &mut open[level - 1];
-        parent.a = dense::add(&parent.a, &next.a);
-        parent.e = dense::add(&parent.e, &next.e);
+        parent.up.a = T::add(kit, &parent.up.a, &at_parent.a);
+        parent.up.e = T::add(kit, &parent.up.e, &at_parent.e);
     }
-    let mut sum = open[0];
-    bus_values::<K, N, P>(core, 0, &mut sum);
-    core.up[0] = sum;
-    sum.e
+    let bus = residuals(kit, core, 0, &open[0]);
+    factors.up[0] = Up::default();
+    T::widen(kit, &bus.e)
 }
 
-/// Values across a line, without the ratio.
-#[inline(always)]
-pub(super) fn line_up<K: Arithmetic, const N: usize, const P: usize>(
-    core: &Core<N, P>,
-    i: usize,
-    bus: &Up<P>,
-) -> Up<P> {
-    let line = &core.lines.line[i];
-    let edge = &core.edges[i];
-    let along = core.lines.z::<K>(line, &bus.a);
-    let across = core.lines.zt::<K>(line, &bus.e);
-    let mut a = dense::sub(&bus.a, &dense::times::<K, N, P>(&edge.a, &along));
-    a = dense::sub(&a, &dense::times::<K, N, P>(&edge.s, &across));
-    let mut e = dense::sub(&bus.e, &dense::transposed_times::<K, N, P>(&edge.a, &across));
-    if line.evidence != NONE {
-        let l = &core.evidence[line.evidence as usize];
-        e = dense::add(&e, &dense::times::<K, N, P>(l, &along));
-    }
-    Up { a, e }
+/// Takes corrections through the rows of a cut, which add their own.
+#[inline(never)]
+fn through<T: Real, const N: usize>(core: &mut Core<N>, cut: u32, up: &Up<T>) -> Up<T> {
+    let (mut a, mut e) = (T::widen(Plain, &up.a), T::widen(Plain, &up.e));
+    core.cuts[cut as usize].up(&core.admittances, &mut a, &mut e);
+    Up { a: T::narrow(Plain, &a), e: T::narrow(Plain, &e) }
 }
 
-/// Adds what stands at a bus.
+/// Residuals of a bus, with what the children's lines bring.
 #[inline(always)]
-fn bus_values<K: Arithmetic, const N: usize, const P: usize>(
-    core: &mut Core<N, P>,
+fn residuals<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    core: &mut Core<N>,
     i: usize,
-    sum: &mut Up<P>,
-) {
+    sum: &Open<T>,
+) -> Up<T> {
     let place = core.place[i];
-    let v = core.v[i];
+    let (v, mu) = (core.v[i], core.mu[i]);
+    let mut j = dense::sub(kit, &sum.j, &core.j[i]);
+    let mut pull = dense::sub(kit, &sum.pull, &core.pull[i]);
+    core.lines.add_shunt_terms(kit, i, (&v, &mut j), (&mu, &mut pull));
+    let own = core.own_cut(i);
+    let mut load = Up::default();
     if place.load != NONE {
-        let at = place.load as usize;
-        let own = if place.site != NONE { core.sites[place.site as usize].own } else { NONE };
-        let mu = if own == NONE { core.mu[i] } else { core.cuts[own as usize].mu };
-        let frozen = &core.frozen[at];
-        let now = core.loads[at].at::<K>(&v, &mu);
-        let model = dense::add(&frozen.b_times::<K>(&v), &frozen.d_times::<K>(&mu));
-        let mut load = Up { a: dense::sub(&now.current, &model), e: [0.0; P] };
-        load.e = dense::sub(&now.exact.b_times::<K>(&mu), &frozen.b_times::<K>(&mu));
+        let mu = if own == NONE { mu } else { core.cuts[own as usize].mu };
+        let now = core.loads[place.load as usize].at(kit, &v, &mu);
+        pull = dense::add(kit, &pull, &now.exact.b_times(kit, &mu));
+        let mut taken = now.current;
         if own != NONE {
-            let cut = &mut core.cuts[own as usize];
-            cut.up(&core.admittances, &mut load.a, &mut load.e);
+            // Its rows stand at the current of the last step.
+            taken = core.cuts[own as usize].j;
+            load.a = T::narrow(kit, &dense::sub(kit, &now.current, &taken));
         }
-        sum.a = dense::add(&sum.a, &load.a);
-        sum.e = dense::add(&sum.e, &load.e);
+        j = dense::add(kit, &j, &taken);
     }
     for meter in core.meters_at(i) {
-        core.meters[meter].pull::<P>(&v, &mut sum.e);
+        core.meters[meter].pull(&v, &mut pull);
     }
+    let mut bus = Up {
+        a: T::add(kit, &sum.up.a, &T::narrow(kit, &j)),
+        e: T::add(kit, &sum.up.e, &T::narrow(kit, &pull)),
+    };
     if place.site != NONE {
+        if own != NONE {
+            load = through(core, own, &load);
+            bus = Up { a: T::add(kit, &bus.a, &load.a), e: T::add(kit, &bus.e, &load.e) };
+        }
         let (first, end) = core.sites[place.site as usize].here;
         for cut in first..end {
-            core.cuts[cut as usize].up(&core.admittances, &mut sum.a, &mut sum.e);
+            bus = through(core, cut, &bus);
         }
     }
+    bus
+}
+
+/// Corrections at a bus: of its voltage and of the gradient by its current.
+#[derive(Clone, Copy)]
+struct Moved<T> {
+    v: Lanes<T>,
+    mu: Lanes<T>,
 }
 
 /// All the way down.
 #[inline(always)]
-fn down<K: Arithmetic, const N: usize, const P: usize>(core: &mut Core<N, P>, e: &Vector<P>) -> (f64, usize) {
-    let kept = dense::axpy::<K, P>(core.root_weak, &core.root_start, e);
-    let v = dense::times::<K, N, P>(&core.root, &kept);
-    let mut moved = [0.0; P];
-    let mut largest = (largest_change(&core.v[0], &v, &mut moved), 0);
-    core.v[0] = v;
-    core.mu[0] = arrive(core, 0, &v, [0.0; P], &[0.0; P]);
+fn down<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    core: &mut Core<N>,
+    factors: &mut Factors<T, N>,
+    e: &Vector,
+) -> (f64, usize) {
+    let nothing = Moved { v: [T::default(); LANES], mu: [T::default(); LANES] };
+    let mut open = vec![nothing; core.levels + 1];
+    let v = core.root_after(kit, e);
+    let step = dense::sub(kit, &v, &core.v[0]);
+    let mut largest = (dense::largest(kit, &step), 0);
+    (core.v[0], core.mu[0]) = (v, [0.0; LANES]);
+    open[0] = arrive(kit, core, 0, Moved { v: T::narrow(kit, &step), ..nothing }, &[0.0; LANES]);
     for i in 1..core.count() {
-        let line = core.lines.line[i];
+        let place = core.place[i];
+        let (level, line) = (place.level as usize, core.lines.line[i]);
         let parent = line.parent as usize;
-        let (vp, mut mp) = (core.v[parent], core.mu[parent]);
-        let site = core.place[i].site;
-        let above = if site == NONE { NONE } else { core.sites[site as usize].above };
+        let mut outer = open[level - 1];
+        let above = if place.site == NONE { NONE } else { core.sites[place.site as usize].above };
         if above != NONE {
-            core.cuts[above as usize].down(&vp, &mut mp);
+            outer = descend_rows(core, above, &outer);
         }
-        let (u, omega) = (core.lines.t::<K>(&line, &vp), core.lines.t::<K>(&line, &mp));
-        let (edge, values) = (&core.edges[i], &core.up[i]);
-        let mut j = dense::add(&values.a, &dense::times::<K, N, P>(&edge.a, &u));
-        j = dense::add(&j, &dense::times::<K, N, P>(&edge.s, &omega));
-        let v = dense::sub(&u, &core.lines.z::<K>(&line, &j));
-        let mut pull = dense::add(&values.e, &dense::transposed_times::<K, N, P>(&edge.a, &omega));
-        if line.evidence != NONE {
-            pull = dense::sub(&pull, &dense::times::<K, N, P>(&core.evidence[line.evidence as usize], &u));
-        }
-        let mu = dense::sub(&omega, &core.lines.zt::<K>(&line, &pull));
-        let change = largest_change(&core.v[i], &v, &mut moved);
-        if !(change <= largest.0) {
-            largest = (change, i);
-        }
-        core.v[i] = v;
-        core.j[i] = j;
+        let (u, omega) = (factors.t(kit, &line, &outer.v), factors.t(kit, &line, &outer.mu));
+        let change = factors.descend(kit, i, &line, &factors.up[i], (&u, &omega));
+        factors.up[i] = Up::default();
+        let j = dense::add(kit, &core.j[i], &T::widen(kit, &change.a));
+        let pull = dense::add(kit, &core.pull[i], &T::widen(kit, &change.e));
+        let vp = core.v[parent];
+        let mut mp = core.mu[parent];
         if above != NONE {
-            core.cuts[above as usize].j = core.lines.tt::<K>(&line, &j);
+            let from = core.lines.tt(kit, &line, &j);
+            core.cuts[above as usize].stand(&vp, &from, &mut mp);
         }
-        core.mu[i] = if core.place[i].site == NONE { mu } else { arrive(core, i, &v, mu, &j) };
-        let load = core.place[i].load;
-        if load != NONE && core.loads[load as usize].free != 0 {
+        let v = dense::sub(kit, &core.lines.t(kit, &line, &vp), &core.lines.z(kit, &line, &j));
+        let mu = dense::sub(kit, &core.lines.t(kit, &line, &mp), &core.lines.zt(kit, &line, &pull));
+        let step = dense::sub(kit, &v, &core.v[i]);
+        let moved = dense::largest(kit, &step);
+        if !(moved <= largest.0) {
+            largest = (moved, i);
+        }
+        (core.v[i], core.j[i], core.pull[i], core.mu[i]) = (v, j, pull, mu);
+        let mu = T::sub(kit, &omega, &factors.zt(kit, &line, &change.e));
+        let here = Moved { v: T::narrow(kit, &step), mu };
+        open[level] = if place.site == NONE { here } else { arrive(kit, core, i, here, &j) };
+        if place.load != NONE && core.loads[place.load as usize].free != 0 {
             recentre(core, i);
         }
     }
@@ -159,58 +208,50 @@ fn down<K: Arithmetic, const N: usize, const P: usize>(core: &mut Core<N, P>, e:
     largest
 }
 
+/// Takes corrections down through the rows of a cut, whose multipliers follow.
+#[inline(never)]
+fn descend_rows<T: Real, const N: usize>(core: &mut Core<N>, cut: u32, outer: &Moved<T>) -> Moved<T> {
+    let mut mu = T::widen(Plain, &outer.mu);
+    core.cuts[cut as usize].down(&T::widen(Plain, &outer.v), &mut mu);
+    Moved { v: outer.v, mu: T::narrow(Plain, &mu) }
+}
+
 /// Takes μ through the rows at a bus.
 #[inline(never)]
-fn arrive<const N: usize, const P: usize>(
-    core: &mut Core<N, P>,
+fn arrive<K: Arithmetic, T: Real, const N: usize>(
+    _: K,
+    core: &mut Core<N>,
     i: usize,
-    v: &Vector<P>,
-    mut mu: Vector<P>,
-    j: &Vector<P>,
-) -> Vector<P> {
+    mut moved: Moved<T>,
+    j: &Vector,
+) -> Moved<T> {
     if core.place[i].site == NONE {
-        return mu;
+        return moved;
     }
     let site = core.sites[core.place[i].site as usize];
+    let (v, mut mu) = (core.v[i], core.mu[i]);
     for cut in (site.here.0..site.here.1).rev() {
-        let cut = &mut core.cuts[cut as usize];
-        cut.down(v, &mut mu);
-        cut.j = *j;
+        moved = descend_rows(core, cut, &moved);
+        core.cuts[cut as usize].stand(&v, j, &mut mu);
     }
+    core.mu[i] = mu;
     if site.own != NONE {
+        descend_rows(core, site.own, &moved);
         let cut = &mut core.cuts[site.own as usize];
-        cut.down(v, &mut mu.clone());
+        let taken = cut.j;
+        cut.stand(&v, &taken, &mut mu);
         let load = &core.loads[core.place[i].load as usize];
-        cut.j = load.at::<dense::Plain>(v, &cut.mu).current;
+        cut.j = load.at(Plain, &v, &cut.mu).current;
     }
-    mu
+    moved
 }
 
 /// Free injections stay near where they were: the centre moves along, so that it does not bias the optimum.
 #[inline(never)]
-fn recentre<const N: usize, const P: usize>(core: &mut Core<N, P>, i: usize) {
-    let place = core.place[i];
-    let own = if place.site != NONE { core.sites[place.site as usize].own } else { NONE };
-    let mu = if own == NONE { core.mu[i] } else { core.cuts[own as usize].mu };
-    let load = &mut core.loads[place.load as usize];
-    for k in (0..P / 2).filter(|k| load.free & (1 << k) != 0) {
-        for lane in [k, k + P / 2] {
-            load.measured[lane] += load.variance[lane] * mu[lane];
-        }
-    }
-}
-
-/// The largest change between two voltages, of one component. NaN counts as larger than anything.
-#[inline(always)]
-fn largest_change<const P: usize>(old: &Vector<P>, new: &Vector<P>, scratch: &mut Vector<P>) -> f64 {
-    for r in 0..P {
-        scratch[r] = (new[r] - old[r]).abs();
-    }
-    let mut largest = 0.0;
-    for change in *scratch {
-        if !(change <= largest) {
-            largest = change;
-        }
-    }
-    largest
+fn recentre<const N: usize>(core: &mut Core<N>, i: usize) {
+    let own = core.own_cut(i);
+    let noise =
+        core.noise(i, &core.mu[i], &core.pull[i], (own != NONE).then(|| core.cuts[own as usize].gain));
+    let mu = if own == NONE { &mut core.mu[i] } else { &mut core.cuts[own as usize].mu };
+    core.loads[core.place[i].load as usize].recentre(mu, noise);
 }

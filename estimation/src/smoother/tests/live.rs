@@ -1,5 +1,5 @@
 use super::nets::{Dice, Sensors, random_case, readings};
-use crate::smoother::{Changed, LANES, Smoother};
+use crate::smoother::{Changed, SETS, Smoother};
 use crate::solve::Tolerance;
 
 const TIGHT: Tolerance = Tolerance { voltage_pu: 1e-11, iterations_max: 100 };
@@ -115,6 +115,9 @@ fn a_response_is_what_a_change_does() {
     }
 }
 
+/// A set whose free injections are differences of large numbers settles at a few 1e-11 of rounding.
+const BATCHED: Tolerance = Tolerance { voltage_pu: 1e-10, iterations_max: 100 };
+
 #[test]
 fn every_set_of_a_batch_is_its_own_estimate() {
     for seed in 0..12 {
@@ -128,7 +131,7 @@ fn every_set_of_a_batch_is_its_own_estimate() {
         smoother.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         let mut batch = smoother.batch();
         let mut sets = Vec::new();
-        for lane in 0..LANES {
+        for lane in 0..SETS {
             let mut set = base.clone();
             for reading in &mut set.injections {
                 reading.s *= dice.between(0.95, 1.05);
@@ -139,7 +142,7 @@ fn every_set_of_a_batch_is_its_own_estimate() {
             batch.set(&smoother, lane, &set);
             sets.push(set);
         }
-        batch.estimate(&smoother, TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        batch.estimate(&smoother, BATCHED).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         for (lane, set) in sets.iter().enumerate() {
             let mut alone = Smoother::new(&case.circuit, &case.tree, set).expect("a tree");
             let alone = alone.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}")).voltages;
