@@ -29,10 +29,7 @@ struct Up<T, const N: usize> {
 }
 
 impl<T: Real, const N: usize> Up<T, N> {
-    #[inline(always)]
-    fn nothing() -> Self {
-        Self { a: [[T::default(); SETS]; N], e: [[T::default(); SETS]; N] }
-    }
+    const NOTHING: Self = Self { a: [[T::ZERO; SETS]; N], e: [[T::ZERO; SETS]; N] };
 }
 
 /// Values and state of eight sets.
@@ -172,7 +169,7 @@ fn sub<K: Arithmetic, T: Real, const N: usize>(kit: K, x: &Block<T, N>, y: &Bloc
 
 #[inline(always)]
 fn narrow<K: Arithmetic, T: Real, const N: usize>(kit: K, x: &Block<f64, N>) -> Block<T, N> {
-    let mut y = [[T::default(); SETS]; N];
+    let mut y = [[T::ZERO; SETS]; N];
     for k in 0..N {
         y[k] = T::narrow(kit, &x[k]);
     }
@@ -235,7 +232,7 @@ fn z_times<K: Arithmetic, T: Real, const N: usize>(
         return even(kit, &line.z, x, transposed);
     }
     let z = if transposed == Transposed::Yes { &factors.full_transposed } else { &factors.full };
-    times_plus(kit, &z[line.full as usize], x, &[[T::default(); SETS]; N])
+    times_plus(kit, &z[line.full as usize], x, &[[T::ZERO; SETS]; N])
 }
 
 #[inline(always)]
@@ -254,7 +251,7 @@ fn even<K: Arithmetic, T: Real, const N: usize>(
         re = T::add(kit, &re, &x[k]);
         im = T::add(kit, &im, &x[k + w]);
     }
-    let none = [T::default(); SETS];
+    let none = [T::ZERO; SETS];
     let common_re = T::axpy(kit, less_mi, &im, &T::axpy(kit, mr, &re, &none));
     let common_im = T::axpy(kit, mi, &re, &T::axpy(kit, mr, &im, &none));
     let mut y = [none; N];
@@ -278,7 +275,7 @@ fn ratio<K: Arithmetic, T: Real, const N: usize>(
         return *x;
     }
     let t = if transposed == Transposed::Yes { &factors.ratios_transposed } else { &factors.ratios };
-    times_plus(kit, &t[line.ratio as usize], x, &[[T::default(); SETS]; N])
+    times_plus(kit, &t[line.ratio as usize], x, &[[T::ZERO; SETS]; N])
 }
 
 /// One step of all eight; returns the largest change of a voltage.
@@ -305,7 +302,7 @@ impl<T: Real, const N: usize> Kernel for BatchStep<'_, T, N> {
     #[inline(always)]
     fn run<K: Arithmetic>(self, kit: K) -> f64 {
         let Self { core, sets, room } = self;
-        room.0.resize(core.count(), Up::nothing());
+        room.0.resize(core.count(), Up::NOTHING);
         let e = up(kit, core, sets, room);
         down(kit, core, sets, room, &e)
     }
@@ -314,15 +311,32 @@ impl<T: Real, const N: usize> Kernel for BatchStep<'_, T, N> {
 /// Currents and gradients of the children, and corrections on their way up.
 #[derive(Clone, Copy)]
 struct Open<T, const N: usize> {
+    /// Whether a child has come; before that the rest means nothing.
+    filled: bool,
     j: Block<f64, N>,
     pull: Block<f64, N>,
     up: Up<T, N>,
 }
 
 impl<T: Real, const N: usize> Open<T, N> {
+    const NOTHING: Self =
+        Self { filled: false, j: [[0.0; SETS]; N], pull: [[0.0; SETS]; N], up: Up::NOTHING };
+
+    /// Adds what a child brings.
     #[inline(always)]
-    fn nothing() -> Self {
-        Self { j: [[0.0; SETS]; N], pull: [[0.0; SETS]; N], up: Up::nothing() }
+    fn add<K: Arithmetic>(
+        &mut self,
+        kit: K,
+        (j, pull): (&Block<f64, N>, &Block<f64, N>),
+        (a, e): (&Block<T, N>, &Block<T, N>),
+    ) {
+        if self.filled {
+            (self.j, self.pull) = (add(kit, &self.j, j), add(kit, &self.pull, pull));
+            (self.up.a, self.up.e) = (add(kit, &self.up.a, a), add(kit, &self.up.e, e));
+        } else {
+            (self.j, self.pull, self.up.a, self.up.e) = (*j, *pull, *a, *e);
+            self.filled = true;
+        }
     }
 }
 
@@ -333,31 +347,32 @@ fn up<K: Arithmetic, T: Real, const N: usize>(
     sets: &mut Sets<N>,
     room: &mut Room<T, N>,
 ) -> Block<f64, N> {
-    let factors = T::factors(core);
-    let mut open = vec![Open::<T, N>::nothing(); core.levels + 1];
+    let (factors, wide) = (T::factors(core), &core.double);
+    let mut open = vec![Open::<T, N>::NOTHING; core.levels + 1];
     for i in (1..core.count()).rev() {
         let level = core.place[i].level as usize;
         let (parents, below) = open.split_at_mut(level);
-        let (parent, here) = (&mut parents[level - 1], &mut below[0]);
-        residuals(kit, core, sets, i, here);
         let line = &core.lines.line[i];
-        climb(kit, (factors, line), i, &mut here.up);
-        room.0[i] = here.up;
-        let mut a = ratio(kit, factors, line, &here.up.a, Transposed::Yes);
-        let mut e = ratio(kit, factors, line, &here.up.e, Transposed::Yes);
-        *here = Open::nothing();
-        let wide = &core.double;
-        parent.j = add(kit, &parent.j, &ratio(kit, wide, line, &sets.j[i], Transposed::Yes));
-        parent.pull = add(kit, &parent.pull, &ratio(kit, wide, line, &sets.pull[i], Transposed::Yes));
+        let mut bus = residuals(kit, core, sets, i, &below[0]);
+        below[0].filled = false;
+        climb(kit, (factors, line), i, &mut bus);
+        room.0[i] = bus;
+        let mut a = ratio(kit, factors, line, &bus.a, Transposed::Yes);
+        let mut e = ratio(kit, factors, line, &bus.e, Transposed::Yes);
         let site = core.place[i].site;
         if site != NONE && core.sites[site as usize].above != NONE {
             through::<T, N>(core, sets, core.sites[site as usize].above, &mut a, &mut e);
         }
-        parent.up.a = add(kit, &parent.up.a, &a);
-        parent.up.e = add(kit, &parent.up.e, &e);
+        let parent = &mut parents[level - 1];
+        if line.ratio == NONE {
+            parent.add(kit, (&sets.j[i], &sets.pull[i]), (&a, &e));
+        } else {
+            let j = ratio(kit, wide, line, &sets.j[i], Transposed::Yes);
+            let pull = ratio(kit, wide, line, &sets.pull[i], Transposed::Yes);
+            parent.add(kit, (&j, &pull), (&a, &e));
+        }
     }
-    residuals(kit, core, sets, 0, &mut open[0]);
-    widen(kit, &open[0].up.e)
+    widen(kit, &residuals(kit, core, sets, 0, &open[0]).e)
 }
 
 /// Across a line, without the ratio: see [`Factors::climb`].
@@ -369,7 +384,7 @@ fn climb<K: Arithmetic, T: Real, const N: usize>(
     up: &mut Up<T, N>,
 ) {
     let edge = &factors.edges[i];
-    let none = [[T::default(); SETS]; N];
+    let none = [[T::ZERO; SETS]; N];
     let along = z_times(kit, factors, line, &up.a, Transposed::No);
     let across = z_times(kit, factors, line, &up.e, Transposed::Yes);
     let less = times_plus(kit, &edge.s, &across, &times_plus(kit, &edge.a, &along, &none));
@@ -398,20 +413,22 @@ fn through<T: Real, const N: usize>(
     (*a, *e) = (narrow(Plain, &wide_a), narrow(Plain, &wide_e));
 }
 
-/// Adds the residuals of a bus to its corrections.
+/// The residuals of a bus, with what the children's lines bring.
 #[inline(always)]
 fn residuals<K: Arithmetic, T: Real, const N: usize>(
     kit: K,
     core: &Core<N>,
     sets: &mut Sets<N>,
     i: usize,
-    open: &mut Open<T, N>,
-) {
+    open: &Open<T, N>,
+) -> Up<T, N> {
     let place = core.place[i];
-    let mut j = sub(kit, &open.j, &sets.j[i]);
-    let mut pull = sub(kit, &open.pull, &sets.pull[i]);
+    let none = [[0.0; SETS]; N];
+    let (below, pulled) = if open.filled { (&open.j, &open.pull) } else { (&none, &none) };
+    let mut j = sub(kit, below, &sets.j[i]);
+    let mut pull = sub(kit, pulled, &sets.pull[i]);
     let shunt = &core.lines.shunt[i];
-    if shunt.even != [0.0; 4] {
+    if !shunt.is_none() {
         j = add(kit, &j, &even(kit, &shunt.even, &sets.v[i], Transposed::No));
         pull = add(kit, &pull, &even(kit, &shunt.even, &sets.mu[i], Transposed::Yes));
     }
@@ -421,31 +438,33 @@ fn residuals<K: Arithmetic, T: Real, const N: usize>(
         pull = transposed_plus(kit, y, &sets.mu[i], &pull);
     }
     let own = core.own_cut(i);
-    let mut own_current = [[0.0; SETS]; N];
+    let mut load_current = none;
     if place.load != NONE {
         if own == NONE && core.loads[place.load as usize].free == 0 {
             load(kit, core, sets, i, &mut j, &mut pull);
         } else {
-            odd_load(core, sets, i, (&mut j, &mut pull), &mut own_current);
+            odd_load(core, sets, i, (&mut j, &mut pull), &mut load_current);
         }
     }
     for meter in core.meters_at(i) {
         gradient(kit, &core.meters[meter], &sets.meters[meter], &sets.v[i], &mut pull);
     }
-    open.up.a = add(kit, &open.up.a, &narrow(kit, &j));
-    open.up.e = add(kit, &open.up.e, &narrow(kit, &pull));
+    let mut bus = Up { a: narrow(kit, &j), e: narrow(kit, &pull) };
+    if open.filled {
+        bus = Up { a: add(kit, &open.up.a, &bus.a), e: add(kit, &open.up.e, &bus.e) };
+    }
     if place.site != NONE {
         if own != NONE {
-            let mut load = Up { a: narrow(kit, &own_current), ..Up::<T, N>::nothing() };
+            let mut load = Up { a: narrow(kit, &load_current), ..Up::<T, N>::NOTHING };
             through(core, sets, own, &mut load.a, &mut load.e);
-            open.up.a = add(kit, &open.up.a, &load.a);
-            open.up.e = add(kit, &open.up.e, &load.e);
+            bus = Up { a: add(kit, &bus.a, &load.a), e: add(kit, &bus.e, &load.e) };
         }
         let (first, end) = core.sites[place.site as usize].here;
         for cut in first..end {
-            through(core, sets, cut, &mut open.up.a, &mut open.up.e);
+            through(core, sets, cut, &mut bus.a, &mut bus.e);
         }
     }
+    bus
 }
 
 /// Adds a load's current and B' μ: see `injections`.
@@ -555,7 +574,7 @@ fn down<K: Arithmetic, T: Real, const N: usize>(
     e: &Block<f64, N>,
 ) -> f64 {
     let (factors, wide) = (T::factors(core), &core.double);
-    let none = [[T::default(); SETS]; N];
+    let none = [[T::ZERO; SETS]; N];
     let mut open = vec![Moved { v: none, mu: none }; core.levels + 1];
     let mut largest = [0.0; SETS];
     let step = root_step(kit, core, &sets.v[0], e);
@@ -615,7 +634,7 @@ fn descend<K: Arithmetic, T: Real, const N: usize>(
     (u, omega): (&Block<T, N>, &Block<T, N>),
 ) -> Up<T, N> {
     let edge = &factors.edges[i];
-    let none = [[T::default(); SETS]; N];
+    let none = [[T::ZERO; SETS]; N];
     let a = times_plus(kit, &edge.s, omega, &times_plus(kit, &edge.a, u, &up.a));
     let mut e = transposed_plus(kit, &edge.a, omega, &up.e);
     if line.evidence != NONE {

@@ -26,15 +26,17 @@ pub(super) const fn lane<const N: usize>(unknown: usize) -> usize {
 }
 
 /// Nothing but zeros.
+#[inline(always)]
 pub(super) const fn zero<const N: usize>() -> Matrix<N> {
     [[0.0; LANES]; N]
 }
 
 /// The unit matrix.
+#[inline(always)]
 pub(super) fn unit<const N: usize>() -> Matrix<N> {
     let mut one = zero::<N>();
-    for (k, column) in one.iter_mut().enumerate() {
-        column[lane::<N>(k)] = 1.0;
+    for k in 0..N {
+        one[k][lane::<N>(k)] = 1.0;
     }
     one
 }
@@ -263,13 +265,14 @@ pub(super) fn right_divide_one_plus<K: Arithmetic, const N: usize>(
 ) -> Option<Matrix<N>> {
     let mut size = 0.0_f64;
     let mut rows = [0.0; LANES];
-    for column in e {
-        for r in 0..LANES {
-            rows[r] += column[r].abs();
-        }
+    for c in 0..N {
+        let (re, im) = halves(&e[c]);
+        let none = [0.0; HALF];
+        let absolute = joined((kit.max4(re, kit.sub4(none, re)), kit.max4(im, kit.sub4(none, im))));
+        rows = add(kit, &rows, &absolute);
     }
-    for row in rows {
-        size = if row <= size { size } else { row };
+    for r in 0..LANES {
+        size = if rows[r] <= size { size } else { rows[r] };
     }
     if !(size < 0.01) {
         return right_divide(kit, b, &plus(kit, &unit(), e));

@@ -51,6 +51,15 @@ pub(super) struct Shunt {
     pub full: u32,
 }
 
+impl Shunt {
+    /// Whether there is nothing.
+    #[inline(always)]
+    pub fn is_none(&self) -> bool {
+        let [dr, di, mr, mi] = self.even;
+        self.full == 0 && dr == 0.0 && di == 0.0 && mr == 0.0 && mi == 0.0
+    }
+}
+
 /// `[d_re, d_im, m_re, m_im]` of an even coupling over `wires` wires.
 fn even(own: Complex64, mutual: Complex64, wires: usize) -> Even {
     let mutual = if wires == 1 { Complex64::ZERO } else { mutual };
@@ -217,6 +226,9 @@ impl<const N: usize> Lines<N> {
         (mu, pull): (&Vector, &mut Vector),
     ) {
         let shunt = &self.shunt[position];
+        if shunt.is_none() {
+            return;
+        }
         *j = dense::add(kit, j, &dense::even_times::<_, N>(kit, &shunt.even, v, Transposed::No));
         *pull = dense::add(kit, pull, &dense::even_times::<_, N>(kit, &shunt.even, mu, Transposed::Yes));
         if shunt.full != 0 {

@@ -61,7 +61,7 @@ impl<T: Real, const N: usize> Kernel for Change<'_, T, N> {
     #[inline(always)]
     fn run<K: Arithmetic>(self, kit: K) {
         let core = self.core;
-        let mut sum = Up::<T>::default();
+        let mut sum = Up::<T>::NOTHING;
         let i;
         // Whether the shift still has to pass the bus's own rows, and from which on.
         let (mut here, mut above) = (None, None);
@@ -105,7 +105,7 @@ fn load_shift<T: Real, const N: usize>(core: &Core<N>, i: usize, wire: u8, by: (
     let (x, y) = (v[k], v[k + h]);
     let w = 1.0 / (x * x + y * y);
     let (kx, ky) = (x * w, y * w);
-    let mut shift = Up::default();
+    let mut shift = Up::NOTHING;
     shift.a[k] = T::rounded(by.0 * kx + by.1 * ky);
     shift.a[k + h] = T::rounded(by.0 * ky - by.1 * kx);
     let (gr, gi) = (kx * kx - ky * ky, 2.0 * kx * ky);
@@ -211,7 +211,7 @@ fn walk_down<K: Arithmetic, T: Real, const N: usize>(
         at = core.lines.line[at].parent as usize;
     }
     let factors = T::factors(core);
-    let (mut v, mut mu) = (root, [T::default(); LANES]);
+    let (mut v, mut mu) = (root, [T::ZERO; LANES]);
     pass_rows(core, 0, &v, &mut mu, &nu);
     for &i in path.iter().rev() {
         let i = i as usize;
@@ -306,7 +306,7 @@ impl<T: Real, const N: usize> Kernel for Respond<'_, T, N> {
         let up = |i: usize| {
             let common = shared > 0 && trail.shifts[shared - 1].0 == i as u32;
             shared = if common { shared - 1 } else { 0 };
-            if common { trail.shifts[shared].1 } else { Up::default() }
+            if common { trail.shifts[shared].1 } else { Up::NOTHING }
         };
         let nu = |cut: usize, row: usize| {
             let changed = trail.rows.iter().find(|at| at.0 == cut as u32 && at.1 == row as u32);

@@ -305,28 +305,22 @@ fn end_variance<const N: usize>(
 ) -> EndVariance {
     let (w, h) = (N / 2, HALF);
     let (x, y, a, b) = (v[k], v[k + h], i[k], i[k + h]);
-    // Over (v_re, v_im, i_re, i_im).
-    let m = |r: usize, col: usize| {
-        let row = k + if r % 2 == 1 { h } else { 0 };
-        let column = k + if col % 2 == 1 { w } else { 0 };
-        match (r / 2, col / 2) {
-            (0, 0) => c[column][row],
-            (0, 1) => v_i[column][row],
-            (1, 0) => v_i[k + if r % 2 == 1 { w } else { 0 }][k + if col % 2 == 1 { h } else { 0 }],
-            _ => i_i[column][row],
-        }
-    };
-    let form = |g: [f64; 4]| {
-        let mut sum = 0.0;
-        for r in 0..4 {
-            for col in 0..4 {
-                sum += g[r] * g[col] * m(r, col);
-            }
-        }
-        sum.max(0.0)
-    };
-    let size = (a * a + b * b).sqrt().max(1e-12);
-    EndVariance { p: form([a, b, x, y]), q: form([-b, a, y, -x]), i: form([0.0, 0.0, a / size, b / size]) }
+    let (cxx, cxy, cyy) = (c[k][k], c[k][k + h], c[k + w][k + h]);
+    let (iaa, iab, ibb) = (i_i[k][k], i_i[k][k + h], i_i[k + w][k + h]);
+    let (xa, xb, ya, yb) = (v_i[k][k], v_i[k + w][k], v_i[k][k + h], v_i[k + w][k + h]);
+    // By P = x a + y b and Q = y a − x b, over (v_re, v_im, i_re, i_im): [a b x y] and [−b a y −x].
+    let p = a * a * cxx
+        + 2.0 * a * b * cxy
+        + b * b * cyy
+        + 2.0 * (a * (x * xa + y * xb) + b * (x * ya + y * yb))
+        + (x * x * iaa + 2.0 * x * y * iab + y * y * ibb);
+    let q = b * b * cxx - 2.0 * a * b * cxy
+        + a * a * cyy
+        + 2.0 * (b * (x * xb - y * xa) + a * (y * ya - x * yb))
+        + (y * y * iaa - 2.0 * x * y * iab + x * x * ibb);
+    let square = (a * a + b * b).max(1e-24);
+    let size = (a * a * iaa + 2.0 * a * b * iab + b * b * ibb) / square;
+    EndVariance { p: p.max(0.0), q: q.max(0.0), i: size.max(0.0) }
 }
 
 /// Flows at both ends of the line above a position.
@@ -350,7 +344,7 @@ fn flows<K: Arithmetic, const N: usize>(
     for k in 0..w {
         out.below[i * w + k] = end_variance::<N>(k, v, &below.0, &crossed.known.c, &below.1, &below.2);
     }
-    out.below_total[i] = total_variance::<N>(v, &below.0, &crossed.known.c, &below.1, &below.2);
+    out.below_total[i] = total_variance(kit, (v, &below.0), (&crossed.known.c, &below.1, &below.2));
     // Above: I = T'J + Y V.
     let parent = line.parent as usize;
     let v = &core.v[parent];
@@ -368,41 +362,37 @@ fn flows<K: Arithmetic, const N: usize>(
     for k in 0..w {
         out.above[i * w + k] = end_variance::<N>(k, v, &above.0, &outer.c, &above.1, &above.2);
     }
-    out.above_total[i] = total_variance::<N>(v, &above.0, &outer.c, &above.1, &above.2);
+    out.above_total[i] = total_variance(kit, (v, &above.0), (&outer.c, &above.1, &above.2));
 }
 
 /// Variances of the sums over the wires, from the same covariances: `g' cov g` with g the gradient of ΣP, ΣQ and |ΣS|.
 #[inline(always)]
-fn total_variance<const N: usize>(
-    v: &Vector,
-    i: &Vector,
-    c: &Matrix<N>,
-    v_i: &Matrix<N>,
-    i_i: &Matrix<N>,
+fn total_variance<K: Arithmetic, const N: usize>(
+    kit: K,
+    (v, i): (&Vector, &Vector),
+    (c, v_i, i_i): (&Matrix<N>, &Matrix<N>, &Matrix<N>),
 ) -> TotalVariance {
     let (w, h) = (N / 2, HALF);
     // P = v_re i_re + v_im i_im, Q = v_im i_re − v_re i_im.
-    let (mut p_v, mut p_i, mut q_v, mut q_i) = ([0.0; LANES], [0.0; LANES], [0.0; LANES], [0.0; LANES]);
+    let (mut q_v, mut q_i) = ([0.0; LANES], [0.0; LANES]);
     let (mut p, mut q) = (0.0, 0.0);
     for k in 0..w {
         let (x, y, a, b) = (v[k], v[k + h], i[k], i[k + h]);
-        (p_v[k], p_v[k + h], p_i[k], p_i[k + h]) = (a, b, x, y);
         (q_v[k], q_v[k + h], q_i[k], q_i[k + h]) = (-b, a, y, -x);
         p += x * a + y * b;
         q += y * a - x * b;
     }
-    let form = |g_v: &Vector, g_i: &Vector| {
-        let own = dense::dot(g_v, &dense::times(Plain, c, g_v));
-        let cross = dense::dot(g_v, &dense::times(Plain, v_i, g_i));
-        (own + 2.0 * cross + dense::dot(g_i, &dense::times(Plain, i_i, g_i))).max(0.0)
-    };
-    let size = p.hypot(q).max(1e-12);
-    let (mut s_v, mut s_i) = ([0.0; LANES], [0.0; LANES]);
-    for lane in 0..LANES {
-        s_v[lane] = (p * p_v[lane] + q * q_v[lane]) / size;
-        s_i[lane] = (p * p_i[lane] + q * q_i[lane]) / size;
-    }
-    TotalVariance { p: form(&p_v, &p_i), q: form(&q_v, &q_i), s: form(&s_v, &s_i) }
+    // The gradient of ΣP by V is I, and by I it is V.
+    let by_p_v = dense::times_plus(kit, c, i, &dense::times(kit, v_i, v));
+    let by_p_i = dense::add(kit, &dense::transposed_times(kit, v_i, i), &dense::times(kit, i_i, v));
+    let by_q_v = dense::times_plus(kit, c, &q_v, &dense::times(kit, v_i, &q_i));
+    let by_q_i = dense::add(kit, &dense::transposed_times(kit, v_i, &q_v), &dense::times(kit, i_i, &q_i));
+    let pp = dense::dot(i, &by_p_v) + dense::dot(v, &by_p_i);
+    let pq = dense::dot(&q_v, &by_p_v) + dense::dot(&q_i, &by_p_i);
+    let qq = dense::dot(&q_v, &by_q_v) + dense::dot(&q_i, &by_q_i);
+    let square = (p * p + q * q).max(1e-24);
+    let s = (p * p * pp + 2.0 * p * q * pq + q * q * qq) / square;
+    TotalVariance { p: pp.max(0.0), q: qq.max(0.0), s: s.max(0.0) }
 }
 
 #[inline(always)]
@@ -422,7 +412,7 @@ fn with_shunt<K: Arithmetic, const N: usize>(
     v_i: &Matrix<N>,
     i_i: &Matrix<N>,
 ) -> (Vector, Matrix<N>, Matrix<N>) {
-    if shunt.full == 0 && shunt.even == [0.0; 4] {
+    if shunt.is_none() {
         return (*i, *v_i, *i_i);
     }
     let mut current = dense::add(kit, i, &dense::even_times::<_, N>(kit, &shunt.even, v, Transposed::No));

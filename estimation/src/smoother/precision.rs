@@ -14,7 +14,8 @@ pub(super) type Lanes<T> = [T; LANES];
 pub(super) type Square<T, const N: usize> = [[T; LANES]; N];
 
 /// Single or double precision.
-pub(super) trait Real: Copy + Default + std::fmt::Debug + 'static {
+pub(super) trait Real: Copy + std::fmt::Debug + 'static {
+    const ZERO: Self;
     fn narrow<K: Arithmetic>(kit: K, x: &Vector) -> Lanes<Self>;
     fn widen<K: Arithmetic>(kit: K, x: &Lanes<Self>) -> Vector;
     fn add<K: Arithmetic>(kit: K, x: &Lanes<Self>, y: &Lanes<Self>) -> Lanes<Self>;
@@ -57,10 +58,14 @@ pub(super) struct Edge<T, const N: usize> {
 }
 
 /// Corrections on their way up a line: of its current and of the gradient by its voltage.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Up<T> {
     pub a: Lanes<T>,
     pub e: Lanes<T>,
+}
+
+impl<T: Real> Up<T> {
+    pub const NOTHING: Self = Self { a: [T::ZERO; LANES], e: [T::ZERO; LANES] };
 }
 
 /// What carries corrections up and down.
@@ -96,11 +101,11 @@ impl<T: Real, const N: usize> Factors<T, N> {
     pub fn new(core: &Core<N>) -> Self {
         let lines = &core.lines;
         let all = |m: &[Matrix<N>]| m.iter().map(|m| rounded(dense::Plain, m)).collect();
-        let nothing = [[T::default(); LANES]; N];
+        let nothing = [[T::ZERO; LANES]; N];
         Self {
             edges: vec![Edge { a: nothing, s: nothing }; core.count()],
             evidence: vec![nothing; core.evident],
-            up: vec![Up::default(); core.count()],
+            up: vec![Up::NOTHING; core.count()],
             ratios: all(&lines.ratios),
             ratios_transposed: all(&lines.ratios_transposed),
             full: all(&lines.full),
@@ -114,7 +119,7 @@ impl<T: Real, const N: usize> Factors<T, N> {
         if line.full == NONE {
             T::even_times::<K, N>(kit, &line.z, x, Transposed::No)
         } else {
-            T::times_plus(kit, &self.full[line.full as usize], x, &[T::default(); LANES])
+            T::times_plus(kit, &self.full[line.full as usize], x, &[T::ZERO; LANES])
         }
     }
 
@@ -124,7 +129,7 @@ impl<T: Real, const N: usize> Factors<T, N> {
         if line.full == NONE {
             T::even_times::<K, N>(kit, &line.z, x, Transposed::Yes)
         } else {
-            T::times_plus(kit, &self.full_transposed[line.full as usize], x, &[T::default(); LANES])
+            T::times_plus(kit, &self.full_transposed[line.full as usize], x, &[T::ZERO; LANES])
         }
     }
 
@@ -134,7 +139,7 @@ impl<T: Real, const N: usize> Factors<T, N> {
         if line.ratio == NONE {
             *x
         } else {
-            T::times_plus(kit, &self.ratios[line.ratio as usize], x, &[T::default(); LANES])
+            T::times_plus(kit, &self.ratios[line.ratio as usize], x, &[T::ZERO; LANES])
         }
     }
 
@@ -144,7 +149,7 @@ impl<T: Real, const N: usize> Factors<T, N> {
         if line.ratio == NONE {
             *x
         } else {
-            T::times_plus(kit, &self.ratios_transposed[line.ratio as usize], x, &[T::default(); LANES])
+            T::times_plus(kit, &self.ratios_transposed[line.ratio as usize], x, &[T::ZERO; LANES])
         }
     }
 
@@ -153,7 +158,7 @@ impl<T: Real, const N: usize> Factors<T, N> {
     pub fn climb<K: Arithmetic>(&self, kit: K, i: usize, line: &Line, bus: &Up<T>) -> Up<T> {
         let edge = &self.edges[i];
         let (along, across) = (self.z(kit, line, &bus.a), self.zt(kit, line, &bus.e));
-        let mut less = T::times_plus(kit, &edge.a, &along, &[T::default(); LANES]);
+        let mut less = T::times_plus(kit, &edge.a, &along, &[T::ZERO; LANES]);
         less = T::times_plus(kit, &edge.s, &across, &less);
         let mut e = T::sub(kit, &bus.e, &T::transposed_times(kit, &edge.a, &across));
         if line.evidence != NONE {
@@ -178,7 +183,7 @@ impl<T: Real, const N: usize> Factors<T, N> {
         let mut e = T::add(kit, &up.e, &T::transposed_times(kit, &edge.a, omega));
         if line.evidence != NONE {
             let l = &self.evidence[line.evidence as usize];
-            e = T::sub(kit, &e, &T::times_plus(kit, l, u, &[T::default(); LANES]));
+            e = T::sub(kit, &e, &T::times_plus(kit, l, u, &[T::ZERO; LANES]));
         }
         Up { a, e }
     }
@@ -187,7 +192,7 @@ impl<T: Real, const N: usize> Factors<T, N> {
 /// A matrix, rounded.
 #[inline(always)]
 pub(super) fn rounded<K: Arithmetic, T: Real, const N: usize>(kit: K, m: &Matrix<N>) -> Square<T, N> {
-    let mut out = [[T::default(); LANES]; N];
+    let mut out = [[T::ZERO; LANES]; N];
     for c in 0..N {
         out[c] = T::narrow(kit, &m[c]);
     }
@@ -195,6 +200,7 @@ pub(super) fn rounded<K: Arithmetic, T: Real, const N: usize>(kit: K, m: &Matrix
 }
 
 impl Real for f64 {
+    const ZERO: Self = 0.0;
     #[inline(always)]
     fn narrow<K: Arithmetic>(_: K, x: &Vector) -> Vector {
         *x
@@ -247,6 +253,7 @@ impl Real for f64 {
 }
 
 impl Real for f32 {
+    const ZERO: Self = 0.0;
     #[inline(always)]
     fn narrow<K: Arithmetic>(kit: K, x: &Vector) -> Lanes<f32> {
         let (low, high) = halves(x);

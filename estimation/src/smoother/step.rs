@@ -45,6 +45,8 @@ impl<T: Real, const N: usize> Kernel for Step<'_, T, N> {
 /// Currents and gradients of the children, and corrections on their way up.
 #[derive(Clone, Copy)]
 struct Open<T> {
+    /// Whether a child has come; before that the rest means nothing.
+    filled: bool,
     j: Vector,
     pull: Vector,
     up: Up<T>,
@@ -53,7 +55,27 @@ struct Open<T> {
 impl<T: Real> Open<T> {
     #[inline(always)]
     fn nothing() -> Self {
-        Self { j: [0.0; LANES], pull: [0.0; LANES], up: Up::default() }
+        Self { filled: false, j: [0.0; LANES], pull: [0.0; LANES], up: Up::NOTHING }
+    }
+
+    /// Gives what has come and is empty again.
+    #[inline(always)]
+    fn take(&mut self) -> Self {
+        let sum = if self.filled { *self } else { Self::nothing() };
+        self.filled = false;
+        sum
+    }
+
+    /// Adds what a child brings.
+    #[inline(always)]
+    fn add<K: Arithmetic>(&mut self, kit: K, j: &Vector, pull: &Vector, up: &Up<T>) {
+        if self.filled {
+            self.j = dense::add(kit, &self.j, j);
+            self.pull = dense::add(kit, &self.pull, pull);
+            self.up = Up { a: T::add(kit, &self.up.a, &up.a), e: T::add(kit, &self.up.e, &up.e) };
+        } else {
+            *self = Self { filled: true, j: *j, pull: *pull, up: *up };
+        }
     }
 }
 
@@ -67,26 +89,23 @@ fn up<K: Arithmetic, T: Real, const N: usize>(
     let mut open = vec![Open::<T>::nothing(); core.levels + 1];
     for i in (1..core.count()).rev() {
         let level = core.place[i].level as usize;
-        let sum = open[level];
-        open[level] = Open::nothing();
+        let sum = open[level].take();
         let bus = residuals(kit, core, i, &sum);
         let line = core.lines.line[i];
         let climbed = factors.climb(kit, i, &line, &bus);
         factors.up[i] = climbed;
-        let parent = &mut open[level - 1];
-        parent.j = dense::add(kit, &parent.j, &core.lines.tt(kit, &line, &core.j[i]));
-        parent.pull = dense::add(kit, &parent.pull, &core.lines.tt(kit, &line, &core.pull[i]));
         let mut at_parent =
             Up { a: factors.tt(kit, &line, &climbed.a), e: factors.tt(kit, &line, &climbed.e) };
         let site = core.place[i].site;
         if site != NONE && core.sites[site as usize].above != NONE {
             at_parent = through(core, core.sites[site as usize].above, &at_parent);
         }
-        parent.up.a = T::add(kit, &parent.up.a, &at_parent.a);
-        parent.up.e = T::add(kit, &parent.up.e, &at_parent.e);
+        let j = core.lines.tt(kit, &line, &core.j[i]);
+        let pull = core.lines.tt(kit, &line, &core.pull[i]);
+        open[level - 1].add(kit, &j, &pull, &at_parent);
     }
-    let bus = residuals(kit, core, 0, &open[0]);
-    factors.up[0] = Up::default();
+    let bus = residuals(kit, core, 0, &open[0].take());
+    factors.up[0] = Up::NOTHING;
     T::widen(kit, &bus.e)
 }
 
@@ -112,7 +131,7 @@ fn residuals<K: Arithmetic, T: Real, const N: usize>(
     let mut pull = dense::sub(kit, &sum.pull, &core.pull[i]);
     core.lines.add_shunt_terms(kit, i, (&v, &mut j), (&mu, &mut pull));
     let own = core.own_cut(i);
-    let mut load = Up::default();
+    let mut load = Up::NOTHING;
     if place.load != NONE {
         let mu = if own == NONE { mu } else { core.cuts[own as usize].mu };
         let now = core.loads[place.load as usize].at(kit, &v, &mu);
@@ -160,7 +179,7 @@ fn down<K: Arithmetic, T: Real, const N: usize>(
     factors: &mut Factors<T, N>,
     e: &Vector,
 ) -> (f64, usize) {
-    let nothing = Moved { v: [T::default(); LANES], mu: [T::default(); LANES] };
+    let nothing = Moved { v: [T::ZERO; LANES], mu: [T::ZERO; LANES] };
     let mut open = vec![nothing; core.levels + 1];
     let v = core.root_after(kit, e);
     let step = dense::sub(kit, &v, &core.v[0]);
@@ -178,7 +197,7 @@ fn down<K: Arithmetic, T: Real, const N: usize>(
         }
         let (u, omega) = (factors.t(kit, &line, &outer.v), factors.t(kit, &line, &outer.mu));
         let change = factors.descend(kit, i, &line, &factors.up[i], (&u, &omega));
-        factors.up[i] = Up::default();
+        factors.up[i] = Up::NOTHING;
         let j = dense::add(kit, &core.j[i], &T::widen(kit, &change.a));
         let pull = dense::add(kit, &core.pull[i], &T::widen(kit, &change.e));
         let vp = core.v[parent];
