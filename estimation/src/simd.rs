@@ -1,5 +1,5 @@
-//! One way to vector units without unsafe code: kernels are generic over [`Arithmetic`], which calculates on `[f64; 4]`,
-//! and run whole on the units found at run time (`pulp`).
+//! One way to vector units without unsafe code: kernels are generic over [`Arithmetic`], which calculates on `[f64; 4]`
+//! (or `[f32; 8]`), and run whole on the units found at run time (`pulp`).
 //!
 //! ```text
 //! struct Job<'a> { … }
@@ -41,6 +41,24 @@ pub trait Arithmetic: Copy {
     fn splat4(self, x: f64) -> [f64; 4];
     /// The first three in a circle: x1, x2, x0, x3.
     fn turn4(self, x: [f64; 4]) -> [f64; 4];
+    /// x + y, eight at once in single precision; so are the following.
+    fn add8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8];
+    /// x − y.
+    fn sub8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8];
+    /// x · y.
+    fn mul8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8];
+    /// x / y.
+    fn div8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8];
+    /// x · y + z.
+    fn fma8(self, x: [f32; 8], y: [f32; 8], z: [f32; 8]) -> [f32; 8];
+    /// z − x · y.
+    fn fnma8(self, x: [f32; 8], y: [f32; 8], z: [f32; 8]) -> [f32; 8];
+    /// The larger of each; y where one of them is no number.
+    fn max8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8];
+    /// One value eight times.
+    fn splat8(self, x: f32) -> [f32; 8];
+    /// Eight numbers rounded to single precision.
+    fn narrow8(self, low: [f64; 4], high: [f64; 4]) -> [f32; 8];
 }
 
 /// Two roundings per product and sum, nothing beyond the base instruction set.
@@ -50,6 +68,11 @@ pub struct Plain;
 #[inline(always)]
 fn each(f: impl Fn(usize) -> f64) -> [f64; 4] {
     [f(0), f(1), f(2), f(3)]
+}
+
+#[inline(always)]
+fn each8(f: impl Fn(usize) -> f32) -> [f32; 8] {
+    [f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7)]
 }
 
 /// Four at once, element by element.
@@ -90,6 +113,42 @@ macro_rules! element_by_element {
         #[inline(always)]
         fn turn4(self, x: [f64; 4]) -> [f64; 4] {
             [x[1], x[2], x[0], x[3]]
+        }
+        #[inline(always)]
+        fn add8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
+            each8(|k| x[k] + y[k])
+        }
+        #[inline(always)]
+        fn sub8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
+            each8(|k| x[k] - y[k])
+        }
+        #[inline(always)]
+        fn mul8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
+            each8(|k| x[k] * y[k])
+        }
+        #[inline(always)]
+        fn div8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
+            each8(|k| x[k] / y[k])
+        }
+        #[inline(always)]
+        fn fma8(self, x: [f32; 8], y: [f32; 8], z: [f32; 8]) -> [f32; 8] {
+            each8(|k| x[k] * y[k] + z[k])
+        }
+        #[inline(always)]
+        fn fnma8(self, x: [f32; 8], y: [f32; 8], z: [f32; 8]) -> [f32; 8] {
+            each8(|k| z[k] - x[k] * y[k])
+        }
+        #[inline(always)]
+        fn max8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
+            each8(|k| if x[k] > y[k] { x[k] } else { y[k] })
+        }
+        #[inline(always)]
+        fn splat8(self, x: f32) -> [f32; 8] {
+            [x; 8]
+        }
+        #[inline(always)]
+        fn narrow8(self, low: [f64; 4], high: [f64; 4]) -> [f32; 8] {
+            each8(|k| (if k < 4 { low[k] } else { high[k - 4] }) as f32)
         }
     };
 }
@@ -222,12 +281,48 @@ mod vector {
         fn turn4(self, x: [f64; 4]) -> [f64; 4] {
             cast(self.0.avx2._mm256_permute4x64_pd::<0b11_00_10_01>(cast(x)))
         }
+        #[inline(always)]
+        fn add8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
+            cast(self.0.avx._mm256_add_ps(cast(x), cast(y)))
+        }
+        #[inline(always)]
+        fn sub8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
+            cast(self.0.avx._mm256_sub_ps(cast(x), cast(y)))
+        }
+        #[inline(always)]
+        fn mul8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
+            cast(self.0.avx._mm256_mul_ps(cast(x), cast(y)))
+        }
+        #[inline(always)]
+        fn div8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
+            cast(self.0.avx._mm256_div_ps(cast(x), cast(y)))
+        }
+        #[inline(always)]
+        fn fma8(self, x: [f32; 8], y: [f32; 8], z: [f32; 8]) -> [f32; 8] {
+            cast(self.0.mul_add_f32x8(cast(x), cast(y), cast(z)))
+        }
+        #[inline(always)]
+        fn fnma8(self, x: [f32; 8], y: [f32; 8], z: [f32; 8]) -> [f32; 8] {
+            cast(self.0.negate_mul_add_f32x8(cast(x), cast(y), cast(z)))
+        }
+        #[inline(always)]
+        fn max8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
+            cast(self.0.avx._mm256_max_ps(cast(x), cast(y)))
+        }
+        #[inline(always)]
+        fn splat8(self, x: f32) -> [f32; 8] {
+            cast(self.0.splat_f32x8(x))
+        }
+        #[inline(always)]
+        fn narrow8(self, low: [f64; 4], high: [f64; 4]) -> [f32; 8] {
+            cast([self.0.avx._mm256_cvtpd_ps(cast(low)), self.0.avx._mm256_cvtpd_ps(cast(high))])
+        }
     }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 mod vector {
-    use super::{Arithmetic, Kernel, With, each};
+    use super::{Arithmetic, Kernel, With, each, each8};
     use pulp::Arch;
 
     pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
@@ -277,6 +372,31 @@ mod tests {
         assert_eq!(plain[0], [1.75, -16.0, -7.25, 8.25]);
         assert_eq!(plain[1], [0.25, 16.0, -0.75, -7.75]);
         assert_eq!(plain[8], [-2.0, 3.25, 1.5, 4.0]);
+    }
+
+    struct Single([f32; 8], [f32; 8], [f32; 8]);
+
+    impl Kernel for Single {
+        type Output = Vec<[f32; 8]>;
+
+        #[inline(always)]
+        fn run<A: Arithmetic>(self, a: A) -> Self::Output {
+            let Self(x, y, z) = self;
+            let (low, high) = ([1.5, 2.0, 0.1, 4.0], [5.0, 6.0, 7.0, 1e-9]);
+            let others = [a.max8(x, y), a.splat8(x[1]), a.narrow8(low, high)];
+            let products = [a.fma8(x, y, z), a.fnma8(x, y, z), a.mul8(x, y), a.div8(x, y)];
+            products.into_iter().chain([a.add8(x, y), a.sub8(x, y)]).chain(others).collect()
+        }
+    }
+
+    #[test]
+    fn both_paths_give_the_same_in_single_precision() {
+        let (x, y, z) = ([1.5, -2.0, 3.25, 4.0, 1.0, 2.0, 3.0, -4.0], [0.5; 8], [1.0; 8]);
+        let plain = Path::Base.run(Single(x, y, z));
+        assert_eq!(plain, Path::Vector.run(Single(x, y, z)));
+        assert_eq!(plain[0], [1.75, 0.0, 2.625, 3.0, 1.5, 2.0, 2.5, -1.0]);
+        assert_eq!(plain[1], [0.25, 2.0, -0.625, -1.0, 0.5, 0.0, -0.5, 3.0]);
+        assert_eq!(plain[8], [1.5, 2.0, 0.1, 4.0, 5.0, 6.0, 7.0, 1e-9]);
     }
 
     #[test]
