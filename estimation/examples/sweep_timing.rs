@@ -46,21 +46,36 @@ fn time(size: usize) {
         warm_sweeps = sweep.settle_warm(&mut state, &tolerance).unwrap();
         sweep.voltages(&state, &mut voltages);
     });
-    let count = (200_000 / size).clamp(8, 400);
-    let factor: Vec<f64> = (0..count).map(|at| 0.9 + 0.2 * ((at * 7) % 17) as f64 / 16.0).collect();
-    let mut batch_sweeps = 0;
-    let batch = median(|_| {
-        let power = |port: usize, scenario: usize| powers[port] * factor[scenario];
-        sweep.batch(&circuit.ports, count, power, &tolerance, |_, result| {
-            let result = result.unwrap();
-            batch_sweeps = result.iterations;
-            result.write(&mut voltages);
-        });
-    }) / count as f64;
-    println!(
-        "{size:>6} buses: batch with loads in and voltages out {:.4} ms per scenario ({batch_sweeps} sweeps)",
-        batch * 1e-6
-    );
+    // Every load for itself, by 5 % at most; or all of them together between a fifth and the double.
+    for (what, width, common) in [("within 5 %", 0.1, 0.0), ("of 20 to 200 %", 0.0, 1.8)] {
+        let dice = &mut Dice(7);
+        let scenarios: Vec<Vec<Complex64>> = (0..20)
+            .map(|at| {
+                let all = 1.0 + common * (at as f64 / 19.0 - 0.445);
+                powers.iter().map(|power| power * (all + width * (dice.unit() - 0.5))).collect()
+            })
+            .collect();
+        let (mut batch, mut most) = (sweep.batch(&circuit.ports), 0);
+        let ns = median(|_| {
+            most = 0;
+            batch.solve(
+                &sweep,
+                scenarios.len(),
+                |at| &scenarios[at],
+                &tolerance,
+                |_, result| {
+                    let result = result.unwrap();
+                    most = result.iterations.max(most);
+                    result.write(&mut voltages);
+                },
+            );
+        }) / scenarios.len() as f64;
+        println!(
+            "{size:>6} buses: batch of 20 with loads {what}, loads in and voltages out, {:.4} ms per scenario \
+             (up to {most} sweeps)",
+            ns * 1e-6
+        );
+    }
     println!(
         "{size:>6} buses: flat start {:.4} ms ({sweeps} sweeps, {:.1} ns per bus and sweep), with new loads in and \
          voltages out {:.4} ms, warm {:.4} ms ({warm_sweeps} sweeps); lowest voltage {lowest:.3}",
@@ -197,7 +212,7 @@ fn load(circuit: &mut Circuit, dice: &mut Dice, bus: usize) {
         shares = std::array::from_fn(|_| dice.between(0.5, 1.5));
     }
     let sum: f64 = shares.iter().sum();
-    for (wire, share) in shares.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+    for (wire, share) in shares.iter().enumerate() {
         let p = total * share / sum / (1e6 / 3.0);
         circuit.ports.push(LoadPort {
             bus: bus as u32,

@@ -52,6 +52,10 @@ pub trait Arithmetic: Copy {
     fn sub8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8];
     /// x · y.
     fn mul8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8];
+    /// x / y.
+    fn div8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8];
+    /// The larger of each; y where one of them is no number.
+    fn max8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8];
     /// x · y + z.
     fn fma8(self, x: [f32; 8], y: [f32; 8], z: [f32; 8]) -> [f32; 8];
     /// z − x · y.
@@ -142,6 +146,14 @@ macro_rules! element_by_element {
         #[inline(always)]
         fn mul8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
             each8(|k| x[k] * y[k])
+        }
+        #[inline(always)]
+        fn div8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
+            each8(|k| x[k] / y[k])
+        }
+        #[inline(always)]
+        fn max8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
+            each8(|k| if x[k] > y[k] { x[k] } else { y[k] })
         }
         #[inline(always)]
         fn fma8(self, x: [f32; 8], y: [f32; 8], z: [f32; 8]) -> [f32; 8] {
@@ -342,6 +354,14 @@ mod vector {
             cast(self.0.avx._mm256_mul_ps(cast(x), cast(y)))
         }
         #[inline(always)]
+        fn div8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
+            cast(self.0.avx._mm256_div_ps(cast(x), cast(y)))
+        }
+        #[inline(always)]
+        fn max8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
+            cast(self.0.avx._mm256_max_ps(cast(x), cast(y)))
+        }
+        #[inline(always)]
         fn fma8(self, x: [f32; 8], y: [f32; 8], z: [f32; 8]) -> [f32; 8] {
             cast(self.0.fma._mm256_fmadd_ps(cast(x), cast(y), cast(z)))
         }
@@ -458,8 +478,9 @@ mod tests {
             let (low, high) = a.widen8(x);
             let products = [a.fma8(x, y, x), a.fnma8(x, y, y), a.mul8(x, y), a.add8(x, y), a.sub8(x, y)];
             let moves = [a.splat8(x[2]), a.turn8(x), a.swap8(x), a.narrow8(high, low)];
+            let others = [a.div8(y, x), a.max8(x, y)];
             let sums = a.sums8([x, y, x, x, y, y, x, y]);
-            products.into_iter().chain(moves).chain([sums]).collect()
+            products.into_iter().chain(moves).chain([sums]).chain(others).collect()
         }
     }
 
@@ -471,6 +492,7 @@ mod tests {
         assert_eq!(plain, Path::Vector.run(AllSingle(x, y)));
         assert_eq!(plain[6], [-2.0, 3.25, 1.5, 4.0, 8.0, -1.0, 0.5, 2.0]);
         assert_eq!(plain[8], plain[7]);
+        assert_eq!(plain[11], [1.5, 0.0, 3.25, 4.0, 3.0, 8.0, 2.0, 2.0]);
         assert_eq!(plain[9], [16.25, 1.25, 16.25, 16.25, 1.25, 1.25, 16.25, 1.25]);
     }
 

@@ -5,13 +5,17 @@
 //! See [`walk`] for the equations.
 
 mod batch;
+mod deviations;
 mod phasors;
 mod plan;
 mod ports;
+mod reference;
+mod rows;
 pub mod sensitivities;
+mod together;
 mod walk;
 
-pub use batch::Voltages;
+pub use batch::{Batch, Voltages};
 
 use crate::circuit::{Circuit, LoadPort, NotATree, Tree};
 use crate::simd::{Arithmetic, Kernel, Path, Plain};

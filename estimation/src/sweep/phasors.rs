@@ -1,6 +1,7 @@
 //! The complex voltages or currents of one bus, as the sweep calculates with them: [`Three`] wires in the lanes of one
 //! vector, or [`Lanes`]: wires one by one, a scenario per lane.
 
+use super::rows::Row;
 use crate::simd::Arithmetic;
 use num_complex::Complex64;
 
@@ -59,122 +60,6 @@ pub(super) trait Phasors: Copy {
     fn add_at(&mut self, wire: usize, lane: usize, value: Complex64) {
         self.put(wire, lane, self.at(wire, lane) + value);
     }
-}
-
-/// One number, or one per lane.
-pub(super) trait Row: Copy {
-    /// How many.
-    const LANES: usize;
-    /// Zero.
-    const ZERO: Self;
-    fn lane(&self, lane: usize) -> f64;
-    fn put(&mut self, lane: usize, value: f64);
-    fn splat<A: Arithmetic>(a: A, x: f64) -> Self;
-    fn add<A: Arithmetic>(a: A, x: Self, y: Self) -> Self;
-    fn sub<A: Arithmetic>(a: A, x: Self, y: Self) -> Self;
-    fn mul<A: Arithmetic>(a: A, x: Self, y: Self) -> Self;
-    fn div<A: Arithmetic>(a: A, x: Self, y: Self) -> Self;
-    fn fma<A: Arithmetic>(a: A, x: Self, y: Self, z: Self) -> Self;
-    fn fnma<A: Arithmetic>(a: A, x: Self, y: Self, z: Self) -> Self;
-    fn max<A: Arithmetic>(a: A, x: Self, y: Self) -> Self;
-}
-
-impl Row for f64 {
-    const LANES: usize = 1;
-    const ZERO: Self = 0.0;
-
-    #[inline(always)]
-    fn lane(&self, _: usize) -> f64 {
-        *self
-    }
-    #[inline(always)]
-    fn put(&mut self, _: usize, value: f64) {
-        *self = value;
-    }
-    #[inline(always)]
-    fn splat<A: Arithmetic>(_: A, x: f64) -> Self {
-        x
-    }
-    #[inline(always)]
-    fn add<A: Arithmetic>(_: A, x: Self, y: Self) -> Self {
-        x + y
-    }
-    #[inline(always)]
-    fn sub<A: Arithmetic>(_: A, x: Self, y: Self) -> Self {
-        x - y
-    }
-    #[inline(always)]
-    fn mul<A: Arithmetic>(_: A, x: Self, y: Self) -> Self {
-        x * y
-    }
-    #[inline(always)]
-    fn div<A: Arithmetic>(_: A, x: Self, y: Self) -> Self {
-        x / y
-    }
-    #[inline(always)]
-    fn fma<A: Arithmetic>(a: A, x: Self, y: Self, z: Self) -> Self {
-        a.fma(x, y, z)
-    }
-    #[inline(always)]
-    fn fnma<A: Arithmetic>(a: A, x: Self, y: Self, z: Self) -> Self {
-        a.fma(-x, y, z)
-    }
-    #[inline(always)]
-    fn max<A: Arithmetic>(_: A, x: Self, y: Self) -> Self {
-        larger(x, y)
-    }
-}
-
-impl Row for [f64; 4] {
-    const LANES: usize = 4;
-    const ZERO: Self = [0.0; 4];
-
-    #[inline(always)]
-    fn lane(&self, lane: usize) -> f64 {
-        self[lane]
-    }
-    #[inline(always)]
-    fn put(&mut self, lane: usize, value: f64) {
-        self[lane] = value;
-    }
-    #[inline(always)]
-    fn splat<A: Arithmetic>(a: A, x: f64) -> Self {
-        a.splat4(x)
-    }
-    #[inline(always)]
-    fn add<A: Arithmetic>(a: A, x: Self, y: Self) -> Self {
-        a.add4(x, y)
-    }
-    #[inline(always)]
-    fn sub<A: Arithmetic>(a: A, x: Self, y: Self) -> Self {
-        a.sub4(x, y)
-    }
-    #[inline(always)]
-    fn mul<A: Arithmetic>(a: A, x: Self, y: Self) -> Self {
-        a.mul4(x, y)
-    }
-    #[inline(always)]
-    fn div<A: Arithmetic>(a: A, x: Self, y: Self) -> Self {
-        a.div4(x, y)
-    }
-    #[inline(always)]
-    fn fma<A: Arithmetic>(a: A, x: Self, y: Self, z: Self) -> Self {
-        a.fma4(x, y, z)
-    }
-    #[inline(always)]
-    fn fnma<A: Arithmetic>(a: A, x: Self, y: Self, z: Self) -> Self {
-        a.fnma4(x, y, z)
-    }
-    #[inline(always)]
-    fn max<A: Arithmetic>(a: A, x: Self, y: Self) -> Self {
-        a.max4(x, y)
-    }
-}
-
-/// The larger; b where one of them is no number.
-#[inline(always)]
-fn larger(a: f64, b: f64) -> f64 {
-    if a > b { a } else { b }
 }
 
 /// The largest of all; what is no number is the largest wherever it stands.

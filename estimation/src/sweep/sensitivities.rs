@@ -17,7 +17,7 @@ use crate::circuit::{Circuit, GROUND, LoadPort, NotATree, Tree};
 use nalgebra::{DMatrix, SMatrix, SVector};
 use num_complex::Complex64;
 
-type M6 = SMatrix<f64, 6, 6>;
+pub(super) type M6 = SMatrix<f64, 6, 6>;
 type V6 = SVector<f64, 6>;
 
 /// Power taken at a connection point: parts of one p.u. between wires of a bus.
@@ -50,13 +50,15 @@ pub struct Sensitivities<'a> {
 
 /// One position.
 #[derive(Debug, Clone)]
-struct Step {
-    t: M6,
-    z: M6,
+pub(super) struct Step {
+    /// Ratio of the element above.
+    pub t: M6,
+    /// Its impedance.
+    pub z: M6,
     /// The subtree's response.
-    a: M6,
+    pub a: M6,
     /// (I + Z A)⁻¹.
-    g: M6,
+    pub g: M6,
 }
 
 /// The effects of one p.u. taken at a connection point.
@@ -79,30 +81,8 @@ impl<'a> Sensitivities<'a> {
         voltages: &[Complex64],
     ) -> Result<Self, NotATree> {
         let plan = Plan::new(circuit, tree)?;
-        let mut response = vec![M6::zeros(); plan.nodes.len()];
-        for place in &plan.ports {
-            let Some(port) = ports.get(place.port as usize) else { continue };
-            let v = &voltages[plan.first_wire[place.position as usize] as usize..];
-            let port = LoadPort { plus: place.plus, minus: place.minus, ..*port };
-            add_port(&mut response[place.position as usize], &port, v);
-        }
         let mut steps = Vec::with_capacity(plan.nodes.len());
-        for position in (0..plan.nodes.len()).rev() {
-            let node = &plan.nodes[position];
-            let extra = (node.extra != NONE).then(|| &plan.extras[node.extra as usize]);
-            let link = &plan.links[position];
-            let y = coupled(&link.y, plan.wires) + real(extra.and_then(|extra| extra.y.as_ref()));
-            let z = coupled(&link.z, plan.wires) + real(extra.and_then(|extra| extra.z.as_ref()));
-            let ratio = extra.and_then(|extra| extra.ratio.as_ref());
-            let t = ratio.map_or_else(M6::identity, |(ratio, _)| real(Some(ratio)));
-            let a = response[position] + y;
-            // Singular only where the power flow itself has no solution nearby.
-            let g = (M6::identity() + z * a).try_inverse().unwrap_or_else(M6::zeros);
-            if position > 0 {
-                response[node.parent as usize] += t.transpose() * a * g * t;
-            }
-            steps.push(Step { t, z, a, g });
-        }
+        linearize(&plan, ports, voltages, |_, step| steps.push(step));
         steps.reverse();
         Ok(Self { circuit, tree, voltages: voltages.to_vec(), wires: plan.wires, steps })
     }
@@ -144,6 +124,38 @@ impl<'a> Sensitivities<'a> {
             above = *moved;
         }
         Effects { at: self, path }
+    }
+}
+
+/// Hands out the linear circuit around a solved point, position by position from the last to the root.
+pub(super) fn linearize(
+    plan: &Plan,
+    ports: &[LoadPort],
+    voltages: &[Complex64],
+    mut step: impl FnMut(usize, Step),
+) {
+    let mut response = vec![M6::zeros(); plan.nodes.len()];
+    for place in &plan.ports {
+        let Some(port) = ports.get(place.port as usize) else { continue };
+        let v = &voltages[plan.first_wire[place.position as usize] as usize..];
+        let port = LoadPort { plus: place.plus, minus: place.minus, ..*port };
+        add_port(&mut response[place.position as usize], &port, v);
+    }
+    for position in (0..plan.nodes.len()).rev() {
+        let node = &plan.nodes[position];
+        let extra = (node.extra != NONE).then(|| &plan.extras[node.extra as usize]);
+        let link = &plan.links[position];
+        let y = coupled(&link.y, plan.wires) + real(extra.and_then(|extra| extra.y.as_ref()));
+        let z = coupled(&link.z, plan.wires) + real(extra.and_then(|extra| extra.z.as_ref()));
+        let ratio = extra.and_then(|extra| extra.ratio.as_ref());
+        let t = ratio.map_or_else(M6::identity, |(ratio, _)| real(Some(ratio)));
+        let a = response[position] + y;
+        // Singular only where the power flow itself has no solution nearby.
+        let g = (M6::identity() + z * a).try_inverse().unwrap_or_else(M6::zeros);
+        if position > 0 {
+            response[node.parent as usize] += t.transpose() * a * g * t;
+        }
+        step(position, Step { t, z, a, g });
     }
 }
 
@@ -292,7 +304,7 @@ fn coupled(c: &[f64; 4], wires: usize) -> M6 {
 }
 
 /// dI/dV of a port. With m = |U| and I = g(m) U: dI = g dU + g'(m) U Re(conj(U) dU) / m.
-fn add_port(response: &mut M6, port: &LoadPort, v: &[Complex64]) {
+pub(super) fn add_port(response: &mut M6, port: &LoadPort, v: &[Complex64]) {
     let (plus, back) = (usize::from(port.plus), (port.minus != GROUND).then(|| usize::from(port.minus)));
     let across = v[plus] - back.map_or(Complex64::ZERO, |wire| v[wire]);
     let m = across.norm();

@@ -286,18 +286,19 @@ proptest! {
         prop_assume!(dense(&circuit).is_some());
         let sweep = prepared(&circuit);
         let tolerance = Tolerance { voltage_pu: 1e-11, iterations_max: 60 };
-        let power = |port: usize, scenario: usize| {
-            // The sixth scenario asks for too much.
-            let factor = if scenario == 5 { 1e4 } else { 1.0 - 0.1 * scenario as f64 };
-            circuit.ports[port].power * factor
-        };
+        let scenarios: Vec<Vec<Complex64>> = (0..count)
+            .map(|scenario| {
+                // The sixth scenario asks for too much.
+                let factor = if scenario == 5 { 1e4 } else { 1.0 - 0.1 * scenario as f64 };
+                circuit.ports.iter().map(|port| port.power * factor).collect()
+            })
+            .collect();
         let mut met = 0;
-        sweep.batch(&circuit.ports, count, power, &tolerance, |scenario, result| {
+        sweep.batch(&circuit.ports).solve(&sweep, count, |at| &scenarios[at], &tolerance, |scenario, result| {
             assert_eq!(scenario, met);
             met += 1;
-            let powers: Vec<Complex64> = (0..circuit.ports.len()).map(|port| power(port, scenario)).collect();
             let mut state = sweep.state(&circuit.ports);
-            sweep.set_powers(&mut state, &powers);
+            sweep.set_powers(&mut state, &scenarios[scenario]);
             let mut voltages = Vec::new();
             match (sweep.solve(&mut state, &tolerance), result) {
                 (Ok(alone), Ok(together)) => {
@@ -311,6 +312,76 @@ proptest! {
         });
         prop_assert_eq!(met, count);
     }
+}
+
+/// Hundreds of buses, so that there are several blocks below a trunk with loads of its own.
+#[test]
+fn a_batch_of_a_large_circuit_gives_what_each_scenario_gives_alone() {
+    let exact = Tolerance { voltage_pu: 1e-13, iterations_max: 200 };
+    for seed in 0..8 {
+        let (three, plain) = (seed % 2 == 0, seed % 4 < 2);
+        let circuit = random(seed, Mix { wires: if three { 3 } else { 1 }, buses: 900, plain, scale: 0.9 });
+        let sweep = prepared(&circuit);
+        let dice = &mut Dice(seed);
+        let scenarios: Vec<Vec<Complex64>> = (0..21)
+            .map(|scenario| {
+                let all = match scenario {
+                    // Neither may spoil its neighbours.
+                    5 => 1e4,
+                    6 => f64::NAN,
+                    _ => -0.6 + 0.12 * f64::from(scenario),
+                };
+                circuit.ports.iter().map(|port| port.power * (all + dice.between(-0.3, 0.3))).collect()
+            })
+            .collect();
+        let mut batch = sweep.batch(&circuit.ports);
+        let mut together = Vec::new();
+        for _ in 0..2 {
+            together.clear();
+            batch.solve(
+                &sweep,
+                scenarios.len(),
+                |at| &scenarios[at],
+                &Tolerance::default(),
+                |_, result| {
+                    together.push(result.map(|voltages| voltages.all.to_vec()));
+                },
+            );
+        }
+        let mut state = sweep.state(&circuit.ports);
+        let mut solved = 0;
+        for (powers, together) in scenarios.iter().zip(&together) {
+            sweep.set_powers(&mut state, powers);
+            match (sweep.solve(&mut state, &exact), together) {
+                (Ok(alone), Ok(together)) => {
+                    let error = distance(&alone.voltages, together);
+                    assert!(error < 1e-9, "seed {seed}: {error}");
+                    solved += 1;
+                }
+                (Err(_), Err(_)) => {}
+                (alone, together) => panic!("seed {seed}: {alone:?}, {together:?}"),
+            }
+        }
+        assert!(solved >= 15, "seed {seed}: {solved}");
+    }
+}
+
+#[test]
+fn powers_of_the_reference_give_the_reference() {
+    let circuit = random(21, Mix { wires: 3, buses: 300, plain: true, scale: 0.9 });
+    let sweep = prepared(&circuit);
+    let powers: Vec<Complex64> = circuit.ports.iter().map(|port| port.power).collect();
+    let mut state = sweep.state(&circuit.ports);
+    let alone = sweep.solve(&mut state, &Tolerance { voltage_pu: 1e-13, iterations_max: 100 }).unwrap();
+    sweep.batch(&circuit.ports).solve(
+        &sweep,
+        1,
+        |_| &powers,
+        &Tolerance::default(),
+        |_, result| {
+            assert!(distance(&alone.voltages, result.unwrap().all) < 1e-13);
+        },
+    );
 }
 
 fn checked(circuit: &Circuit) -> (Sweep, Tree) {

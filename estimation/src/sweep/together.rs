@@ -1,0 +1,438 @@
+//! Eight scenarios at a time, as deviations from a [`Reference`].
+//!
+//! Blocks (subtrees that fit into the cache) and the trunk above them take turns:
+//!
+//! ```text
+//! single precision   up blocks, up trunk | down trunk, down blocks, up blocks, up trunk | …
+//! double precision   down trunk and blocks; each block: up, down below the trunk's voltages, result | up and down trunk
+//! ```
+//!
+//! Single precision only finds where the last sweep, in double precision, starts. That one solves the exact equations
+//! from the powers as they came in, and by how much it moves the voltages decides whether they are accepted. When it
+//! moves the trunk, the blocks follow it by the response of the reference.
+
+use super::deviations::{Bus, HALF, LANES, Luggage, Shared, Stretch, down, taken, times, up};
+use super::plan::{Item, Plan};
+use super::reference::{Reference, Way};
+use super::rows::Row;
+use crate::simd::{Arithmetic, Kernel};
+use crate::solve::Tolerance;
+use num_complex::Complex64;
+
+type Eight = [f32; LANES];
+type Four = [f64; HALF];
+
+/// A group of scenarios.
+#[derive(Debug, Clone)]
+pub(super) struct Group<const N: usize> {
+    single: Single<N>,
+    double: [Double<N>; 2],
+    /// Powers of other ports, by lane.
+    powers: Vec<[Complex64; LANES]>,
+    /// Voltages by lane and global wire, p.u.; dead wires are zero.
+    pub voltages: Vec<Vec<Complex64>>,
+}
+
+/// All deviations, by position and load record.
+#[derive(Debug, Clone)]
+struct Single<const N: usize> {
+    d: Vec<Bus<N, Eight>>,
+    rise: Vec<Bus<N, Eight>>,
+    s: Vec<Bus<N, Eight>>,
+    luggage: Luggage<N, Eight>,
+    /// By item: current of a block; movement of a bus of the trunk.
+    totals: Vec<Bus<N, Eight>>,
+}
+
+/// Deviations of one block, and by item of the buses of the trunk.
+#[derive(Debug, Clone)]
+struct Double<const N: usize> {
+    block: [Vec<Bus<N, Four>>; 2],
+    trunk: [Vec<Bus<N, Four>>; 2],
+    s: Vec<Bus<N, Four>>,
+    luggage: Luggage<N, Four>,
+    /// By item: current of a block.
+    totals: Vec<Bus<N, Four>>,
+}
+
+impl<const N: usize> Group<N> {
+    pub(super) fn new(plan: &Plan, reference: &Reference<N>) -> Self {
+        let (count, items) = (plan.nodes.len(), plan.items.len());
+        let longest = plan.items.iter().map(|item| item.end - item.start).max().unwrap_or(0);
+        let loads =
+            reference.first.windows(2).map(|pair| (pair[1].1 - pair[0].1) as usize).max().unwrap_or(0);
+        let single = Single {
+            d: vec![Bus::ZERO; count],
+            rise: vec![Bus::ZERO; count],
+            s: vec![Bus::ZERO; plan.loads],
+            luggage: Luggage::new(plan, 0),
+            totals: vec![Bus::ZERO; items],
+        };
+        let double = |offset: usize| Double {
+            block: std::array::from_fn(|_| vec![Bus::ZERO; longest]),
+            trunk: std::array::from_fn(|_| vec![Bus::ZERO; items]),
+            s: vec![Bus::ZERO; loads],
+            luggage: Luggage::new(plan, offset),
+            totals: vec![Bus::ZERO; items],
+        };
+        Self {
+            single,
+            double: [double(0), double(HALF)],
+            powers: vec![[Complex64::ZERO; LANES]; reference.others.len()],
+            voltages: vec![vec![Complex64::ZERO; plan.wire_count]; LANES],
+        }
+    }
+}
+
+/// Solves a group.
+pub(super) struct Together<'a, const N: usize> {
+    pub shared: Shared<'a, N>,
+    pub group: &'a mut Group<N>,
+    /// Constant powers by lane and port.
+    pub powers: [&'a [Complex64]; LANES],
+    pub tolerance: &'a Tolerance,
+    /// Lanes in use.
+    pub lanes: usize,
+    /// Sweeps in single precision.
+    pub coarse: usize,
+}
+
+/// What became of a group.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outcome {
+    /// Lanes whose voltages solve the equations.
+    pub settled: [bool; LANES],
+    /// Sweeps in all.
+    pub sweeps: usize,
+}
+
+/// Sweeps in double precision at most; a scenario that has not settled by then is solved alone.
+const FINE_MAX: usize = 4;
+/// Movements below this part of the first one are the noise of single precision.
+const NOISE: f64 = 3e-6;
+/// What is left after the last movement is foreseen from the rate of earlier ones, times this.
+const MARGIN: f64 = 3.0;
+/// Part of the tolerance that may be left.
+pub(super) const LEFT: f64 = 0.1;
+/// A movement of the trunk by this part of the tolerance moves the blocks, too.
+const SHIFT: f64 = 0.03;
+
+/// A walk over the whole tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Walk {
+    /// Powers in, currents of the blocks at the reference's voltages.
+    Begin,
+    /// Currents of the trunk.
+    Trunk,
+    /// Voltages, and the currents of the blocks after it.
+    Down,
+    /// Currents of the blocks.
+    Blocks,
+    /// Voltages, and the blocks again in double precision.
+    Fine,
+}
+
+/// How a lane's voltages moved.
+#[derive(Debug, Clone, Copy)]
+struct Course {
+    first: f64,
+    last: f64,
+    /// By how much movements shrink from one to the next.
+    rate: f64,
+}
+
+impl Course {
+    const START: Self = Self { first: f64::INFINITY, last: f64::INFINITY, rate: 1.0 };
+
+    #[inline(always)]
+    fn moves(&mut self, by: f64) {
+        if self.first == f64::INFINITY {
+            self.first = by;
+        } else if self.last > NOISE * self.first {
+            self.rate = by.max(NOISE * self.first) / self.last;
+        }
+        self.last = by;
+    }
+
+    /// Whether a last movement by an exact sweep leaves less than a tenth of the tolerance.
+    #[inline(always)]
+    fn settles(&self, by: f64, tolerance: f64) -> bool {
+        let rate = if by > NOISE * self.first { self.rate.max(by / self.last) } else { self.rate };
+        let left = if rate < 0.5 { by * rate / (1.0 - rate) } else { by };
+        by <= tolerance && left <= LEFT * tolerance || MARGIN * left <= LEFT * tolerance
+    }
+}
+
+impl<const N: usize> Kernel for Together<'_, N> {
+    type Output = Outcome;
+
+    #[inline(always)]
+    fn run<A: Arithmetic>(mut self, a: A) -> Outcome {
+        let mut outcome = Outcome { settled: [false; LANES], sweeps: 0 };
+        let (mut courses, mut walk, mut fine) = ([Course::START; LANES], Walk::Begin, 0);
+        loop {
+            self.walk(a, walk, outcome.sweeps == 0);
+            if matches!(walk, Walk::Down | Walk::Fine) {
+                outcome.sweeps += 1;
+                let squares = std::mem::replace(&mut self.group.single.luggage.squares, Row::ZERO);
+                for (course, square) in courses.iter_mut().zip(squares) {
+                    course.moves(f64::from(square).sqrt());
+                }
+            }
+            walk = match walk {
+                Walk::Begin | Walk::Down | Walk::Blocks => Walk::Trunk,
+                Walk::Trunk if outcome.sweeps + 1 < self.coarse => Walk::Down,
+                Walk::Trunk => Walk::Fine,
+                Walk::Fine => {
+                    outcome.sweeps += 1;
+                    fine += 1;
+                    let moved = self.finish(a);
+                    for lane in 0..LANES {
+                        outcome.settled[lane] = courses[lane].settles(moved[lane], self.tolerance.voltage_pu);
+                    }
+                    if fine == FINE_MAX || outcome.settled[..self.lanes].iter().all(|settled| *settled) {
+                        return outcome;
+                    }
+                    Walk::Blocks
+                }
+            };
+        }
+    }
+}
+
+impl<const N: usize> Together<'_, N> {
+    /// Single precision; a block in double precision while it is at hand.
+    #[inline(always)]
+    fn walk<A: Arithmetic>(&mut self, a: A, walk: Walk, fresh: bool) {
+        let (Shared { plan, reference }, count) = (self.shared, self.shared.plan.items.len());
+        for at in 0..count {
+            let number = if walk == Walk::Trunk { count - 1 - at } else { at };
+            let Item { start, end, block } = plan.items[number];
+            if walk == Walk::Begin {
+                self.take(a, number);
+            }
+            let Group { single, powers, .. } = &mut *self.group;
+            let Single { d, rise, s, luggage, totals } = single;
+            let loads = reference.first[number].1 as usize..reference.first[number + 1].1 as usize;
+            let (d, rise, s) = (&mut d[start..end], &mut rise[start..end], &s[loads]);
+            if matches!(walk, Walk::Down | Walk::Fine) {
+                let stretch = Stretch { number, d: &mut *d, rise: &mut *rise, s, fresh };
+                down(a, self.shared, &reference.single, stretch, luggage);
+            }
+            let depth = plan.nodes[start].depth as usize;
+            if block && walk == Walk::Trunk {
+                luggage.sums[depth] = luggage.sums[depth].plus(a, &totals[number]);
+            } else if block != (walk == Walk::Trunk) && walk != Walk::Fine {
+                let fresh = fresh && walk != Walk::Down;
+                let stretch = Stretch { number, d, rise, s, fresh };
+                up(a, self.shared, &reference.single, stretch, luggage, powers);
+                if block {
+                    totals[number] = luggage.sums[depth];
+                }
+                if block || depth == 1 {
+                    luggage.sums[depth] = Bus::ZERO;
+                }
+            }
+            if walk == Walk::Fine {
+                self.fine(a, number);
+            }
+        }
+    }
+
+    /// Takes in the powers of an item in single precision.
+    #[inline(always)]
+    fn take<A: Arithmetic>(&mut self, a: A, number: usize) {
+        let reference = self.shared.reference;
+        let Group { single, powers, .. } = &mut *self.group;
+        let (from, to) = (reference.first[number].0 as usize, reference.first[number + 1].0 as usize);
+        for inlet in &reference.inlets[from..to] {
+            if inlet.way == Way::Other {
+                let port = inlet.port as usize;
+                powers[inlet.to as usize] =
+                    self.powers.map(|powers| powers.get(port).copied().unwrap_or_default());
+                continue;
+            }
+            let taken: [_; N] = taken(a, inlet, &self.powers);
+            let s = &mut single.s[inlet.to as usize].0;
+            let more = matches!(inlet.way, Way::More(_));
+            for part in 0..N {
+                let row = a.narrow8(taken[part][0], taken[part][1]);
+                s[part] = if more { a.add8(s[part], row) } else { row };
+            }
+        }
+    }
+
+    /// Takes in the powers of an item in double precision.
+    #[inline(always)]
+    fn take_double<A: Arithmetic>(&mut self, a: A, number: usize) {
+        let reference = self.shared.reference;
+        let ((from, load), (to, _)) = (reference.first[number], reference.first[number + 1]);
+        if !reference.all_set {
+            self.group.double.iter_mut().for_each(|double| double.s.fill(Bus::ZERO));
+        }
+        let inlets = reference.inlets[from as usize..to as usize].iter();
+        for inlet in inlets.filter(|inlet| inlet.way != Way::Other) {
+            let taken: [_; N] = taken(a, inlet, &self.powers);
+            let more = matches!(inlet.way, Way::More(_));
+            for (half, double) in self.group.double.iter_mut().enumerate() {
+                let s = &mut double.s[(inlet.to - load) as usize].0;
+                for part in 0..N {
+                    let row = taken[part][half];
+                    s[part] = if more { a.add4(s[part], row) } else { row };
+                }
+            }
+        }
+    }
+
+    /// An item in double precision: a block as a whole, below a voltage that stays; of the trunk where it starts.
+    #[inline(always)]
+    fn fine<A: Arithmetic>(&mut self, a: A, number: usize) {
+        let (Shared { plan, reference }, halves) = (self.shared, self.lanes.div_ceil(HALF));
+        let Item { start, end, block } = plan.items[number];
+        if block {
+            self.take_double(a, number);
+        }
+        let depth = plan.nodes[start].depth as usize;
+        let Group { single, double, powers, voltages } = &mut *self.group;
+        for (half, double) in double.iter_mut().enumerate().take(halves) {
+            let Double { block: [d, rise], trunk, s, luggage, totals } = double;
+            if !block {
+                trunk[0][number] = wide(&single.d[start], half);
+                continue;
+            }
+            for (d, single) in d.iter_mut().zip(&single.d[start..end]) {
+                *d = wide(single, half);
+            }
+            luggage.above[depth - 1] = wide(&single.luggage.above[depth - 1], half);
+            let (d, rise) = (&mut d[..end - start], &mut rise[..end - start]);
+            let stretch = Stretch { number, d: &mut *d, rise: &mut *rise, s: &s[..], fresh: false };
+            up(a, self.shared, &reference.double, stretch, luggage, powers);
+            totals[number] = std::mem::replace(&mut luggage.sums[depth], Bus::ZERO);
+            let stretch = Stretch { number, d: &mut *d, rise, s, fresh: false };
+            down(a, self.shared, &reference.double, stretch, luggage);
+            write(a, self.shared, start, d, &mut voltages[half * HALF..][..HALF]);
+        }
+    }
+
+    /// The trunk in double precision, and the blocks after it where that matters. The largest movements by lane.
+    #[inline(always)]
+    fn finish<A: Arithmetic>(&mut self, a: A) -> [f64; LANES] {
+        let (Shared { plan, reference }, halves) = (self.shared, self.lanes.div_ceil(HALF));
+        let (mut moved, mut shift, count) = ([0.0; LANES], false, plan.items.len());
+        let local: [Four; 2] = std::array::from_fn(|half| {
+            std::mem::replace(&mut self.group.double[half].luggage.squares, Row::ZERO)
+        });
+        for at in 0..2 * count {
+            let climbing = at < count;
+            let number = if climbing { count - 1 - at } else { at - count };
+            let Item { start, block, .. } = plan.items[number];
+            if climbing && !block {
+                self.take_double(a, number);
+            }
+            let depth = plan.nodes[start].depth as usize;
+            let Group { single, double, powers, voltages } = &mut *self.group;
+            for (half, double) in double.iter_mut().enumerate().take(halves) {
+                let Double { trunk: [d, rise], s, luggage, totals, .. } = double;
+                let (d, rise) = (&mut d[number..=number], &mut rise[number..=number]);
+                let before = d[0];
+                let stretch = Stretch { number, d: &mut *d, rise, s, fresh: false };
+                if block {
+                    if climbing {
+                        luggage.sums[depth] = luggage.sums[depth].plus(a, &totals[number]);
+                    }
+                } else if climbing {
+                    up(a, self.shared, &reference.double, stretch, luggage, powers);
+                    if depth == 1 {
+                        luggage.sums[1] = Bus::ZERO;
+                    }
+                } else {
+                    down(a, self.shared, &reference.double, stretch, luggage);
+                    write(a, self.shared, start, d, &mut voltages[half * HALF..][..HALF]);
+                    for part in 0..N {
+                        let by = a.sub4(d[0].0[part], before.0[part]);
+                        for lane in 0..HALF {
+                            single.totals[number].0[part][half * HALF + lane] = by[lane] as f32;
+                        }
+                    }
+                }
+            }
+        }
+        for half in 0..halves {
+            let trunk = std::mem::replace(&mut self.group.double[half].luggage.squares, Row::ZERO);
+            for lane in 0..HALF {
+                // Not `max`: what is no number counts.
+                let (local, trunk) = (local[half][lane].sqrt(), trunk[lane].sqrt());
+                moved[half * HALF + lane] = if local > trunk { local } else { local * 0.0 + trunk };
+                shift |= trunk > SHIFT * self.tolerance.voltage_pu;
+            }
+        }
+        if shift {
+            self.shift(a);
+        }
+        moved
+    }
+
+    /// Moves the blocks with the trunk, by the response of the reference.
+    #[inline(always)]
+    fn shift<A: Arithmetic>(&mut self, a: A) {
+        let Shared { plan, reference } = self.shared;
+        let Group { single, voltages, .. } = &mut *self.group;
+        let above = &mut single.luggage.above;
+        for (number, &Item { start, end, block }) in plan.items.iter().enumerate() {
+            if !block {
+                above[plan.nodes[start].depth as usize] = single.totals[number];
+                continue;
+            }
+            for position in start..end {
+                let (depth, first) =
+                    (plan.nodes[position].depth as usize, plan.first_wire[position] as usize);
+                let by = times(a, &reference.single.down[position], &above[depth - 1].0, [Row::ZERO; N]);
+                above[depth] = Bus(by);
+                for wire in 0..N / 2 {
+                    for (lane, voltages) in voltages.iter_mut().enumerate() {
+                        let (re, im) = (by[wire][lane], by[N / 2 + wire][lane]);
+                        voltages[first + wire] += Complex64::new(f64::from(re), f64::from(im));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Half of the lanes in double precision.
+#[inline(always)]
+fn wide<const N: usize>(single: &Bus<N, Eight>, half: usize) -> Bus<N, Four> {
+    let mut wide = Bus::<N, Four>::ZERO;
+    for part in 0..N {
+        let [p, q, r, s, t, u, v, w] = single.0[part];
+        let four = if half == 0 { [p, q, r, s] } else { [t, u, v, w] };
+        for lane in 0..HALF {
+            wide.0[part][lane] = f64::from(four[lane]);
+        }
+    }
+    wide
+}
+
+/// Writes voltages from a position on.
+#[inline(always)]
+fn write<A: Arithmetic, const N: usize>(
+    a: A,
+    shared: Shared<'_, N>,
+    start: usize,
+    d: &[Bus<N, Four>],
+    voltages: &mut [Vec<Complex64>],
+) {
+    let rows = shared.reference.v[start..].iter().zip(&shared.plan.first_wire[start..]).zip(d);
+    for ((v, &first), d) in rows {
+        let mut sum = *d;
+        for part in 0..N {
+            sum.0[part] = a.add4(d.0[part], a.splat4(v[part]));
+        }
+        for (lane, voltages) in voltages.iter_mut().enumerate() {
+            let voltages = &mut voltages[first as usize..][..N / 2];
+            for wire in 0..N / 2 {
+                voltages[wire] = Complex64::new(sum.0[wire][lane], sum.0[N / 2 + wire][lane]);
+            }
+        }
+    }
+}
