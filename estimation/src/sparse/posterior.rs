@@ -52,11 +52,11 @@ impl Wls {
         let size = 2 * self.live.len();
         let mut answers: Vec<Vec<f64>> = Vec::new();
         for soft in SCALES {
-            self.fill(soft, without);
+            self.fill(soft, 0.0, without);
             let Some(_) = self.factor.factorize(&self.plan, &self.values) else {
                 return Err(NoSolution::Singular { bus: 0 });
             };
-            let first = self.values.len() - size;
+            let first = 2 * self.h.len() + self.rows.names.len();
             for seed in [1_u64, 2] {
                 let mut right = vec![0.0; self.plan.size()];
                 for (at, value) in right[..size].iter_mut().enumerate() {
