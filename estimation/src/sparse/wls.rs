@@ -38,6 +38,8 @@ const STUCK: f64 = 0.9;
 const STUCK_MAX: usize = 4;
 /// Steps below this that do not shrink are rounding, p.u.
 pub(super) const ROUNDING: f64 = 1e-9;
+/// No reading is that far from the flat start, p.u. (a terawatt on a base of 1 MVA is 1e6).
+const ABSURD: f64 = 1e12;
 /// More open unknowns than this, and the regularised system takes over, where none should be open.
 const LOST_MAX: usize = 64;
 const LOST_MAX_SOFT: usize = 2000;
@@ -155,12 +157,29 @@ impl Wls {
     /// [`Wls::observability`].
     pub fn estimate(&mut self, tolerance: &Tolerance) -> Result<Estimated, NoSolution> {
         self.soft = false;
-        if let Ok(iterations) = self.iterate(tolerance) {
-            return Ok(self.finish(iterations));
-        }
+        self.sane()?;
+        let why = match self.iterate(tolerance) {
+            Ok(iterations) => return Ok(self.finish(iterations)),
+            Err(why) => why,
+        };
         self.soft = true;
-        let iterations = self.iterate(tolerance).or_else(|_| self.iterate_damped(tolerance))?;
+        // What does not settle with a regular matrix does not settle with a regularised one either.
+        let regularised = match why {
+            NoSolution::NotSettled { .. } => Err(why),
+            _ => self.iterate(tolerance),
+        };
+        let iterations = regularised.or_else(|_| self.iterate_damped(tolerance))?;
         Ok(self.finish(iterations))
+    }
+
+    /// Refuses what no iteration can meet: readings beyond [`ABSURD`], or not a number.
+    fn sane(&mut self) -> Result<(), NoSolution> {
+        self.restart();
+        let absurd = self.residuals.iter().position(|residual| !(residual.abs() < ABSURD));
+        match absurd {
+            Some(row) => Err(NoSolution::NotFinite { bus: self.bus_of((2 * self.live.len() + row) as u32) }),
+            None => Ok(()),
+        }
     }
 
     /// Back to the flat start.

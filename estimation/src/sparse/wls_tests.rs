@@ -396,3 +396,13 @@ fn a_high_variance_does_not_stop_short() {
     let found = estimate(&net, &readings, &TIGHT).unwrap();
     assert!(found.objective < 1e-12, "{}", found.objective);
 }
+
+#[test]
+fn absurd_readings_are_refused_at_once_and_named() {
+    for value in [1e308, f64::NAN, -1e200] {
+        let (net, mut readings) = chain();
+        readings.injections[1].s.re = value;
+        let found = estimate(&net, &readings, &TIGHT);
+        assert!(matches!(found, Err(NoSolution::NotFinite { bus: 2 })), "{found:?}");
+    }
+}
