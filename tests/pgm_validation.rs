@@ -75,10 +75,7 @@ fn outcome(case: &Case, out: &Path) -> Outcome {
 }
 
 /// What we cannot solve yet though power-grid-model can. It is printed with every run and must not grow.
-const NOT_YET: [(&str, &str); 1] = [(
-    "state_estimation/transmission-case asym_output",
-    "three phases of a transmission network with sensors of the positive sequence: the sparse estimator calls it singular",
-)];
+const NOT_YET: [(&str, &str); 0] = [];
 
 #[test]
 fn every_case_of_power_grid_model_passes() {

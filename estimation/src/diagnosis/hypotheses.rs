@@ -6,6 +6,12 @@
 //! J(t) = J + 2 g t + q t² with g = −dᵀ W r − Δᵀ pulls and q the misfit of d; its best reduction is g²/q. If none is true,
 //! −g/√q is standard normal (Rao's score test, one-sided: t is 1 or 0). The best few are
 //! estimated anew, and the reduction of J (twice the logarithm of the likelihood ratio) decides.
+//!
+//! Whether the best is good enough is asked of its likelihood ratio, as each hypothesis is one certain network (Neyman &
+//! Pearson 1933). A hypothesis whose change is ρ = √q deviations large reduces J by 2ρn − ρ² when none is true, n standard
+//! normal: by c or more with the probability Φ(−ρ/2 − c/2ρ). Small changes cannot promise much and large ones hardly
+//! by chance; only those in between cost certainty. (Roeder & Wasserman 2009 derive the same weights for the most
+//! discoveries.)
 
 use super::distribution::normal_exceeds;
 use super::fitted::{Evidence, Fits, Fitted};
@@ -31,6 +37,11 @@ pub struct Standing {
     /// Reduction of J when estimated anew: twice the logarithm of the likelihood ratio. `None` when it was not tried or
     /// has no solution.
     pub reduction: Option<f64>,
+    /// How large its change is, in deviations of what the estimate knows of it (see [`reach`]); for a hypothesis
+    /// estimated anew at the voltages it would have. NaN when it cannot be compared.
+    pub reach: f64,
+    /// Reduction of J if the hypothesis were true in full (t = 1), not estimated anew.
+    whole: f64,
 }
 
 /// The ranking of hypotheses.
@@ -40,22 +51,29 @@ pub struct Ranking {
     pub objective: f64,
     /// Best first: those estimated anew by their reduction, the others by their score.
     pub standings: Vec<Standing>,
-    /// Probability of so good a best score if none is true (Šidák over all).
+    /// Probability, at most, that any of them reduces J as the best one does if none is true (Bonferroni over all).
     pub chance: f64,
 }
 
-/// What the edit of a hypothesis promises; `None` when it cannot be compared.
-fn score(
+/// What the edit of a hypothesis promises before it is estimated anew.
+fn standing(
     circuit: &Circuit,
     readings: &Readings,
     fitted: &dyn Fitted,
+    hypothesis: usize,
     edited: &(Circuit, Readings),
-) -> Option<f64> {
-    let (gradient, curvature) = direction(circuit, readings, fitted, edited)?;
-    if curvature <= 0.0 || gradient >= 0.0 {
-        return Some(0.0);
-    }
-    Some(gradient * gradient / curvature)
+) -> Standing {
+    let found = direction(circuit, readings, fitted, fitted.voltages(), edited);
+    let (score, reach, whole) = match found {
+        // What cannot be scored is tried before the others.
+        None => (f64::INFINITY, f64::NAN, f64::NEG_INFINITY),
+        Some((gradient, curvature)) if curvature > 0.0 => {
+            let score = if gradient < 0.0 { gradient * gradient / curvature } else { 0.0 };
+            (score, curvature.sqrt(), -2.0 * gradient - curvature)
+        }
+        Some(_) => (0.0, 0.0, 0.0),
+    };
+    Standing { hypothesis, score, reduction: None, reach, whole }
 }
 
 /// How large the change that a hypothesis makes is in deviations of what the estimate knows of it (√q): where it is small,
@@ -67,17 +85,18 @@ pub fn reach(
     hypothesis: &Hypothesis<'_>,
 ) -> Option<f64> {
     let edited = (hypothesis.edit)(circuit, readings);
-    direction(circuit, readings, fitted, &edited).map(|(_, curvature)| curvature.max(0.0).sqrt())
+    let found = direction(circuit, readings, fitted, fitted.voltages(), &edited);
+    found.map(|(_, curvature)| curvature.max(0.0).sqrt())
 }
 
-/// Gradient and curvature of half the objective along an edit.
+/// Gradient and curvature of half the objective along the change that an edit makes at voltages `v`.
 fn direction(
     circuit: &Circuit,
     readings: &Readings,
     fitted: &dyn Fitted,
+    v: &[Complex64],
     edited: &(Circuit, Readings),
 ) -> Option<(f64, f64)> {
-    let v = fitted.voltages();
     let base = rows(circuit, readings, v);
     let changed = rows(&edited.0, &edited.1, v);
     let wires = exact_wires(circuit, readings);
@@ -118,30 +137,37 @@ pub fn rank(
         .iter()
         .enumerate()
         .map(|(at, hypothesis)| {
-            let edited = (hypothesis.edit)(circuit, readings);
-            // What cannot be scored is tried before the others.
-            let score = score(circuit, readings, fitted, &edited).unwrap_or(f64::INFINITY);
-            Standing { hypothesis: at, score, reduction: None }
+            standing(circuit, readings, fitted, at, &(hypothesis.edit)(circuit, readings))
         })
         .collect();
     standings.sort_by(|a, b| b.score.total_cmp(&a.score));
     for standing in standings.iter_mut().take(tried) {
-        let (circuit, readings) = (hypotheses[standing.hypothesis].edit)(circuit, readings);
-        if let Ok(fit) = estimator.fit(&circuit, &readings) {
-            let changed = Evidence::new(&circuit, &readings, &*fit).objective();
+        let edited = (hypotheses[standing.hypothesis].edit)(circuit, readings);
+        if let Ok(fit) = estimator.fit(&edited.0, &edited.1) {
+            let changed = Evidence::new(&edited.0, &edited.1, &*fit).objective();
             standing.reduction = Some(objective - changed);
+            let there = direction(circuit, readings, fitted, fit.voltages(), &edited);
+            if let Some((_, curvature)) = there {
+                standing.reach = curvature.max(0.0).sqrt();
+            }
         }
     }
     let merit = |standing: &Standing| standing.reduction.unwrap_or(f64::NEG_INFINITY);
     let tried = tried.min(standings.len());
     standings[..tried].sort_by(|a, b| merit(b).total_cmp(&merit(a)));
-    // What a new estimate finds is never more than the score, but for what is not linear: where it is, it counts.
-    let found = standings.iter().flat_map(|standing| [Some(standing.score), standing.reduction]).flatten();
-    let best = found.filter(|found| found.is_finite()).fold(0.0, f64::max);
-    // The larger of all scores exceeds with 1 − (1 − p)^n.
-    let one = normal_exceeds(best.sqrt());
-    let chance = if one >= 1.0 { 1.0 } else { -(hypotheses.len() as f64 * (-one).ln_1p()).exp_m1() };
+    let chance = chance(&standings);
     Ranking { objective, standings, chance }
+}
+
+/// Probability, at most, that any hypothesis reduces J as the best one does if none is true.
+fn chance(standings: &[Standing]) -> f64 {
+    let found = |standing: &Standing| standing.reduction.unwrap_or(standing.whole);
+    let best = standings.iter().map(found).fold(0.0, f64::max);
+    if best <= 0.0 {
+        return 1.0;
+    }
+    let each = standings.iter().filter(|standing| standing.reach > 0.0);
+    each.map(|standing| normal_exceeds(0.5 * (standing.reach + best / standing.reach))).sum::<f64>().min(1.0)
 }
 
 /// Whether a ranking speaks against the network as it is thought to be, with a false alarm of at most `p`.

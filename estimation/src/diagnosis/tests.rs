@@ -155,14 +155,18 @@ fn the_sparse_estimator_answers_as_the_dense_one() {
 }
 
 #[test]
-#[ignore = "open: the general estimator finds no solution for some edited circuits and reweighed readings"]
 fn a_deletion_is_what_a_new_estimate_without_the_row_finds() {
     for (seed, wires, loops) in [(5, 1, 2), (6, 3, 1)] {
         let (study, mut readings) = situation(seed, wires, loops);
         let (_, clean) = study.estimate(&study.circuit, &readings).unwrap();
         let all = detectability(&clean, 0.01, 0.01);
+        // Magnitude and angle of a phasor have one variance: neither can be left out alone.
+        let of_phasor = |one: &Detectability| match clean.rows[one.row].reading {
+            Reading::Voltage(at) => readings.voltages[at as usize].angle.is_some(),
+            _ => false,
+        };
         let good: Vec<&Detectability> =
-            all.iter().filter(|one| testable(one, &clean) && one.share > 0.4).collect();
+            all.iter().filter(|one| testable(one, &clean) && one.share > 0.4 && !of_phasor(one)).collect();
         let (one, other) = (good[0], good[good.len() - 1]);
         for target in [one, other] {
             let row = &clean.rows[target.row];
@@ -329,7 +333,6 @@ fn wrong_switches(seed: u64, runs: usize, least: f64, most: f64) -> SwitchTally 
 }
 
 #[test]
-#[ignore = "open: the general estimator finds no solution for some edited circuits and reweighed readings"]
 fn a_switch_that_stands_otherwise_is_seen_and_among_the_first_three() {
     let tally = wrong_switches(31, 100, 3.0, f64::INFINITY);
     println!("{tally:?}");

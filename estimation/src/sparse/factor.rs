@@ -16,6 +16,9 @@ impl<T: ComplexField<RealField = f64> + Copy> Scalar for T {}
 /// A pivot must not be smaller than this share of its column: multipliers stay below the inverse.
 const THRESHOLD: f64 = 0.02;
 
+/// Unknowns handed up to one front beyond which factorizing would take too long.
+const DELAYED_MAX: usize = 500;
+
 /// An eliminated front, as ranges of the arenas.
 #[derive(Debug, Clone, Copy)]
 struct Step {
@@ -109,7 +112,7 @@ impl<T: Scalar> Factor<T> {
         work.stack_ids.clear();
         for at in 0..plan.fronts.len() {
             let full = self.assemble(plan, at, values);
-            if full > plan.fronts[at].own.len() + self.lost_max {
+            if full > plan.fronts[at].own.len() + self.lost_max.max(DELAYED_MAX) {
                 return None;
             }
             let work = &mut self.work;

@@ -206,7 +206,7 @@ pub(super) fn as_rows((direct, conjugate): (Complex64, Complex64)) -> [[f64; 2];
 }
 
 /// Size and direction; where there is next to nothing, the direction of something else.
-fn unit(value: Complex64, otherwise: Complex64) -> (f64, Complex64) {
+pub(super) fn unit(value: Complex64, otherwise: Complex64) -> (f64, Complex64) {
     let size = value.norm();
     if size > 1e-9 {
         return (size, value / size);

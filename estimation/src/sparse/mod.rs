@@ -2,8 +2,11 @@
 //!
 //! `ordering`, `symbolic` and `factor` are the sparse LU under everything; `stamp` and `port` turn elements into
 //! admittances and loads into currents; `nodal` and `newton` are the power flow. `rows` and `meter` turn readings into
-//! functions of the voltages; `flat` is where the estimate starts, `wls` finds it, `posterior` says how well it is known.
+//! functions of the voltages; `flat` is where the estimate starts, `wls` finds it, `damped`
+//! with `bend` where that is hard, `posterior` says how well it is known.
 
+mod bend;
+mod damped;
 mod factor;
 mod fitted;
 mod flat;

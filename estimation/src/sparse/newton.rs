@@ -6,7 +6,7 @@
 //! or, when the reactive power has met a limit, that limit. So the pattern never changes.
 
 use super::factor::Factor;
-use super::nodal::Nodal;
+use super::nodal::{Nodal, ROUNDING};
 use super::port;
 use super::stamp::EARTH;
 use super::symbolic::Symbolic;
@@ -148,7 +148,7 @@ impl<'a> Newton<'a> {
         tolerance: &Tolerance,
     ) -> Result<(Vec<Complex64>, usize), NoSolution> {
         let mut voltages = start;
-        let (mut switches, mut last) = (0, (f64::NAN, 0));
+        let (mut switches, mut last, mut earlier) = (0, (f64::NAN, 0), f64::INFINITY);
         for iteration in 1..=tolerance.iterations_max {
             self.linearize(&voltages);
             let mut step = self.mismatch(&voltages);
@@ -166,7 +166,11 @@ impl<'a> Newton<'a> {
                 return Err(NoSolution::NotFinite { bus: last.1 });
             }
             self.search(&mut voltages, &step, before);
-            if moved <= tolerance.voltage_pu {
+            // Newton–Raphson squares what is left: a small step that does not even halve is rounding.
+            let most = voltages.iter().map(|v| v.norm()).fold(0.0, f64::max);
+            let rounding = moved > 0.5 * earlier && moved <= ROUNDING * most;
+            earlier = moved;
+            if moved <= tolerance.voltage_pu || rounding {
                 if switches >= SWITCHES_MAX || !self.switch(&voltages) {
                     return Ok((voltages, iteration));
                 }

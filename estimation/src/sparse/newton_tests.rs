@@ -105,3 +105,24 @@ fn two_sources_share_the_load() {
         assert!(residual(&net, &found.voltages) < 1e-9);
     }
 }
+
+/// Links of next to no impedance between long lines: the linear equations themselves are solved to some 1e-12 only.
+#[test]
+fn a_step_that_is_rounding_is_the_last() {
+    let mut net = circuit(vec![bus(1); 40]);
+    net.sources[0].y = even(1e7, -1e7, 0.0, 0.0);
+    for at in 0..39 {
+        let z = if at % 2 == 0 { 1e-7 } else { 5e-3 };
+        net.series.push(line(at, at + 1, even(z, z, 0.0, 0.0)));
+        net.ports.push(wye(at + 1, 0, 0.02, 0.01));
+    }
+    for method in [Method::FixedPoint, Method::Newton] {
+        let beyond = Tolerance { voltage_pu: 1e-17, iterations_max: 50 };
+        let found = power_flow(&net, &beyond, method).unwrap();
+        assert!(found.iterations < 30, "{method:?} took {}", found.iterations);
+        let rough = power_flow(&net, &Tolerance { voltage_pu: 1e-9, iterations_max: 50 }, method).unwrap();
+        for (a, b) in found.voltages.iter().zip(&rough.voltages) {
+            assert!((a - b).norm() < 1e-9);
+        }
+    }
+}

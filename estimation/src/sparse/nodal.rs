@@ -15,6 +15,9 @@ use num_complex::Complex64;
 const TIES_ROUNDS: usize = 4;
 /// A step that shrinks less than this, some times in a row, does not contract.
 const CONTRACTION: f64 = 0.9;
+/// Steps below this share of the largest voltage that do not shrink any more are rounding: with impedances of very
+/// different size the solution of the linear equations itself moves by so much.
+pub(super) const ROUNDING: f64 = 1e-10;
 
 /// The nodal equations of a circuit, factorized.
 #[derive(Debug, Clone)]
@@ -193,7 +196,9 @@ impl Nodal {
                 return Outcome::Failed(iteration, step, bus);
             }
             last = (step, bus);
-            if step <= tolerance.voltage_pu {
+            let largest = || voltages.iter().map(|v| v.norm()).fold(0.0, f64::max);
+            let rounding = step > CONTRACTION * before && step <= ROUNDING * largest();
+            if step <= tolerance.voltage_pu || rounding {
                 return if self.tie_currents(&voltages) > 1e-6 {
                     Outcome::Failed(iteration, step, bus)
                 } else {

@@ -4,7 +4,8 @@
 //! rows leave free: the posterior covariance (Abur & Expósito 2004, section 5.3).
 //!
 //! What is not determined is found with a diffuse prior of weight ε on every unknown: `x = (Hᵀ R⁻¹ H + ε)⁻¹ ε w` for a
-//! random `w` is w's part in the null space, plus something that shrinks with ε. Two scales of ε tell them apart.
+//! random `w` is w's part in the null space, plus something that shrinks with ε. Two scales of ε tell them apart. Which
+//! way the null space lies does not depend on how exact a reading is, so all rows weigh the same here.
 
 use super::meter::{NO_ROW, as_rows};
 use super::stamp::EARTH;
@@ -12,8 +13,8 @@ use super::wls::{SOFT, Wls};
 use crate::solve::NoSolution;
 use num_complex::Complex64;
 
-/// The two scales of the diffuse prior, relative to the entries of H.
-const SCALES: [f64; 2] = [1e-7, 1e-9];
+/// The two scales of the diffuse prior; rows of H have largest entry one.
+const SCALES: [f64; 2] = [1e-11, 1e-13];
 /// What is left of a random number in ±1 at a wire that is not determined.
 const LEFT: f64 = 1e-6;
 
@@ -52,11 +53,12 @@ impl Wls {
         let size = 2 * self.live.len();
         let mut answers: Vec<Vec<f64>> = Vec::new();
         for soft in SCALES {
-            self.fill(soft, without);
+            self.fill(soft, 0.0, without);
+            self.weigh_alike(soft, without);
             let Some(_) = self.factor.factorize(&self.plan, &self.values) else {
                 return Err(NoSolution::Singular { bus: 0 });
             };
-            let first = self.values.len() - size;
+            let first = 2 * self.h.len() + self.rows.names.len();
             for seed in [1_u64, 2] {
                 let mut right = vec![0.0; self.plan.size()];
                 for (at, value) in right[..size].iter_mut().enumerate() {
@@ -78,6 +80,18 @@ impl Wls {
             found[wire as usize] = !open;
         }
         Ok(found)
+    }
+
+    /// Replaces variances by the squares of the rows' largest entries, and every ε by the same.
+    fn weigh_alike(&mut self, soft: f64, without: &[u32]) {
+        let (first, rows) = (2 * self.h.len(), self.rows.names.len());
+        for row in (0..rows).filter(|row| without.binary_search(&(*row as u32)).is_err()) {
+            let entries = &self.h[self.rows.meters.entries[row].clone()];
+            let most = entries.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
+            self.values[first + row] = if most > 0.0 { most * most } else { 1.0 };
+        }
+        let end = first + rows + 2 * self.live.len();
+        self.values[first + rows..end].fill(-soft);
     }
 
     /// Factorizes at the estimate, for covariances.

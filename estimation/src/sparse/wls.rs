@@ -28,24 +28,26 @@ use crate::circuit::{Circuit, Readings};
 use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
 
-/// How often a step is halved before the best one is taken.
-const HALVINGS: usize = 5;
 /// Below this step an old factor is good enough, while it still makes steps this much smaller.
 const KEEP_BELOW: f64 = 2e-3;
 const KEEP_RATE: f64 = 0.1;
-/// Iterations with whole steps before steps are guarded.
+/// Most whole steps.
 const WHOLE_STEPS: usize = 25;
-/// Guarded steps below this are taken as they are: rounding is all there is, p.u.
-const SMALL: f64 = 1e-6;
-/// What an exact row may be off when steps are compared, p.u.
-const EXACT_STD: f64 = 1e-3;
+/// Steps that do not shrink by this are stuck; after so many of them damped ones take over.
+const STUCK: f64 = 0.9;
+const STUCK_MAX: usize = 4;
+/// Steps below this that do not shrink are rounding, p.u.
+pub(super) const ROUNDING: f64 = 1e-9;
+/// No reading is that far from the flat start, p.u. (a terawatt on a base of 1 MVA is 1e6).
+const ABSURD: f64 = 1e12;
 /// More open unknowns than this, and the regularised system takes over, where none should be open.
 const LOST_MAX: usize = 64;
 const LOST_MAX_SOFT: usize = 2000;
 /// Smaller pivots are none: rounding, after scaling.
 const FLOOR: f64 = 1e-14;
-/// A first step beyond this means that rounding, not measurements, decided.
+/// A step beyond this leads nowhere (p.u.): rounding decided, not measurements, or the linearisation is worth nothing.
 const WILD: f64 = 1e3;
+const WILD_SOFT: f64 = 1e6;
 /// ε and δ of the regularised system, relative to the entries of H.
 pub(super) const SOFT: f64 = 1e-9;
 
@@ -95,7 +97,7 @@ pub struct Wls {
     /// Entries of H, as laid out in the plan.
     pub(super) h: Vec<f64>,
     pub(super) values: Vec<f64>,
-    residuals: Vec<f64>,
+    pub(super) residuals: Vec<f64>,
     estimates: Vec<f64>,
     pub(super) soft: bool,
     /// How many readings of each kind there were.
@@ -114,7 +116,7 @@ impl Wls {
         for tie in flat.refer(circuit, &live, readings) {
             rows.reference(&live, tie.wire, tie.angle, tie.variance);
         }
-        let plan = plan(&live, &rows.meters);
+        let plan = plan(&live, &rows.meters, &[]);
         let count = rows.names.len();
         let mut factor = Factor::default();
         factor.set_limits(FLOOR, LOST_MAX);
@@ -147,55 +149,101 @@ impl Wls {
         shape(readings) == self.shape && self.rows.set_values(readings)
     }
 
-    /// Estimates from the flat start.
+    /// Estimates from the flat start: by whole Gauss–Newton steps, which settle in a few iterations almost always; by the
+    /// same of the regularised system where nothing determines some voltages; by damped steps where neither settles.
     ///
     /// # Errors
     /// [`NoSolution`]: not settled, or not finite. A wire that nothing determines is no error; see
     /// [`Wls::observability`].
     pub fn estimate(&mut self, tolerance: &Tolerance) -> Result<Estimated, NoSolution> {
-        // Whole steps settle in a few iterations almost always; guarded ones where they do not.
-        let brisk = Tolerance { iterations_max: tolerance.iterations_max.min(WHOLE_STEPS), ..*tolerance };
-        let mut first = None;
-        for (soft, guarded) in [(false, false), (true, false), (false, true), (true, true)] {
-            self.soft = soft;
-            match self.iterate(if guarded { tolerance } else { &brisk }, guarded) {
-                Ok(iterations) => return Ok(self.finish(iterations)),
-                Err(why) => first = first.or(Some(why)),
-            }
-        }
-        Err(first.unwrap_or(NoSolution::Singular { bus: 0 }))
+        self.soft = false;
+        self.sane()?;
+        let why = match self.iterate(tolerance) {
+            Ok(iterations) => return Ok(self.finish(iterations)),
+            Err(why) => why,
+        };
+        self.soft = true;
+        // What does not settle with a regular matrix does not settle with a regularised one either.
+        let regularised = match why {
+            NoSolution::NotSettled { .. } => Err(why),
+            _ => self.iterate(tolerance),
+        };
+        let iterations = regularised.or_else(|_| self.iterate_damped(tolerance))?;
+        Ok(self.finish(iterations))
     }
 
-    fn iterate(&mut self, tolerance: &Tolerance, guarded: bool) -> Result<usize, NoSolution> {
+    /// Refuses what no iteration can meet: readings beyond [`ABSURD`], or not a number.
+    fn sane(&mut self) -> Result<(), NoSolution> {
+        self.restart();
+        let absurd = self.residuals.iter().position(|residual| !(residual.abs() < ABSURD));
+        match absurd {
+            Some(row) => Err(NoSolution::NotFinite { bus: self.bus_of((2 * self.live.len() + row) as u32) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Back to the flat start.
+    pub(super) fn restart(&mut self) {
         self.x.copy_from_slice(&self.start);
         self.mu.fill(0.0);
-        let size = 2 * self.live.len();
-        let (mut keep, mut before, mut last) = (false, f64::INFINITY, (f64::NAN, 0));
         self.look();
-        for iteration in 1..=tolerance.iterations_max {
-            if !keep {
-                self.refactor(if self.soft { SOFT } else { 0.0 })?;
-            }
-            let mut step = self.right_side();
-            let right = step.clone();
-            self.factor.solve(&mut step);
-            self.refine(&right, &mut step);
+    }
+
+    /// Whole steps from the flat start.
+    fn iterate(&mut self, tolerance: &Tolerance) -> Result<usize, NoSolution> {
+        self.restart();
+        let size = 2 * self.live.len();
+        let (mut keep, mut before, mut last, mut stuck) = (false, f64::INFINITY, (f64::NAN, 0), 0);
+        let soft = if self.soft { SOFT } else { 0.0 };
+        for iteration in 1..=tolerance.iterations_max.min(WHOLE_STEPS) {
+            let step = if keep { self.solved() } else { self.step(soft, 0.0)? };
             last = self.largest(&step[..size])?;
-            if !self.soft && iteration == 1 && last.0 > WILD {
+            if last.0 > if self.soft { WILD_SOFT } else { WILD } {
                 return Err(NoSolution::NotFinite { bus: last.1 });
             }
-            let whole = self.search(&step, guarded);
-            if last.0 <= tolerance.voltage_pu {
+            self.go(&step);
+            stuck = if last.0 > STUCK * before { stuck + 1 } else { 0 };
+            if last.0 <= tolerance.voltage_pu || (last.0 <= ROUNDING && stuck > 0 && !keep) {
                 return Ok(iteration);
             }
-            keep = whole && last.0 < KEEP_BELOW && (last.0 < KEEP_RATE * before || !keep);
+            if stuck >= STUCK_MAX && last.0 > ROUNDING {
+                break;
+            }
+            keep = last.0 < KEEP_BELOW && (last.0 < KEEP_RATE * before || !keep);
             before = last.0;
         }
         Err(NoSolution::NotSettled { iterations: tolerance.iterations_max, step_pu: last.0, bus: last.1 })
     }
 
+    /// The step from the present voltages and multipliers, with new factors.
+    pub(super) fn step(&mut self, soft: f64, damping: f64) -> Result<Vec<f64>, NoSolution> {
+        self.factorize(soft, damping)?;
+        Ok(self.solved())
+    }
+
+    /// The same with the factors there are.
+    pub(super) fn solved(&self) -> Vec<f64> {
+        let right = self.right_side();
+        let mut step = right.clone();
+        self.factor.solve(&mut step);
+        self.refine(&right, &mut step);
+        step
+    }
+
+    /// Moves voltages and multipliers along a step, and looks.
+    pub(super) fn go(&mut self, step: &[f64]) {
+        let size = 2 * self.live.len();
+        for (to, by) in self.x.iter_mut().zip(step.chunks_exact(2)) {
+            *to += Complex64::new(by[0], by[1]);
+        }
+        for (mu, change) in self.mu.iter_mut().zip(&step[size..]) {
+            *mu += change;
+        }
+        self.look();
+    }
+
     /// Evaluates all meters at the present voltages: residuals, estimates and H.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         self.h.clear();
         let mut slopes = Vec::new();
         for meter in &self.rows.meters.meters {
@@ -213,23 +261,18 @@ impl Wls {
         }
     }
 
-    /// Residuals only, for trying steps; returns what the step search compares.
-    fn merit(&self, voltages: &[Complex64], slopes: &mut Vec<(Complex64, Complex64)>) -> f64 {
-        let mut sum = 0.0;
-        for meter in &self.rows.meters.meters {
-            let value = self.rows.meters.evaluate(meter, voltages, slopes);
-            let residual = Meters::residual(meter, value);
-            for (part, &row) in meter.rows.iter().enumerate().filter(|(_, row)| **row != NO_ROW) {
-                let variance = self.rows.meters.variance[row as usize];
-                sum += residual[part].powi(2) / if variance > 0.0 { variance } else { EXACT_STD * EXACT_STD };
-            }
-        }
-        sum
-    }
-
     /// Fills and factorizes the matrix at the present voltages.
     pub(super) fn refactor(&mut self, soft: f64) -> Result<(), NoSolution> {
-        self.fill(soft, &[]);
+        self.factorize(soft, 0.0)
+    }
+
+    fn factorize(&mut self, soft: f64, damping: f64) -> Result<(), NoSolution> {
+        self.fill(soft, damping, &[]);
+        self.divide()
+    }
+
+    /// Factorizes the matrix as filled.
+    pub(super) fn divide(&mut self) -> Result<(), NoSolution> {
         match self.factor.factorize(&self.plan, &self.values) {
             Some(_) => Ok(()),
             None => {
@@ -239,8 +282,9 @@ impl Wls {
         }
     }
 
-    /// The matrix values; rows in `without` (sorted) are as if they were not measured.
-    pub(super) fn fill(&mut self, soft: f64, without: &[u32]) {
+    /// The matrix values; `damping` is the least ε of every unknown, rows in `without` (sorted) are as if they were not
+    /// measured.
+    pub(super) fn fill(&mut self, soft: f64, damping: f64, without: &[u32]) {
         self.factor.set_limits(FLOOR, if soft > 0.0 { LOST_MAX_SOFT } else { LOST_MAX });
         let wires = self.live.len();
         let values = &mut self.values;
@@ -255,7 +299,7 @@ impl Wls {
             values.push(if gone { 1.0 } else { variance });
         }
         let first = values.len();
-        values.resize(first + 2 * wires, 0.0);
+        values.resize(self.plan.positions().len(), 0.0);
         if soft > 0.0 {
             let mut most = vec![1e-6_f64; 2 * wires];
             let mut row_most = vec![0.0_f64; self.rows.names.len()];
@@ -264,8 +308,8 @@ impl Wls {
                 let row = row as usize - 2 * wires;
                 row_most[row] = row_most[row].max(value.abs());
             }
-            for (value, most) in values[first..].iter_mut().zip(&most) {
-                *value = -soft * most;
+            for (value, most) in values[first..first + 2 * wires].iter_mut().zip(&most) {
+                *value = -damping.max(soft * most);
             }
             let rows = first - row_most.len();
             for (row, most) in row_most.iter().enumerate() {
@@ -307,51 +351,7 @@ impl Wls {
         }
     }
 
-    /// Goes along the step as far as it helps; true when it was the whole way.
-    fn search(&mut self, step: &[f64], guarded: bool) -> bool {
-        let size = 2 * self.live.len();
-        let small = !guarded || step[..size].iter().all(|value| value.abs() < SMALL);
-        let from = self.x.clone();
-        let mut slopes = Vec::new();
-        let merit_before: f64 = self
-            .residuals
-            .iter()
-            .zip(&self.rows.meters.variance)
-            .map(|(r, &v)| r * r / if v > 0.0 { v } else { EXACT_STD * EXACT_STD })
-            .sum();
-        let (mut length, mut best) = (1.0, (f64::INFINITY, 1.0));
-        for _ in 0..=HALVINGS {
-            for (wire, (to, from)) in self.x.iter_mut().zip(&from).enumerate() {
-                *to = from + Complex64::new(step[2 * wire], step[2 * wire + 1]) * length;
-            }
-            if small {
-                best = (0.0, length);
-                break;
-            }
-            let merit = self.merit(&self.x, &mut slopes);
-            if merit < best.0 {
-                best = (merit, length);
-            }
-            // A rise beyond rounding means too long a step.
-            if merit <= merit_before * (1.0 + 1e-7) + 1e-6 {
-                break;
-            }
-            length *= 0.5;
-        }
-        if best.1 != length {
-            length = best.1;
-            for (wire, (to, from)) in self.x.iter_mut().zip(&from).enumerate() {
-                *to = from + Complex64::new(step[2 * wire], step[2 * wire + 1]) * length;
-            }
-        }
-        for (mu, change) in self.mu.iter_mut().zip(&step[size..]) {
-            *mu += change * length;
-        }
-        self.look();
-        length == 1.0
-    }
-
-    fn largest(&self, step: &[f64]) -> Result<(f64, usize), NoSolution> {
+    pub(super) fn largest(&self, step: &[f64]) -> Result<(f64, usize), NoSolution> {
         let mut most = (0.0, 0);
         for (at, value) in step.iter().enumerate() {
             if !value.is_finite() {
@@ -412,7 +412,8 @@ fn start(circuit: &Circuit, live: &Live) -> Result<Flat, NoSolution> {
 }
 
 /// The pattern: H, Hᵀ, R, ε. A row belongs to the block of the bus it is measured at.
-fn plan(live: &Live, meters: &Meters) -> Symbolic {
+/// `more` are further positions among the voltages.
+pub(super) fn plan(live: &Live, meters: &Meters, more: &[(u32, u32)]) -> Symbolic {
     let blocks = compact(&live.bus);
     let size = 2 * live.len() as u32;
     let mut block_of: Vec<u32> = blocks.iter().flat_map(|&block| [block, block]).collect();
@@ -435,6 +436,7 @@ fn plan(live: &Live, meters: &Meters) -> Symbolic {
     }
     positions.extend((0..meters.variance.len() as u32).map(|row| (size + row, size + row)));
     positions.extend((0..size).map(|unknown| (unknown, unknown)));
+    positions.extend(more);
     Symbolic::new(&block_of, positions)
 }
 

@@ -1,10 +1,11 @@
 use super::dense_oracle::Dense;
+use super::meter::as_rows;
 use super::test_circuits::{bus, circuit, element_currents, even, line, mesh, wye};
 use super::{Method, Observability, RowOf, Wls, estimate, power_flow};
 use crate::circuit::{
     Circuit, CurrentReading, FlowPlace, InjectionReading, PowerReading, Readings, VoltageReading,
 };
-use crate::solve::Tolerance;
+use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
 use proptest::prelude::*;
 
@@ -169,6 +170,40 @@ proptest! {
     }
 
     #[test]
+    fn a_row_bends_as_its_derivative_changes(net in mesh(), seed in any::<u64>()) {
+        let (truth, readings) = measure(&net, seed, false);
+        let wls = Wls::new(&net, &readings).unwrap();
+        let meters = &wls.rows.meters;
+        for meter in &meters.meters {
+            let columns = meters.columns_of(meter);
+            let count = 2 * columns.len();
+            let mut entries = Vec::new();
+            meters.bend(meter, &truth, Complex64::new(0.7, -0.4), &mut entries);
+            let mut bends = vec![0.0; count * count];
+            for (row, column, value) in entries {
+                bends[row as usize * count + column as usize] += value;
+            }
+            let slopes = |v: &[Complex64]| -> Vec<f64> {
+                let mut slopes = Vec::new();
+                meters.evaluate(meter, v, &mut slopes);
+                let both = slopes.iter().map(|&slope| as_rows(slope));
+                both.flat_map(|[re, im]| [0, 1].map(|k| 0.7 * re[k] + 0.4 * im[k])).collect()
+            };
+            let scale = slopes(&truth).iter().fold(1e-6_f64, |most, slope| most.max(slope.abs()));
+            for column in 0..count {
+                let by = [Complex64::ONE, Complex64::I][column % 2] * 1e-8;
+                let (mut up, mut down) = (truth.clone(), truth.clone());
+                up[columns[column / 2] as usize] += by;
+                down[columns[column / 2] as usize] -= by;
+                for (row, (up, down)) in slopes(&up).iter().zip(slopes(&down)).enumerate() {
+                    let (theirs, ours) = ((up - down) / 2e-8, bends[row * count + column]);
+                    prop_assert!((theirs - ours).abs() < 1e-5 * (scale + theirs.abs()), "{:?}: {ours} {theirs}", meter.kind);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_estimate_is_that_of_dense_normal_equations(net in mesh(), seed in any::<u64>()) {
         let (truth, readings) = measure(&net, seed, false);
         let dense = Dense { circuit: &net, readings: &readings, ties: ties(&net, &readings) };
@@ -189,8 +224,8 @@ proptest! {
             Ok(found) if several => dense.solve(&found.voltages),
             _ => answer,
         };
-        // A few of these nets, with meters that contradict each other, do not settle to 1e-12: said, never wrong.
-        prop_assume!(found.is_ok());
+        // What is determined this well is found, however much the meters contradict each other.
+        prop_assert!(found.is_ok(), "{found:?}");
         let found = found.unwrap();
         for (a, b) in found.voltages.iter().zip(&answer.voltages) {
             prop_assert!((a - b).norm() < 1e-9, "{a} {b} after {}, {} {} {readings:?}", found.iterations, found.objective, answer.objective);
@@ -217,23 +252,57 @@ proptest! {
 
     #[test]
     fn what_is_determined_is_what_the_rank_says(net in mesh(), seed in any::<u64>()) {
-        let (truth, readings) = measure(&net, seed, true);
-        let dense = Dense { circuit: &net, readings: &readings, ties: ties(&net, &readings) };
-        let mut wls = Wls::new(&net, &readings).unwrap();
-        wls.put(&truth);
-        let found = wls.observability().unwrap();
-        let Some(truth) = dense.determined(&truth) else { return Err(TestCaseError::reject("taste")) };
-        prop_assert_eq!(found.determined, truth, "{:?} {:?}", wls.rows.names, readings);
+        compare_with_rank(&net, seed)?;
     }
 
     #[test]
     fn little_measured_is_no_error(net in mesh(), seed in any::<u64>()) {
         let (_, readings) = measure(&net, seed, true);
-        let found = estimate(&net, &readings, &Tolerance::default());
-        if let Ok(found) = found {
-            prop_assert!(found.voltages.iter().all(|v| v.is_finite()));
+        // A state in a long flat valley is found, or said to be still moving; never singular, never not a number.
+        match estimate(&net, &readings, &Tolerance::default()) {
+            Ok(found) => prop_assert!(found.voltages.iter().all(|v| v.is_finite())),
+            Err(why) => {
+                let moving = matches!(why, NoSolution::NotSettled { step_pu, .. } if step_pu.is_finite());
+                prop_assert!(moving, "{why}");
+            }
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 20_000, max_global_rejects: 1_000_000, failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    #[ignore = "soak: twenty thousand networks"]
+    fn soak_of_what_is_determined_is_what_the_rank_says(net in mesh(), seed in any::<u64>()) {
+        compare_with_rank(&net, seed)?;
+    }
+}
+
+/// What is determined with and without pseudo-measurements, against the rank of the dense Jacobian. Networks whose rank
+/// is a matter of taste (a singular value between clearly something and clearly nothing) are left out.
+fn compare_with_rank(net: &Circuit, seed: u64) -> Result<(), TestCaseError> {
+    let (truth, mut readings) = measure(net, seed, true);
+    let expected = readings.injections.len() / 2;
+    readings.first_pseudo = Some(expected as u32);
+    let ties = ties(net, &readings);
+    let mut real = readings.clone();
+    for reading in real.injections.split_off(expected) {
+        real.free.push(net.wires(reading.bus).start as u32 + u32::from(reading.wire));
+    }
+    let rank = |readings: &Readings| {
+        let dense = Dense { circuit: net, readings, ties: ties.clone() };
+        dense.determined(&truth).ok_or_else(|| TestCaseError::reject("taste"))
+    };
+    let (determined, measured) = (rank(&readings)?, rank(&real)?);
+    let mut wls = Wls::new(net, &readings).unwrap();
+    wls.put(&truth);
+    let found = wls.observability().unwrap();
+    prop_assert_eq!(&found.determined, &determined, "{:?} {:?}", wls.rows.names, readings);
+    prop_assert_eq!(&found.measured, &measured, "without expectations: {:?} {:?}", wls.rows.names, real);
+    Ok(())
 }
 
 /// 0 ─ 1 ─ 2, loads at 1 and 2; 2 is a pseudo-measurement.
@@ -326,4 +395,14 @@ fn a_high_variance_does_not_stop_short() {
     readings.injections[1].variance_q = 1e6;
     let found = estimate(&net, &readings, &TIGHT).unwrap();
     assert!(found.objective < 1e-12, "{}", found.objective);
+}
+
+#[test]
+fn absurd_readings_are_refused_at_once_and_named() {
+    for value in [1e308, f64::NAN, -1e200] {
+        let (net, mut readings) = chain();
+        readings.injections[1].s.re = value;
+        let found = estimate(&net, &readings, &TIGHT);
+        assert!(matches!(found, Err(NoSolution::NotFinite { bus: 2 })), "{found:?}");
+    }
 }

@@ -176,7 +176,7 @@ impl Effects<'_, '_> {
     }
 
     /// Currents that enter a series element at an end, and by how much they move, p.u. per p.u.; `None` when it is
-    /// not alive.
+    /// not alive, or has no impedance from which its current could be told.
     pub fn currents(&self, element: u32, end: End) -> Option<(Vec<Complex64>, Vec<Complex64>)> {
         let at = self.at;
         let series = &at.circuit.series[element as usize];
@@ -194,7 +194,12 @@ impl Effects<'_, '_> {
         // J from the voltages: what the impedance leaves, or (without one) what is not known here.
         let full = |k: usize| -> V6 { self.at.unpack(self.at.tree.order[k]) };
         let parent = at.tree.parent[below] as usize;
-        let z = step.z.try_inverse()?;
+        let mut z = step.z;
+        for unused in at.wires..3 {
+            z[(unused, unused)] = 1.0;
+            z[(3 + unused, 3 + unused)] = 1.0;
+        }
+        let z = z.try_inverse()?;
         let j = z * (step.t * full(parent) - full(below));
         let moved_j = z * (step.t * self.moved(parent) - self.moved(below));
         let turn = |j: V6| if place == below { -j } else { step.t.transpose() * j };

@@ -429,7 +429,11 @@ proptest! {
                 }
             }
             for (element, end) in (0..circuit.series.len() as u32).flat_map(|e| [(e, End::From), (e, End::To)]) {
-                let Some((_, moved)) = effects.currents(element, end) else { continue };
+                let s = &circuit.series[element as usize];
+                let alive = [s.from, s.to].iter().all(|&bus| circuit.buses[bus as usize].energized);
+                let found = effects.currents(element, end);
+                prop_assert_eq!(found.is_some(), alive, "every live element has a current");
+                let Some((_, moved)) = found else { continue };
                 let ends = [&low, &high].map(|v| entering(&circuit, element as usize, end == End::From, v));
                 for wire in 0..mix.wires {
                     let difference = (ends[1][wire] - ends[0][wire]) / (2.0 * h);
