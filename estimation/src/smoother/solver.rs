@@ -21,7 +21,7 @@ use num_complex::Complex64;
 use std::marker::PhantomData;
 
 /// Factors are renewed when steps on them shrink so slowly that more than this many would follow.
-const STEPS_WORTH_FACTORS: f64 = 6.0;
+const STEPS_WORTH_FACTORS: f64 = 10.0;
 
 /// What corrections are calculated in, see [`super::precision`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
