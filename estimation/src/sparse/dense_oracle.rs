@@ -166,6 +166,12 @@ impl Dense<'_> {
             if step.amax() < 1e-13 {
                 break;
             }
+            // Off to nowhere; a decomposition of what is no number would never end.
+            if !v.iter().all(|v| v.norm() < 1e3) {
+                let size = 2 * v.len();
+                let covariance = DMatrix::from_element(size, size, f64::INFINITY);
+                return Answer { voltages: v, objective: f64::INFINITY, covariance };
+            }
         }
         let rows = self.values(&v);
         let r = self.residuals(&v);

@@ -3,10 +3,13 @@
 
 use super::stamp::{EARTH, Live, Stamp};
 use crate::circuit::{Circuit, Readings};
-use nalgebra::{DMatrix, DVector};
+use nalgebra::{DMatrix, DVector, SVD};
 use num_complex::Complex64;
 use std::collections::VecDeque;
 use std::f64::consts::TAU;
+
+/// Most steps of a decomposition of one element's admittance; tens are usual.
+const SVD_STEPS_MAX: usize = 1000;
 
 /// Voltages walked from the sources, and which wires are joined.
 pub(super) struct Flat {
@@ -80,7 +83,10 @@ fn pass(stamp: &Stamp, flat: &mut Flat, waiting: &mut VecDeque<u32>) {
     // A winding without a way to earth leaves the mean open: the smallest solution has none.
     let found = match own.clone().try_inverse() {
         Some(inverse) if (inverse.norm() * own.norm()) < 1e9 => Some(inverse * &right),
-        _ => own.clone().svd(true, true).solve(&right, 1e-9 * own.norm()).ok(),
+        // Of what is no number a decomposition would never end.
+        _ if !own.norm().is_finite() => None,
+        _ => SVD::try_new(own.clone(), true, true, f64::EPSILON, SVD_STEPS_MAX)
+            .and_then(|parts| parts.solve(&right, 1e-9 * own.norm()).ok()),
     };
     for (row, &at) in open.iter().enumerate() {
         let wire = stamp.wires[at];
