@@ -18,6 +18,7 @@ pub mod flex_offer;
 mod grid_rows;
 pub mod ledger;
 pub mod offering;
+pub mod price_clearing;
 pub mod rules;
 #[cfg(test)]
 mod sample;
