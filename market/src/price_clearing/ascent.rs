@@ -66,7 +66,7 @@ impl Stream {
 }
 
 /// Prices, slopes and exact rooms at one node, and the buffers of a sweep.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Sweep {
     pub scratch: Scratch,
     price: Vec<f64>,
@@ -164,7 +164,7 @@ impl Sweep {
     }
 
     /// One exact answer of every offer; nothing is lost by any. Returns how many changed.
-    pub fn exact(&mut self, arrays: &Arrays, state: &mut State, stream: &mut Stream) -> usize {
+    pub fn exact(&mut self, arrays: &Arrays, ramps: Option<&Ramps>, state: &mut State, stream: &mut Stream) -> usize {
         self.fit(arrays.t);
         let mut nodes: Vec<u32> = (0..arrays.nodes as u32).collect();
         stream.shuffle(&mut nodes);
@@ -176,7 +176,7 @@ impl Sweep {
             stream.shuffle(&mut order);
             self.exact_prices(arrays, &state.flow, node as usize, 0, arrays.t);
             for &index in &order {
-                changed += usize::from(self.exact_step(arrays, state, index as usize) > 0.0);
+                changed += usize::from(self.exact_step(arrays, ramps, state, index as usize) > 0.0);
             }
             self.order = order;
         }
@@ -217,9 +217,32 @@ impl Sweep {
         }
     }
 
+    /// What `x` more at the node in interval `i` costs on the ramps.
+    #[inline]
+    fn ramp_cost(arrays: &Arrays, ramps: &Ramps, flow: &[f64], node: usize, i: usize, x: f64) -> f64 {
+        let mut sum = 0.0;
+        for &(limit, factor) in arrays.limits_of(node) {
+            let at = limit as usize * arrays.t + i;
+            let (penalty, slope) = (arrays.penalty[at], ramps.slope[at]);
+            if penalty == 0.0 {
+                continue;
+            }
+            let before = ramps.base[at] + slope * flow[at];
+            let after = before + slope * factor * x;
+            let held = (before.max(0.0).min(penalty), after.max(0.0).min(penalty));
+            let area = 0.5 * (held.1 - held.0) * (held.1 + held.0)
+                + penalty * ((after - penalty).max(0.0) - (before - penalty).max(0.0));
+            sum += area / slope;
+        }
+        sum
+    }
+
     /// What `x` more at the node in interval `i` costs.
     #[inline]
-    fn exact_cost(&self, arrays: &Arrays, flow: &[f64], node: usize, i: usize, x: f64) -> f64 {
+    fn exact_cost(&self, arrays: &Arrays, ramps: Option<&Ramps>, flow: &[f64], node: usize, i: usize, x: f64) -> f64 {
+        if let Some(ramps) = ramps {
+            return Self::ramp_cost(arrays, ramps, flow, node, i, x);
+        }
         if x >= 0.0 {
             if x <= self.room_up[i] {
                 return self.price[i] * x;
@@ -237,7 +260,7 @@ impl Sweep {
     }
 
     /// The best answer of one offer against the others as they are; keeps it when it gains. Returns the gain.
-    pub fn exact_step(&mut self, arrays: &Arrays, state: &mut State, index: usize) -> f64 {
+    pub fn exact_step(&mut self, arrays: &Arrays, ramps: Option<&Ramps>, state: &mut State, index: usize) -> f64 {
         let offer = &arrays.offers[index];
         let node = offer.node as usize;
         let before = state.answers[index];
@@ -248,10 +271,10 @@ impl Sweep {
             self.exact_prices(arrays, &state.flow, node, self.old.at, self.old.at + self.old.values.len());
             now = arrays.asked(offer, &before, &self.old);
             for (j, &x) in self.old.values.iter().enumerate() {
-                now += self.exact_cost(arrays, &state.flow, node, self.old.at + j, x);
+                now += self.exact_cost(arrays, ramps, &state.flow, node, self.old.at + j, x);
             }
         }
-        let answer = self.exact_answer(arrays, &state.flow, index);
+        let answer = self.exact_answer(arrays, ramps, &state.flow, index);
         let must = !offer.may_rest && !before.active;
         let keep = !must && answer.cost >= now - 0.5;
         if keep {
@@ -271,7 +294,7 @@ impl Sweep {
     }
 
     /// The best answer of an offer that is not in `flow`; its node's prices are current.
-    pub fn exact_answer(&mut self, arrays: &Arrays, flow: &[f64], index: usize) -> Answer {
+    pub fn exact_answer(&mut self, arrays: &Arrays, ramps: Option<&Ramps>, flow: &[f64], index: usize) -> Answer {
         let offer = &arrays.offers[index];
         let node = offer.node as usize;
         let mut best = if offer.may_rest { Answer::REST } else { Answer { cost: f64::INFINITY, ..Answer::REST } };
@@ -293,7 +316,7 @@ impl Sweep {
                         let deviation = &scratch.deviation;
                         let mut cost = arrays.asked(offer, &candidate, deviation);
                         for (j, &x) in deviation.values.iter().enumerate() {
-                            cost += self.exact_cost(arrays, flow, node, deviation.at + j, x);
+                            cost += self.exact_cost(arrays, ramps, flow, node, deviation.at + j, x);
                         }
                         if cost < best.cost {
                             best = Answer { cost, ..candidate };
@@ -303,11 +326,11 @@ impl Sweep {
             }
             Kind::Amount | Kind::General => {
                 for start in offer.start_first..=offer.start_last {
-                    let fixed = self.exact_energies(arrays, flow, index, start as usize, &mut scratch);
+                    let fixed = self.exact_energies(arrays, ramps, flow, index, start as usize, &mut scratch);
                     let mut cost = fixed;
                     for k in 0..scratch.profile.x.len() {
                         let x = scratch.profile.x[k];
-                        cost += self.exact_cost(arrays, flow, node, start as usize + k, x)
+                        cost += self.exact_cost(arrays, ramps, flow, node, start as usize + k, x)
                             + if x > 0.0 { offer.up * x } else { -offer.down * x };
                     }
                     if cost < best.cost {
@@ -329,14 +352,14 @@ impl Sweep {
     }
 
     /// Solves the energies of a start exactly; returns what does not depend on them.
-    fn exact_energies(&self, arrays: &Arrays, flow: &[f64], index: usize, start: usize, scratch: &mut Scratch) -> f64 {
+    fn exact_energies(&self, arrays: &Arrays, ramps: Option<&Ramps>, flow: &[f64], index: usize, start: usize, scratch: &mut Scratch) -> f64 {
         let offer = &arrays.offers[index];
         let node = offer.node as usize;
         let (profile, kinks) = (&mut scratch.profile, &mut scratch.kinks);
         let mut fixed = arrays.pose(offer, start, profile, |_| (0.0, 0.0));
         let (from, n) = (offer.start_default as usize, offer.slices as usize);
         for i in (from..from + n).filter(|i| *i < start || *i >= start + n) {
-            fixed += self.exact_cost(arrays, flow, node, i, -arrays.default[offer.at as usize + i - from]);
+            fixed += self.exact_cost(arrays, ramps, flow, node, i, -arrays.default[offer.at as usize + i - from]);
         }
         profile.segments.clear();
         for k in 0..n {
@@ -346,7 +369,14 @@ impl Sweep {
             if lower < 0.0 && upper > 0.0 {
                 kinks.push(0.0);
             }
-            if upper > self.room_up[i] || -lower > self.room_down[i] {
+            if ramps.is_some() {
+                for part in 1..8 {
+                    let x = (lower + (upper - lower) * f64::from(part) / 8.0).round();
+                    if x > lower && x < upper {
+                        kinks.push(x);
+                    }
+                }
+            } else if upper > self.room_up[i] || -lower > self.room_down[i] {
                 for &(limit, factor) in arrays.limits_of(node) {
                     let at = limit as usize * arrays.t + i;
                     let x = (-state_over(arrays, flow, at) / factor).floor();
@@ -356,13 +386,13 @@ impl Sweep {
                 }
             }
             kinks.sort_unstable_by(f64::total_cmp);
-            let mut before = self.exact_cost(arrays, flow, node, i, kinks[0]);
+            let mut before = self.exact_cost(arrays, ramps, flow, node, i, kinks[0]);
             for pair in kinks.windows(2) {
                 let length = pair[1] - pair[0];
                 if length <= 0.0 {
                     continue;
                 }
-                let after = self.exact_cost(arrays, flow, node, i, pair[1]);
+                let after = self.exact_cost(arrays, ramps, flow, node, i, pair[1]);
                 let asked = if pair[0] >= 0.0 { offer.up } else { -offer.down };
                 profile.segments.push(Segment { gain: (before - after) / length - asked, length, slice: k as u32 });
                 before = after;

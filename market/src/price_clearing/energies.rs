@@ -193,3 +193,36 @@ impl Profile {
         }
     }
 }
+
+impl Profile {
+    /// Solves with a price below and one above 0 per slice, each bent the wrong way replaced by its chord; returns
+    /// the cost, which is never more than the true one.
+    pub fn bent(&mut self, slopes: impl Fn(usize) -> (f64, f64)) -> f64 {
+        self.segments.clear();
+        let mut cost = 0.0;
+        for k in 0..self.lower.len() {
+            let (lower, upper) = (self.lower[k], self.upper[k]);
+            let (below, above) = slopes(k);
+            let (below, above) = (below - self.down, above + self.up);
+            let at = |x: f64| if x < 0.0 { below * x } else { above * x };
+            cost += at(lower);
+            let slice = k as u32;
+            if lower < 0.0 && upper > 0.0 && below <= above {
+                self.segments.push(Segment { gain: -below, length: -lower, slice });
+                self.segments.push(Segment { gain: -above, length: upper, slice });
+            } else if upper > lower {
+                self.segments.push(Segment { gain: (at(lower) - at(upper)) / (upper - lower), length: upper - lower, slice });
+            }
+        }
+        self.fill();
+        // What was filled, by the same slopes.
+        let mut filled: f64 = 0.0;
+        let mut left: Vec<f64> = self.x.iter().zip(&self.lower).map(|(x, lower)| x - lower).collect();
+        for segment in &self.segments {
+            let step = segment.length.min(left[segment.slice as usize]);
+            left[segment.slice as usize] -= step;
+            filled -= segment.gain * step;
+        }
+        cost + filled
+    }
+}

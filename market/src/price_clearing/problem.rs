@@ -27,7 +27,7 @@ pub const ENERGY_MAX: i64 = 1_000_000_000_000;
 /// Largest magnitude of a price (micro-units per kWh) or a charge (micro-units): a million per kWh.
 pub const PRICE_MAX: i64 = 1_000_000_000_000;
 /// Largest magnitude of a sensitivity, millionths.
-pub const FACTOR_MAX: i64 = 1_000_000_000;
+pub const FACTOR_MAX: i64 = 100_000_000;
 /// The whole of a factor or sensitivity, in millionths.
 pub const WHOLE: i64 = 1_000_000;
 
