@@ -10,6 +10,7 @@ pub mod activation;
 pub mod aggregation;
 pub mod audit;
 pub mod bid;
+pub mod certificate;
 pub mod clearing;
 pub mod contract;
 pub mod device;

@@ -3,7 +3,7 @@
 
 mod case;
 mod estimate;
-mod meter;
+pub mod meter;
 mod powerflow;
 
 use crate::Failure;

@@ -188,8 +188,8 @@ fn offer(view: &OfferView<'_>) -> Offer {
     let head = view.head;
     let default_sum: i64 = view.default.iter().sum();
     let fixed = view.lower == view.upper;
-    let inside = (0..view.default.len())
-        .all(|k| view.lower[k] <= view.default[k] && view.default[k] <= view.upper[k]);
+    let inside =
+        (0..view.default.len()).all(|k| view.lower[k] <= view.default[k] && view.default[k] <= view.upper[k]);
     let may_rest = inside
         && (head.start_first..=head.start_last).contains(&head.start_default)
         && (head.total_lower..=head.total_upper).contains(&default_sum);

@@ -82,13 +82,22 @@ pub(super) struct Sweep {
 
 impl Sweep {
     fn fit(&mut self, t: usize) {
-        for field in [&mut self.price, &mut self.curve, &mut self.room_up, &mut self.room_down, &mut self.price_down] {
+        for field in
+            [&mut self.price, &mut self.curve, &mut self.room_up, &mut self.room_down, &mut self.price_down]
+        {
             field.resize(t, 0.0);
         }
     }
 
     /// One answer of every offer to the ramps, nodes and offers in an order drawn from `stream`.
-    pub fn smooth(&mut self, arrays: &Arrays, ramps: &Ramps, state: &mut State, stream: &mut Stream, rounds: usize) {
+    pub fn smooth(
+        &mut self,
+        arrays: &Arrays,
+        ramps: &Ramps,
+        state: &mut State,
+        stream: &mut Stream,
+        rounds: usize,
+    ) {
         self.fit(arrays.t);
         for part in 0..rounds {
             self.nodes.clear();
@@ -115,7 +124,15 @@ impl Sweep {
         }
     }
 
-    fn ramp_prices(&mut self, arrays: &Arrays, ramps: &Ramps, flow: &[f64], node: usize, from: usize, to: usize) {
+    fn ramp_prices(
+        &mut self,
+        arrays: &Arrays,
+        ramps: &Ramps,
+        flow: &[f64],
+        node: usize,
+        from: usize,
+        to: usize,
+    ) {
         let n = to - from;
         let (price, curve) = (&mut self.price[from..to], &mut self.curve[from..to]);
         price.iter_mut().for_each(|p| *p = 0.0);
@@ -149,7 +166,13 @@ impl Sweep {
     }
 
     /// Puts an answer whose deviation is in `new` in the place of the one in `old`; returns the intervals touched.
-    fn exchange(&mut self, arrays: &Arrays, state: &mut State, index: usize, answer: Answer) -> (usize, usize) {
+    fn exchange(
+        &mut self,
+        arrays: &Arrays,
+        state: &mut State,
+        index: usize,
+        answer: Answer,
+    ) -> (usize, usize) {
         let node = arrays.offers[index].node as usize;
         let (mut from, mut to) = (usize::MAX, 0);
         for (deviation, weight) in [(&self.old, -1.0), (&self.new, 1.0)] {
@@ -164,7 +187,13 @@ impl Sweep {
     }
 
     /// One exact answer of every offer; nothing is lost by any. Returns how many changed.
-    pub fn exact(&mut self, arrays: &Arrays, ramps: Option<&Ramps>, state: &mut State, stream: &mut Stream) -> usize {
+    pub fn exact(
+        &mut self,
+        arrays: &Arrays,
+        ramps: Option<&Ramps>,
+        state: &mut State,
+        stream: &mut Stream,
+    ) -> usize {
         self.fit(arrays.t);
         let mut nodes: Vec<u32> = (0..arrays.nodes as u32).collect();
         stream.shuffle(&mut nodes);
@@ -203,14 +232,26 @@ impl Sweep {
                 }
                 let p = factor * penalty;
                 // Upward is toward the penalty when the factor is positive, away from it otherwise.
-                let (toward, away) = if factor > 0.0 { (&mut self.room_up, &mut self.room_down) } else { (&mut self.room_down, &mut self.room_up) };
+                let (toward, away) = if factor > 0.0 {
+                    (&mut self.room_up, &mut self.room_down)
+                } else {
+                    (&mut self.room_down, &mut self.room_up)
+                };
                 if over >= 0.0 {
-                    if factor > 0.0 { self.price[i] += p } else { self.price_down[i] += p };
+                    if factor > 0.0 {
+                        self.price[i] += p
+                    } else {
+                        self.price_down[i] += p
+                    };
                 } else {
                     toward[i] = toward[i].min(-over * reach);
                 }
                 if over > 0.0 {
-                    if factor > 0.0 { self.price_down[i] += p } else { self.price[i] += p };
+                    if factor > 0.0 {
+                        self.price_down[i] += p
+                    } else {
+                        self.price[i] += p
+                    };
                     away[i] = away[i].min(over * reach);
                 }
             }
@@ -239,7 +280,15 @@ impl Sweep {
 
     /// What `x` more at the node in interval `i` costs.
     #[inline]
-    fn exact_cost(&self, arrays: &Arrays, ramps: Option<&Ramps>, flow: &[f64], node: usize, i: usize, x: f64) -> f64 {
+    fn exact_cost(
+        &self,
+        arrays: &Arrays,
+        ramps: Option<&Ramps>,
+        flow: &[f64],
+        node: usize,
+        i: usize,
+        x: f64,
+    ) -> f64 {
         if let Some(ramps) = ramps {
             return Self::ramp_cost(arrays, ramps, flow, node, i, x);
         }
@@ -260,7 +309,13 @@ impl Sweep {
     }
 
     /// The best answer of one offer against the others as they are; keeps it when it gains. Returns the gain.
-    pub fn exact_step(&mut self, arrays: &Arrays, ramps: Option<&Ramps>, state: &mut State, index: usize) -> f64 {
+    pub fn exact_step(
+        &mut self,
+        arrays: &Arrays,
+        ramps: Option<&Ramps>,
+        state: &mut State,
+        index: usize,
+    ) -> f64 {
         let offer = &arrays.offers[index];
         let node = offer.node as usize;
         let before = state.answers[index];
@@ -280,7 +335,13 @@ impl Sweep {
         if keep {
             if before.active {
                 state.add(arrays, node, &self.old, 1.0);
-                self.exact_prices(arrays, &state.flow, node, self.old.at, self.old.at + self.old.values.len());
+                self.exact_prices(
+                    arrays,
+                    &state.flow,
+                    node,
+                    self.old.at,
+                    self.old.at + self.old.values.len(),
+                );
             }
             return 0.0;
         }
@@ -294,16 +355,30 @@ impl Sweep {
     }
 
     /// The best answer of an offer that is not in `flow`; its node's prices are current.
-    pub fn exact_answer(&mut self, arrays: &Arrays, ramps: Option<&Ramps>, flow: &[f64], index: usize) -> Answer {
+    pub fn exact_answer(
+        &mut self,
+        arrays: &Arrays,
+        ramps: Option<&Ramps>,
+        flow: &[f64],
+        index: usize,
+    ) -> Answer {
         let offer = &arrays.offers[index];
         let node = offer.node as usize;
-        let mut best = if offer.may_rest { Answer::REST } else { Answer { cost: f64::INFINITY, ..Answer::REST } };
+        let mut best =
+            if offer.may_rest { Answer::REST } else { Answer { cost: f64::INFINITY, ..Answer::REST } };
         let mut scratch = std::mem::take(&mut self.scratch);
         match offer.kind {
             Kind::Shift | Kind::Option => {
-                let starts = if offer.kind == Kind::Shift { offer.start_first..=offer.start_last } else { 0..=0 };
+                let starts =
+                    if offer.kind == Kind::Shift { offer.start_first..=offer.start_last } else { 0..=0 };
                 for start in starts {
-                    let factors: &[f64] = if offer.kind == Kind::Shift { &[0.0] } else if offer.factor_min < 1.0 { &[0.0, 0.25, 0.5, 0.75, 1.0] } else { &[1.0] };
+                    let factors: &[f64] = if offer.kind == Kind::Shift {
+                        &[0.0]
+                    } else if offer.factor_min < 1.0 {
+                        &[0.0, 0.25, 0.5, 0.75, 1.0]
+                    } else {
+                        &[1.0]
+                    };
                     for &share in factors {
                         let factor = offer.factor_min + (1.0 - offer.factor_min) * share;
                         let factor = (factor * 1e6).round() / 1e6;
@@ -352,14 +427,23 @@ impl Sweep {
     }
 
     /// Solves the energies of a start exactly; returns what does not depend on them.
-    fn exact_energies(&self, arrays: &Arrays, ramps: Option<&Ramps>, flow: &[f64], index: usize, start: usize, scratch: &mut Scratch) -> f64 {
+    fn exact_energies(
+        &self,
+        arrays: &Arrays,
+        ramps: Option<&Ramps>,
+        flow: &[f64],
+        index: usize,
+        start: usize,
+        scratch: &mut Scratch,
+    ) -> f64 {
         let offer = &arrays.offers[index];
         let node = offer.node as usize;
         let (profile, kinks) = (&mut scratch.profile, &mut scratch.kinks);
         let mut fixed = arrays.pose(offer, start, profile, |_| (0.0, 0.0));
         let (from, n) = (offer.start_default as usize, offer.slices as usize);
         for i in (from..from + n).filter(|i| *i < start || *i >= start + n) {
-            fixed += self.exact_cost(arrays, ramps, flow, node, i, -arrays.default[offer.at as usize + i - from]);
+            fixed +=
+                self.exact_cost(arrays, ramps, flow, node, i, -arrays.default[offer.at as usize + i - from]);
         }
         profile.segments.clear();
         for k in 0..n {
@@ -394,7 +478,11 @@ impl Sweep {
                 }
                 let after = self.exact_cost(arrays, ramps, flow, node, i, pair[1]);
                 let asked = if pair[0] >= 0.0 { offer.up } else { -offer.down };
-                profile.segments.push(Segment { gain: (before - after) / length - asked, length, slice: k as u32 });
+                profile.segments.push(Segment {
+                    gain: (before - after) / length - asked,
+                    length,
+                    slice: k as u32,
+                });
                 before = after;
             }
         }

@@ -78,7 +78,14 @@ impl Dual {
 
     /// Lowers the bound toward `target` (what is known to be attainable) in at most `turns` evaluations. Stops when
     /// the relative distance is below `enough`.
-    pub fn improve(&mut self, arrays: &Arrays, target: f64, turns: usize, enough: f64, scratch: &mut Scratch) {
+    pub fn improve(
+        &mut self,
+        arrays: &Arrays,
+        target: f64,
+        turns: usize,
+        enough: f64,
+        scratch: &mut Scratch,
+    ) {
         let size = self.price.len();
         let mut price = self.price.clone();
         if self.average.len() != size {
@@ -91,7 +98,8 @@ impl Dual {
             let mut norm = 0.0;
             for i in 0..size {
                 let d = arrays.headroom[i] - self.average[i];
-                let held = (self.price[i] <= 0.0 && d > 0.0) || (self.price[i] >= arrays.penalty[i] && d < 0.0);
+                let held =
+                    (self.price[i] <= 0.0 && d > 0.0) || (self.price[i] >= arrays.penalty[i] && d < 0.0);
                 if !held && arrays.penalty[i] > 0.0 {
                     norm += d * d;
                 }

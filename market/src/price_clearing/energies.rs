@@ -74,7 +74,11 @@ impl Profile {
         for k in 0..n {
             let (x, p) = (self.x[k], self.price[k]);
             // Pieces in the direction that is needed, with what a unit of it costs.
-            let (near, far) = if down { (self.lower[k].max(0.0), self.lower[k]) } else { (self.upper[k].min(0.0), self.upper[k]) };
+            let (near, far) = if down {
+                (self.lower[k].max(0.0), self.lower[k])
+            } else {
+                (self.upper[k].min(0.0), self.upper[k])
+            };
             let slice = k as u32;
             if down {
                 if x > near {
@@ -114,7 +118,8 @@ impl Profile {
         let wanted = if sum > self.total_upper { self.total_upper } else { self.total_lower };
         // Σx falls with the price ν that is put on it: bracket, then false position.
         let (mut near, mut near_sum) = (0.0, sum);
-        let mut step = if sum > wanted { 1.0 } else { -1.0 } * (self.price.iter().fold(1.0_f64, |m, p| m.max(p.abs())) * 0.25);
+        let mut step = if sum > wanted { 1.0 } else { -1.0 }
+            * (self.price.iter().fold(1.0_f64, |m, p| m.max(p.abs())) * 0.25);
         let (mut far, mut far_sum);
         let mut tries = 0;
         loop {
@@ -145,7 +150,11 @@ impl Profile {
         // Sums of both ends are linear in their mixture.
         let near_sum = self.at(near, true);
         let far_sum = self.at(far, false);
-        let share = if far_sum == near_sum { 1.0 } else { ((wanted - near_sum) / (far_sum - near_sum)).clamp(0.0, 1.0) };
+        let share = if far_sum == near_sum {
+            1.0
+        } else {
+            ((wanted - near_sum) / (far_sum - near_sum)).clamp(0.0, 1.0)
+        };
         for (x, other) in self.x.iter_mut().zip(&self.other) {
             *x = other + share * (*x - other);
         }
@@ -211,7 +220,11 @@ impl Profile {
                 self.segments.push(Segment { gain: -below, length: -lower, slice });
                 self.segments.push(Segment { gain: -above, length: upper, slice });
             } else if upper > lower {
-                self.segments.push(Segment { gain: (at(lower) - at(upper)) / (upper - lower), length: upper - lower, slice });
+                self.segments.push(Segment {
+                    gain: (at(lower) - at(upper)) / (upper - lower),
+                    length: upper - lower,
+                    slice,
+                });
             }
         }
         self.fill();

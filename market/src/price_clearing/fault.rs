@@ -6,7 +6,10 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[allow(missing_docs)] // the sentences name the fields
 pub enum ProblemFault {
-    #[error("a horizon of {intervals} intervals; at least one and at most {} are cleared", super::problem::INTERVALS_MAX)]
+    #[error(
+        "a horizon of {intervals} intervals; at least one and at most {} are cleared",
+        super::problem::INTERVALS_MAX
+    )]
     Horizon { intervals: usize },
     #[error("{count} {what}; at most {limit} are accepted")]
     TooMany { what: &'static str, count: usize, limit: usize },
@@ -24,7 +27,9 @@ pub enum ProblemFault {
     Window { first: u16, last: u16, slices: usize },
     #[error("slice {slice} may take at least {lower} and at most {upper} mWh")]
     Inverted { slice: usize, lower: i64, upper: i64 },
-    #[error("a total between {lower} and {upper} mWh cannot be met by slices that sum to {least} to {most} mWh")]
+    #[error(
+        "a total between {lower} and {upper} mWh cannot be met by slices that sum to {least} to {most} mWh"
+    )]
     Total { lower: i64, upper: i64, least: i64, most: i64 },
     #[error("a least factor of {factor} millionths; it has to be above 0 and at most a million")]
     Factor { factor: u32 },

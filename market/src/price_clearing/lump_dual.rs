@@ -129,13 +129,21 @@ impl LumpDual {
             for (j, &x) in deviation.values.iter().enumerate() {
                 let used = factor * x;
                 self.slope_price[at + j] -= used;
-                self.slope_lump[at + j] -= if whole { lump(used, arrays.headroom[at + j]) } else { used.min(0.0) };
+                self.slope_lump[at + j] -=
+                    if whole { lump(used, arrays.headroom[at + j]) } else { used.min(0.0) };
             }
         }
     }
 
     /// Lowers the bound toward `target` in at most `turns` evaluations; stops when it is within `enough` of it.
-    pub fn improve(&mut self, arrays: &Arrays, target: f64, turns: usize, enough: f64, scratch: &mut Scratch) {
+    pub fn improve(
+        &mut self,
+        arrays: &Arrays,
+        target: f64,
+        turns: usize,
+        enough: f64,
+        scratch: &mut Scratch,
+    ) {
         let size = self.price.len();
         let (mut price, mut lumps) = (self.price.clone(), self.lump.clone());
         let mut heavy = (vec![0.0; size], vec![0.0; size]);
@@ -174,7 +182,8 @@ impl LumpDual {
             }
             let length = step * (value - target).max(1e-4 * target.abs()) / norm.max(1e-9);
             for i in (0..size).filter(|&i| arrays.penalty[i] > 0.0) {
-                let (mut p, mut n) = ((price[i] - length * heavy.0[i]).max(0.0), (lumps[i] - length * heavy.1[i]).max(0.0));
+                let (mut p, mut n) =
+                    ((price[i] - length * heavy.0[i]).max(0.0), (lumps[i] - length * heavy.1[i]).max(0.0));
                 let over = p + n - arrays.penalty[i];
                 if over > 0.0 {
                     // Nearest point with p + n = penalty.
@@ -197,7 +206,11 @@ fn respond(arrays: &Arrays, offer: &Offer, node: &NodeTerms, scratch: &mut Scrat
     match offer.kind {
         Kind::Shift | Kind::Option => {
             let shift = offer.kind == Kind::Shift;
-            let starts = if shift { offer.start_first..=offer.start_last } else { offer.start_default..=offer.start_default };
+            let starts = if shift {
+                offer.start_first..=offer.start_last
+            } else {
+                offer.start_default..=offer.start_default
+            };
             for start in starts.filter(|&start| !shift || start != offer.start_default) {
                 let candidate = Answer { active: true, start, factor: 1.0, cost: 0.0 };
                 arrays.deviation(offer, &candidate, &[], &mut scratch.deviation);
@@ -213,7 +226,8 @@ fn respond(arrays: &Arrays, offer: &Offer, node: &NodeTerms, scratch: &mut Scrat
         }
         Kind::Amount | Kind::General => {
             for start in offer.start_first..=offer.start_last {
-                let fixed = arrays.pose(offer, start as usize, &mut scratch.profile, |i| (node.linear[i], 0.0));
+                let fixed =
+                    arrays.pose(offer, start as usize, &mut scratch.profile, |i| (node.linear[i], 0.0));
                 let slopes = |i: usize| (node.linear[i] + node.below[i], node.linear[i] + node.above[i]);
                 let cost = fixed + scratch.profile.bent(|k| slopes(start as usize + k));
                 if cost < best.cost {

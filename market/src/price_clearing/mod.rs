@@ -4,6 +4,7 @@ mod ascent;
 mod dual;
 mod energies;
 mod fault;
+mod gate;
 mod lump_dual;
 mod outcome;
 mod problem;
@@ -13,6 +14,9 @@ mod solve;
 mod state;
 mod worth;
 pub use fault::ProblemFault;
+pub use gate::freeze_offer;
 pub use outcome::{DeclineReason, Declined, Limit, Payee, Plan, PriceClearing, Prices, Worth};
-pub use problem::{ActivationOption, ClearingProblem, GridRow, NeedBid, OfferTerms, OfferView, Pricing};
+pub use problem::{
+    ActivationOption, ClearingProblem, GridRow, NeedBid, OfferParts, OfferTerms, OfferView, Pricing,
+};
 pub use solve::{Session, clear_by_prices};

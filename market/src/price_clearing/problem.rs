@@ -251,11 +251,6 @@ impl ClearingProblem {
     pub fn add_offer(&mut self, terms: &OfferTerms) -> Result<usize, ProblemFault> {
         self.check_offer(terms)?;
         terms.check_default()?;
-        self.add_narrowed(terms)
-    }
-
-    /// Adds an offer whose default may no longer be possible, because part of it is decided.
-    pub(super) fn add_narrowed(&mut self, terms: &OfferTerms) -> Result<usize, ProblemFault> {
         if self.heads.len() >= OFFERS_MAX {
             return Err(ProblemFault::TooMany { what: "offers", count: OFFERS_MAX + 1, limit: OFFERS_MAX });
         }
@@ -277,7 +272,8 @@ impl ClearingProblem {
     pub fn replace_offer(&mut self, offer: usize, terms: &OfferTerms) -> Result<(), ProblemFault> {
         self.check_offer(terms)?;
         terms.check_default()?;
-        let head = *self.heads.get(offer).ok_or(ProblemFault::Unknown { what: "offer", number: offer as u64 })?;
+        let head =
+            *self.heads.get(offer).ok_or(ProblemFault::Unknown { what: "offer", number: offer as u64 })?;
         let same = usize::from(head.slices) == terms.default.len()
             && (head.first_option == u32::MAX) == terms.option.is_none();
         if !same {
@@ -376,12 +372,22 @@ impl ClearingProblem {
             within("an energy", energies, -ENERGY_MAX, ENERGY_MAX)?;
         }
         if let Some(slice) = (0..slices).find(|&k| terms.lower[k] > terms.upper[k]) {
-            return Err(ProblemFault::Inverted { slice, lower: terms.lower[slice], upper: terms.upper[slice] });
+            return Err(ProblemFault::Inverted {
+                slice,
+                lower: terms.lower[slice],
+                upper: terms.upper[slice],
+            });
         }
         let (least, most) = (terms.lower.iter().sum::<i64>(), terms.upper.iter().sum::<i64>());
-        let none = terms.total_lower > terms.total_upper || terms.total_lower > most || terms.total_upper < least;
+        let none =
+            terms.total_lower > terms.total_upper || terms.total_lower > most || terms.total_upper < least;
         if none {
-            return Err(ProblemFault::Total { lower: terms.total_lower, upper: terms.total_upper, least, most });
+            return Err(ProblemFault::Total {
+                lower: terms.total_lower,
+                upper: terms.total_upper,
+                least,
+                most,
+            });
         }
         let charges = [terms.activation, terms.per_interval_shifted, terms.price_up, terms.price_down];
         within("what an offer asks", &charges, 0, PRICE_MAX)?;
@@ -436,5 +442,40 @@ fn within(what: &'static str, values: &[i64], least: i64, most: i64) -> Result<(
     match values.iter().find(|&&value| value < least || value > most) {
         Some(&value) => Err(ProblemFault::OutOfRange { what, value, least, most }),
         None => Ok(()),
+    }
+}
+
+/// The scalars of an offer, copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // as in `OfferTerms`
+pub struct OfferParts {
+    pub start_default: u16,
+    pub start_first: u16,
+    pub start_last: u16,
+    pub total_lower: i64,
+    pub total_upper: i64,
+    pub factor_min: u32,
+    pub activation: i64,
+    pub per_interval_shifted: i64,
+    pub price_up: i64,
+    pub price_down: i64,
+}
+
+impl OfferView<'_> {
+    /// Everything but the slices, without copying those.
+    pub fn parts(&self) -> OfferParts {
+        let head = self.head;
+        OfferParts {
+            start_default: head.start_default,
+            start_first: head.start_first,
+            start_last: head.start_last,
+            total_lower: head.total_lower,
+            total_upper: head.total_upper,
+            factor_min: head.factor_min,
+            activation: head.activation,
+            per_interval_shifted: head.per_interval_shifted,
+            price_up: head.price_up,
+            price_down: head.price_down,
+        }
     }
 }

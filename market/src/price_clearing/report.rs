@@ -35,9 +35,11 @@ impl Session {
 
     /// What the prices prove, exactly.
     fn bound(&self) -> i128 {
-        let gains = self.replies.iter().zip(&self.arrays.offers).map(|(reply, offer)| {
-            if offer.may_rest { reply.gain.max(0) } else { reply.gain }
-        });
+        let gains = self
+            .replies
+            .iter()
+            .zip(&self.arrays.offers)
+            .map(|(reply, offer)| if offer.may_rest { reply.gain.max(0) } else { reply.gain });
         worth::price_constant(&self.problem, &self.prices) + gains.sum::<i128>()
     }
 
@@ -49,11 +51,14 @@ impl Session {
         }
         let view = self.problem.offer(index);
         let slices = offer.at as usize..(offer.at + offer.slices) as usize;
-        let factor = if offer.kind == Kind::Option { (answer.factor * WHOLE as f64).round() as u32 } else { 0 };
+        let factor =
+            if offer.kind == Kind::Option { (answer.factor * WHOLE as f64).round() as u32 } else { 0 };
         let energies: Vec<i64> = match offer.kind {
             Kind::Shift => view.lower.to_vec(),
             Kind::General => self.state.energies[slices].iter().map(|&e| e as i64).collect(),
-            Kind::Amount => view.default.iter().zip(&self.state.energies[slices]).map(|(d, &x)| d + x as i64).collect(),
+            Kind::Amount => {
+                view.default.iter().zip(&self.state.energies[slices]).map(|(d, &x)| d + x as i64).collect()
+            }
             Kind::Option => {
                 let values = worth::scaled(view.option.unwrap_or_default(), factor);
                 view.default.iter().zip(&values).map(|(d, x)| d + x).collect()
@@ -88,7 +93,8 @@ impl Session {
     fn declined(&self, index: usize) -> Declined {
         let reply = &self.replies[index];
         let offer = index as u32;
-        let none = Declined { offer, reason: DeclineReason::NoChoice, winning_ask: 0, asked: 0, against: None };
+        let none =
+            Declined { offer, reason: DeclineReason::NoChoice, winning_ask: 0, asked: 0, against: None };
         if !reply.exists {
             return none;
         }
@@ -102,7 +108,14 @@ impl Session {
         self.declined_for(index, &view, at, &values, start)
     }
 
-    fn declined_for(&self, index: usize, view: &OfferView<'_>, at: usize, values: &[i64], start: usize) -> Declined {
+    fn declined_for(
+        &self,
+        index: usize,
+        view: &OfferView<'_>,
+        at: usize,
+        values: &[i64],
+        start: usize,
+    ) -> Declined {
         let prices = &self.node_prices[view.node() as usize];
         let asked = worth::asked(view, start, values);
         let earned = -prices.charge(at, values);
@@ -142,7 +155,9 @@ impl Session {
                 values[m] = -room_up.min(room_down);
                 values[l] = room_up.min(room_down);
             }
-            (Some(l), _) if room_up.min(head.total_upper - total) > 0 => values[l] = room_up.min(head.total_upper - total),
+            (Some(l), _) if room_up.min(head.total_upper - total) > 0 => {
+                values[l] = room_up.min(head.total_upper - total)
+            }
             _ => return None,
         }
         Some(self.declined_for(index, view, from, &values, from))

@@ -79,13 +79,23 @@ impl Arrays {
         let away = f64::from(answer.start.abs_diff(offer.start_default));
         let mut sum = offer.activation + offer.shifted * away;
         if offer.up != 0.0 || offer.down != 0.0 {
-            sum += deviation.values.iter().map(|&x| if x > 0.0 { offer.up * x } else { -offer.down * x }).sum::<f64>();
+            sum += deviation
+                .values
+                .iter()
+                .map(|&x| if x > 0.0 { offer.up * x } else { -offer.down * x })
+                .sum::<f64>();
         }
         sum
     }
 
     /// The best answer at prices and slopes of the offer's node. `CURVED` is false for prices alone.
-    pub fn respond<const CURVED: bool>(&self, offer: &Offer, price: &[f64], curve: &[f64], scratch: &mut Scratch) -> Answer {
+    pub fn respond<const CURVED: bool>(
+        &self,
+        offer: &Offer,
+        price: &[f64],
+        curve: &[f64],
+        scratch: &mut Scratch,
+    ) -> Answer {
         match offer.kind {
             Kind::Amount => self.amount::<CURVED>(offer, price, curve, scratch),
             Kind::Shift => self.shift::<CURVED>(offer, price, curve, scratch),
@@ -94,7 +104,13 @@ impl Arrays {
         }
     }
 
-    fn amount<const CURVED: bool>(&self, offer: &Offer, price: &[f64], curve: &[f64], scratch: &mut Scratch) -> Answer {
+    fn amount<const CURVED: bool>(
+        &self,
+        offer: &Offer,
+        price: &[f64],
+        curve: &[f64],
+        scratch: &mut Scratch,
+    ) -> Answer {
         let (at, n, from) = (offer.at as usize, offer.slices as usize, offer.start_default as usize);
         let profile = &mut scratch.profile;
         profile.clear();
@@ -122,7 +138,13 @@ impl Arrays {
         Answer { active: true, start: offer.start_default, factor: 0.0, cost }
     }
 
-    fn shift<const CURVED: bool>(&self, offer: &Offer, price: &[f64], curve: &[f64], scratch: &mut Scratch) -> Answer {
+    fn shift<const CURVED: bool>(
+        &self,
+        offer: &Offer,
+        price: &[f64],
+        curve: &[f64],
+        scratch: &mut Scratch,
+    ) -> Answer {
         let (at, n, from) = (offer.at as usize, offer.slices as usize, offer.start_default as usize);
         let energies = &self.lower[at..at + n];
         let (first, last) = (offer.start_first as usize, offer.start_last as usize);
@@ -178,7 +200,13 @@ impl Arrays {
                 bend += curve[from + k] * x * x;
             }
         }
-        let free = if CURVED && bend > 0.0 { -slope / bend } else if slope < 0.0 { 1.0 } else { 0.0 };
+        let free = if CURVED && bend > 0.0 {
+            -slope / bend
+        } else if slope < 0.0 {
+            1.0
+        } else {
+            0.0
+        };
         let factor = free.clamp(offer.factor_min, 1.0);
         let factor = (factor * 1e6).round() / 1e6;
         let cost = slope * factor + 0.5 * bend * factor * factor + offer.activation;
@@ -189,10 +217,19 @@ impl Arrays {
         }
     }
 
-    fn general<const CURVED: bool>(&self, offer: &Offer, price: &[f64], curve: &[f64], scratch: &mut Scratch) -> Answer {
-        let mut best = if offer.may_rest { Answer::REST } else { Answer { cost: f64::INFINITY, ..Answer::REST } };
+    fn general<const CURVED: bool>(
+        &self,
+        offer: &Offer,
+        price: &[f64],
+        curve: &[f64],
+        scratch: &mut Scratch,
+    ) -> Answer {
+        let mut best =
+            if offer.may_rest { Answer::REST } else { Answer { cost: f64::INFINITY, ..Answer::REST } };
         for start in offer.start_first..=offer.start_last {
-            let fixed = self.pose(offer, start as usize, &mut scratch.profile, |i| (price[i], if CURVED { curve[i] } else { 0.0 }));
+            let fixed = self.pose(offer, start as usize, &mut scratch.profile, |i| {
+                (price[i], if CURVED { curve[i] } else { 0.0 })
+            });
             if CURVED {
                 scratch.profile.quadratic();
             } else {
@@ -209,7 +246,13 @@ impl Arrays {
 
     /// Writes the energies problem of a start into `profile`; returns what is the same whatever the energies:
     /// the default that is left elsewhere, and the sums asked.
-    pub fn pose(&self, offer: &Offer, start: usize, profile: &mut Profile, terms: impl Fn(usize) -> (f64, f64)) -> f64 {
+    pub fn pose(
+        &self,
+        offer: &Offer,
+        start: usize,
+        profile: &mut Profile,
+        terms: impl Fn(usize) -> (f64, f64),
+    ) -> f64 {
         let (at, n, from) = (offer.at as usize, offer.slices as usize, offer.start_default as usize);
         profile.clear();
         let mut base_sum = 0.0;

@@ -33,7 +33,9 @@ impl Incidence {
     pub fn new(problem: &ClearingProblem) -> Self {
         let mut of_node = vec![Vec::new(); problem.nodes()];
         for (number, bid) in problem.bids.iter().enumerate() {
-            bid.nodes.iter().for_each(|&node| of_node[node as usize].push((Limit::Bid(number as u32), WHOLE)));
+            bid.nodes
+                .iter()
+                .for_each(|&node| of_node[node as usize].push((Limit::Bid(number as u32), WHOLE)));
         }
         for (number, row) in problem.rows.iter().enumerate() {
             for &(node, factor) in &row.sensitivities {
@@ -143,7 +145,9 @@ pub(super) fn welfare(problem: &ClearingProblem, plans: &[Plan]) -> (i128, Vec<i
     let mut row_use = Vec::with_capacity(problem.rows.len() * t);
     for row in &problem.rows {
         for i in 0..t {
-            let part = |&(node, factor): &(u32, i64)| i128::from(at_node[node as usize * t + i]) * i128::from(factor);
+            let part = |&(node, factor): &(u32, i64)| {
+                i128::from(at_node[node as usize * t + i]) * i128::from(factor)
+            };
             let used: i128 = row.sensitivities.iter().map(part).sum();
             let over = used - i128::from(row.headroom[i]) * MILLION;
             sum -= over.max(0) * i128::from(row.penalty);
@@ -170,7 +174,8 @@ pub(super) fn price_constant(problem: &ClearingProblem, prices: &Prices) -> i128
         for i in 0..t {
             let at = number * t + i;
             let headroom = i128::from(row.headroom[i]);
-            sum += i128::from(prices.row[at]) * headroom + i128::from(lump_at(&prices.row_lump, at)) * headroom.min(0);
+            sum += i128::from(prices.row[at]) * headroom
+                + i128::from(lump_at(&prices.row_lump, at)) * headroom.min(0);
         }
     }
     sum * MILLION
@@ -200,7 +205,11 @@ impl NodePrices {
         let (mut below, mut above) = (self.linear[i], self.linear[i]);
         for &(factor, _, nu) in &self.lumps[i] {
             // Charged as if all relief counted, and nothing of what is added.
-            if factor > 0 { below += nu * factor } else { above += nu * factor };
+            if factor > 0 {
+                below += nu * factor
+            } else {
+                above += nu * factor
+            };
         }
         (below, above)
     }
@@ -247,7 +256,8 @@ impl NodePrices {
                 let part = |(j, &x): (usize, &i64)| {
                     let (below, above) = self.slopes(from + j);
                     let slope = if x < 0 { below } else { above };
-                    slope * i128::from(x) - slope.abs().max(i128::from(view.head.price_up.max(view.head.price_down)) * MILLION)
+                    slope * i128::from(x)
+                        - slope.abs().max(i128::from(view.head.price_up.max(view.head.price_down)) * MILLION)
                 };
                 values.iter().enumerate().map(part).sum()
             };
@@ -264,7 +274,8 @@ impl NodePrices {
     fn best_energies(&self, view: &OfferView<'_>, start: usize) -> Option<(i128, Vec<i64>)> {
         let (from, n) = (usize::from(view.head.start_default), view.default.len());
         let base = |i: usize| if i >= from && i < from + n { view.default[i - from] } else { 0 };
-        let (up, down) = (i128::from(view.head.price_up) * MILLION, i128::from(view.head.price_down) * MILLION);
+        let (up, down) =
+            (i128::from(view.head.price_up) * MILLION, i128::from(view.head.price_down) * MILLION);
         let mut cost = 0;
         let mut pieces: Vec<(i128, i64, usize)> = Vec::with_capacity(2 * n);
         let mut energies = view.lower.to_vec();
@@ -301,7 +312,9 @@ impl NodePrices {
             cost += self.charge(at + j, &values[j..=j]) + asked_energy(view, &values[j..=j]);
         }
         let away = start.abs_diff(from) as i128;
-        cost += (i128::from(view.head.activation) + i128::from(view.head.per_interval_shifted) * away) * MILLION * MILLION;
+        cost += (i128::from(view.head.activation) + i128::from(view.head.per_interval_shifted) * away)
+            * MILLION
+            * MILLION;
         Some((-cost, energies))
     }
 }
