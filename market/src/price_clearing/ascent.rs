@@ -43,7 +43,7 @@ impl Ramps {
 
 /// A deterministic stream of numbers (splitmix64).
 #[derive(Debug, Clone)]
-pub(super) struct Stream(pub u64);
+pub(crate) struct Stream(pub u64);
 
 impl Stream {
     pub fn next(&mut self) -> u64 {
@@ -352,6 +352,42 @@ impl Sweep {
         }
         state.put(arrays, index, answer, &self.scratch.energies);
         if must { 0.0 } else { now - answer.cost }
+    }
+
+    /// An exact step with its node's prices taken anew where the offer can go.
+    pub fn step(&mut self, arrays: &Arrays, state: &mut State, index: usize) -> f64 {
+        let offer = &arrays.offers[index];
+        let from = offer.start_first.min(offer.start_default) as usize;
+        let to = (offer.start_last.max(offer.start_default) + offer.slices) as usize;
+        self.exact_prices(arrays, &state.flow, offer.node as usize, from, to);
+        self.exact_step(arrays, None, state, index)
+    }
+
+    /// Lets an offer rest; returns what is gained by that (it may be negative).
+    pub fn rest(&mut self, arrays: &Arrays, state: &mut State, index: usize) -> f64 {
+        let answer = state.answers[index];
+        if !answer.active {
+            return 0.0;
+        }
+        state.deviation(arrays, index, &mut self.old);
+        let node = arrays.offers[index].node as usize;
+        state.add(arrays, node, &self.old, -1.0);
+        state.answers[index] = Answer::REST;
+        self.exact_prices(arrays, &state.flow, node, self.old.at, self.old.at + self.old.values.len());
+        let mut cost = arrays.asked(&arrays.offers[index], &answer, &self.old);
+        for (j, &x) in self.old.values.iter().enumerate() {
+            cost += self.exact_cost(arrays, None, &state.flow, node, self.old.at + j, x);
+        }
+        cost
+    }
+
+    /// Gives a resting offer back what it had.
+    pub fn restore(&mut self, arrays: &Arrays, state: &mut State, index: usize, answer: Answer, energies: &[f64]) {
+        state.put(arrays, index, answer, energies);
+        state.deviation(arrays, index, &mut self.old);
+        if !self.old.values.is_empty() {
+            state.add(arrays, arrays.offers[index].node as usize, &self.old, 1.0);
+        }
     }
 
     /// The best answer of an offer that is not in `flow`; its node's prices are current.

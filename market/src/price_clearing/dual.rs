@@ -15,8 +15,6 @@ pub(super) struct Dual {
     pub price: Vec<f64>,
     /// The bound at these prices.
     pub bound: f64,
-    /// Average use of the limits by the answers.
-    pub average: Vec<f64>,
     node_price: Vec<f64>,
     at_node: Vec<f64>,
     flow: Vec<f64>,
@@ -29,7 +27,6 @@ impl Dual {
         Self {
             price,
             bound: f64::INFINITY,
-            average: Vec::new(),
             node_price: vec![0.0; arrays.t],
             at_node: vec![0.0; arrays.t],
             flow: vec![0.0; size],
@@ -74,63 +71,6 @@ impl Dual {
             self.price.copy_from_slice(price);
         }
         value
-    }
-
-    /// Lowers the bound toward `target` (what is known to be attainable) in at most `turns` evaluations. Stops when
-    /// the relative distance is below `enough`.
-    pub fn improve(
-        &mut self,
-        arrays: &Arrays,
-        target: f64,
-        turns: usize,
-        enough: f64,
-        scratch: &mut Scratch,
-    ) {
-        let size = self.price.len();
-        let mut price = self.price.clone();
-        if self.average.len() != size {
-            self.value(arrays, &price, scratch);
-            self.average = self.flow.clone();
-        }
-        let (mut step, mut bad) = (0.7_f64, 0);
-        for turn in 0..turns {
-            let distance = (self.bound - target).max(1e-5 * self.bound.abs());
-            let mut norm = 0.0;
-            for i in 0..size {
-                let d = arrays.headroom[i] - self.average[i];
-                let held =
-                    (self.price[i] <= 0.0 && d > 0.0) || (self.price[i] >= arrays.penalty[i] && d < 0.0);
-                if !held && arrays.penalty[i] > 0.0 {
-                    norm += d * d;
-                }
-            }
-            let length = step * distance / norm.max(1e-9);
-            for i in 0..size {
-                let d = arrays.headroom[i] - self.average[i];
-                price[i] = (self.price[i] - length * d).max(0.0).min(arrays.penalty[i]);
-            }
-            let value = self.value(arrays, &price, scratch);
-            let share = if turn * 3 < turns { 0.1 } else { 0.04 };
-            for (average, flow) in self.average.iter_mut().zip(&self.flow) {
-                *average += share * (flow - *average);
-            }
-            if value < self.bound {
-                if self.bound - value > 1e-3 * self.bound.abs() {
-                    step = (step * 1.1).min(1.5);
-                }
-                self.bound = value;
-                std::mem::swap(&mut self.price, &mut price);
-                bad = 0;
-            } else {
-                bad += 1;
-                if bad >= 5 {
-                    (step, bad) = (step * 0.75, 0);
-                }
-            }
-            if self.bound - target <= enough * self.bound.abs() {
-                break;
-            }
-        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::dual::Dual;
 use super::lump_dual::LumpDual;
 use super::outcome::{PriceClearing, Prices};
 use super::problem::ClearingProblem;
+use super::rearrange::rearrange;
 use super::state::State;
 use super::worth::{Incidence, NodePrices};
 
@@ -202,7 +203,7 @@ impl<'a> Work<'a> {
         let arrays = self.arrays;
         let mut best: Option<(f64, State)> = None;
         let mut beginnings = Vec::new();
-        for (wide, shrink) in [(1700.0, 0.9), (900.0, 0.92), (3400.0, 0.92)] {
+        for (wide, shrink) in [(1700.0, 0.87), (900.0, 0.87), (3400.0, 0.87)] {
             let mut state = State::at_rest(arrays);
             let mut price = self.start_price();
             for _ in 0..40 {
@@ -220,7 +221,10 @@ impl<'a> Work<'a> {
                 best = Some((welfare, state));
             }
         }
-        let (welfare, state) = best.unwrap_or_else(|| (0.0, State::at_rest(arrays)));
+        let (_, mut state) = best.unwrap_or_else(|| (0.0, State::at_rest(arrays)));
+        rearrange(arrays, &mut state, &mut self.sweep, &mut self.stream, 6_000);
+        self.finish(&mut state, 4);
+        let welfare = state.welfare(arrays);
         let mut dual = Dual::new(arrays, beginnings[0].clone());
         for price in &beginnings {
             dual.offer(arrays, price, &mut self.sweep.scratch);
