@@ -24,6 +24,7 @@ pub mod rules;
 #[cfg(test)]
 mod sample;
 pub mod settlement;
+pub mod step_curve;
 
 pub use activation::{Activation, ActivationId, ActivationStatus};
 pub use aggregation::{Aggregation, AggregationError, DisaggregationError, Removal, disaggregate};

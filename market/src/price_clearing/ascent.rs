@@ -382,7 +382,14 @@ impl Sweep {
     }
 
     /// Gives a resting offer back what it had.
-    pub fn restore(&mut self, arrays: &Arrays, state: &mut State, index: usize, answer: Answer, energies: &[f64]) {
+    pub fn restore(
+        &mut self,
+        arrays: &Arrays,
+        state: &mut State,
+        index: usize,
+        answer: Answer,
+        energies: &[f64],
+    ) {
         state.put(arrays, index, answer, energies);
         state.deviation(arrays, index, &mut self.old);
         if !self.old.values.is_empty() {

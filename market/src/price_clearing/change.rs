@@ -17,7 +17,11 @@ const SHARED_BY_ALL: f64 = 0.5;
 impl Session {
     /// Exchanges an offer for one at the same node with as many slices and clears again.
     pub fn replace_offer(&mut self, offer: usize, terms: &OfferTerms) -> Result<PriceClearing, ProblemFault> {
-        let known = self.arrays.offers.get(offer).ok_or(ProblemFault::Unknown { what: "offer", number: offer as u64 })?;
+        let known = self
+            .arrays
+            .offers
+            .get(offer)
+            .ok_or(ProblemFault::Unknown { what: "offer", number: offer as u64 })?;
         if known.node != terms.node {
             return Err(ProblemFault::OtherShape { offer });
         }
@@ -44,7 +48,12 @@ impl Session {
     }
 
     /// Changes what an element carries in one interval and clears again.
-    pub fn set_headroom(&mut self, row: usize, interval: usize, headroom: i64) -> Result<PriceClearing, ProblemFault> {
+    pub fn set_headroom(
+        &mut self,
+        row: usize,
+        interval: usize,
+        headroom: i64,
+    ) -> Result<PriceClearing, ProblemFault> {
         self.problem.set_headroom(row, interval, headroom)?;
         let limit = self.problem.bids().len() + row;
         self.arrays.headroom[limit * self.arrays.t + interval] = headroom as f64;

@@ -27,4 +27,4 @@ pub use outcome::{DeclineReason, Declined, Limit, Payee, Plan, PriceClearing, Pr
 pub use problem::{
     ActivationOption, ClearingProblem, GridRow, NeedBid, OfferParts, OfferTerms, OfferView, Pricing,
 };
-pub use solve::{Session, clear_by_prices};
+pub use solve::{Session, clear_by_prices, greedy_welfare};

@@ -17,7 +17,13 @@ struct Kept {
 }
 
 /// Tries some rearrangements, never for the worse.
-pub(super) fn rearrange(arrays: &Arrays, state: &mut State, sweep: &mut Sweep, stream: &mut Stream, tries: usize) {
+pub(super) fn rearrange(
+    arrays: &Arrays,
+    state: &mut State,
+    sweep: &mut Sweep,
+    stream: &mut Stream,
+    tries: usize,
+) {
     let groups = groups(arrays);
     if groups.is_empty() {
         return;

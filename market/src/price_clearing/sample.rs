@@ -63,7 +63,8 @@ pub(crate) fn terms(stream: &mut Stream, nodes: usize, intervals: usize, unit: i
             terms.per_interval_shifted = stream.below(50_000) as i64 * unit / 1_000_000;
             if kind == 3 {
                 terms.lower.iter_mut().for_each(|e| *e -= stream.below(2) as i64 * unit);
-                (terms.price_up, terms.price_down) = (stream.below(150_000) as i64, stream.below(150_000) as i64);
+                (terms.price_up, terms.price_down) =
+                    (stream.below(150_000) as i64, stream.below(150_000) as i64);
                 terms.total_lower -= stream.below(2) as i64 * unit;
             }
         }

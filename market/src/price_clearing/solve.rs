@@ -12,8 +12,8 @@ use super::arrays::{Arrays, Kind};
 use super::ascent::{Ramps, Stream, Sweep};
 use super::dual::Dual;
 use super::lump_dual::LumpDual;
-use super::outcome::{PriceClearing, Prices};
-use super::problem::ClearingProblem;
+use super::outcome::{PriceClearing, Prices, Worth};
+use super::problem::{ClearingProblem, WHOLE};
 use super::rearrange::rearrange;
 use super::state::State;
 use super::worth::{Incidence, NodePrices};
@@ -48,6 +48,15 @@ pub(super) struct Reply {
 /// Clears a problem. Same problem, same result, to the bit, on every machine.
 pub fn clear_by_prices(problem: &ClearingProblem) -> PriceClearing {
     Session::new(problem.clone()).clearing()
+}
+
+/// What plain merit order reaches: every offer takes its best schedule once, in turn, without prices. The yardstick
+/// that a clearing has to beat.
+pub fn greedy_welfare(problem: &ClearingProblem) -> Worth {
+    let arrays = Arrays::new(problem);
+    let mut state = State::at_rest(&arrays);
+    Sweep::default().exact(&arrays, None, &mut state, &mut Stream(1));
+    Worth((state.welfare(&arrays) * WHOLE as f64).round() as i128)
 }
 
 impl Session {

@@ -12,7 +12,13 @@ const UNIT: i64 = 1_000_000;
 fn schedules(problem: &ClearingProblem, offer: usize, unit: i64) -> Vec<Option<Plan>> {
     let view = problem.offer(offer);
     let terms = view.terms();
-    let plan = |start: u16, energies: Vec<i64>, factor| Plan { offer: offer as u32, start, energies, factor, ..Plan::default() };
+    let plan = |start: u16, energies: Vec<i64>, factor| Plan {
+        offer: offer as u32,
+        start,
+        energies,
+        factor,
+        ..Plan::default()
+    };
     let mut found = vec![None];
     if let Some(option) = &terms.option {
         let energies = terms.default.iter().zip(&option.deviation).map(|(a, b)| a + b).collect();
@@ -23,7 +29,10 @@ fn schedules(problem: &ClearingProblem, offer: usize, unit: i64) -> Vec<Option<P
         let mut partial: Vec<Vec<i64>> = vec![Vec::new()];
         for k in 0..terms.default.len() {
             let choices: Vec<i64> = (terms.lower[k]..=terms.upper[k]).step_by(unit as usize).collect();
-            partial = partial.iter().flat_map(|p| choices.iter().map(|&e| p.iter().copied().chain([e]).collect())).collect();
+            partial = partial
+                .iter()
+                .flat_map(|p| choices.iter().map(|&e| p.iter().copied().chain([e]).collect()))
+                .collect();
         }
         for energies in partial.into_iter().filter(|energies| terms.holds(start, energies)) {
             if start != terms.start_default || energies != terms.default {
@@ -64,7 +73,11 @@ fn compare(seeds: std::ops::Range<u64>) -> usize {
         let best = exhaustive(&problem, UNIT);
         assert!(clearing.bound.0 >= best, "seed {seed}: the bound {} lies below {best}", clearing.bound.0);
         assert!(clearing.welfare.0 >= 0, "seed {seed}: doing nothing would have been better");
-        assert!(clearing.welfare.0 <= best, "seed {seed}: {} is more than the optimum {best}", clearing.welfare.0);
+        assert!(
+            clearing.welfare.0 <= best,
+            "seed {seed}: {} is more than the optimum {best}",
+            clearing.welfare.0
+        );
         equal += usize::from(clearing.welfare.0 == best);
     }
     equal
