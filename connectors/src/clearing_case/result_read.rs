@@ -115,6 +115,7 @@ pub fn read_result(case: &MarketCase, text: &str) -> Result<PriceClearing, Resul
     Ok(PriceClearing {
         welfare: exact("welfareExact", &read.welfare_exact)?,
         bound: exact("boundExact", &read.bound_exact)?,
+        proved: None,
         plans,
         declined: Vec::new(),
         prices: Prices {

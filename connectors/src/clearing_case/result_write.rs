@@ -22,6 +22,9 @@ struct Out<'a> {
     welfare: f64,
     bound: f64,
     gap: f64,
+    /// Branch and bound of few offers, not in the certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proved_bound: Option<f64>,
     /// 10⁻¹⁸ of the currency, exactly.
     welfare_exact: String,
     bound_exact: String,
@@ -140,6 +143,7 @@ pub fn write_result(
         welfare: clearing.welfare.as_f64(),
         bound: clearing.bound.as_f64(),
         gap: clearing.gap(),
+        proved_bound: clearing.proved.map(|proved| proved.as_f64()),
         welfare_exact: exact(clearing.welfare),
         bound_exact: exact(clearing.bound),
         cpu_seconds: extras.cpu_seconds,

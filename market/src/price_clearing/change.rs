@@ -27,6 +27,7 @@ impl Session {
         }
         let before = self.span(offer);
         self.problem.replace_offer(offer, terms)?;
+        self.proved = None;
         let node = terms.node as usize;
         let mut old = std::mem::take(&mut self.sweep.scratch.deviation);
         self.state.deviation(&self.arrays, offer, &mut old);
@@ -55,6 +56,7 @@ impl Session {
         headroom: i64,
     ) -> Result<PriceClearing, ProblemFault> {
         self.problem.set_headroom(row, interval, headroom)?;
+        self.proved = None;
         let limit = self.problem.bids().len() + row;
         self.arrays.headroom[limit * self.arrays.t + interval] = headroom as f64;
         let lumped = self.prices.row_lump.get(row * self.arrays.t + interval).is_some_and(|&nu| nu > 0);

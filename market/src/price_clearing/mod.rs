@@ -4,6 +4,7 @@ mod ascent;
 mod change;
 mod dual;
 mod energies;
+mod exact;
 mod fault;
 mod gate;
 mod lump_dual;

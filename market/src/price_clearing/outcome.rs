@@ -114,8 +114,10 @@ pub struct Prices {
 pub struct PriceClearing {
     /// Value of bids minus asked sums minus overload, exactly.
     pub welfare: Worth,
-    /// No clearing of this problem is worth more: proved by `prices` (and `branches`, if there are any).
+    /// No clearing of this problem is worth more: proved by `prices` alone.
     pub bound: Worth,
+    /// What branch and bound proved beyond `bound`, where it was tried and ended; not in the certificate.
+    pub proved: Option<Worth>,
     /// Offers that leave their default, ascending.
     pub plans: Vec<Plan>,
     /// All others, ascending.
@@ -140,8 +142,17 @@ pub enum Payee {
 impl PriceClearing {
     /// (bound − welfare) ÷ |bound|: at most this share was left.
     pub fn gap(&self) -> f64 {
-        let left = (self.bound.0 - self.welfare.0) as f64;
-        if left == 0.0 { 0.0 } else { left / (self.bound.0.unsigned_abs() as f64).max(1.0) }
+        self.gap_to(self.bound)
+    }
+
+    /// The same with what branch and bound proved.
+    pub fn proved_gap(&self) -> f64 {
+        self.gap_to(self.proved.map_or(self.bound, |proved| proved.min(self.bound).max(self.welfare)))
+    }
+
+    fn gap_to(&self, bound: Worth) -> f64 {
+        let left = (bound.0 - self.welfare.0) as f64;
+        if left == 0.0 { 0.0 } else { left / (bound.0.unsigned_abs() as f64).max(1.0) }
     }
 
     /// By how much a row is exceeded in an interval, mWh rounded up.

@@ -25,6 +25,7 @@ impl Session {
         PriceClearing {
             welfare: Worth(welfare),
             bound: Worth(self.bound()),
+            proved: self.proved.map(|proved| Worth((proved * WHOLE as f64).ceil() as i128)),
             plans,
             declined,
             prices: self.prices.clone(),
