@@ -150,7 +150,14 @@ impl<'a> Work<'a> {
             }
         }
         let lump = (sum / count.max(1.0)).max(1.0);
-        Self { arrays, sweep: Sweep::default(), stream: Stream(1), ramps: Ramps::default(), lump, proved: None }
+        Self {
+            arrays,
+            sweep: Sweep::default(),
+            stream: Stream(1),
+            ramps: Ramps::default(),
+            lump,
+            proved: None,
+        }
     }
 
     fn start_price(&self) -> Vec<f64> {
@@ -262,7 +269,13 @@ impl<'a> Work<'a> {
         }
         dual.offer(arrays, &price, &mut self.sweep.scratch);
         let mut lumps = LumpDual::new(arrays, dual.price);
-        lumps.improve(arrays, welfare + 0.3 * (dual.bound - welfare), if small { 200 } else { 900 }, 1e-5, &mut self.sweep.scratch);
+        lumps.improve(
+            arrays,
+            welfare + 0.3 * (dual.bound - welfare),
+            if small { 200 } else { 900 },
+            1e-5,
+            &mut self.sweep.scratch,
+        );
         (state, lumps.price, lumps.lump)
     }
 }

@@ -68,7 +68,8 @@ impl Rule {
         }
         let quotient = entry.use_kwh / self.divisor;
         let part = quotient - quotient.floor();
-        let rounded = self.scale * (quotient.floor() + (part - self.fraction).max(0.0) / (1.0 - self.fraction));
+        let rounded =
+            self.scale * (quotient.floor() + (part - self.fraction).max(0.0) / (1.0 - self.fraction));
         if entry.use_kwh < 0.0 { rounded.max(entry.use_kwh) } else { rounded }
     }
 }

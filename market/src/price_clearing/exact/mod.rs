@@ -17,9 +17,9 @@ use relaxation::{Relaxation, Solved};
 /// Most nodes of the tree.
 const NODES_MAX: usize = 4_000;
 /// Most pivots in all.
-const PIVOTS_MAX: usize = 60_000;
+const PIVOTS_MAX: usize = 8_000;
 /// Rounds of cuts at the root, and at other nodes.
-const ROUNDS: (usize, usize) = (12, 2);
+const ROUNDS: (usize, usize) = (12, 0);
 
 /// A fixed column.
 type Fixing = (u32, f64, f64);
@@ -75,7 +75,11 @@ pub(super) fn prove(arrays: &Arrays, state: &mut State, sweep: &mut Sweep, toler
         let mut fixings = fixings;
         fixings.extend(relaxation.hopeless(bound - welfare));
         let (lower, upper) = relaxation.bounds(column);
-        let children = if relaxation.is_choice(column) { [(0.0, 0.0), (1.0, 1.0)] } else { [(0.0, 0.0), (lower, upper)] };
+        let children = if relaxation.is_choice(column) {
+            [(0.0, 0.0), (1.0, 1.0)]
+        } else {
+            [(0.0, 0.0), (lower, upper)]
+        };
         let mut pair: Vec<Vec<Fixing>> = Vec::new();
         for (at, &(l, u)) in children.iter().enumerate() {
             let mut child = fixings.clone();

@@ -53,7 +53,10 @@ impl Relaxation {
         let t = arrays.t;
         let mut nodes_of = vec![Vec::new(); arrays.limits];
         for node in 0..arrays.nodes {
-            arrays.limits_of(node).iter().for_each(|&(limit, factor)| nodes_of[limit as usize].push((node, factor)));
+            arrays
+                .limits_of(node)
+                .iter()
+                .for_each(|&(limit, factor)| nodes_of[limit as usize].push((node, factor)));
         }
         let mut relaxation = Self {
             simplex: Simplex::default(),
@@ -111,7 +114,8 @@ impl Relaxation {
     fn shift(&mut self, arrays: &Arrays, index: usize, deviation: &mut Deviation) {
         let offer = arrays.offers[index];
         let starts = (offer.start_first..=offer.start_last).filter(|&start| start != offer.start_default);
-        let choices: Vec<(u32, f64)> = starts.map(|start| (self.choice(arrays, index, start, deviation), 1.0)).collect();
+        let choices: Vec<(u32, f64)> =
+            starts.map(|start| (self.choice(arrays, index, start, deviation), 1.0)).collect();
         if choices.len() > 1 {
             self.simplex.row(choices, 1.0, 1.0);
             self.meaning.push(Meaning::Other);
@@ -192,7 +196,8 @@ impl Relaxation {
             if self.has_row[at] || arrays.penalty[at] == 0.0 {
                 continue;
             }
-            let used: f64 = self.nodes_of[at / t].iter().map(|&(node, factor)| factor * at_node[node * t + at % t]).sum();
+            let used: f64 =
+                self.nodes_of[at / t].iter().map(|&(node, factor)| factor * at_node[node * t + at % t]).sum();
             if used - arrays.headroom[at] / MILLION > 1e-6 {
                 let mut entries = self.entries(t, at);
                 entries.push((self.overload(arrays, at), -1.0));
@@ -208,7 +213,10 @@ impl Relaxation {
     /// Columns that use a limit in an interval, kWh through it.
     fn entries(&self, t: usize, at: usize) -> Vec<(u32, f64)> {
         let of = |&(node, factor): &(usize, f64)| {
-            self.uses[node * t + at % t].iter().map(move |&(column, x)| (column, factor * x)).collect::<Vec<_>>()
+            self.uses[node * t + at % t]
+                .iter()
+                .map(move |&(column, x)| (column, factor * x))
+                .collect::<Vec<_>>()
         };
         self.nodes_of[at / t].iter().flat_map(of).collect()
     }
@@ -266,7 +274,9 @@ impl Relaxation {
             return Some((column, value));
         }
         (0..self.meaning.len() as u32).find_map(|column| match self.meaning[column as usize] {
-            Meaning::More(..) if self.simplex.value(column).min(self.simplex.value(column + 1)) > 1e-6 => Some((column, 0.0)),
+            Meaning::More(..) if self.simplex.value(column).min(self.simplex.value(column + 1)) > 1e-6 => {
+                Some((column, 0.0))
+            }
             _ => None,
         })
     }
@@ -277,13 +287,22 @@ impl Relaxation {
         let columns = (0..self.meaning.len() as u32).filter(|&column| self.is_choice(column));
         columns
             .filter(|&column| self.simplex.bounds(column) == (0.0, 1.0))
-            .filter(|&column| self.simplex.value(column) < 1e-9 && self.simplex.reduced(column) > gap * 1.000_001)
+            .filter(|&column| {
+                self.simplex.value(column) < 1e-9 && self.simplex.reduced(column) > gap * 1.000_001
+            })
             .map(|column| (column, 0.0, 0.0))
             .collect()
     }
 
     /// Makes a clearing of the relaxation's point and keeps it when it is better.
-    pub fn round_into(&self, arrays: &Arrays, state: &mut State, sweep: &mut Sweep, stream: &mut Stream, welfare: &mut f64) {
+    pub fn round_into(
+        &self,
+        arrays: &Arrays,
+        state: &mut State,
+        sweep: &mut Sweep,
+        stream: &mut Stream,
+        welfare: &mut f64,
+    ) {
         let mut made = State::at_rest(arrays);
         let mut most = vec![0.5; arrays.offers.len()];
         for (column, meaning) in self.meaning.iter().enumerate() {
@@ -297,7 +316,8 @@ impl Relaxation {
                     let terms = &arrays.offers[offer as usize];
                     let sign = if matches!(meaning, Meaning::More(..)) { MILLION } else { -MILLION };
                     made.energies[(terms.at + k) as usize] += sign * value;
-                    made.answers[offer as usize] = Answer { active: true, start: terms.start_default, factor: 0.0, cost: 0.0 };
+                    made.answers[offer as usize] =
+                        Answer { active: true, start: terms.start_default, factor: 0.0, cost: 0.0 };
                 }
                 _ => {}
             }

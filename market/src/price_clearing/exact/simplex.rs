@@ -96,7 +96,9 @@ impl Simplex {
     }
 
     pub fn objective(&self) -> f64 {
-        (0..self.cost.len()).map(|j| if self.cost[j] == 0.0 { 0.0 } else { self.cost[j] * self.value(j as u32) }).sum()
+        (0..self.cost.len())
+            .map(|j| if self.cost[j] == 0.0 { 0.0 } else { self.cost[j] * self.value(j as u32) })
+            .sum()
     }
 
     pub fn bounds(&self, column: u32) -> (f64, f64) {
@@ -115,7 +117,8 @@ impl Simplex {
         }
         let before = self.value(column);
         (self.lower[j], self.upper[j]) = (lower, upper);
-        self.place[j] = if self.reduced[j] >= 0.0 || upper.is_infinite() { Place::Lower } else { Place::Upper };
+        self.place[j] =
+            if self.reduced[j] >= 0.0 || upper.is_infinite() { Place::Lower } else { Place::Upper };
         let step = self.value(column) - before;
         if step != 0.0 {
             let entries: Vec<(u32, f64)> = self.columns[j].iter().map(|&(row, a)| (row, a * step)).collect();
@@ -193,7 +196,9 @@ impl Simplex {
             if slope - reach < 0.0 || !reach.is_finite() {
                 // Of those that are as near, the largest pivot.
                 let near = candidates[at..].iter().take_while(|&&(other, _)| other <= ratio + 1e-12);
-                entering = near.map(|&(_, j)| j).max_by(|&a, &b| alpha[a as usize].abs().total_cmp(&alpha[b as usize].abs()));
+                entering = near
+                    .map(|&(_, j)| j)
+                    .max_by(|&a, &b| alpha[a as usize].abs().total_cmp(&alpha[b as usize].abs()));
                 break;
             }
             slope -= reach;
@@ -227,10 +232,21 @@ impl Simplex {
         alpha
     }
 
-    fn exchange(&mut self, row: usize, leaving: usize, bound: f64, below: bool, entering: usize, alpha: &[f64]) -> End {
+    fn exchange(
+        &mut self,
+        row: usize,
+        leaving: usize,
+        bound: f64,
+        below: bool,
+        entering: usize,
+        alpha: &[f64],
+    ) -> End {
         let entries = &self.columns[entering];
-        let column: Vec<f64> =
-            self.inverse.iter().map(|inverse| entries.iter().map(|&(k, a)| inverse[k as usize] * a).sum()).collect();
+        let column: Vec<f64> = self
+            .inverse
+            .iter()
+            .map(|inverse| entries.iter().map(|&(k, a)| inverse[k as usize] * a).sum())
+            .collect();
         let pivot = column[row];
         if (pivot - alpha[entering]).abs() > 1e-6 * (1.0 + pivot.abs()) || pivot.abs() < PIVOT_MIN {
             return if self.refresh() { End::Optimal } else { End::Stopped };
@@ -275,9 +291,13 @@ impl Simplex {
                 basis[row as usize][at] = a;
             }
         }
-        let mut inverse: Vec<Vec<f64>> = (0..m).map(|i| (0..m).map(|k| f64::from(u8::from(i == k))).collect()).collect();
+        let mut inverse: Vec<Vec<f64>> =
+            (0..m).map(|i| (0..m).map(|k| f64::from(u8::from(i == k))).collect()).collect();
         for at in 0..m {
-            let Some(best) = (at..m).max_by(|&a, &b| basis[a][at].abs().total_cmp(&basis[b][at].abs())) else { return false };
+            let Some(best) = (at..m).max_by(|&a, &b| basis[a][at].abs().total_cmp(&basis[b][at].abs()))
+            else {
+                return false;
+            };
             if basis[best][at].abs() < 1e-11 {
                 return false;
             }
@@ -291,7 +311,11 @@ impl Simplex {
                 let a = basis[i][at];
                 if a != 0.0 {
                     basis[i].iter_mut().zip(&pivot_row).skip(at).for_each(|(v, p)| *v -= a * p);
-                    inverse[i].iter_mut().zip(&pivot_inverse).for_each(|(v, p)| if *p != 0.0 { *v -= a * p });
+                    inverse[i].iter_mut().zip(&pivot_inverse).for_each(|(v, p)| {
+                        if *p != 0.0 {
+                            *v -= a * p
+                        }
+                    });
                 }
             }
         }
