@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn powermatcher_cases_of_few_bids_settle_at_their_price() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/powermatcher");
-        assert_eq!(play(&folder), 15);
+        assert_eq!(play(&folder), 16);
     }
 
     /// All published cases (Apache-2.0, some of 10,000 bids) when `POWERMATCHER_CASES` names their folder.

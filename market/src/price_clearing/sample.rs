@@ -9,7 +9,7 @@ pub(crate) fn problem(seed: u64, offers: usize, intervals: usize, unit: i64) -> 
     let nodes = 1 + stream.below(3);
     let pricing = [Pricing::PayAsBid, Pricing::Uniform, Pricing::UniformMakeWhole][stream.below(3)];
     let mut problem = ClearingProblem::new(intervals, nodes, pricing).unwrap();
-    let mut energy = |stream: &mut Stream, most: usize| stream.below(most + 1) as i64 * unit;
+    let energy = |stream: &mut Stream, most: usize| stream.below(most + 1) as i64 * unit;
     let asked = (0..intervals).map(|i| if i < intervals / 2 { energy(&mut stream, 4) } else { 0 }).collect();
     let price = (0..intervals).map(|_| 100_000 + stream.below(300_000) as i64).collect();
     problem.add_bid(NeedBid { nodes: (0..nodes as u32).collect(), asked, price }).unwrap();
