@@ -11,6 +11,7 @@
 //! Whoever uses a connector holds a [`Link`] and does not see which kind it is. This crate knows no actor and
 //! reads no clock: time is handed in.
 
+pub mod clearing_case;
 pub mod exchange;
 pub mod house;
 pub mod link;

@@ -10,6 +10,7 @@ pub mod activation;
 pub mod aggregation;
 pub mod audit;
 pub mod bid;
+pub mod certificate;
 pub mod clearing;
 pub mod contract;
 pub mod device;
@@ -18,10 +19,12 @@ pub mod flex_offer;
 mod grid_rows;
 pub mod ledger;
 pub mod offering;
+pub mod price_clearing;
 pub mod rules;
 #[cfg(test)]
 mod sample;
 pub mod settlement;
+pub mod step_curve;
 
 pub use activation::{Activation, ActivationId, ActivationStatus};
 pub use aggregation::{Aggregation, AggregationError, DisaggregationError, Removal, disaggregate};

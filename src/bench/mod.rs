@@ -2,8 +2,9 @@
 //! beside it on the same case in the same run (`benches/peers`).
 
 mod case;
+mod clear;
 mod estimate;
-mod meter;
+pub mod meter;
 mod powerflow;
 
 use crate::Failure;
@@ -17,6 +18,7 @@ A case is a folder with input.json and update.json in power-grid-model's form; u
 
   gridflex bench powerflow target/peers/cases/asym-10000 --json
   gridflex bench estimate target/peers/cases/asym-10000 --repeat 21
+  gridflex bench clear market.json --json           a market case, see docs/clearing.md
 
 All times are CPU time of one thread, medians of --repeat runs:
   cold          network checked, equations, structure and first solve; the input is read before
@@ -40,6 +42,8 @@ enum What {
     Powerflow(CaseArguments),
     /// State estimation
     Estimate(CaseArguments),
+    /// A market case: cold, warm after one change, verified, against plain greed
+    Clear(clear::ClearArguments),
 }
 
 #[derive(Debug, Args)]
@@ -93,6 +97,7 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
     let (figures, json) = match &arguments.what {
         What::Powerflow(arguments) => (powerflow::measure(arguments)?, arguments.json),
         What::Estimate(arguments) => (estimate::measure(arguments)?, arguments.json),
+        What::Clear(arguments) => return clear::measure(arguments),
     };
     if json {
         let document = serde_json::to_string(&figures).map_err(|error| Failure::Run(error.into()))?;

@@ -1,0 +1,40 @@
+//! Market cases and clearing results as JSON, form `gridflex-market/1` (`docs/clearing.md`): names, ISO times, kWh and
+//! currency outside, dense numbers, mWh and micro-units inside.
+//!
+//! Consumption is positive on both sides; a bid's `scheduleChange` has D6.1's sign, positive is less consumption.
+
+mod decode;
+mod result_read;
+mod result_write;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use decode::{CaseError, RefusedOffer, read_case};
+pub use result_read::{ResultError, read_result};
+pub use result_write::{ResultExtras, write_result};
+
+use market::price_clearing::ClearingProblem;
+
+/// A case that can be cleared, with the names of its parts.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MarketCase {
+    /// What is cleared.
+    pub problem: ClearingProblem,
+    /// First interval, seconds since 1970-01-01 UTC.
+    pub start_s: i64,
+    /// Length of an interval, s.
+    pub interval_s: i64,
+    /// Names of the nodes.
+    pub nodes: Vec<String>,
+    /// Ids of the offers in the problem.
+    pub offers: Vec<String>,
+    /// Ids of the bids.
+    pub bids: Vec<String>,
+    /// Congestion points of the bids.
+    pub congestion_points: Vec<String>,
+    /// Elements of the rows.
+    pub elements: Vec<String>,
+    /// Offers that are not in the problem, with the reason.
+    pub refused: Vec<RefusedOffer>,
+}

@@ -1,0 +1,341 @@
+//! An independent judge of a clearing by prices: from the problem and what the clearing says, and nothing else.
+//!
+//! It shares no code with the solver, so that one mistake cannot hide in both; only the words of a problem and of a
+//! result are the same. All of it is on integers. It checks that
+//!
+//! * every schedule lies in its offer, and offers whose default is no longer possible have one;
+//! * what is asked, paid and gained is what schedule and prices say, and the postings sum to zero;
+//! * the use of every row, and the welfare, are what the schedules make them;
+//! * the prices are allowed, and the bound is exactly what they prove: for any allowed prices, what they are worth by
+//!   themselves plus what every offer could gain at most is no less than the welfare of any clearing.
+
+mod offer_gain;
+#[cfg(test)]
+mod tests;
+
+use crate::price_clearing::{ClearingProblem, OfferTerms, Payee, Plan, PriceClearing, Pricing};
+use offer_gain::{NodeTariff, most_gained};
+use thiserror::Error;
+
+/// 10⁻¹⁸ of the currency in a micro-unit.
+const MICRO: i128 = 1_000_000_000_000;
+/// Millionths in one.
+const MILLION: i128 = 1_000_000;
+
+/// What does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[allow(missing_docs)] // the sentences name the fields
+pub enum Objection {
+    #[error("{what}: {found} values, {expected} are needed")]
+    Length { what: &'static str, found: usize, expected: usize },
+    #[error("offer {offer} is unknown, assigned twice or out of order")]
+    Order { offer: u32 },
+    #[error("offer {offer}: {what}")]
+    Schedule { offer: u32, what: &'static str },
+    #[error("offer {offer}: {what} is {said} micro-units, it should be {found}")]
+    Money { offer: u32, what: &'static str, said: i64, found: i128 },
+    #[error("a price of {what} {number} in interval {interval} is below 0 or above the penalty")]
+    Price { what: &'static str, number: usize, interval: usize },
+    #[error("row {row} in interval {interval} is used otherwise than the schedules make it")]
+    Use { row: usize, interval: usize },
+    #[error("{what} is {said}, it should be {found} (10⁻¹⁸ of the currency)")]
+    Worth { what: &'static str, said: i128, found: i128 },
+    #[error("the bound lies below the welfare")]
+    BoundBelowWelfare,
+    #[error("the postings are not the payments, or do not sum to zero")]
+    Postings,
+}
+
+/// Verifies a clearing; the first thing that does not hold ends it.
+pub fn verify(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(), Objection> {
+    let t = problem.intervals();
+    lengths(problem, clearing)?;
+    allowed_prices(problem, clearing)?;
+    let tariffs: Vec<NodeTariff> = tariffs(problem, clearing);
+    let mut at_node = vec![0_i128; problem.nodes() * t];
+    let mut asked_sum = 0;
+    let mut before = None;
+    for plan in &clearing.plans {
+        if plan.offer as usize >= problem.offers() || before.is_some_and(|last| last >= plan.offer) {
+            return Err(Objection::Order { offer: plan.offer });
+        }
+        before = Some(plan.offer);
+        let terms = problem.offer(plan.offer as usize).terms();
+        lies_within(&terms, plan)?;
+        let change = change(&terms, plan);
+        asked_sum += money(problem, &terms, plan, &change, &tariffs[terms.node as usize])?;
+        for &(interval, energy) in &change {
+            at_node[terms.node as usize * t + interval] += energy;
+        }
+    }
+    let worth = value(problem, clearing, &at_node)? - asked_sum;
+    if worth != clearing.welfare.0 {
+        return Err(Objection::Worth { what: "the welfare", said: clearing.welfare.0, found: worth });
+    }
+    let bound = bound(problem, clearing, &tariffs)?;
+    if bound != clearing.bound.0 {
+        return Err(Objection::Worth { what: "the bound", said: clearing.bound.0, found: bound });
+    }
+    if bound < worth {
+        return Err(Objection::BoundBelowWelfare);
+    }
+    postings(clearing)
+}
+
+fn lengths(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(), Objection> {
+    let (bids, rows) =
+        (problem.bids().len() * problem.intervals(), problem.rows().len() * problem.intervals());
+    let prices = &clearing.prices;
+    for (what, found, expected, optional) in [
+        ("bid prices", prices.bid.len(), bids, false),
+        ("row prices", prices.row.len(), rows, false),
+        ("lump prices of bids", prices.bid_lump.len(), bids, true),
+        ("lump prices of rows", prices.row_lump.len(), rows, true),
+        ("row uses", clearing.row_use.len(), rows, false),
+    ] {
+        if found != expected && !(optional && found == 0) {
+            return Err(Objection::Length { what, found, expected });
+        }
+    }
+    Ok(())
+}
+
+fn allowed_prices(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(), Objection> {
+    let t = problem.intervals();
+    let prices = &clearing.prices;
+    let fits = |price: i64, lump: Option<&i64>, penalty: i64| {
+        let lump = lump.copied().unwrap_or_default();
+        price >= 0 && lump >= 0 && i128::from(price) + i128::from(lump) <= i128::from(penalty)
+    };
+    for (number, bid) in problem.bids().iter().enumerate() {
+        for interval in 0..t {
+            let at = number * t + interval;
+            let penalty = if bid.asked[interval] > 0 { bid.price[interval] } else { 0 };
+            if !fits(prices.bid[at], prices.bid_lump.get(at), penalty) {
+                return Err(Objection::Price { what: "bid", number, interval });
+            }
+        }
+    }
+    for (number, row) in problem.rows().iter().enumerate() {
+        for interval in 0..t {
+            let at = number * t + interval;
+            if !fits(prices.row[at], prices.row_lump.get(at), row.penalty) {
+                return Err(Objection::Price { what: "row", number, interval });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What energy costs at every node.
+fn tariffs(problem: &ClearingProblem, clearing: &PriceClearing) -> Vec<NodeTariff> {
+    let t = problem.intervals();
+    let prices = &clearing.prices;
+    let mut tariffs = vec![NodeTariff::new(t); problem.nodes()];
+    for (number, bid) in problem.bids().iter().enumerate() {
+        for &node in &bid.nodes {
+            for interval in 0..t {
+                let at = number * t + interval;
+                let lump = prices.bid_lump.get(at).copied().unwrap_or_default();
+                tariffs[node as usize].add(interval, MILLION, prices.bid[at], lump, -bid.asked[interval]);
+            }
+        }
+    }
+    for (number, row) in problem.rows().iter().enumerate() {
+        for &(node, factor) in &row.sensitivities {
+            for interval in 0..t {
+                let at = number * t + interval;
+                let lump = prices.row_lump.get(at).copied().unwrap_or_default();
+                tariffs[node as usize].add(
+                    interval,
+                    i128::from(factor),
+                    prices.row[at],
+                    lump,
+                    row.headroom[interval],
+                );
+            }
+        }
+    }
+    tariffs
+}
+
+/// Whether the plan is one of the offer's schedules, and another than its default.
+fn lies_within(terms: &OfferTerms, plan: &Plan) -> Result<(), Objection> {
+    let object = |what| Err(Objection::Schedule { offer: plan.offer, what });
+    if plan.energies.len() != terms.default.len() {
+        return object("another number of slices than offered");
+    }
+    if plan.start == terms.start_default && plan.energies == terms.default {
+        return object("a plan that is the default");
+    }
+    if let Some(option) = &terms.option {
+        if plan.factor < option.factor_min || i128::from(plan.factor) > MILLION {
+            return object("a factor outside of what is offered");
+        }
+        for (slice, &energy) in plan.energies.iter().enumerate() {
+            let part = i128::from(option.deviation[slice]) * i128::from(plan.factor) / MILLION;
+            if i128::from(energy) - i128::from(terms.default[slice]) != part {
+                return object("energies that are not the default plus the factor of the option");
+            }
+        }
+        return if plan.start == terms.start_default {
+            Ok(())
+        } else {
+            object("a start that is not offered")
+        };
+    }
+    if plan.factor != 0 {
+        return object("a factor where none is offered");
+    }
+    if plan.start < terms.start_first || plan.start > terms.start_last {
+        return object("a start outside of its window");
+    }
+    let mut total = 0_i128;
+    for (slice, &energy) in plan.energies.iter().enumerate() {
+        if energy < terms.lower[slice] || energy > terms.upper[slice] {
+            return object("a slice outside of its bounds");
+        }
+        total += i128::from(energy);
+    }
+    if total < i128::from(terms.total_lower) || total > i128::from(terms.total_upper) {
+        return object("a total outside of its bounds");
+    }
+    Ok(())
+}
+
+/// What changes, by interval; each interval once.
+fn change(terms: &OfferTerms, plan: &Plan) -> Vec<(usize, i128)> {
+    let (new, old) = (usize::from(plan.start), usize::from(terms.start_default));
+    let n = terms.default.len();
+    let taken = |first: usize, energies: &[i64], interval: usize| {
+        interval.checked_sub(first).and_then(|slice| energies.get(slice)).copied().map_or(0, i128::from)
+    };
+    let first = new.min(old);
+    let intervals = first..new.max(old) + n;
+    intervals.map(|i| (i, taken(new, &plan.energies, i) - taken(old, &terms.default, i))).collect()
+}
+
+/// Checks the money of a plan; returns what it asks.
+fn money(
+    problem: &ClearingProblem,
+    terms: &OfferTerms,
+    plan: &Plan,
+    change: &[(usize, i128)],
+    tariff: &NodeTariff,
+) -> Result<i128, Objection> {
+    let asked = asks(terms, usize::from(plan.start), change);
+    let earned = -change.iter().map(|&(interval, energy)| tariff.price[interval] * energy).sum::<i128>();
+    let asked_micro = -(-asked).div_euclid(MICRO);
+    let earned_micro = earned.div_euclid(MICRO);
+    let paid = match problem.pricing {
+        Pricing::PayAsBid => asked_micro,
+        Pricing::Uniform => earned_micro,
+        Pricing::UniformMakeWhole => asked_micro.max(earned_micro),
+    };
+    for (what, said, found) in [
+        ("what it asks", plan.asked, asked_micro),
+        ("its payment", plan.payment, paid),
+        ("its profit", plan.profit, (earned - asked).div_euclid(MICRO)),
+    ] {
+        if i128::from(said) != found {
+            return Err(Objection::Money { offer: plan.offer, what, said, found });
+        }
+    }
+    Ok(asked)
+}
+
+/// What an offer asks for a change that leaves its default.
+fn asks(terms: &OfferTerms, start: usize, change: &[(usize, i128)]) -> i128 {
+    let away = start.abs_diff(usize::from(terms.start_default)) as i128;
+    if away == 0 && change.iter().all(|&(_, energy)| energy == 0) {
+        return 0;
+    }
+    let mut sum = (i128::from(terms.activation) + away * i128::from(terms.per_interval_shifted)) * MICRO;
+    for &(_, energy) in change {
+        let price = if energy > 0 { terms.price_up } else { terms.price_down };
+        sum += energy.abs() * i128::from(price) * MILLION;
+    }
+    sum
+}
+
+/// Value of the bids minus the price of overload; checks the uses on the way.
+fn value(problem: &ClearingProblem, clearing: &PriceClearing, at_node: &[i128]) -> Result<i128, Objection> {
+    let t = problem.intervals();
+    let mut sum = 0;
+    for bid in problem.bids() {
+        for interval in 0..t {
+            let asked = i128::from(bid.asked[interval]);
+            if asked > 0 {
+                let relief: i128 = bid.nodes.iter().map(|&node| -at_node[node as usize * t + interval]).sum();
+                sum += relief.min(asked) * i128::from(bid.price[interval]) * MILLION;
+            }
+        }
+    }
+    for (number, row) in problem.rows().iter().enumerate() {
+        for interval in 0..t {
+            let mut used = 0;
+            for &(node, factor) in &row.sensitivities {
+                used += i128::from(factor) * at_node[node as usize * t + interval];
+            }
+            // Written with 15 digits: more is not held against it.
+            if (clearing.row_use[number * t + interval] - used).abs() > used.abs() / 1_000_000_000_000_000 {
+                return Err(Objection::Use { row: number, interval });
+            }
+            let over = used - i128::from(row.headroom[interval]) * MILLION;
+            if over > 0 {
+                sum -= over * i128::from(row.penalty);
+            }
+        }
+    }
+    Ok(sum)
+}
+
+/// What the prices prove.
+fn bound(
+    problem: &ClearingProblem,
+    clearing: &PriceClearing,
+    tariffs: &[NodeTariff],
+) -> Result<i128, Objection> {
+    let t = problem.intervals();
+    let prices = &clearing.prices;
+    let mut sum = 0_i128;
+    for (number, bid) in problem.bids().iter().enumerate() {
+        for interval in (0..t).filter(|&interval| bid.asked[interval] > 0) {
+            let at = number * t + interval;
+            let charged = prices.bid[at] + prices.bid_lump.get(at).copied().unwrap_or_default();
+            sum += i128::from(bid.price[interval] - charged) * i128::from(bid.asked[interval]) * MILLION;
+        }
+    }
+    for (number, row) in problem.rows().iter().enumerate() {
+        for interval in 0..t {
+            let at = number * t + interval;
+            let headroom = i128::from(row.headroom[interval]);
+            sum += i128::from(prices.row[at]) * headroom * MILLION;
+            if headroom < 0 {
+                sum += i128::from(prices.row_lump.get(at).copied().unwrap_or_default()) * headroom * MILLION;
+            }
+        }
+    }
+    let mut plans = clearing.plans.iter().peekable();
+    for number in 0..problem.offers() {
+        let view = problem.offer(number);
+        let planned = plans.next_if(|plan| plan.offer as usize == number).is_some();
+        let (gain, may_rest) = most_gained(&view, &tariffs[view.node() as usize]);
+        if !may_rest && !planned {
+            return Err(Objection::Schedule {
+                offer: number as u32,
+                what: "its default is not possible any more",
+            });
+        }
+        sum += gain;
+    }
+    Ok(sum)
+}
+
+fn postings(clearing: &PriceClearing) -> Result<(), Objection> {
+    let payments = clearing.plans.iter().map(|plan| (Payee::Offer(plan.offer), plan.payment));
+    let paid: i128 = clearing.plans.iter().map(|plan| i128::from(plan.payment)).sum();
+    let (last, others) = clearing.postings.split_last().ok_or(Objection::Postings)?;
+    let dso = last.0 == Payee::Dso && i128::from(last.1) == -paid;
+    if dso && others.iter().copied().eq(payments) { Ok(()) } else { Err(Objection::Postings) }
+}

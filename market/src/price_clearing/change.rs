@@ -1,0 +1,120 @@
+//! Clearing again after one thing changed: the prices stay, and only what is touched answers again.
+//!
+//! The bound stays exact: it is the sum of what the prices are worth and of what every offer gains at them, and only
+//! the changed term of it is taken anew. Schedules are improved by exact steps of the offers that share a limit and
+//! an interval with the change, so nothing gets worse for it. When many changes have moved the market away from the
+//! prices, the gap that every clearing reports grows; then a new session is due.
+
+use super::fault::ProblemFault;
+use super::outcome::{Limit, PriceClearing};
+use super::problem::OfferTerms;
+use super::respond::Answer;
+use super::solve::Session;
+
+/// A limit that more than this share of the nodes use does not make neighbours.
+const SHARED_BY_ALL: f64 = 0.5;
+
+impl Session {
+    /// Exchanges an offer for one at the same node with as many slices and clears again.
+    pub fn replace_offer(&mut self, offer: usize, terms: &OfferTerms) -> Result<PriceClearing, ProblemFault> {
+        let known = self
+            .arrays
+            .offers
+            .get(offer)
+            .ok_or(ProblemFault::Unknown { what: "offer", number: offer as u64 })?;
+        if known.node != terms.node {
+            return Err(ProblemFault::OtherShape { offer });
+        }
+        let before = self.span(offer);
+        self.problem.replace_offer(offer, terms)?;
+        self.proved = None;
+        let node = terms.node as usize;
+        let mut old = std::mem::take(&mut self.sweep.scratch.deviation);
+        self.state.deviation(&self.arrays, offer, &mut old);
+        self.state.add(&self.arrays, node, &old, -1.0);
+        self.sweep.scratch.deviation = old;
+        self.state.answers[offer] = Answer::REST;
+        self.arrays.take_offer(&self.problem, offer);
+        self.replies[offer] = self.reply(offer);
+        let after = self.span(offer);
+        let limits: Vec<u32> = self.arrays.limits_of(node).iter().map(|&(limit, _)| limit).collect();
+        self.improve(node, &[offer as u32]);
+        let neighbours = self.neighbours(&limits);
+        let (from, to) = (before.0.min(after.0), before.1.max(after.1));
+        for node in neighbours {
+            let offers = self.touching(node, from, to);
+            self.improve(node, &offers);
+        }
+        Ok(self.clearing())
+    }
+
+    /// Changes what an element carries in one interval and clears again.
+    pub fn set_headroom(
+        &mut self,
+        row: usize,
+        interval: usize,
+        headroom: i64,
+    ) -> Result<PriceClearing, ProblemFault> {
+        self.problem.set_headroom(row, interval, headroom)?;
+        self.proved = None;
+        let limit = self.problem.bids().len() + row;
+        self.arrays.headroom[limit * self.arrays.t + interval] = headroom as f64;
+        let lumped = self.prices.row_lump.get(row * self.arrays.t + interval).is_some_and(|&nu| nu > 0);
+        for node in 0..self.problem.nodes() {
+            let uses = self.incidence.limits(node).iter().any(|&(limit, _)| limit == Limit::Row(row as u32));
+            if !uses {
+                continue;
+            }
+            if lumped {
+                self.node_prices[node] = self.incidence.node_prices(&self.problem, &self.prices, node);
+                for offer in self.arrays.offers_of(node).to_vec() {
+                    self.replies[offer as usize] = self.reply(offer as usize);
+                }
+            }
+            let offers = self.touching(node, interval, interval + 1);
+            self.improve(node, &offers);
+        }
+        Ok(self.clearing())
+    }
+
+    /// Intervals an offer could touch.
+    fn span(&self, offer: usize) -> (usize, usize) {
+        let offer = &self.arrays.offers[offer];
+        let first = offer.start_first.min(offer.start_default) as usize;
+        let last = offer.start_last.max(offer.start_default) as usize;
+        (first, last + offer.slices as usize)
+    }
+
+    /// Offers of a node that could touch some intervals.
+    fn touching(&self, node: usize, from: usize, to: usize) -> Vec<u32> {
+        let touches = |&&offer: &&u32| {
+            let (first, end) = self.span(offer as usize);
+            first < to && end > from
+        };
+        self.arrays.offers_of(node).iter().filter(touches).copied().collect()
+    }
+
+    /// Nodes that share a limit with a change, not counting limits that nearly all share.
+    fn neighbours(&self, limits: &[u32]) -> Vec<usize> {
+        let mut users = vec![0_usize; self.arrays.limits];
+        for node in 0..self.arrays.nodes {
+            self.arrays.limits_of(node).iter().for_each(|&(limit, _)| users[limit as usize] += 1);
+        }
+        let few = |limit: u32| (users[limit as usize] as f64) <= SHARED_BY_ALL * self.arrays.nodes as f64;
+        let shares = |node: &usize| {
+            self.arrays.limits_of(*node).iter().any(|&(limit, _)| limits.contains(&limit) && few(limit))
+        };
+        (0..self.arrays.nodes).filter(shares).collect()
+    }
+
+    /// One exact step of each of some offers of a node.
+    fn improve(&mut self, node: usize, offers: &[u32]) {
+        if offers.is_empty() {
+            return;
+        }
+        self.sweep.exact_prices(&self.arrays, &self.state.flow, node, 0, self.arrays.t);
+        for &offer in offers {
+            self.sweep.exact_step(&self.arrays, None, &mut self.state, offer as usize);
+        }
+    }
+}

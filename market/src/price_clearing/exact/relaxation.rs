@@ -1,0 +1,337 @@
+//! The linear relaxation of a problem, in kWh and micro-units: rows and cuts come when they are violated.
+
+use super::super::arrays::{Arrays, Kind};
+use super::super::ascent::{Stream, Sweep};
+use super::super::respond::{Answer, Deviation};
+use super::super::state::State;
+use super::Fixing;
+use super::cuts::{Entry, rounding_cut};
+use super::simplex::{End, Simplex};
+
+/// mWh in a kWh, and the solver's money in a micro-unit.
+pub(super) const MILLION: f64 = 1e6;
+/// Most pivots of one solve.
+const PIVOTS: usize = 8_000;
+
+/// How a node's relaxation ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Solved {
+    /// Nothing below this node is worth more, 10⁻⁶ micro-units.
+    Bound(f64),
+    Infeasible,
+    Stopped,
+}
+
+/// What a column stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// kWh more, or less, of a slice.
+    More(u32, u32),
+    Less(u32, u32),
+    /// A start of an offer, or its option.
+    Choice(u32, u32),
+    Other,
+}
+
+pub(super) struct Relaxation {
+    simplex: Simplex,
+    meaning: Vec<Meaning>,
+    /// Per node and interval: columns with the kWh they take.
+    uses: Vec<Vec<(u32, f64)>>,
+    /// Nodes of each limit.
+    nodes_of: Vec<Vec<(usize, f64)>>,
+    /// Overload column per limit and interval; `u32::MAX` none yet.
+    overload: Vec<u32>,
+    has_row: Vec<bool>,
+    fixed: Vec<Fixing>,
+    constant: f64,
+}
+
+impl Relaxation {
+    /// `None` when an offer is of a kind that is not modelled here.
+    pub fn new(arrays: &Arrays) -> Option<Self> {
+        let t = arrays.t;
+        let mut nodes_of = vec![Vec::new(); arrays.limits];
+        for node in 0..arrays.nodes {
+            arrays
+                .limits_of(node)
+                .iter()
+                .for_each(|&(limit, factor)| nodes_of[limit as usize].push((node, factor)));
+        }
+        let mut relaxation = Self {
+            simplex: Simplex::default(),
+            meaning: Vec::new(),
+            uses: vec![Vec::new(); arrays.nodes * t],
+            nodes_of,
+            overload: vec![u32::MAX; arrays.limits * t],
+            has_row: vec![false; arrays.limits * t],
+            fixed: Vec::new(),
+            constant: arrays.constant,
+        };
+        let mut deviation = Deviation::default();
+        for (index, offer) in arrays.offers.iter().enumerate() {
+            match offer.kind {
+                Kind::Amount if offer.activation == 0.0 => relaxation.amount(arrays, index),
+                Kind::Shift => relaxation.shift(arrays, index, &mut deviation),
+                Kind::Option if offer.factor_min >= 1.0 => {
+                    relaxation.choice(arrays, index, offer.start_default, &mut deviation);
+                }
+                _ => return None,
+            }
+        }
+        Some(relaxation)
+    }
+
+    fn column(&mut self, meaning: Meaning, cost: f64, upper: f64) -> u32 {
+        let column = self.simplex.column(cost, 0.0, upper);
+        self.meaning.resize(column as usize, Meaning::Other);
+        self.meaning.push(meaning);
+        column
+    }
+
+    fn amount(&mut self, arrays: &Arrays, index: usize) {
+        let offer = &arrays.offers[index];
+        let (mut total, mut most, mut least) = (Vec::new(), 0.0, 0.0);
+        for k in 0..offer.slices as usize {
+            let at = offer.at as usize + k;
+            let up = (arrays.upper[at] - arrays.default[at]) / MILLION;
+            let down = (arrays.default[at] - arrays.lower[at]) / MILLION;
+            let more = self.column(Meaning::More(index as u32, k as u32), offer.up, up);
+            let less = self.column(Meaning::Less(index as u32, k as u32), offer.down, down);
+            let place = offer.node as usize * arrays.t + offer.start_default as usize + k;
+            self.uses[place].extend([(more, 1.0), (less, -1.0)]);
+            total.extend([(more, 1.0), (less, -1.0)]);
+            (most, least) = (most + up, least - down);
+        }
+        let lower = ((offer.total_lower - offer.default_sum) / MILLION).max(least);
+        let upper = ((offer.total_upper - offer.default_sum) / MILLION).min(most);
+        if lower > least || upper < most {
+            self.simplex.row(total, upper, upper - lower);
+            self.meaning.push(Meaning::Other);
+        }
+    }
+
+    fn shift(&mut self, arrays: &Arrays, index: usize, deviation: &mut Deviation) {
+        let offer = arrays.offers[index];
+        let starts = (offer.start_first..=offer.start_last).filter(|&start| start != offer.start_default);
+        let choices: Vec<(u32, f64)> =
+            starts.map(|start| (self.choice(arrays, index, start, deviation), 1.0)).collect();
+        if choices.len() > 1 {
+            self.simplex.row(choices, 1.0, 1.0);
+            self.meaning.push(Meaning::Other);
+        }
+    }
+
+    fn choice(&mut self, arrays: &Arrays, index: usize, start: u32, deviation: &mut Deviation) -> u32 {
+        let offer = &arrays.offers[index];
+        let answer = Answer { active: true, start, factor: 1.0, cost: 0.0 };
+        arrays.deviation(offer, &answer, &[], deviation);
+        let cost = arrays.asked(offer, &answer, deviation) / MILLION;
+        let column = self.column(Meaning::Choice(index as u32, start), cost, 1.0);
+        for (j, &x) in deviation.values.iter().enumerate().filter(|&(_, &x)| x != 0.0) {
+            self.uses[offer.node as usize * arrays.t + deviation.at + j].push((column, x / MILLION));
+        }
+        column
+    }
+
+    pub fn pivots(&self) -> usize {
+        self.simplex.pivots
+    }
+
+    pub fn bounds(&self, column: u32) -> (f64, f64) {
+        self.simplex.bounds(column)
+    }
+
+    pub fn is_choice(&self, column: u32) -> bool {
+        matches!(self.meaning[column as usize], Meaning::Choice(..))
+    }
+
+    /// The other direction of a slice.
+    pub fn twin(&self, column: u32) -> u32 {
+        column + 1
+    }
+
+    /// Fixes columns, and frees those that were fixed before.
+    pub fn fix(&mut self, fixings: &[Fixing]) {
+        let freed: Vec<Fixing> = std::mem::take(&mut self.fixed);
+        let kept = |column: u32| fixings.iter().any(|fixing| fixing.0 == column);
+        for (column, lower, upper) in freed {
+            if !kept(column) {
+                self.simplex.set_bounds(column, lower, upper);
+            } else {
+                self.fixed.push((column, lower, upper));
+            }
+        }
+        for &(column, lower, upper) in fixings {
+            if !self.fixed.iter().any(|fixed| fixed.0 == column) {
+                let (l, u) = self.simplex.bounds(column);
+                self.fixed.push((column, l, u));
+            }
+            self.simplex.set_bounds(column, lower, upper);
+        }
+    }
+
+    /// Solves, with every limit that is exceeded as a row.
+    pub fn solve(&mut self, arrays: &Arrays) -> Solved {
+        loop {
+            match self.simplex.solve(PIVOTS) {
+                End::Infeasible => return Solved::Infeasible,
+                End::Stopped => return Solved::Stopped,
+                End::Optimal => {}
+            }
+            if !self.add_rows(arrays) {
+                return Solved::Bound(self.constant - self.simplex.objective() * MILLION);
+            }
+        }
+    }
+
+    fn add_rows(&mut self, arrays: &Arrays) -> bool {
+        let t = arrays.t;
+        let mut at_node = vec![0.0; arrays.nodes * t];
+        for (to, columns) in at_node.iter_mut().zip(&self.uses) {
+            *to = columns.iter().map(|&(column, x)| x * self.simplex.value(column)).sum();
+        }
+        let mut added = false;
+        for at in 0..arrays.limits * t {
+            if self.has_row[at] || arrays.penalty[at] == 0.0 {
+                continue;
+            }
+            let used: f64 =
+                self.nodes_of[at / t].iter().map(|&(node, factor)| factor * at_node[node * t + at % t]).sum();
+            if used - arrays.headroom[at] / MILLION > 1e-6 {
+                let mut entries = self.entries(t, at);
+                entries.push((self.overload(arrays, at), -1.0));
+                self.simplex.row(entries, arrays.headroom[at] / MILLION, f64::INFINITY);
+                self.meaning.push(Meaning::Other);
+                self.has_row[at] = true;
+                added = true;
+            }
+        }
+        added
+    }
+
+    /// Columns that use a limit in an interval, kWh through it.
+    fn entries(&self, t: usize, at: usize) -> Vec<(u32, f64)> {
+        let of = |&(node, factor): &(usize, f64)| {
+            self.uses[node * t + at % t]
+                .iter()
+                .map(move |&(column, x)| (column, factor * x))
+                .collect::<Vec<_>>()
+        };
+        self.nodes_of[at / t].iter().flat_map(of).collect()
+    }
+
+    fn overload(&mut self, arrays: &Arrays, at: usize) -> u32 {
+        if self.overload[at] == u32::MAX {
+            self.overload[at] = self.column(Meaning::Other, arrays.penalty[at], f64::INFINITY);
+        }
+        self.overload[at]
+    }
+
+    /// Adds the most violated rounding cut of every limit and interval; false when there is none.
+    pub fn cut(&mut self, arrays: &Arrays) -> bool {
+        let mut added = false;
+        for at in (0..arrays.limits * arrays.t).filter(|&at| arrays.penalty[at] > 0.0) {
+            let entries: Vec<Entry> = self
+                .entries(arrays.t, at)
+                .into_iter()
+                .map(|(column, use_kwh)| Entry {
+                    column,
+                    use_kwh,
+                    value: self.simplex.value(column),
+                    whole: self.is_choice(column),
+                })
+                .collect();
+            if !entries.iter().any(|entry| entry.whole && entry.value > 1e-6 && entry.value < 1.0 - 1e-6) {
+                continue;
+            }
+            let known = self.overload[at];
+            let over = if known == u32::MAX { 0.0 } else { self.simplex.value(known) };
+            if let Some((mut row, rhs)) = rounding_cut(&entries, arrays.headroom[at] / MILLION, over) {
+                row.push((self.overload(arrays, at), -1.0));
+                self.simplex.row(row, rhs, f64::INFINITY);
+                self.meaning.push(Meaning::Other);
+                added = true;
+            }
+        }
+        added
+    }
+
+    /// A column to branch on: a choice between none and all, or a slice that is raised and lowered at once.
+    pub fn fractional(&self) -> Option<(u32, f64)> {
+        let mut best: Option<(f64, u32, f64)> = None;
+        for (column, meaning) in self.meaning.iter().enumerate() {
+            let column = column as u32;
+            if let Meaning::Choice(..) = meaning {
+                let value = self.simplex.value(column);
+                let score = value.min(1.0 - value);
+                if score > 1e-6 && best.is_none_or(|(most, ..)| score > most) {
+                    best = Some((score, column, value));
+                }
+            }
+        }
+        if let Some((_, column, value)) = best {
+            return Some((column, value));
+        }
+        (0..self.meaning.len() as u32).find_map(|column| match self.meaning[column as usize] {
+            Meaning::More(..) if self.simplex.value(column).min(self.simplex.value(column + 1)) > 1e-6 => {
+                Some((column, 0.0))
+            }
+            _ => None,
+        })
+    }
+
+    /// Choices that cannot be part of anything better by `gap` (10⁻⁶ micro-units).
+    pub fn hopeless(&self, gap: f64) -> Vec<Fixing> {
+        let gap = gap / MILLION;
+        let columns = (0..self.meaning.len() as u32).filter(|&column| self.is_choice(column));
+        columns
+            .filter(|&column| self.simplex.bounds(column) == (0.0, 1.0))
+            .filter(|&column| {
+                self.simplex.value(column) < 1e-9 && self.simplex.reduced(column) > gap * 1.000_001
+            })
+            .map(|column| (column, 0.0, 0.0))
+            .collect()
+    }
+
+    /// Makes a clearing of the relaxation's point and keeps it when it is better.
+    pub fn round_into(
+        &self,
+        arrays: &Arrays,
+        state: &mut State,
+        sweep: &mut Sweep,
+        stream: &mut Stream,
+        welfare: &mut f64,
+    ) {
+        let mut made = State::at_rest(arrays);
+        let mut most = vec![0.5; arrays.offers.len()];
+        for (column, meaning) in self.meaning.iter().enumerate() {
+            let value = self.simplex.value(column as u32);
+            match *meaning {
+                Meaning::Choice(offer, start) if value > most[offer as usize] => {
+                    most[offer as usize] = value;
+                    made.answers[offer as usize] = Answer { active: true, start, factor: 1.0, cost: 0.0 };
+                }
+                Meaning::More(offer, k) | Meaning::Less(offer, k) if value > 1e-9 => {
+                    let terms = &arrays.offers[offer as usize];
+                    let sign = if matches!(meaning, Meaning::More(..)) { MILLION } else { -MILLION };
+                    made.energies[(terms.at + k) as usize] += sign * value;
+                    made.answers[offer as usize] =
+                        Answer { active: true, start: terms.start_default, factor: 0.0, cost: 0.0 };
+                }
+                _ => {}
+            }
+        }
+        made.round(arrays);
+        for _ in 0..8 {
+            if sweep.exact(arrays, None, &mut made, stream) == 0 {
+                break;
+            }
+        }
+        let reached = made.welfare(arrays);
+        if reached > *welfare {
+            *welfare = reached;
+            *state = made;
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Inside the gate nothing can be changed any more: what an offer runs there, by its default or by what an earlier
+//! clearing decided, is fixed before a problem is cleared.
+
+use super::fault::ProblemFault;
+use super::problem::{ClearingProblem, OfferTerms, WHOLE};
+use super::worth::scaled;
+
+/// Narrows an offer of a problem to what is open from interval `gate` on. `committed` is what an earlier clearing
+/// decided, its start and energies; without one the default runs.
+///
+/// A schedule that begins inside the gate keeps its start and the energies of the slices inside; an option that has
+/// begun is kept whole. One that begins later may still be moved, but not back inside.
+pub fn freeze_offer(
+    problem: &mut ClearingProblem,
+    offer: usize,
+    terms: &OfferTerms,
+    gate: u16,
+    committed: Option<(u16, &[i64])>,
+) -> Result<(), ProblemFault> {
+    if offer >= problem.offers() {
+        return Err(ProblemFault::Unknown { what: "offer", number: offer as u64 });
+    }
+    if let Some((start, energies)) = committed
+        && !terms.holds(start, energies)
+    {
+        return Err(ProblemFault::Commitment { offer });
+    }
+    let (start, energies) = committed.unwrap_or((terms.start_default, &terms.default));
+    let head = &mut problem.heads[offer];
+    if start >= gate {
+        head.start_first = head.start_first.max(gate);
+        return Ok(());
+    }
+    (head.start_first, head.start_last) = (start, start);
+    let decided =
+        if terms.option.is_some() { energies.len() } else { usize::from(gate - start).min(energies.len()) };
+    head.first_option = u32::MAX;
+    let at = head.first_slice as usize;
+    problem.lower[at..at + decided].copy_from_slice(&energies[..decided]);
+    problem.upper[at..at + decided].copy_from_slice(&energies[..decided]);
+    if terms.option.is_some() {
+        let total = energies.iter().sum();
+        let head = &mut problem.heads[offer];
+        (head.total_lower, head.total_upper) = (total, total);
+    }
+    Ok(())
+}
+
+impl OfferTerms {
+    /// Whether a schedule lies inside of what is offered.
+    pub fn holds(&self, start: u16, energies: &[i64]) -> bool {
+        if energies.len() != self.default.len() {
+            return false;
+        }
+        if let Some(option) = &self.option {
+            let taken: Vec<i64> =
+                energies.iter().zip(&self.default).map(|(e, d)| e.saturating_sub(*d)).collect();
+            let whole =
+                [0, option.factor_min, WHOLE as u32].iter().any(|&f| scaled(&option.deviation, f) == taken);
+            return start == self.start_default && (whole || self.factor_of(&taken).is_some());
+        }
+        let inside =
+            (0..energies.len()).all(|k| self.lower[k] <= energies[k] && energies[k] <= self.upper[k]);
+        inside
+            && (self.start_first..=self.start_last).contains(&start)
+            && (self.total_lower..=self.total_upper).contains(&energies.iter().sum())
+    }
+
+    /// The factor that makes an option's deviation this one.
+    fn factor_of(&self, taken: &[i64]) -> Option<u32> {
+        let option = self.option.as_ref()?;
+        let k = (0..taken.len()).max_by_key(|&k| option.deviation[k].unsigned_abs())?;
+        let whole = option.deviation[k];
+        let near = i128::from(taken[k]) * i128::from(WHOLE) / i128::from(if whole == 0 { 1 } else { whole });
+        let first = (near - 2).max(i128::from(option.factor_min)) as u32;
+        (first..=first.saturating_add(4))
+            .find(|&f| i64::from(f) <= WHOLE && scaled(&option.deviation, f) == taken)
+    }
+}
+
+impl ClearingProblem {
+    /// Takes the last offer out again.
+    pub fn withdraw_last(&mut self) {
+        if let Some(head) = self.heads.pop() {
+            let at = head.first_slice as usize;
+            self.default.truncate(at);
+            self.lower.truncate(at);
+            self.upper.truncate(at);
+            if head.first_option != u32::MAX {
+                self.option.truncate(head.first_option as usize);
+            }
+        }
+    }
+}

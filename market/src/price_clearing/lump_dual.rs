@@ -1,0 +1,248 @@
+//! Lump prices for markets of few, lumpy offers: the dual of `worth.rs` in `f64`, raised by subgradient steps.
+//!
+//! A limit's penalty is split into a price on its use and a lump price (`worth.rs` says what that is and why it is
+//! valid). Each evaluation answers every offer once; the answers say where both move.
+
+use super::arrays::{Arrays, Kind, Offer};
+use super::respond::{Answer, Deviation, Scratch};
+
+/// Prices, lump prices, and the least bound seen.
+#[derive(Debug, Clone)]
+pub(super) struct LumpDual {
+    pub price: Vec<f64>,
+    pub lump: Vec<f64>,
+    pub bound: f64,
+    slope_price: Vec<f64>,
+    slope_lump: Vec<f64>,
+    node: NodeTerms,
+    deviation: Deviation,
+}
+
+/// Prices at a node: linear, and for each interval the limits with a lump price.
+#[derive(Debug, Clone, Default)]
+struct NodeTerms {
+    linear: Vec<f64>,
+    /// Σ ν·factor over limits whose factor is positive, and over the others.
+    below: Vec<f64>,
+    above: Vec<f64>,
+    lumps: Vec<(f64, f64, f64)>,
+    first: Vec<u32>,
+}
+
+#[inline]
+fn lump(x: f64, headroom: f64) -> f64 {
+    if headroom >= 0.0 {
+        if x > 0.0 { (x - headroom).max(0.0) } else { x }
+    } else if x < 0.0 {
+        x.max(headroom)
+    } else {
+        0.0
+    }
+}
+
+impl NodeTerms {
+    fn set(&mut self, arrays: &Arrays, price: &[f64], lumps: &[f64], node: usize) {
+        let t = arrays.t;
+        for field in [&mut self.linear, &mut self.below, &mut self.above] {
+            field.clear();
+            field.resize(t, 0.0);
+        }
+        self.lumps.clear();
+        self.first.clear();
+        for i in 0..t {
+            self.first.push(self.lumps.len() as u32);
+            for &(limit, factor) in arrays.limits_of(node) {
+                let at = limit as usize * t + i;
+                self.linear[i] += factor * price[at];
+                let nu = lumps[at];
+                if nu > 0.0 {
+                    let side = if factor > 0.0 { &mut self.below } else { &mut self.above };
+                    side[i] += nu * factor;
+                    self.lumps.push((factor, arrays.headroom[at], nu));
+                }
+            }
+        }
+        self.first.push(self.lumps.len() as u32);
+    }
+
+    #[inline]
+    fn charge(&self, i: usize, x: f64) -> f64 {
+        let mut sum = self.linear[i] * x;
+        for &(factor, headroom, nu) in &self.lumps[self.first[i] as usize..self.first[i + 1] as usize] {
+            sum += nu * lump(factor * x, headroom);
+        }
+        sum
+    }
+}
+
+impl LumpDual {
+    pub fn new(arrays: &Arrays, price: Vec<f64>) -> Self {
+        let size = arrays.limits * arrays.t;
+        Self {
+            price,
+            lump: vec![0.0; size],
+            bound: f64::INFINITY,
+            slope_price: vec![0.0; size],
+            slope_lump: vec![0.0; size],
+            node: NodeTerms::default(),
+            deviation: Deviation::default(),
+        }
+    }
+
+    /// The bound at prices, with its slopes in `slope_price` and `slope_lump`.
+    fn value(&mut self, arrays: &Arrays, price: &[f64], lumps: &[f64], scratch: &mut Scratch) -> f64 {
+        let mut sum = arrays.constant;
+        for i in 0..price.len() {
+            let headroom = arrays.headroom[i];
+            sum += price[i] * headroom + lumps[i] * headroom.min(0.0);
+            self.slope_price[i] = headroom;
+            self.slope_lump[i] = headroom.min(0.0);
+        }
+        let mut node_terms = std::mem::take(&mut self.node);
+        for node in 0..arrays.nodes {
+            let offers = arrays.offers_of(node);
+            if offers.is_empty() {
+                continue;
+            }
+            node_terms.set(arrays, price, lumps, node);
+            for &index in offers {
+                let offer = &arrays.offers[index as usize];
+                let answer = respond(arrays, offer, &node_terms, scratch);
+                if !answer.active {
+                    continue;
+                }
+                sum -= answer.cost;
+                arrays.deviation(offer, &answer, &scratch.energies, &mut self.deviation);
+                self.follow(arrays, node, offer.kind);
+            }
+        }
+        self.node = node_terms;
+        sum
+    }
+
+    /// Takes an answer into the slopes.
+    fn follow(&mut self, arrays: &Arrays, node: usize, kind: Kind) {
+        let deviation = &self.deviation;
+        let whole = matches!(kind, Kind::Shift | Kind::Option);
+        for &(limit, factor) in arrays.limits_of(node) {
+            let at = limit as usize * arrays.t + deviation.at;
+            for (j, &x) in deviation.values.iter().enumerate() {
+                let used = factor * x;
+                self.slope_price[at + j] -= used;
+                self.slope_lump[at + j] -=
+                    if whole { lump(used, arrays.headroom[at + j]) } else { used.min(0.0) };
+            }
+        }
+    }
+
+    /// Lowers the bound toward `target` in at most `turns` evaluations; stops when it is within `enough` of it.
+    pub fn improve(
+        &mut self,
+        arrays: &Arrays,
+        target: f64,
+        turns: usize,
+        enough: f64,
+        scratch: &mut Scratch,
+    ) {
+        let size = self.price.len();
+        let (mut price, mut lumps) = (self.price.clone(), self.lump.clone());
+        let mut heavy = (vec![0.0; size], vec![0.0; size]);
+        let (mut step, mut since) = (1.0_f64, 0);
+        for turn in 0..turns {
+            let value = self.value(arrays, &price, &lumps, scratch);
+            if value < self.bound {
+                if self.bound - value > 1e-4 * self.bound.abs() {
+                    since = 0;
+                }
+                self.bound = value;
+                self.price.copy_from_slice(&price);
+                self.lump.copy_from_slice(&lumps);
+            }
+            since += 1;
+            if since > 20 {
+                (step, since) = (step * 0.7, 0);
+                price.copy_from_slice(&self.price);
+                lumps.copy_from_slice(&self.lump);
+                continue;
+            }
+            if self.bound - target <= enough * self.bound.abs() {
+                break;
+            }
+            // Deflected direction: most of the last one stays, which keeps it from zigzagging.
+            let keep = if turn == 0 { 0.0 } else { 0.7 };
+            let mut norm = 0.0;
+            for i in (0..size).filter(|&i| arrays.penalty[i] > 0.0) {
+                heavy.0[i] = keep * heavy.0[i] + (1.0 - keep) * self.slope_price[i];
+                heavy.1[i] = keep * heavy.1[i] + (1.0 - keep) * self.slope_lump[i];
+                for (slope, at) in [(heavy.0[i], price[i]), (heavy.1[i], lumps[i])] {
+                    if !(at <= 0.0 && slope > 0.0) {
+                        norm += slope * slope;
+                    }
+                }
+            }
+            let length = step * (value - target).max(1e-4 * target.abs()) / norm.max(1e-9);
+            for i in (0..size).filter(|&i| arrays.penalty[i] > 0.0) {
+                let (mut p, mut n) =
+                    ((price[i] - length * heavy.0[i]).max(0.0), (lumps[i] - length * heavy.1[i]).max(0.0));
+                let over = p + n - arrays.penalty[i];
+                if over > 0.0 {
+                    // Nearest point with p + n = penalty.
+                    (p, n) = (p - 0.5 * over, n - 0.5 * over);
+                    if p < 0.0 {
+                        (p, n) = (0.0, arrays.penalty[i]);
+                    } else if n < 0.0 {
+                        (p, n) = (arrays.penalty[i], 0.0);
+                    }
+                }
+                (price[i], lumps[i]) = (p, n);
+            }
+        }
+    }
+}
+
+/// The best answer at prices and lump prices; its cost is never more than the true one.
+fn respond(arrays: &Arrays, offer: &Offer, node: &NodeTerms, scratch: &mut Scratch) -> Answer {
+    let mut best = if offer.may_rest { Answer::REST } else { Answer { cost: f64::INFINITY, ..Answer::REST } };
+    match offer.kind {
+        Kind::Shift | Kind::Option => {
+            let shift = offer.kind == Kind::Shift;
+            let starts = if shift {
+                offer.start_first..=offer.start_last
+            } else {
+                offer.start_default..=offer.start_default
+            };
+            for start in starts.filter(|&start| !shift || start != offer.start_default) {
+                let candidate = Answer { active: true, start, factor: 1.0, cost: 0.0 };
+                arrays.deviation(offer, &candidate, &[], &mut scratch.deviation);
+                let deviation = &scratch.deviation;
+                let mut cost = arrays.asked(offer, &candidate, deviation);
+                for (j, &x) in deviation.values.iter().enumerate() {
+                    cost += node.charge(deviation.at + j, x);
+                }
+                if cost < best.cost {
+                    best = Answer { cost, ..candidate };
+                }
+            }
+        }
+        Kind::Amount | Kind::General => {
+            for start in offer.start_first..=offer.start_last {
+                let fixed =
+                    arrays.pose(offer, start as usize, &mut scratch.profile, |i| (node.linear[i], 0.0));
+                let slopes = |i: usize| (node.linear[i] + node.below[i], node.linear[i] + node.above[i]);
+                let cost = fixed + scratch.profile.bent(|k| slopes(start as usize + k));
+                if cost < best.cost {
+                    best = Answer { active: true, start, factor: 0.0, cost };
+                    if offer.kind == Kind::Amount {
+                        scratch.energies.clear();
+                        scratch.energies.extend_from_slice(&scratch.profile.x);
+                    } else {
+                        let x = std::mem::take(&mut scratch.profile.x);
+                        arrays.absolute(offer, start as usize, &x, &mut scratch.energies);
+                        scratch.profile.x = x;
+                    }
+                }
+            }
+        }
+    }
+    best
+}

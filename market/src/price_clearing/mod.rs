@@ -1,0 +1,42 @@
+//! Clearing by prices: a day of intervals, all nodes and grid rows at once, with a bound on what was left.
+//!
+//! Every bid and every row has a price per interval; each offer answers with its best start and energies; prices move
+//! until supply meets need. What comes out is feasible and whole, and the prices prove how good it is
+//! (`docs/clearing.md`). `crate::certificate` judges a result without any of this code.
+//!
+//! * `problem`: what is cleared, on integers; `fault`: why a part of it is refused; `gate`: what is decided already
+//! * `arrays`, `respond`, `energies`, `state`: the solver's view, and what one offer does at given prices
+//! * `ascent`, `rearrange`, `dual`, `lump_dual`, `exact`: rounds, exchanges, bounds, branch and bound
+//! * `solve`, `change`: from a problem to a clearing, and to the next one after a change
+//! * `worth`, `report`, `outcome`: the same on integers, and what is said of it
+
+mod arrays;
+mod ascent;
+mod change;
+mod dual;
+mod energies;
+mod exact;
+mod fault;
+mod gate;
+mod lump_dual;
+mod outcome;
+mod problem;
+mod rearrange;
+mod report;
+mod respond;
+#[cfg(test)]
+pub(crate) mod sample;
+mod solve;
+mod state;
+#[cfg(test)]
+mod tests;
+mod worth;
+#[cfg(test)]
+pub(crate) use ascent::Stream;
+pub use fault::ProblemFault;
+pub use gate::freeze_offer;
+pub use outcome::{DeclineReason, Declined, Limit, Payee, Plan, PriceClearing, Prices, Worth};
+pub use problem::{
+    ActivationOption, ClearingProblem, GridRow, NeedBid, OfferParts, OfferTerms, OfferView, Pricing,
+};
+pub use solve::{Session, clear_by_prices, greedy_welfare};

@@ -1,0 +1,481 @@
+//! The clearing problem as arrays of integers: what a clearing by prices looks at and what its result is checked against.
+//!
+//! Energy is mWh per interval, positive is taken from the grid; prices are micro-units per kWh; money is micro-units.
+//! Nodes, offers, bids and rows are dense numbers; names belong to whoever reads and writes files.
+//!
+//! * An *offer* runs its default schedule, or another start within its window with slices within their bounds and a
+//!   total within its own; or it is an *option*: the default plus a factor of one deviation, the factor 0 or within
+//!   `[factor_min, 1]`. What it asks: a sum once when it leaves its default, a sum per interval of shift, and a price
+//!   per kWh of deviation upward and downward.
+//! * A *bid* asks that the nodes it names take less; worth its price up to what it asks, and charged at the same price
+//!   when they take more (which keeps it concave). Intervals in which it asks for nothing are worth and cost nothing.
+//! * A *row* is what an element of the grid still carries: Σ sensitivity × deviation ≤ head-room, and a price for
+//!   each kWh beyond.
+//!
+//! Welfare = Σ value of bids − Σ what accepted offers ask − Σ price of overload, in 10⁻¹² of the currency: exact.
+
+use super::fault::ProblemFault;
+
+/// Most intervals of a horizon: three weeks of quarter-hours.
+pub const INTERVALS_MAX: usize = 2016;
+/// Most offers of a problem.
+pub const OFFERS_MAX: usize = 10_000_000;
+/// Most nodes of a problem.
+pub const NODES_MAX: usize = 1_000_000;
+/// Largest magnitude of one energy, mWh: 1 GWh in an interval.
+pub const ENERGY_MAX: i64 = 1_000_000_000_000;
+/// Largest magnitude of a price (micro-units per kWh) or a charge (micro-units): a million per kWh.
+pub const PRICE_MAX: i64 = 1_000_000_000_000;
+/// Largest magnitude of a sensitivity, millionths.
+pub const FACTOR_MAX: i64 = 100_000_000;
+/// The whole of a factor or sensitivity, in millionths.
+pub const WHOLE: i64 = 1_000_000;
+
+/// What one offer may do and asks. Slices count from the start of its schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OfferTerms {
+    /// Where it takes its energy.
+    pub node: u32,
+    /// Interval in which the default schedule starts.
+    pub start_default: u16,
+    /// First interval in which it may start.
+    pub start_first: u16,
+    /// Last interval in which it may start.
+    pub start_last: u16,
+    /// The default schedule, mWh per slice.
+    pub default: Vec<i64>,
+    /// Least energy per slice, mWh.
+    pub lower: Vec<i64>,
+    /// Most energy per slice, mWh.
+    pub upper: Vec<i64>,
+    /// Least energy of the whole schedule, mWh.
+    pub total_lower: i64,
+    /// Most energy of the whole schedule, mWh.
+    pub total_upper: i64,
+    /// Makes it an option: this deviation times a factor, or nothing.
+    pub option: Option<ActivationOption>,
+    /// Asked once when it leaves its default, micro-units.
+    pub activation: i64,
+    /// Asked per interval between its start and the default's, micro-units.
+    pub per_interval_shifted: i64,
+    /// Asked per kWh taken beyond the default, micro-units.
+    pub price_up: i64,
+    /// Asked per kWh taken less than the default, micro-units.
+    pub price_down: i64,
+}
+
+/// A deviation that is taken at a factor, or not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ActivationOption {
+    /// Added to the default from its start, mWh per slice.
+    pub deviation: Vec<i64>,
+    /// Least factor when it is taken, millionths; a million is indivisible.
+    pub factor_min: u32,
+}
+
+/// One bid of the DSO: less energy, per interval.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NeedBid {
+    /// Nodes whose deviation counts.
+    pub nodes: Vec<u32>,
+    /// What is asked for, mWh per interval, positive is less consumption; 0 asks for nothing.
+    pub asked: Vec<i64>,
+    /// Worth of a kWh, micro-units per interval.
+    pub price: Vec<i64>,
+}
+
+/// What one element still carries.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GridRow {
+    /// How much more may be taken through it, mWh per interval; negative asks for relief.
+    pub headroom: Vec<i64>,
+    /// Price of a kWh beyond, micro-units.
+    pub penalty: i64,
+    /// Node and share of its deviation that goes through the element, millionths.
+    pub sensitivities: Vec<(u32, i64)>,
+}
+
+/// How what was accepted is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pricing {
+    /// What the offer asks.
+    #[default]
+    PayAsBid,
+    /// The nodal prices times the deviation, whatever the offer asks.
+    Uniform,
+    /// The nodal prices, and at least what the offer asks.
+    UniformMakeWhole,
+}
+
+/// Everything a clearing by prices looks at. Made by `new` and the `add` functions, which check.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClearingProblem {
+    intervals: usize,
+    nodes: usize,
+    /// How payments are made.
+    pub pricing: Pricing,
+    pub(super) bids: Vec<NeedBid>,
+    pub(super) rows: Vec<GridRow>,
+    pub(super) heads: Vec<OfferHead>,
+    pub(super) default: Vec<i64>,
+    pub(super) lower: Vec<i64>,
+    pub(super) upper: Vec<i64>,
+    pub(super) option: Vec<i64>,
+}
+
+/// The scalars of one offer; its slices lie in the arrays of the problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct OfferHead {
+    pub node: u32,
+    pub start_default: u16,
+    pub start_first: u16,
+    pub start_last: u16,
+    pub slices: u16,
+    pub first_slice: u32,
+    /// Where the option's deviation begins; `u32::MAX` when it is none.
+    pub first_option: u32,
+    pub factor_min: u32,
+    pub total_lower: i64,
+    pub total_upper: i64,
+    pub activation: i64,
+    pub per_interval_shifted: i64,
+    pub price_up: i64,
+    pub price_down: i64,
+}
+
+/// One offer of a problem, its slices borrowed.
+#[derive(Debug, Clone, Copy)]
+pub struct OfferView<'a> {
+    pub(super) head: &'a OfferHead,
+    /// The default schedule, mWh per slice.
+    pub default: &'a [i64],
+    /// Least energy per slice, mWh.
+    pub lower: &'a [i64],
+    /// Most energy per slice, mWh.
+    pub upper: &'a [i64],
+    /// The option's deviation, mWh per slice.
+    pub option: Option<&'a [i64]>,
+}
+
+impl OfferView<'_> {
+    /// Where it takes its energy.
+    pub fn node(&self) -> u32 {
+        self.head.node
+    }
+
+    /// Interval in which the default schedule starts.
+    pub fn start_default(&self) -> u16 {
+        self.head.start_default
+    }
+
+    /// The offer as it was added.
+    pub fn terms(&self) -> OfferTerms {
+        let head = self.head;
+        OfferTerms {
+            node: head.node,
+            start_default: head.start_default,
+            start_first: head.start_first,
+            start_last: head.start_last,
+            default: self.default.to_vec(),
+            lower: self.lower.to_vec(),
+            upper: self.upper.to_vec(),
+            total_lower: head.total_lower,
+            total_upper: head.total_upper,
+            option: self.option.map(|deviation| ActivationOption {
+                deviation: deviation.to_vec(),
+                factor_min: head.factor_min,
+            }),
+            activation: head.activation,
+            per_interval_shifted: head.per_interval_shifted,
+            price_up: head.price_up,
+            price_down: head.price_down,
+        }
+    }
+}
+
+impl ClearingProblem {
+    /// An empty problem over a horizon and a number of nodes.
+    pub fn new(intervals: usize, nodes: usize, pricing: Pricing) -> Result<Self, ProblemFault> {
+        if !(1..=INTERVALS_MAX).contains(&intervals) {
+            return Err(ProblemFault::Horizon { intervals });
+        }
+        if nodes > NODES_MAX {
+            return Err(ProblemFault::TooMany { what: "nodes", count: nodes, limit: NODES_MAX });
+        }
+        Ok(Self { intervals, nodes, pricing, ..Self::default() })
+    }
+
+    /// Intervals of the horizon.
+    pub fn intervals(&self) -> usize {
+        self.intervals
+    }
+
+    /// Nodes of the grid.
+    pub fn nodes(&self) -> usize {
+        self.nodes
+    }
+
+    /// Offers so far.
+    pub fn offers(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Bids of the DSO.
+    pub fn bids(&self) -> &[NeedBid] {
+        &self.bids
+    }
+
+    /// What the elements carry.
+    pub fn rows(&self) -> &[GridRow] {
+        &self.rows
+    }
+
+    /// One offer.
+    pub fn offer(&self, offer: usize) -> OfferView<'_> {
+        let head = &self.heads[offer];
+        let slices = head.first_slice as usize..head.first_slice as usize + usize::from(head.slices);
+        let option = (head.first_option != u32::MAX).then(|| {
+            let first = head.first_option as usize;
+            &self.option[first..first + usize::from(head.slices)]
+        });
+        OfferView {
+            head,
+            default: &self.default[slices.clone()],
+            lower: &self.lower[slices.clone()],
+            upper: &self.upper[slices],
+            option,
+        }
+    }
+
+    /// Adds an offer and returns its number; refuses one that no schedule can satisfy or whose default breaks it.
+    pub fn add_offer(&mut self, terms: &OfferTerms) -> Result<usize, ProblemFault> {
+        self.check_offer(terms)?;
+        terms.check_default()?;
+        if self.heads.len() >= OFFERS_MAX {
+            return Err(ProblemFault::TooMany { what: "offers", count: OFFERS_MAX + 1, limit: OFFERS_MAX });
+        }
+        let first_option = match &terms.option {
+            Some(option) => {
+                self.option.extend_from_slice(&option.deviation);
+                (self.option.len() - option.deviation.len()) as u32
+            }
+            None => u32::MAX,
+        };
+        self.heads.push(terms.head(self.default.len() as u32, first_option));
+        self.default.extend_from_slice(&terms.default);
+        self.lower.extend_from_slice(&terms.lower);
+        self.upper.extend_from_slice(&terms.upper);
+        Ok(self.heads.len() - 1)
+    }
+
+    /// Exchanges an offer for one with as many slices and the same kind.
+    pub fn replace_offer(&mut self, offer: usize, terms: &OfferTerms) -> Result<(), ProblemFault> {
+        self.check_offer(terms)?;
+        terms.check_default()?;
+        let head =
+            *self.heads.get(offer).ok_or(ProblemFault::Unknown { what: "offer", number: offer as u64 })?;
+        let same = usize::from(head.slices) == terms.default.len()
+            && (head.first_option == u32::MAX) == terms.option.is_none();
+        if !same {
+            return Err(ProblemFault::OtherShape { offer });
+        }
+        self.heads[offer] = terms.head(head.first_slice, head.first_option);
+        let at = head.first_slice as usize;
+        for (target, source) in [
+            (&mut self.default, &terms.default),
+            (&mut self.lower, &terms.lower),
+            (&mut self.upper, &terms.upper),
+        ] {
+            target[at..at + source.len()].copy_from_slice(source);
+        }
+        if let Some(option) = &terms.option {
+            let at = head.first_option as usize;
+            self.option[at..at + option.deviation.len()].copy_from_slice(&option.deviation);
+        }
+        Ok(())
+    }
+
+    /// Adds a bid and returns its number.
+    pub fn add_bid(&mut self, bid: NeedBid) -> Result<usize, ProblemFault> {
+        self.lasts("bid", bid.asked.len())?;
+        self.lasts("bid", bid.price.len())?;
+        for &node in &bid.nodes {
+            self.knows(node)?;
+        }
+        let mut nodes = bid.nodes.clone();
+        nodes.sort_unstable();
+        nodes.dedup();
+        if nodes.len() != bid.nodes.len() {
+            return Err(ProblemFault::Repeated { what: "a bid's node" });
+        }
+        within("an asked energy", &bid.asked, 0, ENERGY_MAX)?;
+        within("a bid price", &bid.price, 0, PRICE_MAX)?;
+        self.bids.push(bid);
+        Ok(self.bids.len() - 1)
+    }
+
+    /// Adds a row and returns its number.
+    pub fn add_row(&mut self, row: GridRow) -> Result<usize, ProblemFault> {
+        self.lasts("row", row.headroom.len())?;
+        within("a head-room", &row.headroom, -ENERGY_MAX * 1000, ENERGY_MAX * 1000)?;
+        within("a penalty", &[row.penalty], 0, PRICE_MAX)?;
+        let mut nodes: Vec<u32> = row.sensitivities.iter().map(|&(node, _)| node).collect();
+        for &(node, factor) in &row.sensitivities {
+            self.knows(node)?;
+            within("a sensitivity", &[factor], -FACTOR_MAX, FACTOR_MAX)?;
+        }
+        nodes.sort_unstable();
+        nodes.dedup();
+        if nodes.len() != row.sensitivities.len() {
+            return Err(ProblemFault::Repeated { what: "a row's node" });
+        }
+        self.rows.push(row);
+        Ok(self.rows.len() - 1)
+    }
+
+    /// Changes what an element carries in one interval.
+    pub fn set_headroom(&mut self, row: usize, interval: usize, headroom: i64) -> Result<(), ProblemFault> {
+        within("a head-room", &[headroom], -ENERGY_MAX * 1000, ENERGY_MAX * 1000)?;
+        let unknown = ProblemFault::Unknown { what: "row", number: row as u64 };
+        let row = self.rows.get_mut(row).ok_or(unknown)?;
+        let beyond = ProblemFault::Unknown { what: "interval", number: interval as u64 };
+        *row.headroom.get_mut(interval).ok_or(beyond)? = headroom;
+        Ok(())
+    }
+
+    fn knows(&self, node: u32) -> Result<(), ProblemFault> {
+        let known = (node as usize) < self.nodes;
+        known.then_some(()).ok_or(ProblemFault::Unknown { what: "node", number: u64::from(node) })
+    }
+
+    fn lasts(&self, what: &'static str, count: usize) -> Result<(), ProblemFault> {
+        let whole = count == self.intervals;
+        whole.then_some(()).ok_or(ProblemFault::Length { what, count, expected: self.intervals })
+    }
+
+    fn check_offer(&self, terms: &OfferTerms) -> Result<(), ProblemFault> {
+        self.knows(terms.node)?;
+        let slices = terms.default.len();
+        if slices == 0 || slices > self.intervals {
+            return Err(ProblemFault::Slices { count: slices, limit: self.intervals });
+        }
+        for (what, count) in [("lower bounds", terms.lower.len()), ("upper bounds", terms.upper.len())] {
+            if count != slices {
+                return Err(ProblemFault::Length { what, count, expected: slices });
+            }
+        }
+        let last = terms.start_last.max(terms.start_default);
+        if terms.start_first > terms.start_last || usize::from(last) + slices > self.intervals {
+            return Err(ProblemFault::Window { first: terms.start_first, last, slices });
+        }
+        for energies in [&terms.default, &terms.lower, &terms.upper] {
+            within("an energy", energies, -ENERGY_MAX, ENERGY_MAX)?;
+        }
+        if let Some(slice) = (0..slices).find(|&k| terms.lower[k] > terms.upper[k]) {
+            return Err(ProblemFault::Inverted {
+                slice,
+                lower: terms.lower[slice],
+                upper: terms.upper[slice],
+            });
+        }
+        let (least, most) = (terms.lower.iter().sum::<i64>(), terms.upper.iter().sum::<i64>());
+        let none =
+            terms.total_lower > terms.total_upper || terms.total_lower > most || terms.total_upper < least;
+        if none {
+            return Err(ProblemFault::Total {
+                lower: terms.total_lower,
+                upper: terms.total_upper,
+                least,
+                most,
+            });
+        }
+        let charges = [terms.activation, terms.per_interval_shifted, terms.price_up, terms.price_down];
+        within("what an offer asks", &charges, 0, PRICE_MAX)?;
+        terms.check_option()
+    }
+}
+
+impl OfferTerms {
+    fn head(&self, first_slice: u32, first_option: u32) -> OfferHead {
+        OfferHead {
+            node: self.node,
+            start_default: self.start_default,
+            start_first: self.start_first,
+            start_last: self.start_last,
+            slices: self.default.len() as u16,
+            first_slice,
+            first_option,
+            factor_min: self.option.as_ref().map_or(0, |option| option.factor_min),
+            total_lower: self.total_lower,
+            total_upper: self.total_upper,
+            activation: self.activation,
+            per_interval_shifted: self.per_interval_shifted,
+            price_up: self.price_up,
+            price_down: self.price_down,
+        }
+    }
+
+    fn check_option(&self) -> Result<(), ProblemFault> {
+        let Some(option) = &self.option else { return Ok(()) };
+        if option.deviation.len() != self.default.len() {
+            let (count, expected) = (option.deviation.len(), self.default.len());
+            return Err(ProblemFault::Length { what: "an option's deviation", count, expected });
+        }
+        if i64::from(option.factor_min) > WHOLE || option.factor_min == 0 {
+            return Err(ProblemFault::Factor { factor: option.factor_min });
+        }
+        within("an option's deviation", &option.deviation, -ENERGY_MAX, ENERGY_MAX)
+    }
+
+    fn check_default(&self) -> Result<(), ProblemFault> {
+        let within_slices = (0..self.default.len())
+            .all(|k| self.lower[k] <= self.default[k] && self.default[k] <= self.upper[k]);
+        let total: i64 = self.default.iter().sum();
+        let fits = within_slices
+            && (self.start_first..=self.start_last).contains(&self.start_default)
+            && (self.total_lower..=self.total_upper).contains(&total);
+        fits.then_some(()).ok_or(ProblemFault::DefaultOutside)
+    }
+}
+
+fn within(what: &'static str, values: &[i64], least: i64, most: i64) -> Result<(), ProblemFault> {
+    match values.iter().find(|&&value| value < least || value > most) {
+        Some(&value) => Err(ProblemFault::OutOfRange { what, value, least, most }),
+        None => Ok(()),
+    }
+}
+
+/// The scalars of an offer, copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // as in `OfferTerms`
+pub struct OfferParts {
+    pub start_default: u16,
+    pub start_first: u16,
+    pub start_last: u16,
+    pub total_lower: i64,
+    pub total_upper: i64,
+    pub factor_min: u32,
+    pub activation: i64,
+    pub per_interval_shifted: i64,
+    pub price_up: i64,
+    pub price_down: i64,
+}
+
+impl OfferView<'_> {
+    /// Everything but the slices, without copying those.
+    pub fn parts(&self) -> OfferParts {
+        let head = self.head;
+        OfferParts {
+            start_default: head.start_default,
+            start_first: head.start_first,
+            start_last: head.start_last,
+            total_lower: head.total_lower,
+            total_upper: head.total_upper,
+            factor_min: head.factor_min,
+            activation: head.activation,
+            per_interval_shifted: head.per_interval_shifted,
+            price_up: head.price_up,
+            price_down: head.price_down,
+        }
+    }
+}

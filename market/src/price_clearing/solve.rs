@@ -1,0 +1,281 @@
+//! From a problem to a clearing, and from one clearing to the next.
+//!
+//! 1. *Prices*: rounds of answers to wide ramps; their prices converge toward the dual's.
+//! 2. *Schedules*: the ramps narrow from round to round, then exact rounds in which every step gains.
+//! 3. *Bound*: more rounds on wide ramps, beside the schedules, for better prices; they are made whole, and every
+//!    offer answers them once more on integers. For few offers lump prices tighten the bound.
+//!
+//! All widths are multiples of the *lump*, the typical energy an offer moves in an interval, and of the number of
+//! offers: measured on cases of 50 to 100,000 offers (`docs/clearing.md`).
+
+use super::arrays::{Arrays, Kind};
+use super::ascent::{Ramps, Stream, Sweep};
+use super::dual::Dual;
+use super::exact;
+use super::lump_dual::LumpDual;
+use super::outcome::{PriceClearing, Prices, Worth};
+use super::problem::{ClearingProblem, WHOLE};
+use super::rearrange::rearrange;
+use super::state::State;
+use super::worth::{Incidence, NodePrices};
+
+/// Up to this many offers a clearing takes the time to place lumps well.
+const FEW_OFFERS: usize = 3_000;
+
+/// Up to this many offers the optimum is looked for by branch and bound.
+const PROVED_OFFERS: usize = 250;
+
+/// A cleared problem, ready to be cleared again after a change.
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub(super) problem: ClearingProblem,
+    pub(super) arrays: Arrays,
+    pub(super) state: State,
+    pub(super) prices: Prices,
+    pub(super) incidence: Incidence,
+    pub(super) node_prices: Vec<NodePrices>,
+    /// Per offer: what it gains at most at the prices, and how; `None` when it has no choice.
+    pub(super) replies: Vec<Reply>,
+    pub(super) sweep: Sweep,
+    /// What branch and bound proved, 10⁻⁶ micro-units; gone after a change.
+    pub(super) proved: Option<f64>,
+}
+
+/// An offer's best other schedule at the prices, on integers.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reply {
+    /// Gain against the default, in the units of `Worth`; may be negative.
+    pub gain: i128,
+    pub start: u16,
+    pub energies: Vec<i64>,
+    pub exists: bool,
+}
+
+/// Clears a problem. Same problem, same result, to the bit, on every machine.
+pub fn clear_by_prices(problem: &ClearingProblem) -> PriceClearing {
+    Session::new(problem.clone()).clearing()
+}
+
+/// What plain merit order reaches: every offer takes its best schedule once, in turn, without prices. The yardstick
+/// that a clearing has to beat.
+pub fn greedy_welfare(problem: &ClearingProblem) -> Worth {
+    let arrays = Arrays::new(problem);
+    let mut state = State::at_rest(&arrays);
+    Sweep::default().exact(&arrays, None, &mut state, &mut Stream(1));
+    Worth((state.welfare(&arrays) * WHOLE as f64).round() as i128)
+}
+
+impl Session {
+    /// Clears a problem from nothing.
+    pub fn new(problem: ClearingProblem) -> Self {
+        let arrays = Arrays::new(&problem);
+        let mut work = Work::new(&arrays);
+        let few = arrays.offers.len() <= FEW_OFFERS;
+        let (state, price, lump) = if few { work.few() } else { work.many() };
+        let prices = whole_prices(&problem, &arrays, &price, &lump);
+        let sweep = std::mem::take(&mut work.sweep);
+        let proved = work.proved;
+        let incidence = Incidence::new(&problem);
+        let mut session = Self {
+            problem,
+            arrays,
+            state,
+            prices,
+            incidence,
+            node_prices: Vec::new(),
+            replies: Vec::new(),
+            sweep,
+            proved,
+        };
+        session.answer_all();
+        session
+    }
+
+    /// Every offer answers the whole prices on integers.
+    fn answer_all(&mut self) {
+        self.node_prices = (0..self.problem.nodes())
+            .map(|node| self.incidence.node_prices(&self.problem, &self.prices, node))
+            .collect();
+        self.replies = (0..self.problem.offers()).map(|offer| self.reply(offer)).collect();
+    }
+
+    pub(super) fn reply(&self, offer: usize) -> Reply {
+        let view = self.problem.offer(offer);
+        match self.node_prices[view.node() as usize].best(&view) {
+            Some((gain, start, energies, _)) => Reply { gain, start: start as u16, energies, exists: true },
+            None => Reply::default(),
+        }
+    }
+}
+
+/// Prices made whole: never below 0, never together above the penalty. Any such prices prove a bound.
+fn whole_prices(problem: &ClearingProblem, arrays: &Arrays, price: &[f64], lump: &[f64]) -> Prices {
+    let bids = problem.bids().len() * arrays.t;
+    let mut whole = vec![0_i64; price.len()];
+    let mut lumps = vec![0_i64; if lump.is_empty() { 0 } else { price.len() }];
+    for i in 0..price.len() {
+        let penalty = arrays.penalty[i] as i64;
+        whole[i] = (price[i].round() as i64).clamp(0, penalty);
+        if let Some(to) = lumps.get_mut(i) {
+            *to = (lump[i].round() as i64).clamp(0, penalty - whole[i]);
+        }
+    }
+    let row = whole.split_off(bids);
+    let row_lump = if lumps.is_empty() { Vec::new() } else { lumps.split_off(bids) };
+    Prices { bid: whole, row, bid_lump: lumps, row_lump }
+}
+
+/// The solver at work on one problem.
+struct Work<'a> {
+    arrays: &'a Arrays,
+    sweep: Sweep,
+    stream: Stream,
+    ramps: Ramps,
+    /// Typical energy an offer moves in an interval, mWh.
+    lump: f64,
+    proved: Option<f64>,
+}
+
+impl<'a> Work<'a> {
+    fn new(arrays: &'a Arrays) -> Self {
+        let (mut sum, mut count) = (0.0, 0.0_f64);
+        for offer in &arrays.offers {
+            for k in offer.at as usize..(offer.at + offer.slices) as usize {
+                sum += match offer.kind {
+                    Kind::Shift => arrays.default[k].abs(),
+                    Kind::Option => arrays.option[k].abs(),
+                    Kind::Amount | Kind::General => 0.5 * (arrays.upper[k] - arrays.lower[k]),
+                };
+                count += 1.0;
+            }
+        }
+        let lump = (sum / count.max(1.0)).max(1.0);
+        Self {
+            arrays,
+            sweep: Sweep::default(),
+            stream: Stream(1),
+            ramps: Ramps::default(),
+            lump,
+            proved: None,
+        }
+    }
+
+    fn start_price(&self) -> Vec<f64> {
+        // Where relief is wanted the price will be near what is paid for it; elsewhere nothing is known.
+        let wanted = |(penalty, headroom): (&f64, &f64)| if *headroom < 0.0 { 0.7 * penalty } else { 0.0 };
+        self.arrays.penalty.iter().zip(&self.arrays.headroom).map(wanted).collect()
+    }
+
+    fn round(&mut self, state: &mut State, price: &mut [f64], width: f64) {
+        let parts = if self.arrays.offers.len() > 500 { 4 } else { 1 };
+        self.ramps.set(self.arrays, price, width);
+        self.sweep.smooth(self.arrays, &self.ramps, state, &mut self.stream, parts);
+        self.ramps.read(self.arrays, &state.flow, price);
+    }
+
+    /// The same with the true cost of every schedule on the ramps: dearer, and right for lumps.
+    fn lumpy_round(&mut self, state: &mut State, price: &mut [f64], width: f64) {
+        self.ramps.set(self.arrays, price, width);
+        self.sweep.exact(self.arrays, Some(&self.ramps), state, &mut self.stream);
+        self.ramps.read(self.arrays, &state.flow, price);
+    }
+
+    fn finish(&mut self, state: &mut State, rounds: usize) {
+        state.round(self.arrays);
+        for _ in 0..rounds {
+            if self.sweep.exact(self.arrays, None, state, &mut self.stream) == 0 {
+                break;
+            }
+        }
+    }
+
+    /// Many offers: each is small, prices do nearly all.
+    fn many(&mut self) -> (State, Vec<f64>, Vec<f64>) {
+        let arrays = self.arrays;
+        let crowd = self.lump * arrays.offers.len() as f64;
+        let mut state = State::at_rest(arrays);
+        let mut price = self.start_price();
+        let rounds = if arrays.offers.len() > 30_000 { 14 } else { 20 };
+        for _ in 0..rounds {
+            self.round(&mut state, &mut price, 0.043 * crowd);
+        }
+        let mut dual = Dual::new(arrays, price.clone());
+        let wide = price.clone();
+        let mut width = 0.035 * crowd;
+        while width > 2.5 * self.lump {
+            self.round(&mut state, &mut price, width);
+            width *= if width > 250.0 * self.lump { 0.7 } else { 0.8 };
+        }
+        while width > 0.8 * self.lump {
+            self.lumpy_round(&mut state, &mut price, width);
+            width *= 0.7;
+        }
+        self.finish(&mut state, 3);
+        let mut beside = state.clone();
+        let mut price = wide;
+        let mut width = 0.14 * crowd;
+        let rounds = if arrays.offers.len() > 30_000 { 8 } else { 12 };
+        for _ in 0..rounds {
+            self.round(&mut beside, &mut price, width);
+            width *= 1.2;
+        }
+        dual.offer(arrays, &price, &mut self.sweep.scratch);
+        (state, dual.price, Vec::new())
+    }
+
+    /// Few offers: lumps decide, so there are more and finer rounds, several beginnings, and lump prices.
+    fn few(&mut self) -> (State, Vec<f64>, Vec<f64>) {
+        let arrays = self.arrays;
+        let mut best: Option<(f64, State)> = None;
+        let mut beginnings = Vec::new();
+        let small = arrays.offers.len() <= PROVED_OFFERS;
+        let begin = [(1700.0, 0.87), (900.0, 0.87), (3400.0, 0.87)];
+        for &(wide, shrink) in &begin[..if small { 1 } else { 3 }] {
+            let mut state = State::at_rest(arrays);
+            let mut price = self.start_price();
+            for _ in 0..40 {
+                self.round(&mut state, &mut price, wide * self.lump);
+            }
+            beginnings.push(price.clone());
+            let mut width = wide * self.lump;
+            while width > 0.8 * self.lump {
+                self.lumpy_round(&mut state, &mut price, width);
+                width *= shrink;
+            }
+            self.finish(&mut state, 10);
+            let welfare = state.welfare(arrays);
+            if best.as_ref().is_none_or(|(most, _)| welfare > *most) {
+                best = Some((welfare, state));
+            }
+        }
+        let (_, mut state) = best.unwrap_or_else(|| (0.0, State::at_rest(arrays)));
+        rearrange(arrays, &mut state, &mut self.sweep, &mut self.stream, if small { 1_000 } else { 3_000 });
+        self.finish(&mut state, 4);
+        if small {
+            let tolerance = if arrays.offers.len() <= 12 { 1e-8 } else { 5e-5 };
+            self.proved = exact::prove(arrays, &mut state, &mut self.sweep, tolerance);
+        }
+        let welfare = state.welfare(arrays);
+        let mut dual = Dual::new(arrays, beginnings[0].clone());
+        for price in &beginnings {
+            dual.offer(arrays, price, &mut self.sweep.scratch);
+        }
+        let mut beside = state.clone();
+        let mut price = dual.price.clone();
+        let mut width = 1700.0 * self.lump;
+        for _ in 0..30 {
+            self.round(&mut beside, &mut price, width);
+            width *= 1.1;
+        }
+        dual.offer(arrays, &price, &mut self.sweep.scratch);
+        let mut lumps = LumpDual::new(arrays, dual.price);
+        lumps.improve(
+            arrays,
+            welfare + 0.3 * (dual.bound - welfare),
+            if small { 200 } else { 900 },
+            1e-5,
+            &mut self.sweep.scratch,
+        );
+        (state, lumps.price, lumps.lump)
+    }
+}

@@ -1,0 +1,151 @@
+use super::ascent::Stream;
+use super::outcome::{DeclineReason, Plan, Worth};
+use super::problem::{ClearingProblem, OfferTerms, WHOLE};
+use super::sample;
+use super::solve::{Session, clear_by_prices};
+use super::worth;
+use crate::certificate::verify;
+
+const UNIT: i64 = 1_000_000;
+
+/// Every schedule of an offer in whole units, as plans (`None` is the default).
+fn schedules(problem: &ClearingProblem, offer: usize, unit: i64) -> Vec<Option<Plan>> {
+    let view = problem.offer(offer);
+    let terms = view.terms();
+    let plan = |start: u16, energies: Vec<i64>, factor| Plan {
+        offer: offer as u32,
+        start,
+        energies,
+        factor,
+        ..Plan::default()
+    };
+    let mut found = vec![None];
+    if let Some(option) = &terms.option {
+        let energies = terms.default.iter().zip(&option.deviation).map(|(a, b)| a + b).collect();
+        found.push(Some(plan(terms.start_default, energies, WHOLE as u32)));
+        return found;
+    }
+    for start in terms.start_first..=terms.start_last {
+        let mut partial: Vec<Vec<i64>> = vec![Vec::new()];
+        for k in 0..terms.default.len() {
+            let choices: Vec<i64> = (terms.lower[k]..=terms.upper[k]).step_by(unit as usize).collect();
+            partial = partial
+                .iter()
+                .flat_map(|p| choices.iter().map(|&e| p.iter().copied().chain([e]).collect()))
+                .collect();
+        }
+        for energies in partial.into_iter().filter(|energies| terms.holds(start, energies)) {
+            if start != terms.start_default || energies != terms.default {
+                found.push(Some(plan(start, energies, 0)));
+            }
+        }
+    }
+    found
+}
+
+/// The best welfare of all combinations of schedules in whole units.
+fn exhaustive(problem: &ClearingProblem, unit: i64) -> i128 {
+    fn walk(problem: &ClearingProblem, all: &[Vec<Option<Plan>>], chosen: &mut Vec<Plan>, best: &mut i128) {
+        let Some((first, rest)) = all.split_first() else {
+            *best = (*best).max(worth::welfare(problem, chosen).0);
+            return;
+        };
+        for schedule in first {
+            let before = chosen.len();
+            chosen.extend(schedule.clone());
+            walk(problem, rest, chosen, best);
+            chosen.truncate(before);
+        }
+    }
+    let all: Vec<_> = (0..problem.offers()).map(|offer| schedules(problem, offer, unit)).collect();
+    let mut best = i128::MIN;
+    walk(problem, &all, &mut Vec::new(), &mut best);
+    best
+}
+
+/// Clears random markets; returns how many reached the optimum.
+fn compare(seeds: std::ops::Range<u64>) -> usize {
+    let mut equal = 0;
+    for seed in seeds {
+        let problem = sample::problem(seed, 1 + (seed % 4) as usize, 5, UNIT);
+        let clearing = clear_by_prices(&problem);
+        verify(&problem, &clearing).unwrap_or_else(|objection| panic!("seed {seed}: {objection}"));
+        let best = exhaustive(&problem, UNIT);
+        assert!(clearing.bound.0 >= best, "seed {seed}: the bound {} lies below {best}", clearing.bound.0);
+        assert!(clearing.welfare.0 >= 0, "seed {seed}: doing nothing would have been better");
+        assert!(
+            clearing.welfare.0 <= best,
+            "seed {seed}: {} is more than the optimum {best}",
+            clearing.welfare.0
+        );
+        if let Some(proved) = clearing.proved {
+            // What branch and bound proves, it has found.
+            assert_eq!(clearing.welfare.0, best, "seed {seed}");
+            assert!(proved.0 >= best, "seed {seed}: {} was called impossible", best);
+        }
+        equal += usize::from(clearing.welfare.0 == best);
+    }
+    equal
+}
+
+#[test]
+fn small_random_markets_that_are_proved_equal_exhaustive_search() {
+    // Offers that choose start and energies together are not branched on; all others have to be equal.
+    let equal = compare(0..200);
+    assert!(equal >= 198, "{equal} of 200");
+}
+
+#[test]
+#[ignore = "minutes; `make soak` runs it"]
+fn a_hundred_thousand_small_random_markets_that_are_proved_equal_exhaustive_search() {
+    let equal = compare(1_000..101_000);
+    assert!(equal >= 99_000, "{equal} of 100,000");
+}
+
+#[test]
+fn the_same_problem_gives_the_same_bits() {
+    let problem = sample::problem(7, 60, 24, UNIT);
+    assert_eq!(clear_by_prices(&problem), clear_by_prices(&problem));
+}
+
+#[test]
+fn a_changed_offer_or_row_is_cleared_again_and_still_holds() {
+    let problem = sample::problem(11, 80, 24, UNIT);
+    let mut session = Session::new(problem.clone());
+    let mut stream = Stream(3);
+    for turn in 0..60 {
+        let clearing = if turn % 2 == 0 {
+            let offer = stream.below(problem.offers());
+            let mut terms = session.problem.offer(offer).terms();
+            terms.activation += 10_000;
+            terms.price_down += 20_000;
+            session.replace_offer(offer, &terms).unwrap()
+        } else {
+            let row = stream.below(problem.rows().len());
+            session.set_headroom(row, stream.below(24), stream.below(4) as i64 * UNIT).unwrap()
+        };
+        verify(&session.problem, &clearing).unwrap_or_else(|objection| panic!("turn {turn}: {objection}"));
+    }
+}
+
+#[test]
+fn whoever_is_declined_learns_what_would_have_won() {
+    let mut problem = sample::problem(5, 0, 6, UNIT);
+    let nodes = problem.nodes();
+    let mut stream = Stream(9);
+    for _ in 0..40 {
+        let terms = sample::terms(&mut stream, nodes, 6, UNIT);
+        problem.add_offer(&OfferTerms { activation: 5_000_000, ..terms }).unwrap();
+    }
+    let clearing = clear_by_prices(&problem);
+    for declined in clearing.declined.iter().filter(|d| d.reason == DeclineReason::TooDear) {
+        assert!(declined.winning_ask <= declined.asked, "{declined:?}");
+    }
+    assert_eq!(clearing.plans.len() + clearing.declined.len(), 40);
+}
+
+#[test]
+fn money_is_rounded_toward_the_safe_side() {
+    assert_eq!((Worth(1).micro_floor(), Worth(1).micro_ceil()), (0, 1));
+    assert_eq!((Worth(-1).micro_floor(), Worth(-1).micro_ceil()), (-1, 0));
+}

@@ -1,0 +1,320 @@
+//! The same answers on integers: what a set of schedules is worth, and what an offer gains at most at prices. What
+//! a clearing reports comes from here and has no rounding in it.
+//!
+//! # Lump prices
+//!
+//! What exceeds a head-room `H ≥ 0`, `s ≥ max(0, Σxᵢ − H)`, also exceeds `Σ G(xᵢ)` with `G(x) = max(0, x − H)` for `x > 0`
+//! and `G(x) = x` for `x ≤ 0`: if no `xᵢ` is above `H` the sum is not positive, and if one is, `Σxᵢ⁺ − H` is at least
+//! `Σ(xᵢ − H)⁺`. Where `H < 0` (relief of `D = −H` is wanted) it exceeds `D + Σ G(xᵢ)` with `G(x) = −min(−x, D)` for
+//! `x < 0` and 0 otherwise. So part of a penalty may be charged on `G`: a charger that would not fit pays in full what
+//! a share of it would not, and relief beyond what is asked earns nothing. Few, lumpy offers are judged far better so.
+
+use super::outcome::{Limit, Plan, Prices};
+use super::problem::{ClearingProblem, OfferView, WHOLE};
+
+const MILLION: i128 = WHOLE as i128;
+
+/// Prices at one node in the units of `Worth` per mWh.
+#[derive(Debug, Clone, Default)]
+pub(super) struct NodePrices {
+    pub linear: Vec<i128>,
+    /// Per interval: (sensitivity in millionths, head-room mWh, price µ/kWh) of the lump prices.
+    pub lumps: Vec<Vec<(i128, i128, i128)>>,
+    pub lumpy: bool,
+}
+
+/// Which limits each node uses.
+#[derive(Debug, Clone)]
+pub(super) struct Incidence {
+    of_node: Vec<Vec<(Limit, i64)>>,
+}
+
+impl Incidence {
+    pub fn new(problem: &ClearingProblem) -> Self {
+        let mut of_node = vec![Vec::new(); problem.nodes()];
+        for (number, bid) in problem.bids.iter().enumerate() {
+            bid.nodes
+                .iter()
+                .for_each(|&node| of_node[node as usize].push((Limit::Bid(number as u32), WHOLE)));
+        }
+        for (number, row) in problem.rows.iter().enumerate() {
+            for &(node, factor) in &row.sensitivities {
+                of_node[node as usize].push((Limit::Row(number as u32), factor));
+            }
+        }
+        Self { of_node }
+    }
+
+    pub fn limits(&self, node: usize) -> &[(Limit, i64)] {
+        &self.of_node[node]
+    }
+
+    pub fn node_prices(&self, problem: &ClearingProblem, prices: &Prices, node: usize) -> NodePrices {
+        let t = problem.intervals();
+        let mut out = NodePrices { linear: vec![0; t], lumps: vec![Vec::new(); t], lumpy: false };
+        for &(limit, factor) in &self.of_node[node] {
+            let (linear, lump, at) = match limit {
+                Limit::Bid(bid) => (&prices.bid, &prices.bid_lump, bid as usize * t),
+                Limit::Row(row) => (&prices.row, &prices.row_lump, row as usize * t),
+            };
+            for i in 0..t {
+                out.linear[i] += i128::from(linear[at + i]) * i128::from(factor);
+                let nu = lump.get(at + i).copied().unwrap_or_default();
+                if nu > 0 {
+                    out.lumps[i].push((i128::from(factor), headroom(problem, limit, i), i128::from(nu)));
+                    out.lumpy = true;
+                }
+            }
+        }
+        out
+    }
+}
+
+/// Head-room of a limit, mWh.
+pub(super) fn headroom(problem: &ClearingProblem, limit: Limit, interval: usize) -> i128 {
+    match limit {
+        Limit::Bid(bid) => -i128::from(problem.bids[bid as usize].asked[interval]),
+        Limit::Row(row) => i128::from(problem.rows[row as usize].headroom[interval]),
+    }
+}
+
+/// `G` of a use `x` (millionths of a mWh) at a head-room (mWh).
+pub(super) fn lump(x: i128, headroom: i128) -> i128 {
+    let limit = headroom * MILLION;
+    if headroom >= 0 {
+        if x > 0 { (x - limit).max(0) } else { x }
+    } else if x < 0 {
+        x.max(limit)
+    } else {
+        0
+    }
+}
+
+/// Deviation per interval of a schedule: first interval, values in mWh.
+pub(super) fn deviation(view: &OfferView<'_>, start: usize, energies: &[i64]) -> (usize, Vec<i64>) {
+    let (from, n) = (usize::from(view.start_default()), view.default.len());
+    let at = from.min(start);
+    let mut values = vec![0; from.max(start) + n - at];
+    for k in 0..n {
+        values[start + k - at] += energies[k];
+        values[from + k - at] -= view.default[k];
+    }
+    (at, values)
+}
+
+/// What an offer asks for a schedule, in the units of `Worth`; nothing for its default.
+pub(super) fn asked(view: &OfferView<'_>, start: usize, values: &[i64]) -> i128 {
+    let head = view.head;
+    let away = start.abs_diff(usize::from(head.start_default)) as i128;
+    if away == 0 && values.iter().all(|&x| x == 0) {
+        return 0;
+    }
+    let micro = i128::from(head.activation) + i128::from(head.per_interval_shifted) * away;
+    micro * MILLION * MILLION + asked_energy(view, values)
+}
+
+fn asked_energy(view: &OfferView<'_>, values: &[i64]) -> i128 {
+    let price = |x: i64| if x > 0 { view.head.price_up } else { view.head.price_down };
+    values.iter().map(|&x| i128::from(x.abs()) * i128::from(price(x))).sum::<i128>() * MILLION
+}
+
+/// An option's deviation at a factor in millionths.
+pub(super) fn scaled(deviation: &[i64], factor: u32) -> Vec<i64> {
+    let part = |&x: &i64| (i128::from(x) * i128::from(factor) / MILLION) as i64;
+    deviation.iter().map(part).collect()
+}
+
+/// What plans are worth, and the use of every row.
+pub(super) fn welfare(problem: &ClearingProblem, plans: &[Plan]) -> (i128, Vec<i128>) {
+    let t = problem.intervals();
+    let mut at_node = vec![0_i64; problem.nodes() * t];
+    let mut sum = 0;
+    for plan in plans {
+        let view = problem.offer(plan.offer as usize);
+        let (at, values) = deviation(&view, usize::from(plan.start), &plan.energies);
+        sum -= asked(&view, usize::from(plan.start), &values);
+        let node = &mut at_node[view.node() as usize * t + at..];
+        values.iter().zip(node).for_each(|(x, to)| *to += x);
+    }
+    for bid in &problem.bids {
+        for i in (0..t).filter(|&i| bid.asked[i] > 0) {
+            let taken: i64 = bid.nodes.iter().map(|&node| at_node[node as usize * t + i]).sum();
+            sum += i128::from((-taken).min(bid.asked[i])) * i128::from(bid.price[i]) * MILLION;
+        }
+    }
+    let mut row_use = Vec::with_capacity(problem.rows.len() * t);
+    for row in &problem.rows {
+        for i in 0..t {
+            let part = |&(node, factor): &(u32, i64)| {
+                i128::from(at_node[node as usize * t + i]) * i128::from(factor)
+            };
+            let used: i128 = row.sensitivities.iter().map(part).sum();
+            let over = used - i128::from(row.headroom[i]) * MILLION;
+            sum -= over.max(0) * i128::from(row.penalty);
+            row_use.push(used);
+        }
+    }
+    (sum, row_use)
+}
+
+/// What prices are worth before any offer answers.
+pub(super) fn price_constant(problem: &ClearingProblem, prices: &Prices) -> i128 {
+    let t = problem.intervals();
+    let mut sum = 0;
+    let lump_at = |lumps: &[i64], at: usize| lumps.get(at).copied().unwrap_or_default();
+    for (number, bid) in problem.bids.iter().enumerate() {
+        for i in 0..t {
+            let at = number * t + i;
+            let asked = i128::from(bid.asked[i]);
+            let left = bid.price[i] - prices.bid[at] - lump_at(&prices.bid_lump, at);
+            sum += asked * i128::from(left);
+        }
+    }
+    for (number, row) in problem.rows.iter().enumerate() {
+        for i in 0..t {
+            let at = number * t + i;
+            let headroom = i128::from(row.headroom[i]);
+            sum += i128::from(prices.row[at]) * headroom
+                + i128::from(lump_at(&prices.row_lump, at)) * headroom.min(0);
+        }
+    }
+    sum * MILLION
+}
+
+impl NodePrices {
+    /// What a deviation pays at these prices.
+    pub fn charge(&self, at: usize, values: &[i64]) -> i128 {
+        let mut sum = 0;
+        for (j, &x) in values.iter().enumerate() {
+            let x = i128::from(x);
+            sum += self.linear[at + j] * x;
+            for &(factor, headroom, nu) in &self.lumps[at + j] {
+                sum += nu * lump(factor * x, headroom);
+            }
+        }
+        sum
+    }
+
+    /// What a deviation pays without the lump prices: what it is settled at.
+    pub fn charge_linear(&self, at: usize, values: &[i64]) -> i128 {
+        values.iter().enumerate().map(|(j, &x)| self.linear[at + j] * i128::from(x)).sum()
+    }
+
+    /// Slopes of what a divisible amount pays below and above 0, per mWh: never more than it pays.
+    fn slopes(&self, i: usize) -> (i128, i128) {
+        let (mut below, mut above) = (self.linear[i], self.linear[i]);
+        for &(factor, _, nu) in &self.lumps[i] {
+            // Charged as if all relief counted, and nothing of what is added.
+            if factor > 0 {
+                below += nu * factor
+            } else {
+                above += nu * factor
+            };
+        }
+        (below, above)
+    }
+
+    /// What an offer gains at most by leaving its default (it may be negative), with a schedule that does.
+    /// `None` when it has no other schedule.
+    pub fn best(&self, view: &OfferView<'_>) -> Option<(i128, usize, Vec<i64>, u32)> {
+        let head = view.head;
+        let from = usize::from(head.start_default);
+        if let Some(option) = view.option {
+            return self.best_option(view, option);
+        }
+        let mut best: Option<(i128, usize, Vec<i64>, u32)> = None;
+        let fixed = view.lower == view.upper;
+        for start in usize::from(head.start_first)..=usize::from(head.start_last) {
+            let found = if fixed {
+                let (at, values) = deviation(view, start, view.lower);
+                if start == from && values.iter().all(|&x| x == 0) {
+                    continue;
+                }
+                Some((-self.charge(at, &values) - asked(view, start, &values), view.lower.to_vec()))
+            } else {
+                self.best_energies(view, start)
+            };
+            if let Some((gain, energies)) = found
+                && best.as_ref().is_none_or(|(most, ..)| gain > *most)
+            {
+                best = Some((gain, start, energies, 0));
+            }
+        }
+        best
+    }
+
+    fn best_option(&self, view: &OfferView<'_>, option: &[i64]) -> Option<(i128, usize, Vec<i64>, u32)> {
+        let from = usize::from(view.head.start_default);
+        let mut best: Option<(i128, usize, Vec<i64>, u32)> = None;
+        let whole = view.head.factor_min == WHOLE as u32;
+        for factor in [view.head.factor_min, WHOLE as u32] {
+            let values = scaled(option, factor);
+            let charge = if whole {
+                self.charge(from, &values)
+            } else {
+                // Linear in the factor up to what whole mWh cut off.
+                let part = |(j, &x): (usize, &i64)| {
+                    let (below, above) = self.slopes(from + j);
+                    let slope = if x < 0 { below } else { above };
+                    slope * i128::from(x)
+                        - slope.abs().max(i128::from(view.head.price_up.max(view.head.price_down)) * MILLION)
+                };
+                values.iter().enumerate().map(part).sum()
+            };
+            let gain = -charge - asked(view, from, &values);
+            if best.as_ref().is_none_or(|(most, ..)| gain > *most) {
+                let energies = view.default.iter().zip(&values).map(|(e, x)| e + x).collect();
+                best = Some((gain, from, energies, factor));
+            }
+        }
+        best
+    }
+
+    /// The best energies of a start. The gain is exact without lump prices, and never too small with them.
+    fn best_energies(&self, view: &OfferView<'_>, start: usize) -> Option<(i128, Vec<i64>)> {
+        let (from, n) = (usize::from(view.head.start_default), view.default.len());
+        let base = |i: usize| if i >= from && i < from + n { view.default[i - from] } else { 0 };
+        let (up, down) =
+            (i128::from(view.head.price_up) * MILLION, i128::from(view.head.price_down) * MILLION);
+        let mut cost = 0;
+        let mut pieces: Vec<(i128, i64, usize)> = Vec::with_capacity(2 * n);
+        let mut energies = view.lower.to_vec();
+        for k in 0..n {
+            let i = start + k;
+            let (lower, upper) = (view.lower[k] - base(i), view.upper[k] - base(i));
+            let (mut below, mut above) = self.slopes(i);
+            (below, above) = (below - down, above + up);
+            let at = |x: i64| if x < 0 { below * i128::from(x) } else { above * i128::from(x) };
+            cost += at(lower);
+            if lower < 0 && upper > 0 && below <= above {
+                pieces.push((below, -lower, k));
+                pieces.push((above, upper, k));
+            } else if upper > lower {
+                // One slope; where the true cost bends the wrong way, the chord below it.
+                let slope = (at(upper) - at(lower)).div_euclid(i128::from(upper - lower));
+                pieces.push((slope, upper - lower, k));
+            }
+        }
+        pieces.sort_unstable();
+        let mut sum: i64 = view.lower.iter().sum();
+        for &(slope, length, k) in &pieces {
+            let limit = if slope < 0 { view.head.total_upper } else { view.head.total_lower };
+            let step = length.min(limit - sum);
+            if step > 0 {
+                cost += slope * i128::from(step);
+                energies[k] += step;
+                sum += step;
+            }
+        }
+        let (at, values) = deviation(view, start, &energies);
+        let outside = |j: &usize| at + j < start || at + j >= start + n;
+        for j in (0..values.len()).filter(outside) {
+            cost += self.charge(at + j, &values[j..=j]) + asked_energy(view, &values[j..=j]);
+        }
+        let away = start.abs_diff(from) as i128;
+        cost += (i128::from(view.head.activation) + i128::from(view.head.per_interval_shifted) * away)
+            * MILLION
+            * MILLION;
+        Some((-cost, energies))
+    }
+}

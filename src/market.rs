@@ -1,0 +1,205 @@
+//! `gridflex market`: clear a case, verify a clearing.
+
+use crate::Failure;
+use crate::answer::say;
+use crate::bench::meter;
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use connectors::clearing_case::{MarketCase, ResultExtras, read_case, read_result, write_result};
+use market::certificate::verify;
+use market::price_clearing::{PriceClearing, Session};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  gridflex market clear case.json -o result.json            schedules, prices, payments, and a bound on what was left
+  gridflex market clear case.json --with-case -o result.json
+  gridflex market verify result.json                        a result that carries its case
+  gridflex market verify result.json --case case.json --json
+
+The form of both files is described in docs/clearing.md.";
+
+/// Arguments of `gridflex market`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct MarketArguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Clear bids of the DSO against FlexOffers within what the grid carries
+    Clear(ClearArguments),
+    /// Check a clearing from its files alone: schedules, rows, prices, bound, money
+    Verify(VerifyArguments),
+}
+
+#[derive(Debug, Args)]
+struct ClearArguments {
+    /// The case: offers, bids, grid rows, rules
+    case: PathBuf,
+    /// Where the result goes; standard output otherwise
+    #[arg(short, long)]
+    output: Option<PathBuf>,
+    /// Put the case into the result, so that it can be verified alone
+    #[arg(long)]
+    with_case: bool,
+    /// Print one JSON document with the figures to stdout
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArguments {
+    /// The result of a clearing
+    result: PathBuf,
+    /// Its case, unless the result carries it
+    #[arg(long)]
+    case: Option<PathBuf>,
+    /// Print one JSON document to stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(arguments: &MarketArguments) -> Result<(), Failure> {
+    match &arguments.what {
+        What::Clear(arguments) => clear(arguments),
+        What::Verify(arguments) => check(arguments),
+    }
+}
+
+/// Reads a file as text.
+pub fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).with_context(|| format!("reading {}", path.display())).map_err(Failure::Input)
+}
+
+/// Reads a case.
+pub fn case_of(path: &Path, text: &str) -> Result<MarketCase, Failure> {
+    read_case(text).with_context(|| path.display().to_string()).map_err(Failure::Input)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Figures {
+    offers: usize,
+    refused: usize,
+    assigned: usize,
+    welfare: f64,
+    bound: f64,
+    gap: f64,
+    cpu_seconds: f64,
+}
+
+fn clear(arguments: &ClearArguments) -> Result<(), Failure> {
+    let text = read(&arguments.case)?;
+    let case = case_of(&arguments.case, &text)?;
+    for refused in &case.refused {
+        tracing::warn!(
+            offer = refused.id,
+            code = refused.code,
+            reason = refused.sentence,
+            "an offer is refused"
+        );
+    }
+    let problem = case.problem.clone();
+    let (cpu_ms, clearing) = meter::timed(move || Session::new(problem).clearing());
+    let cpu_seconds = cpu_ms * 1e-3;
+    let extras = ResultExtras { cpu_seconds, case: arguments.with_case.then_some(text) };
+    let document = write_result(&case, &clearing, &extras).map_err(|error| Failure::Run(error.into()))?;
+    match &arguments.output {
+        Some(path) => fs::write(path, document)
+            .with_context(|| format!("writing {}", path.display()))
+            .map_err(Failure::Run)?,
+        None if arguments.json => {}
+        None => return say(document),
+    }
+    let figures = figures(&case, &clearing, cpu_seconds);
+    if arguments.json {
+        return say(serde_json::to_string(&figures).map_err(|error| Failure::Run(error.into()))?);
+    }
+    say(format!(
+        "{} offers, {} assigned, {} refused · welfare {:.4}, at most {:.4} (gap {:.3} %) · {:.3} s",
+        figures.offers,
+        figures.assigned,
+        figures.refused,
+        figures.welfare,
+        figures.bound,
+        figures.gap * 100.0,
+        cpu_seconds
+    ))
+}
+
+fn figures(case: &MarketCase, clearing: &PriceClearing, cpu_seconds: f64) -> Figures {
+    Figures {
+        offers: case.offers.len() + case.refused.len(),
+        refused: case.refused.len(),
+        assigned: clearing.plans.len(),
+        welfare: clearing.welfare.as_f64(),
+        bound: clearing.bound.as_f64(),
+        gap: clearing.gap(),
+        cpu_seconds,
+    }
+}
+
+#[derive(Deserialize)]
+struct Carried<'a> {
+    #[serde(borrow)]
+    case: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Verdict {
+    holds: bool,
+    objection: Option<String>,
+    welfare: f64,
+    bound: f64,
+    gap: f64,
+    cpu_seconds: f64,
+}
+
+fn check(arguments: &VerifyArguments) -> Result<(), Failure> {
+    let text = read(&arguments.result)?;
+    let place = || arguments.result.display().to_string();
+    let case_text = match &arguments.case {
+        Some(path) => read(path)?,
+        None => {
+            let carried: Carried<'_> =
+                serde_json::from_str(&text).with_context(place).map_err(Failure::Input)?;
+            let missing = || Failure::Input(anyhow!("{} carries no case; name it with --case", place()));
+            carried.case.ok_or_else(missing)?.get().to_owned()
+        }
+    };
+    let case = case_of(arguments.case.as_deref().unwrap_or(&arguments.result), &case_text)?;
+    let clearing = read_result(&case, &text).with_context(place).map_err(Failure::Input)?;
+    let (cpu_ms, outcome) = meter::timed(|| verify(&case.problem, &clearing));
+    let objection = outcome.err().map(|objection| objection.to_string());
+    let verdict = Verdict {
+        holds: objection.is_none(),
+        objection: objection.clone(),
+        welfare: clearing.welfare.as_f64(),
+        bound: clearing.bound.as_f64(),
+        gap: clearing.gap(),
+        cpu_seconds: cpu_ms * 1e-3,
+    };
+    if arguments.json {
+        say(serde_json::to_string(&verdict).map_err(|error| Failure::Run(error.into()))?)?;
+    } else if verdict.holds {
+        say(format!(
+            "holds · welfare {:.4}, at most {:.4} (gap {:.3} %) · {:.3} s",
+            verdict.welfare,
+            verdict.bound,
+            verdict.gap * 100.0,
+            verdict.cpu_seconds
+        ))?;
+    }
+    match objection {
+        None => Ok(()),
+        Some(objection) => Err(Failure::Run(anyhow!("{} does not hold: {objection}", place()))),
+    }
+}
