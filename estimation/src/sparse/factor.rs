@@ -38,7 +38,12 @@ struct Handed {
     size: u32,
     /// How many of its first rows and columns are delayed pivots.
     delayed: u32,
+    /// The step it comes from.
+    step: u32,
 }
+
+/// No step.
+const NONE: u32 = u32::MAX;
 
 /// The factors of one matrix; storage is kept from one factorization to the next.
 #[derive(Debug, Clone)]
@@ -49,6 +54,11 @@ pub struct Factor<T> {
     row_scale: Vec<f64>,
     column_scale: Vec<f64>,
     lost: Vec<u32>,
+    /// By step: the step that takes what it hands up.
+    parents: Vec<u32>,
+    /// By equation and by unknown: the step that eliminates it.
+    row_steps: Vec<u32>,
+    column_steps: Vec<u32>,
     work: Workspace<T>,
     /// After scaling, entries are about one; smaller pivots than this are no pivots.
     floor: f64,
@@ -77,6 +87,9 @@ impl<T: Scalar> Default for Factor<T> {
             row_scale: Vec::new(),
             column_scale: Vec::new(),
             lost: Vec::new(),
+            parents: Vec::new(),
+            row_steps: Vec::new(),
+            column_steps: Vec::new(),
             floor: 1e-12,
             lost_max: 400,
             work: Workspace {
@@ -104,6 +117,11 @@ impl<T: Scalar> Factor<T> {
         self.ids.clear();
         self.values.clear();
         self.lost.clear();
+        self.parents.clear();
+        for steps in [&mut self.row_steps, &mut self.column_steps] {
+            steps.clear();
+            steps.resize(plan.size, NONE);
+        }
         let work = &mut self.work;
         work.row_at.resize(plan.size, 0);
         work.column_at.resize(plan.size, 0);
@@ -180,6 +198,9 @@ impl<T: Scalar> Factor<T> {
         let children = handed.split_off(handed.len() - step.children as usize);
         let (own, touched) =
             (&plan.unknowns[step.own.clone()], &plan.unknowns[step.own.end..step.touched_end]);
+        for child in &children {
+            self.parents[child.step as usize] = at as u32;
+        }
         rows.clear();
         rows.extend_from_slice(own);
         columns.clear();
@@ -228,6 +249,11 @@ impl<T: Scalar> Factor<T> {
     fn store(&mut self, pivots: usize, full: usize, root: bool) {
         let Workspace { rows, columns, front, handed, stack_ids, stack, .. } = &mut self.work;
         let size = rows.len();
+        let step = self.steps.len() as u32;
+        self.parents.push(NONE);
+        for (&row, &column) in rows.iter().zip(columns.iter()).take(pivots) {
+            (self.row_steps[row as usize], self.column_steps[column as usize]) = (step, step);
+        }
         self.steps.push(Step {
             ids: self.ids.len(),
             values: self.values.len(),
@@ -249,6 +275,7 @@ impl<T: Scalar> Factor<T> {
             values: stack.len(),
             size: (size - pivots) as u32,
             delayed: (full - pivots) as u32,
+            step,
         });
         stack_ids.extend_from_slice(&rows[pivots..]);
         stack_ids.extend_from_slice(&columns[pivots..]);
@@ -264,50 +291,113 @@ impl<T: Scalar> Factor<T> {
         }
         let mut local: Vec<T> = Vec::new();
         for step in &self.steps {
-            let (size, pivots) = (step.size as usize, step.pivots as usize);
-            let rows = &self.ids[step.ids..step.ids + size];
-            let values = &self.values[step.values..];
-            local.clear();
-            local.extend(rows.iter().map(|&row| right[row as usize]));
-            for k in 1..pivots {
-                let below = dot(&values[k * size..k * size + k], &local[..k]);
-                local[k] -= below;
-            }
-            let (head, tail) = local.split_at_mut(pivots);
-            let multipliers = &values[pivots * size..];
-            if pivots > 0 {
-                for (value, line) in tail.iter_mut().zip(multipliers.chunks_exact(pivots)) {
-                    *value -= dot(line, head);
-                }
-            }
-            for (&row, &value) in rows.iter().zip(&local) {
-                right[row as usize] = value;
-            }
+            self.forward(step, right, &mut local);
         }
-        self.backward(right);
-    }
-
-    fn backward(&self, right: &mut [T]) {
         let mut found = vec![T::zero(); right.len()];
-        let mut local: Vec<T> = Vec::new();
         for step in self.steps.iter().rev() {
-            let (size, pivots) = (step.size as usize, step.pivots as usize);
-            let rows = &self.ids[step.ids..step.ids + size];
-            let columns = &self.ids[step.ids + size..step.ids + 2 * size];
-            let values = &self.values[step.values..];
-            local.clear();
-            local.extend(columns.iter().map(|&column| found[column as usize]));
-            for k in (0..pivots).rev() {
-                let line = &values[k * size..(k + 1) * size];
-                let known = dot(&line[k + 1..], &local[k + 1..]);
-                local[k] = (right[rows[k] as usize] - known) / line[k];
-                found[columns[k] as usize] = local[k];
-            }
+            self.backward(step, right, &mut found, &mut local);
         }
         for ((value, found), &scale) in right.iter_mut().zip(&found).zip(&self.column_scale) {
             *value = found.scale(scale);
         }
     }
+
+    /// Some unknowns of a solution whose equations are nearly all zero: only the fronts between those equations, those
+    /// unknowns and the root take part, a path in a tree.
+    pub fn solve_some(&self, right: &[(usize, T)], wanted: &[usize], room: &mut Room<T>) -> Vec<T> {
+        let (rows, columns) = (self.row_scale.len(), self.column_scale.len());
+        room.right.resize(rows, T::zero());
+        room.found.resize(columns, T::zero());
+        for &(row, value) in right {
+            room.right[row] += value.scale(self.row_scale[row]);
+        }
+        let up = self.path(right.iter().map(|entry| self.row_steps[entry.0]), &mut room.marks);
+        for &step in &up {
+            self.forward(&self.steps[step as usize], &mut room.right, &mut room.local);
+        }
+        let down = self.path(wanted.iter().map(|&column| self.column_steps[column]), &mut room.marks);
+        for &step in down.iter().rev() {
+            let step = &self.steps[step as usize];
+            self.backward(step, &room.right, &mut room.found, &mut room.local);
+        }
+        let values =
+            wanted.iter().map(|&column| room.found[column].scale(self.column_scale[column])).collect();
+        right.iter().for_each(|entry| room.right[entry.0] = T::zero());
+        for (steps, columns) in [(&up, false), (&down, true)] {
+            for &step in steps {
+                let step = &self.steps[step as usize];
+                let size = step.size as usize;
+                let first = step.ids + if columns { size } else { 0 };
+                let values = if columns { &mut room.found } else { &mut room.right };
+                self.ids[first..first + size].iter().for_each(|&at| values[at as usize] = T::zero());
+            }
+        }
+        values
+    }
+
+    /// The given steps and all that follow them, in order.
+    fn path(&self, from: impl Iterator<Item = u32>, marks: &mut Vec<bool>) -> Vec<u32> {
+        marks.resize(self.steps.len(), false);
+        let mut path = Vec::new();
+        for mut step in from {
+            while step != NONE && !marks[step as usize] {
+                marks[step as usize] = true;
+                path.push(step);
+                step = self.parents[step as usize];
+            }
+        }
+        path.iter().for_each(|&step| marks[step as usize] = false);
+        path.sort_unstable();
+        path
+    }
+
+    /// Eliminates in the equations what a step eliminates.
+    fn forward(&self, step: &Step, right: &mut [T], local: &mut Vec<T>) {
+        let (size, pivots) = (step.size as usize, step.pivots as usize);
+        let rows = &self.ids[step.ids..step.ids + size];
+        let values = &self.values[step.values..];
+        local.clear();
+        local.extend(rows.iter().map(|&row| right[row as usize]));
+        for k in 1..pivots {
+            let below = dot(&values[k * size..k * size + k], &local[..k]);
+            local[k] -= below;
+        }
+        let (head, tail) = local.split_at_mut(pivots);
+        let multipliers = &values[pivots * size..];
+        if pivots > 0 {
+            for (value, line) in tail.iter_mut().zip(multipliers.chunks_exact(pivots)) {
+                *value -= dot(line, head);
+            }
+        }
+        for (&row, &value) in rows.iter().zip(local.iter()) {
+            right[row as usize] = value;
+        }
+    }
+
+    /// Finds the unknowns of a step from those of the steps after it.
+    fn backward(&self, step: &Step, right: &[T], found: &mut [T], local: &mut Vec<T>) {
+        let (size, pivots) = (step.size as usize, step.pivots as usize);
+        let rows = &self.ids[step.ids..step.ids + size];
+        let columns = &self.ids[step.ids + size..step.ids + 2 * size];
+        let values = &self.values[step.values..];
+        local.clear();
+        local.extend(columns.iter().map(|&column| found[column as usize]));
+        for k in (0..pivots).rev() {
+            let line = &values[k * size..(k + 1) * size];
+            let known = dot(&line[k + 1..], &local[k + 1..]);
+            local[k] = (right[rows[k] as usize] - known) / line[k];
+            found[columns[k] as usize] = local[k];
+        }
+    }
+}
+
+/// Room for [`Factor::solve_some`]; all zero between two of them.
+#[derive(Debug, Clone, Default)]
+pub struct Room<T> {
+    right: Vec<T>,
+    found: Vec<T>,
+    local: Vec<T>,
+    marks: Vec<bool>,
 }
 
 fn dot<T: Scalar>(a: &[T], b: &[T]) -> T {

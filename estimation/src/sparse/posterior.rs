@@ -1,4 +1,4 @@
-//! How well an estimate is known: what is determined at all, and the covariance of anything, one solve each.
+//! How well an estimate is known: what is determined at all, and the covariance of anything, one solve along a path each.
 //!
 //! With `K` the augmented matrix, `K (μ, x) = (0, −g)` has `x = C g`, where `C = (Hᵀ R⁻¹ H)⁻¹` on the wires that exact
 //! rows leave free: the posterior covariance (Abur & Expósito 2004, section 5.3).
@@ -7,11 +7,13 @@
 //! random `w` is w's part in the null space, plus something that shrinks with ε. Two scales of ε tell them apart. Which
 //! way the null space lies does not depend on how exact a reading is, so all rows weigh the same here.
 
+use super::factor::Room;
 use super::meter::{NO_ROW, as_rows};
 use super::stamp::EARTH;
 use super::wls::{SOFT, Wls};
 use crate::solve::NoSolution;
 use num_complex::Complex64;
+use std::cell::RefCell;
 
 /// The two scales of the diffuse prior; rows of H have largest entry one.
 const SCALES: [f64; 2] = [1e-11, 1e-13];
@@ -31,6 +33,7 @@ pub struct Observability {
 #[derive(Debug)]
 pub struct Posterior<'a> {
     wls: &'a Wls,
+    room: RefCell<Room<f64>>,
 }
 
 impl Wls {
@@ -100,24 +103,21 @@ impl Wls {
     /// [`NoSolution`] when the matrix cannot be factorized.
     pub fn posterior(&mut self) -> Result<Posterior<'_>, NoSolution> {
         self.refactor(if self.soft { SOFT } else { 0.0 })?;
-        Ok(Posterior { wls: self })
+        Ok(Posterior { wls: self, room: RefCell::default() })
     }
 }
 
 impl Posterior<'_> {
-    /// `C g` for a combination of unknowns `(unknown, weight)`.
-    fn times(&self, g: &[(usize, f64)]) -> Vec<f64> {
-        let mut right = vec![0.0; self.wls.plan.size()];
-        for &(at, weight) in g {
-            right[at] -= weight;
-        }
-        self.wls.factor.solve(&mut right);
-        right
+    /// Some entries of `C g` for a combination of unknowns `(unknown, weight)`.
+    fn times(&self, g: &[(usize, f64)], wanted: &[usize]) -> Vec<f64> {
+        let right: Vec<(usize, f64)> = g.iter().map(|&(at, weight)| (at, -weight)).collect();
+        self.wls.factor.solve_some(&right, wanted, &mut self.room.borrow_mut())
     }
 
     fn variance(&self, g: &[(usize, f64)]) -> f64 {
-        let x = self.times(g);
-        g.iter().map(|&(at, weight)| x[at] * weight).sum::<f64>().max(0.0)
+        let wanted: Vec<usize> = g.iter().map(|entry| entry.0).collect();
+        let x = self.times(g, &wanted);
+        g.iter().zip(x).map(|(&(_, weight), x)| x * weight).sum::<f64>().max(0.0)
     }
 
     /// Standard deviation of a voltage magnitude, p.u.; `None` for dead wires.
@@ -136,9 +136,8 @@ impl Posterior<'_> {
         let (row, column) = (at(wire)?, at(other)?);
         let mut all = [[0.0; 2]; 2];
         for part in 0..2 {
-            let x = self.times(&[(2 * column + part, 1.0)]);
-            all[0][part] = x[2 * row];
-            all[1][part] = x[2 * row + 1];
+            let x = self.times(&[(2 * column + part, 1.0)], &[2 * row, 2 * row + 1]);
+            (all[0][part], all[1][part]) = (x[0], x[1]);
         }
         Some(all)
     }
