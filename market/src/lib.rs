@@ -32,7 +32,8 @@ pub use contract::{AggregateError, AggregateId, AggregatedFlexOffer, Assignment,
 pub use device::{DeviceReport, DeviceReportError, DeviceState};
 pub use event::MarketEvent;
 pub use flex_offer::{
-    DeviationPrices, EnergyBounds, FlexOffer, FlexOfferError, FlexOfferFault, FlexOfferId, Schedule, Slice,
+    Acceptance, DeviationPrices, EnergyBounds, FlexOffer, FlexOfferError, FlexOfferFault, FlexOfferId,
+    Schedule, Slice, Terms, TradingMode,
 };
 pub use ledger::{Applied, Due, Ledger, LedgerError, OfferStatus, ToActivate, Totals};
 pub use offering::{OfferRules, OfferState, offer_for};
