@@ -18,10 +18,13 @@ pub mod flex_offer;
 mod grid_rows;
 pub mod ledger;
 pub mod offering;
+pub mod portfolio;
+mod proportional;
 pub mod rules;
 #[cfg(test)]
 mod sample;
 pub mod settlement;
+mod transport;
 
 pub use activation::{Activation, ActivationId, ActivationStatus};
 pub use aggregation::{Aggregation, AggregationError, DisaggregationError, Removal, disaggregate};
