@@ -35,7 +35,8 @@ use crate::flex_offer::{FlexOffer, FlexOfferError, FlexOfferId};
 use bundle::Bundle;
 use grid::{Slot, Timestamp};
 use hashbrown::HashTable;
-use member::Member;
+use hashbrown::hash_table::Entry;
+use member::{CellStore, Member};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
@@ -132,10 +133,18 @@ struct GroupOfBundles {
     open: BTreeSet<(Reverse<u32>, u32)>,
 }
 
+/// A place with enough of its hash to move it to a larger table without looking at what lies there.
 #[derive(Debug, Clone, Copy)]
 struct Hashed {
-    hash: u64,
+    hash: u32,
     place: u32,
+}
+
+impl Hashed {
+    /// The hash that the table sees.
+    fn wide(hash: u32) -> u64 {
+        u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
 }
 
 /// Offers in bundles. See the module.
@@ -145,6 +154,7 @@ pub struct Portfolio {
     bounds: Bounds,
     hash_key: u64,
     members: Places<Member>,
+    cells: CellStore,
     /// Members by name.
     names: HashTable<Hashed>,
     groups: Places<GroupOfBundles>,
@@ -169,6 +179,7 @@ impl Portfolio {
             bounds,
             hash_key,
             members: Places::default(),
+            cells: CellStore::default(),
             names: HashTable::new(),
             groups: Places::default(),
             keys: HashTable::new(),
@@ -176,6 +187,13 @@ impl Portfolio {
             by_number: BTreeMap::new(),
             next_number: 1,
         }
+    }
+
+    /// Makes room for this many offers more of this many slices in all.
+    pub fn reserve(&mut self, offers: usize, slices: usize) {
+        self.members.values.reserve(offers);
+        self.cells.reserve(slices);
+        self.names.reserve(offers, |hashed| Hashed::wide(hashed.hash));
     }
 
     /// How many offers it holds.
@@ -198,23 +216,26 @@ impl Portfolio {
             return Err(PortfolioError::Full { offer: offer.id.clone(), max: OFFERS_MAX });
         }
         let hash = hash::of_text(self.hash_key, offer.id.as_str());
-        if self.find(hash, &offer.id).is_some() {
-            return Err(PortfolioError::Twice { offer: offer.id.clone() });
-        }
-        let mut member = Member::of(offer);
+        let place = self.members.next();
+        let members = &self.members;
+        let is_it = |hashed: &Hashed| {
+            hashed.hash == hash && members.get(hashed.place).is_some_and(|member| member.id == offer.id)
+        };
+        match self.names.entry(Hashed::wide(hash), is_it, |hashed| Hashed::wide(hashed.hash)) {
+            Entry::Occupied(_) => return Err(PortfolioError::Twice { offer: offer.id.clone() }),
+            Entry::Vacant(vacant) => vacant.insert(Hashed { hash, place }),
+        };
+        let mut member = Member::of(offer, self.cells.put(offer));
         let group_at = self.group_of(Group::of(offer, zone, &self.tolerances));
         let bundle_at = self.room_for(group_at, member.energy);
         member.bundle = bundle_at;
-        let place = self.members.next();
         let published = self.is_published(bundle_at);
         if let Some(bundle) = self.bundles.get_mut(bundle_at) {
-            member.at = bundle.add(place, &member);
+            member.at = bundle.add(place, &member, self.cells.get(member.cells));
         }
         self.members.put(member);
-        self.names.insert_unique(hash, Hashed { hash, place }, |hashed| hashed.hash);
         self.reopen(bundle_at);
-        let change = self.change(bundle_at, &offer.id, published, ChangeKind::Grown);
-        Ok(change)
+        Ok(self.change(bundle_at, offer.id.clone(), published, ChangeKind::Grown))
     }
 
     /// Takes an offer out; `None` when it is not here.
@@ -224,13 +245,14 @@ impl Portfolio {
         let is_it = |hashed: &Hashed| {
             hashed.hash == hash && members.get(hashed.place).is_some_and(|member| member.id == *offer)
         };
-        let (hashed, _) = self.names.find_entry(hash, is_it).ok()?.remove();
+        let (hashed, _) = self.names.find_entry(Hashed::wide(hash), is_it).ok()?.remove();
         let member = self.members.take(hashed.place)?;
         let bundle_at = member.bundle;
         let published = self.is_published(bundle_at);
-        self.bundles.get_mut(bundle_at)?.take_out(&member);
+        self.bundles.get_mut(bundle_at)?.take_out(&member, self.cells.get(member.cells));
+        self.cells.give_back(member.cells);
         self.reopen(bundle_at);
-        let change = self.change(bundle_at, offer, published, ChangeKind::Shrunk);
+        let change = self.change(bundle_at, member.id, published, ChangeKind::Shrunk);
         if change.members == 0 {
             self.drop_bundle(bundle_at);
         }
@@ -261,11 +283,11 @@ impl Portfolio {
         self.bundles.get(*self.by_number.get(&number)?)
     }
 
-    fn find(&self, hash: u64, offer: &FlexOfferId) -> Option<u32> {
+    fn find(&self, hash: u32, offer: &FlexOfferId) -> Option<u32> {
         let is_it = |hashed: &Hashed| {
             hashed.hash == hash && self.members.get(hashed.place).is_some_and(|member| member.id == *offer)
         };
-        self.names.find(hash, is_it).map(|hashed| hashed.place)
+        self.names.find(Hashed::wide(hash), is_it).map(|hashed| hashed.place)
     }
 
     /// The place of a group, which is made if it is new.
@@ -275,11 +297,12 @@ impl Portfolio {
         let is_it = |hashed: &Hashed| {
             hashed.hash == hash && groups.get(hashed.place).is_some_and(|known| known.group == group)
         };
-        if let Some(hashed) = self.keys.find(hash, is_it) {
+        if let Some(hashed) = self.keys.find(Hashed::wide(hash), is_it) {
             return hashed.place;
         }
         let place = self.groups.put(GroupOfBundles { group, bundles: 0, open: BTreeSet::new() });
-        self.keys.insert_unique(hash, Hashed { hash, place }, |hashed| hashed.hash);
+        self.keys
+            .insert_unique(Hashed::wide(hash), Hashed { hash, place }, |hashed| Hashed::wide(hashed.hash));
         place
     }
 
@@ -331,7 +354,7 @@ impl Portfolio {
         })
     }
 
-    fn change(&self, at: u32, offer: &FlexOfferId, before: bool, kind: ChangeKind) -> Change {
+    fn change(&self, at: u32, offer: FlexOfferId, before: bool, kind: ChangeKind) -> Change {
         let kind = match (before, self.is_published(at)) {
             (false, true) => ChangeKind::Created,
             (true, true) => kind,
@@ -342,7 +365,7 @@ impl Portfolio {
             aggregate: 0,
             revision: 0,
             kind,
-            offer: offer.clone(),
+            offer,
             members: 0,
             start_after: Slot(0),
             start_before: Slot(0),
@@ -367,7 +390,9 @@ impl Portfolio {
         if group.bundles == 0 {
             let hash = bundle.group.hash(self.hash_key);
             self.groups.take(bundle.group_at);
-            if let Ok(entry) = self.keys.find_entry(hash, |hashed| hashed.place == bundle.group_at) {
+            if let Ok(entry) =
+                self.keys.find_entry(Hashed::wide(hash), |hashed| hashed.place == bundle.group_at)
+            {
                 entry.remove();
             }
         }

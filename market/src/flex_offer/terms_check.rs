@@ -98,6 +98,18 @@ pub(super) fn check_schedule(
     offer: &FlexOffer,
     schedule: &Schedule,
 ) -> Result<(), Fault> {
+    let terms = &offer.terms;
+    if terms.running_energy.is_some() || !terms.dependencies.is_empty() {
+        check_course(name, offer, schedule)?;
+    }
+    if terms.acceptance == Acceptance::Any || *schedule == offer.default_schedule {
+        return Ok(());
+    }
+    check_accepted(name, offer, schedule)
+}
+
+/// Whether the energy taken up to each slice keeps to the running bounds and the polygons.
+fn check_course(name: &'static str, offer: &FlexOffer, schedule: &Schedule) -> Result<(), Fault> {
     let mut used = 0_i64;
     for (slice, &energy) in schedule.energies.iter().enumerate() {
         let polygon = offer.terms.dependencies.get(slice).map_or(&[][..], Vec::as_slice);
@@ -111,9 +123,11 @@ pub(super) fn check_schedule(
             return Err(Fault::ScheduleRunning { schedule: name, slice, used: EnergyMwh(used), min, max });
         }
     }
-    if *schedule == offer.default_schedule {
-        return Ok(());
-    }
+    Ok(())
+}
+
+/// Whether a schedule other than the default is one that the offer accepts.
+fn check_accepted(name: &'static str, offer: &FlexOffer, schedule: &Schedule) -> Result<(), Fault> {
     match &offer.terms.acceptance {
         Acceptance::Any => Ok(()),
         Acceptance::AtLeast { energy } => {

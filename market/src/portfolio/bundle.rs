@@ -1,7 +1,7 @@
 //! A bundle: an aggregate while members come and go. All sums are integers, so taking a member out leaves exactly
 //! what was there before it came.
 
-use super::member::Member;
+use super::member::{Cell, Member, safe_bounds};
 use super::multiset::Multiset;
 use super::tolerance::Group;
 use crate::flex_offer::ActivationCost;
@@ -19,6 +19,26 @@ pub(super) struct SlotSum {
     pub default: i64,
     /// How many members have a slice here.
     pub members: u32,
+}
+
+impl SlotSum {
+    fn add(&mut self, cell: &Cell, safe: (i64, i64)) {
+        self.least += cell.least;
+        self.most += cell.most;
+        self.safe_least += safe.0;
+        self.safe_most += safe.1;
+        self.default += cell.default;
+        self.members += 1;
+    }
+
+    fn take_out(&mut self, cell: &Cell, safe: (i64, i64)) {
+        self.least -= cell.least;
+        self.most -= cell.most;
+        self.safe_least -= safe.0;
+        self.safe_most -= safe.1;
+        self.default -= cell.default;
+        self.members -= 1;
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -78,24 +98,22 @@ impl Bundle {
     }
 
     /// Adds a member; returns its place in the list.
-    pub(super) fn add(&mut self, place: u32, member: &Member) -> u32 {
+    pub(super) fn add(&mut self, place: u32, member: &Member, cells: &[Cell]) -> u32 {
         let offset = self.offset(member);
-        if self.sums.len() < offset + member.cells.len() {
-            self.sums.resize(offset + member.cells.len(), SlotSum::default());
+        if self.sums.len() < offset + cells.len() {
+            self.sums.resize(offset + cells.len(), SlotSum::default());
         }
-        for (k, (sum, cell)) in self.sums[offset..].iter_mut().zip(&member.cells).enumerate() {
-            let (safe_least, safe_most) = member.safe(k);
-            sum.least += cell.least;
-            sum.most += cell.most;
-            sum.safe_least += safe_least;
-            sum.safe_most += safe_most;
-            sum.default += cell.default;
-            sum.members += 1;
+        let sums = self.sums[offset..].iter_mut().zip(cells);
+        match member.bound {
+            false => sums.for_each(|(sum, cell)| sum.add(cell, (cell.least, cell.most))),
+            true => {
+                sums.zip(safe_bounds(cells, member.total)).for_each(|((sum, cell), safe)| sum.add(cell, safe))
+            }
         }
         self.total = (self.total.0 + member.total.0, self.total.1 + member.total.1);
-        self.bound_members += usize::from(member.safe.is_some());
-        self.flexibilities.insert(member.flexibility);
-        self.flexibility_sum += member.flexibility;
+        self.bound_members += usize::from(member.bound);
+        self.flexibilities.insert(member.flexibility.into());
+        self.flexibility_sum += i64::from(member.flexibility);
         self.assignments.insert(member.assignment_nanos);
         self.decreases.insert(member.prices.decrease.0);
         self.increases.insert(member.prices.increase.0);
@@ -117,21 +135,19 @@ impl Bundle {
     }
 
     /// Takes a member out, exactly.
-    pub(super) fn take_out(&mut self, member: &Member) {
+    pub(super) fn take_out(&mut self, member: &Member, cells: &[Cell]) {
         let offset = self.offset(member);
-        for (k, (sum, cell)) in self.sums[offset..].iter_mut().zip(&member.cells).enumerate() {
-            let (safe_least, safe_most) = member.safe(k);
-            sum.least -= cell.least;
-            sum.most -= cell.most;
-            sum.safe_least -= safe_least;
-            sum.safe_most -= safe_most;
-            sum.default -= cell.default;
-            sum.members -= 1;
+        let sums = self.sums[offset..].iter_mut().zip(cells);
+        match member.bound {
+            false => sums.for_each(|(sum, cell)| sum.take_out(cell, (cell.least, cell.most))),
+            true => sums
+                .zip(safe_bounds(cells, member.total))
+                .for_each(|((sum, cell), safe)| sum.take_out(cell, safe)),
         }
         self.total = (self.total.0 - member.total.0, self.total.1 - member.total.1);
-        self.bound_members -= usize::from(member.safe.is_some());
-        self.flexibilities.remove(member.flexibility);
-        self.flexibility_sum -= member.flexibility;
+        self.bound_members -= usize::from(member.bound);
+        self.flexibilities.remove(member.flexibility.into());
+        self.flexibility_sum -= i64::from(member.flexibility);
         self.assignments.remove(member.assignment_nanos);
         self.decreases.remove(member.prices.decrease.0);
         self.increases.remove(member.prices.increase.0);

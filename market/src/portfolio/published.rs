@@ -109,7 +109,7 @@ impl Portfolio {
         for member in bundle.places().filter_map(|place| self.members.get(place)) {
             let offset = bundle.offset(member) - first;
             let (mut within, mut without) = ((0, 0), (0, 0));
-            for (k, cell) in member.cells.iter().enumerate() {
+            for (k, cell) in self.cells.get(member.cells).iter().enumerate() {
                 let sum = if inside(offset + k) { &mut within } else { &mut without };
                 *sum = (sum.0 + cell.least, sum.1 + cell.most);
             }

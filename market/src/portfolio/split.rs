@@ -8,7 +8,7 @@
 
 use super::Portfolio;
 use super::bundle::Bundle;
-use super::member::{Cell, Member};
+use super::member::{Cell, CellStore, Member};
 use crate::flex_offer::{FlexOfferId, Schedule};
 use crate::proportional::Shares;
 use crate::transport::{NoFlow, Transport};
@@ -137,8 +137,8 @@ impl Portfolio {
         let members: Vec<&Member> = bundle.places().filter_map(|place| self.members.get(place)).collect();
         let at_default = shift == bundle.group.default_shift;
         let energies = match bundle.bound_members {
-            0 => fill(bundle, &members, first, &schedule.energies, at_default),
-            _ => flow(bundle, &members, first, &schedule.energies, at_default),
+            0 => fill(bundle, &self.cells, &members, first, &schedule.energies, at_default),
+            _ => flow(bundle, &self.cells, &members, first, &schedule.energies, at_default),
         };
         match energies {
             Ok(energies) => Ok(Split { members, shift, energies }),
@@ -158,6 +158,7 @@ impl Portfolio {
 /// Fills every slice at one fraction.
 fn fill(
     bundle: &Bundle,
+    store: &CellStore,
     members: &[&Member],
     first: usize,
     energies: &[EnergyMwh],
@@ -183,7 +184,7 @@ fn fill(
     let mut parts = Vec::with_capacity(members.iter().map(|member| member.cells.len()).sum());
     for member in members {
         let offset = bundle.offset(member) - first;
-        for (cell, (side, shares)) in member.cells.iter().zip(&mut columns[offset..]) {
+        for (cell, (side, shares)) in store.get(member.cells).iter().zip(&mut columns[offset..]) {
             let (least, most) = side.of(cell);
             parts.push(least + shares.next(most - least));
         }
@@ -212,6 +213,7 @@ impl Side {
 /// Finds parts that keep the totals.
 fn flow(
     bundle: &Bundle,
+    store: &CellStore,
     members: &[&Member],
     first: usize,
     energies: &[EnergyMwh],
@@ -219,20 +221,22 @@ fn flow(
 ) -> Result<Vec<i64>, NoFlow> {
     let sums = &bundle.sums[first..];
     if at_default && energies.iter().zip(sums).all(|(energy, sum)| energy.0 == sum.default) {
-        return Ok(members.iter().flat_map(|member| member.cells.iter().map(|cell| cell.default)).collect());
+        let cells = members.iter().flat_map(|member| store.get(member.cells));
+        return Ok(cells.map(|cell| cell.default).collect());
     }
     let cells = members.iter().map(|member| member.cells.len()).sum();
     let mut problem = Transport::with_capacity(members.len(), cells);
     for member in members {
         let offset = (bundle.offset(member) - first) as u32;
-        let rooms = member.cells.iter().zip(offset..).map(|(cell, column)| (column, cell.most - cell.least));
-        let least: i64 = member.cells.iter().map(|cell| cell.least).sum();
+        let cells = store.get(member.cells);
+        let rooms = cells.iter().zip(offset..).map(|(cell, column)| (column, cell.most - cell.least));
+        let least: i64 = cells.iter().map(|cell| cell.least).sum();
         problem.push_row(rooms, member.total.0 - least, member.total.1 - least);
     }
     let need: Vec<i64> =
         energies.iter().zip(sums).map(|(energy, sum)| energy.0.saturating_sub(sum.least)).collect();
     let mut parts = problem.solve(&need)?;
-    let least = members.iter().flat_map(|member| member.cells.iter().map(|cell| cell.least));
-    parts.iter_mut().zip(least).for_each(|(part, least)| *part += least);
+    let cells = members.iter().flat_map(|member| store.get(member.cells));
+    parts.iter_mut().zip(cells).for_each(|(part, cell)| *part += cell.least);
     Ok(parts)
 }

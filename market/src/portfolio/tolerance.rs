@@ -24,7 +24,7 @@ pub struct Tolerances {
 pub struct Bounds {
     /// Fewer members are not published. Default 1.
     pub members_min: usize,
-    /// Most members. Default 1000.
+    /// Most members. Default 10,000.
     pub members_max: usize,
     /// Less energy is not published: sum over slices of the bounds' largest magnitudes, mWh. Default 0.
     pub energy_min: EnergyMwh,
@@ -43,7 +43,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             members_min: 1,
-            members_max: 1000,
+            members_max: 10_000,
             energy_min: EnergyMwh::ZERO,
             energy_max: EnergyMwh(1_000_000_000_000_000),
         }
@@ -107,7 +107,7 @@ impl Group {
         }
     }
 
-    pub(super) fn hash(&self, key: u64) -> u64 {
+    pub(super) fn hash(&self, key: u64) -> u32 {
         let kind = i64::from(self.zone.0) << 8 | (self.mode as i64) << 4 | self.sign as i64;
         hash::of_numbers(
             key,
