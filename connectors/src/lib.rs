@@ -2,6 +2,7 @@
 //! crate inwards are `grid` and `market` values, what leaves it outwards is what `docs/mqtt.md` promises.
 //!
 //! * [`house`]: the MQTT convention of gridflex itself, bytes ⇄ [`Message`], pure functions;
+//! * [`flex_offer`]: FlexOffer messages in JSON (three dialects) and XML ⇄ [`market::FlexOffer`];
 //! * [`exchange`]: the bounded hand-over from a connector to the system, and its counters;
 //! * [`mqtt`]: a client for any MQTT 3.1.1 broker, and an embedded broker for the loopback address;
 //! * [`loopback`]: the same two ends joined inside the process, through the same bytes, for virtual time;
@@ -12,6 +13,7 @@
 //! reads no clock: time is handed in.
 
 pub mod exchange;
+pub mod flex_offer;
 pub mod house;
 pub mod link;
 pub mod loopback;

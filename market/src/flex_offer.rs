@@ -52,7 +52,7 @@ pub struct Schedule {
 }
 
 /// What a deviation from the default schedule costs, micro-units per kWh deviated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeviationPrices {
     /// For taking less than the default in a slot.
