@@ -8,6 +8,7 @@ mod bench;
 mod demo;
 mod estimate;
 mod journal;
+mod market;
 mod options;
 mod plot;
 mod powerflow;
@@ -34,6 +35,7 @@ Examples:
   gridflex demo --headless --duration 6h --speed 240 --seed 7 --json
   gridflex simulate --seed 7 --out results       the same evening in virtual time
   gridflex journal verify results
+  gridflex market aggregate case.json -o out.json  like FlexOffers as one, and their schedules split again
   gridflex powerflow network.json --table        the worst voltages and loadings of a network
   gridflex estimate network.json -o state.json   its state from its sensors
 
@@ -52,6 +54,8 @@ enum Command {
     Estimate(estimate::EstimateArguments),
     /// Time the kernels on a case in CPU time of one thread
     Bench(bench::BenchArguments),
+    /// Aggregate FlexOffers, split the schedules of aggregates
+    Market(market::MarketArguments),
     /// Look into a journal: is it whole, what does it say, was anything lost
     Journal(journal::JournalArguments),
 }
@@ -113,6 +117,7 @@ fn main() -> ExitCode {
         Command::Powerflow(arguments) => powerflow::run(&arguments),
         Command::Estimate(arguments) => estimate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Market(arguments) => market::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
     };
     match outcome {

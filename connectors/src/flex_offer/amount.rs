@@ -19,6 +19,9 @@ pub(super) struct Scale {
 }
 
 impl Scale {
+    /// kWh, positive is taken from the grid.
+    pub(super) const KWH_TAKEN: Self = Self { mwh_per_unit: 1e6 };
+
     /// From the unit an offer names (kWh when it names none) and the spelling of its bounds: `lower`/`upper` count
     /// what is taken, `lowerBound`/`upperBound` what is fed in (FlexOffer specification, chapters 2 and 1).
     pub(super) fn of(fields: &Fields<'_>, fed_in: bool) -> Result<Self, ReadError> {

@@ -50,7 +50,8 @@ impl Directory {
         self.places.register(name, number.0);
     }
 
-    pub(super) fn prosumer(&mut self, name: &str) -> Result<ProsumerId, ReadFault> {
+    /// The number of a party; a new one for a name that is heard the first time.
+    pub fn prosumer(&mut self, name: &str) -> Result<ProsumerId, ReadFault> {
         self.prosumers.find_or_learn(name).map(ProsumerId)
     }
 

@@ -6,7 +6,7 @@ use super::{Dialect, Obligation, OfferMessage, xml};
 use grid::{EnergyMwh, Money, Slot, Timestamp};
 use market::flex_offer::life_cycle::{Phase, ScheduleUpdate};
 use market::flex_offer::{DependencyPolygon, PPM, TariffRange};
-use market::{Acceptance, EnergyBounds, Schedule, TradingMode};
+use market::{Acceptance, EnergyBounds, FlexOfferId, Schedule, TradingMode};
 use serde_json::{Map, Value, json};
 
 /// Writes a message of some offers.
@@ -24,6 +24,17 @@ pub fn encode(messages: &[OfferMessage], dialect: Dialect, directory: &Directory
 /// Writes one offer as JSON (for XML: what becomes its elements).
 pub fn encode_value(message: &OfferMessage, dialect: Dialect, directory: &Directory) -> Value {
     Writer { dialect, directory }.offer(message)
+}
+
+/// An assignment in kWh, positive is taken.
+pub(super) fn assignment(offer: &FlexOfferId, schedule: &Schedule) -> Value {
+    let slices =
+        schedule.energies.iter().map(|energy| json!({ "duration": 1, "energyAmount": kilo(energy.0) }));
+    json!({
+        "id": offer.as_str(),
+        "startTime": schedule.start.start().to_string(),
+        "scheduleSlices": slices.collect::<Vec<_>>(),
+    })
 }
 
 struct Writer<'a> {

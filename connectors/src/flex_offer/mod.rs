@@ -32,9 +32,11 @@ pub use directory::Directory;
 pub use encode::{encode, encode_value};
 pub use fault::{ReadError, ReadFault};
 
-use field::{Path, items};
+use amount::Scale;
+use field::{Fields, Path, items};
+use grid::Slot;
 use market::flex_offer::life_cycle::{Phase, ScheduleUpdate};
-use market::{FlexOffer, FlexOfferId};
+use market::{FlexOffer, FlexOfferId, Schedule};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -156,6 +158,8 @@ pub struct Document {
     pub dialect: Dialect,
     /// Its entries in order, each read or refused by itself. An entry that repeats an earlier one is left out.
     pub entries: Vec<Result<Decoded, ReadError>>,
+    /// Where each entry stands in the message's list, counted from 0.
+    pub positions: Vec<usize>,
 }
 
 impl Document {
@@ -211,6 +215,7 @@ pub fn decode_value(value: &Value, directory: &mut Directory) -> Result<Document
     let named = name.map(|name| Path::Key(&root, name));
     let parent = named.as_ref().unwrap_or(&root);
     let mut entries = Vec::with_capacity(list.len());
+    let mut positions = Vec::with_capacity(list.len());
     let mut known: BTreeMap<FlexOfferId, usize> = BTreeMap::new();
     for (index, item) in list.into_iter().enumerate() {
         let path = Path::Index(parent, index);
@@ -221,14 +226,16 @@ pub fn decode_value(value: &Value, directory: &mut Directory) -> Result<Document
                 if entries.get(before) != Some(&entry) {
                     let fault = ReadFault::OtherContent { id: id.to_string() };
                     entries.push(Err(path.refuse(fault)));
+                    positions.push(index);
                 }
                 continue;
             }
             known.insert(id.clone(), entries.len());
         }
         entries.push(entry);
+        positions.push(index);
     }
-    Ok(Document { dialect, entries })
+    Ok(Document { dialect, entries, positions })
 }
 
 /// The offers of an envelope. One offer is an object with an owner; a wrapper of XML is not.
@@ -239,6 +246,21 @@ fn offers_in(inner: &Value) -> Vec<&Value> {
         }
         other => items(other),
     }
+}
+
+/// Reads an assignment, `{id, startTime, scheduleSlices}`, in kWh, positive is taken. `path` is where it stands.
+pub fn read_schedule(value: &Value, path: &str) -> Result<Schedule, ReadError> {
+    let path = Path::Key(&Path::Root, path);
+    let fields = Fields::of(value, &path)?;
+    if fields.get(&["startTime"]).or(fields.get(&["startInterval"])).is_none() {
+        return Err(path.missing("startTime"));
+    }
+    schedule::read(value, Scale::KWH_TAKEN, Slot(0), &path)
+}
+
+/// Writes an assignment of an offer, as [`read_schedule`] reads it.
+pub fn write_schedule(offer: &FlexOfferId, schedule: &Schedule) -> Value {
+    encode::assignment(offer, schedule)
 }
 
 /// By its tell-tale fields; only for the answer, since every spelling is read everywhere.
