@@ -81,7 +81,7 @@ fn draft(
     let times = Times::read(fields, read.slices.len())?;
     let among_slices = |names: &[&str]| -> Option<Value> {
         let slices = profile.iter().filter_map(|slice| Fields::of(slice, fields.path).ok());
-        fields.get(names).cloned().or_else(|| slices.filter_map(|slice| slice.get(names).cloned()).last())
+        fields.get(names).cloned().or_else(|| slices.rev().find_map(|slice| slice.get(names).cloned()))
     };
     let pair = |names: [&str; 2]| match among_slices(&names) {
         Some(value) => scale.pair(&value, &Path::Key(fields.path, names[0])).map(Some),
