@@ -74,7 +74,7 @@ pub fn aggregate(
         figures.aggregates += 1;
         figures.members += own.len();
         figures.time_slots_lost += seen.loss.time_slots;
-        figures.energy_lost_mwh += seen.loss.energy.0;
+        figures.energy_lost_mwh = figures.energy_lost_mwh.saturating_add(seen.loss.energy.0);
         made.members.extend(own.iter().filter_map(|(_, position)| list.get(*position).cloned()));
         let created_at = created.get(&seen.number).copied().unwrap_or_default();
         made.add(&seen, created_at, own, &mut names)?;

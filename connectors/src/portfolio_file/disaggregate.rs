@@ -60,8 +60,8 @@ pub fn disaggregate(text: &[u8], result: Option<&[u8]>) -> Result<Answer<Disaggr
             Ok((parts, assigned, distributed)) => {
                 figures.split += 1;
                 figures.members += parts.len();
-                figures.assigned_mwh += assigned;
-                figures.distributed_mwh += distributed;
+                figures.assigned_mwh = figures.assigned_mwh.saturating_add(assigned);
+                figures.distributed_mwh = figures.distributed_mwh.saturating_add(distributed);
                 written.extend(parts);
             }
             Err((code, sentence)) => refusals.push(refusal(id, code, sentence)),
