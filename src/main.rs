@@ -35,6 +35,7 @@ Examples:
   gridflex demo --headless --duration 6h --speed 240 --seed 7 --json
   gridflex simulate --seed 7 --out results       the same evening in virtual time
   gridflex journal verify results
+  gridflex market aggregate case.json -o out.json  like FlexOffers as one, and their schedules split again
   gridflex market clear case.json -o result.json schedules, prices, payments, and a bound on what was left
   gridflex powerflow network.json --table        the worst voltages and loadings of a network
   gridflex estimate network.json -o state.json   its state from its sensors
@@ -54,7 +55,7 @@ enum Command {
     Estimate(estimate::EstimateArguments),
     /// Time the kernels on a case in CPU time of one thread
     Bench(bench::BenchArguments),
-    /// Clear a market case with a certificate, verify a clearing
+    /// Aggregate FlexOffers, clear a case with a certificate, split schedules, verify a clearing
     Market(market::MarketArguments),
     /// Look into a journal: is it whole, what does it say, was anything lost
     Journal(journal::JournalArguments),

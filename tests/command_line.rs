@@ -52,7 +52,9 @@ fn usage_that_makes_no_sense_is_refused_and_named() {
 
 #[test]
 fn help_of_every_command_has_examples() {
-    for command in ["", "demo", "simulate", "journal", "journal verify", "journal replay", "journal export"] {
+    let market = ["market", "market aggregate", "market disaggregate"];
+    let journal = ["journal", "journal verify", "journal replay", "journal export"];
+    for command in ["", "demo", "simulate"].into_iter().chain(market).chain(journal) {
         let output = run(command.split_whitespace().chain(["--help"]));
         assert!(output.status.success(), "{command}: {}", words(&output));
         let help = String::from_utf8_lossy(&output.stdout);
@@ -183,4 +185,51 @@ fn a_scenario_or_network_that_makes_no_sense_is_refused_by_file_and_key() {
     file("negative.json", &NETWORK.replacen(bus, "{\"id\":1,\"u_rated\":-416.0", 1));
     simulate(&with_network("d.toml", "negative.json"), &["negative.json", "1", "-416"]);
     assert!(!Path::new(&out).exists(), "a refused simulation left something behind");
+}
+
+#[test]
+fn offers_are_aggregated_and_their_schedules_split_to_the_milliwatt_hour() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let offer = |n: u32| {
+        serde_json::json!({
+            "id": format!("fo-{n}"), "state": "offered", "creationTime": "2026-01-14T12:00:00Z",
+            "offeredById": format!("p-{n}"), "locationID": "b0",
+            "startAfterTime": "2026-01-15T10:00:00Z", "startBeforeTime": "2026-01-15T11:00:00Z",
+            "flexOfferProfileConstraints": [{"energyConstraintList": [{"lower": 0.5, "upper": 3.0}]}],
+            "defaultSchedule": {"startTime": "2026-01-15T10:00:00Z", "scheduleSlices": [{"energyAmount": 1}]},
+        })
+    };
+    let case = serde_json::json!({ "flexOffers": (0..3).map(offer).collect::<Vec<_>>() });
+    std::fs::write(path("case.json"), case.to_string()).unwrap();
+    let (case, made, parts) = (path("case.json"), path("aggregates.json"), path("schedules.json"));
+    let output = run(["market", "aggregate", text(&case), "-o", text(&made)]);
+    assert!(output.status.success(), "{}", words(&output));
+    assert!(words(&output).contains("3 in 1 aggregates"), "{}", words(&output));
+
+    let assigned = |energy: f64| {
+        let assignment = serde_json::json!({ "assignments": [{"id": "agg-1",
+            "startTime": "2026-01-15T10:30:00Z", "scheduleSlices": [{"energyAmount": energy}]}] });
+        std::fs::write(path("result.json"), assignment.to_string()).unwrap();
+    };
+    let result = path("result.json");
+    let split =
+        ["market", "disaggregate", text(&made), "--assignments", text(&result), "--json", "-o", text(&parts)];
+    assigned(4.000_001);
+    let output = run(split);
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&figures["members"], &figures["distributedMwh"]), (&3.into(), &4_000_001.into()));
+    assert_eq!(figures["assignedMwh"], figures["distributedMwh"]);
+    assigned(9.1);
+    refuses_after_writing(&split, "agg");
+    refuses(2, &["market", "aggregate", "/no/such/file"], &["/no/such/file"]);
+    refuses(2, &["market", "disaggregate", text(&case)], &["case.json", "tolerances", "missing"]);
+    refuses(2, &["market", "aggregate", text(&case), "--price", "0"], &["--price"]);
+}
+
+/// Ends with 1 and says why, after the answer was written.
+fn refuses_after_writing(arguments: &[&str], says: &str) {
+    let output = ends(arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", words(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains(says), "{}", words(&output));
 }

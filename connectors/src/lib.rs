@@ -2,6 +2,8 @@
 //! crate inwards are `grid` and `market` values, what leaves it outwards is what `docs/mqtt.md` promises.
 //!
 //! * [`house`]: the MQTT convention of gridflex itself, bytes ⇄ [`Message`], pure functions;
+//! * [`flex_offer`]: FlexOffer messages in JSON (three dialects) and XML ⇄ [`market::FlexOffer`];
+//! * [`portfolio_file`]: files of FlexOffers ⇄ their aggregates and the schedules of both;
 //! * [`exchange`]: the bounded hand-over from a connector to the system, and its counters;
 //! * [`mqtt`]: a client for any MQTT 3.1.1 broker, and an embedded broker for the loopback address;
 //! * [`loopback`]: the same two ends joined inside the process, through the same bytes, for virtual time;
@@ -13,12 +15,14 @@
 
 pub mod clearing_case;
 pub mod exchange;
+pub mod flex_offer;
 pub mod house;
 pub mod link;
 pub mod loopback;
 pub mod mqtt;
 pub mod network_file;
 pub mod opendss;
+pub mod portfolio_file;
 pub mod power_grid_model;
 
 pub use exchange::{Arrival, CounterSnapshot, Counters, Inbox, LinkState};

@@ -6,10 +6,19 @@
 
 mod check;
 mod fault;
+pub mod life_cycle;
+pub mod measures;
+mod terms;
+mod terms_check;
 
 pub use check::{HORIZON, SLICES_MAX};
 pub(crate) use check::{PRICE_MAX, Profile, deviation};
 pub use fault::{FlexOfferError, FlexOfferFault};
+pub use terms::{
+    Acceptance, ActivationCost, DependencyPolygon, DependencyRow, ExclusiveGroupId, PPM, TariffRange, Terms,
+    TradingMode,
+};
+pub use terms_check::ROWS_MAX;
 
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
 use serde::{Deserialize, Serialize};
@@ -43,7 +52,7 @@ pub struct Schedule {
 }
 
 /// What a deviation from the default schedule costs, micro-units per kWh deviated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeviationPrices {
     /// For taking less than the default in a slot.
@@ -68,7 +77,8 @@ pub struct FlexOffer {
     pub created_at: Timestamp,
     /// The market must accept or reject it before this instant.
     pub acceptance_before: Timestamp,
-    /// A schedule must be assigned before this instant, or the default schedule runs.
+    /// A schedule must be assigned before this instant, or the default schedule runs; at the latest when the
+    /// default starts.
     pub assignment_before: Timestamp,
     /// Earliest start slot.
     pub start_after: Slot,
@@ -82,6 +92,9 @@ pub struct FlexOffer {
     pub default_schedule: Schedule,
     /// What deviations cost.
     pub prices: DeviationPrices,
+    /// What it says beyond that; nothing for a plain offer.
+    #[serde(default, skip_serializing_if = "Terms::is_plain")]
+    pub terms: Terms,
 }
 
 impl Schedule {
@@ -112,10 +125,11 @@ impl FlexOffer {
         check::check(self).map_err(|fault| FlexOfferError { offer: self.id.clone(), fault })
     }
 
-    /// Checks that a schedule lies inside the (checked) offer: length, start window, slice and total bounds.
+    /// Checks that a schedule lies inside the (checked) offer: length, start window, slice and total bounds, terms.
     pub fn check_schedule(&self, schedule: &Schedule) -> Result<(), FlexOfferError> {
         self.profile()
             .check_schedule("schedule", schedule)
+            .and_then(|()| terms_check::check_schedule("schedule", self, schedule))
             .map_err(|fault| FlexOfferError { offer: self.id.clone(), fault })
     }
 

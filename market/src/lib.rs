@@ -19,12 +19,15 @@ pub mod flex_offer;
 mod grid_rows;
 pub mod ledger;
 pub mod offering;
+pub mod portfolio;
 pub mod price_clearing;
+mod proportional;
 pub mod rules;
 #[cfg(test)]
 mod sample;
 pub mod settlement;
 pub mod step_curve;
+mod transport;
 
 pub use activation::{Activation, ActivationId, ActivationStatus};
 pub use aggregation::{Aggregation, AggregationError, DisaggregationError, Removal, disaggregate};
@@ -35,7 +38,8 @@ pub use contract::{AggregateError, AggregateId, AggregatedFlexOffer, Assignment,
 pub use device::{DeviceReport, DeviceReportError, DeviceState};
 pub use event::MarketEvent;
 pub use flex_offer::{
-    DeviationPrices, EnergyBounds, FlexOffer, FlexOfferError, FlexOfferFault, FlexOfferId, Schedule, Slice,
+    Acceptance, DeviationPrices, EnergyBounds, FlexOffer, FlexOfferError, FlexOfferFault, FlexOfferId,
+    Schedule, Slice, Terms, TradingMode,
 };
 pub use ledger::{Applied, Due, Ledger, LedgerError, OfferStatus, ToActivate, Totals};
 pub use offering::{OfferRules, OfferState, offer_for};

@@ -15,7 +15,9 @@ mod tests;
 pub use rules::OfferRules;
 
 use crate::device::{DeviceReport, DeviceState};
-use crate::flex_offer::{DeviationPrices, EnergyBounds, FlexOffer, FlexOfferId, SLICES_MAX, Schedule, Slice};
+use crate::flex_offer::{
+    DeviationPrices, EnergyBounds, FlexOffer, FlexOfferId, SLICES_MAX, Schedule, Slice, Terms,
+};
 use crate::ledger::OfferStatus;
 use crate::rules::first_slot_from;
 use grid::{DeviceId, EnergyMwh, Slot, Timestamp};
@@ -87,6 +89,7 @@ pub fn offer_for(
         total_energy: None,
         default_schedule: Schedule { start: first, energies: flexibility.default },
         prices: flexibility.prices,
+        terms: Terms::default(),
     };
     offer.check().ok().map(|()| offer)
 }

@@ -2,7 +2,7 @@
 
 pub mod story;
 
-use crate::flex_offer::{DeviationPrices, EnergyBounds, FlexOffer, FlexOfferId, Schedule, Slice};
+use crate::flex_offer::{DeviationPrices, EnergyBounds, FlexOffer, FlexOfferId, Schedule, Slice, Terms};
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
 
 /// The slot `count` quarter-hours after 2026-01-15T17:30Z.
@@ -42,5 +42,6 @@ pub fn offer(id: &str) -> FlexOffer {
         total_energy: None,
         default_schedule: Schedule { start: slot(0), energies: energies(&[1_000, 1_000]) },
         prices: DeviationPrices { decrease: Money(100_000), increase: Money(100_000) },
+        terms: Terms::default(),
     }
 }

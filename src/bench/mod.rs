@@ -1,6 +1,7 @@
 //! `gridflex bench`: how long the kernels take on a case, in CPU time of one thread, so that other programs can be laid
 //! beside it on the same case in the same run (`benches/peers`).
 
+mod aggregate;
 mod case;
 mod clear;
 mod estimate;
@@ -9,6 +10,7 @@ mod powerflow;
 
 use crate::Failure;
 use crate::answer::say;
+use aggregate::AggregateArguments;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -19,6 +21,7 @@ A case is a folder with input.json and update.json in power-grid-model's form; u
   gridflex bench powerflow target/peers/cases/asym-10000 --json
   gridflex bench estimate target/peers/cases/asym-10000 --repeat 21
   gridflex bench clear market.json --json           a market case, see docs/clearing.md
+  gridflex bench aggregate --offers 100000 --sizes 10000,1000000 --json     synthetic FlexOffers, no case needed
 
 All times are CPU time of one thread, medians of --repeat runs:
   cold          network checked, equations, structure and first solve; the input is read before
@@ -44,6 +47,8 @@ enum What {
     Estimate(CaseArguments),
     /// A market case: cold, warm after one change, verified, against plain greed
     Clear(clear::ClearArguments),
+    /// Aggregation and disaggregation of FlexOffers, in bulk and one at a time
+    Aggregate(AggregateArguments),
 }
 
 #[derive(Debug, Args)]
@@ -98,12 +103,20 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
         What::Powerflow(arguments) => (powerflow::measure(arguments)?, arguments.json),
         What::Estimate(arguments) => (estimate::measure(arguments)?, arguments.json),
         What::Clear(arguments) => return clear::measure(arguments),
+        What::Aggregate(arguments) => {
+            let figures = aggregate::measure(arguments)?;
+            return answer(&figures, arguments.json, aggregate::table);
+        }
     };
+    answer(&figures, json, table)
+}
+
+fn answer<T: Serialize>(figures: &T, json: bool, table: fn(&T) -> String) -> Result<(), Failure> {
     if json {
-        let document = serde_json::to_string(&figures).map_err(|error| Failure::Run(error.into()))?;
+        let document = serde_json::to_string(figures).map_err(|error| Failure::Run(error.into()))?;
         return say(document);
     }
-    say(table(&figures))
+    say(table(figures))
 }
 
 fn table(figures: &Figures) -> String {

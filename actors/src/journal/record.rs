@@ -29,6 +29,7 @@ pub type Chain = [u8; 32];
 /// What is recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant)] // nearly every record is a market fact; a box would only add an allocation to each
 pub enum Fact {
     /// A system was started on this journal.
     Opened {

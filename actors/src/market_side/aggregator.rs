@@ -174,6 +174,10 @@ impl Aggregator {
         if let Err(error) = offer.check() {
             return Some((error.code(), error.to_string()));
         }
+        if let Some(term) = offer.terms.untraded() {
+            let reason = format!("FlexOffer {} has {term}, which is not traded here yet", offer.id);
+            return Some(("term-not-traded", reason));
+        }
         let device = self.area.devices.get(&offer.device);
         let Some(device) =
             device.filter(|d| d.usage_point == offer.usage_point && d.prosumer == offer.prosumer)

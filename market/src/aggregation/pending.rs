@@ -18,6 +18,14 @@ pub enum AggregationError {
     /// The offer breaks a rule.
     #[error(transparent)]
     Offer(#[from] FlexOfferError),
+    /// The offer asks for something that bundles do not keep.
+    #[error("FlexOffer {offer} has {restriction}, which is not traded here yet")]
+    Restricted {
+        /// Which.
+        offer: FlexOfferId,
+        /// What it asks for.
+        restriction: &'static str,
+    },
     /// The offer is here already.
     #[error("FlexOffer {offer} was added before")]
     Twice {
@@ -70,6 +78,9 @@ impl Aggregation {
     /// Takes up a valid offer whose energy flows through `zone`; it waits until [`Aggregation::seal`].
     pub fn add(&mut self, offer: FlexOffer, zone: ZoneId) -> Result<(), AggregationError> {
         offer.check()?;
+        if let Some(restriction) = offer.terms.untraded() {
+            return Err(AggregationError::Restricted { offer: offer.id, restriction });
+        }
         if self.places.contains_key(&offer.id) {
             return Err(AggregationError::Twice { offer: offer.id });
         }

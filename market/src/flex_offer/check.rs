@@ -1,5 +1,6 @@
 //! The rules an offer keeps by itself. Magnitudes come first, so that the sums after them cannot overflow.
 
+use super::terms_check;
 use super::{DeviationPrices, EnergyBounds, FlexOffer, FlexOfferFault as Fault, Schedule, Slice};
 use grid::{EnergyMwh, Slot};
 use std::time::Duration;
@@ -32,20 +33,22 @@ pub(super) fn check(offer: &FlexOffer) -> Result<(), Fault> {
     if end.start() > offer.created_at.plus(HORIZON) {
         return Err(Fault::BeyondHorizon { end, created_at: offer.created_at });
     }
-    let instants = [
-        ("the creation", offer.created_at),
-        ("the acceptance deadline", offer.acceptance_before),
-        ("the assignment deadline", offer.assignment_before),
-        ("the earliest start", offer.start_after.start()),
+    let creation = ("the creation", offer.created_at);
+    let acceptance = ("the acceptance deadline", offer.acceptance_before);
+    let assignment = ("the assignment deadline", offer.assignment_before);
+    let orders = [
+        [creation, acceptance],
+        [acceptance, assignment],
+        // After it the default runs, so it cannot have begun before.
+        [assignment, ("the default start", offer.default_schedule.start.start())],
+        [creation, ("the earliest start", offer.start_after.start())],
     ];
-    for pair in instants.windows(2) {
-        if let [(earlier, earlier_at), (later, later_at)] = *pair
-            && earlier_at > later_at
-        {
+    for [(earlier, earlier_at), (later, later_at)] in orders {
+        if earlier_at > later_at {
             return Err(Fault::DeadlineOrder { earlier, earlier_at, later, later_at });
         }
     }
-    Ok(())
+    terms_check::check(offer)
 }
 
 impl Profile<'_> {
@@ -131,7 +134,7 @@ impl Profile<'_> {
     }
 }
 
-fn check_magnitude(what: &'static str, energy: EnergyMwh) -> Result<(), Fault> {
+pub(super) fn check_magnitude(what: &'static str, energy: EnergyMwh) -> Result<(), Fault> {
     match energy.0.unsigned_abs() > ENERGY_MAX.unsigned_abs() {
         true => Err(Fault::EnergyTooLarge { what, energy }),
         false => Ok(()),
@@ -145,7 +148,7 @@ fn check_slot(slot: Slot) -> Result<(), Fault> {
     }
 }
 
-fn check_price(what: &'static str, price: grid::Money) -> Result<(), Fault> {
+pub(super) fn check_price(what: &'static str, price: grid::Money) -> Result<(), Fault> {
     match price.0 {
         ..0 => Err(Fault::NegativePrice { what, price }),
         0..=PRICE_MAX => Ok(()),

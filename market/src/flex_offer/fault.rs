@@ -159,6 +159,108 @@ pub enum FlexOfferFault {
         /// As given.
         price: Money,
     },
+    /// Bounds on the running energy the wrong way round.
+    #[error("the running energy has its lower bound {min} above its upper bound {max}")]
+    InvertedRunning {
+        /// Lower bound.
+        min: EnergyMwh,
+        /// Upper bound.
+        max: EnergyMwh,
+    },
+    /// Something that must be given for each slice or not at all.
+    #[error("there are {given} {what} for {slices} slices")]
+    NotPerSlice {
+        /// What.
+        what: &'static str,
+        /// How many there are.
+        given: usize,
+        /// How many are needed.
+        slices: usize,
+    },
+    /// A polygon with more sides than can be meant.
+    #[error("the dependency polygon of slice {slice} has {rows} sides, at most {max} are allowed")]
+    TooManyRows {
+        /// Counted from 0.
+        slice: usize,
+        /// As given.
+        rows: usize,
+        /// The most allowed.
+        max: usize,
+    },
+    /// A coefficient of a dependency row too large to be meant.
+    #[error("a dependency row of slice {slice} has a coefficient above 1e6")]
+    CoefficientTooLarge {
+        /// Counted from 0.
+        slice: usize,
+    },
+    /// A tariff range the wrong way round.
+    #[error(
+        "the tariff of slice {slice} has its lower bound {} above its upper bound {} (micro-units per kWh)",
+        .min.0,
+        .max.0
+    )]
+    InvertedTariff {
+        /// Counted from 0.
+        slice: usize,
+        /// Lower bound.
+        min: Money,
+        /// Upper bound.
+        max: Money,
+    },
+    /// A least acceptance below zero.
+    #[error("the least acceptance of {energy} must not be negative")]
+    NegativeAcceptance {
+        /// As given.
+        energy: EnergyMwh,
+    },
+    /// A least activation factor that is not above 0 and at most 1.
+    #[error("a least activation factor of {factor_min_ppm} millionths is not above 0 and at most 1")]
+    FactorOutOfRange {
+        /// As given, parts per million.
+        factor_min_ppm: u32,
+    },
+    /// A schedule outside a dependency polygon.
+    #[error("the {schedule} takes {energy} in slice {slice} after {used}, outside the slice's polygon")]
+    ScheduleDependency {
+        /// Which schedule.
+        schedule: &'static str,
+        /// Counted from 0.
+        slice: usize,
+        /// Energy taken before.
+        used: EnergyMwh,
+        /// Energy of the slice.
+        energy: EnergyMwh,
+    },
+    /// A schedule whose running sum leaves its bounds.
+    #[error("the {schedule} has taken {used} at the end of slice {slice}, outside {min} to {max}")]
+    ScheduleRunning {
+        /// Which schedule.
+        schedule: &'static str,
+        /// Counted from 0.
+        slice: usize,
+        /// Energy taken up to the end of the slice.
+        used: EnergyMwh,
+        /// Lower bound.
+        min: EnergyMwh,
+        /// Upper bound.
+        max: EnergyMwh,
+    },
+    /// A schedule that deviates, but by less than the offer asks for.
+    #[error("the {schedule} deviates by {moved}, the offer asks for at least {least} or nothing")]
+    ScheduleTooLittle {
+        /// Which schedule.
+        schedule: &'static str,
+        /// Sum of the deviations' magnitudes.
+        moved: EnergyMwh,
+        /// The least the offer accepts.
+        least: EnergyMwh,
+    },
+    /// A schedule that is no allowed fraction of an offer's block.
+    #[error("the {schedule} is neither the default nor an allowed fraction of the offer's block")]
+    ScheduleNotBlock {
+        /// Which schedule.
+        schedule: &'static str,
+    },
     /// Instants in the wrong order.
     #[error("{earlier} ({earlier_at}) lies after {later} ({later_at})")]
     DeadlineOrder {
@@ -192,6 +294,17 @@ impl FlexOfferFault {
             Self::UnreachableTotal { .. } => "unreachable-total",
             Self::NegativePrice { .. } => "negative-price",
             Self::PriceTooLarge { .. } => "price-too-large",
+            Self::InvertedRunning { .. } => "inverted-running-energy",
+            Self::NotPerSlice { .. } => "not-per-slice",
+            Self::TooManyRows { .. } => "too-many-rows",
+            Self::CoefficientTooLarge { .. } => "coefficient-too-large",
+            Self::InvertedTariff { .. } => "inverted-tariff",
+            Self::NegativeAcceptance { .. } => "negative-acceptance",
+            Self::FactorOutOfRange { .. } => "factor-out-of-range",
+            Self::ScheduleDependency { .. } => "schedule-dependency",
+            Self::ScheduleRunning { .. } => "schedule-running-energy",
+            Self::ScheduleTooLittle { .. } => "schedule-too-little",
+            Self::ScheduleNotBlock { .. } => "schedule-not-block",
             Self::DeadlineOrder { .. } => "deadline-order",
         }
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::sample::{energies, offer, slot};
+use crate::sample::{energies, offer, slices, slot};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -93,4 +93,111 @@ proptest! {
         let _ = offer.check_schedule(&schedule).map_err(|error| error.to_string());
         let _ = offer.deviation(&schedule);
     }
+}
+
+#[test]
+fn each_broken_term_has_its_code() {
+    let energy = EnergyMwh;
+    let bounds = |min, max| Some(EnergyBounds { min: energy(min), max: energy(max) });
+    assert_eq!(code(|o| o.terms.running_energy = bounds(0, 2_000)), "ok");
+    assert_eq!(code(|o| o.terms.running_energy = bounds(1, 0)), "inverted-running-energy");
+    assert_eq!(code(|o| o.terms.running_energy = bounds(0, 1_999)), "schedule-running-energy");
+    assert_eq!(code(|o| o.terms.running_energy = bounds(i64::MIN, 0)), "energy-too-large");
+    let row = |used_ppm, slice_ppm, limit| DependencyRow { used_ppm, slice_ppm, limit: energy(limit) };
+    assert_eq!(code(|o| o.terms.dependencies = vec![vec![], vec![row(PPM, PPM, 2_000)]]), "ok");
+    assert_eq!(
+        code(|o| o.terms.dependencies = vec![vec![], vec![row(PPM, PPM, 1_999)]]),
+        "schedule-dependency"
+    );
+    assert_eq!(code(|o| o.terms.dependencies = vec![vec![]]), "not-per-slice");
+    assert_eq!(code(|o| o.terms.dependencies = vec![vec![row(0, 0, 0); 65], vec![]]), "too-many-rows");
+    assert_eq!(
+        code(|o| o.terms.dependencies = vec![vec![row(i64::MIN, 0, 0)], vec![]]),
+        "coefficient-too-large"
+    );
+    let tariff = |min, max| vec![TariffRange { min: Money(min), max: Money(max) }; 2];
+    assert_eq!(code(|o| o.terms.tariffs = tariff(-50_000, 344_173)), "ok");
+    assert_eq!(code(|o| o.terms.tariffs = tariff(1, 0)), "inverted-tariff");
+    assert_eq!(code(|o| o.terms.tariffs = tariff(i64::MIN, 0)), "price-too-large");
+    assert_eq!(code(|o| o.terms.cost.activation = Money(-1)), "negative-price");
+    let at_least = |energy| Acceptance::AtLeast { energy: EnergyMwh(energy) };
+    assert_eq!(code(|o| o.terms.acceptance = at_least(-1)), "negative-acceptance");
+    let block = |deviation: &[i64], factor_min_ppm| Acceptance::Block {
+        deviation: energies(deviation),
+        factor_min_ppm,
+    };
+    assert_eq!(code(|o| o.terms.acceptance = block(&[-1_000, -500], 1_000_000)), "ok");
+    assert_eq!(code(|o| o.terms.acceptance = block(&[-1_000], 1_000_000)), "not-per-slice");
+    assert_eq!(code(|o| o.terms.acceptance = block(&[-1_000, 1], 1_000_000)), "schedule-energy");
+    assert_eq!(code(|o| o.terms.acceptance = block(&[0, 0], 0)), "factor-out-of-range");
+    assert_eq!(code(|o| o.terms.acceptance = block(&[0, 0], 1_000_001)), "factor-out-of-range");
+}
+
+#[test]
+fn a_block_is_taken_at_an_allowed_fraction_or_not_at_all() {
+    let mut block = offer("fo-1");
+    block.terms.acceptance =
+        Acceptance::Block { deviation: energies(&[-900, -300]), factor_min_ppm: 500_000 };
+    let check = |values: &[i64]| {
+        let schedule = Schedule { start: slot(0), energies: energies(values) };
+        block.check_schedule(&schedule).map_or_else(|error| error.code(), |()| "ok")
+    };
+    assert_eq!(check(&[1_000, 1_000]), "ok");
+    assert_eq!(check(&[100, 700]), "ok");
+    assert_eq!(check(&[550, 850]), "ok");
+    assert_eq!(check(&[401, 800]), "ok"); // two thirds, rounded
+    assert_eq!(check(&[400, 798]), "schedule-not-block");
+    assert_eq!(check(&[820, 940]), "schedule-not-block"); // a fifth
+}
+
+#[test]
+fn an_offer_can_ask_for_a_least_deviation() {
+    let mut offer = offer("fo-1");
+    offer.terms.acceptance = Acceptance::AtLeast { energy: EnergyMwh(600) };
+    let check = |values: &[i64]| {
+        let schedule = Schedule { start: slot(0), energies: energies(values) };
+        offer.check_schedule(&schedule).map_or_else(|error| error.code(), |()| "ok")
+    };
+    assert_eq!(
+        (check(&[1_000, 1_000]), check(&[700, 700]), check(&[700, 701])),
+        ("ok", "ok", "schedule-too-little")
+    );
+}
+
+/// The battery of the FlexOffer specification 2.4: 5 kWh per slice, 7 kWh stored of 14, in its fourth slice.
+#[test]
+fn a_polygon_ties_a_slice_to_what_was_taken_before() {
+    let row = |used_ppm, slice_ppm, limit| DependencyRow { used_ppm, slice_ppm, limit: EnergyMwh(limit) };
+    let polygon = vec![
+        row(0, -PPM, 5_000_000),
+        row(0, PPM, 5_000_000),
+        row(-PPM, -PPM, 6_640_000),
+        row(PPM, PPM, 8_140_000),
+    ];
+    let mut battery = FlexOffer {
+        slices: slices(&[(-5_000_000, 5_000_000); 4]),
+        default_schedule: Schedule { start: slot(0), energies: energies(&[0; 4]) },
+        ..offer("fo-1")
+    };
+    battery.terms.dependencies = vec![vec![], vec![], vec![], polygon];
+    battery.check().unwrap();
+    let check = |last: i64| {
+        let schedule =
+            Schedule { start: slot(0), energies: energies(&[2_000_000, 2_000_000, 1_000_000, last]) };
+        battery.check_schedule(&schedule).map_or_else(|error| error.code(), |()| "ok")
+    };
+    assert_eq!((check(3_140_000), check(3_140_001)), ("ok", "schedule-dependency"));
+    assert_eq!((check(-5_000_000), check(-5_000_001)), ("ok", "schedule-energy"));
+}
+
+#[test]
+fn terms_survive_json_and_a_plain_offer_says_nothing_of_them() {
+    let mut offer = offer("fo-1");
+    assert!(!serde_json::to_string(&offer).unwrap().contains("terms"));
+    offer.terms.revision = 3;
+    offer.terms.mode = TradingMode::Delegated;
+    offer.terms.exclusive_group = Some(ExclusiveGroupId::new("car-1").unwrap());
+    offer.terms.acceptance = Acceptance::AtLeast { energy: EnergyMwh(5) };
+    let text = serde_json::to_string(&offer).unwrap();
+    assert_eq!(serde_json::from_str::<FlexOffer>(&text).unwrap(), offer);
 }

@@ -1,10 +1,10 @@
-//! `gridflex market`: clear a case, verify a clearing.
+//! `gridflex market clear` and `verify`.
 
 use crate::Failure;
 use crate::answer::say;
 use crate::bench::meter;
 use anyhow::{Context, anyhow};
-use clap::{Args, Subcommand};
+use clap::Args;
 use connectors::clearing_case::{MarketCase, ResultExtras, read_case, read_result, write_result};
 use market::certificate::verify;
 use market::price_clearing::{PriceClearing, Session};
@@ -13,38 +13,13 @@ use serde_json::value::RawValue;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const EXAMPLES: &str = "\
-Examples:
-  gridflex market clear case.json -o result.json            schedules, prices, payments, and a bound on what was left
-  gridflex market clear case.json --with-case -o result.json
-  gridflex market verify result.json                        a result that carries its case
-  gridflex market verify result.json --case case.json --json
-
-The form of both files is described in docs/clearing.md.";
-
-/// Arguments of `gridflex market`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub struct MarketArguments {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    /// Clear bids of the DSO against FlexOffers within what the grid carries
-    Clear(ClearArguments),
-    /// Check a clearing from its files alone: schedules, rows, prices, bound, money
-    Verify(VerifyArguments),
-}
-
-#[derive(Debug, Args)]
-struct ClearArguments {
+pub struct ClearArguments {
     /// The case: offers, bids, grid rows, rules
     case: PathBuf,
     /// Where the result goes; standard output otherwise
-    #[arg(short, long)]
-    output: Option<PathBuf>,
+    #[arg(short, long, value_name = "RESULT.json")]
+    out: Option<PathBuf>,
     /// Put the case into the result, so that it can be verified alone
     #[arg(long)]
     with_case: bool,
@@ -54,7 +29,7 @@ struct ClearArguments {
 }
 
 #[derive(Debug, Args)]
-struct VerifyArguments {
+pub struct VerifyArguments {
     /// The result of a clearing
     result: PathBuf,
     /// Its case, unless the result carries it
@@ -63,14 +38,6 @@ struct VerifyArguments {
     /// Print one JSON document to stdout
     #[arg(long)]
     json: bool,
-}
-
-/// Runs the command.
-pub fn run(arguments: &MarketArguments) -> Result<(), Failure> {
-    match &arguments.what {
-        What::Clear(arguments) => clear(arguments),
-        What::Verify(arguments) => check(arguments),
-    }
 }
 
 /// Reads a file as text.
@@ -95,7 +62,7 @@ struct Figures {
     cpu_seconds: f64,
 }
 
-fn clear(arguments: &ClearArguments) -> Result<(), Failure> {
+pub fn clear(arguments: &ClearArguments) -> Result<(), Failure> {
     let text = read(&arguments.case)?;
     let case = case_of(&arguments.case, &text)?;
     for refused in &case.refused {
@@ -111,7 +78,7 @@ fn clear(arguments: &ClearArguments) -> Result<(), Failure> {
     let cpu_seconds = cpu_ms * 1e-3;
     let extras = ResultExtras { cpu_seconds, case: arguments.with_case.then_some(text) };
     let document = write_result(&case, &clearing, &extras).map_err(|error| Failure::Run(error.into()))?;
-    match &arguments.output {
+    match &arguments.out {
         Some(path) => fs::write(path, document)
             .with_context(|| format!("writing {}", path.display()))
             .map_err(Failure::Run)?,
@@ -163,7 +130,7 @@ struct Verdict {
     cpu_seconds: f64,
 }
 
-fn check(arguments: &VerifyArguments) -> Result<(), Failure> {
+pub fn check(arguments: &VerifyArguments) -> Result<(), Failure> {
     let text = read(&arguments.result)?;
     let place = || arguments.result.display().to_string();
     let case_text = match &arguments.case {

@@ -1,0 +1,142 @@
+//! Schedules of aggregates → schedules of their members.
+
+use super::{Answer, directory, object, offers, refused, tolerances_of};
+use crate::flex_offer::{Directory, OfferMessage, ReadError, ReadFault, read_schedule, write_schedule};
+use market::portfolio::{Bounds, Portfolio, Tolerances};
+use market::{FlexOffer, FlexOfferId, ZoneId};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What disaggregating did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DisaggregateFigures {
+    /// Schedules of aggregates that were split.
+    pub split: usize,
+    /// Schedules of offers that are no aggregates and pass as they are.
+    pub passed: usize,
+    /// Schedules that could not be split.
+    pub refused: usize,
+    /// Schedules of members.
+    pub members: usize,
+    /// Sum of all energies of the split schedules and of their parts; the same number twice, mWh.
+    pub assigned_mwh: i64,
+    /// See above.
+    pub distributed_mwh: i64,
+}
+
+/// Splits `assignments` (of the file itself, or of the result of a clearing) among the members of a file that
+/// [`super::aggregate`] wrote.
+pub fn disaggregate(text: &[u8], result: Option<&[u8]>) -> Result<Answer<DisaggregateFigures>, ReadError> {
+    let file = object(text)?;
+    let tolerances = tolerances_of(&file).ok_or_else(|| refused("tolerances", ReadFault::Missing))?;
+    let mut names: Directory = directory(&file);
+    let mut refusals = Vec::new();
+    let members = file.get("memberOffers").ok_or_else(|| refused("memberOffers", ReadFault::Missing))?;
+    let members = offers(members, &mut names, &mut refusals)?;
+    let members: BTreeMap<FlexOfferId, FlexOffer> =
+        members.into_iter().map(|(_, OfferMessage { offer, .. })| (offer.id.clone(), offer)).collect();
+    let aggregates = aggregates(&file)?;
+    let result = result.map(object).transpose()?;
+    let assignments = result.as_ref().unwrap_or(&file).get("assignments");
+    let Some(Value::Array(assignments)) = assignments else {
+        return Err(refused("assignments", ReadFault::Missing));
+    };
+    let mut figures = DisaggregateFigures::default();
+    let (mut written, mut seen) = (Vec::new(), BTreeSet::new());
+    for (index, assignment) in assignments.iter().enumerate() {
+        let id = assignment.get("id").and_then(Value::as_str).unwrap_or_default();
+        let Some(own) = aggregates.get(id) else {
+            figures.passed += 1;
+            written.push(assignment.clone());
+            continue;
+        };
+        if !seen.insert(id) {
+            refusals.push(refusal(id, "assigned-twice", format!("{id} has two assignments")));
+            continue;
+        }
+        match split(assignment, index, own, &members, tolerances) {
+            Ok((parts, assigned, distributed)) => {
+                figures.split += 1;
+                figures.members += parts.len();
+                figures.assigned_mwh = figures.assigned_mwh.saturating_add(assigned);
+                figures.distributed_mwh = figures.distributed_mwh.saturating_add(distributed);
+                written.extend(parts);
+            }
+            Err((code, sentence)) => refusals.push(refusal(id, code, sentence)),
+        }
+    }
+    figures.refused = refusals.len();
+    let document = json!({
+        "schema": file.get("schema"),
+        "assignments": written,
+        "refusals": refusals,
+    });
+    Ok(Answer { document, figures })
+}
+
+fn refusal(id: &str, code: &str, sentence: String) -> Value {
+    json!({ "id": id, "code": code, "sentence": sentence })
+}
+
+/// The members of each aggregate, by its id.
+fn aggregates(file: &Map<String, Value>) -> Result<BTreeMap<&str, Vec<&str>>, ReadError> {
+    let Some(Value::Array(list)) = file.get("aggregates") else {
+        return Err(refused("aggregates", ReadFault::Missing));
+    };
+    let entry = |aggregate: &'_ Value| -> Option<()> {
+        aggregate.get("id")?.as_str()?;
+        aggregate.get("members")?.as_array().map(|_| ())
+    };
+    let mut members = BTreeMap::new();
+    for (index, aggregate) in list.iter().enumerate() {
+        let path = || format!("aggregates[{index}]");
+        entry(aggregate).ok_or_else(|| refused(&path(), ReadFault::Kind { wanted: "an id and members" }))?;
+        let ids = aggregate.get("members").and_then(Value::as_array).into_iter().flatten();
+        let id = aggregate.get("id").and_then(Value::as_str).unwrap_or_default();
+        members.insert(id, ids.filter_map(Value::as_str).collect());
+    }
+    Ok(members)
+}
+
+type Parts = (Vec<Value>, i64, i64);
+
+/// One aggregate, rebuilt from its members alone, and its schedule split.
+fn split(
+    assignment: &Value,
+    index: usize,
+    own: &[&str],
+    members: &BTreeMap<FlexOfferId, FlexOffer>,
+    tolerances: Tolerances,
+) -> Result<Parts, (&'static str, String)> {
+    let schedule = read_schedule(assignment, &format!("assignments[{index}]"))
+        .map_err(|error| (error.code(), error.to_string()))?;
+    let bounds = Bounds {
+        members_min: 1,
+        members_max: usize::MAX,
+        energy_min: grid::EnergyMwh(0),
+        energy_max: grid::EnergyMwh(i64::MAX / 4),
+    };
+    let mut portfolio = Portfolio::new(tolerances, bounds);
+    for id in own {
+        let offer = FlexOfferId::new(id).ok().and_then(|id| members.get(&id));
+        let offer =
+            offer.ok_or_else(|| ("other-members", format!("the member {id} is not among memberOffers")))?;
+        portfolio
+            .insert(offer, ZoneId(offer.usage_point.0))
+            .map_err(|error| (error.code(), error.to_string()))?;
+    }
+    let numbers: Vec<u64> = portfolio.numbers().collect();
+    let &[number] = numbers.as_slice() else {
+        let sentence = format!("its members make {} aggregates by the file's tolerances", numbers.len());
+        return Err(("other-members", sentence));
+    };
+    let split = portfolio.split(number, &schedule).map_err(|error| (error.code(), error.to_string()))?;
+    let (mut parts, mut distributed) = (Vec::with_capacity(split.len()), 0);
+    for (id, part) in split.schedules() {
+        distributed += part.energies.iter().map(|energy| energy.0).sum::<i64>();
+        parts.push(write_schedule(id, &part));
+    }
+    Ok((parts, schedule.energies.iter().map(|energy| energy.0).sum(), distributed))
+}

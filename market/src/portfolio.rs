@@ -1,0 +1,445 @@
+//! The FlexOffers of an aggregator, summed: like offers share a bundle, which is offered onwards as one.
+//!
+//! Offers are alike when they lie in one zone, are traded in one mode, flow in one direction, and fall into the same
+//! buckets of earliest start, time flexibility, assignment deadline and prices ([`Tolerances`]). Members keep their
+//! distance in time: the bundle moves as a whole ("start alignment"). Each group is packed into bundles within
+//! [`Bounds`]; an offer goes to the bundle of its group with most room.
+//!
+//! Adding or removing one offer costs a few integer sums per slice and a few steps in small ordered maps, whatever
+//! the number of offers; nothing is ever rebuilt, and every call says what changed ([`Change`]).
+//!
+//! What a bundle can do is exactly the sum of what its members can do (bounds per slice and on the total make
+//! generalised polymatroids, whose sum is found by adding their set functions, [`Portfolio::reach`]), and
+//! [`Portfolio::split`] finds the members' parts to the milliwatt hour. A buyer who understands only bounds per slice
+//! gets a box inside that set ([`Published::slices`]); what it loses is told.
+//!
+//! Offers with bounds on their running energy, dependency polygons, conditions of acceptance or an exclusive group
+//! are not summed: [`PortfolioError::Restricted`].
+
+mod bundle;
+mod hash;
+mod member;
+mod multiset;
+mod published;
+mod split;
+#[cfg(test)]
+mod tests;
+mod tolerance;
+
+pub use published::{Loss, OfferIdentity, Published};
+pub use split::{Split, SplitError};
+pub use tolerance::{Bounds, Tolerances};
+
+use crate::bid::ZoneId;
+use crate::flex_offer::{FlexOffer, FlexOfferError, FlexOfferId};
+use bundle::Bundle;
+use grid::{Slot, Timestamp};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use member::{CellStore, Member};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use thiserror::Error;
+use tolerance::Group;
+
+/// Most offers of a portfolio.
+pub const OFFERS_MAX: usize = 5_000_000;
+/// The hash key used when nobody hands in another one.
+const HASH_KEY: u64 = 0x5bd1_e995_7b93_27d1;
+
+/// Why an offer was not taken up.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PortfolioError {
+    /// The offer breaks a rule.
+    #[error(transparent)]
+    Offer(#[from] FlexOfferError),
+    /// The offer cannot be summed with others; it has to be passed on as it is.
+    #[error("FlexOffer {offer} has {restriction} and stays alone")]
+    Restricted {
+        /// Which.
+        offer: FlexOfferId,
+        /// What it asks for.
+        restriction: &'static str,
+    },
+    /// The offer is here already.
+    #[error("FlexOffer {offer} was added before")]
+    Twice {
+        /// Which.
+        offer: FlexOfferId,
+    },
+    /// The portfolio is full.
+    #[error("FlexOffer {offer} is one more than the {max} offers a portfolio holds")]
+    Full {
+        /// Which.
+        offer: FlexOfferId,
+        /// The most it holds.
+        max: usize,
+    },
+}
+
+impl PortfolioError {
+    /// A code that stays the same over versions, for machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Offer(error) => error.code(),
+            Self::Restricted { .. } => "not-summable",
+            Self::Twice { .. } => "offer-twice",
+            Self::Full { .. } => "portfolio-full",
+        }
+    }
+}
+
+/// What happened to an aggregate as it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It is new.
+    Created,
+    /// It has one member more.
+    Grown,
+    /// It has one member less.
+    Shrunk,
+    /// It is gone.
+    Deleted,
+    /// It is below its least size, before and after: nobody sees it.
+    Waiting,
+}
+
+/// The record of one change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Number of the aggregate; never used twice by a portfolio.
+    pub aggregate: u64,
+    /// Counts its changes.
+    pub revision: u64,
+    /// What happened.
+    pub kind: ChangeKind,
+    /// By which offer.
+    pub offer: FlexOfferId,
+    /// Members after it.
+    pub members: usize,
+    /// Earliest start after it.
+    pub start_after: Slot,
+    /// Latest start after it, included.
+    pub start_before: Slot,
+    /// Earliest assignment deadline after it; the epoch when nobody is left.
+    pub assignment_before: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+struct GroupOfBundles {
+    group: Group,
+    bundles: usize,
+    /// Bundles that can take up more, the roomiest first.
+    open: BTreeSet<(Reverse<u32>, u32)>,
+}
+
+/// A place with enough of its hash to move it to a larger table without looking at what lies there.
+#[derive(Debug, Clone, Copy)]
+struct Hashed {
+    hash: u32,
+    place: u32,
+}
+
+impl Hashed {
+    /// The hash that the table sees.
+    fn wide(hash: u32) -> u64 {
+        u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+/// Offers in bundles. See the module.
+#[derive(Debug, Clone)]
+pub struct Portfolio {
+    tolerances: Tolerances,
+    bounds: Bounds,
+    hash_key: u64,
+    members: Places<Member>,
+    cells: CellStore,
+    /// Members by name.
+    names: HashTable<Hashed>,
+    groups: Places<GroupOfBundles>,
+    /// Groups by what they have in common.
+    keys: HashTable<Hashed>,
+    bundles: Places<Bundle>,
+    by_number: BTreeMap<u64, u32>,
+    next_number: u64,
+}
+
+impl Portfolio {
+    /// A portfolio without offers.
+    pub fn new(tolerances: Tolerances, bounds: Bounds) -> Self {
+        Self::with_hash_key(tolerances, bounds, HASH_KEY)
+    }
+
+    /// As [`Portfolio::new`], with a secret of the installation as key of its hash tables, so that nobody can choose
+    /// names that collide. Results do not depend on it.
+    pub fn with_hash_key(tolerances: Tolerances, bounds: Bounds, hash_key: u64) -> Self {
+        Self {
+            tolerances,
+            bounds,
+            hash_key,
+            members: Places::default(),
+            cells: CellStore::default(),
+            names: HashTable::new(),
+            groups: Places::default(),
+            keys: HashTable::new(),
+            bundles: Places::default(),
+            by_number: BTreeMap::new(),
+            next_number: 1,
+        }
+    }
+
+    /// Makes room for this many offers more of this many slices in all.
+    pub fn reserve(&mut self, offers: usize, slices: usize) {
+        self.members.values.reserve(offers);
+        self.cells.reserve(slices);
+        self.names.reserve(offers, |hashed| Hashed::wide(hashed.hash));
+    }
+
+    /// How many offers it holds.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Takes up an offer whose energy flows through `zone`.
+    pub fn insert(&mut self, offer: &FlexOffer, zone: ZoneId) -> Result<Change, PortfolioError> {
+        offer.check()?;
+        if let Some(restriction) = offer.terms.restriction() {
+            return Err(PortfolioError::Restricted { offer: offer.id.clone(), restriction });
+        }
+        if self.len() >= OFFERS_MAX {
+            return Err(PortfolioError::Full { offer: offer.id.clone(), max: OFFERS_MAX });
+        }
+        let hash = hash::of_text(self.hash_key, offer.id.as_str());
+        let place = self.members.next();
+        let members = &self.members;
+        let is_it = |hashed: &Hashed| {
+            hashed.hash == hash && members.get(hashed.place).is_some_and(|member| member.id == offer.id)
+        };
+        match self.names.entry(Hashed::wide(hash), is_it, |hashed| Hashed::wide(hashed.hash)) {
+            Entry::Occupied(_) => return Err(PortfolioError::Twice { offer: offer.id.clone() }),
+            Entry::Vacant(vacant) => vacant.insert(Hashed { hash, place }),
+        };
+        let mut member = Member::of(offer, self.cells.put(offer));
+        let group_at = self.group_of(Group::of(offer, zone, &self.tolerances));
+        let bundle_at = self.room_for(group_at, member.energy);
+        member.bundle = bundle_at;
+        let published = self.is_published(bundle_at);
+        if let Some(bundle) = self.bundles.get_mut(bundle_at) {
+            member.at = bundle.add(place, &member, self.cells.get(member.cells));
+        }
+        self.members.put(member);
+        self.reopen(bundle_at);
+        Ok(self.change(bundle_at, offer.id.clone(), published, ChangeKind::Grown))
+    }
+
+    /// Takes an offer out; `None` when it is not here.
+    pub fn remove(&mut self, offer: &FlexOfferId) -> Option<Change> {
+        let hash = hash::of_text(self.hash_key, offer.as_str());
+        let members = &self.members;
+        let is_it = |hashed: &Hashed| {
+            hashed.hash == hash && members.get(hashed.place).is_some_and(|member| member.id == *offer)
+        };
+        let (hashed, _) = self.names.find_entry(Hashed::wide(hash), is_it).ok()?.remove();
+        let member = self.members.take(hashed.place)?;
+        let bundle_at = member.bundle;
+        let published = self.is_published(bundle_at);
+        self.bundles.get_mut(bundle_at)?.take_out(&member, self.cells.get(member.cells));
+        self.cells.give_back(member.cells);
+        self.reopen(bundle_at);
+        let change = self.change(bundle_at, member.id, published, ChangeKind::Shrunk);
+        if change.members == 0 {
+            self.drop_bundle(bundle_at);
+        }
+        Some(change)
+    }
+
+    /// Numbers of all published aggregates, ascending.
+    pub fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.by_number.iter().filter(|&(_, &at)| self.is_published(at)).map(|(&number, _)| number)
+    }
+
+    /// Offers in bundles that are too small to be published: the remainder.
+    pub fn waiting(&self) -> Vec<FlexOfferId> {
+        let small = self.by_number.values().filter(|&&at| !self.is_published(at));
+        let bundles = small.filter_map(|&at| self.bundles.get(at));
+        let members = bundles.flat_map(|bundle| bundle.places().filter_map(|place| self.members.get(place)));
+        members.map(|member| member.id.clone()).collect()
+    }
+
+    /// The aggregate an offer is in.
+    pub fn aggregate_of(&self, offer: &FlexOfferId) -> Option<u64> {
+        let hash = hash::of_text(self.hash_key, offer.as_str());
+        let member = self.members.get(self.find(hash, offer)?)?;
+        self.bundles.get(member.bundle).map(|bundle| bundle.number)
+    }
+
+    fn bundle(&self, number: u64) -> Option<&Bundle> {
+        self.bundles.get(*self.by_number.get(&number)?)
+    }
+
+    fn find(&self, hash: u32, offer: &FlexOfferId) -> Option<u32> {
+        let is_it = |hashed: &Hashed| {
+            hashed.hash == hash && self.members.get(hashed.place).is_some_and(|member| member.id == *offer)
+        };
+        self.names.find(Hashed::wide(hash), is_it).map(|hashed| hashed.place)
+    }
+
+    /// The place of a group, which is made if it is new.
+    fn group_of(&mut self, group: Group) -> u32 {
+        let hash = group.hash(self.hash_key);
+        let groups = &self.groups;
+        let is_it = |hashed: &Hashed| {
+            hashed.hash == hash && groups.get(hashed.place).is_some_and(|known| known.group == group)
+        };
+        if let Some(hashed) = self.keys.find(Hashed::wide(hash), is_it) {
+            return hashed.place;
+        }
+        let place = self.groups.put(GroupOfBundles { group, bundles: 0, open: BTreeSet::new() });
+        self.keys
+            .insert_unique(Hashed::wide(hash), Hashed { hash, place }, |hashed| Hashed::wide(hashed.hash));
+        place
+    }
+
+    /// The bundle of a group that an offer of this energy goes to, mWh; a new one when no other can take it.
+    fn room_for(&mut self, group_at: u32, energy: i64) -> u32 {
+        let roomiest = self.groups.get(group_at).and_then(|group| group.open.first().copied());
+        if let Some((_, at)) = roomiest
+            && let Some(bundle) = self.bundles.get(at)
+            && bundle.energy.saturating_add(energy) <= self.bounds.energy_max.0
+        {
+            return at;
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        let Some(group) = self.groups.get_mut(group_at) else { return group_at };
+        let at = self.bundles.put(Bundle::new(number, group_at, group.group));
+        group.bundles += 1;
+        self.by_number.insert(number, at);
+        at
+    }
+
+    /// How roomy a bundle is (the binary logarithm of its room, and 1); `None` when it is full.
+    fn room(&self, bundle: &Bundle) -> Option<u32> {
+        let room = self.bounds.energy_max.0 - bundle.energy;
+        let open = bundle.count > 0 && bundle.count < self.bounds.members_max && room > 0;
+        open.then(|| 64 - room.leading_zeros())
+    }
+
+    /// Files a bundle under the room it now has.
+    fn reopen(&mut self, at: u32) {
+        let Some(bundle) = self.bundles.get(at) else { return };
+        let room = self.room(bundle);
+        if room == bundle.open {
+            return;
+        }
+        let (before, group_at) = (bundle.open, bundle.group_at);
+        if let Some(group) = self.groups.get_mut(group_at) {
+            before.map(|room| group.open.remove(&(Reverse(room), at)));
+            room.map(|room| group.open.insert((Reverse(room), at)));
+        }
+        if let Some(bundle) = self.bundles.get_mut(at) {
+            bundle.open = room;
+        }
+    }
+
+    fn is_published(&self, at: u32) -> bool {
+        self.bundles.get(at).is_some_and(|bundle| {
+            bundle.count >= self.bounds.members_min.max(1) && bundle.energy >= self.bounds.energy_min.0
+        })
+    }
+
+    fn change(&self, at: u32, offer: FlexOfferId, before: bool, kind: ChangeKind) -> Change {
+        let kind = match (before, self.is_published(at)) {
+            (false, true) => ChangeKind::Created,
+            (true, true) => kind,
+            (true, false) => ChangeKind::Deleted,
+            (false, false) => ChangeKind::Waiting,
+        };
+        let mut change = Change {
+            aggregate: 0,
+            revision: 0,
+            kind,
+            offer,
+            members: 0,
+            start_after: Slot(0),
+            start_before: Slot(0),
+            assignment_before: Timestamp::default(),
+        };
+        if let Some(bundle) = self.bundles.get(at) {
+            change.aggregate = bundle.number;
+            change.revision = bundle.revision;
+            change.members = bundle.count;
+            change.start_after = bundle.group.base.plus(bundle.first() as i64);
+            change.start_before = change.start_after.plus(bundle.flexibility());
+            change.assignment_before = Timestamp::from_nanos(bundle.assignments.min().unwrap_or_default());
+        }
+        change
+    }
+
+    fn drop_bundle(&mut self, at: u32) {
+        let Some(bundle) = self.bundles.take(at) else { return };
+        self.by_number.remove(&bundle.number);
+        let Some(group) = self.groups.get_mut(bundle.group_at) else { return };
+        group.bundles -= 1;
+        if group.bundles == 0 {
+            let hash = bundle.group.hash(self.hash_key);
+            self.groups.take(bundle.group_at);
+            if let Ok(entry) =
+                self.keys.find_entry(Hashed::wide(hash), |hashed| hashed.place == bundle.group_at)
+            {
+                entry.remove();
+            }
+        }
+    }
+}
+
+/// Values at places that stay the same; a place that is left is used again.
+#[derive(Debug, Clone)]
+struct Places<T> {
+    values: Vec<Option<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Places<T> {
+    fn default() -> Self {
+        Self { values: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Places<T> {
+    fn get(&self, place: u32) -> Option<&T> {
+        self.values.get(place as usize).and_then(Option::as_ref)
+    }
+
+    fn get_mut(&mut self, place: u32) -> Option<&mut T> {
+        self.values.get_mut(place as usize).and_then(Option::as_mut)
+    }
+
+    /// Where the next value will be put.
+    fn next(&self) -> u32 {
+        self.free.last().copied().unwrap_or(self.values.len() as u32)
+    }
+
+    fn put(&mut self, value: T) -> u32 {
+        let place = self.next();
+        match self.free.pop() {
+            Some(free) => self.values[free as usize] = Some(value),
+            None => self.values.push(Some(value)),
+        }
+        place
+    }
+
+    fn take(&mut self, place: u32) -> Option<T> {
+        let value = self.values.get_mut(place as usize)?.take();
+        if value.is_some() {
+            self.free.push(place);
+        }
+        value
+    }
+}
