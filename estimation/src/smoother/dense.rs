@@ -44,13 +44,14 @@ pub(super) fn unit<const N: usize>() -> Matrix<N> {
 /// The two registers of a vector.
 #[inline(always)]
 pub(super) fn halves(x: &Vector) -> (Half, Half) {
-    ([x[0], x[1], x[2], x[3]], [x[4], x[5], x[6], x[7]])
+    let [re, im]: [Half; 2] = pulp::cast(*x);
+    (re, im)
 }
 
 /// The vector of two registers.
 #[inline(always)]
 pub(super) fn joined((re, im): (Half, Half)) -> Vector {
-    [re[0], re[1], re[2], re[3], im[0], im[1], im[2], im[3]]
+    pulp::cast([re, im])
 }
 
 #[inline(always)]

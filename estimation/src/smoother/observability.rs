@@ -9,16 +9,12 @@ use super::posterior::Posterior;
 
 /// The two widths, as multiples of the variance that is wide beside all readings.
 const WIDTHS: [f64; 2] = [1e2, 1e4];
-/// The variance all readings get: what is determined does not depend on how exact they are, and a coarse one beside the
-/// part of a voltage that nothing determines would hide it.
-const ALIKE: f64 = 1e-8;
 /// Between no growth (1) and full growth (100), near no growth: a small unknown part beside a known one.
 const GROWTH: f64 = 2.0;
 
 /// By position and wire: whether the voltage is undetermined, at the state of the core. Factors are overwritten.
 pub(super) fn undetermined<const N: usize>(core: &mut Core<N>, wide: f64) -> Vec<bool> {
     let mut variances = Vec::new();
-    weigh_alike(core);
     for width in WIDTHS {
         for load in &mut core.loads {
             for k in (0..HALF).filter(|k| load.free & (1 << k) != 0) {
@@ -32,15 +28,6 @@ pub(super) fn undetermined<const N: usize>(core: &mut Core<N>, wide: f64) -> Vec
         variances.push(core.path.run(Posterior { core, ends: None }).phasor);
     }
     variances[0].iter().zip(&variances[1]).map(|(narrow, wider)| !(*wider < GROWTH * narrow)).collect()
-}
-
-/// Gives all readings the same variance; exact ones stay exact.
-fn weigh_alike<const N: usize>(core: &mut Core<N>) {
-    core.meters.iter_mut().for_each(|meter| meter.variance = ALIKE);
-    let rows = core.cuts.iter_mut().flat_map(|cut| &mut cut.rows);
-    rows.filter(|row| row.variance > 0.0).for_each(|row| row.variance = ALIKE);
-    let loads = core.loads.iter_mut().flat_map(|load| &mut load.variance);
-    loads.filter(|variance| **variance > 0.0).for_each(|variance| *variance = ALIKE);
 }
 
 /// Makes the wires of pseudo-measurements free.

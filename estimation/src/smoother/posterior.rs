@@ -340,7 +340,7 @@ fn flows<K: Arithmetic, const N: usize>(
     let v_j = dense::minus(kit, &crossed.u_j, &lines.z_matrix(kit, line, &crossed.j));
     let current = negative_vector(j);
     let minus = negative(&v_j);
-    let below = with_shunt(kit, core, &ends.below, v, &current, &crossed.known.c, &minus, &crossed.j);
+    let below = with_shunt(kit, core, &ends.below, (v, &current), (&crossed.known.c, &minus, &crossed.j));
     for k in 0..w {
         out.below[i * w + k] = end_variance::<N>(k, v, &below.0, &crossed.known.c, &below.1, &below.2);
     }
@@ -358,7 +358,7 @@ fn flows<K: Arithmetic, const N: usize>(
         (cross, lines.to_parent(kit, line, &crossed.j))
     };
     let current = lines.tt(kit, line, j);
-    let above = with_shunt(kit, core, &ends.above, v, &current, &outer.c, &v_j, &j_j);
+    let above = with_shunt(kit, core, &ends.above, (v, &current), (&outer.c, &v_j, &j_j));
     for k in 0..w {
         out.above[i * w + k] = end_variance::<N>(k, v, &above.0, &outer.c, &above.1, &above.2);
     }
@@ -406,11 +406,8 @@ fn with_shunt<K: Arithmetic, const N: usize>(
     kit: K,
     core: &Core<N>,
     shunt: &super::lines::Shunt,
-    v: &Vector,
-    i: &Vector,
-    c: &Matrix<N>,
-    v_i: &Matrix<N>,
-    i_i: &Matrix<N>,
+    (v, i): (&Vector, &Vector),
+    (c, v_i, i_i): (&Matrix<N>, &Matrix<N>, &Matrix<N>),
 ) -> (Vector, Matrix<N>, Matrix<N>) {
     if shunt.is_none() {
         return (*i, *v_i, *i_i);

@@ -146,7 +146,7 @@ impl Simplex {
                 end => return end,
             }
             self.pivots += 1;
-            if self.pivots % 200 == 0 && !self.refresh() {
+            if self.pivots.is_multiple_of(200) && !self.refresh() {
                 return End::Stopped;
             }
         }

@@ -1,0 +1,159 @@
+//! Eight measurement sets per pass on the same factors: a lane is a set.
+//!
+//! The same step as [`super::step`], with every number eight wide; a factor is read once for all eight. Rows at cuts
+//! are few and go set by set.
+
+mod block;
+mod down;
+mod up;
+
+use super::compile::{Target, Targets};
+use super::core::Core;
+use super::cuts::Cut;
+use super::dense::{Arithmetic, Vector};
+use super::lines::NONE;
+use super::precision::Real;
+use crate::circuit::Readings;
+use crate::simd::Kernel;
+use block::{Block, Wide, pick, spread};
+
+/// Sets per pass.
+pub const SETS: usize = 8;
+
+/// Corrections of eight sets on their way up.
+#[derive(Debug, Clone, Copy)]
+struct Up<T, const N: usize> {
+    a: Block<T, N>,
+    e: Block<T, N>,
+}
+
+impl<T: Real, const N: usize> Up<T, N> {
+    const NOTHING: Self = Self { a: [[T::ZERO; SETS]; N], e: [[T::ZERO; SETS]; N] };
+}
+
+/// Values and state of eight sets.
+#[derive(Debug, Clone)]
+pub(super) struct Sets<const N: usize> {
+    v: Vec<Block<f64, N>>,
+    mu: Vec<Block<f64, N>>,
+    j: Vec<Block<f64, N>>,
+    pull: Vec<Block<f64, N>>,
+    /// Per load: power taken.
+    measured: Vec<Block<f64, N>>,
+    /// Per meter: value.
+    meters: Vec<Wide<f64>>,
+    /// Per set its own copy of the cuts.
+    cuts: Vec<Vec<Cut<N>>>,
+    /// Room for corrections in either precision, made when it is used.
+    single: Room<f32, N>,
+    double: Room<f64, N>,
+}
+
+impl<const N: usize> Sets<N> {
+    /// Eight copies of the state and values of a core.
+    pub fn new(core: &Core<N>) -> Self {
+        let all = |x: &[Vector]| x.iter().map(spread).collect();
+        Self {
+            v: all(&core.v),
+            mu: all(&core.mu),
+            j: all(&core.j),
+            pull: all(&core.pull),
+            measured: core.loads.iter().map(|load| spread(&load.measured)).collect(),
+            meters: core.meters.iter().map(|meter| [meter.value; SETS]).collect(),
+            cuts: if core.cuts.is_empty() { Vec::new() } else { vec![core.cuts.clone(); SETS] },
+            single: Room::default(),
+            double: Room::default(),
+        }
+    }
+
+    /// One step of all eight with corrections in single precision: the largest change of a voltage.
+    pub fn step_single(&mut self, core: &Core<N>) -> f64 {
+        let mut room = std::mem::take(&mut self.single);
+        let step = core.path.run(BatchStep { core, sets: self, room: &mut room });
+        self.single = room;
+        step
+    }
+
+    /// The same in double precision.
+    pub fn step_double(&mut self, core: &Core<N>) -> f64 {
+        let mut room = std::mem::take(&mut self.double);
+        let step = core.path.run(BatchStep { core, sets: self, room: &mut room });
+        self.double = room;
+        step
+    }
+
+    /// Puts values into a lane.
+    pub fn set(&mut self, core: &Core<N>, targets: &Targets, lane: usize, readings: &Readings) {
+        for (reading, &(magnitude, angle)) in readings.voltages.iter().zip(&targets.voltages) {
+            if magnitude != NONE {
+                self.meters[magnitude as usize][lane] = reading.magnitude;
+            }
+            if let (true, Some(value)) = (angle != NONE, reading.angle) {
+                self.meters[angle as usize][lane] = value;
+            }
+        }
+        for (reading, &load) in readings.injections.iter().zip(&targets.injections) {
+            let k = usize::from(reading.wire);
+            if load != NONE && core.loads[load as usize].free & (1 << k) == 0 {
+                let measured = &mut self.measured[load as usize];
+                (measured[k][lane], measured[k + N / 2][lane]) = (reading.s.re, reading.s.im);
+            }
+        }
+        for (reading, &(p, q)) in readings.powers.iter().zip(&targets.powers) {
+            for (target, value, half) in [(p, reading.s.re, 0), (q, reading.s.im, N / 2)] {
+                match target {
+                    Target::Nothing => {}
+                    Target::Row(cut, row) => self.cuts[lane][cut as usize].rows[row as usize].value = value,
+                    Target::Load(load, wire) => {
+                        self.measured[load as usize][usize::from(wire) + half][lane] = value;
+                    }
+                }
+            }
+        }
+        for (reading, &(along, across)) in readings.currents.iter().zip(&targets.currents) {
+            if let Target::Row(cut, row) = along {
+                self.cuts[lane][cut as usize].rows[row as usize].value = reading.magnitude;
+            }
+            for target in [along, across] {
+                if let (Target::Row(cut, row), Some(angle)) = (target, reading.angle) {
+                    self.cuts[lane][cut as usize].rows[row as usize].says.aim(angle);
+                }
+            }
+        }
+    }
+
+    /// The voltage of a position in a lane.
+    pub fn voltage(&self, position: usize, lane: usize) -> Vector {
+        pick(&self.v[position], lane)
+    }
+}
+
+/// One step of all eight; returns the largest change of a voltage.
+struct BatchStep<'a, T, const N: usize> {
+    core: &'a Core<N>,
+    sets: &'a mut Sets<N>,
+    /// Room for corrections.
+    room: &'a mut Room<T, N>,
+}
+
+/// Corrections by position.
+#[derive(Debug, Clone)]
+struct Room<T, const N: usize>(Vec<Up<T, N>>);
+
+impl<T, const N: usize> Default for Room<T, N> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Real, const N: usize> Kernel for BatchStep<'_, T, N> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<K: Arithmetic>(self, kit: K) -> f64 {
+        let Self { core, sets, room } = self;
+        room.0.resize(core.count(), Up::NOTHING);
+        let e = up::up(kit, core, sets, room);
+        down::down(kit, core, sets, room, &e)
+    }
+}
