@@ -17,6 +17,9 @@ pub struct StudyArguments {
     /// The network: power-grid-model JSON, or an OpenDSS script (.dss)
     #[arg(value_name = "INPUT.json")]
     pub input: PathBuf,
+    /// Folder below which an OpenDSS script may read other files; without it, the script's own
+    #[arg(long, value_name = "FOLDER")]
+    pub dss_root: Option<PathBuf>,
     /// Changes of one or many scenarios: power-grid-model JSON of type update
     #[arg(long, value_name = "BATCH.json")]
     pub update: Option<PathBuf>,
@@ -63,7 +66,11 @@ impl StudyArguments {
     pub fn read(&self) -> Result<(Input, Option<Batch>), Failure> {
         let refused = |error: power_grid_model::ReadError| Failure::Input(error.into());
         let input = if self.is_opendss() {
-            let study = opendss::read_path(&self.input).map_err(|error| Failure::Input(error.into()))?;
+            let study = match &self.dss_root {
+                Some(root) => opendss::read_path_below(root, &self.input),
+                None => opendss::read_path(&self.input),
+            };
+            let study = study.map_err(|error| Failure::Input(error.into()))?;
             Input::from_parts(study.parts)
         } else {
             power_grid_model::read_path(&self.input).map_err(refused)?

@@ -84,7 +84,10 @@ CELLS = (
     Cell("estimate, batch", "estimate", "batch_ms_per_scenario", "batch_ms_per_scenario", (250, 250, 250, 250)),
     Cell("uncertainty, all voltages", "estimate", "uncertainty_ms", "warm_ms", (0.05, 0.05, 0.05, 0.05), share=True),
 )
-MORE_OF_OURS = ("cold_ms", "incremental_us_p50", "incremental_us_p99", "iterations", "peak_mb")
+MORE_OF_OURS = (
+    "cold_ms", "incremental_us_p50", "incremental_us_p99", "iterations", "peak_mb",
+    "estimate_ms", "change_and_read_us_p50", "change_and_read_us_p99",
+)  # fmt: skip
 
 
 def say(text):
@@ -154,6 +157,9 @@ def measure(nodes, options):
         result["ours"][what] = medians(mine)
         result["peer"][what] = {method: medians(answers) for method, answers in theirs.items()}
     peer.close()
+    if "estimate" in result["ours"]:
+        say(f"{nodes} nodes, the estimator of a region")
+        result["ours"]["service"] = medians([ours(options.binary, "service", folder, options.cpu)])
     if options.memory and nodes == max(options.sizes):
         result["peer_memory_mb"] = peer_memory(folder, options)
     if options.sameness and "estimate" in (options.only or METHODS):

@@ -40,7 +40,7 @@ mod two_port;
 pub use feeder::{BranchRef, Feeder, TopologyError};
 pub use forecast::{ForecastError, Forecaster, sum_std};
 pub use limited_element::{LimitedElement, limited_elements, zones};
-pub use live::{LiveEstimator, NotEstimable};
+pub use live::{KeptEstimate, LiveEstimator, NotEstimable};
 pub use measurement_set::{EstimationError, InjectionPrior, MeasurementSet, WeightedValue};
 pub use outlook::{OutlookRules, outlook};
 pub use plausibility::{Implausible, Plausibility};

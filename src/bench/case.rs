@@ -7,6 +7,7 @@ use connectors::power_grid_model::{self, Batch, Input};
 use estimation::assembly::Assembly;
 use estimation::circuit::{LoadPort, Readings};
 use estimation::gathering::gather;
+use grid::network::NetworkParts;
 use grid::{Network, Sensor};
 use std::path::Path;
 
@@ -35,6 +36,11 @@ impl Case {
         let sensors = input.sensors.clone();
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Self { name, network, sensors, read_ms, input, batch })
+    }
+
+    /// The parts of the network.
+    pub fn parts(&self) -> NetworkParts {
+        self.input.parts.clone()
     }
 
     /// The load ports of every scenario.

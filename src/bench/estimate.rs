@@ -36,7 +36,7 @@ pub fn measure(arguments: &CaseArguments) -> Result<Figures, Failure> {
     let (refactor, _) = each(&mut smoother, &scenarios, repeat, Smoother::settle)?;
     let (warm, warm_iterations) = each(&mut smoother, &scenarios, repeat, Smoother::settle_kept)?;
     let uncertainty = (0..repeat.min(9)).map(|_| timed(|| black_box(smoother.uncertainty())).0).collect();
-    let batch_ms_per_scenario = batch(&smoother, &scenarios)?;
+    let batch_ms_per_scenario = batch(&mut smoother, &scenarios)?;
     let buses = case.network.buses().len() as u32;
     let mut single = scenarios.first().map(|first| changes(&mut smoother, first, buses)).unwrap_or_default();
     let mut share = |share| (!single.is_empty()).then(|| quantile(&mut single, share));
@@ -98,7 +98,7 @@ fn each(
 }
 
 /// CPU time of all scenarios in groups of lanes, per scenario, ms.
-fn batch(smoother: &Smoother, scenarios: &[Readings]) -> Result<Option<f64>, Failure> {
+fn batch(smoother: &mut Smoother, scenarios: &[Readings]) -> Result<Option<f64>, Failure> {
     if scenarios.is_empty() {
         return Ok(None);
     }

@@ -7,6 +7,7 @@ mod clear;
 mod estimate;
 pub mod meter;
 mod powerflow;
+mod service;
 
 use crate::Failure;
 use crate::answer::say;
@@ -20,6 +21,7 @@ A case is a folder with input.json and update.json in power-grid-model's form; u
 
   gridflex bench powerflow target/peers/cases/asym-10000 --json
   gridflex bench estimate target/peers/cases/asym-10000 --repeat 21
+  gridflex bench service target/peers/cases/asym-10000      the same network behind measurement points
   gridflex bench clear market.json --json           a market case, see docs/clearing.md
   gridflex bench aggregate --offers 100000 --sizes 10000,1000000 --json     synthetic FlexOffers, no case needed
 
@@ -45,6 +47,8 @@ enum What {
     Powerflow(CaseArguments),
     /// State estimation
     Estimate(CaseArguments),
+    /// One changed value in, one voltage out, through the estimator of a live region
+    Service(CaseArguments),
     /// A market case: cold, warm after one change, verified, against plain greed
     Clear(clear::ClearArguments),
     /// Aggregation and disaggregation of FlexOffers, in bulk and one at a time
@@ -102,6 +106,9 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
     let (figures, json) = match &arguments.what {
         What::Powerflow(arguments) => (powerflow::measure(arguments)?, arguments.json),
         What::Estimate(arguments) => (estimate::measure(arguments)?, arguments.json),
+        What::Service(arguments) => {
+            return answer(&service::measure(arguments)?, arguments.json, service::table);
+        }
         What::Clear(arguments) => return clear::measure(arguments),
         What::Aggregate(arguments) => {
             let figures = aggregate::measure(arguments)?;

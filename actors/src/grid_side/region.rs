@@ -1,5 +1,8 @@
 //! One estimation region: the latest values of its nodes become an estimate every minute and a forecast every five.
 //!
+//! Between two estimates the last one goes on: a new value of a point that went into it moves it at once
+//! ([`estimation::KeptEstimate`]), and the voltages of the buses that reported are told.
+//!
 //! One solve is in flight at a time; the newest values win. What is not metered now gets a pseudo-measurement:
 //! the connection's last meter reading when it is fresh, else its forecast.
 
@@ -8,10 +11,12 @@ use crate::area::Area;
 use crate::journal::{Books, planned_deviation_w};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage};
-use estimation::{ForecastError, Forecaster, InjectionPrior, LiveEstimator, MeasurementSet, WeightedValue};
+use estimation::{
+    ForecastError, Forecaster, InjectionPrior, KeptEstimate, LiveEstimator, MeasurementSet, WeightedValue,
+};
 use grid::telemetry::Element;
-use grid::{Estimate, Measurement, PointId, Quality, Quantity, Slot, Timestamp, UsagePointId};
-use std::collections::BTreeMap;
+use grid::{BusId, Estimate, Measurement, PointId, Quality, Quantity, Slot, Timestamp, UsagePointId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,9 +47,16 @@ pub enum RegionMsg {
     /// Time to estimate.
     SolveDue,
     /// An estimate is ready, or the reason why there is none.
-    SolveFinished(Result<Arc<Estimate>, String>),
+    SolveFinished(Result<Arc<Solved>, String>),
     /// Time to forecast.
     ForecastDue,
+}
+
+/// An estimate with what is needed to go on from it.
+#[derive(Debug, Clone)]
+pub struct Solved {
+    estimate: Arc<Estimate>,
+    kept: KeptEstimate,
 }
 
 /// Mean power of each connection in past slots, known before the start: what the forecast learns from.
@@ -57,6 +69,9 @@ pub struct Region {
     forecaster: Forecaster,
     books: Books,
     latest: BTreeMap<PointId, Measurement>,
+    kept: Option<KeptEstimate>,
+    /// The bus at which a point is measured; found once.
+    bus_of: BTreeMap<PointId, Option<BusId>>,
     readings: BTreeMap<UsagePointId, (Slot, f64)>,
     slot_totals: BTreeMap<Slot, (f64, u32)>,
     solving: bool,
@@ -86,6 +101,8 @@ impl Region {
             forecaster,
             books,
             latest: BTreeMap::new(),
+            kept: None,
+            bus_of: BTreeMap::new(),
             readings: BTreeMap::new(),
             slot_totals: BTreeMap::new(),
             solving: false,
@@ -95,7 +112,8 @@ impl Region {
         }
     }
 
-    fn on_report(&mut self, values: &[Measurement]) {
+    fn on_report(&mut self, values: &[Measurement], cx: &mut Context<RegionMsg>) {
+        let mut moved = BTreeSet::new();
         for value in values {
             match (value.point.element, value.point.quantity) {
                 // One phase of a three-phase meter is not the connection's energy.
@@ -113,9 +131,21 @@ impl Region {
                 }
                 _ => {
                     self.latest.insert(value.point, *value);
+                    moved.extend(self.take(value));
                 }
             }
         }
+        let Some(kept) = self.kept.as_mut().filter(|_| !moved.is_empty()) else { return };
+        let voltages = moved.into_iter().filter_map(|bus| Some((bus, kept.u_v(bus)?))).collect();
+        cx.send(&self.observer, Seen::VoltagesMoved(Arc::new(voltages)));
+    }
+
+    /// Moves the last estimate to a new value; the bus where it was measured, if it is part of the estimate.
+    fn take(&mut self, value: &Measurement) -> Option<BusId> {
+        if !self.kept.as_mut()?.take(value.point, value.value) {
+            return None;
+        }
+        *self.bus_of.entry(value.point).or_insert_with(|| self.estimator.bus_of(value.point))
     }
 
     /// The measurements that are fresh enough, and one prior per connection.
@@ -197,14 +227,25 @@ impl Region {
         self.flow_measured = set.values.iter().any(flow);
         let panicked = RegionMsg::SolveFinished(Err("the solver panicked".into()));
         cx.compute(panicked, move || {
-            RegionMsg::SolveFinished(
-                estimator.estimate(at, &set).map(Arc::new).map_err(|error| error.to_string()),
-            )
+            let solved = estimator.estimate_and_keep(at, &set);
+            let solved =
+                solved.map(|(estimate, kept)| Arc::new(Solved { estimate: Arc::new(estimate), kept }));
+            RegionMsg::SolveFinished(solved.map_err(|error| error.to_string()))
         });
     }
 
-    fn on_solved(&mut self, outcome: Result<Arc<Estimate>, String>, cx: &mut Context<RegionMsg>) {
+    fn on_solved(&mut self, outcome: Result<Arc<Solved>, String>, cx: &mut Context<RegionMsg>) {
         self.solving = false;
+        self.kept = None;
+        let outcome = outcome.map(|solved| {
+            let Solved { estimate, mut kept } = Arc::unwrap_or_clone(solved);
+            // What came while it was being made.
+            for value in self.latest.values() {
+                kept.take(value.point, value.value);
+            }
+            self.kept = Some(kept);
+            estimate
+        });
         // Without a measured flow the total is little but the forecast itself, and the drift would feed on its own.
         if let Ok(estimate) = &outcome
             && self.flow_measured
@@ -245,7 +286,7 @@ impl Stage for Region {
 
     fn handle(&mut self, msg: RegionMsg, cx: &mut Context<RegionMsg>) {
         match msg {
-            RegionMsg::NodeReported(values) => self.on_report(&values),
+            RegionMsg::NodeReported(values) => self.on_report(&values, cx),
             RegionMsg::SolveDue => self.on_solve_due(cx),
             RegionMsg::SolveFinished(outcome) => self.on_solved(outcome, cx),
             RegionMsg::ForecastDue => self.on_forecast_due(cx),

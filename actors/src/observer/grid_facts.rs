@@ -6,7 +6,9 @@ use crate::grid_side::region::slot_seen;
 use crate::journal::planned_deviation_w;
 use crate::picture::{HISTORY_MINUTES, HistoryEntry, OutlookEntry, PointRow};
 use grid::telemetry::Element;
-use grid::{BranchId, Estimate, Measurement, Observability, PerPhase, Phase, PointId, Quantity, Timestamp};
+use grid::{
+    BranchId, BusId, Estimate, Measurement, Observability, PerPhase, Phase, PointId, Quantity, Timestamp,
+};
 use std::sync::Arc;
 
 impl Observer {
@@ -103,6 +105,21 @@ impl Observer {
         });
         if transformer.history.len() > HISTORY_MINUTES {
             transformer.history.remove(0);
+        }
+    }
+
+    /// Puts moved voltages in their places, where the estimate gave any.
+    pub(super) fn on_voltages_moved(&mut self, moved: &[(BusId, PerPhase<f64>)]) {
+        let (network, Some(estimate)) = (self.area.feeder.network(), &self.estimate) else { return };
+        let shown = &mut self.picture.voltages;
+        for (bus, u_v) in moved {
+            let Some(index) = network.bus_index(*bus) else { continue };
+            let Some(estimated) = estimate.buses.get(index) else { continue };
+            for (phase, column) in [&mut shown.a, &mut shown.b, &mut shown.c].into_iter().enumerate() {
+                if let Some(Some(u_pu)) = column.get_mut(index) {
+                    *u_pu = (u_v[phase] * estimated.u_pu[phase] / estimated.u_v[phase].max(1e-9)) as f32;
+                }
+            }
         }
     }
 

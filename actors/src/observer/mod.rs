@@ -12,7 +12,7 @@ use crate::picture::{
     FEED_ENTRIES_MAX, FeedEntry, FeedKind, Link, Picture, RejectionCount, TransformerPicture,
 };
 use crate::runtime::{Context, Incidents, Stage};
-use grid::{Estimate, Measurement, PointId, Timestamp};
+use grid::{BusId, Estimate, Measurement, PerPhase, PointId, Timestamp};
 use market::{Clearing, MarketEvent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,6 +49,8 @@ pub enum Seen {
     },
     /// An estimate, or why there is none.
     Estimated(Result<Arc<Estimate>, String>),
+    /// Voltage magnitudes, V by phase, of buses where new values have moved the last estimate.
+    VoltagesMoved(Arc<Vec<(BusId, PerPhase<f64>)>>),
     /// The day ahead.
     LookedAhead(Arc<Ahead>),
     /// A clearing round with something in the book.
@@ -226,6 +228,7 @@ impl Stage for Observer {
             }
             Seen::Estimated(Ok(estimate)) => self.on_estimate(&estimate),
             Seen::Estimated(Err(reason)) => self.on_no_estimate(reason),
+            Seen::VoltagesMoved(voltages) => self.on_voltages_moved(&voltages),
             Seen::LookedAhead(ahead) => self.on_outlook(&ahead),
             Seen::Cleared(clearing) => self.on_cleared(&clearing, cx.now()),
             Seen::Recorded(event) => self.on_recorded(&event),

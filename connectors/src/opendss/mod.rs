@@ -75,6 +75,22 @@ pub fn read_path(master: &Path) -> Result<Study, OpenDssError> {
     read(&mut Folder::new(folder), name)
 }
 
+/// The same, with other files anywhere below `root`, which the script's folder lies in. Models of a collection share line
+/// codes and shapes that way (`Redirect ../IEEELineCodes.DSS`).
+///
+/// # Errors
+/// [`OpenDssError`] as above, and when the script does not lie below `root`.
+pub fn read_path_below(root: &Path, master: &Path) -> Result<Study, OpenDssError> {
+    let unreadable = |path: &Path, source| OpenDssError::File { path: path.to_owned(), source };
+    let full = |path: &Path| path.canonicalize().map_err(|source| unreadable(path, source));
+    let (root, found) = (full(root)?, full(master)?);
+    let Ok(below) = found.strip_prefix(&root) else {
+        let reason = format!("it does not lie below {}", root.display());
+        return Err(unreadable(master, std::io::Error::new(std::io::ErrorKind::InvalidInput, reason)));
+    };
+    read(&mut Folder::new(&root), below)
+}
+
 /// Reads the script at `master`, a path below the root of `files`.
 ///
 /// # Errors

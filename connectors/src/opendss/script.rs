@@ -9,6 +9,10 @@ use super::table::{COMMANDS, Choice, Command, OPTIONS, find};
 use super::value::Value;
 use std::path::{Path, PathBuf};
 
+/// Why a file is not read; `gridflex` has `--dss-root`.
+const OUTSIDE: &str =
+    "it lies outside of the folder that may be read: the script's own, unless --dss-root names another";
+
 /// Most files open inside each other.
 const DEPTH_MAX: usize = 16;
 /// Most lines of all files together.
@@ -129,7 +133,7 @@ impl<'f> Script<'f> {
     }
 
     fn path(&self, written: &str) -> Result<PathBuf, Fault> {
-        let reason = "it lies outside of the folder that may be read".to_owned();
+        let reason = OUTSIDE.to_owned();
         resolve(&self.folder, written).ok_or(Fault::File { path: written.into(), reason })
     }
 
@@ -181,7 +185,7 @@ impl<'f> Script<'f> {
             Active::Element(entry, at) => {
                 let Self { files, model, folder, .. } = self;
                 let mut load = |written: &str| {
-                    let outside = "it lies outside of the folder that may be read".to_owned();
+                    let outside = OUTSIDE.to_owned();
                     let fault = |reason| Fault::File { path: written.into(), reason };
                     let path = resolve(folder, written).ok_or_else(|| fault(outside))?;
                     files.read(&path).map_err(|error| fault(error.to_string()))

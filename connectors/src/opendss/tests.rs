@@ -191,3 +191,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_model_of_a_collection_reads_what_lies_beside_its_folder_when_that_is_allowed() {
+    let collection = tempfile::tempdir().unwrap();
+    let model = collection.path().join("13Bus");
+    std::fs::create_dir(&model).unwrap();
+    std::fs::write(collection.path().join("Shared.dss"), "new line.l1 sourcebus b.1.2.3 length=2\n").unwrap();
+    let master = model.join("m.dss");
+    std::fs::write(&master, "clear\nnew circuit.c basekv=11\nredirect ..\\shared.dss\n").unwrap();
+    let alone = read_path(&master).unwrap_err().to_string();
+    assert!(alone.contains("line 3") && alone.contains("--dss-root"), "{alone}");
+    let study = read_path_below(collection.path(), &master).unwrap();
+    assert_eq!(study.parts.lines.len() + study.parts.coupled_lines.len(), 1);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let outside = read_path_below(elsewhere.path(), &master).unwrap_err().to_string();
+    assert!(outside.contains("does not lie below"), "{outside}");
+    assert!(read_path_below(&collection.path().join("absent"), &master).is_err());
+}

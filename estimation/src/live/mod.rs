@@ -5,6 +5,7 @@
 //! expectation, so the region is always determined; what measurements alone determine is told apart
 //! ([`grid::Observability`]).
 
+mod kept;
 mod outcome;
 mod readings;
 #[cfg(test)]
@@ -17,9 +18,12 @@ use crate::measurement_set::{EstimationError, MeasurementSet, check};
 use crate::smoother::Smoother;
 use crate::solve::Tolerance;
 use grid::{Estimate, Network, Phase, Timestamp};
+use readings::LiveReadings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
+
+pub use kept::KeptEstimate;
 
 /// Why a feeder cannot be estimated live.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -91,6 +95,27 @@ impl LiveEstimator {
     /// # Errors
     /// [`EstimationError`] names the point, expectation or bus that is wrong.
     pub fn estimate(&self, at: Timestamp, set: &MeasurementSet) -> Result<Estimate, EstimationError> {
+        Ok(self.solve(at, set)?.0)
+    }
+
+    /// The same, with what is needed to go on from it.
+    ///
+    /// # Errors
+    /// [`EstimationError`] as above.
+    pub fn estimate_and_keep(
+        self: &Arc<Self>,
+        at: Timestamp,
+        set: &MeasurementSet,
+    ) -> Result<(Estimate, KeptEstimate), EstimationError> {
+        let (estimate, live, smoother) = self.solve(at, set)?;
+        Ok((estimate, KeptEstimate::new(self.clone(), set, &live, smoother)))
+    }
+
+    fn solve(
+        &self,
+        at: Timestamp,
+        set: &MeasurementSet,
+    ) -> Result<(Estimate, LiveReadings, Smoother), EstimationError> {
         check(&self.feeder, set)?;
         let mut last = None;
         for doubt in DOUBTS {
@@ -98,7 +123,10 @@ impl LiveEstimator {
             let mut smoother = Smoother::new(&self.assembly.circuit, &self.tree, &live.readings)
                 .map_err(|error| EstimationError::Structure { reason: error.to_string() })?;
             match smoother.estimate(Tolerance::default()) {
-                Ok(solved) => return Ok(outcome::outcome(self, at, set, &live, &mut smoother, &solved)),
+                Ok(solved) => {
+                    let estimate = outcome::outcome(self, at, set, &live, &mut smoother, &solved);
+                    return Ok((estimate, live, smoother));
+                }
                 Err(error) => last = Some(self.named(&error)),
             }
         }

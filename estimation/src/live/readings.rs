@@ -1,6 +1,7 @@
 //! What a live region knows, as readings of its circuit: telemetry, an expectation per usage point, and the supply.
 
 use super::LiveEstimator;
+use super::kept::Entry;
 use crate::EstimationError;
 use crate::assembly::BranchPlace;
 use crate::circuit::{
@@ -9,6 +10,7 @@ use crate::circuit::{
 use crate::measurement_set::{InjectionPrior, MeasurementSet, Observed, WeightedValue, observe};
 use grid::BranchId;
 use num_complex::Complex64;
+use std::collections::BTreeMap;
 
 /// Standard deviation of the supply voltage behind the source's reference, p.u.: what a regulated medium voltage keeps.
 const SUPPLY_STD_PU: f64 = 0.03;
@@ -36,6 +38,10 @@ pub(super) struct LiveReadings {
     pub readings: Readings,
     /// One per value of the set.
     pub rows: Vec<Row>,
+    /// Where each value entered.
+    pub entries: Vec<Entry>,
+    /// By usage point: the injections it is part of, with its share of power in each.
+    pub injections_of: Vec<Vec<(u32, f64)>>,
     /// One per usage point.
     pub beliefs: Vec<Belief>,
     /// How many of their standard deviations the measurements were taken for.
@@ -53,19 +59,31 @@ pub(super) fn readings(
     let mut beliefs: Vec<Belief> = set.priors.clone();
     let mut metered = vec![(false, false); beliefs.len()];
     let mut rows = Vec::with_capacity(set.values.len());
+    let mut entries: Vec<Entry> = Vec::with_capacity(set.values.len());
+    let mut of_power: BTreeMap<(usize, bool), Vec<usize>> = BTreeMap::new();
     for (number, item) in set.values.iter().enumerate() {
         let row = row(region, item)?;
         let item = &WeightedValue { sigma: doubt * item.sigma, ..*item };
-        enter(region, item, number as u32, row, &mut readings);
+        let mut entry = enter(region, item, number as u32, row, &mut readings);
         if let Row::Injection { usage_point, share, reactive } = row {
-            sharpen(&mut beliefs[usage_point], item, share, reactive);
+            let gain = sharpen(&mut beliefs[usage_point], item, share, reactive);
+            // An earlier value of the same power counts for less.
+            let same = of_power.entry((usage_point, reactive)).or_default();
+            for &earlier in same.iter() {
+                if let Entry::Belief(weight) = &mut entries[earlier] {
+                    *weight *= 1.0 - gain;
+                }
+            }
+            same.push(number);
+            entry = Entry::Belief(gain / share);
             let known = &mut metered[usage_point];
             *(if reactive { &mut known.1 } else { &mut known.0 }) = true;
         }
         rows.push(row);
+        entries.push(entry);
     }
-    injections(region, &beliefs, &metered, &mut readings);
-    Ok(LiveReadings { readings, rows, beliefs, doubt })
+    let injections_of = injections(region, &beliefs, &metered, &mut readings);
+    Ok(LiveReadings { readings, rows, entries, injections_of, beliefs, doubt })
 }
 
 fn supply(region: &LiveEstimator, readings: &mut Readings) {
@@ -109,7 +127,20 @@ fn row(region: &LiveEstimator, item: &WeightedValue) -> Result<Row, EstimationEr
     })
 }
 
-fn enter(region: &LiveEstimator, item: &WeightedValue, sensor: u32, row: Row, readings: &mut Readings) {
+/// Enters a value; returns its index among the readings of its kind.
+fn enter(
+    region: &LiveEstimator,
+    item: &WeightedValue,
+    sensor: u32,
+    row: Row,
+    readings: &mut Readings,
+) -> Entry {
+    let index = match row {
+        Row::Voltage { .. } => readings.voltages.len(),
+        Row::Current { .. } => readings.currents.len(),
+        Row::Power { .. } => readings.powers.len(),
+        Row::Injection { .. } => return Entry::Belief(0.0),
+    };
     match row {
         Row::Voltage { bus, wire } => {
             let base = region.bus(bus).u_base_v;
@@ -145,10 +176,11 @@ fn enter(region: &LiveEstimator, item: &WeightedValue, sensor: u32, row: Row, re
         }
         Row::Injection { .. } => {}
     }
+    Entry::Reading(index as u32)
 }
 
-/// Combines a belief with a meter's value by inverse variance.
-fn sharpen(belief: &mut Belief, item: &WeightedValue, share: f64, reactive: bool) {
+/// Combines a belief with a meter's value by inverse variance; returns the weight of the latter.
+fn sharpen(belief: &mut Belief, item: &WeightedValue, share: f64, reactive: bool) -> f64 {
     let (mean, std) = if reactive {
         (&mut belief.q_var, &mut belief.q_std_var)
     } else {
@@ -158,13 +190,21 @@ fn sharpen(belief: &mut Belief, item: &WeightedValue, share: f64, reactive: bool
     let gain = *std * *std / (*std * *std + sigma * sigma);
     *mean += gain * (value - *mean);
     *std *= (1.0 - gain).sqrt();
+    gain
 }
 
 /// One injection per wire that a usage point touches: means and variances of all points there; those that rest on an
-/// expectation stand last. A three-phase connection takes a third on each phase, with a third of the variance.
-fn injections(region: &LiveEstimator, beliefs: &[Belief], metered: &[(bool, bool)], readings: &mut Readings) {
+/// expectation stand last. A three-phase connection takes a third on each phase, with a third of the variance. Returns by
+/// usage point the injections it is part of, with its share.
+fn injections(
+    region: &LiveEstimator,
+    beliefs: &[Belief],
+    metered: &[(bool, bool)],
+    readings: &mut Readings,
+) -> Vec<Vec<(u32, f64)>> {
     let base = region.assembly.circuit.s_base_va;
     let (mut known, mut pseudo) = (Vec::new(), Vec::new());
+    let (mut among_known, mut among_pseudo) = (Vec::new(), Vec::new());
     for taken in &region.taken {
         let mut reading = InjectionReading {
             sensor: EXPECTED,
@@ -182,11 +222,21 @@ fn injections(region: &LiveEstimator, beliefs: &[Belief], metered: &[(bool, bool
             reading.variance_q += share * (belief.q_std_var / base).powi(2);
             all_metered &= metered[usage_point] == (true, true);
         }
-        if all_metered { &mut known } else { &mut pseudo }.push(reading);
+        let (readings, among) =
+            if all_metered { (&mut known, &mut among_known) } else { (&mut pseudo, &mut among_pseudo) };
+        among.push(&taken.points);
+        readings.push(reading);
     }
     readings.first_pseudo = Some(known.len() as u32);
     known.append(&mut pseudo);
     readings.injections = known;
+    let mut injections_of = vec![Vec::new(); beliefs.len()];
+    for (index, points) in among_known.into_iter().chain(among_pseudo).enumerate() {
+        for &(usage_point, share) in points {
+            injections_of[usage_point].push((index as u32, share));
+        }
+    }
+    injections_of
 }
 
 impl LiveEstimator {

@@ -86,6 +86,55 @@ fn what_rests_on_expectations_is_told_apart_from_what_is_measured() {
 }
 
 #[test]
+fn a_changed_value_is_what_the_next_estimate_says_but_for_what_it_bends() {
+    let (feeder, set, _) = european();
+    let region = std::sync::Arc::new(LiveEstimator::new(feeder.clone()).unwrap());
+    let at = Timestamp::default();
+    let (first, kept) = region.estimate_and_keep(at, &set).unwrap();
+    let mut moved_most = 0.0_f64;
+    for index in 0..set.values.len() {
+        let (mut kept, mut other) = (kept.clone(), set.clone());
+        other.values[index].value *= 1.0 + 1e-4;
+        assert!(kept.take(other.values[index].point, other.values[index].value));
+        let next = region.estimate(at, &other).unwrap();
+        for (bus, before) in next.buses.iter().zip(&first.buses) {
+            let read = kept.u_v(bus.bus).unwrap();
+            for phase in 0..3 {
+                let moved = (bus.u_v[phase] - before.u_v[phase]).abs();
+                let away = (read[phase] - bus.u_v[phase]).abs();
+                moved_most = moved_most.max(moved);
+                let point = other.values[index].point;
+                assert!(
+                    away < 2e-4 + 0.02 * moved,
+                    "{point}, bus {}: moved {moved:.2e}, off {away:.2e} V",
+                    bus.bus
+                );
+            }
+        }
+    }
+    assert!(moved_most > 5e-3, "nothing moved: {moved_most} V");
+}
+
+#[test]
+fn points_that_are_no_part_of_an_estimate_and_rubbish_change_nothing() {
+    let (feeder, set, _) = european();
+    let region = std::sync::Arc::new(LiveEstimator::new(feeder).unwrap());
+    let (first, mut kept) = region.estimate_and_keep(Timestamp::default(), &set).unwrap();
+    let known = set.values[0].point;
+    assert!(!kept.take(known, f64::NAN) && !kept.take(known, f64::INFINITY));
+    let unknown = grid::PointId {
+        element: grid::telemetry::Element::UsagePoint(grid::UsagePointId(4_000_000)),
+        ..known
+    };
+    assert!(!kept.take(unknown, 1.0));
+    assert!(kept.take(known, set.values[0].value));
+    assert_eq!(kept.u_v(grid::BusId(4_000_000)), None);
+    let bus = &first.buses[first.buses.len() / 2];
+    let read = kept.u_v(bus.bus).unwrap();
+    assert!((0..3).all(|phase| (read[phase] - bus.u_v[phase]).abs() < 1e-6));
+}
+
+#[test]
 fn without_values_the_expectations_come_back() {
     for case in ["dyn11", "dyn1", "ynyn0"] {
         let feeder = small_feeder(case);

@@ -10,7 +10,8 @@
 //! D = K R K', and B, the derivative by V at fixed ε, is `dI = −conj(S + ε) / conj(V)² · conj(dV)`, per wire
 //! `[[b_re, b_im], [b_im, −b_re]]`. Zero variance is an exact injection, zero power an exact zero injection.
 
-use super::dense::{Arithmetic, HALF, Vector, halves, joined};
+use super::dense::{Arithmetic, HALF, LANES, Vector, halves, joined};
+use super::precision::{Lanes, Real};
 
 /// Everything about one bus's injection.
 #[derive(Debug, Clone, Copy)]
@@ -27,13 +28,17 @@ pub(super) struct Load {
 
 /// B and D as they stand in the factors.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Frozen {
+pub(super) struct Frozen<T = f64> {
     /// b_re in the lower half, b_im in the upper half.
-    pub b: Vector,
+    pub b: Lanes<T>,
     /// Diagonal of D.
-    pub d: Vector,
+    pub d: Lanes<T>,
     /// D between re and im of a wire, in the lower half.
-    pub cross: Vector,
+    pub cross: Lanes<T>,
+}
+
+impl<T: Real> Frozen<T> {
+    pub const NOTHING: Self = Self { b: [T::ZERO; LANES], d: [T::ZERO; LANES], cross: [T::ZERO; LANES] };
 }
 
 /// A load at a voltage.
@@ -46,6 +51,13 @@ pub(super) struct At {
 }
 
 impl Frozen {
+    /// The same in single precision.
+    #[inline(always)]
+    pub fn rounded<K: Arithmetic>(&self, kit: K) -> Frozen<f32> {
+        let single = |x: &Vector| f32::narrow(kit, x);
+        Frozen { b: single(&self.b), d: single(&self.d), cross: single(&self.cross) }
+    }
+
     /// B x. B is symmetric.
     #[inline(always)]
     pub fn b_times<K: Arithmetic>(&self, kit: K, x: &Vector) -> Vector {

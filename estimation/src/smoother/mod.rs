@@ -19,6 +19,7 @@ mod compile;
 mod core;
 mod cuts;
 mod dense;
+mod deviations;
 mod factor;
 mod injections;
 mod lines;
@@ -29,6 +30,7 @@ mod observability;
 mod posterior;
 mod precision;
 mod solver;
+mod standing;
 mod start;
 mod step;
 #[cfg(test)]
@@ -220,13 +222,13 @@ impl Smoother {
     ///
     /// Free injections count as known to a window of 1 p.u. or more around the estimate: where nothing but that window
     /// or a voltage a short line away limits them, deviations are too small by up to a few per cent.
-    pub fn uncertainty(&self) -> Uncertainty {
-        both!(&self.solver, solver => solver.uncertainty())
+    pub fn uncertainty(&mut self) -> Uncertainty {
+        both!(&mut self.solver, solver => solver.uncertainty())
     }
 
     /// What the readings determine, by global wire. Linearized at the last estimate, or at the start of one.
-    pub fn observability(&self) -> Vec<Observability> {
-        both!(&self.solver, solver => solver.observability())
+    pub fn observability(&mut self) -> Vec<Observability> {
+        both!(&mut self.solver, solver => solver.observability())
     }
 
     /// Changes one reading by `by` (active and reactive power; of voltages and currents the magnitude by `by.0`) on the
@@ -251,8 +253,8 @@ impl Smoother {
     }
 
     /// Room for eight sets of values on the factors of the last estimate.
-    pub fn batch(&self) -> Batch {
-        let sets = match &self.solver {
+    pub fn batch(&mut self) -> Batch {
+        let sets = match &mut self.solver {
             Either::One(solver) => EitherSets::One(solver.batch()),
             Either::Three(solver) => EitherSets::Three(solver.batch()),
         };
@@ -281,8 +283,8 @@ impl Smoother {
 
     /// Variances of voltages alone; for measurements of time.
     #[doc(hidden)]
-    pub fn voltage_variances(&self) -> Vec<f64> {
-        both!(&self.solver, solver => solver.voltage_variances())
+    pub fn voltage_variances(&mut self) -> Vec<f64> {
+        both!(&mut self.solver, solver => solver.voltage_variances())
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::core::Core;
 use super::dense::{self, Arithmetic, Even, HALF, LANES, Matrix, Transposed, Vector, halves, joined};
+use super::injections::Frozen;
 use super::lines::{Line, NONE};
 
 /// A vector in either precision.
@@ -18,10 +19,22 @@ pub(super) trait Real: Copy + std::fmt::Debug + 'static {
     const ZERO: Self;
     fn narrow<K: Arithmetic>(kit: K, x: &Vector) -> Lanes<Self>;
     fn widen<K: Arithmetic>(kit: K, x: &Lanes<Self>) -> Vector;
+    fn from_single<K: Arithmetic>(kit: K, x: &Lanes<f32>) -> Lanes<Self>;
+    fn to_single<K: Arithmetic>(kit: K, x: &Lanes<Self>) -> Lanes<f32>;
     fn add<K: Arithmetic>(kit: K, x: &Lanes<Self>, y: &Lanes<Self>) -> Lanes<Self>;
     fn sub<K: Arithmetic>(kit: K, x: &Lanes<Self>, y: &Lanes<Self>) -> Lanes<Self>;
     /// y + s x
     fn axpy<K: Arithmetic>(kit: K, s: Self, x: &Lanes<Self>, y: &Lanes<Self>) -> Lanes<Self>;
+    /// x y, element by element.
+    fn mul<K: Arithmetic>(kit: K, x: &Lanes<Self>, y: &Lanes<Self>) -> Lanes<Self>;
+    /// x y + z, element by element.
+    fn fma<K: Arithmetic>(kit: K, x: &Lanes<Self>, y: &Lanes<Self>, z: &Lanes<Self>) -> Lanes<Self>;
+    /// z − x y, element by element.
+    fn fnma<K: Arithmetic>(kit: K, x: &Lanes<Self>, y: &Lanes<Self>, z: &Lanes<Self>) -> Lanes<Self>;
+    /// 1/x, element by element.
+    fn inverse<K: Arithmetic>(kit: K, x: &Lanes<Self>) -> Lanes<Self>;
+    /// The same in all lanes.
+    fn splat<K: Arithmetic>(kit: K, x: Self) -> Lanes<Self>;
     /// M x + y
     fn times_plus<K: Arithmetic, const N: usize>(
         kit: K,
@@ -44,6 +57,8 @@ pub(super) trait Real: Copy + std::fmt::Debug + 'static {
     ) -> Lanes<Self>;
     /// One number, rounded.
     fn rounded(x: f64) -> Self;
+    /// What the factors make of loads, by load.
+    fn frozen<const N: usize>(core: &Core<N>) -> &[Frozen<Self>];
     /// The factors in this precision.
     fn factors<const N: usize>(core: &Core<N>) -> &Factors<Self, N>;
     /// The same to write.
@@ -210,6 +225,14 @@ impl Real for f64 {
         *x
     }
     #[inline(always)]
+    fn from_single<K: Arithmetic>(kit: K, x: &Lanes<f32>) -> Vector {
+        f32::widen(kit, x)
+    }
+    #[inline(always)]
+    fn to_single<K: Arithmetic>(kit: K, x: &Vector) -> Lanes<f32> {
+        f32::narrow(kit, x)
+    }
+    #[inline(always)]
     fn add<K: Arithmetic>(kit: K, x: &Vector, y: &Vector) -> Vector {
         dense::add(kit, x, y)
     }
@@ -220,6 +243,31 @@ impl Real for f64 {
     #[inline(always)]
     fn axpy<K: Arithmetic>(kit: K, s: f64, x: &Vector, y: &Vector) -> Vector {
         dense::axpy(kit, s, x, y)
+    }
+    #[inline(always)]
+    fn mul<K: Arithmetic>(kit: K, x: &Vector, y: &Vector) -> Vector {
+        dense::mul(kit, x, y)
+    }
+    #[inline(always)]
+    fn fma<K: Arithmetic>(kit: K, x: &Vector, y: &Vector, z: &Vector) -> Vector {
+        dense::fma(kit, x, y, z)
+    }
+    #[inline(always)]
+    fn fnma<K: Arithmetic>(kit: K, x: &Vector, y: &Vector, z: &Vector) -> Vector {
+        dense::fnma(kit, x, y, z)
+    }
+    #[inline(always)]
+    fn inverse<K: Arithmetic>(kit: K, x: &Vector) -> Vector {
+        let ((low, high), one) = (halves(x), kit.splat4(1.0));
+        joined((kit.div4(one, low), kit.div4(one, high)))
+    }
+    #[inline(always)]
+    fn splat<K: Arithmetic>(_: K, x: f64) -> Vector {
+        [x; LANES]
+    }
+    #[inline(always)]
+    fn frozen<const N: usize>(core: &Core<N>) -> &[Frozen<f64>] {
+        &core.frozen
     }
     #[inline(always)]
     fn times_plus<K: Arithmetic, const N: usize>(kit: K, m: &Matrix<N>, x: &Vector, y: &Vector) -> Vector {
@@ -264,6 +312,14 @@ impl Real for f32 {
         joined(kit.widen8(*x))
     }
     #[inline(always)]
+    fn from_single<K: Arithmetic>(_: K, x: &Lanes<f32>) -> Lanes<f32> {
+        *x
+    }
+    #[inline(always)]
+    fn to_single<K: Arithmetic>(_: K, x: &Lanes<f32>) -> Lanes<f32> {
+        *x
+    }
+    #[inline(always)]
     fn add<K: Arithmetic>(kit: K, x: &Lanes<f32>, y: &Lanes<f32>) -> Lanes<f32> {
         kit.add8(*x, *y)
     }
@@ -274,6 +330,30 @@ impl Real for f32 {
     #[inline(always)]
     fn axpy<K: Arithmetic>(kit: K, s: f32, x: &Lanes<f32>, y: &Lanes<f32>) -> Lanes<f32> {
         kit.fma8(kit.splat8(s), *x, *y)
+    }
+    #[inline(always)]
+    fn mul<K: Arithmetic>(kit: K, x: &Lanes<f32>, y: &Lanes<f32>) -> Lanes<f32> {
+        kit.mul8(*x, *y)
+    }
+    #[inline(always)]
+    fn fma<K: Arithmetic>(kit: K, x: &Lanes<f32>, y: &Lanes<f32>, z: &Lanes<f32>) -> Lanes<f32> {
+        kit.fma8(*x, *y, *z)
+    }
+    #[inline(always)]
+    fn fnma<K: Arithmetic>(kit: K, x: &Lanes<f32>, y: &Lanes<f32>, z: &Lanes<f32>) -> Lanes<f32> {
+        kit.fnma8(*x, *y, *z)
+    }
+    #[inline(always)]
+    fn inverse<K: Arithmetic>(kit: K, x: &Lanes<f32>) -> Lanes<f32> {
+        kit.div8(kit.splat8(1.0), *x)
+    }
+    #[inline(always)]
+    fn splat<K: Arithmetic>(kit: K, x: f32) -> Lanes<f32> {
+        kit.splat8(x)
+    }
+    #[inline(always)]
+    fn frozen<const N: usize>(core: &Core<N>) -> &[Frozen<f32>] {
+        &core.frozen_single
     }
     #[inline(always)]
     fn times_plus<K: Arithmetic, const N: usize>(

@@ -3,13 +3,15 @@
 use super::batch::Sets;
 use super::compile::{self, Compiled, Target};
 use super::core::Core;
-use super::dense::{HALF, Plain, Vector};
+use super::dense::{self, HALF, Plain, Vector};
+use super::deviations::{AS_GOOD_AS, Deviations};
 use super::factor::Factor;
 use super::lines::NONE;
 use super::live::{Change, Entry, Read, Respond, Trail};
 use super::meters::Says;
 use super::observability;
 use super::posterior::{EndVariance, Posterior, TotalVariance};
+use super::standing::Standing;
 use super::start::Start;
 use super::step::Step;
 use super::{
@@ -22,6 +24,8 @@ use std::marker::PhantomData;
 
 /// Factors are renewed when steps on them shrink so slowly that more than this many would follow.
 const STEPS_WORTH_FACTORS: f64 = 10.0;
+/// A deviation that takes more passes than this becomes the state that others deviate from.
+const PASSES_WORTH_A_STATE: usize = 5;
 
 /// What corrections are calculated in, see [`super::precision`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +50,12 @@ pub(super) struct Solver<const N: usize> {
     reference: f64,
     /// Whether state and factors of an earlier estimate are there.
     settled: bool,
+    /// Whether the state is the optimum for the values, or for those that `deviations` begin with.
+    optimal: bool,
+    /// From the state, for other values; made when these come.
+    deviations: Option<Box<Deviations>>,
+    /// Whether the estimate is the state plus the deviations.
+    deviated: bool,
     /// Bus → position.
     positions: Vec<u32>,
     /// Series elements of the circuit.
@@ -69,6 +79,9 @@ impl<const N: usize> Solver<N> {
             wires: circuit.wire_count(),
             reference: readings.reference_angle,
             settled: false,
+            optimal: false,
+            deviations: None,
+            deviated: false,
             positions: tree.position.clone(),
             elements: circuit.series.len(),
             first_pseudo: readings.first_pseudo,
@@ -93,6 +106,13 @@ impl<const N: usize> Solver<N> {
 
     /// Takes over values.
     pub fn set_values(&mut self, readings: &Readings) {
+        if self.optimal && self.deviations.is_none() && self.precision != Precision::Double {
+            if Standing::possible(&self.compiled.core) {
+                // Others will be as exact as this one: another step, on the values that are about to go.
+                self.step();
+                self.deviations = Some(Box::new(Deviations::new(&self.compiled.core)));
+            }
+        }
         let Compiled { core, targets, .. } = &mut self.compiled;
         for (reading, &(magnitude, angle)) in readings.voltages.iter().zip(&targets.voltages) {
             if magnitude != NONE {
@@ -179,6 +199,10 @@ impl<const N: usize> Solver<N> {
 
     pub fn estimate_kept(&mut self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
         let settled = self.settle_kept(tolerance)?;
+        if self.deviated {
+            // The objective shows what a deviation leaves of exact equations.
+            self.step();
+        }
         Ok(self.estimated(settled))
     }
 
@@ -198,9 +222,35 @@ impl<const N: usize> Solver<N> {
         if !self.settled {
             return self.settle(tolerance);
         }
+        if let Some(iterations) = self.deviate(tolerance) {
+            return Ok(Settled { iterations, factorizations: 0 });
+        }
         match self.iterate(tolerance, false) {
             Err(_) if self.precision != Precision::Double => self.settle(tolerance),
             settled => settled,
+        }
+    }
+
+    /// Estimates as a deviation from the state: the passes it took. `None` when exact steps have to do it.
+    fn deviate(&mut self, tolerance: Tolerance) -> Option<usize> {
+        let possible =
+            self.optimal && self.precision != Precision::Double && tolerance.voltage_pu >= AS_GOOD_AS;
+        let deviations = self.deviations.as_mut().filter(|_| possible)?;
+        let passes = deviations.settle(&mut self.compiled.core, tolerance.voltage_pu);
+        self.deviated = passes.is_some();
+        if passes.is_some_and(|passes| passes > PASSES_WORTH_A_STATE) {
+            self.fold();
+        }
+        passes
+    }
+
+    /// Moves the state by the deviation, if there is one.
+    fn fold(&mut self) {
+        if self.deviated
+            && let Some(mut deviations) = self.deviations.take()
+        {
+            deviations.fold(&mut self.compiled.core);
+            (self.deviated, self.optimal) = (false, false);
         }
     }
 
@@ -211,7 +261,7 @@ impl<const N: usize> Solver<N> {
     }
 
     fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Settled, NoSolution> {
-        self.settled = false;
+        (self.settled, self.optimal, self.deviated, self.deviations) = (false, false, false, None);
         let mut factorizations = 0;
         let (mut last, mut step, mut position) = (f64::INFINITY, f64::INFINITY, 0);
         for iterations in 1..=tolerance.iterations_max {
@@ -229,7 +279,7 @@ impl<const N: usize> Solver<N> {
             if step < tolerance.voltage_pu || foreseen(step, rate) < tolerance.voltage_pu {
                 match self.precision {
                     Precision::Confirmed | Precision::Double => {
-                        self.settled = true;
+                        (self.settled, self.optimal) = (true, true);
                         return Ok(Settled { iterations, factorizations });
                     }
                     // The step after this one is made in double precision.
@@ -237,7 +287,7 @@ impl<const N: usize> Solver<N> {
                 }
                 let (check, _) = self.step();
                 if check < tolerance.voltage_pu {
-                    (self.settled, self.precision) = (true, Precision::Confirmed);
+                    (self.settled, self.optimal, self.precision) = (true, true, Precision::Confirmed);
                     return Ok(Settled { iterations: iterations + 1, factorizations });
                 }
                 (step, renew) = (check, false);
@@ -270,24 +320,47 @@ impl<const N: usize> Solver<N> {
     }
 
     pub fn voltages(&self) -> Vec<Complex64> {
-        let turn = self.turn(&self.compiled.core.v[0]);
         let mut voltages = vec![Complex64::ZERO; self.wires];
-        for (v, &bus) in self.compiled.core.v.iter().zip(&self.order) {
-            let first = self.first_wires[bus as usize] as usize;
-            for k in 0..N / 2 {
-                voltages[first + k] = Complex64::new(v[k], v[k + HALF]) * turn;
-            }
-        }
+        self.write_voltages(&mut voltages);
         voltages
     }
 
+    /// Voltages of all live wires into their places.
+    pub fn write_voltages(&self, voltages: &mut [Complex64]) {
+        let state = &self.compiled.core.v;
+        match self.deviations.as_ref().filter(|_| self.deviated) {
+            Some(moved) => {
+                let turn = self.turn(&dense::add(Plain, &state[0], &moved.v[0]));
+                for (i, (v, moved)) in state.iter().zip(&moved.v).enumerate() {
+                    self.write(i, &dense::add(Plain, v, moved), turn, voltages);
+                }
+            }
+            None => {
+                let turn = self.turn(&state[0]);
+                for (i, v) in state.iter().enumerate() {
+                    self.write(i, v, turn, voltages);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn write(&self, i: usize, v: &Vector, turn: Complex64, voltages: &mut [Complex64]) {
+        let first = self.first_wires[self.order[i] as usize] as usize;
+        for (k, voltage) in voltages[first..first + N / 2].iter_mut().enumerate() {
+            *voltage = Complex64::new(v[k], v[k + HALF]) * turn;
+        }
+    }
+
     pub fn renew_factors(&mut self) -> Result<(), NoSolution> {
+        self.fold();
         let core = self.core();
         core.path.run(Factor(core)).map_err(|broken| self.singular(broken.position))
     }
 
     /// One step: its largest change of a voltage, p.u., and where.
     pub fn step(&mut self) -> (f64, usize) {
+        self.fold();
         let double = self.precision == Precision::Double;
         let core = self.core();
         let path = core.path;
@@ -312,7 +385,8 @@ impl<const N: usize> Solver<N> {
         (position != NONE).then_some(position as usize)
     }
 
-    pub fn uncertainty(&self) -> Uncertainty {
+    pub fn uncertainty(&mut self) -> Uncertainty {
+        self.fold();
         let Compiled { core, ends, elements, .. } = &self.compiled;
         let variances = core.path.run(Posterior { core, ends: Some(ends) });
         let w = N / 2;
@@ -352,12 +426,14 @@ impl<const N: usize> Solver<N> {
     }
 
     /// Variance of each voltage alone, by position and wire; for measurements of time.
-    pub fn voltage_variances(&self) -> Vec<f64> {
+    pub fn voltage_variances(&mut self) -> Vec<f64> {
+        self.fold();
         let core = &self.compiled.core;
         core.path.run(Posterior { core, ends: None }).magnitude
     }
 
-    pub fn observability(&self) -> Vec<Observability> {
+    pub fn observability(&mut self) -> Vec<Observability> {
+        self.fold();
         let Compiled { core, targets, wide, .. } = &self.compiled;
         let mut core = core.clone();
         if !self.settled {
@@ -387,6 +463,8 @@ impl<const N: usize> Solver<N> {
 
     /// Changes one reading by (p, q), or by p alone.
     pub fn change(&mut self, reading: Changed, by: (f64, f64)) {
+        self.fold();
+        (self.optimal, self.deviations) = (false, None);
         let double = self.precision == Precision::Double;
         let Compiled { core, targets, .. } = &mut self.compiled;
         let path = core.path;
@@ -435,6 +513,7 @@ impl<const N: usize> Solver<N> {
 
     /// Reads the voltage of a bus after changes.
     pub fn read(&mut self, bus: u32) -> Vec<Complex64> {
+        self.fold();
         let Some(position) = self.position(bus) else { return Vec::new() };
         let (core, path) = (&self.compiled.core, &mut self.path);
         let (v, root) = if self.precision == Precision::Double {
@@ -448,6 +527,7 @@ impl<const N: usize> Solver<N> {
 
     /// The response of a bus's voltage to a change of an injection.
     pub fn response(&mut self, injection: u32, by: (f64, f64), bus: u32) -> Option<[Complex64; 4]> {
+        self.fold();
         let (load, wire) =
             (self.compiled.targets.injections[injection as usize], self.injection_wires[injection as usize]);
         let read = self.position(bus)?;
@@ -474,8 +554,14 @@ impl<const N: usize> Solver<N> {
         Some(out)
     }
 
-    pub fn batch(&self) -> Sets<N> {
-        Sets::new(&self.compiled.core)
+    pub fn batch(&mut self) -> Sets<N> {
+        self.fold();
+        if self.settled && self.precision != Precision::Double {
+            // The sets deviate from an optimum, as exact as one more step makes it.
+            self.optimal = self.optimal || self.iterate(Tolerance::default(), false).is_ok();
+            self.step();
+        }
+        Sets::new(&self.compiled.core, self.settled && self.optimal && self.precision != Precision::Double)
     }
 
     pub fn set_lane(&self, sets: &mut Sets<N>, lane: usize, readings: &Readings) {
@@ -485,6 +571,9 @@ impl<const N: usize> Solver<N> {
     /// Steps of eight sets until all settle.
     pub fn estimate_batch(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> Result<usize, NoSolution> {
         let core = &self.compiled.core;
+        if let Some(passes) = sets.deviate(core, tolerance.voltage_pu) {
+            return Ok(passes);
+        }
         let (mut last, mut step) = (f64::INFINITY, f64::INFINITY);
         for iterations in 1..=tolerance.iterations_max {
             step = match self.precision {

@@ -44,7 +44,7 @@ fn note(normalized: &mut [f64], sensor: u32, residual: f64, variance: f64, estim
 pub(super) fn from_tree(
     circuit: &Circuit,
     readings: &Readings,
-    smoother: &Smoother,
+    smoother: &mut Smoother,
     v: &[Complex64],
     sensors: usize,
 ) -> Judgement {

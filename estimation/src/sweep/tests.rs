@@ -276,6 +276,21 @@ proptest! {
     }
 }
 
+/// Whether a limit of a port lies between two solutions. OpenDSS's law of mixed shares jumps there, so that both may hold.
+fn on_two_sides(circuit: &Circuit, one: &[Complex64], other: &[Complex64]) -> bool {
+    let across = |port: &LoadPort, v: &[Complex64]| {
+        let at = |wire: u8| v[circuit.wires(port.bus).start + usize::from(wire)];
+        let v = if port.minus == GROUND { at(port.plus) } else { at(port.plus) - at(port.minus) };
+        v.norm() / port.u_nominal
+    };
+    let jumps = |port: &LoadPort| {
+        let (one, other) = (across(port, one), across(port, other));
+        port.limits
+            .is_some_and(|(low, high)| [low, high].iter().any(|limit| (one > *limit) != (other > *limit)))
+    };
+    circuit.ports.iter().any(jumps)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
@@ -303,7 +318,13 @@ proptest! {
             match (sweep.solve(&mut state, &tolerance), result) {
                 (Ok(alone), Ok(together)) => {
                     together.write(&mut voltages);
-                    assert!(distance(&alone.voltages, &voltages) < 1e-9);
+                    let apart = distance(&alone.voltages, &voltages);
+                    assert!(
+                        apart < 1e-9 || on_two_sides(&circuit, &alone.voltages, &voltages),
+                        "{apart:.1e} after {} and {} sweeps",
+                        alone.iterations,
+                        together.iterations
+                    );
                     assert_eq!(together.at(0, 0), voltages[circuit.wires(circuit.sources[0].bus).start]);
                 }
                 (Err(_), Err(_)) => assert_eq!(scenario, 5),

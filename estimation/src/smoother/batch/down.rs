@@ -77,7 +77,7 @@ pub(super) fn down<K: Arithmetic, T: Real, const N: usize>(
 
 /// See [`Factors::descend`].
 #[inline(always)]
-fn descend<K: Arithmetic, T: Real, const N: usize>(
+pub(super) fn descend<K: Arithmetic, T: Real, const N: usize>(
     kit: K,
     (factors, line): (&Factors<T, N>, &Line),
     i: usize,

@@ -1,9 +1,11 @@
 //! Eight measurement sets per pass on the same factors: a lane is a set.
 //!
-//! The same step as [`super::step`], with every number eight wide; a factor is read once for all eight. Rows at cuts
-//! are few and go set by set.
+//! Sets are found as deviations from the estimate that made them ([`deviations`]), or, where that does not do, by the
+//! same step as [`super::step`] with every number eight wide. A factor is read once for all eight. Rows at cuts are few
+//! and go set by set.
 
 mod block;
+mod deviations;
 mod down;
 mod up;
 
@@ -11,11 +13,14 @@ use super::compile::{Target, Targets};
 use super::core::Core;
 use super::cuts::Cut;
 use super::dense::{Arithmetic, Vector};
+use super::deviations::{AS_GOOD_AS, Course, Next};
 use super::lines::NONE;
 use super::precision::Real;
+use super::standing::Standing;
 use crate::circuit::Readings;
 use crate::simd::Kernel;
 use block::{Block, Wide, pick, spread};
+use deviations::Deviations;
 
 /// Sets per pass.
 pub const SETS: usize = 8;
@@ -44,14 +49,18 @@ pub(super) struct Sets<const N: usize> {
     meters: Vec<Wide<f64>>,
     /// Per set its own copy of the cuts.
     cuts: Vec<Vec<Cut<N>>>,
+    /// From the estimate that made the sets, when it can be deviated from.
+    deviations: Option<Box<Deviations<N>>>,
+    /// Whether the estimates are these and not the state.
+    deviated: bool,
     /// Room for corrections in either precision, made when it is used.
     single: Room<f32, N>,
     double: Room<f64, N>,
 }
 
 impl<const N: usize> Sets<N> {
-    /// Eight copies of the state and values of a core.
-    pub fn new(core: &Core<N>) -> Self {
+    /// Eight copies of the state and values of a core; `optimal` when its state is the optimum for its values.
+    pub fn new(core: &Core<N>, optimal: bool) -> Self {
         let all = |x: &[Vector]| x.iter().map(spread).collect();
         Self {
             v: all(&core.v),
@@ -61,8 +70,33 @@ impl<const N: usize> Sets<N> {
             measured: core.loads.iter().map(|load| spread(&load.measured)).collect(),
             meters: core.meters.iter().map(|meter| [meter.value; SETS]).collect(),
             cuts: if core.cuts.is_empty() { Vec::new() } else { vec![core.cuts.clone(); SETS] },
+            deviations: (optimal && Standing::possible(core)).then(|| Box::new(Deviations::new(core))),
+            deviated: false,
             single: Room::default(),
             double: Room::default(),
+        }
+    }
+
+    /// Estimates all eight as deviations: the passes it took; `None` when that is not possible.
+    pub fn deviate(&mut self, core: &Core<N>, voltage_pu: f64) -> Option<usize> {
+        self.deviated = false;
+        let deviations = self.deviations.as_mut().filter(|_| voltage_pu >= AS_GOOD_AS)?;
+        deviations.start(&self.measured);
+        let (meters, mut course) = (&self.meters, Course::new(voltage_pu));
+        loop {
+            let step = if course.double {
+                deviations.pass_double(core, (&self.measured, meters), &mut self.double)
+            } else {
+                deviations.pass(core, meters, &mut self.single)
+            };
+            match course.note(step) {
+                Next::Pass => {}
+                Next::Settled(passes) => {
+                    self.deviated = true;
+                    return Some(passes);
+                }
+                Next::Lost => return None,
+            }
         }
     }
 
@@ -124,7 +158,10 @@ impl<const N: usize> Sets<N> {
 
     /// The voltage of a position in a lane.
     pub fn voltage(&self, position: usize, lane: usize) -> Vector {
-        pick(&self.v[position], lane)
+        match self.deviations.as_ref().filter(|_| self.deviated) {
+            Some(deviations) => deviations.voltage(position, lane),
+            None => pick(&self.v[position], lane),
+        }
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) fn up<K: Arithmetic, T: Real, const N: usize>(
 
 /// Across a line, without the ratio: see [`Factors::climb`].
 #[inline(always)]
-fn climb<K: Arithmetic, T: Real, const N: usize>(
+pub(super) fn climb<K: Arithmetic, T: Real, const N: usize>(
     kit: K,
     (factors, line): (&Factors<T, N>, &Line),
     i: usize,

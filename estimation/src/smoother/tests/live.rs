@@ -1,6 +1,8 @@
-use super::nets::{Dice, Sensors, random_case, readings};
+use super::nets::{Case, Dice, Sensors, random_case, readings};
+use crate::circuit::Readings;
 use crate::smoother::{Changed, SETS, Smoother};
 use crate::solve::Tolerance;
+use num_complex::Complex64;
 
 const TIGHT: Tolerance = Tolerance { voltage_pu: 1e-11, iterations_max: 100 };
 
@@ -33,6 +35,100 @@ fn new_values_on_kept_factors_give_the_optimum_of_a_fresh_start() {
         let away = kept.voltages.iter().zip(&fresh.voltages).map(|(a, b)| (a - b).norm()).fold(0.0, f64::max);
         let objective = (kept.objective - fresh.objective).abs() / fresh.objective.max(1.0);
         assert!(away < 1e-9 && objective < 1e-9, "seed {seed}: {away:.1e}, {objective:.1e}");
+    }
+}
+
+/// Other values: loads by up to `wide` of theirs, voltages by a tenth of that.
+fn others(dice: &mut Dice, base: &Readings, wide: f64) -> Readings {
+    let mut other = base.clone();
+    for reading in &mut other.injections {
+        reading.s *= dice.between(1.0 - wide, 1.0 + wide);
+    }
+    for reading in &mut other.voltages {
+        reading.magnitude *= dice.between(1.0 - wide / 10.0, 1.0 + wide / 10.0);
+        reading.angle = reading.angle.map(|angle| angle + dice.between(-wide / 10.0, wide / 10.0));
+    }
+    other
+}
+
+fn fresh(case: &Case, readings: &Readings) -> Vec<Complex64> {
+    let mut smoother = Smoother::new(&case.circuit, &case.tree, readings).expect("a tree");
+    smoother.estimate(TIGHT).expect("settles").voltages
+}
+
+fn apart(one: &[Complex64], other: &[Complex64]) -> f64 {
+    one.iter().zip(other).map(|(a, b)| (a - b).norm()).fold(0.0, |most, x| if x <= most { most } else { x })
+}
+
+/// Small changes take passes in single precision, large ones a last one in double, wild ones exact steps.
+#[test]
+fn deviations_from_an_estimate_are_the_optimum_to_the_tolerance() {
+    for seed in 0..60 {
+        let mut dice = Dice::new(4000 + seed);
+        let buses = 4 + dice.below(30);
+        let case = random_case(&mut dice, buses, if seed % 2 == 0 { 3 } else { 1 });
+        let phasors = seed % 5 == 0;
+        let unequal = seed % 3 == 0;
+        let base = readings(&mut dice, &case, Sensors { phasors, unequal, ..Sensors::default() });
+        let mut kept = Smoother::new(&case.circuit, &case.tree, &base).expect("a tree");
+        kept.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        let mut batch = kept.clone().batch();
+        for (round, wide) in [0.01, 0.3, 0.01, 0.9, 0.1, 0.003].into_iter().enumerate() {
+            let set = others(&mut dice, &base, wide);
+            let expected = fresh(&case, &set);
+            kept.set_values(&set);
+            kept.settle_kept(Tolerance::default()).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+            let away = apart(&kept.voltages(), &expected);
+            // Far away exact steps go on until one is below the tolerance: what is missing may be as much again.
+            let allowed = if wide > 0.05 { 3e-8 } else { 1e-8 };
+            assert!(away < allowed, "seed {seed}, round {round}: {away:.1e}");
+            if wide > 0.5 {
+                continue; // A batch does not renew factors and may say that it does not settle.
+            }
+            let lanes: Vec<Readings> = (0..SETS).map(|_| others(&mut dice, &base, wide)).collect();
+            for (lane, values) in lanes.iter().enumerate() {
+                batch.set(&kept, lane, values);
+            }
+            batch.estimate(&kept, Tolerance::default()).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+            for (lane, values) in lanes.iter().enumerate() {
+                let away = apart(&batch.voltages(&kept, lane), &fresh(&case, values));
+                assert!(away < allowed, "seed {seed}, round {round}, lane {lane}: {away:.1e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_of_a_deviated_estimate_is_answered_for_it() {
+    for seed in 0..12 {
+        let mut dice = Dice::new(5000 + seed);
+        let case = random_case(&mut dice, 12, 3);
+        let base = readings(&mut dice, &case, Sensors::default());
+        let mut kept = Smoother::new(&case.circuit, &case.tree, &base).expect("a tree");
+        kept.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        let set = others(&mut dice, &base, 0.2);
+        kept.set_values(&set);
+        kept.settle_kept(Tolerance::default()).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        let mut alone = Smoother::new(&case.circuit, &case.tree, &set).expect("a tree");
+        let objective = alone.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}")).objective;
+        let (mut one, mut other) = (kept.clone(), alone.clone());
+        let found = kept
+            .clone()
+            .estimate_kept(Tolerance::default())
+            .unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        assert!((found.objective / objective - 1.0).abs() < 1e-9, "{} and {objective}", found.objective);
+        one.renew_factors().unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        other.renew_factors().unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        for (one, other) in one.uncertainty().voltages.iter().zip(&other.uncertainty().voltages) {
+            assert!((one / other - 1.0).abs() < 1e-6, "seed {seed}: {one} and {other}");
+        }
+        kept.change(Changed::Voltage(0), (1e-5, 0.0));
+        alone.renew_factors().unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        alone.change(Changed::Voltage(0), (1e-5, 0.0));
+        for bus in 0..case.circuit.buses.len() as u32 {
+            let away = apart(&kept.read(bus), &alone.read(bus));
+            assert!(away < 2e-7, "seed {seed}, bus {bus}: {away:.1e}");
+        }
     }
 }
 
