@@ -2,12 +2,18 @@
 //! order is the only way a state comes to be.
 
 use crate::activation::{Activation, ActivationStatus};
+use crate::baseline::Baseline;
 use crate::bid::Need;
 use crate::contract::{AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::settlement::{MeterReading, SlotSettlement};
 use grid::Timestamp;
 use serde::{Deserialize, Serialize};
+
+/// The number of a record in the journal, counted from 1: what a posting cites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecordNumber(pub u64);
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +65,18 @@ pub enum MarketEvent {
         contract: ContractId,
         /// Each member's part.
         assignments: Vec<Assignment>,
+        /// When.
+        at: Timestamp,
+    },
+    /// What a device would take without its order, by another method than its own declaration. Comes before the
+    /// device is told, or never.
+    BaselineFrozen {
+        /// Under which contract.
+        contract: ContractId,
+        /// Whose.
+        offer: FlexOfferId,
+        /// As it will be settled with.
+        baseline: Baseline,
         /// When.
         at: Timestamp,
     },

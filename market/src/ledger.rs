@@ -7,15 +7,18 @@
 mod apply;
 mod error;
 mod queries;
+mod settling;
 #[cfg(test)]
 mod tests;
 
 pub use error::LedgerError;
-pub use queries::{Due, ToActivate, Totals};
+pub use queries::{ToActivate, Totals};
 
 use crate::activation::{Activation, ActivationId, ActivationStatus};
-use crate::bid::Need;
+use crate::baseline::Baseline;
+use crate::bid::{BidId, DomsBid, Need};
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
+use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::settlement::{Account, MeterReading, SlotSettlement};
 use grid::{DeviceId, EnergyMwh, Money, Slot, Timestamp, UsagePointId};
@@ -54,18 +57,21 @@ struct OfferRecord {
     status: OfferStatus,
     aggregate: Option<AggregateId>,
     activation: Option<ActivationId>,
+    record: RecordNumber,
 }
 
 #[derive(Debug, Clone)]
 struct ContractRecord {
     contract: Contract,
     assignments: Option<Vec<Assignment>>,
+    formed: RecordNumber,
+    assigned: RecordNumber,
 }
 
 #[derive(Debug, Clone)]
 struct ActivationRecord {
     activation: Activation,
-    answer: Option<ActivationStatus>,
+    answer: Option<(ActivationStatus, RecordNumber)>,
 }
 
 /// A slot of an assignment: slot first, so that the oldest comes first.
@@ -82,6 +88,8 @@ pub struct Ledger {
     /// Sealed, not bought.
     unsold: BTreeSet<AggregateId>,
     need: Option<Need>,
+    /// Every bid there ever was.
+    bids: BTreeMap<BidId, DomsBid>,
     contracts: BTreeMap<ContractId, ContractRecord>,
     unassigned: BTreeSet<ContractId>,
     activations: BTreeMap<ActivationId, ActivationRecord>,
@@ -89,9 +97,14 @@ pub struct Ledger {
     unanswered: BTreeSet<ActivationId>,
     planned: BTreeMap<(UsagePointId, Slot), EnergyMwh>,
     contracted: BTreeMap<(DeviceId, Slot), EnergyMwh>,
-    readings: BTreeMap<(DeviceId, Slot), MeterReading>,
+    /// Only those that are not the declared schedule.
+    baselines: BTreeMap<(ContractId, FlexOfferId), (Baseline, RecordNumber)>,
+    readings: BTreeMap<(DeviceId, Slot), (MeterReading, RecordNumber)>,
     unsettled: BTreeSet<OrderKey>,
     settled: BTreeMap<OrderKey, SlotSettlement>,
+    /// Relief credited minus relief taken back, mWh.
+    relief: BTreeMap<(ContractId, FlexOfferId), i64>,
     balances: BTreeMap<Account, Money>,
     totals: Totals,
+    newest_record: RecordNumber,
 }

@@ -9,6 +9,7 @@
 pub mod activation;
 pub mod aggregation;
 pub mod audit;
+pub mod baseline;
 pub mod bid;
 pub mod certificate;
 pub mod clearing;
@@ -31,17 +32,21 @@ mod transport;
 
 pub use activation::{Activation, ActivationId, ActivationStatus};
 pub use aggregation::{Aggregation, AggregationError, DisaggregationError, Removal, disaggregate};
-pub use audit::{AuditReport, audit};
+pub use audit::{AuditReport, audit, audit_records};
+pub use baseline::{Baseline, BaselineError, BaselineMethod};
 pub use bid::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, Need, NeedError, ZoneId, Zones};
 pub use clearing::{Accepted, Book, Clearing, Refusal, clear};
 pub use contract::{AggregateError, AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 pub use device::{DeviceReport, DeviceReportError, DeviceState};
-pub use event::MarketEvent;
+pub use event::{MarketEvent, RecordNumber};
 pub use flex_offer::{
     Acceptance, DeviationPrices, EnergyBounds, FlexOffer, FlexOfferError, FlexOfferFault, FlexOfferId,
     Schedule, Slice, Terms, TradingMode,
 };
-pub use ledger::{Applied, Due, Ledger, LedgerError, OfferStatus, ToActivate, Totals};
+pub use ledger::{Applied, Ledger, LedgerError, OfferStatus, ToActivate, Totals};
 pub use offering::{OfferRules, OfferState, offer_for};
 pub use rules::Rules;
-pub use settlement::{Account, MeterReading, Posting, SettlementError, SlotSettlement, settle};
+pub use settlement::{
+    Account, Due, MeterReading, Posting, SettlementError, SettlementTerms, SlotPrice, SlotSettlement, settle,
+    settle_together,
+};

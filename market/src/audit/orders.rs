@@ -16,7 +16,7 @@ impl<'a> Audit<'a> {
         if contract.number != next {
             self.wrong(format!("contract {id} has number {}, the next is {next}", contract.number));
         }
-        for bid in contract.bids.iter().filter(|bid| !self.bids.contains(bid)).collect::<Vec<_>>() {
+        for bid in contract.bids.iter().filter(|bid| !self.bids.contains_key(bid)).collect::<Vec<_>>() {
             self.wrong(format!("contract {id} serves the unknown bid {bid}"));
         }
         match self.aggregates.get(&contract.aggregate).copied() {
@@ -51,6 +51,7 @@ impl<'a> Audit<'a> {
         if cost != i128::from(contract.cost.0) {
             self.wrong(format!("contract {id} states a cost of {}, it is {cost}", contract.cost.0));
         }
+        self.prices_agreed(contract);
         if let Some(first) = self.sold.insert(&contract.aggregate, id) {
             self.wrong(format!("aggregate {} was bought by {first} and {id}", contract.aggregate));
         }

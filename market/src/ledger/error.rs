@@ -3,6 +3,7 @@
 use crate::activation::ActivationId;
 use crate::bid::NeedError;
 use crate::contract::{AggregateError, AggregateId, ContractId};
+use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOfferError, FlexOfferId};
 use grid::{DeviceId, EnergyMwh, Slot, Timestamp};
 use thiserror::Error;
@@ -145,6 +146,24 @@ pub enum LedgerError {
         /// Which slot.
         slot: Slot,
     },
+    /// The baseline contradicts what was ordered, or comes when the device was told already.
+    #[error("the baseline of FlexOffer {offer} under contract {contract} is refused: {what}")]
+    BaselineContents {
+        /// Which contract.
+        contract: ContractId,
+        /// Which offer.
+        offer: FlexOfferId,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Records are numbered upward.
+    #[error("record {} does not follow record {}", .record.0, .newest.0)]
+    RecordOrder {
+        /// As given.
+        record: RecordNumber,
+        /// The newest there is.
+        newest: RecordNumber,
+    },
     /// The settlement contradicts what was ordered or read.
     #[error("the settlement of FlexOffer {offer} under contract {contract} in {slot} is refused: {what}")]
     SettlementContents {
@@ -181,6 +200,8 @@ impl LedgerError {
             Self::ActivatedTwice { .. } => "activated-twice",
             Self::ReadingTooLarge { .. } => "energy-too-large",
             Self::ReadingTwice { .. } => "reading-twice",
+            Self::BaselineContents { .. } => "baseline-contents",
+            Self::RecordOrder { .. } => "record-order",
             Self::SettlementContents { .. } => "settlement-contents",
         }
     }

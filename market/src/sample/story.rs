@@ -1,7 +1,7 @@
 //! One evening of a small market area, made by the crate's own functions: two chargers move out of a congested
 //! half-hour, one battery is not needed.
 
-use super::{energies, instant, offer, slices, slot};
+use super::{energies, instant, offer, slices, slot, slot as slot_of};
 use crate::activation::{Activation, ActivationId, ActivationStatus};
 use crate::aggregation::{Aggregation, disaggregate};
 use crate::bid::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, Need, ZoneId};
@@ -11,8 +11,8 @@ use crate::event::MarketEvent;
 use crate::flex_offer::{FlexOffer, Schedule};
 use crate::ledger::Ledger;
 use crate::rules::Rules;
-use crate::settlement::{MeterReading, settle};
-use grid::{BranchId, DeviceId, EnergyMwh, Money, ProsumerId, Quality, UsagePointId};
+use crate::settlement::{MeterReading, SettlementTerms, SlotPrice, settle_together};
+use grid::{BranchId, DeviceId, EnergyMwh, Money, ProsumerId, Quality, Slot, UsagePointId};
 use std::collections::BTreeMap;
 
 const KWH: i64 = 1_000_000;
@@ -61,6 +61,15 @@ pub fn need() -> Need {
     }
 }
 
+/// The bid's price in the slots it asks for, nothing elsewhere.
+fn prices(deviation: &[(Slot, EnergyMwh)]) -> Vec<SlotPrice> {
+    let price = |slot: Slot| Money(if slot < slot_of(2) { 500_000 } else { 0 });
+    deviation
+        .iter()
+        .map(|(slot, _)| SlotPrice { slot: *slot, nodal: price(*slot), bid: price(*slot) })
+        .collect()
+}
+
 /// Buys what a clearing of the aggregates accepts.
 fn contract(aggregates: &[AggregatedFlexOffer]) -> Contract {
     let book = Book {
@@ -72,6 +81,7 @@ fn contract(aggregates: &[AggregatedFlexOffer]) -> Contract {
     assert_eq!(clearing.accepted.len(), 1);
     let accepted = clearing.accepted.into_iter().next().unwrap();
     let aggregate = &book.offers[&accepted.aggregate];
+    let slot_prices = prices(&accepted.deviation);
     Contract {
         id: ContractId::new("c-1").unwrap(),
         number: 1,
@@ -82,6 +92,8 @@ fn contract(aggregates: &[AggregatedFlexOffer]) -> Contract {
         zone: aggregate.zone,
         prices: aggregate.prices,
         cost: accepted.cost,
+        slot_prices,
+        terms: SettlementTerms::default(),
         formed_at: instant(-120),
     }
 }
@@ -150,14 +162,22 @@ pub fn story() -> Vec<MarketEvent> {
             let received_at = slot.end();
             let (device, quality) = (offer.device, Quality::Measured);
             let reading = MeterReading { device, slot: *slot, energy, quality, received_at };
-            readings.insert((*slot, device), (reading, assignment, offer));
+            readings.insert((*slot, device), reading);
         }
     }
-    for (reading, assignment, offer) in readings.values() {
-        let settlement =
-            settle(&contract, assignment, offer, reading.slot, reading, &Rules::default()).unwrap();
-        events.push(MarketEvent::MeterRead { reading: reading.clone() });
-        events.push(MarketEvent::Settled { settlement, at: reading.received_at });
+    let mut ledger = ledger_of(&events);
+    for reading in readings.into_values() {
+        let at = reading.received_at;
+        let read = MarketEvent::MeterRead { reading };
+        ledger.apply(&read).unwrap();
+        events.push(read);
+        let due = ledger.unsettled_due();
+        let settlements: Vec<_> = due.iter().flat_map(|group| settle_together(group).unwrap()).collect();
+        for settlement in settlements {
+            let settled = MarketEvent::Settled { settlement, at };
+            ledger.apply(&settled).unwrap();
+            events.push(settled);
+        }
     }
     events
 }
