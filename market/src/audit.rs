@@ -16,6 +16,7 @@ mod tests;
 use crate::activation::{Activation, ActivationId, ActivationStatus};
 use crate::baseline::Baseline;
 use crate::bid::{BidId, DomsBid};
+use crate::clearing::RoundRecord;
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::event::{MarketEvent, RecordNumber};
 use crate::flex_offer::{EnergyBounds, FlexOffer, FlexOfferId, Schedule, Slice};
@@ -100,6 +101,8 @@ struct Audit<'a> {
     aggregate_of: BTreeMap<&'a FlexOfferId, &'a AggregateId>,
     bids: BTreeMap<&'a BidId, &'a DomsBid>,
     contracts: BTreeMap<&'a ContractId, &'a Contract>,
+    /// The newest clearing and its contracts so far.
+    round: Option<(&'a RoundRecord, u64)>,
     sold: BTreeMap<&'a AggregateId, &'a ContractId>,
     assigned: BTreeMap<&'a ContractId, &'a [Assignment]>,
     assigned_to: BTreeMap<&'a FlexOfferId, &'a ContractId>,
@@ -146,6 +149,7 @@ impl<'a> Audit<'a> {
             MarketEvent::BaselineFrozen { contract, offer, baseline, at } => {
                 self.baseline_frozen(contract, offer, baseline, *at)
             }
+            MarketEvent::Cleared { round } => self.cleared(round),
             MarketEvent::Assigned { contract, assignments, .. } => {
                 self.contract_assigned(contract, assignments)
             }
@@ -169,6 +173,7 @@ impl<'a> Audit<'a> {
             | MarketEvent::ActivationAnswered { at, .. }
             | MarketEvent::Settled { at, .. } => *at,
             MarketEvent::ContractFormed { contract } => contract.formed_at,
+            MarketEvent::Cleared { round } => round.at,
             MarketEvent::MeterRead { reading } => reading.received_at,
         };
         self.newest = self.newest.max(Some(at));

@@ -1,6 +1,7 @@
 //! What was agreed: aggregated offers, contracts on them, and the assignments of their members.
 
 use crate::bid::{BidId, ZoneId};
+use crate::clearing::Accepted;
 use crate::flex_offer::{
     DeviationPrices, EnergyBounds, FlexOfferFault, FlexOfferId, Profile, Schedule, Slice, deviation,
 };
@@ -125,6 +126,31 @@ pub struct Contract {
 }
 
 impl Contract {
+    /// The contract that a purchase becomes.
+    pub fn bought(
+        id: ContractId,
+        number: u64,
+        purchase: Accepted,
+        aggregate: &AggregatedFlexOffer,
+        terms: SettlementTerms,
+        formed_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            number,
+            aggregate: purchase.aggregate,
+            bids: purchase.bids,
+            schedule: purchase.schedule,
+            deviation: purchase.deviation,
+            zone: aggregate.zone,
+            prices: aggregate.prices,
+            cost: purchase.cost,
+            slot_prices: purchase.slot_prices,
+            terms,
+            formed_at,
+        }
+    }
+
     /// What the DSO's bids are worth to it if all is delivered, micro-units; energy taken where relief is asked counts
     /// against it.
     pub fn bid_worth(&self) -> i128 {

@@ -4,6 +4,7 @@
 use crate::activation::{Activation, ActivationStatus};
 use crate::baseline::Baseline;
 use crate::bid::Need;
+use crate::clearing::RoundRecord;
 use crate::contract::{AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::settlement::{MeterReading, SlotSettlement};
@@ -53,6 +54,11 @@ pub enum MarketEvent {
         need: Need,
         /// When.
         at: Timestamp,
+    },
+    /// The market was cleared; what it bought follows.
+    Cleared {
+        /// What came out.
+        round: RoundRecord,
     },
     /// DSO and aggregator agreed.
     ContractFormed {

@@ -17,6 +17,7 @@ pub use queries::{ToActivate, Totals};
 use crate::activation::{Activation, ActivationId, ActivationStatus};
 use crate::baseline::Baseline;
 use crate::bid::{BidId, DomsBid, Need};
+use crate::clearing::RoundRecord;
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId};
@@ -90,6 +91,8 @@ pub struct Ledger {
     need: Option<Need>,
     /// Every bid there ever was.
     bids: BTreeMap<BidId, DomsBid>,
+    /// The newest clearing, and how many of its purchases became contracts.
+    round: Option<(RoundRecord, u64)>,
     contracts: BTreeMap<ContractId, ContractRecord>,
     unassigned: BTreeSet<ContractId>,
     activations: BTreeMap<ActivationId, ActivationRecord>,

@@ -35,7 +35,7 @@ pub use aggregation::{Aggregation, AggregationError, DisaggregationError, Remova
 pub use audit::{AuditReport, audit, audit_records};
 pub use baseline::{Baseline, BaselineError, BaselineMethod};
 pub use bid::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, Need, NeedError, ZoneId, Zones};
-pub use clearing::{Accepted, Book, Clearing, Refusal, clear};
+pub use clearing::{Accepted, Book, Clearing, Refusal, Refused, RoundRecord, clear, clear_greedily};
 pub use contract::{AggregateError, AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 pub use device::{DeviceReport, DeviceReportError, DeviceState};
 pub use event::{MarketEvent, RecordNumber};

@@ -2,10 +2,21 @@
 
 use super::{Audit, begun, change, inside, same_change, slots};
 use crate::activation::{Activation, ActivationStatus};
+use crate::clearing::RoundRecord;
 use crate::contract::{Assignment, Contract, ContractId};
 use crate::flex_offer::FlexOfferId;
 
 impl<'a> Audit<'a> {
+    pub(super) fn cleared(&mut self, round: &'a RoundRecord) {
+        if round.purchases > 0 && (round.objection.is_some() || round.welfare > round.bound) {
+            self.wrong(format!("the clearing at {} bought without a certificate that holds", round.at));
+        }
+        if self.round.is_some_and(|(before, _)| round.at <= before.at) {
+            self.wrong(format!("the clearing at {} is not after the one before", round.at));
+        }
+        self.round = Some((round, 0));
+    }
+
     pub(super) fn contract_formed(&mut self, contract: &'a Contract) {
         self.report.contracts += 1;
         let id = &contract.id;
@@ -52,6 +63,12 @@ impl<'a> Audit<'a> {
             self.wrong(format!("contract {id} states a cost of {}, it is {cost}", contract.cost.0));
         }
         self.prices_agreed(contract);
+        match &mut self.round {
+            Some((round, bought)) if round.at == contract.formed_at && *bought < round.purchases => {
+                *bought += 1
+            }
+            _ => self.wrong(format!("contract {id} is no purchase of the newest clearing")),
+        }
         if let Some(first) = self.sold.insert(&contract.aggregate, id) {
             self.wrong(format!("aggregate {} was bought by {first} and {id}", contract.aggregate));
         }

@@ -4,6 +4,7 @@ use super::{ActivationRecord, Applied, ContractRecord, Ledger, LedgerError, Offe
 use crate::activation::{Activation, ActivationStatus};
 use crate::aggregation::combine;
 use crate::bid::Need;
+use crate::clearing::RoundRecord;
 use crate::contract::{AggregatedFlexOffer, Assignment, Contract, ContractId, cost};
 use crate::event::{MarketEvent, RecordNumber};
 use crate::flex_offer::{FlexOffer, FlexOfferId};
@@ -51,6 +52,7 @@ impl Ledger {
             MarketEvent::OfferExpired { offer, at } => self.expire_offer(offer, *at),
             MarketEvent::AggregateFormed { aggregate, .. } => self.form_aggregate(aggregate),
             MarketEvent::NeedPlaced { need, .. } => self.place_need(need),
+            MarketEvent::Cleared { round } => self.clear(round),
             MarketEvent::ContractFormed { contract } => self.form_contract(contract, record),
             MarketEvent::Assigned { contract, assignments, .. } => self.assign(contract, assignments, record),
             MarketEvent::BaselineFrozen { contract, offer, baseline, at } => {
@@ -187,6 +189,24 @@ impl Ledger {
         Ok(Applied::New)
     }
 
+    fn clear(&mut self, round: &RoundRecord) -> Outcome {
+        if let Some((known, _)) = &self.round {
+            if known == round {
+                return Ok(Applied::Known);
+            }
+            if round.at <= known.at {
+                let (what, at, earliest) = ("the clearing", round.at, known.at);
+                return Err(LedgerError::TooEarly { what, at, earliest });
+            }
+        }
+        let certified = round.objection.is_none() && round.welfare <= round.bound;
+        if !certified && round.purchases > 0 {
+            return Err(LedgerError::NotCertified { at: round.at });
+        }
+        self.round = Some((round.clone(), 0));
+        Ok(Applied::New)
+    }
+
     fn form_contract(&mut self, contract: &Contract, formed: RecordNumber) -> Outcome {
         if let Some(known) = self.contracts.get(&contract.id) {
             return again("contract", &contract.id, &known.contract, contract);
@@ -207,6 +227,11 @@ impl Ledger {
         if at >= deadline {
             return Err(LedgerError::TooLate { what: "the contract", at, deadline });
         }
+        let bought_in =
+            self.round.as_ref().filter(|(round, bought)| round.at == at && *bought < round.purchases);
+        if bought_in.is_none() {
+            return Err(LedgerError::NotCleared { contract: contract.id.clone() });
+        }
         aggregate.check_schedule(&contract.schedule)?;
         let differs = |what| {
             let (contract, aggregate) = (contract.id.clone(), aggregate.id.clone());
@@ -226,6 +251,9 @@ impl Ledger {
         }
         for member in aggregate.members.clone() {
             self.set_status(&member, OfferStatus::Contracted);
+        }
+        if let Some((_, bought)) = &mut self.round {
+            *bought += 1;
         }
         self.unsold.remove(&contract.aggregate);
         self.unassigned.insert(contract.id.clone());

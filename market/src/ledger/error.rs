@@ -94,6 +94,18 @@ pub enum LedgerError {
         /// As needed.
         next: u64,
     },
+    /// A clearing that bought without a certificate.
+    #[error("the clearing at {at} bought without a certificate that holds")]
+    NotCertified {
+        /// When.
+        at: Timestamp,
+    },
+    /// The contract comes from no recorded clearing, or is one more than it bought.
+    #[error("contract {contract} is no purchase of the newest clearing")]
+    NotCleared {
+        /// Which.
+        contract: ContractId,
+    },
     /// The contract contradicts what was bought.
     #[error("contract {contract} has another {what} than aggregated FlexOffer {aggregate} gives it")]
     ContractContents {
@@ -194,6 +206,8 @@ impl LedgerError {
             Self::NotTheSum { .. } => "not-the-sum",
             Self::StaleNeed { .. } => "stale-need",
             Self::ContractNumber { .. } => "contract-number",
+            Self::NotCertified { .. } => "not-certified",
+            Self::NotCleared { .. } => "not-cleared",
             Self::ContractContents { .. } => "contract-contents",
             Self::AssignmentContents { .. } => "assignment-contents",
             Self::ActivationContents { .. } => "activation-contents",

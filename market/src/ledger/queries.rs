@@ -3,6 +3,7 @@
 use super::{Ledger, OfferStatus};
 use crate::activation::{Activation, ActivationId, ActivationStatus};
 use crate::bid::Need;
+use crate::clearing::RoundRecord;
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::offering::OfferState;
@@ -132,6 +133,11 @@ impl Ledger {
     /// The newest need, while it knows every contract: the only one that may be cleared without buying twice.
     pub fn fresh_need(&self) -> Option<&Need> {
         self.need.as_ref().filter(|need| need.contracts_seen == self.contract_count())
+    }
+
+    /// The newest clearing that bought something or was not certified.
+    pub fn newest_round(&self) -> Option<&RoundRecord> {
+        self.round.as_ref().map(|(round, _)| round)
     }
 
     /// How many contracts there are.

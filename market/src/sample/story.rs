@@ -1,18 +1,18 @@
 //! One evening of a small market area, made by the crate's own functions: two chargers move out of a congested
 //! half-hour, one battery is not needed.
 
-use super::{energies, instant, offer, slices, slot, slot as slot_of};
+use super::{energies, instant, offer, slices, slot};
 use crate::activation::{Activation, ActivationId, ActivationStatus};
 use crate::aggregation::{Aggregation, disaggregate};
 use crate::bid::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, Need, ZoneId};
-use crate::clearing::{Book, clear};
+use crate::clearing::{Book, RoundRecord, clear};
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::event::MarketEvent;
 use crate::flex_offer::{FlexOffer, Schedule};
 use crate::ledger::Ledger;
 use crate::rules::Rules;
-use crate::settlement::{MeterReading, SettlementTerms, SlotPrice, settle_together};
-use grid::{BranchId, DeviceId, EnergyMwh, Money, ProsumerId, Quality, Slot, UsagePointId};
+use crate::settlement::{MeterReading, SettlementTerms, settle_together};
+use grid::{BranchId, DeviceId, EnergyMwh, Money, ProsumerId, Quality, UsagePointId};
 use std::collections::BTreeMap;
 
 const KWH: i64 = 1_000_000;
@@ -61,17 +61,8 @@ pub fn need() -> Need {
     }
 }
 
-/// The bid's price in the slots it asks for, nothing elsewhere.
-fn prices(deviation: &[(Slot, EnergyMwh)]) -> Vec<SlotPrice> {
-    let price = |slot: Slot| Money(if slot < slot_of(2) { 500_000 } else { 0 });
-    deviation
-        .iter()
-        .map(|(slot, _)| SlotPrice { slot: *slot, nodal: price(*slot), bid: price(*slot) })
-        .collect()
-}
-
-/// Buys what a clearing of the aggregates accepts.
-fn contract(aggregates: &[AggregatedFlexOffer]) -> Contract {
+/// Buys what a clearing of the aggregates accepts; with the record of the clearing.
+fn contract(aggregates: &[AggregatedFlexOffer]) -> (RoundRecord, Contract) {
     let book = Book {
         need: Some(need()),
         zones: [(ZoneId(1), vec![CongestionPoint { branch: BranchId(1), phase: None }])].into(),
@@ -79,23 +70,11 @@ fn contract(aggregates: &[AggregatedFlexOffer]) -> Contract {
     };
     let clearing = clear(&book, &Rules::default(), instant(-120));
     assert_eq!(clearing.accepted.len(), 1);
+    let round = RoundRecord::new(&book, &clearing, instant(-120)).unwrap();
     let accepted = clearing.accepted.into_iter().next().unwrap();
     let aggregate = &book.offers[&accepted.aggregate];
-    let slot_prices = prices(&accepted.deviation);
-    Contract {
-        id: ContractId::new("c-1").unwrap(),
-        number: 1,
-        aggregate: accepted.aggregate,
-        bids: accepted.bids,
-        schedule: accepted.schedule,
-        deviation: accepted.deviation,
-        zone: aggregate.zone,
-        prices: aggregate.prices,
-        cost: accepted.cost,
-        slot_prices,
-        terms: SettlementTerms::default(),
-        formed_at: instant(-120),
-    }
+    let id = ContractId::new("c-1").unwrap();
+    (round, Contract::bought(id, 1, accepted, aggregate, SettlementTerms::default(), instant(-120)))
 }
 
 fn orders(contract: &Contract, assignments: &[Assignment], offers: &[FlexOffer]) -> Vec<MarketEvent> {
@@ -145,7 +124,8 @@ pub fn story() -> Vec<MarketEvent> {
     };
     events.extend(aggregates.iter().map(formed));
     events.push(MarketEvent::NeedPlaced { need: need(), at: instant(-600) });
-    let contract = contract(&aggregates);
+    let (round, contract) = contract(&aggregates);
+    events.push(MarketEvent::Cleared { round });
     events.push(MarketEvent::ContractFormed { contract: contract.clone() });
     let bought = aggregates.iter().find(|aggregate| aggregate.id == contract.aggregate).unwrap();
     let assignments = disaggregate(bought, &offers, &contract.schedule).unwrap();
