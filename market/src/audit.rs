@@ -7,6 +7,7 @@
 //!   was not told or did not answer.
 //! * *Doubled*: an offer that was assigned or activated more than once.
 
+mod bills;
 mod offers;
 mod orders;
 mod settlements;
@@ -18,10 +19,11 @@ use crate::baseline::Baseline;
 use crate::bid::{BidId, DomsBid};
 use crate::clearing::RoundRecord;
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
+use crate::delegated::{DelegatedContract, Month};
 use crate::event::{MarketEvent, RecordNumber};
 use crate::flex_offer::{EnergyBounds, FlexOffer, FlexOfferId, Schedule, Slice};
 use crate::settlement::MeterReading;
-use grid::{DeviceId, EnergyMwh, Money, Slot, Timestamp};
+use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -116,6 +118,8 @@ struct Audit<'a> {
     credited: BTreeMap<(&'a ContractId, Slot, bool), i128>,
     /// Per part: relief credited minus taken back, mWh.
     relief: BTreeMap<(&'a ContractId, &'a FlexOfferId), i128>,
+    delegations: BTreeMap<(ProsumerId, Month), &'a DelegatedContract>,
+    bills: BTreeSet<(ProsumerId, Month)>,
     /// The record in which each thing was.
     records: BTreeMap<Source<'a>, RecordNumber>,
 }
@@ -150,6 +154,10 @@ impl<'a> Audit<'a> {
                 self.baseline_frozen(contract, offer, baseline, *at)
             }
             MarketEvent::Cleared { round } => self.cleared(round),
+            MarketEvent::DelegationAgreed { prosumer, from, contract, at } => {
+                self.delegation_agreed(*prosumer, *from, contract, *at)
+            }
+            MarketEvent::BillIssued { bill, at } => self.bill_issued(bill, *at),
             MarketEvent::Assigned { contract, assignments, .. } => {
                 self.contract_assigned(contract, assignments)
             }
@@ -169,6 +177,8 @@ impl<'a> Audit<'a> {
             | MarketEvent::NeedPlaced { at, .. }
             | MarketEvent::Assigned { at, .. }
             | MarketEvent::BaselineFrozen { at, .. }
+            | MarketEvent::DelegationAgreed { at, .. }
+            | MarketEvent::BillIssued { at, .. }
             | MarketEvent::ActivationIssued { at, .. }
             | MarketEvent::ActivationAnswered { at, .. }
             | MarketEvent::Settled { at, .. } => *at,

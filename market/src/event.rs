@@ -6,9 +6,10 @@ use crate::baseline::Baseline;
 use crate::bid::Need;
 use crate::clearing::RoundRecord;
 use crate::contract::{AggregatedFlexOffer, Assignment, Contract, ContractId};
+use crate::delegated::{DelegatedContract, Month, MonthlyBill};
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::settlement::{MeterReading, SlotSettlement};
-use grid::Timestamp;
+use grid::{ProsumerId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The number of a record in the journal, counted from 1: what a posting cites.
@@ -104,6 +105,24 @@ pub enum MarketEvent {
     MeterRead {
         /// What it said.
         reading: MeterReading,
+    },
+    /// Aggregator and prosumer agreed on rewards for delegated trading; replaces an earlier contract from that month on.
+    DelegationAgreed {
+        /// Whose.
+        prosumer: ProsumerId,
+        /// The first month.
+        from: Month,
+        /// On what.
+        contract: DelegatedContract,
+        /// When; not after the first month began.
+        at: Timestamp,
+    },
+    /// A month of delegated trading was added up and paid.
+    BillIssued {
+        /// How.
+        bill: MonthlyBill,
+        /// When.
+        at: Timestamp,
     },
     /// Delivery was valued and money moved.
     Settled {

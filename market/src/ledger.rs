@@ -5,6 +5,7 @@
 //! recognised and changes nothing, so a journal may be read twice over and a message be delivered twice.
 
 mod apply;
+mod billing;
 mod error;
 mod queries;
 mod settling;
@@ -19,10 +20,11 @@ use crate::baseline::Baseline;
 use crate::bid::{BidId, DomsBid, Need};
 use crate::clearing::RoundRecord;
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
+use crate::delegated::{DelegatedContract, Month, MonthlyBill};
 use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::settlement::{Account, MeterReading, SlotSettlement};
-use grid::{DeviceId, EnergyMwh, Money, Slot, Timestamp, UsagePointId};
+use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an event did to a ledger that did not refuse it.
@@ -108,6 +110,8 @@ pub struct Ledger {
     /// Relief credited minus relief taken back, mWh.
     relief: BTreeMap<(ContractId, FlexOfferId), i64>,
     balances: BTreeMap<Account, Money>,
+    delegations: BTreeMap<ProsumerId, BTreeMap<Month, (DelegatedContract, RecordNumber)>>,
+    bills: BTreeMap<(ProsumerId, Month), MonthlyBill>,
     totals: Totals,
     newest_record: RecordNumber,
 }

@@ -11,9 +11,11 @@ pub mod aggregation;
 pub mod audit;
 pub mod baseline;
 pub mod bid;
+mod bid_offer;
 pub mod certificate;
 pub mod clearing;
 pub mod contract;
+pub mod delegated;
 pub mod device;
 pub mod event;
 pub mod flex_offer;
@@ -28,6 +30,7 @@ pub mod rules;
 mod sample;
 pub mod settlement;
 pub mod step_curve;
+pub mod transfer_price;
 mod transport;
 
 pub use activation::{Activation, ActivationId, ActivationStatus};
@@ -37,6 +40,7 @@ pub use baseline::{Baseline, BaselineError, BaselineMethod};
 pub use bid::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, Need, NeedError, ZoneId, Zones};
 pub use clearing::{Accepted, Book, Clearing, Refusal, Refused, RoundRecord, clear, clear_greedily};
 pub use contract::{AggregateError, AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
+pub use delegated::{BillError, DelegatedContract, Month, MonthlyBill};
 pub use device::{DeviceReport, DeviceReportError, DeviceState};
 pub use event::{MarketEvent, RecordNumber};
 pub use flex_offer::{

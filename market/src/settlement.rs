@@ -25,7 +25,7 @@ pub use terms::{SettlementTerms, SlotPrice};
 
 use crate::contract::{Assignment, Contract, ContractId};
 use crate::event::RecordNumber;
-use crate::flex_offer::{FlexOffer, FlexOfferId};
+use crate::flex_offer::{FlexOffer, FlexOfferId, TradingMode};
 use delivery::{Credit, Part, net};
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Quality, Slot, Timestamp};
 use payment::Payment;
@@ -223,8 +223,11 @@ fn valued(due: &Due<'_>, credit: Credit, cites: &[RecordNumber]) -> Result<SlotS
     if [payment, penalty, earned].iter().any(|amount| amount.abs() > MONEY_MAX) {
         return Err(SettlementError::TooMuchMoney { offer: due.offer.id.clone(), slot });
     }
-    let prosumer = Account::Prosumer(due.offer.prosumer);
-    let amounts = [(Account::Dso, -earned), (prosumer, earned - fee), (Account::MarketFee, fee)];
+    let party = match due.offer.terms.mode {
+        TradingMode::Direct => Account::Prosumer(due.offer.prosumer),
+        TradingMode::Delegated => Account::Aggregator,
+    };
+    let amounts = [(Account::Dso, -earned), (party, earned - fee), (Account::MarketFee, fee)];
     let postings = amounts.into_iter().filter(|(_, amount)| *amount != 0);
     Ok(SlotSettlement {
         contract: due.contract.id.clone(),

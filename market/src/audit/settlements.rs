@@ -3,7 +3,7 @@
 use super::{Audit, Source, energy_in};
 use crate::baseline::{Baseline, BaselineMethod};
 use crate::contract::{Assignment, Contract, ContractId};
-use crate::flex_offer::{FlexOffer, FlexOfferId};
+use crate::flex_offer::{FlexOffer, FlexOfferId, TradingMode};
 use crate::price_clearing::Pricing;
 use crate::settlement::{Account, MeterReading, SlotSettlement};
 use grid::{Money, Quality, Slot, Timestamp};
@@ -91,8 +91,12 @@ impl<'a> Audit<'a> {
         }
         if let Some(known) = self.offers.get(offer).copied() {
             self.baseline_and_meter(settlement, known, part, &name);
-            let own = Account::Prosumer(known.prosumer);
-            let stranger = |account| matches!(account, Account::Prosumer(_)) && account != own;
+            let own = match known.terms.mode {
+                TradingMode::Direct => Account::Prosumer(known.prosumer),
+                TradingMode::Delegated => Account::Aggregator,
+            };
+            let party = |account| matches!(account, Account::Prosumer(_) | Account::Aggregator);
+            let stranger = |account| party(account) && account != own;
             if settlement.postings.iter().any(|posting| stranger(posting.account)) {
                 self.wrong(format!("{name} moves the money of another prosumer"));
             }

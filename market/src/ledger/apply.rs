@@ -61,6 +61,10 @@ impl Ledger {
             MarketEvent::ActivationIssued { activation, .. } => self.issue_activation(activation),
             MarketEvent::ActivationAnswered { status, .. } => self.answer_activation(status, record),
             MarketEvent::MeterRead { reading } => self.read_meter(reading, record),
+            MarketEvent::DelegationAgreed { prosumer, from, contract, at } => {
+                self.agree_delegation(*prosumer, *from, contract, *at, record)
+            }
+            MarketEvent::BillIssued { bill, at } => self.issue_bill(bill, *at),
             MarketEvent::Settled { settlement, .. } => self.settle(settlement),
         }
     }

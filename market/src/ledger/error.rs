@@ -3,9 +3,10 @@
 use crate::activation::ActivationId;
 use crate::bid::NeedError;
 use crate::contract::{AggregateError, AggregateId, ContractId};
+use crate::delegated::Month;
 use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOfferError, FlexOfferId};
-use grid::{DeviceId, EnergyMwh, Slot, Timestamp};
+use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, Timestamp};
 use thiserror::Error;
 
 /// Why an event was refused; the ledger is unchanged.
@@ -168,6 +169,16 @@ pub enum LedgerError {
         /// What is wrong.
         what: &'static str,
     },
+    /// The bill or its contract contradicts what is known.
+    #[error("the bill or contract of prosumer {prosumer} for {month} is refused: {what}")]
+    BillContents {
+        /// Whose.
+        prosumer: ProsumerId,
+        /// Of when.
+        month: Month,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// Records are numbered upward.
     #[error("record {} does not follow record {}", .record.0, .newest.0)]
     RecordOrder {
@@ -215,6 +226,7 @@ impl LedgerError {
             Self::ReadingTooLarge { .. } => "energy-too-large",
             Self::ReadingTwice { .. } => "reading-twice",
             Self::BaselineContents { .. } => "baseline-contents",
+            Self::BillContents { .. } => "bill-contents",
             Self::RecordOrder { .. } => "record-order",
             Self::SettlementContents { .. } => "settlement-contents",
         }

@@ -145,7 +145,7 @@ impl Ledger {
     }
 
     /// The balances that some postings change; `None` when one would overflow.
-    fn balances_after(&self, postings: &[Posting]) -> Option<BTreeMap<Account, Money>> {
+    pub(super) fn balances_after(&self, postings: &[Posting]) -> Option<BTreeMap<Account, Money>> {
         let mut changed = BTreeMap::new();
         for Posting { account, amount } in postings {
             let known = || self.balances.get(account).copied().unwrap_or_default();

@@ -1,6 +1,8 @@
 use super::*;
 use crate::baseline::BaselineMethod;
+use crate::delegated::{DelegatedContract, Month, MonthlyBill};
 use crate::event::MarketEvent;
+use crate::flex_offer::TradingMode;
 use crate::offering::OfferState;
 use crate::sample::instant;
 use crate::sample::story::{battery, charger, ledger_of, need, story};
@@ -365,4 +367,73 @@ fn records_are_numbered_upward_and_cited_by_their_numbers() {
     assert!(cited().all(|record| record.0 % 10 == 0) && cited().count() > 40);
     let again = ledger.apply_record(RecordNumber(10), &story()[0]).unwrap_err();
     assert_eq!(again.code(), "record-order");
+}
+
+#[test]
+fn a_delegated_month_is_billed_once_and_only_as_the_facts_make_it() {
+    let january = Month::new(2026, 1).unwrap();
+    let contract = DelegatedContract {
+        fixed_reward: Money(1_000_000),
+        time_flex_reward: Money(10_000),
+        scheduling_start_time_reward: Money(50_000),
+        imbalance_limit: EnergyMwh(1_000_000),
+        ..DelegatedContract::default()
+    };
+    let agreed = MarketEvent::DelegationAgreed {
+        prosumer: ProsumerId(1),
+        from: january,
+        contract,
+        at: instant(-3_000_000),
+    };
+    let mut events = vec![agreed.clone()];
+    let mut ledger = ledger_of(&events);
+    for mut event in story().into_iter().filter(|event| !is_settled(event)) {
+        if let MarketEvent::OfferAccepted { offer, .. } = &mut event
+            && offer.prosumer == ProsumerId(1)
+        {
+            offer.terms.mode = TradingMode::Delegated;
+        }
+        ledger.apply(&event).unwrap();
+        events.push(event);
+    }
+    assert_eq!(ledger.bill(ProsumerId(1), january), None, "deliveries wait for their settlement");
+    while let Some(group) = ledger.unsettled_due().first() {
+        for settlement in crate::settlement::settle_together(group).unwrap() {
+            let settled = MarketEvent::Settled { settlement, at: instant(9_000) };
+            ledger.apply(&settled).unwrap();
+            events.push(settled);
+        }
+    }
+    assert!(ledger.balances()[&Account::Aggregator].0 > 0, "the aggregator is the party on the market");
+    let bill = ledger.bill(ProsumerId(1), january).unwrap();
+    assert_eq!(
+        (bill.num_flex_offers, bill.num_executed_flex_offers, bill.total_start_time_deviations),
+        (1, 1, 2)
+    );
+    assert_eq!(bill.postings[1].amount, Money(1_000_000 + 4 * 10_000 + 2 * 50_000));
+    let issued = |bill: MonthlyBill, at| MarketEvent::BillIssued { bill, at };
+    let over = january.end();
+    assert_eq!(code(&mut ledger, &issued(bill.clone(), instant(9_000))), "too-early");
+    let mut dear = bill.clone();
+    dear.postings.iter_mut().for_each(|posting| posting.amount.0 *= 2);
+    assert_eq!(code(&mut ledger, &issued(dear.clone(), over)), "bill-contents");
+    assert_eq!(code(&mut ledger, &issued(bill.clone(), over)), "ok");
+    assert_eq!(ledger.apply(&issued(bill.clone(), over)), Ok(Applied::Known), "nothing is paid twice");
+    assert_eq!(code(&mut ledger, &issued(dear, over)), "conflict");
+    assert_eq!(ledger.balances()[&Account::Prosumer(ProsumerId(1))], bill.postings[1].amount);
+    assert_eq!(ledger.balances().values().copied().sum::<Money>(), Money::ZERO);
+    let late =
+        MarketEvent::DelegationAgreed { prosumer: ProsumerId(2), from: january, contract, at: instant(0) };
+    assert_eq!(code(&mut ledger, &late), "too-late");
+    events.push(issued(bill.clone(), over));
+    let report = crate::audit::audit(&events);
+    assert!(report.is_clean(), "{:#?}", report.violations);
+    events.push(issued(bill, over));
+    assert!(!crate::audit::audit(&events).is_clean(), "a bill issued twice is found");
+    let mut without = events.clone();
+    without.remove(0);
+    without.pop();
+    assert!(
+        crate::audit::audit(&without).violations.iter().any(|text| text.contains("rests on no contract"))
+    );
 }
