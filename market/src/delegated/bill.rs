@@ -210,7 +210,6 @@ pub fn monthly_bill(
     }
     let count = |sum: i128| u64::try_from(sum).map_err(|_| too_large());
     let energy = |sum: i128| i64::try_from(sum).map(EnergyMwh).map_err(|_| too_large());
-    let postings = [(Account::Aggregator, -total), (Account::Prosumer(prosumer), total)];
     Ok(MonthlyBill {
         prosumer,
         month,
@@ -223,10 +222,13 @@ pub fn monthly_bill(
         total_energy_deviations: energy(sums.energies)?,
         execution_imbalance: energy(sums.imbalance)?,
         lines,
-        postings: postings
-            .into_iter()
-            .filter(|(_, amount)| *amount != 0)
-            .map(|(account, amount)| Posting { account, amount: Money(amount) })
-            .collect(),
+        postings: postings(prosumer, total),
     })
+}
+
+/// The aggregator pays the prosumer; nothing for nothing.
+fn postings(prosumer: ProsumerId, total: i64) -> Vec<Posting> {
+    let both = [(Account::Aggregator, -total), (Account::Prosumer(prosumer), total)];
+    let moved = both.into_iter().filter(|(_, amount)| *amount != 0);
+    moved.map(|(account, amount)| Posting { account, amount: Money(amount) }).collect()
 }

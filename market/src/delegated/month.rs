@@ -15,7 +15,7 @@ pub struct Month {
 
 /// No month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("{year}-{month} is no month of the years 1970 to 2199; January is 1")]
+#[error("{year}-{month} is no month of the years 1970 to 2198; January is 1")]
 pub struct MonthError {
     /// As given.
     pub year: u16,
@@ -24,9 +24,9 @@ pub struct MonthError {
 }
 
 impl Month {
-    /// A month of the years 1970 to 2199.
+    /// A month of the years 1970 to 2198: the next one can be named, too.
     pub fn new(year: u16, month: u8) -> Result<Self, MonthError> {
-        let known = (1970..=2199).contains(&year) && (1..=12).contains(&month);
+        let known = (1970..=2198).contains(&year) && (1..=12).contains(&month);
         known.then_some(Self { year, month }).ok_or(MonthError { year, month })
     }
 
