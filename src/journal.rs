@@ -4,7 +4,7 @@ use crate::Failure;
 use crate::answer::say;
 use actors::journal::{Fact, Journal, JournalError, VerifyReport};
 use clap::{Args, Subcommand};
-use market::{AuditReport, Ledger, MarketEvent, audit};
+use market::{AuditReport, Ledger, MarketEvent, RecordNumber, audit_records};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -66,9 +66,9 @@ fn read(directory: &Path) -> Result<VerifyReport, Failure> {
     })
 }
 
-fn market_events(report: &VerifyReport) -> impl Iterator<Item = &MarketEvent> {
+fn market_events(report: &VerifyReport) -> impl Iterator<Item = (RecordNumber, &MarketEvent)> {
     report.entries.iter().filter_map(|entry| match &entry.fact {
-        Fact::Market(event) => Some(event),
+        Fact::Market(event) => Some((RecordNumber(entry.number), event)),
         Fact::Opened { .. } | Fact::Reached => None,
     })
 }
@@ -76,7 +76,7 @@ fn market_events(report: &VerifyReport) -> impl Iterator<Item = &MarketEvent> {
 fn verify(directory: &Path, json: bool) -> Result<(), Failure> {
     let report = read(directory)?;
     let starts = report.entries.iter().filter(|entry| matches!(entry.fact, Fact::Opened { .. })).count();
-    let audit = audit(market_events(&report));
+    let audit = audit_records(market_events(&report));
     if json {
         let document = serde_json::json!({
             "records": report.entries.len(),
@@ -123,7 +123,7 @@ fn replay(directory: &Path, json: bool) -> Result<(), Failure> {
     let mut ledger = Ledger::default();
     for entry in &report.entries {
         if let Fact::Market(event) = &entry.fact
-            && let Err(error) = ledger.apply(event)
+            && let Err(error) = ledger.apply_record(RecordNumber(entry.number), event)
         {
             let error = anyhow::Error::from(error).context(format!("record {}", entry.number));
             return Err(Failure::Run(error));

@@ -155,8 +155,8 @@ impl Start<'_> {
         let outbound = link.outbound.clone();
         let egress = self.supervisor.spawn("egress", move || Egress::new(outbound.clone())).await?;
         let settlement = {
-            let (area, books, journal) = (area.clone(), books.clone(), journal.clone());
-            let build = move || SettlementStage::new(area.clone(), books.clone(), journal.clone());
+            let (books, journal) = (books.clone(), journal.clone());
+            let build = move || SettlementStage::new(books.clone(), journal.clone());
             self.supervisor.spawn("settlement", build).await?
         };
         let metering = {

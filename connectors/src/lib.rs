@@ -4,6 +4,7 @@
 //! * [`house`]: the MQTT convention of gridflex itself, bytes ⇄ [`Message`], pure functions;
 //! * [`flex_offer`]: FlexOffer messages in JSON (three dialects) and XML ⇄ [`market::FlexOffer`];
 //! * [`portfolio_file`]: files of FlexOffers ⇄ their aggregates and the schedules of both;
+//! * [`doms_bid`]: the DSO's bid as D6.1 writes it, and the answer to it ⇄ [`market::DomsBid`];
 //! * [`exchange`]: the bounded hand-over from a connector to the system, and its counters;
 //! * [`mqtt`]: a client for any MQTT 3.1.1 broker, and an embedded broker for the loopback address;
 //! * [`loopback`]: the same two ends joined inside the process, through the same bytes, for virtual time;
@@ -14,6 +15,7 @@
 //! reads no clock: time is handed in.
 
 pub mod clearing_case;
+pub mod doms_bid;
 pub mod exchange;
 pub mod flex_offer;
 pub mod house;

@@ -7,6 +7,7 @@
 //!   was not told or did not answer.
 //! * *Doubled*: an offer that was assigned or activated more than once.
 
+mod bills;
 mod offers;
 mod orders;
 mod settlements;
@@ -14,12 +15,15 @@ mod settlements;
 mod tests;
 
 use crate::activation::{Activation, ActivationId, ActivationStatus};
-use crate::bid::BidId;
+use crate::baseline::Baseline;
+use crate::bid::{BidId, DomsBid};
+use crate::clearing::RoundRecord;
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
-use crate::event::MarketEvent;
+use crate::delegated::{DelegatedContract, Month};
+use crate::event::{MarketEvent, RecordNumber};
 use crate::flex_offer::{EnergyBounds, FlexOffer, FlexOfferId, Schedule, Slice};
 use crate::settlement::MeterReading;
-use grid::{DeviceId, EnergyMwh, Money, Slot, Timestamp};
+use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,15 +65,32 @@ impl AuditReport {
     }
 }
 
-/// Judges all events of a market area, oldest first.
+/// Judges all events of a market area, oldest first, as records counted from 1.
 pub fn audit<'a>(events: impl IntoIterator<Item = &'a MarketEvent>) -> AuditReport {
+    audit_records(events.into_iter().zip(1..).map(|(event, number)| (RecordNumber(number), event)))
+}
+
+/// Judges all events of a market area with the numbers of their records, oldest first.
+pub fn audit_records<'a>(records: impl IntoIterator<Item = (RecordNumber, &'a MarketEvent)>) -> AuditReport {
     let mut audit = Audit::default();
-    for event in events {
+    for (number, event) in records {
         audit.note_time(event);
         audit.judge(event);
+        audit.note_record(number, event);
     }
     audit.find_lost();
     audit.report
+}
+
+/// What a settlement rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Source<'a> {
+    Offer(&'a FlexOfferId),
+    Contract(&'a ContractId),
+    Assignment(&'a ContractId),
+    Baseline(&'a ContractId, &'a FlexOfferId),
+    Answer(&'a ActivationId),
+    Reading(DeviceId, Slot),
 }
 
 #[derive(Default)]
@@ -80,21 +101,45 @@ struct Audit<'a> {
     closed: BTreeMap<&'a FlexOfferId, &'static str>,
     aggregates: BTreeMap<&'a AggregateId, &'a AggregatedFlexOffer>,
     aggregate_of: BTreeMap<&'a FlexOfferId, &'a AggregateId>,
-    bids: BTreeSet<&'a BidId>,
+    bids: BTreeMap<&'a BidId, &'a DomsBid>,
     contracts: BTreeMap<&'a ContractId, &'a Contract>,
+    /// The newest clearing and its contracts so far.
+    round: Option<(&'a RoundRecord, u64)>,
     sold: BTreeMap<&'a AggregateId, &'a ContractId>,
     assigned: BTreeMap<&'a ContractId, &'a [Assignment]>,
     assigned_to: BTreeMap<&'a FlexOfferId, &'a ContractId>,
     activations: BTreeMap<&'a ActivationId, &'a Activation>,
     activated_by: BTreeMap<&'a FlexOfferId, &'a ActivationId>,
     answers: BTreeMap<&'a ActivationId, &'a ActivationStatus>,
+    baselines: BTreeMap<(&'a ContractId, &'a FlexOfferId), &'a Baseline>,
     readings: BTreeMap<(DeviceId, Slot), &'a MeterReading>,
     settled: BTreeSet<(&'a ContractId, &'a FlexOfferId, Slot)>,
+    /// Per contract, slot and direction: credited along the order, mWh.
+    credited: BTreeMap<(&'a ContractId, Slot, bool), i128>,
+    /// Per part: relief credited minus taken back, mWh.
+    relief: BTreeMap<(&'a ContractId, &'a FlexOfferId), i128>,
+    delegations: BTreeMap<(ProsumerId, Month), &'a DelegatedContract>,
+    bills: BTreeSet<(ProsumerId, Month)>,
+    /// The record in which each thing was.
+    records: BTreeMap<Source<'a>, RecordNumber>,
 }
 
 impl<'a> Audit<'a> {
     fn wrong(&mut self, text: String) {
         self.report.violations.push(text);
+    }
+
+    fn note_record(&mut self, number: RecordNumber, event: &'a MarketEvent) {
+        let source = match event {
+            MarketEvent::OfferAccepted { offer, .. } => Source::Offer(&offer.id),
+            MarketEvent::ContractFormed { contract } => Source::Contract(&contract.id),
+            MarketEvent::Assigned { contract, .. } => Source::Assignment(contract),
+            MarketEvent::BaselineFrozen { contract, offer, .. } => Source::Baseline(contract, offer),
+            MarketEvent::ActivationAnswered { status, .. } => Source::Answer(&status.activation),
+            MarketEvent::MeterRead { reading } => Source::Reading(reading.device, reading.slot),
+            _ => return,
+        };
+        self.records.insert(source, number);
     }
 
     fn judge(&mut self, event: &'a MarketEvent) {
@@ -105,6 +150,14 @@ impl<'a> Audit<'a> {
             MarketEvent::AggregateFormed { aggregate, .. } => self.aggregate_formed(aggregate),
             MarketEvent::NeedPlaced { need, .. } => self.need_placed(need),
             MarketEvent::ContractFormed { contract } => self.contract_formed(contract),
+            MarketEvent::BaselineFrozen { contract, offer, baseline, at } => {
+                self.baseline_frozen(contract, offer, baseline, *at)
+            }
+            MarketEvent::Cleared { round } => self.cleared(round),
+            MarketEvent::DelegationAgreed { prosumer, from, contract, at } => {
+                self.delegation_agreed(*prosumer, *from, contract, *at)
+            }
+            MarketEvent::BillIssued { bill, at } => self.bill_issued(bill, *at),
             MarketEvent::Assigned { contract, assignments, .. } => {
                 self.contract_assigned(contract, assignments)
             }
@@ -123,10 +176,14 @@ impl<'a> Audit<'a> {
             | MarketEvent::AggregateFormed { at, .. }
             | MarketEvent::NeedPlaced { at, .. }
             | MarketEvent::Assigned { at, .. }
+            | MarketEvent::BaselineFrozen { at, .. }
+            | MarketEvent::DelegationAgreed { at, .. }
+            | MarketEvent::BillIssued { at, .. }
             | MarketEvent::ActivationIssued { at, .. }
             | MarketEvent::ActivationAnswered { at, .. }
             | MarketEvent::Settled { at, .. } => *at,
             MarketEvent::ContractFormed { contract } => contract.formed_at,
+            MarketEvent::Cleared { round } => round.at,
             MarketEvent::MeterRead { reading } => reading.received_at,
         };
         self.newest = self.newest.max(Some(at));

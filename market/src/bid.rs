@@ -172,6 +172,11 @@ impl Need {
 }
 
 impl DomsBid {
+    /// What it asks in a slot.
+    pub fn interval(&self, slot: Slot) -> Option<&BidInterval> {
+        self.intervals.get(usize::try_from(slot.0.checked_sub(self.start.0)?).ok()?)
+    }
+
     fn check(&self) -> Result<(), NeedError> {
         check_slot(self.start)?;
         if self.intervals.len() > INTERVALS_MAX {

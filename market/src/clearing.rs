@@ -1,31 +1,36 @@
 //! Clearing: which aggregated offers the DSO buys, with which schedules.
 //!
-//! A welfare greedy. For every open offer the best schedule is found exactly: over all start slots, the energies
-//! that maximise (value of relief − price of deviation), subject to what the grid can still carry. The offer
-//! with the largest gain is accepted, needs and head-room move, and so on until nobody gains. Ties: larger gain,
-//! lower prices, earlier deadline, smaller id. All arithmetic is on integers, so the same book gives the same
-//! result on every machine.
+//! A book becomes a clearing problem (`posed`): a node per zone, a bid per congestion point, a row per element that
+//! some offer's energy flows through. `crate::price_clearing` clears it, all slots and elements at once, and
+//! `crate::certificate` judges the result; what it objects to is not bought. Same book, same result.
 //!
-//! * *Value*: relief of a bid counts at the bid's price up to what it still lacks. An offer behind several
-//!   congested elements relieves all of them; each bid pays for its own element, once.
-//! * *Grid*: through no element may more be added than its remaining head-room; an element without a row has
-//!   none. Nothing may be added where a bid still asks for less, nor taken where one still asks for more; what
-//!   was bought for a bid is never undone.
+//! * *Value*: relief of a bid counts at the bid's price up to what it asks. An offer behind several congested elements
+//!   relieves all of them; each bid pays for its own element, once. Energy taken where relief is asked costs as much.
+//! * *Grid*: through no element may more be added than its head-room; an element without a row has none, and where it
+//!   is negative nothing may be added. The engine prices overload; here it is not accepted at any price.
+//! * *Gate*: what runs before the first open slot is frozen: nothing is bought there.
+//! * *Bids*: no offer is bought that asks for more than the bids are worth it.
 
 mod best_schedule;
+mod greedy;
 mod grid_state;
+mod posed;
+mod round;
 #[cfg(test)]
 mod tests;
 
-use crate::bid::{BidId, Need, Zones};
-use crate::contract::{AggregateId, AggregatedFlexOffer, cost};
+pub use greedy::clear_greedily;
+pub use round::RoundRecord;
+
+use crate::bid::{BidId, CongestionPoint, Need, Zones};
+use crate::contract::{AggregateId, AggregatedFlexOffer};
 use crate::flex_offer::Schedule;
 use crate::rules::Rules;
-use best_schedule::{Best, Conditions, best_schedule};
+use crate::settlement::SlotPrice;
+use best_schedule::{Conditions, best_schedule};
 use grid::{EnergyMwh, Money, Slot, Timestamp};
 use grid_state::GridState;
 use serde::{Deserialize, Serialize};
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Everything a clearing looks at.
@@ -48,12 +53,14 @@ pub struct Accepted {
     pub schedule: Schedule,
     /// Difference to its default schedule, mWh per slot, ascending, zeros left out.
     pub deviation: Vec<(Slot, EnergyMwh)>,
-    /// The bids it brings closer to what they ask.
+    /// The bids in whose direction it deviates where they ask.
     pub bids: Vec<BidId>,
-    /// What the deviation costs if delivered, micro-units.
+    /// What it asks for the deviation if delivered, micro-units.
     pub cost: Money,
-    /// Value of the relief minus cost, micro-units.
+    /// Welfare that would be missing without it, micro-units.
     pub gain: Money,
+    /// Nodal prices and bids, for every slot of the deviation.
+    pub slot_prices: Vec<SlotPrice>,
 }
 
 /// Why an offer was not bought.
@@ -66,12 +73,14 @@ pub enum Refusal {
     NeedMet,
     /// None of its schedules brings relief in a slot where it is asked for.
     CannotRelieve,
-    /// Its price is above the value of its relief.
+    /// Its price is above the value of its relief, or above the bids.
     TooDear,
     /// What it would gain is less than the rules ask for.
     NotWorthIt,
     /// Its deviation would overload an element or undo relief.
     NoHeadRoom,
+    /// By itself it would gain, but with it the others would gain less.
+    Outbid,
     /// Its assignment deadline or the gate of its last start has passed.
     PastGate,
     /// Its zone is not known.
@@ -82,6 +91,8 @@ pub enum Refusal {
     NeedMalformed,
     /// More offers than a book holds came before it.
     BookFull,
+    /// The clearing could not be certified or made free of overload; nothing was bought.
+    NotCertified,
 }
 
 impl Refusal {
@@ -94,69 +105,72 @@ impl Refusal {
             Self::TooDear => "too-dear",
             Self::NotWorthIt => "not-worth-it",
             Self::NoHeadRoom => "no-head-room",
+            Self::Outbid => "outbid",
             Self::PastGate => "past-gate",
             Self::UnknownZone => "unknown-zone",
             Self::Malformed => "malformed",
             Self::NeedMalformed => "need-malformed",
             Self::BookFull => "book-full",
+            Self::NotCertified => "not-certified",
         }
     }
+}
+
+/// An offer that was not bought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// Which offer.
+    pub aggregate: AggregateId,
+    /// Why.
+    pub reason: Refusal,
+    /// What it asks for its best schedule at the prices, micro-units, and what it could have asked for it; `None` where
+    /// it has no other schedule or was not looked at.
+    pub asked_and_winning: Option<(Money, Money)>,
+    /// Where and when the prices charge that schedule most.
+    pub against: Option<(CongestionPoint, Slot)>,
 }
 
 /// The result of a clearing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Clearing {
-    /// Purchases, in the order they were made.
+    /// Purchases, by id.
     pub accepted: Vec<Accepted>,
     /// All other offers of the book with the reason, by id.
-    pub refused: Vec<(AggregateId, Refusal)>,
-    /// Sum of the gains, micro-units.
+    pub refused: Vec<Refused>,
+    /// Value of relief minus what accepted offers ask, micro-units, rounded down.
     pub welfare: Money,
+    /// No clearing of this book with overload priced as it was is worth more, micro-units, rounded up.
+    pub bound: Money,
     /// Sum over bids and open slots of what was asked for, mWh (a magnitude).
     pub need_before: EnergyMwh,
     /// What of it stays unmet, mWh.
     pub need_after: EnergyMwh,
+    /// What the certificate checker objected to, in words; then nothing was bought.
+    pub objection: Option<String>,
+}
+
+impl Clearing {
+    /// (bound − welfare) ÷ bound: at most this share was left. `None` when nothing could be gained.
+    pub fn gap(&self) -> Option<f64> {
+        (self.bound.0 > 0).then(|| (self.bound.0 - self.welfare.0) as f64 / self.bound.0 as f64)
+    }
 }
 
 /// Clears a book at an instant. Never fails: what cannot be served is refused with its reason.
 pub fn clear(book: &Book, rules: &Rules, now: Timestamp) -> Clearing {
     let mut clearing = Clearing::default();
-    let open = admit(book, rules, now, &mut clearing.refused);
-    let Some(need) = book.need.as_ref().filter(|need| need.check().is_ok()) else {
-        let reason = if book.need.is_some() { Refusal::NeedMalformed } else { Refusal::NoNeed };
-        clearing.refused.extend(open.into_iter().map(|offer| (offer.id.clone(), reason)));
-        clearing.refused.sort();
-        return clearing;
-    };
-    let before = GridState::new(need, &book.zones, rules.first_open_slot(now), &open);
-    let mut state = before.clone();
-    clearing.need_before = state.unmet();
-    let mut candidates: Vec<(&AggregatedFlexOffer, Option<Best>)> =
-        open.into_iter().map(|offer| (offer, best_schedule(offer, &state, Conditions::default()))).collect();
-    while let Some(index) = pick(&candidates, rules.gain_min) {
-        let (offer, Some(best)) = candidates.swap_remove(index) else { break };
-        let bids = state.take(offer.zone, &best.deviation);
-        clearing.accepted.push(Accepted {
-            aggregate: offer.id.clone(),
-            cost: cost(&best.deviation, &offer.prices),
-            gain: best.gain.rounded(),
-            schedule: best.schedule,
-            deviation: best.deviation.clone(),
-            bids,
-        });
-        for (other, best_of_other) in &mut candidates {
-            if state.concerns(other, offer.zone, &best.deviation) {
-                *best_of_other = best_schedule(other, &state, Conditions::default());
-            }
+    let mut refused = Vec::new();
+    let open = admit(book, rules, now, &mut refused);
+    let plain = |(aggregate, reason)| Refused { aggregate, reason, asked_and_winning: None, against: None };
+    clearing.refused.extend(refused.into_iter().map(plain));
+    match book.need.as_ref().filter(|need| need.check().is_ok()) {
+        Some(need) => round::clear_open(need, book, &open, rules, now, &mut clearing),
+        None => {
+            let reason = if book.need.is_some() { Refusal::NeedMalformed } else { Refusal::NoNeed };
+            clearing.refused.extend(open.into_iter().map(|offer| plain((offer.id.clone(), reason))));
         }
     }
-    clearing.welfare =
-        Money(clearing.accepted.iter().fold(0, |sum, accepted| sum.saturating_add(accepted.gain.0)));
-    clearing.need_after = state.unmet();
-    clearing
-        .refused
-        .extend(candidates.iter().map(|(offer, _)| (offer.id.clone(), explain(offer, &before, &state))));
-    clearing.refused.sort();
+    clearing.refused.sort_by(|a, b| a.aggregate.cmp(&b.aggregate));
     clearing
 }
 
@@ -191,40 +205,24 @@ fn admit<'a>(
     open
 }
 
-/// The candidate to accept next.
-fn pick(candidates: &[(&AggregatedFlexOffer, Option<Best>)], gain_min: Money) -> Option<usize> {
-    let rank = |&(_, offer, best): &(usize, &AggregatedFlexOffer, &Best)| {
-        let prices = offer.prices;
-        (Reverse(best.gain), prices.decrease, prices.increase, offer.assignment_before, offer.id.clone())
-    };
-    let gainful = candidates.iter().enumerate().filter_map(|(index, (offer, best))| {
-        let worth_it = |best: &&Best| best.gain.is_positive() && best.gain.rounded() >= gain_min;
-        best.as_ref().filter(worth_it).map(|best| (index, *offer, best))
-    });
-    gainful.min_by_key(rank).map(|(index, _, _)| index)
-}
-
 /// Why an offer that could have been bought was not.
-fn explain(offer: &AggregatedFlexOffer, before: &GridState, after: &GridState) -> Refusal {
+fn explain(offer: &AggregatedFlexOffer, before: &GridState, after: &GridState, gain_min: Money) -> Refusal {
     if !before.asks(offer) {
         return Refusal::NoNeed;
     }
     if !after.asks(offer) {
         return Refusal::NeedMet;
     }
-    let gains = |free_of_charge, without_limits| {
-        best_schedule(offer, after, Conditions { free_of_charge, without_limits })
-            .is_some_and(|best| best.gain.is_positive())
+    let best = |free_of_charge, without_limits| {
+        let best = best_schedule(offer, after, Conditions { free_of_charge, without_limits });
+        best.map(|best| best.gain).filter(|gain| gain.is_positive())
     };
-    if gains(false, false) {
-        Refusal::NotWorthIt
-    } else if gains(true, false) {
-        Refusal::TooDear
-    } else if gains(false, true) {
-        Refusal::NoHeadRoom
-    } else if gains(true, true) {
-        Refusal::TooDear
-    } else {
-        Refusal::CannotRelieve
+    match best(false, false) {
+        Some(gain) if gain.rounded() < gain_min => Refusal::NotWorthIt,
+        Some(_) => Refusal::Outbid,
+        None if best(true, false).is_some() => Refusal::TooDear,
+        None if best(false, true).is_some() => Refusal::NoHeadRoom,
+        None if best(true, true).is_some() => Refusal::TooDear,
+        None => Refusal::CannotRelieve,
     }
 }

@@ -1,9 +1,11 @@
 //! What was agreed: aggregated offers, contracts on them, and the assignments of their members.
 
 use crate::bid::{BidId, ZoneId};
+use crate::clearing::Accepted;
 use crate::flex_offer::{
     DeviationPrices, EnergyBounds, FlexOfferFault, FlexOfferId, Profile, Schedule, Slice, deviation,
 };
+use crate::settlement::{SettlementTerms, SlotPrice};
 use grid::{EnergyMwh, Money, Slot, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -111,12 +113,54 @@ pub struct Contract {
     pub deviation: Vec<(Slot, EnergyMwh)>,
     /// Where the deviation flows.
     pub zone: ZoneId,
-    /// Prices paid per kWh deviated (pay-as-bid).
+    /// What the offer asks per kWh deviated.
     pub prices: DeviationPrices,
     /// What the whole deviation costs if delivered, micro-units.
     pub cost: Money,
+    /// What energy is worth there, for every slot of the deviation.
+    pub slot_prices: Vec<SlotPrice>,
+    /// By which rules it is settled.
+    pub terms: SettlementTerms,
     /// When it was formed.
     pub formed_at: Timestamp,
+}
+
+impl Contract {
+    /// The contract that a purchase becomes.
+    pub fn bought(
+        id: ContractId,
+        number: u64,
+        purchase: Accepted,
+        aggregate: &AggregatedFlexOffer,
+        terms: SettlementTerms,
+        formed_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            number,
+            aggregate: purchase.aggregate,
+            bids: purchase.bids,
+            schedule: purchase.schedule,
+            deviation: purchase.deviation,
+            zone: aggregate.zone,
+            prices: aggregate.prices,
+            cost: purchase.cost,
+            slot_prices: purchase.slot_prices,
+            terms,
+            formed_at,
+        }
+    }
+
+    /// What the DSO's bids are worth to it if all is delivered, micro-units; energy taken where relief is asked counts
+    /// against it.
+    pub fn bid_worth(&self) -> i128 {
+        let prices = self.slot_prices.iter().map(|price| (price.slot, i128::from(price.bid.0)));
+        let prices: std::collections::BTreeMap<_, _> = prices.collect();
+        let worth = |(slot, energy): &(Slot, EnergyMwh)| {
+            -i128::from(energy.0) * prices.get(slot).copied().unwrap_or_default()
+        };
+        self.deviation.iter().map(worth).sum::<i128>() / 1_000_000
+    }
 }
 
 /// One member's part of a contract.

@@ -2,12 +2,20 @@
 //! order is the only way a state comes to be.
 
 use crate::activation::{Activation, ActivationStatus};
+use crate::baseline::Baseline;
 use crate::bid::Need;
+use crate::clearing::RoundRecord;
 use crate::contract::{AggregatedFlexOffer, Assignment, Contract, ContractId};
+use crate::delegated::{DelegatedContract, Month, MonthlyBill};
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::settlement::{MeterReading, SlotSettlement};
-use grid::Timestamp;
+use grid::{ProsumerId, Timestamp};
 use serde::{Deserialize, Serialize};
+
+/// The number of a record in the journal, counted from 1: what a posting cites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecordNumber(pub u64);
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +56,11 @@ pub enum MarketEvent {
         /// When.
         at: Timestamp,
     },
+    /// The market was cleared; what it bought follows.
+    Cleared {
+        /// What came out.
+        round: RoundRecord,
+    },
     /// DSO and aggregator agreed.
     ContractFormed {
         /// On what.
@@ -59,6 +72,18 @@ pub enum MarketEvent {
         contract: ContractId,
         /// Each member's part.
         assignments: Vec<Assignment>,
+        /// When.
+        at: Timestamp,
+    },
+    /// What a device would take without its order, by another method than its own declaration. Comes before the
+    /// device is told, or never.
+    BaselineFrozen {
+        /// Under which contract.
+        contract: ContractId,
+        /// Whose.
+        offer: FlexOfferId,
+        /// As it will be settled with.
+        baseline: Baseline,
         /// When.
         at: Timestamp,
     },
@@ -80,6 +105,24 @@ pub enum MarketEvent {
     MeterRead {
         /// What it said.
         reading: MeterReading,
+    },
+    /// Aggregator and prosumer agreed on rewards for delegated trading; replaces an earlier contract from that month on.
+    DelegationAgreed {
+        /// Whose.
+        prosumer: ProsumerId,
+        /// The first month.
+        from: Month,
+        /// On what.
+        contract: DelegatedContract,
+        /// When; not after the first month began.
+        at: Timestamp,
+    },
+    /// A month of delegated trading was added up and paid.
+    BillIssued {
+        /// How.
+        bill: MonthlyBill,
+        /// When.
+        at: Timestamp,
     },
     /// Delivery was valued and money moved.
     Settled {

@@ -103,6 +103,12 @@ impl Schedule {
         Slot(self.start.0.saturating_add(self.energies.len() as i64))
     }
 
+    /// The slots it covers; those that no number can name are left out.
+    pub fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
+        let start = self.start;
+        (0..self.energies.len() as i64).filter_map(move |count| start.0.checked_add(count)).map(Slot)
+    }
+
     /// Energy of a slot, mWh; zero outside the schedule.
     pub fn energy_in(&self, slot: Slot) -> EnergyMwh {
         let index = slot.0.checked_sub(self.start.0).and_then(|index| usize::try_from(index).ok());

@@ -5,20 +5,26 @@
 //! recognised and changes nothing, so a journal may be read twice over and a message be delivered twice.
 
 mod apply;
+mod billing;
 mod error;
 mod queries;
+mod settling;
 #[cfg(test)]
 mod tests;
 
 pub use error::LedgerError;
-pub use queries::{Due, ToActivate, Totals};
+pub use queries::{ToActivate, Totals};
 
 use crate::activation::{Activation, ActivationId, ActivationStatus};
-use crate::bid::Need;
+use crate::baseline::Baseline;
+use crate::bid::{BidId, DomsBid, Need};
+use crate::clearing::RoundRecord;
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
+use crate::delegated::{DelegatedContract, Month, MonthlyBill};
+use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::settlement::{Account, MeterReading, SlotSettlement};
-use grid::{DeviceId, EnergyMwh, Money, Slot, Timestamp, UsagePointId};
+use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an event did to a ledger that did not refuse it.
@@ -54,18 +60,21 @@ struct OfferRecord {
     status: OfferStatus,
     aggregate: Option<AggregateId>,
     activation: Option<ActivationId>,
+    record: RecordNumber,
 }
 
 #[derive(Debug, Clone)]
 struct ContractRecord {
     contract: Contract,
     assignments: Option<Vec<Assignment>>,
+    formed: RecordNumber,
+    assigned: RecordNumber,
 }
 
 #[derive(Debug, Clone)]
 struct ActivationRecord {
     activation: Activation,
-    answer: Option<ActivationStatus>,
+    answer: Option<(ActivationStatus, RecordNumber)>,
 }
 
 /// A slot of an assignment: slot first, so that the oldest comes first.
@@ -82,6 +91,10 @@ pub struct Ledger {
     /// Sealed, not bought.
     unsold: BTreeSet<AggregateId>,
     need: Option<Need>,
+    /// Every bid there ever was.
+    bids: BTreeMap<BidId, DomsBid>,
+    /// The newest clearing, and how many of its purchases became contracts.
+    round: Option<(RoundRecord, u64)>,
     contracts: BTreeMap<ContractId, ContractRecord>,
     unassigned: BTreeSet<ContractId>,
     activations: BTreeMap<ActivationId, ActivationRecord>,
@@ -89,9 +102,16 @@ pub struct Ledger {
     unanswered: BTreeSet<ActivationId>,
     planned: BTreeMap<(UsagePointId, Slot), EnergyMwh>,
     contracted: BTreeMap<(DeviceId, Slot), EnergyMwh>,
-    readings: BTreeMap<(DeviceId, Slot), MeterReading>,
+    /// Only those that are not the declared schedule.
+    baselines: BTreeMap<(ContractId, FlexOfferId), (Baseline, RecordNumber)>,
+    readings: BTreeMap<(DeviceId, Slot), (MeterReading, RecordNumber)>,
     unsettled: BTreeSet<OrderKey>,
     settled: BTreeMap<OrderKey, SlotSettlement>,
+    /// Relief credited minus relief taken back, mWh.
+    relief: BTreeMap<(ContractId, FlexOfferId), i64>,
     balances: BTreeMap<Account, Money>,
+    delegations: BTreeMap<ProsumerId, BTreeMap<Month, (DelegatedContract, RecordNumber)>>,
+    bills: BTreeMap<(ProsumerId, Month), MonthlyBill>,
     totals: Totals,
+    newest_record: RecordNumber,
 }

@@ -9,10 +9,13 @@
 pub mod activation;
 pub mod aggregation;
 pub mod audit;
+pub mod baseline;
 pub mod bid;
+mod bid_offer;
 pub mod certificate;
 pub mod clearing;
 pub mod contract;
+pub mod delegated;
 pub mod device;
 pub mod event;
 pub mod flex_offer;
@@ -27,21 +30,27 @@ pub mod rules;
 mod sample;
 pub mod settlement;
 pub mod step_curve;
+pub mod transfer_price;
 mod transport;
 
 pub use activation::{Activation, ActivationId, ActivationStatus};
 pub use aggregation::{Aggregation, AggregationError, DisaggregationError, Removal, disaggregate};
-pub use audit::{AuditReport, audit};
+pub use audit::{AuditReport, audit, audit_records};
+pub use baseline::{Baseline, BaselineError, BaselineMethod};
 pub use bid::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, Need, NeedError, ZoneId, Zones};
-pub use clearing::{Accepted, Book, Clearing, Refusal, clear};
+pub use clearing::{Accepted, Book, Clearing, Refusal, Refused, RoundRecord, clear, clear_greedily};
 pub use contract::{AggregateError, AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
+pub use delegated::{BillError, DelegatedContract, Month, MonthlyBill};
 pub use device::{DeviceReport, DeviceReportError, DeviceState};
-pub use event::MarketEvent;
+pub use event::{MarketEvent, RecordNumber};
 pub use flex_offer::{
     Acceptance, DeviationPrices, EnergyBounds, FlexOffer, FlexOfferError, FlexOfferFault, FlexOfferId,
     Schedule, Slice, Terms, TradingMode,
 };
-pub use ledger::{Applied, Due, Ledger, LedgerError, OfferStatus, ToActivate, Totals};
+pub use ledger::{Applied, Ledger, LedgerError, OfferStatus, ToActivate, Totals};
 pub use offering::{OfferRules, OfferState, offer_for};
 pub use rules::Rules;
-pub use settlement::{Account, MeterReading, Posting, SettlementError, SlotSettlement, settle};
+pub use settlement::{
+    Account, Due, MeterReading, Posting, SettlementError, SettlementTerms, SlotPrice, SlotSettlement, settle,
+    settle_together,
+};

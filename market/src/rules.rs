@@ -1,5 +1,6 @@
 //! The settings of a market area.
 
+use crate::settlement::SettlementTerms;
 use grid::{Money, Slot, Timestamp};
 use std::time::Duration;
 
@@ -10,11 +11,8 @@ pub struct Rules {
     pub gate_closure: Duration,
     /// Most members of an aggregate. Default 4.
     pub aggregate_size_max: usize,
-    /// The market operator's share of each payment for delivery, in thousandths, out of the prosumer's side;
-    /// at most 1000 is charged. Default 20 (2 %).
-    pub fee_per_mille: u32,
-    /// What a prosumer owes per kWh ordered and not delivered, micro-units. Default 0.10 EUR/kWh.
-    pub penalty_per_kwh: Money,
+    /// What every contract says about its settlement.
+    pub settlement: SettlementTerms,
     /// What is gained by less than this is left alone: switching a device has a cost that no offer names. Default 0.
     pub gain_min: Money,
     /// Most aggregated offers in one clearing; more are refused with a reason. Default 10,000.
@@ -26,8 +24,7 @@ impl Default for Rules {
         Self {
             gate_closure: Duration::from_secs(60),
             aggregate_size_max: 4,
-            fee_per_mille: 20,
-            penalty_per_kwh: Money(100_000),
+            settlement: SettlementTerms::default(),
             gain_min: Money::ZERO,
             book_offers_max: 10_000,
         }

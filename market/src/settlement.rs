@@ -1,17 +1,35 @@
 //! What was delivered and what it earns: delivery = meter − baseline, money in = money out + fees.
 //!
-//! The baseline is the default schedule declared in the offer, frozen when the offer was accepted. Delivery is
-//! credited in the ordered direction, from nothing up to what was ordered. Deficiency is one-sided: delivering
-//! more than ordered earns and costs nothing, delivering less (or moving the other way, which widens the gap)
-//! owes the penalty per kWh of the gap. This is USEF's settlement of a flex order; its worked example is a test.
-//! A reading that was not measured proves nothing: it neither earns nor owes.
+//! The baseline was frozen before the device was told (`crate::baseline`). Delivery is credited in the ordered
+//! direction, from nothing up to what was ordered. Deficiency is one-sided: delivering more than ordered earns and
+//! costs nothing, delivering less (or moving the other way, which widens the gap) owes the penalty per kWh of the
+//! gap. This is USEF's settlement of a flex order; its worked example is a test. A reading that was not measured
+//! proves nothing: it neither earns nor owes.
+//!
+//! *Rebound*: an interval after the first relief for which there is a baseline but no order is settled too. What is
+//! taken there beyond the baseline takes relief back; it is owed for, up to the relief that was credited before.
+//!
+//! *Netting*: where the contract says so, the members of its aggregate are settled together (`delivery`).
+//!
+//! Every settlement cites the records of the journal it rests on.
+
+mod delivery;
+mod fault;
+mod payment;
+mod terms;
+#[cfg(test)]
+mod tests;
+
+pub use fault::SettlementError;
+pub use terms::{SettlementTerms, SlotPrice};
 
 use crate::contract::{Assignment, Contract, ContractId};
-use crate::flex_offer::{FlexOffer, FlexOfferId};
-use crate::rules::Rules;
+use crate::event::RecordNumber;
+use crate::flex_offer::{FlexOffer, FlexOfferId, TradingMode};
+use delivery::{Credit, Part, net};
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Quality, Slot, Timestamp};
+use payment::Payment;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 /// A sub-meter's energy of one slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +55,8 @@ pub enum Account {
     Dso,
     /// A prosumer that delivers.
     Prosumer(ProsumerId),
+    /// The aggregator, which pays those who delegate their trading to it.
+    Aggregator,
     /// The market operator's fee.
     MarketFee,
 }
@@ -63,7 +83,7 @@ pub struct SlotSettlement {
     pub slot: Slot,
     /// Deviation ordered, mWh; negative is less consumption.
     pub ordered: EnergyMwh,
-    /// Energy of the default schedule, frozen in the offer, mWh.
+    /// What would have been taken otherwise, frozen before the device was told, mWh.
     pub baseline: EnergyMwh,
     /// Energy metered, mWh.
     pub metered: EnergyMwh,
@@ -71,190 +91,165 @@ pub struct SlotSettlement {
     pub quality: Quality,
     /// Deviation credited: in the ordered direction, at most what was ordered, mWh.
     pub delivered: EnergyMwh,
+    /// Credited beside it for what other members lack (the sign of `ordered`), or charged for relief that this one
+    /// undid (the opposite sign), mWh.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub netted: EnergyMwh,
+    /// Energy taken back where nothing was ordered, mWh.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rebound: EnergyMwh,
     /// Movements of money, sum zero.
     pub postings: Vec<Posting>,
+    /// The records that every one of them rests on, ascending.
+    pub cites: Vec<RecordNumber>,
 }
 
-/// Why a slot cannot be settled from what was handed in.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum SettlementError {
-    /// Nothing was ordered there.
-    #[error("contract {contract} orders nothing from FlexOffer {offer} in {slot}")]
-    NotOrdered {
-        /// Which contract.
-        contract: ContractId,
-        /// Which offer.
-        offer: FlexOfferId,
-        /// Which slot.
-        slot: Slot,
-    },
-    /// Assignment and offer do not belong together.
-    #[error("the assignment is for FlexOffer {assigned}, not for {offer}")]
-    OtherOffer {
-        /// The assignment's offer.
-        assigned: FlexOfferId,
-        /// The offer handed in.
-        offer: FlexOfferId,
-    },
-    /// The reading is of another device or slot.
-    #[error("the reading is of device {device} in {slot}, FlexOffer {offer} in {wanted} needs another one")]
-    OtherReading {
-        /// Device of the reading.
-        device: DeviceId,
-        /// Slot of the reading.
-        slot: Slot,
-        /// Which offer is settled.
-        offer: FlexOfferId,
-        /// Which slot is settled.
-        wanted: Slot,
-    },
+fn is_zero(energy: &EnergyMwh) -> bool {
+    *energy == EnergyMwh::ZERO
 }
 
-/// Settles one offer under one contract in one slot; the postings sum to zero, zero amounts are left out.
-pub fn settle(
-    contract: &Contract,
-    assignment: &Assignment,
-    offer: &FlexOffer,
-    slot: Slot,
-    reading: &MeterReading,
-    rules: &Rules,
-) -> Result<SlotSettlement, SettlementError> {
-    if assignment.offer != offer.id {
-        return Err(SettlementError::OtherOffer {
-            assigned: assignment.offer.clone(),
-            offer: offer.id.clone(),
-        });
+/// A delivery that can be settled: everything its settlement depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due<'a> {
+    /// Under which contract.
+    pub contract: &'a Contract,
+    /// What was assigned.
+    pub assignment: &'a Assignment,
+    /// The offer.
+    pub offer: &'a FlexOffer,
+    /// Which slot.
+    pub slot: Slot,
+    /// What the meter said.
+    pub reading: &'a MeterReading,
+    /// What would have been taken otherwise, mWh.
+    pub baseline: EnergyMwh,
+    /// Whether the device answered the order; nobody owes for one that never reached it.
+    pub reached: bool,
+    /// Relief credited so far minus what was taken back so far, mWh, at least 0.
+    pub rebound_room: EnergyMwh,
+    /// The records all of this is from, ascending.
+    pub cites: Vec<RecordNumber>,
+}
+
+impl Due<'_> {
+    /// What was ordered in the slot, mWh, signed; 0 where only a rebound can be settled.
+    pub fn ordered(&self) -> EnergyMwh {
+        ordered_in(self.assignment, self.slot)
     }
-    if reading.device != offer.device || reading.slot != slot {
-        let (device, offer) = (reading.device, offer.id.clone());
-        return Err(SettlementError::OtherReading { device, slot: reading.slot, offer, wanted: slot });
+
+    fn part(&self) -> Part {
+        let direction = i128::from(self.ordered().0.signum());
+        let moved = i128::from(self.reading.energy.0) - i128::from(self.baseline.0);
+        Part { ordered: i128::from(self.ordered().0.unsigned_abs()), along: moved * direction }
     }
-    let ordered = assignment.deviation.iter().find(|(at, _)| *at == slot).map_or(0, |(_, energy)| energy.0);
-    if ordered == 0 {
-        let (contract, offer) = (contract.id.clone(), offer.id.clone());
-        return Err(SettlementError::NotOrdered { contract, offer, slot });
+
+    fn measured(&self) -> bool {
+        self.reading.quality == Quality::Measured
     }
-    let baseline = offer.default_schedule.energy_in(slot);
-    let measured = reading.quality == Quality::Measured;
-    // Deviation along the ordered direction; negative when the device moved the other way.
-    let along = reading.energy.0.saturating_sub(baseline.0).saturating_mul(ordered.signum());
-    let magnitude = ordered.saturating_abs();
-    let delivered = if measured { along.clamp(0, magnitude) } else { 0 };
-    let shortfall = if measured { magnitude.saturating_sub(along).max(0) } else { 0 };
-    let payment = EnergyMwh(delivered).cost(contract.prices.of(EnergyMwh(ordered)));
-    let penalty = EnergyMwh(shortfall).cost(rules.penalty_per_kwh);
-    let fee_per_mille = i128::from(rules.fee_per_mille.min(1000));
-    let fee = i64::try_from(i128::from(payment.0) * fee_per_mille / 1000).unwrap_or(0);
-    let due = payment.0.saturating_sub(penalty.0).clamp(-MONEY_MAX, MONEY_MAX);
-    let postings =
-        [(Account::Dso, -due), (Account::Prosumer(offer.prosumer), due - fee), (Account::MarketFee, fee)];
-    Ok(SlotSettlement {
-        contract: contract.id.clone(),
-        offer: offer.id.clone(),
-        slot,
-        ordered: EnergyMwh(ordered),
-        baseline,
-        metered: reading.energy,
-        quality: reading.quality,
-        delivered: EnergyMwh(delivered * ordered.signum()),
-        postings: postings
-            .into_iter()
-            .filter(|(_, amount)| *amount != 0)
-            .map(|(account, amount)| Posting { account, amount: Money(amount) })
-            .collect(),
-    })
+}
+
+/// Deviation ordered from a part in a slot, mWh.
+pub(crate) fn ordered_in(part: &Assignment, slot: Slot) -> EnergyMwh {
+    part.deviation.iter().find(|(at, _)| *at == slot).map_or(EnergyMwh::ZERO, |(_, energy)| *energy)
+}
+
+/// The direction of the relief that a part was ordered to give: less where it is to take less anywhere, else more.
+fn relief_direction(part: &Assignment) -> i64 {
+    if part.deviation.iter().any(|(_, energy)| energy.0 < 0) { -1 } else { 1 }
+}
+
+/// Slots with a baseline in which a part can only rebound: nothing is ordered, and relief was ordered before.
+pub(crate) fn rebound_slots(part: &Assignment, covered: impl Iterator<Item = Slot>) -> Vec<Slot> {
+    let relief = relief_direction(part);
+    let first = part.deviation.iter().filter(|(_, e)| e.0.signum() == relief).map(|(slot, _)| *slot).min();
+    let Some(first) = first else { return Vec::new() };
+    covered.filter(|slot| *slot > first && ordered_in(part, *slot) == EnergyMwh::ZERO).collect()
+}
+
+/// Settles one delivery by itself; the postings sum to zero, zero amounts are left out.
+pub fn settle(due: &Due<'_>) -> Result<SlotSettlement, SettlementError> {
+    let credit = if due.measured() { due.part().alone() } else { Credit::default() };
+    valued(due, credit, &due.cites)
+}
+
+/// Settles deliveries of one contract in one slot: together when the contract says so, else each by itself. The
+/// answer is in their order.
+pub fn settle_together(dues: &[Due<'_>]) -> Result<Vec<SlotSettlement>, SettlementError> {
+    let Some(first) = dues.first() else { return Ok(Vec::new()) };
+    if dues.iter().any(|due| due.contract.id != first.contract.id || due.slot != first.slot) {
+        return Err(SettlementError::NotTogether { contract: first.contract.id.clone(), slot: first.slot });
+    }
+    if !first.contract.terms.netting {
+        return dues.iter().map(settle).collect();
+    }
+    let mut credits = vec![Credit::default(); dues.len()];
+    let mut cites: Vec<RecordNumber> = dues.iter().flat_map(|due| due.cites.iter().copied()).collect();
+    cites.sort_unstable();
+    cites.dedup();
+    for direction in [-1, 1] {
+        let counts = |due: &Due<'_>| due.measured() && due.ordered().0.signum() == direction;
+        let members: Vec<usize> = (0..dues.len()).filter(|&at| counts(&dues[at])).collect();
+        let parts: Vec<Part> = members.iter().map(|&at| dues[at].part()).collect();
+        members.iter().zip(net(&parts)).for_each(|(&at, credit)| credits[at] = credit);
+    }
+    dues.iter().zip(credits).map(|(due, credit)| valued(due, credit, &cites)).collect()
 }
 
 /// No settlement moves more, micro-units (a billion EUR).
-const MONEY_MAX: i64 = 1_000_000_000_000_000;
+const MONEY_MAX: i128 = 1_000_000_000_000_000;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bid::ZoneId;
-    use crate::contract::AggregateId;
-    use crate::flex_offer::{DeviationPrices, Schedule};
-    use crate::sample::{energies, instant, offer, slot};
-    use proptest::prelude::*;
-
-    /// One slot ordered to take `ordered` less or more than `baseline`, at a price per kWh.
-    fn settled(baseline: i64, ordered: i64, metered: i64, quality: Quality, rules: &Rules) -> SlotSettlement {
-        let mut offer = offer("fo-1");
-        offer.default_schedule.energies = energies(&[baseline, 0]);
-        let prices = DeviationPrices { decrease: Money(7_000_000), increase: Money(7_000_000) };
-        let schedule = Schedule { start: slot(0), energies: energies(&[baseline + ordered, 0]) };
-        let deviation = vec![(slot(0), EnergyMwh(ordered))];
-        let contract = Contract {
-            id: ContractId::new("c-1").unwrap(),
-            number: 1,
-            aggregate: AggregateId::new("agg-1").unwrap(),
-            bids: vec![],
-            schedule: schedule.clone(),
-            deviation: deviation.clone(),
-            zone: ZoneId(1),
-            prices,
-            cost: Money(0),
-            formed_at: instant(-120),
-        };
-        let assignment = Assignment { offer: offer.id.clone(), schedule, deviation };
-        let reading = MeterReading {
-            device: offer.device,
-            slot: slot(0),
-            energy: EnergyMwh(metered),
-            quality,
-            received_at: slot(0).end(),
-        };
-        settle(&contract, &assignment, &offer, slot(0), &reading, rules).unwrap()
-    }
-
-    fn amount(settlement: &SlotSettlement, account: Account) -> i64 {
-        settlement.postings.iter().filter(|p| p.account == account).map(|p| p.amount.0).sum()
-    }
-
-    #[test]
-    fn the_worked_example_of_usef_is_met() {
-        let rules = Rules { fee_per_mille: 0, penalty_per_kwh: Money(11_000_000), ..Rules::default() };
-        let kwh = 1_000_000;
-        for (metered, due) in [(7, 14), (8, 14), (9, -4), (10, -22), (11, -33)] {
-            let settlement = settled(10 * kwh, -2 * kwh, metered * kwh, Quality::Measured, &rules);
-            assert_eq!(amount(&settlement, Account::Prosumer(ProsumerId(1))), due * 1_000_000, "{metered}");
+/// Turns a credit into money.
+fn valued(due: &Due<'_>, credit: Credit, cites: &[RecordNumber]) -> Result<SlotSettlement, SettlementError> {
+    let (ordered, terms, slot) = (due.ordered().0, &due.contract.terms, due.slot);
+    let per_kwh =
+        |energy: i64, price: Money| (i128::from(energy) * i128::from(price.0) + 500_000) / 1_000_000;
+    let (mut payment, mut rebound) = (0, 0);
+    let penalty;
+    if ordered != 0 {
+        let credited = credit.delivered.saturating_add(credit.netted).saturating_mul(ordered.signum());
+        payment = Payment::new(due.contract, due.assignment).of(slot, ordered, credited)?;
+        penalty = if due.reached { per_kwh(credit.shortfall, terms.penalty_per_kwh) } else { 0 };
+    } else {
+        let covered = std::iter::once(slot);
+        if rebound_slots(due.assignment, covered).is_empty() {
+            let (contract, offer) = (due.contract.id.clone(), due.offer.id.clone());
+            return Err(SettlementError::NotOrdered { contract, offer, slot });
         }
+        rebound = if due.measured() { taken_back(due) } else { 0 };
+        penalty = per_kwh(rebound, terms.rebound_per_kwh);
     }
+    let fee = payment.max(0) * i128::from(terms.fee_per_mille.min(1000)) / 1000;
+    let earned = payment - penalty;
+    if [payment, penalty, earned].iter().any(|amount| amount.abs() > MONEY_MAX) {
+        return Err(SettlementError::TooMuchMoney { offer: due.offer.id.clone(), slot });
+    }
+    let party = match due.offer.terms.mode {
+        TradingMode::Direct => Account::Prosumer(due.offer.prosumer),
+        TradingMode::Delegated => Account::Aggregator,
+    };
+    let amounts = [(Account::Dso, -earned), (party, earned - fee), (Account::MarketFee, fee)];
+    let postings = amounts.into_iter().filter(|(_, amount)| *amount != 0);
+    Ok(SlotSettlement {
+        contract: due.contract.id.clone(),
+        offer: due.offer.id.clone(),
+        slot,
+        ordered: EnergyMwh(ordered),
+        baseline: due.baseline,
+        metered: due.reading.energy,
+        quality: due.reading.quality,
+        delivered: EnergyMwh(credit.delivered * ordered.signum()),
+        netted: EnergyMwh(credit.netted * ordered.signum()),
+        rebound: EnergyMwh(rebound * -relief_direction(due.assignment)),
+        postings: postings
+            .map(|(account, amount)| Posting { account, amount: Money(amount as i64) })
+            .collect(),
+        cites: cites.to_vec(),
+    })
+}
 
-    #[test]
-    fn the_fee_comes_out_of_the_prosumers_side() {
-        let settlement = settled(1_000_000, -1_000_000, 0, Quality::Measured, &Rules::default());
-        assert_eq!(amount(&settlement, Account::Dso), -7_000_000);
-        assert_eq!(amount(&settlement, Account::Prosumer(ProsumerId(1))), 6_860_000);
-        assert_eq!(amount(&settlement, Account::MarketFee), 140_000);
-    }
-
-    #[test]
-    fn more_consumption_is_settled_with_the_same_rule() {
-        let settlement = settled(0, 1_000_000, 600_000, Quality::Measured, &Rules::default());
-        assert_eq!(settlement.delivered, EnergyMwh(600_000));
-        assert_eq!(amount(&settlement, Account::Dso), -(4_200_000 - 40_000));
-    }
-
-    #[test]
-    fn a_substituted_reading_neither_earns_nor_owes() {
-        let settlement = settled(1_000_000, -1_000_000, 0, Quality::Substituted, &Rules::default());
-        assert_eq!((settlement.delivered, settlement.postings), (EnergyMwh(0), vec![]));
-    }
-
-    proptest! {
-        #[test]
-        fn money_in_equals_money_out(
-            baseline in -10_000_000_i64..10_000_000,
-            ordered in prop_oneof![-5_000_000_i64..0, 1_i64..5_000_000],
-            metered in any::<i64>(),
-            fee_per_mille in 0_u32..2_000,
-        ) {
-            let rules = Rules { fee_per_mille, ..Rules::default() };
-            let settlement = settled(baseline, ordered, metered, Quality::Measured, &rules);
-            prop_assert_eq!(settlement.postings.iter().map(|p| p.amount.0).sum::<i64>(), 0);
-            prop_assert!(settlement.delivered.0 * ordered.signum() >= 0);
-            prop_assert!(settlement.delivered.abs() <= EnergyMwh(ordered.abs()));
-        }
-    }
+/// Energy beyond the baseline against the relief, as far as there was relief, mWh (a magnitude).
+fn taken_back(due: &Due<'_>) -> i64 {
+    let moved = i128::from(due.reading.energy.0) - i128::from(due.baseline.0);
+    let against = moved * -i128::from(relief_direction(due.assignment));
+    against.clamp(0, i128::from(due.rebound_room.0.max(0))) as i64
 }

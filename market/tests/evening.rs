@@ -4,11 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test, with helpers outside its function")]
 
 use grid::{BranchId, DeviceId, EnergyMwh, Money, ProsumerId, Quality, Slot, Timestamp, UsagePointId};
+use market::price_clearing::Pricing;
 use market::{
     Account, Activation, ActivationId, ActivationStatus, AggregateId, Aggregation, BidId, BidInterval, Book,
     CongestionPoint, Contract, ContractId, DeviceReport, DeviceState, DomsBid, GridRow, Ledger, MarketEvent,
-    MeterReading, Need, OfferRules, Removal, Rules, ZoneId, Zones, audit, clear, disaggregate, offer_for,
-    settle,
+    MeterReading, Need, OfferRules, Removal, RoundRecord, Rules, SettlementTerms, ZoneId, Zones, audit,
+    clear, disaggregate, offer_for, settle_together,
 };
 
 const DEVICES: u32 = 18;
@@ -19,6 +20,7 @@ struct Area {
     events: Vec<MarketEvent>,
     aggregation: Aggregation,
     rules: Rules,
+    pricing: Pricing,
     zones: Zones,
     evening: Slot,
     random: u64,
@@ -30,7 +32,10 @@ impl Area {
         let zones = (0..3).map(|zone| (ZoneId(zone), vec![point(zone), point(9)])).collect();
         let evening = "2026-01-15T16:00:00Z".parse::<Timestamp>().unwrap().slot();
         let (ledger, aggregation) = (Ledger::default(), Aggregation::default());
-        Self { ledger, events: vec![], aggregation, rules: Rules::default(), zones, evening, random: seed }
+        let pricing = [Pricing::PayAsBid, Pricing::Uniform, Pricing::UniformMakeWhole][seed as usize % 3];
+        let mut rules = Rules::default();
+        rules.settlement.pricing = pricing;
+        Self { ledger, events: vec![], aggregation, rules, pricing, zones, evening, random: seed }
     }
 
     fn record(&mut self, event: MarketEvent) {
@@ -149,21 +154,19 @@ impl Area {
     fn buy(&mut self, now: Timestamp) {
         let offers = self.ledger.open_aggregates().map(|offer| (offer.id.clone(), offer.clone())).collect();
         let book = Book { need: self.ledger.fresh_need().cloned(), zones: self.zones.clone(), offers };
-        for accepted in clear(&book, &self.rules, now).accepted {
+        let clearing = clear(&book, &self.rules, now);
+        assert_eq!(clearing.objection, None);
+        assert!(clearing.bound >= clearing.welfare && clearing.welfare.0 >= 0);
+        if !clearing.accepted.is_empty() {
+            let round = RoundRecord::new(&book, &clearing, now).unwrap();
+            self.record(MarketEvent::Cleared { round });
+        }
+        for accepted in clearing.accepted {
             let aggregate = book.offers[&accepted.aggregate].clone();
             let number = self.ledger.contract_count() + 1;
-            let contract = Contract {
-                id: ContractId::new(format!("c-{number}")).unwrap(),
-                number,
-                aggregate: accepted.aggregate,
-                bids: accepted.bids,
-                schedule: accepted.schedule,
-                deviation: accepted.deviation,
-                zone: aggregate.zone,
-                prices: aggregate.prices,
-                cost: accepted.cost,
-                formed_at: now,
-            };
+            let id = ContractId::new(format!("c-{number}")).unwrap();
+            let terms = SettlementTerms { pricing: self.pricing, ..self.rules.settlement.clone() };
+            let contract = Contract::bought(id, number, accepted, &aggregate, terms, now);
             self.record(MarketEvent::ContractFormed { contract: contract.clone() });
             let members = self.ledger.members(&aggregate.id);
             let assignments = disaggregate(&aggregate, &members, &contract.schedule).unwrap();
@@ -203,12 +206,11 @@ impl Area {
             let reading = MeterReading { device, slot, energy, quality, received_at: now };
             self.record(MarketEvent::MeterRead { reading });
         }
-        let due = self.ledger.unsettled_due();
-        let settle = |due: &market::Due<'_>| {
-            settle(due.contract, due.assignment, due.offer, due.slot, due.reading, &self.rules).unwrap()
-        };
-        for settlement in due.iter().map(settle).collect::<Vec<_>>() {
-            self.record(MarketEvent::Settled { settlement, at: now });
+        // One group at a time: what can be taken back depends on what was credited before.
+        while let Some(group) = self.ledger.unsettled_due().first() {
+            for settlement in settle_together(group).unwrap() {
+                self.record(MarketEvent::Settled { settlement, at: now });
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use super::record::Fact;
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Delivery, Stage};
 use grid::Timestamp;
-use market::{Applied, LedgerError, MarketEvent};
+use market::{Applied, LedgerError, MarketEvent, RecordNumber};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -77,6 +77,8 @@ pub struct JournalStage {
     journal: Arc<Mutex<Journal>>,
     books: Books,
     waiting: Vec<(Timestamp, Arc<Fact>, Vec<Delivery>)>,
+    /// Number of the next record.
+    next: u64,
     syncing: Vec<Delivery>,
     busy: bool,
     quiet: bool,
@@ -113,12 +115,13 @@ impl JournalStage {
         observer: Address<Seen>,
     ) -> Self {
         let (waiting, syncing) = (Vec::new(), Vec::new());
-        Self { journal, books, waiting, syncing, busy: false, quiet: true, observer, counters }
+        let next = counters.durable_and_refused().0 + 1;
+        Self { journal, books, waiting, next, syncing, busy: false, quiet: true, observer, counters }
     }
 
     fn accept(&mut self, fact: Arc<Fact>, mut then: Vec<Delivery>, otherwise: &[Delivery], now: Timestamp) {
         if let Fact::Market(event) = fact.as_ref() {
-            match self.books.change(|ledger| ledger.apply(event)) {
+            match self.books.change(|ledger| ledger.apply_record(RecordNumber(self.next), event)) {
                 Ok(Applied::Known) => return self.repeat(then),
                 Ok(Applied::New) => then.push(self.observer.sending(Seen::Recorded(Arc::new(event.clone())))),
                 // An outlook that was overtaken by a contract; the next one is minutes away.
@@ -134,6 +137,11 @@ impl JournalStage {
             }
         }
         self.quiet = false;
+        self.wait(now, fact, then);
+    }
+
+    fn wait(&mut self, now: Timestamp, fact: Arc<Fact>, then: Vec<Delivery>) {
+        self.next += 1;
         self.waiting.push((now, fact, then));
     }
 
@@ -185,7 +193,7 @@ impl Stage for JournalStage {
             JournalMsg::BeatDue => {
                 cx.wake_each(BEAT_PERIOD, Duration::ZERO, JournalMsg::BeatDue);
                 if std::mem::replace(&mut self.quiet, true) {
-                    self.waiting.push((cx.now(), Arc::new(Fact::Reached), Vec::new()));
+                    self.wait(cx.now(), Arc::new(Fact::Reached), Vec::new());
                     self.commit(cx);
                 }
             }

@@ -9,7 +9,7 @@ use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage};
 use grid::Timestamp;
 use market::{
-    Accepted, AggregateId, AggregatedFlexOffer, Book, Clearing, Contract, ContractId, MarketEvent, Need,
+    AggregateId, AggregatedFlexOffer, Book, Clearing, Contract, ContractId, MarketEvent, Need, RoundRecord,
     clear,
 };
 use std::collections::BTreeSet;
@@ -115,15 +115,31 @@ impl Matcher {
             return;
         }
         let clearing = clear(&self.book, &self.area.rules, now);
+        let round = RoundRecord::new(&self.book, &clearing, now);
+        if let Some(objection) = &clearing.objection {
+            tracing::error!(%objection, "a clearing was not certified, nothing is bought");
+            let reason = objection.clone();
+            cx.send(&self.observer, Seen::Rejected { code: "clearing_not_certified", reason });
+        }
         if !clearing.accepted.is_empty() {
             // What is bought changes the need; wait for the one that knows it.
             self.book.need = None;
         }
-        self.agree(&clearing, now, cx);
+        self.agree(round, &clearing, now, cx);
         cx.send(&self.observer, Seen::Cleared(Arc::new(clearing)));
     }
 
-    fn agree(&mut self, clearing: &Clearing, now: Timestamp, cx: &mut Context<MatcherMsg>) {
+    /// Records the clearing, then each purchase as a contract.
+    fn agree(
+        &mut self,
+        round: Option<RoundRecord>,
+        clearing: &Clearing,
+        now: Timestamp,
+        cx: &mut Context<MatcherMsg>,
+    ) {
+        if let Some(round) = round.filter(|round| round.purchases > 0 || round.objection.is_some()) {
+            self.journal.record(cx, MarketEvent::Cleared { round }, Vec::new());
+        }
         for accepted in &clearing.accepted {
             let Some(offer) = self.book.offers.get(&accepted.aggregate).cloned() else { continue };
             let Some(seller) =
@@ -133,7 +149,8 @@ impl Matcher {
             };
             self.contracts += 1;
             let id = ContractId::numbered("contract-", self.contracts);
-            let contract = contract(id, self.contracts, accepted, &offer, now);
+            let terms = self.area.rules.settlement.clone();
+            let contract = Contract::bought(id, self.contracts, accepted.clone(), &offer, terms, now);
             self.forget(&offer.id);
             self.sold.insert(offer.id.clone());
             let formed = seller.sending(AggregatorMsg::ContractFormed(Arc::new(contract.clone())));
@@ -141,27 +158,6 @@ impl Matcher {
             let event = MarketEvent::ContractFormed { contract };
             self.journal.record_or(cx, event, vec![formed], vec![refused]);
         }
-    }
-}
-
-fn contract(
-    id: ContractId,
-    number: u64,
-    accepted: &Accepted,
-    offer: &AggregatedFlexOffer,
-    formed_at: Timestamp,
-) -> Contract {
-    Contract {
-        id,
-        number,
-        aggregate: offer.id.clone(),
-        bids: accepted.bids.clone(),
-        schedule: accepted.schedule.clone(),
-        deviation: accepted.deviation.clone(),
-        zone: offer.zone,
-        prices: offer.prices,
-        cost: accepted.cost,
-        formed_at,
     }
 }
 

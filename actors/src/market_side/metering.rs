@@ -5,7 +5,7 @@ use crate::journal::{Books, JournalWriter};
 use crate::runtime::{Address, Context, Stage};
 use grid::telemetry::Element;
 use grid::{DeviceId, EnergyMwh, Measurement, Quality, Slot};
-use market::{Ledger, MarketEvent, MeterReading, Schedule};
+use market::{Ledger, MarketEvent, MeterReading};
 use std::time::Duration;
 
 /// How long after the end of a slot a missing reading is substituted.
@@ -71,17 +71,19 @@ impl Metering {
     }
 }
 
-/// Energy of the default schedule behind what was ordered from a device in a slot, mWh.
+/// What a device was expected to take in a slot without its order, mWh.
 fn baseline(ledger: &Ledger, device: DeviceId, slot: Slot) -> EnergyMwh {
-    let parts = ledger.contracts().flat_map(|(_, parts)| parts.unwrap_or_default());
-    let ordered = parts.filter(|part| part.deviation.iter().any(|(at, _)| *at == slot));
-    let offers = ordered.filter_map(|part| ledger.offer(&part.offer)).map(|(offer, _)| offer);
-    let defaults = offers.filter(|offer| offer.device == device).map(|offer| &offer.default_schedule);
-    let energy = |default: &Schedule| {
-        let at = usize::try_from(slot.0 - default.start.0).ok()?;
-        default.energies.get(at).copied()
-    };
-    defaults.filter_map(energy).sum()
+    let parts = ledger
+        .contracts()
+        .flat_map(|(contract, parts)| parts.unwrap_or_default().iter().map(move |part| (contract, part)));
+    let own = parts.filter(|(_, part)| {
+        ledger.offer(&part.offer).is_some_and(|(offer, _)| offer.device == device)
+            && part.deviation.first().is_some_and(|(first, _)| *first <= slot)
+    });
+    // The newest order that had begun by then.
+    let newest =
+        own.max_by_key(|(contract, part)| (part.deviation.first().map(|(at, _)| *at), contract.number));
+    newest.and_then(|(contract, part)| ledger.baseline(&contract.id, &part.offer, slot)).unwrap_or_default()
 }
 
 impl Stage for Metering {

@@ -1,9 +1,9 @@
 //! What the observer makes of durable market facts: the list of what happened, in words, and the totals.
 
 use super::Observer;
-use crate::picture::{FeedKind, NeedRow, Totals};
+use crate::picture::{ClearingPicture, FeedKind, NeedRow, REFUSED_ROWS_MAX, RefusedRow, Totals};
 use grid::{EnergyMwh, Money, Slot, Timestamp};
-use market::{Account, Activation, Clearing, CongestionPoint, Contract, MarketEvent, Need};
+use market::{Account, Activation, Clearing, CongestionPoint, Contract, MarketEvent, Need, Refused};
 use std::time::Duration;
 
 /// Offers and settlements come in floods; the feed tells them once in this time.
@@ -94,17 +94,42 @@ impl Observer {
     }
 
     pub(super) fn on_cleared(&mut self, clearing: &Clearing, now: Timestamp) {
+        self.picture.clearing = Some(self.clearing_picture(clearing, now));
         if clearing.accepted.is_empty() {
             return;
         }
+        let gap = clearing
+            .gap()
+            .map_or(String::new(), |gap| format!(", at most {:.1} % more was possible", 100.0 * gap));
         let text = format!(
-            "{} bought, need {:.1} → {:.1} kWh, welfare {}",
+            "{} bought, need {:.1} → {:.1} kWh, welfare {}{gap}",
             counted(clearing.accepted.len() as u64, "aggregate", "aggregates"),
             clearing.need_before.abs().kilowatt_hours(),
             clearing.need_after.abs().kilowatt_hours(),
             clearing.welfare,
         );
         self.feed(now, FeedKind::Clearing, text);
+    }
+
+    fn clearing_picture(&self, clearing: &Clearing, at: Timestamp) -> ClearingPicture {
+        let row = |refused: &Refused| RefusedRow {
+            aggregate: refused.aggregate.clone(),
+            code: refused.reason.code(),
+            asked_eur: refused.asked_and_winning.map(|(asked, _)| asked.units()),
+            winning_eur: refused.asked_and_winning.map(|(_, winning)| winning.units()),
+            element: refused.against.map(|(point, _)| self.element_words(point)),
+            slot_start: refused.against.map(|(_, slot)| slot.start()),
+        };
+        ClearingPicture {
+            at,
+            offers: (clearing.accepted.len() + clearing.refused.len()) as u64,
+            bought: clearing.accepted.len() as u64,
+            welfare_eur: clearing.welfare.units(),
+            bound_eur: clearing.bound.units(),
+            gap: clearing.gap(),
+            objection: clearing.objection.clone(),
+            refused: clearing.refused.iter().take(REFUSED_ROWS_MAX).map(row).collect(),
+        }
     }
 
     pub(super) fn fill_totals(&mut self) {

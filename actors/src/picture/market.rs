@@ -1,7 +1,7 @@
 //! The market's part of the picture: needs, totals and the feed of what happened.
 
 use grid::{Phase, Timestamp};
-use market::BidId;
+use market::{AggregateId, BidId};
 use serde::Serialize;
 
 /// Entries kept in the feed.
@@ -22,6 +22,47 @@ pub struct NeedRow {
     pub change_kwh: f64,
     /// What the DSO pays at most, EUR per kWh of that change.
     pub price_per_kwh: f64,
+}
+
+/// Refused offers shown of a clearing.
+pub const REFUSED_ROWS_MAX: usize = 50;
+
+/// How a clearing went.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClearingPicture {
+    /// When.
+    pub at: Timestamp,
+    /// Offers in the book.
+    pub offers: u64,
+    /// How many of them were bought.
+    pub bought: u64,
+    /// Value of relief minus what accepted offers ask, EUR.
+    pub welfare_eur: f64,
+    /// What no clearing of that book exceeds, EUR.
+    pub bound_eur: f64,
+    /// At most this share of the bound was left; `None` when nothing could be gained.
+    pub gap: Option<f64>,
+    /// What the certificate checker objected to; then nothing was bought.
+    pub objection: Option<String>,
+    /// Offers that were not bought, by name, at most [`REFUSED_ROWS_MAX`].
+    pub refused: Vec<RefusedRow>,
+}
+
+/// Why an offer was not bought.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RefusedRow {
+    /// The aggregated offer.
+    pub aggregate: AggregateId,
+    /// Stable code of the reason.
+    pub code: &'static str,
+    /// What it asks for its best schedule at the prices, EUR; `None` where it has no other schedule.
+    pub asked_eur: Option<f64>,
+    /// What it could have asked for it, EUR; negative: it would have had to pay.
+    pub winning_eur: Option<f64>,
+    /// The element that charges that schedule most, in words.
+    pub element: Option<String>,
+    /// First instant of the slot in which it does.
+    pub slot_start: Option<Timestamp>,
 }
 
 /// What was traded since the start of the journal.

@@ -10,7 +10,9 @@
 mod market;
 mod network;
 
-pub use market::{FEED_ENTRIES_MAX, FeedEntry, FeedKind, NeedRow, Totals};
+pub use market::{
+    ClearingPicture, FEED_ENTRIES_MAX, FeedEntry, FeedKind, NeedRow, REFUSED_ROWS_MAX, RefusedRow, Totals,
+};
 pub use network::{BranchKind, BranchPicture, BusPicture, DeviceKind, NetworkPicture, UsagePointPicture};
 
 use grid::{BranchId, Observability, PointId, Quality, Timestamp};
@@ -38,6 +40,8 @@ pub struct Picture {
     pub points: Vec<PointRow>,
     /// What the DSO asks for now.
     pub needs: Vec<NeedRow>,
+    /// How the newest clearing went; `None` before the first.
+    pub clearing: Option<ClearingPicture>,
     /// What was traded since the start of the journal.
     pub totals: Totals,
     /// What happened, newest last, at most [`FEED_ENTRIES_MAX`].

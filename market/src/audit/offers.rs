@@ -71,7 +71,7 @@ impl<'a> Audit<'a> {
             let seen = need.contracts_seen;
             self.wrong(format!("a need of {} saw {seen} of {contracts} contracts", need.issued_at));
         }
-        self.bids.extend(need.bids.iter().map(|bid| &bid.id));
+        self.bids.extend(need.bids.iter().map(|bid| (&bid.id, bid)));
     }
 }
 

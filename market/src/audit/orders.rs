@@ -2,10 +2,21 @@
 
 use super::{Audit, begun, change, inside, same_change, slots};
 use crate::activation::{Activation, ActivationStatus};
+use crate::clearing::RoundRecord;
 use crate::contract::{Assignment, Contract, ContractId};
 use crate::flex_offer::FlexOfferId;
 
 impl<'a> Audit<'a> {
+    pub(super) fn cleared(&mut self, round: &'a RoundRecord) {
+        if round.purchases > 0 && (round.objection.is_some() || round.welfare > round.bound) {
+            self.wrong(format!("the clearing at {} bought without a certificate that holds", round.at));
+        }
+        if self.round.is_some_and(|(before, _)| round.at <= before.at) {
+            self.wrong(format!("the clearing at {} is not after the one before", round.at));
+        }
+        self.round = Some((round, 0));
+    }
+
     pub(super) fn contract_formed(&mut self, contract: &'a Contract) {
         self.report.contracts += 1;
         let id = &contract.id;
@@ -16,7 +27,7 @@ impl<'a> Audit<'a> {
         if contract.number != next {
             self.wrong(format!("contract {id} has number {}, the next is {next}", contract.number));
         }
-        for bid in contract.bids.iter().filter(|bid| !self.bids.contains(bid)).collect::<Vec<_>>() {
+        for bid in contract.bids.iter().filter(|bid| !self.bids.contains_key(bid)).collect::<Vec<_>>() {
             self.wrong(format!("contract {id} serves the unknown bid {bid}"));
         }
         match self.aggregates.get(&contract.aggregate).copied() {
@@ -50,6 +61,13 @@ impl<'a> Audit<'a> {
             contract.deviation.iter().map(|(_, e)| i128::from(e.abs().cost(contract.prices.of(*e)).0)).sum();
         if cost != i128::from(contract.cost.0) {
             self.wrong(format!("contract {id} states a cost of {}, it is {cost}", contract.cost.0));
+        }
+        self.prices_agreed(contract);
+        match &mut self.round {
+            Some((round, bought)) if round.at == contract.formed_at && *bought < round.purchases => {
+                *bought += 1
+            }
+            _ => self.wrong(format!("contract {id} is no purchase of the newest clearing")),
         }
         if let Some(first) = self.sold.insert(&contract.aggregate, id) {
             self.wrong(format!("aggregate {} was bought by {first} and {id}", contract.aggregate));

@@ -1,6 +1,7 @@
 //! An honest evening is clean; each way of tampering with it is found.
 
 use super::*;
+use crate::baseline::BaselineMethod;
 use crate::sample::instant;
 use crate::sample::story::{battery, charger, story};
 use crate::settlement::Account;
@@ -269,4 +270,74 @@ fn wild_numbers_are_judged_without_a_panic() {
         });
         assert!(!report.is_clean());
     }
+}
+
+#[test]
+fn settlements_that_net_rebound_or_cite_falsely_are_found() {
+    let settled = |change: fn(&mut crate::settlement::SlotSettlement)| {
+        tampered(|event| {
+            if let MarketEvent::Settled { settlement, .. } = event {
+                change(settlement);
+            }
+        })
+    };
+    says(&settled(|s| s.netted.0 += s.ordered.0), "more than was bought of all");
+    says(&settled(|s| s.rebound.0 += 1), "states a rebound");
+    says(&settled(|s| s.cites.clear()), "does not cite");
+    says(&settled(|s| s.cites.push(RecordNumber(4))), "says nothing of it");
+    let unnetted = tampered(|event| match event {
+        MarketEvent::ContractFormed { contract } => contract.terms.netting = false,
+        MarketEvent::Settled { settlement, .. } => settlement.netted.0 += 1,
+        _ => {}
+    });
+    says(&unnetted, "nets although");
+}
+
+#[test]
+fn contracts_above_their_bids_are_found() {
+    let contract = |change: fn(&mut Contract)| {
+        tampered(|event| {
+            if let MarketEvent::ContractFormed { contract } = event {
+                change(contract);
+            }
+        })
+    };
+    says(&contract(|c| c.slot_prices[0].bid.0 += 1), "above the bids");
+    says(&contract(|c| c.slot_prices.truncate(1)), "prices for other slots");
+    says(&contract(|c| c.slot_prices.iter_mut().for_each(|p| p.bid.0 = 0)), "costs more than its bids");
+}
+
+#[test]
+fn a_baseline_frozen_late_or_by_another_method_is_found() {
+    let method = BaselineMethod::XOfY { x: 1, y: 1, adjustment_slots: 0, adjustment_max_per_mille: 0 };
+    let baseline = Baseline {
+        method,
+        version: method.id().to_owned(),
+        frozen_at: instant(-100),
+        start: crate::sample::slot(0),
+        energies: vec![EnergyMwh(1); 8],
+    };
+    let frozen = MarketEvent::BaselineFrozen {
+        contract: ContractId::new("c-1").unwrap(),
+        offer: charger(1).id,
+        baseline,
+        at: instant(-105),
+    };
+    let with = |at: usize, named: bool| {
+        let mut events = story();
+        events.insert(at, frozen.clone());
+        for event in &mut events {
+            if let MarketEvent::ContractFormed { contract } = event
+                && named
+            {
+                contract.terms.baseline = method;
+            }
+        }
+        of(&events)
+    };
+    let activation = story().iter().position(is_activation).unwrap();
+    says(&with(activation, false), "not by the method of the contract");
+    says(&with(activation, true), "frozen in the future");
+    says(&with(activation, true), "another baseline than was frozen");
+    says(&with(activation + 1, true), "after the device was told");
 }

@@ -4,42 +4,72 @@ use super::{ActivationRecord, Applied, ContractRecord, Ledger, LedgerError, Offe
 use crate::activation::{Activation, ActivationStatus};
 use crate::aggregation::combine;
 use crate::bid::Need;
+use crate::clearing::RoundRecord;
 use crate::contract::{AggregatedFlexOffer, Assignment, Contract, ContractId, cost};
-use crate::event::MarketEvent;
-use crate::flex_offer::{FlexOffer, FlexOfferId, Schedule};
-use crate::settlement::{MeterReading, SlotSettlement};
-use grid::{EnergyMwh, Money, Quality, Slot, Timestamp};
+use crate::event::{MarketEvent, RecordNumber};
+use crate::flex_offer::{FlexOffer, FlexOfferId};
+use crate::price_clearing::Pricing;
+use grid::{EnergyMwh, Timestamp};
 
-type Outcome = Result<Applied, LedgerError>;
+pub(super) type Outcome = Result<Applied, LedgerError>;
 
-fn unknown(what: &'static str, id: impl ToString) -> LedgerError {
+pub(super) fn unknown(what: &'static str, id: impl ToString) -> LedgerError {
     LedgerError::Unknown { what, id: id.to_string() }
 }
 
 /// Known with the same contents: nothing to do; with others: refused.
-fn again<T: PartialEq>(what: &'static str, id: impl ToString, known: &T, given: &T) -> Outcome {
+pub(super) fn again<T: PartialEq>(what: &'static str, id: impl ToString, known: &T, given: &T) -> Outcome {
     if known == given { Ok(Applied::Known) } else { Err(LedgerError::Conflict { what, id: id.to_string() }) }
 }
 
 impl Ledger {
-    /// Takes in one event. A refused event leaves the ledger as it was; a known one changes nothing.
+    /// Takes in one event, as the next record. A refused event leaves the ledger as it was; a known one changes
+    /// nothing and is no record.
     pub fn apply(&mut self, event: &MarketEvent) -> Result<Applied, LedgerError> {
+        self.apply_record(RecordNumber(self.newest_record.0.saturating_add(1)), event)
+    }
+
+    /// Takes in one event that is, or will be, this record of the journal.
+    pub fn apply_record(
+        &mut self,
+        record: RecordNumber,
+        event: &MarketEvent,
+    ) -> Result<Applied, LedgerError> {
+        if record <= self.newest_record {
+            return Err(LedgerError::RecordOrder { record, newest: self.newest_record });
+        }
+        let applied = self.dispatch(record, event)?;
+        if applied == Applied::New {
+            self.newest_record = record;
+        }
+        Ok(applied)
+    }
+
+    fn dispatch(&mut self, record: RecordNumber, event: &MarketEvent) -> Outcome {
         match event {
-            MarketEvent::OfferAccepted { offer, at } => self.accept_offer(offer, *at),
+            MarketEvent::OfferAccepted { offer, at } => self.accept_offer(offer, *at, record),
             MarketEvent::OfferWithdrawn { offer, .. } => self.close_offer(offer, OfferStatus::Withdrawn),
             MarketEvent::OfferExpired { offer, at } => self.expire_offer(offer, *at),
             MarketEvent::AggregateFormed { aggregate, .. } => self.form_aggregate(aggregate),
             MarketEvent::NeedPlaced { need, .. } => self.place_need(need),
-            MarketEvent::ContractFormed { contract } => self.form_contract(contract),
-            MarketEvent::Assigned { contract, assignments, .. } => self.assign(contract, assignments),
+            MarketEvent::Cleared { round } => self.clear(round),
+            MarketEvent::ContractFormed { contract } => self.form_contract(contract, record),
+            MarketEvent::Assigned { contract, assignments, .. } => self.assign(contract, assignments, record),
+            MarketEvent::BaselineFrozen { contract, offer, baseline, at } => {
+                self.freeze_baseline(contract, offer, baseline, *at, record)
+            }
             MarketEvent::ActivationIssued { activation, .. } => self.issue_activation(activation),
-            MarketEvent::ActivationAnswered { status, .. } => self.answer_activation(status),
-            MarketEvent::MeterRead { reading } => self.read_meter(reading),
+            MarketEvent::ActivationAnswered { status, .. } => self.answer_activation(status, record),
+            MarketEvent::MeterRead { reading } => self.read_meter(reading, record),
+            MarketEvent::DelegationAgreed { prosumer, from, contract, at } => {
+                self.agree_delegation(*prosumer, *from, contract, *at, record)
+            }
+            MarketEvent::BillIssued { bill, at } => self.issue_bill(bill, *at),
             MarketEvent::Settled { settlement, .. } => self.settle(settlement),
         }
     }
 
-    fn record(&self, offer: &FlexOfferId) -> Result<&OfferRecord, LedgerError> {
+    pub(super) fn record(&self, offer: &FlexOfferId) -> Result<&OfferRecord, LedgerError> {
         self.offers.get(offer).ok_or_else(|| unknown("FlexOffer", offer))
     }
 
@@ -50,7 +80,7 @@ impl Ledger {
         self.open_offers.remove(offer);
     }
 
-    fn accept_offer(&mut self, offer: &FlexOffer, at: Timestamp) -> Outcome {
+    fn accept_offer(&mut self, offer: &FlexOffer, at: Timestamp, record: RecordNumber) -> Outcome {
         if let Some(known) = self.offers.get(&offer.id) {
             return again("FlexOffer", &offer.id, &known.offer, offer);
         }
@@ -67,6 +97,7 @@ impl Ledger {
             status: OfferStatus::Open,
             aggregate: None,
             activation: None,
+            record,
         };
         self.offers.insert(offer.id.clone(), record);
         Ok(Applied::New)
@@ -126,6 +157,28 @@ impl Ledger {
         Ok(Applied::New)
     }
 
+    /// Whether the prices of a contract are not those of its slots and bids.
+    fn wrong_prices(&self, contract: &Contract) -> Option<&'static str> {
+        let slots = contract.deviation.iter().map(|(slot, _)| *slot);
+        if !slots.eq(contract.slot_prices.iter().map(|price| price.slot)) {
+            return Some("slot of its prices");
+        }
+        let bids: Option<Vec<_>> = contract.bids.iter().map(|id| self.bids.get(id)).collect();
+        let Some(bids) = bids else { return Some("bid") };
+        for ((slot, energy), price) in contract.deviation.iter().zip(&contract.slot_prices) {
+            let served = bids.iter().filter_map(|bid| bid.interval(*slot));
+            let served = served.filter(|asked| asked.schedule_change.0.signum() == energy.0.signum());
+            let most: i128 = served.map(|asked| i128::from(asked.price.0)).sum();
+            if i128::from(price.bid.0) * -i128::from(energy.0.signum()) > most {
+                return Some("price of its bids");
+            }
+        }
+        // Each slot's cost is rounded by itself.
+        let rounded = contract.deviation.len() as i128;
+        let dear = i128::from(contract.cost.0) > contract.bid_worth() + rounded;
+        (dear && contract.terms.pricing == Pricing::PayAsBid).then_some("cost, above what the bids pay,")
+    }
+
     fn place_need(&mut self, need: &Need) -> Outcome {
         if self.need.as_ref() == Some(need) {
             return Ok(Applied::Known);
@@ -135,11 +188,30 @@ impl Ledger {
         if need.contracts_seen != contracts {
             return Err(LedgerError::StaleNeed { seen: need.contracts_seen, contracts });
         }
+        self.bids.extend(need.bids.iter().map(|bid| (bid.id.clone(), bid.clone())));
         self.need = Some(need.clone());
         Ok(Applied::New)
     }
 
-    fn form_contract(&mut self, contract: &Contract) -> Outcome {
+    fn clear(&mut self, round: &RoundRecord) -> Outcome {
+        if let Some((known, _)) = &self.round {
+            if known == round {
+                return Ok(Applied::Known);
+            }
+            if round.at <= known.at {
+                let (what, at, earliest) = ("the clearing", round.at, known.at);
+                return Err(LedgerError::TooEarly { what, at, earliest });
+            }
+        }
+        let certified = round.objection.is_none() && round.welfare <= round.bound;
+        if !certified && round.purchases > 0 {
+            return Err(LedgerError::NotCertified { at: round.at });
+        }
+        self.round = Some((round.clone(), 0));
+        Ok(Applied::New)
+    }
+
+    fn form_contract(&mut self, contract: &Contract, formed: RecordNumber) -> Outcome {
         if let Some(known) = self.contracts.get(&contract.id) {
             return again("contract", &contract.id, &known.contract, contract);
         }
@@ -159,6 +231,11 @@ impl Ledger {
         if at >= deadline {
             return Err(LedgerError::TooLate { what: "the contract", at, deadline });
         }
+        let bought_in =
+            self.round.as_ref().filter(|(round, bought)| round.at == at && *bought < round.purchases);
+        if bought_in.is_none() {
+            return Err(LedgerError::NotCleared { contract: contract.id.clone() });
+        }
         aggregate.check_schedule(&contract.schedule)?;
         let differs = |what| {
             let (contract, aggregate) = (contract.id.clone(), aggregate.id.clone());
@@ -173,17 +250,28 @@ impl Ledger {
         if contract.cost != cost(&contract.deviation, &contract.prices) {
             return differs("cost");
         }
+        if let Some(what) = self.wrong_prices(contract) {
+            return differs(what);
+        }
         for member in aggregate.members.clone() {
             self.set_status(&member, OfferStatus::Contracted);
         }
+        if let Some((_, bought)) = &mut self.round {
+            *bought += 1;
+        }
         self.unsold.remove(&contract.aggregate);
         self.unassigned.insert(contract.id.clone());
-        let record = ContractRecord { contract: contract.clone(), assignments: None };
+        let record = ContractRecord {
+            contract: contract.clone(),
+            assignments: None,
+            formed,
+            assigned: RecordNumber::default(),
+        };
         self.contracts.insert(contract.id.clone(), record);
         Ok(Applied::New)
     }
 
-    fn assign(&mut self, id: &ContractId, assignments: &[Assignment]) -> Outcome {
+    fn assign(&mut self, id: &ContractId, assignments: &[Assignment], assigned: RecordNumber) -> Outcome {
         let record = self.contracts.get(id).ok_or_else(|| unknown("contract", id))?;
         if let Some(known) = &record.assignments {
             return again("assignment of contract", id, &known.as_slice(), &assignments);
@@ -217,7 +305,7 @@ impl Ledger {
         self.unassigned.remove(id);
         assignments.iter().for_each(|assignment| self.order(id, assignment));
         if let Some(record) = self.contracts.get_mut(id) {
-            record.assignments = Some(assignments.to_vec());
+            (record.assignments, record.assigned) = (Some(assignments.to_vec()), assigned);
         }
         Ok(Applied::New)
     }
@@ -234,6 +322,7 @@ impl Ledger {
             self.unsettled.insert((slot, contract.clone(), offer.id.clone()));
             self.totals.order(energy);
         }
+        self.expect_rebound(contract, assignment, offer.default_schedule.slots());
     }
 
     pub(super) fn assignment(&self, contract: &ContractId, offer: &FlexOfferId) -> Option<&Assignment> {
@@ -272,16 +361,16 @@ impl Ledger {
         Ok(Applied::New)
     }
 
-    fn answer_activation(&mut self, status: &ActivationStatus) -> Outcome {
+    fn answer_activation(&mut self, status: &ActivationStatus, at: RecordNumber) -> Outcome {
         let id = &status.activation;
         let record = self.activations.get_mut(id).ok_or_else(|| unknown("activation", id))?;
-        if let Some(known) = &record.answer {
+        if let Some((known, _)) = &record.answer {
             return again("answer to activation", id, &known.accepted, &status.accepted);
         }
         if status.device != record.activation.device {
             return Err(LedgerError::ActivationContents { activation: id.clone(), what: "device" });
         }
-        record.answer = Some(status.clone());
+        record.answer = Some((status.clone(), at));
         let (contract, offer) = (record.activation.contract.clone(), record.activation.offer.clone());
         self.unanswered.remove(id);
         if !status.accepted {
@@ -293,82 +382,8 @@ impl Ledger {
         }
         Ok(Applied::New)
     }
-
-    fn read_meter(&mut self, reading: &MeterReading) -> Outcome {
-        let key = (reading.device, reading.slot);
-        let (at, limit) = (reading.received_at, EnergyMwh(1_000_000_000_000_000));
-        if reading.energy.abs() > limit {
-            return Err(LedgerError::ReadingTooLarge { device: reading.device, energy: reading.energy });
-        }
-        if at < reading.slot.end() {
-            let earliest = reading.slot.end();
-            return Err(LedgerError::TooEarly { what: "the meter reading", at, earliest });
-        }
-        if let Some(known) = self.readings.get(&key) {
-            if (known.energy, known.quality) == (reading.energy, reading.quality) {
-                return Ok(Applied::Known);
-            }
-            let corrects = known.quality != Quality::Measured && reading.quality == Quality::Measured;
-            if !corrects || self.is_settled(reading.device, reading.slot) {
-                return Err(LedgerError::ReadingTwice { device: reading.device, slot: reading.slot });
-            }
-        }
-        self.readings.insert(key, reading.clone());
-        Ok(Applied::New)
-    }
-
-    fn is_settled(&self, device: grid::DeviceId, slot: Slot) -> bool {
-        let in_slot = self.settled.iter().skip_while(|((at, _, _), _)| *at < slot);
-        let mut in_slot = in_slot.take_while(|((at, _, _), _)| *at == slot);
-        in_slot.any(|((_, _, offer), _)| self.offers.get(offer).is_some_and(|o| o.offer.device == device))
-    }
-
-    fn settle(&mut self, settlement: &SlotSettlement) -> Outcome {
-        let SlotSettlement { contract, offer, slot, .. } = settlement;
-        let key = (*slot, contract.clone(), offer.clone());
-        let refuse = |what| {
-            let (contract, offer, slot) = (contract.clone(), offer.clone(), *slot);
-            Err(LedgerError::SettlementContents { contract, offer, slot, what })
-        };
-        if let Some(known) = self.settled.get(&key) {
-            return if known == settlement { Ok(Applied::Known) } else { refuse("it was settled otherwise") };
-        }
-        let record = self.record(offer)?;
-        let ordered = self.assignment(contract, offer).map_or(EnergyMwh::ZERO, |part| {
-            part.deviation.iter().find(|(at, _)| at == slot).map_or(EnergyMwh::ZERO, |(_, energy)| *energy)
-        });
-        if ordered == EnergyMwh::ZERO || ordered != settlement.ordered {
-            return refuse("another deviation was ordered");
-        }
-        if settlement.baseline != baseline(&record.offer.default_schedule, *slot) {
-            return refuse("the baseline is not the default schedule");
-        }
-        match self.readings.get(&(record.offer.device, *slot)) {
-            Some(read) if (read.energy, read.quality) == (settlement.metered, settlement.quality) => {}
-            _ => return refuse("the meter says otherwise or was not read"),
-        }
-        let (delivered, direction) = (settlement.delivered, ordered.0.signum());
-        if delivered.0.signum() == -direction || delivered.abs() > ordered.abs() {
-            return refuse("more was credited than ordered");
-        }
-        if settlement.postings.iter().map(|posting| i128::from(posting.amount.0)).sum::<i128>() != 0 {
-            return refuse("the postings do not sum to zero");
-        }
-        for posting in &settlement.postings {
-            let balance = self.balances.entry(posting.account).or_default();
-            *balance = Money(balance.0.saturating_add(posting.amount.0));
-        }
-        self.totals.settle(settlement);
-        self.unsettled.remove(&key);
-        self.settled.insert(key, settlement.clone());
-        Ok(Applied::New)
-    }
 }
 
-fn baseline(default: &Schedule, slot: Slot) -> EnergyMwh {
-    default.energy_in(slot)
-}
-
-fn add(sum: &mut EnergyMwh, energy: EnergyMwh) {
+pub(super) fn add(sum: &mut EnergyMwh, energy: EnergyMwh) {
     *sum = EnergyMwh(sum.0.saturating_add(energy.0));
 }

@@ -3,8 +3,10 @@
 use crate::activation::ActivationId;
 use crate::bid::NeedError;
 use crate::contract::{AggregateError, AggregateId, ContractId};
+use crate::delegated::Month;
+use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOfferError, FlexOfferId};
-use grid::{DeviceId, EnergyMwh, Slot, Timestamp};
+use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, Timestamp};
 use thiserror::Error;
 
 /// Why an event was refused; the ledger is unchanged.
@@ -93,6 +95,18 @@ pub enum LedgerError {
         /// As needed.
         next: u64,
     },
+    /// A clearing that bought without a certificate.
+    #[error("the clearing at {at} bought without a certificate that holds")]
+    NotCertified {
+        /// When.
+        at: Timestamp,
+    },
+    /// The contract comes from no recorded clearing, or is one more than it bought.
+    #[error("contract {contract} is no purchase of the newest clearing")]
+    NotCleared {
+        /// Which.
+        contract: ContractId,
+    },
     /// The contract contradicts what was bought.
     #[error("contract {contract} has another {what} than aggregated FlexOffer {aggregate} gives it")]
     ContractContents {
@@ -145,6 +159,34 @@ pub enum LedgerError {
         /// Which slot.
         slot: Slot,
     },
+    /// The baseline contradicts what was ordered, or comes when the device was told already.
+    #[error("the baseline of FlexOffer {offer} under contract {contract} is refused: {what}")]
+    BaselineContents {
+        /// Which contract.
+        contract: ContractId,
+        /// Which offer.
+        offer: FlexOfferId,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The bill or its contract contradicts what is known.
+    #[error("the bill or contract of prosumer {prosumer} for {month} is refused: {what}")]
+    BillContents {
+        /// Whose.
+        prosumer: ProsumerId,
+        /// Of when.
+        month: Month,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Records are numbered upward.
+    #[error("record {} does not follow record {}", .record.0, .newest.0)]
+    RecordOrder {
+        /// As given.
+        record: RecordNumber,
+        /// The newest there is.
+        newest: RecordNumber,
+    },
     /// The settlement contradicts what was ordered or read.
     #[error("the settlement of FlexOffer {offer} under contract {contract} in {slot} is refused: {what}")]
     SettlementContents {
@@ -175,12 +217,17 @@ impl LedgerError {
             Self::NotTheSum { .. } => "not-the-sum",
             Self::StaleNeed { .. } => "stale-need",
             Self::ContractNumber { .. } => "contract-number",
+            Self::NotCertified { .. } => "not-certified",
+            Self::NotCleared { .. } => "not-cleared",
             Self::ContractContents { .. } => "contract-contents",
             Self::AssignmentContents { .. } => "assignment-contents",
             Self::ActivationContents { .. } => "activation-contents",
             Self::ActivatedTwice { .. } => "activated-twice",
             Self::ReadingTooLarge { .. } => "energy-too-large",
             Self::ReadingTwice { .. } => "reading-twice",
+            Self::BaselineContents { .. } => "baseline-contents",
+            Self::BillContents { .. } => "bill-contents",
+            Self::RecordOrder { .. } => "record-order",
             Self::SettlementContents { .. } => "settlement-contents",
         }
     }

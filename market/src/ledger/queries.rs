@@ -3,6 +3,7 @@
 use super::{Ledger, OfferStatus};
 use crate::activation::{Activation, ActivationId, ActivationStatus};
 use crate::bid::Need;
+use crate::clearing::RoundRecord;
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::offering::OfferState;
@@ -59,21 +60,6 @@ pub struct ToActivate<'a> {
     pub assignment: &'a Assignment,
     /// The offer with its device and default schedule.
     pub offer: &'a FlexOffer,
-}
-
-/// A slot that can be settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Due<'a> {
-    /// Under which contract.
-    pub contract: &'a Contract,
-    /// What was assigned.
-    pub assignment: &'a Assignment,
-    /// The offer with its default schedule.
-    pub offer: &'a FlexOffer,
-    /// Which slot.
-    pub slot: Slot,
-    /// What the meter said.
-    pub reading: &'a MeterReading,
 }
 
 impl Ledger {
@@ -149,6 +135,11 @@ impl Ledger {
         self.need.as_ref().filter(|need| need.contracts_seen == self.contract_count())
     }
 
+    /// The newest clearing that bought something or was not certified.
+    pub fn newest_round(&self) -> Option<&RoundRecord> {
+        self.round.as_ref().map(|(round, _)| round)
+    }
+
     /// How many contracts there are.
     pub fn contract_count(&self) -> u64 {
         self.contracts.len() as u64
@@ -180,12 +171,16 @@ impl Ledger {
 
     /// An activation and, once it came, the device's answer.
     pub fn activation(&self, id: &ActivationId) -> Option<(&Activation, Option<&ActivationStatus>)> {
-        self.activations.get(id).map(|record| (&record.activation, record.answer.as_ref()))
+        self.activations
+            .get(id)
+            .map(|record| (&record.activation, record.answer.as_ref().map(|(answer, _)| answer)))
     }
 
     /// All activations with the devices' answers, by id.
     pub fn activations(&self) -> impl Iterator<Item = (&Activation, Option<&ActivationStatus>)> {
-        self.activations.values().map(|record| (&record.activation, record.answer.as_ref()))
+        self.activations
+            .values()
+            .map(|record| (&record.activation, record.answer.as_ref().map(|(answer, _)| answer)))
     }
 
     /// Activations whose devices have not answered, by id.
@@ -205,26 +200,7 @@ impl Ledger {
 
     /// A meter reading.
     pub fn reading(&self, device: DeviceId, slot: Slot) -> Option<&MeterReading> {
-        self.readings.get(&(device, slot))
-    }
-
-    /// Ordered slots that ended at `before` or earlier, were not settled and have no reading: the values to substitute.
-    pub fn missing_readings(&self, before: Timestamp) -> Vec<(DeviceId, Slot)> {
-        let ended = self.unsettled.iter().take_while(|(slot, _, _)| slot.end() <= before);
-        let device = |offer: &FlexOfferId| self.offers.get(offer).map(|record| record.offer.device);
-        let missing = ended.filter_map(|(slot, _, offer)| device(offer).map(|device| (device, *slot)));
-        missing.filter(|key| !self.readings.contains_key(key)).collect()
-    }
-
-    /// Ordered slots with a reading and without a settlement, oldest first.
-    pub fn unsettled_due(&self) -> Vec<Due<'_>> {
-        let due = |(slot, contract, offer): &'_ super::OrderKey| {
-            let assignment = self.assignment(contract, offer)?;
-            let (contract, offer) = (&self.contracts.get(contract)?.contract, &self.offers.get(offer)?.offer);
-            let reading = self.readings.get(&(offer.device, *slot))?;
-            Some(Due { contract, assignment, offer, slot: *slot, reading })
-        };
-        self.unsettled.iter().filter_map(due).collect()
+        self.readings.get(&(device, slot)).map(|(reading, _)| reading)
     }
 
     /// How many ordered slots are not settled.

@@ -1,5 +1,8 @@
 use super::*;
+use crate::baseline::BaselineMethod;
+use crate::delegated::{DelegatedContract, Month, MonthlyBill};
 use crate::event::MarketEvent;
+use crate::flex_offer::TradingMode;
 use crate::offering::OfferState;
 use crate::sample::instant;
 use crate::sample::story::{battery, charger, ledger_of, need, story};
@@ -108,7 +111,7 @@ fn queries_follow_the_life_of_an_order() {
     assert_eq!(ledger.missing_readings(crate::sample::slot(0).end()).len(), 2);
     let (ledger, _) = up_to(is_settled);
     assert_eq!(ledger.unsettled_due().len(), 1);
-    assert_eq!(ledger.missing_readings(crate::sample::slot(0).end()).len(), 1);
+    assert_eq!(ledger.missing_readings(crate::sample::slot(0).end()).len(), 0);
 }
 
 #[test]
@@ -201,6 +204,10 @@ fn false_contracts_are_refused() {
     assert_eq!(refused(|c| c.deviation[0].1.0 -= 1), "contract-contents");
     assert_eq!(refused(|c| c.cost.0 -= 1), "contract-contents");
     assert_eq!(refused(|c| c.prices.increase.0 += 1), "contract-contents");
+    assert_eq!(refused(|c| c.slot_prices.truncate(1)), "contract-contents");
+    assert_eq!(refused(|c| c.slot_prices[0].bid.0 += 1), "contract-contents");
+    assert_eq!(refused(|c| c.slot_prices.iter_mut().for_each(|p| p.bid.0 = 0)), "contract-contents");
+    assert_eq!(refused(|c| c.bids[0] = BidId::new("bid-9").unwrap()), "contract-contents");
     assert_eq!(refused(|c| c.formed_at = instant(-60)), "too-late");
 }
 
@@ -244,10 +251,15 @@ fn false_readings_and_settlements_are_refused() {
     assert_eq!(refused(|s| s.slot.0 = i64::MAX), "settlement-contents");
     assert_eq!(refused(|s| s.metered.0 += 1), "settlement-contents");
     assert_eq!(refused(|s| s.baseline.0 += 1), "settlement-contents");
+    assert_eq!(refused(|s| s.netted.0 += 1), "settlement-contents");
+    assert_eq!(refused(|s| s.rebound.0 += 1), "settlement-contents");
+    assert_eq!(refused(|s| s.cites.truncate(1)), "settlement-contents");
+    assert_eq!(refused(|s| s.cites.push(RecordNumber(1_000))), "settlement-contents");
     assert_eq!(refused(|s| s.delivered.0 = s.ordered.0 - 1), "settlement-contents");
     assert_eq!(refused(|s| s.postings[0].amount.0 += 1), "settlement-contents");
     assert_eq!(refused(|_| {}), "ok");
     assert_eq!(refused(|s| s.postings.clear()), "settlement-contents");
+    let (mut ledger, _) = up_to(|event| matches!(event, MarketEvent::MeterRead { .. }));
     let read = |energy, quality, seconds| MarketEvent::MeterRead {
         reading: MeterReading {
             device: DeviceId(2),
@@ -262,4 +274,166 @@ fn false_readings_and_settlements_are_refused() {
     assert_eq!(code(&mut ledger, &read(5, Quality::Substituted, 900)), "ok");
     assert_eq!(code(&mut ledger, &read(6, Quality::Measured, 950)), "ok");
     assert_eq!(code(&mut ledger, &read(7, Quality::Measured, 960)), "reading-twice");
+}
+
+/// The X of Y rules of a contract that names them.
+const BY_DAYS: BaselineMethod =
+    BaselineMethod::XOfY { x: 1, y: 1, adjustment_slots: 0, adjustment_max_per_mille: 0 };
+
+/// The story until the first activation, with a contract that names another baseline than the declared one.
+fn by_days() -> Ledger {
+    let mut ledger = Ledger::default();
+    for mut event in story().into_iter().take_while(|event| !is_activation(event)) {
+        if let MarketEvent::ContractFormed { contract } = &mut event {
+            contract.terms.baseline = BY_DAYS;
+        }
+        ledger.apply(&event).unwrap();
+    }
+    ledger
+}
+
+fn frozen(start: i64, energies: &[i64], frozen_at: i64) -> MarketEvent {
+    let baseline = Baseline {
+        method: BY_DAYS,
+        version: BY_DAYS.id().to_owned(),
+        frozen_at: instant(frozen_at),
+        start: crate::sample::slot(start),
+        energies: crate::sample::energies(energies),
+    };
+    let contract = ContractId::new("c-1").unwrap();
+    MarketEvent::BaselineFrozen { contract, offer: charger(1).id, baseline, at: instant(-112) }
+}
+
+#[test]
+fn a_baseline_is_frozen_before_the_device_is_told_or_never() {
+    let whole = [1_100_000, 900_000, 5, 5, 7, 7];
+    let (mut ledger, _) = up_to(is_activation);
+    assert_eq!(
+        code(&mut ledger, &frozen(0, &whole, -115)),
+        "baseline-contents",
+        "the contract names another"
+    );
+    let mut ledger = by_days();
+    assert_eq!(code(&mut ledger, &frozen(0, &whole[..3], -115)), "baseline-contents", "slots are missing");
+    assert_eq!(code(&mut ledger, &frozen(0, &whole, -100)), "baseline-contents", "of the future");
+    assert_eq!(code(&mut ledger, &frozen(0, &[i64::MIN; 6], -115)), "baseline-contents");
+    let waiting = ledger.unsettled_count();
+    assert_eq!(code(&mut ledger, &frozen(0, &whole, -115)), "ok");
+    assert_eq!(ledger.unsettled_count(), waiting + 2, "the two slots after the order can rebound");
+    assert_eq!(code(&mut ledger, &frozen(0, &[1; 6], -115)), "conflict");
+    let mut told = by_days();
+    let order = story().into_iter().find(is_activation).unwrap();
+    assert_eq!(code(&mut told, &order), "ok");
+    assert_eq!(code(&mut told, &frozen(0, &whole, -115)), "baseline-contents", "told already");
+}
+
+#[test]
+fn a_frozen_baseline_is_what_delivery_is_measured_against() {
+    let mut ledger = by_days();
+    ledger.apply(&frozen(0, &[1_100_000, 900_000, 5, 5, 7, 7], -115)).unwrap();
+    let later = story().into_iter().skip_while(|event| !is_activation(event));
+    for event in later.filter(|event| !is_settled(event)) {
+        ledger.apply(&event).unwrap();
+    }
+    for (device, slot) in ledger.missing_readings(instant(9_000)) {
+        let (energy, quality) = (EnergyMwh(40_007), Quality::Measured);
+        let reading = MeterReading { device, slot, energy, quality, received_at: instant(9_000) };
+        ledger.apply(&MarketEvent::MeterRead { reading }).unwrap();
+    }
+    // One at a time: what can be taken back depends on what was credited before.
+    while let Some(group) = ledger.unsettled_due().first() {
+        for settlement in crate::settlement::settle_together(group).unwrap() {
+            ledger.apply(&MarketEvent::Settled { settlement, at: instant(9_100) }).unwrap();
+        }
+    }
+    let own = || ledger.settlements().filter(|s| s.offer == charger(1).id);
+    let baselines: Vec<i64> = own().map(|s| s.baseline.0).collect();
+    assert_eq!(baselines, [1_100_000, 900_000, 5, 5, 7, 7]);
+    assert_eq!(own().map(|s| s.rebound.0).collect::<Vec<_>>(), [0, 0, 0, 0, 40_000, 40_000]);
+    assert_eq!(ledger.balances().values().copied().sum::<Money>(), Money::ZERO);
+}
+
+#[test]
+fn records_are_numbered_upward_and_cited_by_their_numbers() {
+    let mut ledger = Ledger::default();
+    for (mut event, number) in story().into_iter().zip(1..) {
+        if let MarketEvent::Settled { settlement, .. } = &mut event {
+            assert!(ledger.apply_record(RecordNumber(10 * number), &story()[number as usize - 1]).is_err());
+            settlement.cites.iter_mut().for_each(|record| record.0 *= 10);
+        }
+        ledger.apply_record(RecordNumber(10 * number), &event).unwrap();
+    }
+    let cited = || ledger.settlements().flat_map(|settlement| settlement.cites.iter());
+    assert!(cited().all(|record| record.0 % 10 == 0) && cited().count() > 40);
+    let again = ledger.apply_record(RecordNumber(10), &story()[0]).unwrap_err();
+    assert_eq!(again.code(), "record-order");
+}
+
+#[test]
+fn a_delegated_month_is_billed_once_and_only_as_the_facts_make_it() {
+    let january = Month::new(2026, 1).unwrap();
+    let contract = DelegatedContract {
+        fixed_reward: Money(1_000_000),
+        time_flex_reward: Money(10_000),
+        scheduling_start_time_reward: Money(50_000),
+        imbalance_limit: EnergyMwh(1_000_000),
+        ..DelegatedContract::default()
+    };
+    let agreed = MarketEvent::DelegationAgreed {
+        prosumer: ProsumerId(1),
+        from: january,
+        contract,
+        at: instant(-3_000_000),
+    };
+    let mut events = vec![agreed.clone()];
+    let mut ledger = ledger_of(&events);
+    for mut event in story().into_iter().filter(|event| !is_settled(event)) {
+        if let MarketEvent::OfferAccepted { offer, .. } = &mut event
+            && offer.prosumer == ProsumerId(1)
+        {
+            offer.terms.mode = TradingMode::Delegated;
+        }
+        ledger.apply(&event).unwrap();
+        events.push(event);
+    }
+    assert_eq!(ledger.bill(ProsumerId(1), january), None, "deliveries wait for their settlement");
+    while let Some(group) = ledger.unsettled_due().first() {
+        for settlement in crate::settlement::settle_together(group).unwrap() {
+            let settled = MarketEvent::Settled { settlement, at: instant(9_000) };
+            ledger.apply(&settled).unwrap();
+            events.push(settled);
+        }
+    }
+    assert!(ledger.balances()[&Account::Aggregator].0 > 0, "the aggregator is the party on the market");
+    let bill = ledger.bill(ProsumerId(1), january).unwrap();
+    assert_eq!(
+        (bill.num_flex_offers, bill.num_executed_flex_offers, bill.total_start_time_deviations),
+        (1, 1, 2)
+    );
+    assert_eq!(bill.postings[1].amount, Money(1_000_000 + 4 * 10_000 + 2 * 50_000));
+    let issued = |bill: MonthlyBill, at| MarketEvent::BillIssued { bill, at };
+    let over = january.end();
+    assert_eq!(code(&mut ledger, &issued(bill.clone(), instant(9_000))), "too-early");
+    let mut dear = bill.clone();
+    dear.postings.iter_mut().for_each(|posting| posting.amount.0 *= 2);
+    assert_eq!(code(&mut ledger, &issued(dear.clone(), over)), "bill-contents");
+    assert_eq!(code(&mut ledger, &issued(bill.clone(), over)), "ok");
+    assert_eq!(ledger.apply(&issued(bill.clone(), over)), Ok(Applied::Known), "nothing is paid twice");
+    assert_eq!(code(&mut ledger, &issued(dear, over)), "conflict");
+    assert_eq!(ledger.balances()[&Account::Prosumer(ProsumerId(1))], bill.postings[1].amount);
+    assert_eq!(ledger.balances().values().copied().sum::<Money>(), Money::ZERO);
+    let late =
+        MarketEvent::DelegationAgreed { prosumer: ProsumerId(2), from: january, contract, at: instant(0) };
+    assert_eq!(code(&mut ledger, &late), "too-late");
+    events.push(issued(bill.clone(), over));
+    let report = crate::audit::audit(&events);
+    assert!(report.is_clean(), "{:#?}", report.violations);
+    events.push(issued(bill, over));
+    assert!(!crate::audit::audit(&events).is_clean(), "a bill issued twice is found");
+    let mut without = events.clone();
+    without.remove(0);
+    without.pop();
+    assert!(
+        crate::audit::audit(&without).violations.iter().any(|text| text.contains("rests on no contract"))
+    );
 }

@@ -96,7 +96,8 @@ pub struct GridRow {
 }
 
 /// How what was accepted is paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Pricing {
     /// What the offer asks.
     #[default]

@@ -5,13 +5,13 @@ use super::{energies, instant, offer, slices, slot};
 use crate::activation::{Activation, ActivationId, ActivationStatus};
 use crate::aggregation::{Aggregation, disaggregate};
 use crate::bid::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, Need, ZoneId};
-use crate::clearing::{Book, clear};
+use crate::clearing::{Book, RoundRecord, clear};
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::event::MarketEvent;
 use crate::flex_offer::{FlexOffer, Schedule};
 use crate::ledger::Ledger;
 use crate::rules::Rules;
-use crate::settlement::{MeterReading, settle};
+use crate::settlement::{MeterReading, SettlementTerms, settle_together};
 use grid::{BranchId, DeviceId, EnergyMwh, Money, ProsumerId, Quality, UsagePointId};
 use std::collections::BTreeMap;
 
@@ -61,8 +61,8 @@ pub fn need() -> Need {
     }
 }
 
-/// Buys what a clearing of the aggregates accepts.
-fn contract(aggregates: &[AggregatedFlexOffer]) -> Contract {
+/// Buys what a clearing of the aggregates accepts; with the record of the clearing.
+fn contract(aggregates: &[AggregatedFlexOffer]) -> (RoundRecord, Contract) {
     let book = Book {
         need: Some(need()),
         zones: [(ZoneId(1), vec![CongestionPoint { branch: BranchId(1), phase: None }])].into(),
@@ -70,20 +70,11 @@ fn contract(aggregates: &[AggregatedFlexOffer]) -> Contract {
     };
     let clearing = clear(&book, &Rules::default(), instant(-120));
     assert_eq!(clearing.accepted.len(), 1);
+    let round = RoundRecord::new(&book, &clearing, instant(-120)).unwrap();
     let accepted = clearing.accepted.into_iter().next().unwrap();
     let aggregate = &book.offers[&accepted.aggregate];
-    Contract {
-        id: ContractId::new("c-1").unwrap(),
-        number: 1,
-        aggregate: accepted.aggregate,
-        bids: accepted.bids,
-        schedule: accepted.schedule,
-        deviation: accepted.deviation,
-        zone: aggregate.zone,
-        prices: aggregate.prices,
-        cost: accepted.cost,
-        formed_at: instant(-120),
-    }
+    let id = ContractId::new("c-1").unwrap();
+    (round, Contract::bought(id, 1, accepted, aggregate, SettlementTerms::default(), instant(-120)))
 }
 
 fn orders(contract: &Contract, assignments: &[Assignment], offers: &[FlexOffer]) -> Vec<MarketEvent> {
@@ -133,7 +124,8 @@ pub fn story() -> Vec<MarketEvent> {
     };
     events.extend(aggregates.iter().map(formed));
     events.push(MarketEvent::NeedPlaced { need: need(), at: instant(-600) });
-    let contract = contract(&aggregates);
+    let (round, contract) = contract(&aggregates);
+    events.push(MarketEvent::Cleared { round });
     events.push(MarketEvent::ContractFormed { contract: contract.clone() });
     let bought = aggregates.iter().find(|aggregate| aggregate.id == contract.aggregate).unwrap();
     let assignments = disaggregate(bought, &offers, &contract.schedule).unwrap();
@@ -150,14 +142,22 @@ pub fn story() -> Vec<MarketEvent> {
             let received_at = slot.end();
             let (device, quality) = (offer.device, Quality::Measured);
             let reading = MeterReading { device, slot: *slot, energy, quality, received_at };
-            readings.insert((*slot, device), (reading, assignment, offer));
+            readings.insert((*slot, device), reading);
         }
     }
-    for (reading, assignment, offer) in readings.values() {
-        let settlement =
-            settle(&contract, assignment, offer, reading.slot, reading, &Rules::default()).unwrap();
-        events.push(MarketEvent::MeterRead { reading: reading.clone() });
-        events.push(MarketEvent::Settled { settlement, at: reading.received_at });
+    let mut ledger = ledger_of(&events);
+    for reading in readings.into_values() {
+        let at = reading.received_at;
+        let read = MarketEvent::MeterRead { reading };
+        ledger.apply(&read).unwrap();
+        events.push(read);
+        let due = ledger.unsettled_due();
+        let settlements: Vec<_> = due.iter().flat_map(|group| settle_together(group).unwrap()).collect();
+        for settlement in settlements {
+            let settled = MarketEvent::Settled { settlement, at };
+            ledger.apply(&settled).unwrap();
+            events.push(settled);
+        }
     }
     events
 }

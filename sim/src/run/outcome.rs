@@ -6,7 +6,7 @@ use crate::field::Minute;
 use actors::journal::{Fact, Journal};
 use actors::picture::Picture;
 use grid::{Money, Timestamp};
-use market::{Account, Ledger, audit};
+use market::{Account, Ledger, RecordNumber, audit_records};
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;
@@ -105,8 +105,8 @@ impl Outcome {
     /// ledger.
     pub fn new(evidence: &Evidence<'_>) -> Result<Self, RunError> {
         let report = Journal::verify(evidence.directory)?;
-        let audit = audit(report.entries.iter().filter_map(|entry| match &entry.fact {
-            Fact::Market(event) => Some(event),
+        let audit = audit_records(report.entries.iter().filter_map(|entry| match &entry.fact {
+            Fact::Market(event) => Some((RecordNumber(entry.number), event)),
             Fact::Opened { .. } | Fact::Reached => None,
         }));
         let peak = |loadings: &mut dyn Iterator<Item = f64>| loadings.fold(0.0, f64::max);

@@ -4,7 +4,7 @@ use super::{RunError, Setup};
 use crate::plant::Plant;
 use actors::journal::{Durability, Fact, Journal};
 use grid::Timestamp;
-use market::{Activation, Ledger, MarketEvent};
+use market::{Activation, Ledger, MarketEvent, RecordNumber};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub fn recover(setup: &Setup, directory: &Path, durability: Durability) -> Resul
         match &entry.fact {
             Fact::Market(event) => {
                 let refused = |source| RunError::Replay { record: entry.number, source };
-                ledger.apply(event).map_err(refused)?;
+                ledger.apply_record(RecordNumber(entry.number), event).map_err(refused)?;
             }
             Fact::Opened { configuration } if *configuration != setup.configuration() => {
                 return Err(RunError::OtherRun { directory: directory.to_owned() });

@@ -265,6 +265,7 @@ impl Evening {
                 .collect(),
             points: self.points(loading),
             needs,
+            clearing: None,
             totals: self.totals.clone(),
             feed: self.feed.clone(),
         }

@@ -1,0 +1,333 @@
+//! A book as a clearing problem, and the way back.
+//!
+//! Only zones with offers become nodes. Elements that the same zones load are one row with the least head-room of
+//! them, slot by slot: the others can never bind. A wish for more consumption of d mWh at a price is a row with a
+//! head-room of −d for the negated deviation and that price as its penalty, which is the same up to a constant.
+
+use crate::bid::{CongestionPoint, Need, ZoneId, Zones};
+use crate::contract::AggregatedFlexOffer;
+use crate::price_clearing::{
+    ClearingProblem, GridRow, Limit, NeedBid, OfferTerms, PriceClearing, Pricing, ProblemFault, Worth,
+    freeze_offer,
+};
+use grid::{EnergyMwh, Money, Slot};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One, in millionths.
+const WHOLE: i64 = 1_000_000;
+/// Largest energy of a problem, mWh.
+const ENERGY_MAX: i64 = 1_000_000_000_000;
+
+/// What a limit of the problem stands for.
+#[derive(Debug, Clone)]
+enum Meaning {
+    /// A bid for less, or a row for more consumption, at this element.
+    Asked(CongestionPoint),
+    /// Head-room; per interval the element that has least.
+    HeadRoom(Vec<Option<CongestionPoint>>),
+}
+
+/// A clearing problem that knows what its numbers mean.
+pub(super) struct Posed<'a> {
+    pub problem: ClearingProblem,
+    /// The offers of the problem, by their numbers.
+    pub offers: Vec<&'a AggregatedFlexOffer>,
+    /// Offers that the problem refused.
+    pub refused: Vec<&'a AggregatedFlexOffer>,
+    /// Slot of interval 0.
+    begin: Slot,
+    nodes: BTreeMap<ZoneId, u32>,
+    bids: Vec<Meaning>,
+    rows: Vec<Meaning>,
+    /// Welfare when nothing is bought: what the wishes for more consumption cost as rows.
+    pub rest: i128,
+}
+
+/// What is given to be posed.
+pub(super) struct Question<'q, 'a> {
+    pub need: &'q Need,
+    pub zones: &'q Zones,
+    pub offers: &'q [&'a AggregatedFlexOffer],
+    /// First slot that can be bought.
+    pub first: Slot,
+    pub pricing: Pricing,
+    /// Asked once by every offer that leaves its default.
+    pub gain_min: Money,
+    /// Price of overload, micro-units per kWh.
+    pub penalty: i64,
+}
+
+/// The intervals of a problem.
+struct Horizon {
+    begin: Slot,
+    intervals: usize,
+    gate: usize,
+    /// More than anything could use, mWh.
+    plenty: i64,
+}
+
+impl Horizon {
+    fn of(question: &Question<'_, '_>) -> Self {
+        let begins = question.offers.iter().map(|offer| offer.default_schedule.start);
+        let begin = begins.chain([question.first]).min().unwrap_or(question.first);
+        let ends = question.offers.iter().map(|offer| {
+            (offer.start_before.0 + offer.slices.len() as i64).max(offer.default_schedule.end().0)
+        });
+        let end = ends.chain([question.first.0 + 1]).max().unwrap_or(begin.0 + 1);
+        let most = |offer: &&AggregatedFlexOffer| -> i64 {
+            let slices = offer.slices.iter().map(|slice| slice.min.abs().max(slice.max.abs()).0);
+            slices.max().unwrap_or(0)
+        };
+        let sum = question.offers.iter().map(most).fold(1_i64, i64::saturating_add);
+        Self {
+            begin,
+            intervals: usize::try_from(end - begin.0).unwrap_or(1),
+            gate: usize::try_from(question.first.0 - begin.0).unwrap_or(0),
+            plenty: sum.saturating_mul(4).min(100 * ENERGY_MAX),
+        }
+    }
+
+    /// The open intervals with their slots.
+    fn open(&self) -> impl Iterator<Item = (usize, Slot)> + use<> {
+        let begin = self.begin;
+        (self.gate..self.intervals).map(move |interval| (interval, begin.plus(interval as i64)))
+    }
+}
+
+impl<'a> Posed<'a> {
+    /// Poses a question; need and offers are checked, and no offer reaches further ahead than a clearing does.
+    pub fn new(question: &Question<'_, 'a>) -> Result<Self, ProblemFault> {
+        let horizon = Horizon::of(question);
+        let zones: BTreeSet<ZoneId> = question.offers.iter().map(|offer| offer.zone).collect();
+        let nodes: BTreeMap<ZoneId, u32> = zones.into_iter().zip(0..).collect();
+        let problem = ClearingProblem::new(horizon.intervals, nodes.len(), question.pricing)?;
+        let mut behind: BTreeMap<CongestionPoint, Vec<u32>> = BTreeMap::new();
+        for (zone, &node) in &nodes {
+            let points: BTreeSet<CongestionPoint> =
+                question.zones.get(zone).into_iter().flatten().copied().collect();
+            points.into_iter().for_each(|point| behind.entry(point).or_default().push(node));
+        }
+        let (offers, refused) = (Vec::new(), Vec::new());
+        let (bids, rows) = (Vec::new(), Vec::new());
+        let mut posed = Self { problem, offers, refused, begin: horizon.begin, nodes, bids, rows, rest: 0 };
+        posed.ask(question.need, &behind, &horizon)?;
+        posed.limit(question, &behind, &horizon)?;
+        for offer in question.offers {
+            match posed.offer(offer, question.gain_min, &horizon) {
+                Ok(()) => posed.offers.push(offer),
+                Err(_) => posed.refused.push(offer),
+            }
+        }
+        Ok(posed)
+    }
+
+    fn ask(
+        &mut self,
+        need: &Need,
+        behind: &BTreeMap<CongestionPoint, Vec<u32>>,
+        horizon: &Horizon,
+    ) -> Result<(), ProblemFault> {
+        for bid in &need.bids {
+            let Some(nodes) = behind.get(&bid.congestion_point) else { continue };
+            let (mut asked, mut price) = (vec![0; horizon.intervals], vec![0; horizon.intervals]);
+            let mut wished: BTreeMap<i64, Vec<(usize, i64)>> = BTreeMap::new();
+            for (interval, slot) in horizon.open() {
+                let Some(wanted) = bid.interval(slot) else { continue };
+                let change = wanted.schedule_change.0.clamp(-ENERGY_MAX, ENERGY_MAX);
+                if change < 0 {
+                    (asked[interval], price[interval]) = (-change, wanted.price.0);
+                } else if change > 0 {
+                    wished.entry(wanted.price.0).or_default().push((interval, change));
+                }
+            }
+            if asked.iter().any(|&energy| energy > 0) {
+                self.problem.add_bid(NeedBid { nodes: nodes.clone(), asked, price })?;
+                self.bids.push(Meaning::Asked(bid.congestion_point));
+            }
+            for (penalty, wishes) in wished {
+                let mut headroom = vec![horizon.plenty; horizon.intervals];
+                for (interval, change) in wishes {
+                    headroom[interval] = -change;
+                    self.rest -= i128::from(change) * i128::from(penalty) * i128::from(WHOLE);
+                }
+                let sensitivities = nodes.iter().map(|&node| (node, -WHOLE)).collect();
+                self.problem.add_row(GridRow { headroom, penalty, sensitivities })?;
+                self.rows.push(Meaning::Asked(bid.congestion_point));
+            }
+        }
+        Ok(())
+    }
+
+    fn limit(
+        &mut self,
+        question: &Question<'_, '_>,
+        behind: &BTreeMap<CongestionPoint, Vec<u32>>,
+        horizon: &Horizon,
+    ) -> Result<(), ProblemFault> {
+        let mut known: BTreeMap<(CongestionPoint, Slot), i64> = BTreeMap::new();
+        for row in &question.need.rows {
+            known.insert((row.congestion_point, row.slot), row.headroom.0.max(0));
+        }
+        type Least = Vec<(i64, Option<CongestionPoint>)>;
+        let mut alike: BTreeMap<&[u32], Least> = BTreeMap::new();
+        for (&point, nodes) in behind {
+            let least = alike.entry(nodes).or_insert_with(|| vec![(horizon.plenty, None); horizon.intervals]);
+            for (interval, slot) in horizon.open() {
+                let headroom = known.get(&(point, slot)).copied().unwrap_or(0);
+                if headroom < least[interval].0 {
+                    least[interval] = (headroom, Some(point));
+                }
+            }
+        }
+        for (nodes, least) in alike {
+            let (headroom, points): (Vec<i64>, Vec<_>) = least.into_iter().unzip();
+            let sensitivities = nodes.iter().map(|&node| (node, WHOLE)).collect();
+            self.problem.add_row(GridRow { headroom, penalty: question.penalty, sensitivities })?;
+            self.rows.push(Meaning::HeadRoom(points));
+        }
+        Ok(())
+    }
+
+    fn offer(
+        &mut self,
+        offer: &AggregatedFlexOffer,
+        gain_min: Money,
+        horizon: &Horizon,
+    ) -> Result<(), ProblemFault> {
+        let interval = |slot: Slot| (slot.0 - horizon.begin.0).clamp(0, i64::from(u16::MAX)) as u16;
+        let energies = |energies: &[EnergyMwh]| energies.iter().map(|energy| energy.0).collect::<Vec<_>>();
+        let lower: Vec<i64> = offer.slices.iter().map(|slice| slice.min.0).collect();
+        let upper: Vec<i64> = offer.slices.iter().map(|slice| slice.max.0).collect();
+        let total = |bound: &dyn Fn(crate::flex_offer::EnergyBounds) -> EnergyMwh, sum: &[i64]| {
+            let widest = sum.iter().fold(0_i64, |sum, energy| sum.saturating_add(*energy));
+            offer.total_energy.map_or(widest, |total| bound(total).0)
+        };
+        let terms = OfferTerms {
+            node: self.nodes.get(&offer.zone).copied().unwrap_or(u32::MAX),
+            start_default: interval(offer.default_schedule.start),
+            start_first: interval(offer.start_after),
+            start_last: interval(offer.start_before),
+            default: energies(&offer.default_schedule.energies),
+            total_lower: total(&|total| total.min, &lower),
+            total_upper: total(&|total| total.max, &upper),
+            lower,
+            upper,
+            option: None,
+            activation: (gain_min.0 - 1).max(0), // a gain of just as much is taken
+            per_interval_shifted: 0,
+            price_up: offer.prices.increase.0,
+            price_down: offer.prices.decrease.0,
+        };
+        let number = self.problem.add_offer(&terms)?;
+        let frozen = freeze_offer(&mut self.problem, number, &terms, horizon.gate as u16, None);
+        if frozen.is_err() {
+            self.problem.withdraw_last();
+        }
+        frozen
+    }
+
+    /// The slot of an interval.
+    pub fn slot(&self, interval: usize) -> Slot {
+        self.begin.plus(interval as i64)
+    }
+
+    /// Where and when a limit binds.
+    pub fn place(&self, limit: Limit, interval: u16) -> Option<(CongestionPoint, Slot)> {
+        let meaning = match limit {
+            Limit::Bid(number) => self.bids.get(number as usize),
+            Limit::Row(number) => self.rows.get(number as usize),
+        };
+        let point = match meaning? {
+            Meaning::Asked(point) => Some(*point),
+            Meaning::HeadRoom(points) => points.get(usize::from(interval)).copied().flatten(),
+        };
+        point.map(|point| (point, self.slot(usize::from(interval))))
+    }
+
+    /// Head-room that is exceeded: row and interval.
+    pub fn overloads(&self, cleared: &PriceClearing) -> Vec<(usize, usize)> {
+        let t = self.problem.intervals();
+        let mut found = Vec::new();
+        for (number, (row, meaning)) in self.problem.rows().iter().zip(&self.rows).enumerate() {
+            if matches!(meaning, Meaning::Asked(_)) {
+                continue;
+            }
+            for interval in 0..t {
+                let used = cleared.row_use.get(number * t + interval).copied().unwrap_or_default();
+                if cleared.overload(row.headroom[interval], used) > 0 {
+                    found.push((number, interval));
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether a row carries the energy of a zone.
+    pub fn carries(&self, row: usize, zone: ZoneId) -> bool {
+        let node = self.nodes.get(&zone);
+        self.problem.rows()[row].sensitivities.iter().any(|(of, _)| Some(of) == node)
+    }
+
+    /// The nodal price of a zone in a slot, micro-units per kWh, rounded down.
+    pub fn nodal_price(&self, cleared: &PriceClearing, zone: ZoneId, slot: Slot) -> Money {
+        let t = self.problem.intervals();
+        let (Some(&node), Ok(interval)) = (self.nodes.get(&zone), usize::try_from(slot.0 - self.begin.0))
+        else {
+            return Money::ZERO;
+        };
+        let mut sum = 0_i128;
+        for (number, bid) in self.problem.bids().iter().enumerate() {
+            if bid.nodes.contains(&node) {
+                sum += i128::from(cleared.prices.bid[number * t + interval]) * i128::from(WHOLE);
+            }
+        }
+        for (number, row) in self.problem.rows().iter().enumerate() {
+            let factor =
+                row.sensitivities.iter().find(|(of, _)| *of == node).map_or(0, |(_, factor)| *factor);
+            sum += i128::from(cleared.prices.row[number * t + interval]) * i128::from(factor);
+        }
+        Money(i64::try_from(sum.div_euclid(i128::from(WHOLE))).unwrap_or(i64::MAX))
+    }
+
+    /// Welfare without what the problem itself costs when nothing is bought.
+    pub fn gained(&self, welfare: Worth) -> Worth {
+        Worth(welfare.0 - self.rest)
+    }
+
+    /// Value of all bids and rows for energies per node and interval (`at_node[node * intervals + interval]`, mWh) in
+    /// some intervals and the limits of one node, in the units of `Worth`.
+    pub fn value(&self, node: u32, intervals: &[usize], at_node: &[i128]) -> i128 {
+        let t = self.problem.intervals();
+        let taken = |node: u32, interval: usize| at_node[node as usize * t + interval];
+        let mut sum = 0;
+        for bid in self.problem.bids().iter().filter(|bid| bid.nodes.contains(&node)) {
+            for &interval in intervals.iter().filter(|&&interval| bid.asked[interval] > 0) {
+                let relief: i128 = bid.nodes.iter().map(|&node| -taken(node, interval)).sum();
+                let worth = relief.min(i128::from(bid.asked[interval])) * i128::from(bid.price[interval]);
+                sum += worth * i128::from(WHOLE);
+            }
+        }
+        for row in
+            self.problem.rows().iter().filter(|row| row.sensitivities.iter().any(|(of, _)| *of == node))
+        {
+            for &interval in intervals {
+                let parts = row.sensitivities.iter();
+                let used: i128 =
+                    parts.map(|&(node, factor)| i128::from(factor) * taken(node, interval)).sum();
+                let over = used - i128::from(row.headroom[interval]) * i128::from(WHOLE);
+                sum -= over.max(0) * i128::from(row.penalty);
+            }
+        }
+        sum
+    }
+
+    /// The node of a zone.
+    pub fn node(&self, zone: ZoneId) -> Option<u32> {
+        self.nodes.get(&zone).copied()
+    }
+
+    /// The interval of a slot.
+    pub fn interval(&self, slot: Slot) -> Option<usize> {
+        usize::try_from(slot.0 - self.begin.0).ok().filter(|interval| *interval < self.problem.intervals())
+    }
+}

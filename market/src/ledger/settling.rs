@@ -1,0 +1,239 @@
+//! Baselines, readings and settlements, and what waits for them.
+
+use super::apply::{Outcome, again};
+use super::{Applied, Ledger, LedgerError, OrderKey};
+use crate::baseline::{Baseline, BaselineMethod};
+use crate::contract::{Assignment, ContractId};
+use crate::event::RecordNumber;
+use crate::flex_offer::FlexOfferId;
+use crate::settlement::{
+    Account, Due, MeterReading, Posting, SlotSettlement, ordered_in, rebound_slots, settle_together,
+};
+use grid::{DeviceId, EnergyMwh, Money, Quality, Slot, Timestamp};
+use std::collections::BTreeMap;
+
+/// Largest energy of a reading or a baseline, mWh.
+const ENERGY_MAX: EnergyMwh = EnergyMwh(1_000_000_000_000_000);
+
+impl Ledger {
+    /// Waits for the meter where a part can only rebound.
+    pub(super) fn expect_rebound(
+        &mut self,
+        contract: &ContractId,
+        part: &Assignment,
+        covered: impl Iterator<Item = Slot>,
+    ) {
+        let Some(device) = self.offers.get(&part.offer).map(|record| record.offer.device) else { return };
+        for slot in rebound_slots(part, covered) {
+            self.unsettled.insert((slot, contract.clone(), part.offer.clone()));
+            self.contracted.entry((device, slot)).or_default();
+        }
+    }
+
+    pub(super) fn freeze_baseline(
+        &mut self,
+        contract: &ContractId,
+        offer: &FlexOfferId,
+        baseline: &Baseline,
+        at: Timestamp,
+        record: RecordNumber,
+    ) -> Outcome {
+        let key = (contract.clone(), offer.clone());
+        if let Some((known, _)) = self.baselines.get(&key) {
+            return again("baseline of FlexOffer", offer, known, baseline);
+        }
+        let refuse = |what| {
+            let (contract, offer) = (contract.clone(), offer.clone());
+            Err(LedgerError::BaselineContents { contract, offer, what })
+        };
+        let Some(part) = self.assignment(contract, offer).cloned() else {
+            return refuse("nothing was assigned");
+        };
+        if self.record(offer)?.activation.is_some() {
+            return refuse("the device was told already");
+        }
+        let named = self.contracts.get(contract).map(|record| record.contract.terms.baseline);
+        if named != Some(baseline.method) || baseline.version != baseline.method.id() {
+            return refuse("the contract names another method");
+        }
+        if baseline.method == BaselineMethod::DeclaredSchedule {
+            return refuse("a declared schedule was frozen with its offer");
+        }
+        let first = part.deviation.first().map(|(slot, _)| slot.start());
+        if baseline.frozen_at > at || first.is_some_and(|first| baseline.frozen_at > first) {
+            return refuse("it was frozen too late");
+        }
+        if baseline.energies.iter().any(|energy| energy.abs() > ENERGY_MAX) {
+            return refuse("an energy is too large");
+        }
+        if part.deviation.iter().any(|(slot, _)| baseline.energy_in(*slot).is_none()) {
+            return refuse("it does not cover every ordered slot");
+        }
+        // Rebound is looked for where this baseline says something, not the declared one.
+        let keep = |(slot, id, of): &OrderKey| {
+            id != contract || of != offer || ordered_in(&part, *slot) != EnergyMwh::ZERO
+        };
+        self.unsettled.retain(keep);
+        self.expect_rebound(contract, &part, baseline.slots());
+        self.baselines.insert(key, (baseline.clone(), record));
+        Ok(Applied::New)
+    }
+
+    pub(super) fn read_meter(&mut self, reading: &MeterReading, record: RecordNumber) -> Outcome {
+        let key = (reading.device, reading.slot);
+        if reading.energy.abs() > ENERGY_MAX {
+            return Err(LedgerError::ReadingTooLarge { device: reading.device, energy: reading.energy });
+        }
+        if reading.received_at < reading.slot.end() {
+            let (at, earliest) = (reading.received_at, reading.slot.end());
+            return Err(LedgerError::TooEarly { what: "the meter reading", at, earliest });
+        }
+        if let Some((known, _)) = self.readings.get(&key) {
+            if (known.energy, known.quality) == (reading.energy, reading.quality) {
+                return Ok(Applied::Known);
+            }
+            let corrects = known.quality != Quality::Measured && reading.quality == Quality::Measured;
+            if !corrects || self.is_settled_with(reading.device, reading.slot) {
+                return Err(LedgerError::ReadingTwice { device: reading.device, slot: reading.slot });
+            }
+        }
+        self.readings.insert(key, (reading.clone(), record));
+        Ok(Applied::New)
+    }
+
+    /// Whether a settlement rests on a device's reading of a slot: its own, or one of the same contract.
+    fn is_settled_with(&self, device: DeviceId, slot: Slot) -> bool {
+        let in_slot = self.settled.iter().skip_while(|((at, _, _), _)| *at < slot);
+        let mut in_slot = in_slot.take_while(|((at, _, _), _)| *at == slot);
+        in_slot.any(|((_, contract, _), _)| {
+            let parts = self.contracts.get(contract).and_then(|record| record.assignments.as_deref());
+            let mut offers = parts.unwrap_or_default().iter().filter_map(|part| self.offers.get(&part.offer));
+            offers.any(|record| record.offer.device == device)
+        })
+    }
+
+    pub(super) fn settle(&mut self, settlement: &SlotSettlement) -> Outcome {
+        let SlotSettlement { contract, offer, slot, .. } = settlement;
+        let key = (*slot, contract.clone(), offer.clone());
+        let refuse = |what| {
+            let (contract, offer, slot) = (contract.clone(), offer.clone(), *slot);
+            Err(LedgerError::SettlementContents { contract, offer, slot, what })
+        };
+        if let Some(known) = self.settled.get(&key) {
+            return if known == settlement { Ok(Applied::Known) } else { refuse("it was settled otherwise") };
+        }
+        if !self.unsettled.contains(&key) {
+            return refuse("nothing was ordered and nothing can rebound there");
+        }
+        let Some(dues) = self.together(&key) else { return refuse("a reading it rests on is missing") };
+        let expected = match settle_together(&dues) {
+            Ok(expected) => expected,
+            Err(_) => return refuse("it cannot be valued"),
+        };
+        if !expected.contains(settlement) {
+            return refuse("it is not what terms, baseline and readings make of it");
+        }
+        let Some(balances) = self.balances_after(&settlement.postings) else {
+            return refuse("a balance would overflow");
+        };
+        self.balances.extend(balances);
+        self.totals.settle(settlement);
+        self.note_relief(settlement);
+        self.unsettled.remove(&key);
+        self.settled.insert(key, settlement.clone());
+        Ok(Applied::New)
+    }
+
+    /// The balances that some postings change; `None` when one would overflow.
+    pub(super) fn balances_after(&self, postings: &[Posting]) -> Option<BTreeMap<Account, Money>> {
+        let mut changed = BTreeMap::new();
+        for Posting { account, amount } in postings {
+            let known = || self.balances.get(account).copied().unwrap_or_default();
+            let balance: &mut Money = changed.entry(*account).or_insert_with(known);
+            balance.0 = balance.0.checked_add(amount.0)?;
+        }
+        Some(changed)
+    }
+
+    fn note_relief(&mut self, settlement: &SlotSettlement) {
+        let SlotSettlement { contract, offer, delivered, rebound, .. } = settlement;
+        let gives = |part: &Assignment| if part.deviation.iter().any(|(_, e)| e.0 < 0) { -1 } else { 1 };
+        let direction = self.assignment(contract, offer).map_or(0, gives);
+        let given = delivered.0.saturating_mul(direction).max(0);
+        let relief = self.relief.entry((contract.clone(), offer.clone())).or_default();
+        *relief = relief.saturating_add(given).saturating_sub(rebound.abs().0);
+    }
+
+    /// The deliveries that are settled in one go with this one; `None` while a reading is missing.
+    fn together(&self, key: &OrderKey) -> Option<Vec<Due<'_>>> {
+        let (slot, id, offer) = key;
+        let record = self.contracts.get(id)?;
+        let parts = record.assignments.as_deref()?;
+        let own = parts.iter().find(|part| part.offer == *offer)?;
+        if !record.contract.terms.netting || ordered_in(own, *slot) == EnergyMwh::ZERO {
+            return Some(vec![self.due(id, own, *slot)?]);
+        }
+        let ordered = parts.iter().filter(|part| ordered_in(part, *slot) != EnergyMwh::ZERO);
+        ordered.map(|part| self.due(id, part, *slot)).collect()
+    }
+
+    fn due<'a>(&'a self, id: &ContractId, part: &'a Assignment, slot: Slot) -> Option<Due<'a>> {
+        let (contract, record) = (self.contracts.get(id)?, self.offers.get(&part.offer)?);
+        let (reading, read) = self.readings.get(&(record.offer.device, slot))?;
+        let key = (id.clone(), part.offer.clone());
+        let frozen = self.baselines.get(&key);
+        let baseline = match frozen {
+            Some((baseline, _)) => baseline.energy_in(slot)?,
+            None => record.offer.default_schedule.energy_in(slot),
+        };
+        let order = record.activation.as_ref().and_then(|id| self.activations.get(id));
+        let answer = order.and_then(|order| order.answer.as_ref());
+        let mut cites = vec![record.record, contract.formed, contract.assigned, *read];
+        cites.extend(frozen.map(|(_, record)| *record));
+        cites.extend(answer.map(|(_, record)| *record));
+        cites.sort_unstable();
+        let room = self.relief.get(&key).copied().unwrap_or_default().max(0);
+        Some(Due {
+            contract: &contract.contract,
+            assignment: part,
+            offer: &record.offer,
+            slot,
+            reading,
+            baseline,
+            reached: answer.is_some(),
+            rebound_room: EnergyMwh(room),
+            cites,
+        })
+    }
+
+    /// What can be settled now, oldest slot first; what is settled together stands together.
+    pub fn unsettled_due(&self) -> Vec<Vec<Due<'_>>> {
+        let mut groups: Vec<Vec<Due<'_>>> = Vec::new();
+        for key in &self.unsettled {
+            let known =
+                |due: &Due<'_>| due.slot == key.0 && due.contract.id == key.1 && due.offer.id == key.2;
+            let before = groups.iter().rev().take_while(|group| group.iter().any(|due| due.slot == key.0));
+            if before.flatten().any(known) {
+                continue;
+            }
+            groups.extend(self.together(key));
+        }
+        groups
+    }
+
+    /// Slots that ended at `before` or earlier, wait for their settlement and have no reading: the values to substitute.
+    pub fn missing_readings(&self, before: Timestamp) -> Vec<(DeviceId, Slot)> {
+        let ended = self.unsettled.iter().take_while(|(slot, _, _)| slot.end() <= before);
+        let device = |offer: &FlexOfferId| self.offers.get(offer).map(|record| record.offer.device);
+        let missing = ended.filter_map(|(slot, _, offer)| device(offer).map(|device| (device, *slot)));
+        missing.filter(|key| !self.readings.contains_key(key)).collect()
+    }
+
+    /// What the baseline of a part says of a slot, mWh; what was declared where no other was frozen.
+    pub fn baseline(&self, contract: &ContractId, offer: &FlexOfferId, slot: Slot) -> Option<EnergyMwh> {
+        match self.baselines.get(&(contract.clone(), offer.clone())) {
+            Some((baseline, _)) => baseline.energy_in(slot),
+            None => self.offers.get(offer).map(|record| record.offer.default_schedule.energy_in(slot)),
+        }
+    }
+}
