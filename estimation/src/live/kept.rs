@@ -38,7 +38,7 @@ impl KeptEstimate {
     ) -> Self {
         let mut held = BTreeMap::new();
         for ((item, row), entry) in set.values.iter().zip(&live.rows).zip(&live.entries) {
-            let into = region.into_readings(*row, *entry, live);
+            let into = region.readings_of(*row, *entry, live);
             held.insert(item.point, Held { value: item.value, into });
         }
         Self { region, smoother, held }
@@ -77,7 +77,7 @@ pub(super) enum Entry {
 
 impl LiveEstimator {
     /// The readings a value is part of.
-    fn into_readings(&self, row: Row, entry: Entry, live: &LiveReadings) -> Vec<(Changed, (f64, f64))> {
+    fn readings_of(&self, row: Row, entry: Entry, live: &LiveReadings) -> Vec<(Changed, (f64, f64))> {
         let base = self.assembly.circuit.s_base_va;
         match (row, entry) {
             (Row::Voltage { bus, .. }, Entry::Reading(index)) => {

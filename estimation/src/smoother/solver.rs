@@ -106,12 +106,11 @@ impl<const N: usize> Solver<N> {
 
     /// Takes over values.
     pub fn set_values(&mut self, readings: &Readings) {
-        if self.optimal && self.deviations.is_none() && self.precision != Precision::Double {
-            if Standing::possible(&self.compiled.core) {
-                // Others will be as exact as this one: another step, on the values that are about to go.
-                self.step();
-                self.deviations = Some(Box::new(Deviations::new(&self.compiled.core)));
-            }
+        let single = self.precision != Precision::Double;
+        if self.optimal && self.deviations.is_none() && single && Standing::possible(&self.compiled.core) {
+            // Others will be as exact as this one: another step, on the values that are about to go.
+            self.step();
+            self.deviations = Some(Box::new(Deviations::new(&self.compiled.core)));
         }
         let Compiled { core, targets, .. } = &mut self.compiled;
         for (reading, &(magnitude, angle)) in readings.voltages.iter().zip(&targets.voltages) {

