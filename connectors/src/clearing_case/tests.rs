@@ -1,6 +1,7 @@
-use super::{CaseError, ResultExtras, read_case, read_result, write_result};
+use super::{CaseError, MarketCase, ResultError, ResultExtras, read_case, read_result, write_result};
 use market::certificate::verify;
 use market::price_clearing::clear_by_prices;
+use serde_json::{Value, json};
 
 fn offer(id: &str, node: &str, lower: &str, upper: &str) -> String {
     format!(
@@ -37,6 +38,83 @@ fn a_case_is_cleared_written_read_back_and_holds() {
     assert_eq!(verify(&case.problem, &read), Ok(()));
     let tampered = text.replace("\"energyAmount\":1.5", "\"energyAmount\":1.499999");
     assert!(verify(&case.problem, &read_result(&case, &tampered).unwrap()).is_err());
+}
+
+/// A market with assignments, refusals of every kind, lump prices and overload, and its result.
+fn rich() -> (MarketCase, Value) {
+    let offers: Vec<String> = (0..12)
+        .map(|n| match n % 4 {
+            0 => offer(&format!("shift-{n}"), "a", "1.5", "1.5"),
+            1 => offer(&format!("amount-{n}"), "b", "0.5", "2.0")
+                .replace("0.01}", "0.01,\"perEnergyDeviation\":0.1}"),
+            2 => offer(&format!("dear-{n}"), "b", "1.5", "1.5").replace("0.01}", "7.5}"),
+            _ => offer(&format!("fixed-{n}"), "a", "1.5", "1.5").replace("00:45:00Z", "00:00:00Z"),
+        })
+        .chain([offer("nowhere", "z", "1.0", "2.0")])
+        .collect();
+    let case = read_case(&case(&offers)).unwrap();
+    let clearing = clear_by_prices(&case.problem);
+    let text = write_result(&case, &clearing, &ResultExtras::default()).unwrap();
+    (case, serde_json::from_str(&text).unwrap())
+}
+
+/// Pointers to everything in a document that is no list and no object.
+fn leaves(value: &Value, at: &str, out: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| leaves(value, &format!("{at}/{key}"), out)),
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(n, value)| leaves(value, &format!("{at}/{n}"), out));
+        }
+        _ => out.push(at.to_owned()),
+    }
+}
+
+#[test]
+fn whatever_is_changed_in_a_result_is_found_wherever_it_stands() {
+    let (case, honest) = rich();
+    let holds = |result: &Value| {
+        read_result(&case, &result.to_string())
+            .map_err(|error| error.to_string())
+            .and_then(|read| verify(&case.problem, &read).map_err(|objection| objection.to_string()))
+    };
+    assert_eq!(holds(&honest), Ok(()));
+    let mut all = Vec::new();
+    leaves(&honest, "", &mut all);
+    let mut changed = 0;
+    for at in all.iter().filter(|at| *at != "/cpuSeconds" && !at.starts_with("/claimed")) {
+        // The alternative of a divisible offer: another one may be as good.
+        let divisible = at.contains("/alternative/energyAmounts");
+        let old = honest.pointer(at).unwrap().clone();
+        let new: Vec<Value> = match &old {
+            Value::Number(number) => {
+                let number = number.as_f64().unwrap();
+                [1e-6, -1e-6, 0.25, -1.0, number * 1e-9].map(|step| json!(number + step)).to_vec()
+            }
+            Value::String(text) => vec![json!(format!("{text}1")), json!("")],
+            other => panic!("{at} is {other}"),
+        };
+        for new in new.into_iter().filter(|new| *new != old && !divisible) {
+            let mut bad = honest.clone();
+            *bad.pointer_mut(at).unwrap() = new.clone();
+            assert!(holds(&bad).is_err(), "{at}: {new} instead of {old} was accepted");
+            changed += 1;
+        }
+    }
+    assert!(changed > 500, "{changed}");
+}
+
+#[test]
+fn figures_for_people_are_compared_with_the_exact_ones_and_named() {
+    let (case, honest) = rich();
+    for field in ["welfare", "bound", "gap"] {
+        let mut bad = honest.clone();
+        bad[field] = json!(honest[field].as_f64().unwrap() * 1.000_001);
+        let error = read_result(&case, &bad.to_string()).unwrap_err();
+        assert!(matches!(&error, ResultError::Twin { field: named, .. } if named == field), "{error}");
+    }
+    let mut more = honest.clone();
+    more["remark"] = json!("cleared by hand");
+    assert!(matches!(read_result(&case, &more.to_string()), Err(ResultError::Json { .. })));
 }
 
 #[test]
