@@ -128,6 +128,19 @@ fn bad_offers_are_refused_with_their_code_and_the_rest_proceeds() {
         offer("outside", "a", "3.0", "4.0"),
         offer("fine-grained", "a", "1.00000001", "2.0"),
         offer("unreadable", "a", "\"1.0\"", "2.0"),
+        offer("huge-cost", "a", "1.0", "2.0").replace("0.01", "1e308"),
+        offer("huge-total", "a", "1.0", "2.0")
+            .replace("\"cost\"", "\"totalEnergyConstraint\":{\"lower\":-1e308,\"upper\":1e308},\"cost\""),
+        offer("no-total", "a", "1.0", "2.0")
+            .replace("\"cost\"", "\"totalEnergyConstraint\":{\"lower\":9,\"upper\":10},\"cost\""),
+        offer("yesterday", "a", "1.0", "2.0").replace("2026-01-15T00:00:00Z", "2026-01-14T00:00:00Z"),
+        offer("half-way", "a", "1.0", "2.0").replace("T00:45:00Z", "T00:40:00Z"),
+        offer("other-length", "a", "1.0", "2.0").replace("\"cost\"", "\"numSecondsPerInterval\":60,\"cost\""),
+        offer("less-than-nothing", "a", "1.0", "2.0").replace("0.01", "-0.01"),
+        offer("empty", "a", "1.0", "2.0").replace(
+            "\"energyConstraintList\":[{\"lower\":1.0,\"upper\":2.0}]",
+            "\"energyConstraintList\":[]",
+        ),
     ];
     let case = read_case(&case(&offers)).unwrap();
     assert_eq!(case.offers, ["good"]);
@@ -140,8 +153,48 @@ fn bad_offers_are_refused_with_their_code_and_the_rest_proceeds() {
         ("outside", "default-outside-offer"),
         ("fine-grained", "not-whole"),
         ("unreadable", "unreadable"),
+        ("huge-cost", "out-of-range"),
+        ("huge-total", "out-of-range"),
+        ("no-total", "total-unreachable"),
+        ("yesterday", "outside-horizon"),
+        ("half-way", "time"),
+        ("other-length", "interval"),
+        ("less-than-nothing", "out-of-range"),
+        ("empty", "slice-bounds"),
     ];
     assert_eq!(codes, expected);
+    assert!(case.refused.iter().all(|refused| refused.sentence.len() > 10));
+    let clearing = clear_by_prices(&case.problem);
+    assert_eq!(
+        (verify(&case.problem, &clearing), clearing.plans.len() + clearing.declined.len()),
+        (Ok(()), 1)
+    );
+}
+
+#[test]
+fn a_number_that_is_none_or_breaks_off_ends_the_reading_with_its_place() {
+    for (bad, place) in [("NaN", "line"), ("Infinity", "line"), ("1e999", "line"), ("-", "line")] {
+        let error = read_case(&case(&[offer("x", "a", bad, "2.0")])).unwrap_err();
+        assert!(matches!(&error, CaseError::Json { reason } if reason.contains(place)), "{bad}: {error}");
+    }
+    let whole = case(&[offer("x", "a", "1.0", "2.0")]);
+    for cut in 0..whole.len() {
+        assert!(read_case(&whole[..cut]).is_err(), "{cut} of {} bytes were taken", whole.len());
+    }
+    for (old, new) in [
+        ("\"penalty\":3", "\"penalty\":1e308"),
+        ("[0.5,0.5,2,2]", "[0.5,0.5,2]"),
+        ("\"factor\":0.25", "\"factor\":1e300"),
+        ("{\"node\":\"b\"", "{\"node\":\"z\""),
+        ("[0.3,0.3,0,0]", "[0.3,0.3]"),
+        ("\"EUR\",\"nodes\":[\"a\",\"b\"]", "\"EUR\",\"nodes\":[\"a\",\"a\"]"),
+        ("\"intervals\":4", "\"intervals\":4000000000"),
+        ("\"energyUnit\":\"kWh\"", "\"energyUnit\":\"BTU\""),
+        ("\"numSecondsPerInterval\":900", "\"numSecondsPerInterval\":0"),
+    ] {
+        let bad = whole.replace(old, new);
+        assert!(bad != whole && read_case(&bad).is_err(), "{new} was taken");
+    }
 }
 
 #[test]
