@@ -150,7 +150,8 @@ fn panel(svg: &mut String, case: &MarketCase, place: usize, unit: &str, curves: 
     let up = step(span, 5.0);
     let mut value = (low / up).ceil() * up;
     while value <= high {
-        let shown = (value / up).round() * up;
+        // Adding 0 makes a zero of a minus zero.
+        let shown = (value / up).round() * up + 0.0;
         let _ = write!(
             svg,
             r##"<path d="M{LEFT} {at:.1}H{}" stroke="#ddd"/><text x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"##,
