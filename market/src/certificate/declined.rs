@@ -1,6 +1,6 @@
 //! Whether every offer is answered, and whether what is said of the declined ones follows from the prices.
 
-use super::offer_gain::{Gain, NodeTariff};
+use super::offer_gain::{Gain, NodeTariff, lump_charge};
 use super::{MICRO, MILLION, Objection, asks, change, within};
 use crate::price_clearing::{
     ClearingProblem, DeclineReason, Declined, Limit, OfferTerms, Plan, PriceClearing,
@@ -122,13 +122,10 @@ impl Judge<'_> {
                     Limit::Row(row) => self.problem.rows()[row as usize].headroom[interval],
                 };
                 let lump = lumps.get(at).copied().unwrap_or_default();
-                let mut alone = NodeTariff::new(1);
+                let mut charge = i128::from(price[at]) * factor * energy;
                 if lump > 0 {
-                    alone.add(0, factor, price[at], lump, headroom);
-                } else {
-                    alone.price[0] = i128::from(price[at]) * factor;
+                    charge += lump_charge(factor, lump, headroom, energy);
                 }
-                let charge = alone.charge(0, energy);
                 if charge > worst.0 {
                     worst = (charge, Some((limit, interval as u16)));
                 }

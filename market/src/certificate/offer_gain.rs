@@ -34,6 +34,11 @@ impl Lump {
     }
 }
 
+/// What a use of one element with a lump price pays for the lump part.
+pub(super) fn lump_charge(factor: i128, price: i64, headroom: i64, energy: i128) -> i128 {
+    Lump { factor, price: i128::from(price), headroom: i128::from(headroom) }.charge(energy)
+}
+
 impl NodeTariff {
     pub fn new(intervals: usize) -> Self {
         Self { price: vec![0; intervals], of_bids: vec![0; intervals], lumps: vec![Vec::new(); intervals] }

@@ -65,19 +65,21 @@ impl Session {
         let falling = (0..n).filter(|&k| less(k) > 0).max_by_key(|&k| (price[k], n - k));
         let rising = (0..n).filter(|&k| more(k) > 0).min_by_key(|&k| (price[k], k));
         let pairs = (0..n).flat_map(|m| (0..n).map(move |l| (m, l)));
-        let pair = pairs
-            .filter(|&(m, l)| m != l && less(m) > 0 && more(l) > 0)
-            .max_by_key(|&(m, l)| (price[m] - price[l], n - m, n - l));
+        let pair = || {
+            pairs
+                .filter(|&(m, l)| m != l && less(m) > 0 && more(l) > 0)
+                .max_by_key(|&(m, l)| (price[m] - price[l], n - m, n - l))
+        };
         let (room_down, room_up) = (total - head.total_lower, head.total_upper - total);
-        match (falling, pair, rising) {
-            (Some(k), ..) if room_down > 0 => energies[k] -= less(k).min(room_down),
-            (_, Some((m, l)), _) => {
-                let step = less(m).min(more(l));
-                energies[m] -= step;
-                energies[l] += step;
-            }
-            (.., Some(k)) if room_up > 0 => energies[k] += more(k).min(room_up),
-            _ => return None,
+        if let Some(k) = falling.filter(|_| room_down > 0) {
+            energies[k] -= less(k).min(room_down);
+        } else if let Some((m, l)) = pair() {
+            let step = less(m).min(more(l));
+            energies[m] -= step;
+            energies[l] += step;
+        } else {
+            let k = rising.filter(|_| room_up > 0)?;
+            energies[k] += more(k).min(room_up);
         }
         Some(Alternative { start: head.start_default, energies, factor: 0 })
     }
@@ -116,5 +118,8 @@ impl Session {
 
 /// Whether a schedule takes anything else than the default.
 fn moves(view: &OfferView<'_>, schedule: &Alternative) -> bool {
+    if schedule.start == view.start_default() {
+        return schedule.energies != view.default;
+    }
     worth::deviation(view, usize::from(schedule.start), &schedule.energies).1.iter().any(|&x| x != 0)
 }
