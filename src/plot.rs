@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt::Write;
 
 /// Size of the drawing and its margins, px.
-const WIDTH: f64 = 960.0;
+pub const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 540.0;
-const LEFT: f64 = 80.0;
-const RIGHT: f64 = 24.0;
+pub const LEFT: f64 = 80.0;
+pub const RIGHT: f64 = 24.0;
 const TOP: f64 = 56.0;
 const BOTTOM: f64 = 64.0;
 /// Colours of the phases, told apart without red and green beside each other.
-const COLOURS: [&str; 3] = ["#0b6aa8", "#c2410c", "#5b7f00"];
+pub const COLOURS: [&str; 3] = ["#0b6aa8", "#c2410c", "#5b7f00"];
 const NAMES: [&str; 3] = ["phase a", "phase b", "phase c"];
 
 /// One connection between two buses, with the length it counts.
@@ -98,7 +98,7 @@ impl Scale {
 }
 
 /// A step of 1, 2 or 5 times a power of ten, so that about `count` of them fit.
-fn step(span: f64, count: f64) -> f64 {
+pub fn step(span: f64, count: f64) -> f64 {
     let raw = span / count;
     let power = 10_f64.powf(raw.log10().floor());
     let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= raw).unwrap_or(10.0);

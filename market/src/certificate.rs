@@ -6,15 +6,22 @@
 //! * every schedule lies in its offer, and offers whose default is no longer possible have one;
 //! * what is asked, paid and gained is what schedule and prices say, and the postings sum to zero;
 //! * the use of every row, and the welfare, are what the schedules make them;
+//! * every offer is either assigned or declined, and what is said of a declined one follows from the prices;
+//! * the node prices are what bids and rows make of them;
 //! * the prices are allowed, and the bound is exactly what they prove: for any allowed prices, what they are worth by
 //!   themselves plus what every offer could gain at most is no less than the welfare of any clearing.
+//!
+//! What branch and bound claims beyond that bound is not judged here; it may only lie between welfare and bound.
 
+mod declined;
 mod offer_gain;
+mod overload;
 #[cfg(test)]
 mod tests;
 
-use crate::price_clearing::{ClearingProblem, OfferTerms, Payee, Plan, PriceClearing, Pricing};
-use offer_gain::{NodeTariff, most_gained};
+use crate::price_clearing::{ClearingProblem, NodePrice, OfferTerms, Payee, Plan, PriceClearing, Pricing};
+use offer_gain::{Gain, NodeTariff, most_gained};
+pub use overload::{Overload, overload};
 use thiserror::Error;
 
 /// 10⁻¹⁸ of the currency in a micro-unit.
@@ -42,6 +49,12 @@ pub enum Objection {
     Worth { what: &'static str, said: i128, found: i128 },
     #[error("the bound lies below the welfare")]
     BoundBelowWelfare,
+    #[error("offer {offer} is declined: {what}")]
+    Declined { offer: u32, what: &'static str },
+    #[error("the price of node {node} in interval {interval} is not what bids and rows make it")]
+    NodePrice { node: usize, interval: usize },
+    #[error("what branch and bound claims lies outside of welfare and bound")]
+    Claim,
     #[error("the postings are not the payments, or do not sum to zero")]
     Postings,
 }
@@ -72,13 +85,24 @@ pub fn verify(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(),
     if worth != clearing.welfare.0 {
         return Err(Objection::Worth { what: "the welfare", said: clearing.welfare.0, found: worth });
     }
-    let bound = bound(problem, clearing, &tariffs)?;
+    let gains: Vec<Gain> = (0..problem.offers())
+        .map(|offer| {
+            let view = problem.offer(offer);
+            most_gained(&view, &tariffs[view.node() as usize])
+        })
+        .collect();
+    let bound = bound(problem, clearing, &gains)?;
     if bound != clearing.bound.0 {
         return Err(Objection::Worth { what: "the bound", said: clearing.bound.0, found: bound });
     }
     if bound < worth {
         return Err(Objection::BoundBelowWelfare);
     }
+    if clearing.claimed.is_some_and(|claimed| claimed.0 < worth || claimed.0 > bound) {
+        return Err(Objection::Claim);
+    }
+    node_prices(problem, clearing, &tariffs)?;
+    declined::all_answered(problem, clearing, &tariffs, &gains)?;
     postings(clearing)
 }
 
@@ -92,6 +116,7 @@ fn lengths(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(), Ob
         ("lump prices of bids", prices.bid_lump.len(), bids, true),
         ("lump prices of rows", prices.row_lump.len(), rows, true),
         ("row uses", clearing.row_use.len(), rows, false),
+        ("node prices", clearing.node_prices.len(), problem.nodes() * problem.intervals(), false),
     ] {
         if found != expected && !(optional && found == 0) {
             return Err(Objection::Length { what, found, expected });
@@ -117,9 +142,14 @@ fn allowed_prices(problem: &ClearingProblem, clearing: &PriceClearing) -> Result
         }
     }
     for (number, row) in problem.rows().iter().enumerate() {
+        let used = row.sensitivities.iter().any(|&(_, factor)| factor != 0);
         for interval in 0..t {
             let at = number * t + interval;
-            if !fits(prices.row[at], prices.row_lump.get(at), row.penalty) {
+            // What nobody uses has the price that proves most, and no other.
+            let idle = if row.headroom[interval] < 0 { row.penalty } else { 0 };
+            let lump = prices.row_lump.get(at);
+            let settled = used || (prices.row[at] == idle && lump.is_none_or(|&lump| lump == 0));
+            if !settled || !fits(prices.row[at], lump, row.penalty) {
                 return Err(Objection::Price { what: "row", number, interval });
             }
         }
@@ -137,7 +167,9 @@ fn tariffs(problem: &ClearingProblem, clearing: &PriceClearing) -> Vec<NodeTarif
             for interval in 0..t {
                 let at = number * t + interval;
                 let lump = prices.bid_lump.get(at).copied().unwrap_or_default();
-                tariffs[node as usize].add(interval, MILLION, prices.bid[at], lump, -bid.asked[interval]);
+                let tariff = &mut tariffs[node as usize];
+                tariff.add(interval, MILLION, prices.bid[at], lump, -bid.asked[interval]);
+                tariff.of_bids[interval] += i128::from(prices.bid[at]) * MILLION;
             }
         }
     }
@@ -159,9 +191,37 @@ fn tariffs(problem: &ClearingProblem, clearing: &PriceClearing) -> Vec<NodeTarif
     tariffs
 }
 
+/// Whether the parts of the node prices are what bids and rows make them.
+fn node_prices(
+    problem: &ClearingProblem,
+    clearing: &PriceClearing,
+    tariffs: &[NodeTariff],
+) -> Result<(), Objection> {
+    // Written with 15 digits: more is not held against it.
+    let near = |said: i128, found: i128| (said - found).abs() <= found.abs() / 1_000_000_000_000_000;
+    for (node, tariff) in tariffs.iter().enumerate() {
+        for interval in 0..problem.intervals() {
+            let NodePrice { of_bids, of_rows, of_lumps } =
+                clearing.node_prices[node * problem.intervals() + interval];
+            let bids = tariff.of_bids[interval];
+            let holds = near(of_bids, bids)
+                && near(of_rows, tariff.price[interval] - bids)
+                && near(of_lumps, tariff.lump_price(interval));
+            if !holds {
+                return Err(Objection::NodePrice { node, interval });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Whether the plan is one of the offer's schedules, and another than its default.
 fn lies_within(terms: &OfferTerms, plan: &Plan) -> Result<(), Objection> {
-    let object = |what| Err(Objection::Schedule { offer: plan.offer, what });
+    within(terms, plan).map_err(|what| Objection::Schedule { offer: plan.offer, what })
+}
+
+fn within(terms: &OfferTerms, plan: &Plan) -> Result<(), &'static str> {
+    let object = Err;
     if plan.energies.len() != terms.default.len() {
         return object("another number of slices than offered");
     }
@@ -291,11 +351,7 @@ fn value(problem: &ClearingProblem, clearing: &PriceClearing, at_node: &[i128]) 
 }
 
 /// What the prices prove.
-fn bound(
-    problem: &ClearingProblem,
-    clearing: &PriceClearing,
-    tariffs: &[NodeTariff],
-) -> Result<i128, Objection> {
+fn bound(problem: &ClearingProblem, clearing: &PriceClearing, gains: &[Gain]) -> Result<i128, Objection> {
     let t = problem.intervals();
     let prices = &clearing.prices;
     let mut sum = 0_i128;
@@ -317,17 +373,15 @@ fn bound(
         }
     }
     let mut plans = clearing.plans.iter().peekable();
-    for number in 0..problem.offers() {
-        let view = problem.offer(number);
+    for (number, gain) in gains.iter().enumerate() {
         let planned = plans.next_if(|plan| plan.offer as usize == number).is_some();
-        let (gain, may_rest) = most_gained(&view, &tariffs[view.node() as usize]);
-        if !may_rest && !planned {
+        if !gain.may_rest && !planned {
             return Err(Objection::Schedule {
                 offer: number as u32,
                 what: "its default is not possible any more",
             });
         }
-        sum += gain;
+        sum += gain.at_most();
     }
     Ok(sum)
 }

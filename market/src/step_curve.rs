@@ -181,6 +181,34 @@ mod tests {
         assert_eq!(play(Path::new(&folder)), 25);
     }
 
+    /// Every price tried: what is left over is least there, and as much is traded as both sides want.
+    #[test]
+    fn a_hundred_thousand_small_random_markets_equal_exhaustive_search() {
+        let mut state = 1_u64;
+        let mut below = |n: i64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 33) % n.unsigned_abs()) as i64
+        };
+        for market in 0..100_000 {
+            let (steps, bids) = (1 + below(8) as usize, 1 + below(5));
+            let mut auction = StepMarket::new(steps).unwrap();
+            let mut curves = Vec::new();
+            for _ in 0..bids {
+                let mut curve: Vec<i64> = (0..steps).map(|_| below(21) - 10).collect();
+                curve.sort_unstable_by(|a, b| b.cmp(a));
+                auction.add(curve.clone()).unwrap();
+                curves.push(curve);
+            }
+            let found = auction.equilibrium();
+            let sum = |step: usize| curves.iter().map(|curve| curve[step]).sum::<i64>();
+            let least = (0..steps).map(|step| sum(step).abs()).min();
+            assert_eq!(Some(found.imbalance.abs()), least, "market {market}: {curves:?}");
+            assert_eq!(found.imbalance, sum(found.step), "market {market}");
+            let wanted: i64 = curves.iter().map(|curve| curve[found.step].max(0)).sum();
+            assert_eq!(found.volume, wanted.min(wanted - found.imbalance), "market {market}: {curves:?}");
+        }
+    }
+
     #[test]
     fn curves_of_another_basis_and_rising_ones_are_refused() {
         let mut market = StepMarket::new(3).unwrap();

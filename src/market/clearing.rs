@@ -1,13 +1,14 @@
 //! `gridflex market clear` and `verify`.
 
+use super::picture;
 use crate::Failure;
 use crate::answer::say;
 use crate::bench::meter;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use connectors::clearing_case::{MarketCase, ResultExtras, read_case, read_result, write_result};
-use market::certificate::verify;
-use market::price_clearing::{PriceClearing, Session};
+use market::certificate::{overload, verify};
+use market::price_clearing::{PriceClearing, Session, Worth};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::fs;
@@ -23,6 +24,12 @@ pub struct ClearArguments {
     /// Put the case into the result, so that it can be verified alone
     #[arg(long)]
     with_case: bool,
+    /// Draw need, delivered, prices and head-room of a congestion point over the day
+    #[arg(long, value_name = "OUT.svg")]
+    plot: Option<PathBuf>,
+    /// Which one; by default the one that asks for most
+    #[arg(long, value_name = "POINT", requires = "plot")]
+    plot_point: Option<String>,
     /// Print one JSON document with the figures to stdout
     #[arg(long)]
     json: bool,
@@ -59,6 +66,13 @@ struct Figures {
     welfare: f64,
     bound: f64,
     gap: f64,
+    /// Of branch and bound: not certified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_gap: Option<f64>,
+    overloaded: usize,
+    overloaded_beyond: usize,
+    overload_kwh: f64,
+    overload_cost: f64,
     cpu_seconds: f64,
 }
 
@@ -73,15 +87,27 @@ pub fn clear(arguments: &ClearArguments) -> Result<(), Failure> {
             "an offer is refused"
         );
     }
+    // Before the work: a wrong name should not cost a clearing.
+    let point = match &arguments.plot {
+        Some(_) => Some(
+            picture::point(&case, arguments.plot_point.as_deref())
+                .map_err(|reason| Failure::Input(anyhow!("{}: {reason}", arguments.case.display())))?,
+        ),
+        None => None,
+    };
     let problem = case.problem.clone();
     let (cpu_ms, clearing) = meter::timed(move || Session::new(problem).clearing());
     let cpu_seconds = cpu_ms * 1e-3;
     let extras = ResultExtras { cpu_seconds, case: arguments.with_case.then_some(text) };
     let document = write_result(&case, &clearing, &extras).map_err(|error| Failure::Run(error.into()))?;
+    let write = |path: &Path, text: String| {
+        fs::write(path, text).with_context(|| format!("writing {}", path.display())).map_err(Failure::Run)
+    };
+    if let (Some(path), Some(point)) = (&arguments.plot, point) {
+        write(path, picture::clearing(&case, &clearing, point))?;
+    }
     match &arguments.out {
-        Some(path) => fs::write(path, document)
-            .with_context(|| format!("writing {}", path.display()))
-            .map_err(Failure::Run)?,
+        Some(path) => write(path, document)?,
         None if arguments.json => {}
         None => return say(document),
     }
@@ -89,8 +115,18 @@ pub fn clear(arguments: &ClearArguments) -> Result<(), Failure> {
     if arguments.json {
         return say(serde_json::to_string(&figures).map_err(|error| Failure::Run(error.into()))?);
     }
+    let overload = match figures.overloaded {
+        0 => "no overload".to_owned(),
+        count => format!(
+            "{count} overloads of {:.3} kWh in all, covered by priced slack of {:.4}; {} beyond",
+            figures.overload_kwh, figures.overload_cost, figures.overloaded_beyond
+        ),
+    };
+    let claimed = figures.claimed_gap.map_or_else(String::new, |gap| {
+        format!(" · branch and bound claims {:.4} %, not certified", gap * 100.0)
+    });
     say(format!(
-        "{} offers, {} assigned, {} refused · welfare {:.4}, at most {:.4} (gap {:.3} %) · {:.3} s",
+        "{} offers, {} assigned, {} refused · welfare {:.4}, at most {:.4} (certified gap {:.3} %){claimed} · {overload} · {:.3} s",
         figures.offers,
         figures.assigned,
         figures.refused,
@@ -102,7 +138,13 @@ pub fn clear(arguments: &ClearArguments) -> Result<(), Failure> {
 }
 
 fn figures(case: &MarketCase, clearing: &PriceClearing, cpu_seconds: f64) -> Figures {
+    let overload = overload(&case.problem, clearing);
     Figures {
+        claimed_gap: clearing.claimed_gap(),
+        overloaded: overload.priced,
+        overloaded_beyond: overload.beyond,
+        overload_kwh: overload.energy as f64 * 1e-6,
+        overload_cost: Worth(overload.cost).as_f64(),
         offers: case.offers.len() + case.refused.len(),
         refused: case.refused.len(),
         assigned: clearing.plans.len(),

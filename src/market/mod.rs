@@ -1,6 +1,7 @@
 //! `gridflex market`: aggregate FlexOffers, clear a case, split schedules again, verify a clearing.
 
 mod clearing;
+mod picture;
 mod portfolio;
 
 use crate::Failure;
@@ -13,6 +14,7 @@ Examples:
   gridflex market aggregate case.json -o aggregates.json            like offers of one place as one, what it costs told
   gridflex market clear case.json -o result.json                    schedules, prices, payments, and a bound on what was left
   gridflex market clear case.json --with-case -o result.json
+  gridflex market clear case.json -o result.json --plot day.svg     and a drawing of the day
   gridflex market verify result.json                                a result that carries its case
   gridflex market verify result.json --case case.json --json
   gridflex market disaggregate aggregates.json -o schedules.json    the file's own `assignments`, split to the mWh

@@ -346,7 +346,7 @@ fn energies(schedule: &wire::Schedule) -> Result<Vec<i64>, Refusal> {
 }
 
 /// Whole millionths; refuses more than six decimals, NaN and what cannot be meant.
-pub(super) fn whole(what: &str, value: f64) -> Result<i64, Refusal> {
+fn whole(what: &str, value: f64) -> Result<i64, Refusal> {
     let nearest = nearest(what, value)?;
     if (value * MILLION - nearest as f64).abs() > 1e-3_f64.max(value.abs() * MILLION * 1e-14) {
         return Err(refusal("not-whole", format!("{what} is {value}; at most six decimals are taken")));
@@ -355,7 +355,7 @@ pub(super) fn whole(what: &str, value: f64) -> Result<i64, Refusal> {
 }
 
 /// The nearest millionth.
-fn nearest(what: &str, value: f64) -> Result<i64, Refusal> {
+pub(super) fn nearest(what: &str, value: f64) -> Result<i64, Refusal> {
     if !(value.abs() <= NUMBER_MAX) {
         return Err(refusal("out-of-range", format!("{what} is {value:e}; at most {NUMBER_MAX:e} is taken")));
     }

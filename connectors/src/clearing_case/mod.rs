@@ -5,9 +5,11 @@
 
 mod decode;
 mod result_read;
+mod result_wire;
 mod result_write;
 #[cfg(test)]
 mod tests;
+mod twins;
 mod wire;
 
 pub use decode::{CaseError, RefusedOffer, read_case};

@@ -1,9 +1,15 @@
 //! A clearing back from JSON, so that it can be verified: numbers as they were written, names resolved.
+//!
+//! The certificate judges the integers. What a result says a second time for people, `twins` compares with them; a
+//! field that neither knows is refused, so nothing in a result stands unjudged but `cpuSeconds` and `claimed`.
 
 use super::MarketCase;
-use super::decode::{seconds, whole};
-use market::price_clearing::{Payee, Plan, PriceClearing, Prices, Worth};
-use serde::Deserialize;
+use super::decode::{nearest, seconds};
+use super::result_wire::{Assignment, Binding, In, LimitPrice, Refusal};
+use super::twins;
+use market::price_clearing::{
+    Alternative, DeclineReason, Declined, Limit, NodePrice, Payee, Plan, PriceClearing, Prices, Worth,
+};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -24,132 +30,190 @@ pub enum ResultError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A figure for people that is not what the exact ones make it.
+    #[error("{field} is {said}, it should be {found}")]
+    Twin {
+        /// Which field.
+        field: String,
+        /// As written.
+        said: String,
+        /// What the rest of the result says.
+        found: String,
+    },
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct In {
-    welfare_exact: String,
-    bound_exact: String,
-    assignments: Vec<Assignment>,
-    prices: InPrices,
-    rows: Vec<InRow>,
-    postings: Vec<Posting>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Assignment {
-    id: String,
-    start_time: String,
-    schedule_slices: Vec<Slice>,
-    #[serde(default)]
-    activation_factor: f64,
-    asked: f64,
-    payment: f64,
-    profit: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Slice {
-    energy_amount: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct InPrices {
-    congestion_points: Vec<LimitPrice>,
-    rows: Vec<LimitPrice>,
-}
-
-#[derive(Deserialize)]
-struct LimitPrice {
-    price: Vec<f64>,
-    #[serde(default)]
-    lump: Vec<f64>,
-}
-
-#[derive(Deserialize)]
-struct InRow {
-    r#use: Vec<f64>,
-}
-
-#[derive(Deserialize)]
-struct Posting {
-    account: String,
-    amount: f64,
-}
-
-fn part(place: impl Into<String>, reason: impl Into<String>) -> ResultError {
+pub(super) fn part(place: impl Into<String>, reason: impl Into<String>) -> ResultError {
     ResultError::Part { place: place.into(), reason: reason.into() }
 }
 
-/// Reads what a clearing of this case says. Only the shape is judged here; whether it holds is for the certificate.
+/// Reads what a clearing of this case says, and compares what it says twice. Whether it holds is for the certificate.
 pub fn read_result(case: &MarketCase, text: &str) -> Result<PriceClearing, ResultError> {
     let read: In =
         serde_json::from_str(text).map_err(|error| ResultError::Json { reason: error.to_string() })?;
-    let number_of: BTreeMap<&str, u32> =
-        case.offers.iter().enumerate().map(|(n, id)| (id.as_str(), n as u32)).collect();
-    let mut plans = Vec::with_capacity(read.assignments.len());
-    for assignment in &read.assignments {
-        let unknown = || part(&assignment.id, "no such offer in the case");
-        let offer = *number_of.get(assignment.id.as_str()).ok_or_else(unknown)?;
-        plans.push(plan(case, offer, assignment)?);
-    }
-    let money = |place: &str, value: f64| whole(place, value).map_err(|reason| part(place, reason.sentence));
+    let names = Names::new(case);
+    let plans =
+        read.assignments.iter().map(|assignment| names.plan(assignment)).collect::<Result<Vec<_>, _>>()?;
+    let own = read.refusals.len().checked_sub(case.refused.len());
+    let own = own.ok_or_else(|| part("refusals", "offers that the case refuses are missing"))?;
+    let declined =
+        read.refusals[..own].iter().map(|refusal| names.declined(refusal)).collect::<Result<Vec<_>, _>>()?;
     let mut postings = Vec::with_capacity(read.postings.len());
     for posting in &read.postings {
         let payee = match posting.account.strip_prefix("offer:") {
-            Some(id) => Payee::Offer(
-                *number_of.get(id).ok_or_else(|| part(id, "a posting for no offer of the case"))?,
-            ),
+            Some(id) => Payee::Offer(names.offer(id)?),
             None if posting.account == "dso" => Payee::Dso,
             None => return Err(part(&posting.account, "no account")),
         };
-        postings.push((payee, money(&posting.account, posting.amount)?));
+        postings.push((payee, decimal(&posting.account, posting.amount)?));
     }
-    let exact = |place: &str, text: &str| text.parse().map(Worth).map_err(|_| part(place, "no whole number"));
-    let row_use =
-        read.rows.iter().flat_map(|row| row.r#use.iter().map(|kwh| (kwh * 1e12).round() as i128)).collect();
-    Ok(PriceClearing {
+    let exact = |place: &str, text: &str| {
+        // Written in one way only: no sign or zeros in front.
+        let value: i128 = text.parse().map_err(|_| part(place, "no whole number"))?;
+        if value.to_string() == text { Ok(Worth(value)) } else { Err(part(place, "no plain whole number")) }
+    };
+    let clearing = PriceClearing {
         welfare: exact("welfareExact", &read.welfare_exact)?,
         bound: exact("boundExact", &read.bound_exact)?,
-        proved: None,
+        claimed: None,
         plans,
-        declined: Vec::new(),
+        declined,
         prices: Prices {
             bid: prices(&read.prices.congestion_points, |limit| &limit.price)?,
             row: prices(&read.prices.rows, |limit| &limit.price)?,
             bid_lump: prices(&read.prices.congestion_points, |limit| &limit.lump)?,
             row_lump: prices(&read.prices.rows, |limit| &limit.lump)?,
         },
-        row_use,
+        node_prices: node_prices(case, &read)?,
+        row_use: read.rows.iter().flat_map(|row| row.r#use.iter().map(|&kwh| fine(kwh))).collect(),
         postings,
-    })
+    };
+    twins::compare(case, &read, &clearing)?;
+    Ok(clearing)
+}
+
+/// A number that was written from 10⁻¹² parts.
+fn fine(value: f64) -> i128 {
+    (value * 1e12).round() as i128
+}
+
+/// A number that was written from whole millionths: exactly one of those.
+fn decimal(place: &str, value: f64) -> Result<i64, ResultError> {
+    let whole = nearest(place, value).map_err(|reason| part(place, reason.sentence))?;
+    if whole as f64 / 1e6 == value {
+        Ok(whole)
+    } else {
+        Err(part(place, format!("{value} is not in millionths")))
+    }
+}
+
+fn decimals(place: &str, values: &[f64]) -> Result<Vec<i64>, ResultError> {
+    values.iter().map(|&value| decimal(place, value)).collect()
 }
 
 fn prices(limits: &[LimitPrice], of: impl Fn(&LimitPrice) -> &Vec<f64>) -> Result<Vec<i64>, ResultError> {
-    let all = limits.iter().flat_map(|limit| of(limit).iter());
-    all.map(|&value| whole("a price", value).map_err(|reason| part("prices", reason.sentence))).collect()
+    let mut all = Vec::new();
+    for limit in limits {
+        all.extend(decimals(&limit.id, of(limit))?);
+    }
+    Ok(all)
 }
 
-fn plan(case: &MarketCase, offer: u32, assignment: &Assignment) -> Result<Plan, ResultError> {
-    let at = seconds(&assignment.start_time).map_err(|reason| part(&assignment.id, reason))? - case.start_s;
-    let start = u16::try_from(at / case.interval_s).ok().filter(|_| at % case.interval_s == 0);
-    let money = |value: f64| whole("money", value).map_err(|reason| part(&assignment.id, reason.sentence));
-    let energies = assignment
-        .schedule_slices
-        .iter()
-        .map(|slice| money(slice.energy_amount))
-        .collect::<Result<_, _>>()?;
-    Ok(Plan {
-        offer,
-        start: start.ok_or_else(|| part(&assignment.id, "it starts outside of the horizon"))?,
-        energies,
-        factor: money(assignment.activation_factor)?.clamp(0, i64::from(u32::MAX)) as u32,
-        asked: money(assignment.asked)?,
-        payment: money(assignment.payment)?,
-        profit: money(assignment.profit)?,
-    })
+fn node_prices(case: &MarketCase, read: &In) -> Result<Vec<NodePrice>, ResultError> {
+    let t = case.problem.intervals();
+    let mut all = Vec::with_capacity(case.nodes.len() * t);
+    for node in &read.prices.nodes {
+        let lumps = node.of_lumps.len();
+        if [node.price.len(), node.of_bids.len(), node.of_rows.len()] != [t; 3] || (lumps != 0 && lumps != t)
+        {
+            return Err(part(&node.node, format!("{t} prices are needed of each kind")));
+        }
+        all.extend((0..t).map(|i| NodePrice {
+            of_bids: fine(node.of_bids[i]),
+            of_rows: fine(node.of_rows[i]),
+            of_lumps: fine(node.of_lumps.get(i).copied().unwrap_or_default()),
+        }));
+    }
+    Ok(all)
+}
+
+/// Numbers of names.
+struct Names<'a> {
+    case: &'a MarketCase,
+    offers: BTreeMap<&'a str, u32>,
+}
+
+impl<'a> Names<'a> {
+    fn new(case: &'a MarketCase) -> Self {
+        let offers = case.offers.iter().enumerate().map(|(n, id)| (id.as_str(), n as u32)).collect();
+        Self { case, offers }
+    }
+
+    fn offer(&self, id: &str) -> Result<u32, ResultError> {
+        self.offers.get(id).copied().ok_or_else(|| part(id, "no such offer in the case"))
+    }
+
+    fn interval(&self, place: &str, text: &str) -> Result<u16, ResultError> {
+        let at = seconds(text).map_err(|reason| part(place, reason))? - self.case.start_s;
+        let interval = u16::try_from(at.div_euclid(self.case.interval_s)).ok();
+        interval
+            .filter(|_| at % self.case.interval_s == 0)
+            .ok_or_else(|| part(place, format!("{text} is no interval of the horizon")))
+    }
+
+    fn plan(&self, assignment: &Assignment) -> Result<Plan, ResultError> {
+        let id = &assignment.id;
+        let energies: Vec<f64> = assignment.schedule_slices.iter().map(|slice| slice.energy_amount).collect();
+        Ok(Plan {
+            offer: self.offer(id)?,
+            start: self.interval(id, &assignment.start_time)?,
+            energies: decimals(id, &energies)?,
+            factor: factor(id, assignment.activation_factor)?,
+            asked: decimal(id, assignment.asked)?,
+            payment: decimal(id, assignment.payment)?,
+            profit: decimal(id, assignment.profit)?,
+        })
+    }
+
+    fn declined(&self, refusal: &Refusal) -> Result<Declined, ResultError> {
+        let id = &refusal.id;
+        let reasons = [DeclineReason::TooDear, DeclineReason::DoesNotFit, DeclineReason::NoChoice];
+        let reason = reasons.into_iter().find(|reason| reason.code() == refusal.reason);
+        let alternative = match &refusal.alternative {
+            Some(schedule) => Some(Alternative {
+                start: self.interval(id, &schedule.start_time)?,
+                energies: decimals(id, &schedule.energy_amounts)?,
+                factor: factor(id, schedule.activation_factor)?,
+            }),
+            None => None,
+        };
+        Ok(Declined {
+            offer: self.offer(id)?,
+            reason: reason.ok_or_else(|| part(id, format!("{:?} is no reason", refusal.reason)))?,
+            winning_ask: decimal(id, refusal.winning_price.unwrap_or_default())?,
+            asked: decimal(id, refusal.asked.unwrap_or_default())?,
+            against: refusal.binding_row.as_ref().map(|binding| self.against(id, binding)).transpose()?,
+            alternative,
+        })
+    }
+
+    /// The first limit of a name: congestion points come before rows, as they do in a clearing.
+    fn against(&self, id: &str, binding: &Binding) -> Result<(Limit, u16), ResultError> {
+        let of =
+            |names: &[String]| names.iter().position(|name| *name == binding.element).map(|at| at as u32);
+        let limit = of(&self.case.congestion_points)
+            .map(Limit::Bid)
+            .or_else(|| of(&self.case.elements).map(Limit::Row));
+        let unknown = || part(id, format!("{:?} is neither congestion point nor element", binding.element));
+        Ok((limit.ok_or_else(unknown)?, self.interval(id, &binding.start_time)?))
+    }
+}
+
+fn factor(place: &str, value: Option<f64>) -> Result<u32, ResultError> {
+    match value {
+        None => Ok(0),
+        Some(value) => match u32::try_from(decimal(place, value)?) {
+            Ok(factor) if factor > 0 => Ok(factor),
+            _ => Err(part(place, "an activation factor of nothing")),
+        },
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::MarketCase;
 use grid::Timestamp;
-use market::price_clearing::{Limit, Payee, Plan, PriceClearing, Worth};
+use market::price_clearing::{Limit, NodePrice, Payee, Plan, PriceClearing, Worth};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -22,9 +22,9 @@ struct Out<'a> {
     welfare: f64,
     bound: f64,
     gap: f64,
-    /// Branch and bound of few offers, not in the certificate.
+    /// Branch and bound of few offers: not certified.
     #[serde(skip_serializing_if = "Option::is_none")]
-    proved_bound: Option<f64>,
+    claimed: Option<Claimed>,
     /// 10⁻¹⁸ of the currency, exactly.
     welfare_exact: String,
     bound_exact: String,
@@ -36,6 +36,12 @@ struct Out<'a> {
     postings: Vec<Posting>,
     #[serde(skip_serializing_if = "Option::is_none")]
     case: Option<Box<RawValue>>,
+}
+
+#[derive(Serialize)]
+struct Claimed {
+    bound: f64,
+    gap: f64,
 }
 
 #[derive(Serialize)]
@@ -72,6 +78,17 @@ struct Refusal<'a> {
     winning_price: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     binding_row: Option<Binding<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alternative: Option<AlternativeSchedule>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AlternativeSchedule {
+    start_time: String,
+    energy_amounts: Vec<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activation_factor: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -86,7 +103,7 @@ struct Binding<'a> {
 struct Prices<'a> {
     congestion_points: Vec<LimitPrice<'a>>,
     rows: Vec<LimitPrice<'a>>,
-    nodes: Vec<NodePrice<'a>>,
+    nodes: Vec<NodePriceOut<'a>>,
 }
 
 #[derive(Serialize)]
@@ -99,11 +116,13 @@ struct LimitPrice<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct NodePrice<'a> {
+struct NodePriceOut<'a> {
     node: &'a str,
     price: Vec<f64>,
     of_bids: Vec<f64>,
     of_rows: Vec<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    of_lumps: Vec<f64>,
 }
 
 #[derive(Serialize)]
@@ -143,7 +162,10 @@ pub fn write_result(
         welfare: clearing.welfare.as_f64(),
         bound: clearing.bound.as_f64(),
         gap: clearing.gap(),
-        proved_bound: clearing.proved.map(|proved| proved.as_f64()),
+        claimed: clearing
+            .claimed
+            .zip(clearing.claimed_gap())
+            .map(|(bound, gap)| Claimed { bound: bound.as_f64(), gap }),
         welfare_exact: exact(clearing.welfare),
         bound_exact: exact(clearing.bound),
         cpu_seconds: extras.cpu_seconds,
@@ -181,11 +203,28 @@ fn assignment<'a>(case: &'a MarketCase, plan: &Plan) -> Assignment<'a> {
         id: &case.offers[plan.offer as usize],
         start_time: instant(case, plan.start),
         schedule_slices: plan.energies.iter().map(slice).collect(),
-        activation_factor: (plan.factor > 0).then(|| f64::from(plan.factor) / 1e6),
+        activation_factor: factor(plan.factor),
         asked: decimal(plan.asked),
         payment: decimal(plan.payment),
         profit: decimal(plan.profit),
-        reason: if plan.profit >= 0 { "accepted" } else { "accepted-as-a-whole" },
+        reason: plan_reason(plan),
+    }
+}
+
+fn factor(millionths: u32) -> Option<f64> {
+    (millionths > 0).then(|| f64::from(millionths) / 1e6)
+}
+
+/// Why an offer was taken.
+pub(super) fn plan_reason(plan: &Plan) -> &'static str {
+    if plan.profit >= 0 { "accepted" } else { "accepted-as-a-whole" }
+}
+
+/// What a limit is called.
+pub(super) fn limit_name(case: &MarketCase, limit: Limit) -> &str {
+    match limit {
+        Limit::Bid(bid) => &case.congestion_points[bid as usize],
+        Limit::Row(row) => &case.elements[row as usize],
     }
 }
 
@@ -199,11 +238,13 @@ fn refusals<'a>(case: &'a MarketCase, clearing: &PriceClearing) -> Vec<Refusal<'
             asked: choice.then(|| decimal(declined.asked)),
             winning_price: choice.then(|| decimal(declined.winning_ask)),
             binding_row: declined.against.map(|(limit, interval)| Binding {
-                element: match limit {
-                    Limit::Bid(bid) => &case.congestion_points[bid as usize],
-                    Limit::Row(row) => &case.elements[row as usize],
-                },
+                element: limit_name(case, limit),
                 start_time: instant(case, interval),
+            }),
+            alternative: declined.alternative.as_ref().map(|schedule| AlternativeSchedule {
+                start_time: instant(case, schedule.start),
+                energy_amounts: decimals(&schedule.energies),
+                activation_factor: factor(schedule.factor),
             }),
         }
     });
@@ -214,6 +255,7 @@ fn refusals<'a>(case: &'a MarketCase, clearing: &PriceClearing) -> Vec<Refusal<'
         asked: None,
         winning_price: None,
         binding_row: None,
+        alternative: None,
     });
     declined.chain(refused).collect()
 }
@@ -227,27 +269,19 @@ fn prices<'a>(case: &'a MarketCase, clearing: &PriceClearing) -> Prices<'a> {
             |(at, id): (usize, &'a String)| LimitPrice { id, price: part(price, at), lump: part(lump, at) };
         ids.iter().enumerate().map(one).collect()
     };
-    let mut of_bids = vec![0_i128; case.nodes.len() * t];
-    let mut of_rows = of_bids.clone();
-    for (number, bid) in case.problem.bids().iter().enumerate() {
-        for &node in &bid.nodes {
-            (0..t).for_each(|i| {
-                of_bids[node as usize * t + i] += i128::from(prices.bid[number * t + i]) * 1_000_000
-            });
-        }
-    }
-    for (number, row) in case.problem.rows().iter().enumerate() {
-        for &(node, factor) in &row.sensitivities {
-            (0..t).for_each(|i| {
-                of_rows[node as usize * t + i] += i128::from(prices.row[number * t + i]) * i128::from(factor)
-            });
-        }
-    }
-    let money = |values: &[i128]| values.iter().map(|&value| value as f64 / 1e12).collect::<Vec<f64>>();
+    let money = |values: &[NodePrice], of: fn(&NodePrice) -> i128| -> Vec<f64> {
+        values.iter().map(|value| of(value) as f64 / 1e12).collect()
+    };
+    let lumps = !(prices.bid_lump.is_empty() && prices.row_lump.is_empty());
     let node = |(at, node): (usize, &'a String)| {
-        let (bids, rows) = (&of_bids[at * t..(at + 1) * t], &of_rows[at * t..(at + 1) * t]);
-        let sum: Vec<i128> = bids.iter().zip(rows).map(|(a, b)| a + b).collect();
-        NodePrice { node, price: money(&sum), of_bids: money(bids), of_rows: money(rows) }
+        let values = &clearing.node_prices[at * t..(at + 1) * t];
+        NodePriceOut {
+            node,
+            price: money(values, |value| value.of_bids + value.of_rows),
+            of_bids: money(values, |value| value.of_bids),
+            of_rows: money(values, |value| value.of_rows),
+            of_lumps: if lumps { money(values, |value| value.of_lumps) } else { Vec::new() },
+        }
     };
     Prices {
         congestion_points: limit(&case.congestion_points, &prices.bid, &prices.bid_lump),

@@ -1,6 +1,7 @@
-use super::{CaseError, ResultExtras, read_case, read_result, write_result};
+use super::{CaseError, MarketCase, ResultError, ResultExtras, read_case, read_result, write_result};
 use market::certificate::verify;
 use market::price_clearing::clear_by_prices;
+use serde_json::{Value, json};
 
 fn offer(id: &str, node: &str, lower: &str, upper: &str) -> String {
     format!(
@@ -39,6 +40,83 @@ fn a_case_is_cleared_written_read_back_and_holds() {
     assert!(verify(&case.problem, &read_result(&case, &tampered).unwrap()).is_err());
 }
 
+/// A market with assignments, refusals of every kind, lump prices and overload, and its result.
+fn rich() -> (MarketCase, Value) {
+    let offers: Vec<String> = (0..12)
+        .map(|n| match n % 4 {
+            0 => offer(&format!("shift-{n}"), "a", "1.5", "1.5"),
+            1 => offer(&format!("amount-{n}"), "b", "0.5", "2.0")
+                .replace("0.01}", "0.01,\"perEnergyDeviation\":0.1}"),
+            2 => offer(&format!("dear-{n}"), "b", "1.5", "1.5").replace("0.01}", "7.5}"),
+            _ => offer(&format!("fixed-{n}"), "a", "1.5", "1.5").replace("00:45:00Z", "00:00:00Z"),
+        })
+        .chain([offer("nowhere", "z", "1.0", "2.0")])
+        .collect();
+    let case = read_case(&case(&offers)).unwrap();
+    let clearing = clear_by_prices(&case.problem);
+    let text = write_result(&case, &clearing, &ResultExtras::default()).unwrap();
+    (case, serde_json::from_str(&text).unwrap())
+}
+
+/// Pointers to everything in a document that is no list and no object.
+fn leaves(value: &Value, at: &str, out: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| leaves(value, &format!("{at}/{key}"), out)),
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(n, value)| leaves(value, &format!("{at}/{n}"), out));
+        }
+        _ => out.push(at.to_owned()),
+    }
+}
+
+#[test]
+fn whatever_is_changed_in_a_result_is_found_wherever_it_stands() {
+    let (case, honest) = rich();
+    let holds = |result: &Value| {
+        read_result(&case, &result.to_string())
+            .map_err(|error| error.to_string())
+            .and_then(|read| verify(&case.problem, &read).map_err(|objection| objection.to_string()))
+    };
+    assert_eq!(holds(&honest), Ok(()));
+    let mut all = Vec::new();
+    leaves(&honest, "", &mut all);
+    let mut changed = 0;
+    for at in all.iter().filter(|at| *at != "/cpuSeconds" && !at.starts_with("/claimed")) {
+        // The alternative of a divisible offer: another one may be as good.
+        let divisible = at.contains("/alternative/energyAmounts");
+        let old = honest.pointer(at).unwrap().clone();
+        let new: Vec<Value> = match &old {
+            Value::Number(number) => {
+                let number = number.as_f64().unwrap();
+                [1e-6, -1e-6, 0.25, -1.0, number * 1e-9].map(|step| json!(number + step)).to_vec()
+            }
+            Value::String(text) => vec![json!(format!("{text}1")), json!("")],
+            other => panic!("{at} is {other}"),
+        };
+        for new in new.into_iter().filter(|new| *new != old && !divisible) {
+            let mut bad = honest.clone();
+            *bad.pointer_mut(at).unwrap() = new.clone();
+            assert!(holds(&bad).is_err(), "{at}: {new} instead of {old} was accepted");
+            changed += 1;
+        }
+    }
+    assert!(changed > 500, "{changed}");
+}
+
+#[test]
+fn figures_for_people_are_compared_with_the_exact_ones_and_named() {
+    let (case, honest) = rich();
+    for field in ["welfare", "bound", "gap"] {
+        let mut bad = honest.clone();
+        bad[field] = json!(honest[field].as_f64().unwrap() * 1.000_001);
+        let error = read_result(&case, &bad.to_string()).unwrap_err();
+        assert!(matches!(&error, ResultError::Twin { field: named, .. } if named == field), "{error}");
+    }
+    let mut more = honest.clone();
+    more["remark"] = json!("cleared by hand");
+    assert!(matches!(read_result(&case, &more.to_string()), Err(ResultError::Json { .. })));
+}
+
 #[test]
 fn bad_offers_are_refused_with_their_code_and_the_rest_proceeds() {
     let offers = [
@@ -50,6 +128,19 @@ fn bad_offers_are_refused_with_their_code_and_the_rest_proceeds() {
         offer("outside", "a", "3.0", "4.0"),
         offer("fine-grained", "a", "1.00000001", "2.0"),
         offer("unreadable", "a", "\"1.0\"", "2.0"),
+        offer("huge-cost", "a", "1.0", "2.0").replace("0.01", "1e308"),
+        offer("huge-total", "a", "1.0", "2.0")
+            .replace("\"cost\"", "\"totalEnergyConstraint\":{\"lower\":-1e308,\"upper\":1e308},\"cost\""),
+        offer("no-total", "a", "1.0", "2.0")
+            .replace("\"cost\"", "\"totalEnergyConstraint\":{\"lower\":9,\"upper\":10},\"cost\""),
+        offer("yesterday", "a", "1.0", "2.0").replace("2026-01-15T00:00:00Z", "2026-01-14T00:00:00Z"),
+        offer("half-way", "a", "1.0", "2.0").replace("T00:45:00Z", "T00:40:00Z"),
+        offer("other-length", "a", "1.0", "2.0").replace("\"cost\"", "\"numSecondsPerInterval\":60,\"cost\""),
+        offer("less-than-nothing", "a", "1.0", "2.0").replace("0.01", "-0.01"),
+        offer("empty", "a", "1.0", "2.0").replace(
+            "\"energyConstraintList\":[{\"lower\":1.0,\"upper\":2.0}]",
+            "\"energyConstraintList\":[]",
+        ),
     ];
     let case = read_case(&case(&offers)).unwrap();
     assert_eq!(case.offers, ["good"]);
@@ -62,8 +153,48 @@ fn bad_offers_are_refused_with_their_code_and_the_rest_proceeds() {
         ("outside", "default-outside-offer"),
         ("fine-grained", "not-whole"),
         ("unreadable", "unreadable"),
+        ("huge-cost", "out-of-range"),
+        ("huge-total", "out-of-range"),
+        ("no-total", "total-unreachable"),
+        ("yesterday", "outside-horizon"),
+        ("half-way", "time"),
+        ("other-length", "interval"),
+        ("less-than-nothing", "out-of-range"),
+        ("empty", "slice-bounds"),
     ];
     assert_eq!(codes, expected);
+    assert!(case.refused.iter().all(|refused| refused.sentence.len() > 10));
+    let clearing = clear_by_prices(&case.problem);
+    assert_eq!(
+        (verify(&case.problem, &clearing), clearing.plans.len() + clearing.declined.len()),
+        (Ok(()), 1)
+    );
+}
+
+#[test]
+fn a_number_that_is_none_or_breaks_off_ends_the_reading_with_its_place() {
+    for (bad, place) in [("NaN", "line"), ("Infinity", "line"), ("1e999", "line"), ("-", "line")] {
+        let error = read_case(&case(&[offer("x", "a", bad, "2.0")])).unwrap_err();
+        assert!(matches!(&error, CaseError::Json { reason } if reason.contains(place)), "{bad}: {error}");
+    }
+    let whole = case(&[offer("x", "a", "1.0", "2.0")]);
+    for cut in 0..whole.len() {
+        assert!(read_case(&whole[..cut]).is_err(), "{cut} of {} bytes were taken", whole.len());
+    }
+    for (old, new) in [
+        ("\"penalty\":3", "\"penalty\":1e308"),
+        ("[0.5,0.5,2,2]", "[0.5,0.5,2]"),
+        ("\"factor\":0.25", "\"factor\":1e300"),
+        ("{\"node\":\"b\"", "{\"node\":\"z\""),
+        ("[0.3,0.3,0,0]", "[0.3,0.3]"),
+        ("\"EUR\",\"nodes\":[\"a\",\"b\"]", "\"EUR\",\"nodes\":[\"a\",\"a\"]"),
+        ("\"intervals\":4", "\"intervals\":4000000000"),
+        ("\"energyUnit\":\"kWh\"", "\"energyUnit\":\"BTU\""),
+        ("\"numSecondsPerInterval\":900", "\"numSecondsPerInterval\":0"),
+    ] {
+        let bad = whole.replace(old, new);
+        assert!(bad != whole && read_case(&bad).is_err(), "{new} was taken");
+    }
 }
 
 #[test]

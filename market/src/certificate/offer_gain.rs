@@ -8,6 +8,8 @@ use crate::price_clearing::OfferView;
 #[derive(Debug, Clone)]
 pub(super) struct NodeTariff {
     pub price: Vec<i128>,
+    /// Of it, what the bids make.
+    pub of_bids: Vec<i128>,
     lumps: Vec<Vec<Lump>>,
 }
 
@@ -32,9 +34,14 @@ impl Lump {
     }
 }
 
+/// What a use of one element with a lump price pays for the lump part.
+pub(super) fn lump_charge(factor: i128, price: i64, headroom: i64, energy: i128) -> i128 {
+    Lump { factor, price: i128::from(price), headroom: i128::from(headroom) }.charge(energy)
+}
+
 impl NodeTariff {
     pub fn new(intervals: usize) -> Self {
-        Self { price: vec![0; intervals], lumps: vec![Vec::new(); intervals] }
+        Self { price: vec![0; intervals], of_bids: vec![0; intervals], lumps: vec![Vec::new(); intervals] }
     }
 
     pub fn add(&mut self, interval: usize, factor: i128, price: i64, lump: i64, headroom: i64) {
@@ -45,7 +52,13 @@ impl NodeTariff {
         }
     }
 
-    fn charge(&self, interval: usize, energy: i128) -> i128 {
+    /// Σ sensitivity × lump price.
+    pub fn lump_price(&self, interval: usize) -> i128 {
+        self.lumps[interval].iter().map(|lump| lump.price * lump.factor).sum()
+    }
+
+    /// What an energy pays at the node in an interval.
+    pub fn charge(&self, interval: usize, energy: i128) -> i128 {
         let lumps: i128 = self.lumps[interval].iter().map(|lump| lump.charge(energy)).sum();
         self.price[interval] * energy + lumps
     }
@@ -60,14 +73,33 @@ impl NodeTariff {
     }
 }
 
-/// What leaving its default gains an offer at most, at least 0 when it may stay; and whether it may.
-pub(super) fn most_gained(view: &OfferView<'_>, tariff: &NodeTariff) -> (i128, bool) {
+/// What an offer could gain at the prices.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gain {
+    /// By leaving its default, at most; `None` when it has no other schedule.
+    pub away: Option<i128>,
+    /// Whether it may stay.
+    pub may_rest: bool,
+    /// Whether `away` is reached by a schedule, where all its schedules are given as a whole.
+    pub reached: bool,
+}
+
+impl Gain {
+    /// By whatever it may do.
+    pub fn at_most(self) -> i128 {
+        let away = self.away.unwrap_or_default();
+        if self.may_rest { away.max(0) } else { away }
+    }
+}
+
+/// What leaving its default gains an offer at most, and whether it may stay.
+pub(super) fn most_gained(view: &OfferView<'_>, tariff: &NodeTariff) -> Gain {
     let terms = view.parts();
     if let Some(option) = view.option {
         let whole = i128::from(terms.factor_min) == MILLION;
         let at = |factor: u32| option_gain(view, tariff, option, i128::from(factor), whole);
         let gain = at(terms.factor_min).max(at(1_000_000));
-        return (gain.max(0), true);
+        return Gain { away: Some(gain), may_rest: true, reached: whole };
     }
     let total: i64 = view.default.iter().sum();
     let inside = view.default.iter().zip(view.lower).zip(view.upper).all(|((d, l), u)| l <= d && d <= u);
@@ -76,13 +108,13 @@ pub(super) fn most_gained(view: &OfferView<'_>, tariff: &NodeTariff) -> (i128, b
         && terms.start_default <= terms.start_last
         && terms.total_lower <= total
         && total <= terms.total_upper;
-    let mut best: Option<i128> = may_rest.then_some(0);
+    let mut best: Option<i128> = None;
     for start in terms.start_first..=terms.start_last {
         if let Some(gain) = start_gain(view, tariff, usize::from(start)) {
             best = Some(best.map_or(gain, |most| most.max(gain)));
         }
     }
-    (best.unwrap_or_default(), may_rest)
+    Gain { away: best, may_rest, reached: view.lower == view.upper }
 }
 
 fn option_gain(view: &OfferView<'_>, tariff: &NodeTariff, option: &[i64], factor: i128, whole: bool) -> i128 {

@@ -8,11 +8,12 @@
 //! * `arrays`, `respond`, `energies`, `state`: the solver's view, and what one offer does at given prices
 //! * `ascent`, `rearrange`, `dual`, `lump_dual`, `exact`: rounds, exchanges, bounds, branch and bound
 //! * `solve`, `change`: from a problem to a clearing, and to the next one after a change
-//! * `worth`, `report`, `outcome`: the same on integers, and what is said of it
+//! * `worth`, `report`, `declined`, `outcome`: the same on integers, and what is said of it
 
 mod arrays;
 mod ascent;
 mod change;
+mod declined;
 mod dual;
 mod energies;
 mod exact;
@@ -35,7 +36,9 @@ mod worth;
 pub(crate) use ascent::Stream;
 pub use fault::ProblemFault;
 pub use gate::freeze_offer;
-pub use outcome::{DeclineReason, Declined, Limit, Payee, Plan, PriceClearing, Prices, Worth};
+pub use outcome::{
+    Alternative, DeclineReason, Declined, Limit, NodePrice, Payee, Plan, PriceClearing, Prices, Worth,
+};
 pub use problem::{
     ActivationOption, ClearingProblem, GridRow, NeedBid, OfferParts, OfferTerms, OfferView, Pricing,
 };

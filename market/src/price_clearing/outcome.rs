@@ -60,7 +60,7 @@ pub enum Limit {
 }
 
 /// Why an offer runs its default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declined {
     /// Which offer of the problem.
     pub offer: u32,
@@ -72,6 +72,30 @@ pub struct Declined {
     pub asked: i64,
     /// Where the prices charge that schedule most, and when.
     pub against: Option<(Limit, u16)>,
+    /// That schedule; `None` without a choice.
+    pub alternative: Option<Alternative>,
+}
+
+/// A schedule that is not run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Alternative {
+    /// Interval in which it would start.
+    pub start: u16,
+    /// Energy per slice, mWh.
+    pub energies: Vec<i64>,
+    /// Of an option: the factor, millionths; otherwise 0.
+    pub factor: u32,
+}
+
+/// What a kWh more costs at a node in an interval, by what charges it, 10⁻¹² of the currency per kWh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NodePrice {
+    /// What the bids lose by it.
+    pub of_bids: i128,
+    /// What the rows charge for it.
+    pub of_rows: i128,
+    /// Σ sensitivity × lump price: what it costs beyond when the whole of it is one lump that does not fit.
+    pub of_lumps: i128,
 }
 
 /// What stands against an offer.
@@ -116,14 +140,17 @@ pub struct PriceClearing {
     pub welfare: Worth,
     /// No clearing of this problem is worth more: proved by `prices` alone.
     pub bound: Worth,
-    /// What branch and bound proved beyond `bound`, where it was tried and ended; not in the certificate.
-    pub proved: Option<Worth>,
+    /// What branch and bound found beyond `bound`, where it was tried and ended. In floating point and without a
+    /// certificate: a claim of the solver.
+    pub claimed: Option<Worth>,
     /// Offers that leave their default, ascending.
     pub plans: Vec<Plan>,
     /// All others, ascending.
     pub declined: Vec<Declined>,
     /// Prices at which every offer was answered.
     pub prices: Prices,
+    /// What the prices make of every node and interval.
+    pub node_prices: Vec<NodePrice>,
     /// Use of the rows, millionths of a mWh, per row and interval; positive loads them more.
     pub row_use: Vec<i128>,
     /// Money per offer with a plan and, last, of the DSO; sums to zero. Micro-units, positive is received.
@@ -145,9 +172,9 @@ impl PriceClearing {
         self.gap_to(self.bound)
     }
 
-    /// The same with what branch and bound proved.
-    pub fn proved_gap(&self) -> f64 {
-        self.gap_to(self.proved.map_or(self.bound, |proved| proved.min(self.bound).max(self.welfare)))
+    /// The same to the claim of branch and bound: not certified. `None` where it was not tried or did not end.
+    pub fn claimed_gap(&self) -> Option<f64> {
+        self.claimed.map(|claimed| self.gap_to(claimed))
     }
 
     fn gap_to(&self, bound: Worth) -> f64 {

@@ -1,8 +1,8 @@
-//! What a session says of its clearing: schedules, prices, payments, and for every offer the reason.
+//! What a session says of its clearing: schedules, prices, payments.
 
 use super::arrays::Kind;
-use super::outcome::{DeclineReason, Declined, Limit, Payee, Plan, PriceClearing, Worth};
-use super::problem::{OfferView, Pricing, WHOLE};
+use super::outcome::{Payee, Plan, PriceClearing, Worth};
+use super::problem::{Pricing, WHOLE};
 use super::solve::Session;
 use super::worth;
 
@@ -18,17 +18,22 @@ impl Session {
             }
         }
         let (welfare, row_use) = worth::welfare(&self.problem, &plans);
+        let bound = Worth(self.bound());
         let paid: i64 = plans.iter().map(|plan| plan.payment).sum();
         let mut postings: Vec<(Payee, i64)> =
             plans.iter().map(|plan| (Payee::Offer(plan.offer), plan.payment)).collect();
         postings.push((Payee::Dso, -paid));
         PriceClearing {
             welfare: Worth(welfare),
-            bound: Worth(self.bound()),
-            proved: self.proved.map(|proved| Worth((proved * WHOLE as f64).ceil() as i128)),
+            bound,
+            claimed: self.proved.map(|proved| {
+                let claimed = Worth((proved * WHOLE as f64).ceil() as i128);
+                claimed.min(bound).max(Worth(welfare))
+            }),
             plans,
             declined,
             prices: self.prices.clone(),
+            node_prices: self.node_parts.clone(),
             row_use,
             postings,
         }
@@ -88,103 +93,5 @@ impl Session {
             payment,
             profit: Worth(earned - asked).micro_floor(),
         })
-    }
-
-    /// Why an offer stays with its default, and what would have won.
-    fn declined(&self, index: usize) -> Declined {
-        let reply = &self.replies[index];
-        let offer = index as u32;
-        let none =
-            Declined { offer, reason: DeclineReason::NoChoice, winning_ask: 0, asked: 0, against: None };
-        if !reply.exists {
-            return none;
-        }
-        let view = self.problem.offer(index);
-        let start = usize::from(reply.start);
-        let (at, values) = worth::deviation(&view, start, &reply.energies);
-        if values.iter().all(|&x| x == 0) {
-            // The best energies are the default's: at no price above nothing would others do.
-            return self.declined_amount(index, &view).unwrap_or(none);
-        }
-        self.declined_for(index, &view, at, &values, start)
-    }
-
-    fn declined_for(
-        &self,
-        index: usize,
-        view: &OfferView<'_>,
-        at: usize,
-        values: &[i64],
-        start: usize,
-    ) -> Declined {
-        let prices = &self.node_prices[view.node() as usize];
-        let asked = worth::asked(view, start, values);
-        let earned = -prices.charge(at, values);
-        let reason = if earned > asked { DeclineReason::DoesNotFit } else { DeclineReason::TooDear };
-        Declined {
-            offer: index as u32,
-            reason,
-            winning_ask: Worth(earned).micro_floor(),
-            asked: Worth(asked).micro_ceil(),
-            against: self.against(view.node() as usize, at, values),
-        }
-    }
-
-    /// For energies that stay best: the cheapest single kWh, or move of a kWh, that the offer allows.
-    fn declined_amount(&self, index: usize, view: &OfferView<'_>) -> Option<Declined> {
-        let prices = &self.node_prices[view.node() as usize];
-        let from = usize::from(view.start_default());
-        let total: i64 = view.default.iter().sum();
-        let (mut least, mut most): (Option<usize>, Option<usize>) = (None, None);
-        for k in 0..view.default.len() {
-            let price = prices.linear[from + k];
-            if view.upper[k] > view.default[k] && least.is_none_or(|l| price < prices.linear[from + l]) {
-                least = Some(k);
-            }
-            if view.lower[k] < view.default[k] && most.is_none_or(|m| price > prices.linear[from + m]) {
-                most = Some(k);
-            }
-        }
-        let head = view.head;
-        let room_down = most.map(|k| view.default[k] - view.lower[k]).unwrap_or_default().min(1_000_000);
-        let room_up = least.map(|k| view.upper[k] - view.default[k]).unwrap_or_default().min(1_000_000);
-        let mut values = vec![0; view.default.len()];
-        let alone = room_down.min(total - head.total_lower);
-        match (least, most) {
-            (_, Some(k)) if alone > 0 => values[k] = -alone,
-            (Some(l), Some(m)) if l != m && room_up.min(room_down) > 0 => {
-                values[m] = -room_up.min(room_down);
-                values[l] = room_up.min(room_down);
-            }
-            (Some(l), _) if room_up.min(head.total_upper - total) > 0 => {
-                values[l] = room_up.min(head.total_upper - total)
-            }
-            _ => return None,
-        }
-        Some(self.declined_for(index, view, from, &values, from))
-    }
-
-    /// The limit and interval that charge a deviation most.
-    fn against(&self, node: usize, at: usize, values: &[i64]) -> Option<(Limit, u16)> {
-        let t = self.problem.intervals();
-        let mut worst: Option<(i128, Limit, usize)> = None;
-        for &(limit, factor) in self.incidence.limits(node) {
-            let (prices, lumps, first) = match limit {
-                Limit::Bid(bid) => (&self.prices.bid, &self.prices.bid_lump, bid as usize * t),
-                Limit::Row(row) => (&self.prices.row, &self.prices.row_lump, row as usize * t),
-            };
-            for (j, &x) in values.iter().enumerate() {
-                let i = at + j;
-                let used = i128::from(factor) * i128::from(x);
-                let mut charge = i128::from(prices[first + i]) * used;
-                if let Some(&nu) = lumps.get(first + i).filter(|&&nu| nu > 0) {
-                    charge += i128::from(nu) * worth::lump(used, worth::headroom(&self.problem, limit, i));
-                }
-                if charge > 0 && worst.is_none_or(|(most, ..)| charge > most) {
-                    worst = Some((charge, limit, i));
-                }
-            }
-        }
-        worst.map(|(_, limit, i)| (limit, i as u16))
     }
 }

@@ -13,7 +13,7 @@ use super::ascent::{Ramps, Stream, Sweep};
 use super::dual::Dual;
 use super::exact;
 use super::lump_dual::LumpDual;
-use super::outcome::{PriceClearing, Prices, Worth};
+use super::outcome::{NodePrice, PriceClearing, Prices, Worth};
 use super::problem::{ClearingProblem, WHOLE};
 use super::rearrange::rearrange;
 use super::state::State;
@@ -34,6 +34,8 @@ pub struct Session {
     pub(super) prices: Prices,
     pub(super) incidence: Incidence,
     pub(super) node_prices: Vec<NodePrices>,
+    /// What is said of them.
+    pub(super) node_parts: Vec<NodePrice>,
     /// Per offer: what it gains at most at the prices, and how; `None` when it has no choice.
     pub(super) replies: Vec<Reply>,
     pub(super) sweep: Sweep,
@@ -48,6 +50,7 @@ pub(super) struct Reply {
     pub gain: i128,
     pub start: u16,
     pub energies: Vec<i64>,
+    pub factor: u32,
     pub exists: bool,
 }
 
@@ -83,6 +86,7 @@ impl Session {
             prices,
             incidence,
             node_prices: Vec::new(),
+            node_parts: Vec::new(),
             replies: Vec::new(),
             sweep,
             proved,
@@ -96,13 +100,18 @@ impl Session {
         self.node_prices = (0..self.problem.nodes())
             .map(|node| self.incidence.node_prices(&self.problem, &self.prices, node))
             .collect();
+        self.node_parts = (0..self.problem.nodes())
+            .flat_map(|node| self.incidence.node_parts(&self.problem, &self.prices, node))
+            .collect();
         self.replies = (0..self.problem.offers()).map(|offer| self.reply(offer)).collect();
     }
 
     pub(super) fn reply(&self, offer: usize) -> Reply {
         let view = self.problem.offer(offer);
         match self.node_prices[view.node() as usize].best(&view) {
-            Some((gain, start, energies, _)) => Reply { gain, start: start as u16, energies, exists: true },
+            Some((gain, start, energies, factor)) => {
+                Reply { gain, start: start as u16, energies, factor, exists: true }
+            }
             None => Reply::default(),
         }
     }
@@ -112,9 +121,18 @@ impl Session {
 fn whole_prices(problem: &ClearingProblem, arrays: &Arrays, price: &[f64], lump: &[f64]) -> Prices {
     let bids = problem.bids().len() * arrays.t;
     let mut whole = vec![0_i64; price.len()];
+    let mut used = vec![false; arrays.limits];
+    for node in 0..arrays.nodes {
+        arrays.limits_of(node).iter().for_each(|&(limit, _)| used[limit as usize] = true);
+    }
     let mut lumps = vec![0_i64; if lump.is_empty() { 0 } else { price.len() }];
     for i in 0..price.len() {
         let penalty = arrays.penalty[i] as i64;
+        if !used[i / arrays.t] {
+            // Nobody answers it: its price is what proves most.
+            whole[i] = if arrays.headroom[i] < 0.0 { penalty } else { 0 };
+            continue;
+        }
         whole[i] = (price[i].round() as i64).clamp(0, penalty);
         if let Some(to) = lumps.get_mut(i) {
             *to = (lump[i].round() as i64).clamp(0, penalty - whole[i]);
@@ -189,6 +207,19 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Doing nothing, improved, when a state is worth less than that: a way down can end in a corner that no single move
+    /// leaves.
+    fn or_rest(&mut self, state: State) -> State {
+        let arrays = self.arrays;
+        let mut rest = State::at_rest(arrays);
+        if state.welfare(arrays) >= rest.welfare(arrays) || !arrays.offers.iter().all(|offer| offer.may_rest)
+        {
+            return state;
+        }
+        self.finish(&mut rest, 10);
+        rest
+    }
+
     /// Many offers: each is small, prices do nearly all.
     fn many(&mut self) -> (State, Vec<f64>, Vec<f64>) {
         let arrays = self.arrays;
@@ -211,6 +242,7 @@ impl<'a> Work<'a> {
             width *= 0.7;
         }
         self.finish(&mut state, 3);
+        let state = self.or_rest(state);
         let mut beside = state.clone();
         let mut price = wide;
         let mut width = 0.14 * crowd;
@@ -248,7 +280,8 @@ impl<'a> Work<'a> {
                 best = Some((welfare, state));
             }
         }
-        let (_, mut state) = best.unwrap_or_else(|| (0.0, State::at_rest(arrays)));
+        let (_, state) = best.unwrap_or_else(|| (0.0, State::at_rest(arrays)));
+        let mut state = self.or_rest(state);
         rearrange(arrays, &mut state, &mut self.sweep, &mut self.stream, if small { 1_000 } else { 3_000 });
         self.finish(&mut state, 4);
         if small {

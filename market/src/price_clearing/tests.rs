@@ -78,7 +78,7 @@ fn compare(seeds: std::ops::Range<u64>) -> usize {
             "seed {seed}: {} is more than the optimum {best}",
             clearing.welfare.0
         );
-        if let Some(proved) = clearing.proved {
+        if let Some(proved) = clearing.claimed {
             // What branch and bound proves, it has found.
             assert_eq!(clearing.welfare.0, best, "seed {seed}");
             assert!(proved.0 >= best, "seed {seed}: {} was called impossible", best);

@@ -9,7 +9,7 @@
 //! `x < 0` and 0 otherwise. So part of a penalty may be charged on `G`: a charger that would not fit pays in full what
 //! a share of it would not, and relief beyond what is asked earns nothing. Few, lumpy offers are judged far better so.
 
-use super::outcome::{Limit, Plan, Prices};
+use super::outcome::{Limit, NodePrice, Plan, Prices};
 use super::problem::{ClearingProblem, OfferView, WHOLE};
 
 const MILLION: i128 = WHOLE as i128;
@@ -67,6 +67,30 @@ impl Incidence {
             }
         }
         out
+    }
+
+    /// What a node's prices are made of, per interval.
+    pub fn node_parts(&self, problem: &ClearingProblem, prices: &Prices, node: usize) -> Vec<NodePrice> {
+        let t = problem.intervals();
+        let mut parts = vec![NodePrice::default(); t];
+        for &(limit, factor) in &self.of_node[node] {
+            let factor = i128::from(factor);
+            for (i, part) in parts.iter_mut().enumerate() {
+                let (to, lumps, price, at) = match limit {
+                    Limit::Bid(bid) => {
+                        let at = bid as usize * t + i;
+                        (&mut part.of_bids, &prices.bid_lump, prices.bid[at], at)
+                    }
+                    Limit::Row(row) => {
+                        let at = row as usize * t + i;
+                        (&mut part.of_rows, &prices.row_lump, prices.row[at], at)
+                    }
+                };
+                *to += i128::from(price) * factor;
+                part.of_lumps += i128::from(lumps.get(at).copied().unwrap_or_default()) * factor;
+            }
+        }
+        parts
     }
 }
 
@@ -238,6 +262,23 @@ impl NodePrices {
                 && best.as_ref().is_none_or(|(most, ..)| gain > *most)
             {
                 best = Some((gain, start, energies, 0));
+            }
+        }
+        best
+    }
+
+    /// The same with another start than the default's: gain, start, energies.
+    pub fn best_elsewhere(&self, view: &OfferView<'_>) -> Option<(i128, usize, Vec<i64>)> {
+        let mut best: Option<(i128, usize, Vec<i64>)> = None;
+        if view.option.is_some() {
+            return best;
+        }
+        let starts = usize::from(view.head.start_first)..=usize::from(view.head.start_last);
+        for start in starts.filter(|&start| start != usize::from(view.head.start_default)) {
+            if let Some((gain, energies)) = self.best_energies(view, start)
+                && best.as_ref().is_none_or(|(most, ..)| gain > *most)
+            {
+                best = Some((gain, start, energies));
             }
         }
         best

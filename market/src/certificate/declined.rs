@@ -1,0 +1,155 @@
+//! Whether every offer is answered, and whether what is said of the declined ones follows from the prices.
+
+use super::offer_gain::{Gain, NodeTariff, lump_charge};
+use super::{MICRO, MILLION, Objection, asks, change, within};
+use crate::price_clearing::{
+    ClearingProblem, DeclineReason, Declined, Limit, OfferTerms, Plan, PriceClearing,
+};
+
+/// Checks that plans and declined offers are all offers, each once, and each declined one.
+pub(super) fn all_answered(
+    problem: &ClearingProblem,
+    clearing: &PriceClearing,
+    tariffs: &[NodeTariff],
+    gains: &[Gain],
+) -> Result<(), Objection> {
+    let limits = limits_of_nodes(problem);
+    let mut plans = clearing.plans.iter().peekable();
+    let mut declined = clearing.declined.iter();
+    for offer in 0..problem.offers() as u32 {
+        if plans.next_if(|plan| plan.offer == offer).is_some() {
+            continue;
+        }
+        let said = declined
+            .next()
+            .filter(|said| said.offer == offer)
+            .ok_or(Objection::Declined { offer, what: "it is in neither list, or out of order" })?;
+        let terms = problem.offer(offer as usize).terms();
+        let node = terms.node as usize;
+        let judge = Judge { problem, clearing, tariff: &tariffs[node], limits: &limits[node] };
+        judge
+            .holds(&terms, said, gains[offer as usize])
+            .map_err(|what| Objection::Declined { offer, what })?;
+    }
+    match declined.next() {
+        Some(said) => {
+            Err(Objection::Declined { offer: said.offer, what: "it is assigned, unknown or named twice" })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The limits that each node uses, bids first, with the sensitivity in millionths.
+fn limits_of_nodes(problem: &ClearingProblem) -> Vec<Vec<(Limit, i128)>> {
+    let mut limits = vec![Vec::new(); problem.nodes()];
+    for (number, bid) in problem.bids().iter().enumerate() {
+        bid.nodes.iter().for_each(|&node| limits[node as usize].push((Limit::Bid(number as u32), MILLION)));
+    }
+    for (number, row) in problem.rows().iter().enumerate() {
+        for &(node, factor) in &row.sensitivities {
+            limits[node as usize].push((Limit::Row(number as u32), i128::from(factor)));
+        }
+    }
+    limits
+}
+
+struct Judge<'a> {
+    problem: &'a ClearingProblem,
+    clearing: &'a PriceClearing,
+    tariff: &'a NodeTariff,
+    limits: &'a [(Limit, i128)],
+}
+
+impl Judge<'_> {
+    fn holds(&self, terms: &OfferTerms, said: &Declined, gain: Gain) -> Result<(), &'static str> {
+        let Some(alternative) = &said.alternative else {
+            let silent = said.reason == DeclineReason::NoChoice
+                && (said.asked, said.winning_ask, said.against) == (0, 0, None);
+            return match (silent, has_choice(terms)) {
+                (false, _) => Err("figures without the schedule they speak of"),
+                (true, true) => Err("it has another schedule than its default"),
+                (true, false) => Ok(()),
+            };
+        };
+        let plan = Plan {
+            offer: said.offer,
+            start: alternative.start,
+            energies: alternative.energies.clone(),
+            factor: alternative.factor,
+            ..Plan::default()
+        };
+        within(terms, &plan).map_err(|_| "the alternative is not one of its schedules")?;
+        let change = change(terms, &plan);
+        if change.iter().all(|&(_, energy)| energy == 0) {
+            return Err("the alternative is its default");
+        }
+        let asked = asks(terms, usize::from(plan.start), &change);
+        let earned =
+            -change.iter().map(|&(interval, energy)| self.tariff.charge(interval, energy)).sum::<i128>();
+        let best = gain
+            .away
+            .is_some_and(|away| if gain.reached { earned - asked == away } else { earned - asked <= away });
+        let reason = if earned > asked { DeclineReason::DoesNotFit } else { DeclineReason::TooDear };
+        if i128::from(said.asked) != -(-asked).div_euclid(MICRO) {
+            Err("what the alternative asks is something else")
+        } else if i128::from(said.winning_ask) != earned.div_euclid(MICRO) {
+            Err("what would have won is something else")
+        } else if said.reason != reason {
+            Err("the reason is another")
+        } else if !best {
+            Err("the alternative is not its best one")
+        } else if said.against != self.against(&change) {
+            Err("another row stands against it")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The limit and interval that charge a change most; the first of equals.
+    fn against(&self, change: &[(usize, i128)]) -> Option<(Limit, u16)> {
+        let t = self.problem.intervals();
+        let mut worst = (0, None);
+        for &(limit, factor) in self.limits {
+            let prices = &self.clearing.prices;
+            let (price, lumps, first) = match limit {
+                Limit::Bid(bid) => (&prices.bid, &prices.bid_lump, bid as usize * t),
+                Limit::Row(row) => (&prices.row, &prices.row_lump, row as usize * t),
+            };
+            for &(interval, energy) in change {
+                let at = first + interval;
+                let headroom = match limit {
+                    Limit::Bid(bid) => -self.problem.bids()[bid as usize].asked[interval],
+                    Limit::Row(row) => self.problem.rows()[row as usize].headroom[interval],
+                };
+                let lump = lumps.get(at).copied().unwrap_or_default();
+                let mut charge = i128::from(price[at]) * factor * energy;
+                if lump > 0 {
+                    charge += lump_charge(factor, lump, headroom, energy);
+                }
+                if charge > worst.0 {
+                    worst = (charge, Some((limit, interval as u16)));
+                }
+            }
+        }
+        worst.1
+    }
+}
+
+/// Whether an offer can do anything else than its default, as far as its bounds tell.
+fn has_choice(terms: &OfferTerms) -> bool {
+    if let Some(option) = &terms.option {
+        let moves = |factor: i128| option.deviation.iter().any(|&x| i128::from(x) * factor / MILLION != 0);
+        return moves(i128::from(option.factor_min)) || moves(MILLION);
+    }
+    let n = terms.default.len();
+    let total: i64 = terms.default.iter().sum();
+    let less: Vec<bool> = (0..n).map(|k| terms.lower[k] < terms.default[k]).collect();
+    let more: Vec<bool> = (0..n).map(|k| terms.default[k] < terms.upper[k]).collect();
+    let moved = (0..n).any(|m| less[m] && (0..n).any(|l| l != m && more[l]));
+    let here = (terms.start_first..=terms.start_last).contains(&terms.start_default)
+        && (moved
+            || (less.contains(&true) && total > terms.total_lower)
+            || (more.contains(&true) && total < terms.total_upper));
+    let fixed = terms.lower == terms.upper && terms.lower.iter().any(|&energy| energy != 0);
+    here || (fixed && terms.start_first < terms.start_last)
+}

@@ -1,0 +1,125 @@
+//! Why an offer stays with its default: its best other schedule at the prices, and what stands against that.
+
+use super::outcome::{Alternative, DeclineReason, Declined, Limit, Worth};
+use super::problem::OfferView;
+use super::solve::Session;
+use super::worth;
+
+/// Most that is moved of an offer whose best energies are the default's: one kWh, mWh.
+const PROBE: i64 = 1_000_000;
+
+impl Session {
+    /// Why an offer stays with its default, and what would have won.
+    pub(super) fn declined(&self, index: usize) -> Declined {
+        let reply = &self.replies[index];
+        let view = self.problem.offer(index);
+        let best = Alternative { start: reply.start, energies: reply.energies.clone(), factor: reply.factor };
+        let found = if reply.exists && moves(&view, &best) {
+            Some(best)
+        } else {
+            // The best energies are the default's: at no price above nothing would others do.
+            self.probe(&view).or_else(|| self.elsewhere(&view))
+        };
+        match found {
+            Some(alternative) => self.declined_for(index, &view, alternative),
+            None => Declined {
+                offer: index as u32,
+                reason: DeclineReason::NoChoice,
+                winning_ask: 0,
+                asked: 0,
+                against: None,
+                alternative: None,
+            },
+        }
+    }
+
+    fn declined_for(&self, index: usize, view: &OfferView<'_>, alternative: Alternative) -> Declined {
+        let prices = &self.node_prices[view.node() as usize];
+        let start = usize::from(alternative.start);
+        let (at, values) = worth::deviation(view, start, &alternative.energies);
+        let asked = worth::asked(view, start, &values);
+        let earned = -prices.charge(at, &values);
+        let reason = if earned > asked { DeclineReason::DoesNotFit } else { DeclineReason::TooDear };
+        Declined {
+            offer: index as u32,
+            reason,
+            winning_ask: Worth(earned).micro_floor(),
+            asked: Worth(asked).micro_ceil(),
+            against: self.against(view.node() as usize, at, &values),
+            alternative: Some(alternative),
+        }
+    }
+
+    /// The cheapest kWh less, move of a kWh, or kWh more that the offer allows without shifting.
+    fn probe(&self, view: &OfferView<'_>) -> Option<Alternative> {
+        let head = view.head;
+        if view.option.is_some() || !(head.start_first..=head.start_last).contains(&head.start_default) {
+            return None;
+        }
+        let price = &self.node_prices[view.node() as usize].linear[usize::from(head.start_default)..];
+        let n = view.default.len();
+        let total: i64 = view.default.iter().sum();
+        let less = |k: usize| (view.default[k] - view.lower[k]).min(PROBE);
+        let more = |k: usize| (view.upper[k] - view.default[k]).min(PROBE);
+        let mut energies = view.default.to_vec();
+        let falling = (0..n).filter(|&k| less(k) > 0).max_by_key(|&k| (price[k], n - k));
+        let rising = (0..n).filter(|&k| more(k) > 0).min_by_key(|&k| (price[k], k));
+        let pairs = (0..n).flat_map(|m| (0..n).map(move |l| (m, l)));
+        let pair = || {
+            pairs
+                .filter(|&(m, l)| m != l && less(m) > 0 && more(l) > 0)
+                .max_by_key(|&(m, l)| (price[m] - price[l], n - m, n - l))
+        };
+        let (room_down, room_up) = (total - head.total_lower, head.total_upper - total);
+        if let Some(k) = falling.filter(|_| room_down > 0) {
+            energies[k] -= less(k).min(room_down);
+        } else if let Some((m, l)) = pair() {
+            let step = less(m).min(more(l));
+            energies[m] -= step;
+            energies[l] += step;
+        } else {
+            let k = rising.filter(|_| room_up > 0)?;
+            energies[k] += more(k).min(room_up);
+        }
+        Some(Alternative { start: head.start_default, energies, factor: 0 })
+    }
+
+    /// The best schedule with another start.
+    fn elsewhere(&self, view: &OfferView<'_>) -> Option<Alternative> {
+        let (_, start, energies) = self.node_prices[view.node() as usize].best_elsewhere(view)?;
+        let found = Alternative { start: start as u16, energies, factor: 0 };
+        moves(view, &found).then_some(found)
+    }
+
+    /// The limit and interval that charge a deviation most.
+    fn against(&self, node: usize, at: usize, values: &[i64]) -> Option<(Limit, u16)> {
+        let t = self.problem.intervals();
+        let mut worst: Option<(i128, Limit, usize)> = None;
+        for &(limit, factor) in self.incidence.limits(node) {
+            let (prices, lumps, first) = match limit {
+                Limit::Bid(bid) => (&self.prices.bid, &self.prices.bid_lump, bid as usize * t),
+                Limit::Row(row) => (&self.prices.row, &self.prices.row_lump, row as usize * t),
+            };
+            for (j, &x) in values.iter().enumerate() {
+                let i = at + j;
+                let used = i128::from(factor) * i128::from(x);
+                let mut charge = i128::from(prices[first + i]) * used;
+                if let Some(&nu) = lumps.get(first + i).filter(|&&nu| nu > 0) {
+                    charge += i128::from(nu) * worth::lump(used, worth::headroom(&self.problem, limit, i));
+                }
+                if charge > 0 && worst.is_none_or(|(most, ..)| charge > most) {
+                    worst = Some((charge, limit, i));
+                }
+            }
+        }
+        worst.map(|(_, limit, i)| (limit, i as u16))
+    }
+}
+
+/// Whether a schedule takes anything else than the default.
+fn moves(view: &OfferView<'_>, schedule: &Alternative) -> bool {
+    if schedule.start == view.start_default() {
+        return schedule.energies != view.default;
+    }
+    worth::deviation(view, usize::from(schedule.start), &schedule.energies).1.iter().any(|&x| x != 0)
+}
