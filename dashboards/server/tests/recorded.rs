@@ -48,6 +48,23 @@ fn full() -> Picture {
             change_kwh: 0.0,
             price_per_kwh: 0.0,
         }],
+        clearing: Some(ClearingPicture {
+            at,
+            offers: 1,
+            bought: 0,
+            welfare_eur: 0.0,
+            bound_eur: 0.0,
+            gap: None,
+            objection: None,
+            refused: vec![RefusedRow {
+                aggregate: market::AggregateId::new("a").unwrap(),
+                code: "too-dear",
+                asked_eur: None,
+                winning_eur: None,
+                element: None,
+                slot_start: None,
+            }],
+        }),
         feed: vec![FeedEntry { seq: 1, at, kind: FeedKind::Need, text: String::new() }],
         ..Picture::default()
     }

@@ -15,8 +15,8 @@ use crate::simd::Kernel;
 /// Deviations are not asked to be more exact, p.u. of voltage: closer to the optimum go exact steps.
 pub(super) const AS_GOOD_AS: f64 = 1e-8;
 /// How many roundings of the whole deviation a pass in single precision may leave: on networks of 100 to 100,000 buses it
-/// was 2 to 25.
-const ROUNDINGS: f64 = 64.0;
+/// was 2 to 25, on small ones with long lines and heavy loads more than 64.
+const ROUNDINGS: f64 = 1024.0;
 /// Most passes, and the slowest they may shrink.
 const PASSES_MAX: usize = 16;
 const RATE_MAX: f64 = 0.5;

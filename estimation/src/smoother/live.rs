@@ -4,12 +4,16 @@
 //! nothing is computed downwards until somebody asks. What is read is the Gauss–Newton step on the factors of the last
 //! estimate, so it differs from the next full estimate by what the change bends (second order in it).
 
+use super::Changed;
+use super::compile::{Compiled, Target};
 use super::core::Core;
 use super::cuts::{Cut, Place};
 use super::dense::{self, Arithmetic, HALF, LANES, Plain, Vector};
 use super::lines::NONE;
 use super::precision::{Factors, Lanes, Real, Up};
+use super::solver::{Precision, Solver};
 use crate::simd::Kernel;
+use num_complex::Complex64;
 use std::marker::PhantomData;
 
 /// Where a value enters.
@@ -339,4 +343,118 @@ fn pass_up<T: Real, const N: usize>(core: &Core<N>, cut: u32, trail: &mut Trail<
         trail.rows.push((cut, at as u32, nu / row.s));
     }
     *sum = Up { a: T::narrow(Plain, &a), e: T::narrow(Plain, &e) };
+}
+
+impl<const N: usize> Solver<N> {
+    /// Changes one reading by (p, q), or by p alone.
+    pub fn change(&mut self, reading: Changed, by: (f64, f64)) {
+        self.fold();
+        (self.optimal, self.deviations) = (false, None);
+        let double = self.precision == Precision::Double;
+        let Compiled { core, targets, .. } = &mut self.compiled;
+        let path = core.path;
+        let mut enter = |core: &mut Core<N>, entry| {
+            if double {
+                path.run(Change::<f64, N> { core, entry, precision: PhantomData });
+            } else {
+                path.run(Change::<f32, N> { core, entry, precision: PhantomData });
+            }
+        };
+        match reading {
+            Changed::Voltage(index) => {
+                let (meter, _) = targets.voltages[index as usize];
+                if meter != NONE {
+                    core.meters[meter as usize].value += by.0;
+                    enter(core, Entry::Meter { meter, by: by.0 });
+                }
+            }
+            Changed::Injection(index) => {
+                let (load, wire) = (targets.injections[index as usize], self.injection_wires[index as usize]);
+                if load != NONE {
+                    change_load(core, load, wire, by, &mut enter);
+                }
+            }
+            Changed::Power(index) => {
+                let (p, q) = targets.powers[index as usize];
+                if let (Target::Load(load, wire), _) = (p, q) {
+                    change_load(core, load, wire, by, &mut enter);
+                    return;
+                }
+                for (target, by) in [(p, by.0), (q, by.1)] {
+                    if let (Target::Row(cut, row), true) = (target, by != 0.0) {
+                        core.cuts[cut as usize].rows[row as usize].value += by;
+                        enter(core, Entry::Row { cut, row, by });
+                    }
+                }
+            }
+            Changed::Current(index) => {
+                if let (Target::Row(cut, row), _) = targets.currents[index as usize] {
+                    core.cuts[cut as usize].rows[row as usize].value += by.0;
+                    enter(core, Entry::Row { cut, row, by: by.0 });
+                }
+            }
+        }
+    }
+
+    /// Reads the voltage of a bus after changes.
+    pub fn read(&mut self, bus: u32) -> Vec<Complex64> {
+        self.fold();
+        let Some(position) = self.position(bus) else { return Vec::new() };
+        let (core, path) = (&self.compiled.core, &mut self.path);
+        let (v, root) = if self.precision == Precision::Double {
+            core.path.run(Read::<f64, N> { core, position, path, precision: PhantomData })
+        } else {
+            core.path.run(Read::<f32, N> { core, position, path, precision: PhantomData })
+        };
+        let turn = self.turn(&root);
+        (0..N / 2).map(|k| Complex64::new(v[k], v[k + HALF]) * turn).collect()
+    }
+
+    /// The response of a bus's voltage to a change of an injection.
+    pub fn response(&mut self, injection: u32, by: (f64, f64), bus: u32) -> Option<[Complex64; 4]> {
+        self.fold();
+        let (load, wire) =
+            (self.compiled.targets.injections[injection as usize], self.injection_wires[injection as usize]);
+        let read = self.position(bus)?;
+        let core = &self.compiled.core;
+        let position = core.loads.get(load as usize)?.position as usize;
+        let (single, double) = &mut self.trails;
+        let (v, root) = if self.precision == Precision::Double {
+            core.path.run(Respond { core, load: position, wire, by, read, trail: double })
+        } else {
+            core.path.run(Respond { core, load: position, wire, by, read, trail: single })
+        };
+        let core = &self.compiled.core;
+        let (v0, at) = (&core.v[0], &core.v[read]);
+        // The result is turned with the root.
+        let turned = !(self.compiled.phasors || core.has_absolute_currents());
+        let square = v0[0] * v0[0] + v0[HALF] * v0[HALF];
+        let by_turn = if turned { (root[HALF] * v0[0] - root[0] * v0[HALF]) / square } else { 0.0 };
+        let mut out = [Complex64::ZERO; 4];
+        for (k, response) in out.iter_mut().enumerate().take(N / 2) {
+            let change = Complex64::new(v[k], v[k + HALF]);
+            let voltage = Complex64::new(at[k], at[k + HALF]);
+            *response = (change - Complex64::I * by_turn * voltage) * self.turn(v0);
+        }
+        Some(out)
+    }
+}
+
+/// Changes a load's power on one wire.
+fn change_load<const N: usize>(
+    core: &mut Core<N>,
+    load: u32,
+    wire: u8,
+    by: (f64, f64),
+    enter: &mut impl FnMut(&mut Core<N>, Entry),
+) {
+    let k = usize::from(wire);
+    let at = &mut core.loads[load as usize];
+    if at.free & (1 << k) != 0 {
+        return;
+    }
+    at.measured[k] += by.0;
+    at.measured[k + HALF] += by.1;
+    let position = at.position;
+    enter(core, Entry::Load { position, wire, by });
 }

@@ -7,20 +7,17 @@ use super::dense::{self, HALF, Plain, Vector};
 use super::deviations::{AS_GOOD_AS, Deviations};
 use super::factor::Factor;
 use super::lines::NONE;
-use super::live::{Change, Entry, Read, Respond, Trail};
+use super::live::Trail;
 use super::meters::Says;
 use super::observability;
 use super::posterior::{EndVariance, Posterior, TotalVariance};
 use super::standing::Standing;
 use super::start::Start;
 use super::step::Step;
-use super::{
-    Changed, Estimated, FlowDeviation, NotSmoothable, Observability, Settled, TotalDeviation, Uncertainty,
-};
+use super::{Estimated, FlowDeviation, NotSmoothable, Observability, Settled, TotalDeviation, Uncertainty};
 use crate::circuit::{Circuit, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
-use std::marker::PhantomData;
 
 /// Factors are renewed when steps on them shrink so slowly that more than this many would follow.
 const STEPS_WORTH_FACTORS: f64 = 10.0;
@@ -29,7 +26,7 @@ const PASSES_WORTH_A_STATE: usize = 5;
 
 /// What corrections are calculated in, see [`super::precision`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Precision {
+pub(super) enum Precision {
     /// Single, until a step in double precision shows that it is not enough.
     Single,
     /// Single, as a step in double precision after it has moved nothing.
@@ -51,9 +48,9 @@ pub(super) struct Solver<const N: usize> {
     /// Whether state and factors of an earlier estimate are there.
     settled: bool,
     /// Whether the state is the optimum for the values, or for those that `deviations` begin with.
-    optimal: bool,
+    pub(super) optimal: bool,
     /// From the state, for other values; made when these come.
-    deviations: Option<Box<Deviations>>,
+    pub(super) deviations: Option<Box<Deviations>>,
     /// Whether the estimate is the state plus the deviations.
     deviated: bool,
     /// Bus → position.
@@ -64,10 +61,10 @@ pub(super) struct Solver<const N: usize> {
     /// Wires of the pseudo-measurements.
     pseudo_wires: Vec<u8>,
     /// Wire of each injection reading.
-    injection_wires: Vec<u8>,
-    path: Vec<u32>,
-    trails: (Trail<f32>, Trail<f64>),
-    precision: Precision,
+    pub(super) injection_wires: Vec<u8>,
+    pub(super) path: Vec<u32>,
+    pub(super) trails: (Trail<f32>, Trail<f64>),
+    pub(super) precision: Precision,
 }
 
 impl<const N: usize> Solver<N> {
@@ -244,7 +241,7 @@ impl<const N: usize> Solver<N> {
     }
 
     /// Moves the state by the deviation, if there is one.
-    fn fold(&mut self) {
+    pub(super) fn fold(&mut self) {
         if self.deviated
             && let Some(mut deviations) = self.deviations.take()
         {
@@ -311,7 +308,7 @@ impl<const N: usize> Solver<N> {
     }
 
     /// The turn that gives the source's first wire the reference angle when the root's voltage is `root`.
-    fn turn(&self, root: &Vector) -> Complex64 {
+    pub(super) fn turn(&self, root: &Vector) -> Complex64 {
         if self.compiled.phasors || self.compiled.core.has_absolute_currents() {
             return Complex64::ONE;
         }
@@ -379,7 +376,7 @@ impl<const N: usize> Solver<N> {
     }
 
     /// The position of a bus, if it is alive.
-    fn position(&self, bus: u32) -> Option<usize> {
+    pub(super) fn position(&self, bus: u32) -> Option<usize> {
         let position = self.positions[bus as usize];
         (position != NONE).then_some(position as usize)
     }
@@ -460,99 +457,6 @@ impl<const N: usize> Solver<N> {
         out
     }
 
-    /// Changes one reading by (p, q), or by p alone.
-    pub fn change(&mut self, reading: Changed, by: (f64, f64)) {
-        self.fold();
-        (self.optimal, self.deviations) = (false, None);
-        let double = self.precision == Precision::Double;
-        let Compiled { core, targets, .. } = &mut self.compiled;
-        let path = core.path;
-        let mut enter = |core: &mut Core<N>, entry| {
-            if double {
-                path.run(Change::<f64, N> { core, entry, precision: PhantomData });
-            } else {
-                path.run(Change::<f32, N> { core, entry, precision: PhantomData });
-            }
-        };
-        match reading {
-            Changed::Voltage(index) => {
-                let (meter, _) = targets.voltages[index as usize];
-                if meter != NONE {
-                    core.meters[meter as usize].value += by.0;
-                    enter(core, Entry::Meter { meter, by: by.0 });
-                }
-            }
-            Changed::Injection(index) => {
-                let (load, wire) = (targets.injections[index as usize], self.injection_wires[index as usize]);
-                if load != NONE {
-                    change_load(core, load, wire, by, &mut enter);
-                }
-            }
-            Changed::Power(index) => {
-                let (p, q) = targets.powers[index as usize];
-                if let (Target::Load(load, wire), _) = (p, q) {
-                    change_load(core, load, wire, by, &mut enter);
-                    return;
-                }
-                for (target, by) in [(p, by.0), (q, by.1)] {
-                    if let (Target::Row(cut, row), true) = (target, by != 0.0) {
-                        core.cuts[cut as usize].rows[row as usize].value += by;
-                        enter(core, Entry::Row { cut, row, by });
-                    }
-                }
-            }
-            Changed::Current(index) => {
-                if let (Target::Row(cut, row), _) = targets.currents[index as usize] {
-                    core.cuts[cut as usize].rows[row as usize].value += by.0;
-                    enter(core, Entry::Row { cut, row, by: by.0 });
-                }
-            }
-        }
-    }
-
-    /// Reads the voltage of a bus after changes.
-    pub fn read(&mut self, bus: u32) -> Vec<Complex64> {
-        self.fold();
-        let Some(position) = self.position(bus) else { return Vec::new() };
-        let (core, path) = (&self.compiled.core, &mut self.path);
-        let (v, root) = if self.precision == Precision::Double {
-            core.path.run(Read::<f64, N> { core, position, path, precision: PhantomData })
-        } else {
-            core.path.run(Read::<f32, N> { core, position, path, precision: PhantomData })
-        };
-        let turn = self.turn(&root);
-        (0..N / 2).map(|k| Complex64::new(v[k], v[k + HALF]) * turn).collect()
-    }
-
-    /// The response of a bus's voltage to a change of an injection.
-    pub fn response(&mut self, injection: u32, by: (f64, f64), bus: u32) -> Option<[Complex64; 4]> {
-        self.fold();
-        let (load, wire) =
-            (self.compiled.targets.injections[injection as usize], self.injection_wires[injection as usize]);
-        let read = self.position(bus)?;
-        let core = &self.compiled.core;
-        let position = core.loads.get(load as usize)?.position as usize;
-        let (single, double) = &mut self.trails;
-        let (v, root) = if self.precision == Precision::Double {
-            core.path.run(Respond { core, load: position, wire, by, read, trail: double })
-        } else {
-            core.path.run(Respond { core, load: position, wire, by, read, trail: single })
-        };
-        let core = &self.compiled.core;
-        let (v0, at) = (&core.v[0], &core.v[read]);
-        // The result is turned with the root.
-        let turned = !(self.compiled.phasors || core.has_absolute_currents());
-        let square = v0[0] * v0[0] + v0[HALF] * v0[HALF];
-        let by_turn = if turned { (root[HALF] * v0[0] - root[0] * v0[HALF]) / square } else { 0.0 };
-        let mut out = [Complex64::ZERO; 4];
-        for (k, response) in out.iter_mut().enumerate().take(N / 2) {
-            let change = Complex64::new(v[k], v[k + HALF]);
-            let voltage = Complex64::new(at[k], at[k + HALF]);
-            *response = (change - Complex64::I * by_turn * voltage) * self.turn(v0);
-        }
-        Some(out)
-    }
-
     pub fn batch(&mut self) -> Sets<N> {
         self.fold();
         if self.settled && self.precision != Precision::Double {
@@ -604,25 +508,6 @@ impl<const N: usize> Solver<N> {
         }
         voltages
     }
-}
-
-/// Changes a load's power on one wire.
-fn change_load<const N: usize>(
-    core: &mut Core<N>,
-    load: u32,
-    wire: u8,
-    by: (f64, f64),
-    enter: &mut impl FnMut(&mut Core<N>, Entry),
-) {
-    let k = usize::from(wire);
-    let at = &mut core.loads[load as usize];
-    if at.free & (1 << k) != 0 {
-        return;
-    }
-    at.measured[k] += by.0;
-    at.measured[k + HALF] += by.1;
-    let position = at.position;
-    enter(core, Entry::Load { position, wire, by });
 }
 
 /// How a step compares with the last one on the same factors; 1 for the first, which says nothing.
