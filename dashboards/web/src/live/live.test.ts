@@ -65,7 +65,8 @@ describe('staleness', () => {
 describe('the recorded snapshot', () => {
   it('has the sections the page reads, as the server writes them', () => {
     expect(Object.keys(recorded)).toEqual([
-      'seq', 'clock', 'health', 'transformer', 'voltages', 'branch_loading', 'points', 'needs', 'totals', 'feed',
+      'seq', 'clock', 'health', 'transformer', 'voltages', 'branch_loading', 'points', 'needs', 'clearing', 'totals',
+      'feed',
     ]);
     expect(picture.feed.every((e) => FEED_KINDS.includes(e.kind))).toBe(true);
     expect(picture.voltages.a).toHaveLength(picture.voltages.std.length);

@@ -42,6 +42,7 @@ export interface Picture {
   branch_loading: Unknown<number>[];
   points: PointRow[];
   needs: NeedRow[];
+  clearing: Unknown<Clearing>;
   totals: Totals;
   feed: FeedEntry[];
 }
@@ -124,6 +125,28 @@ export interface NeedRow {
   slot_start: string;
   change_kwh: number;
   price_per_kwh: number;
+}
+
+/** How the newest clearing went. */
+export interface Clearing {
+  at: string;
+  offers: number;
+  bought: number;
+  welfare_eur: number;
+  bound_eur: number;
+  gap: Unknown<number>;
+  objection: Unknown<string>;
+  refused: RefusedRow[];
+}
+
+/** Why an offer was not bought. */
+export interface RefusedRow {
+  aggregate: string;
+  code: string;
+  asked_eur: Unknown<number>;
+  winning_eur: Unknown<number>;
+  element: Unknown<string>;
+  slot_start: Unknown<string>;
 }
 
 export interface Totals {
