@@ -236,10 +236,16 @@ impl Path {
     #[inline]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
-            Path::Base => kernel.run(Plain),
+            Path::Base => plain(kernel),
             Path::Vector => vector::run(kernel),
         }
     }
+}
+
+/// One copy of each kernel and no more: a kernel is large, and compiling them is most of a build.
+#[inline(never)]
+fn plain<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Plain)
 }
 
 struct With<K, A>(K, A);
@@ -255,15 +261,16 @@ impl<K: Kernel, A: Arithmetic> NullaryFnOnce for With<K, A> {
 
 #[cfg(target_arch = "x86_64")]
 mod vector {
-    use super::{Arithmetic, Kernel, Plain, With};
+    use super::{Arithmetic, Kernel, With, plain};
     use pulp::x86::V3;
     use pulp::{cast, f64x4};
 
     /// AVX2 and FMA: two million processors' worth of them since 2013; wider units run it as well.
+    #[inline(never)]
     pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
         match V3::try_new() {
             Some(simd) => simd.vectorize(With(kernel, Avx2(simd))),
-            None => kernel.run(Plain),
+            None => plain(kernel),
         }
     }
 

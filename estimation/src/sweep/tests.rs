@@ -271,7 +271,8 @@ proptest! {
         let truth = truth.unwrap();
         for path in [Path::Base, Path::detect()] {
             let solved = solve(&circuit, path).unwrap();
-            prop_assert!(distance(&solved.voltages, &truth) < 1e-9, "{path:?}: {}", distance(&solved.voltages, &truth));
+            let apart = distance(&solved.voltages, &truth);
+            prop_assert!(apart < 1e-9 || on_two_sides(&circuit, &solved.voltages, &truth), "{path:?}: {apart:.1e}");
         }
     }
 }
