@@ -14,6 +14,7 @@ Examples:
   gridflex powerflow network.json --table               worst voltages and loadings
   gridflex powerflow network.json -o result.json        every phase, as power-grid-model writes it
   gridflex powerflow network.json --update hours.json --symmetric -o results.json
+  gridflex powerflow pandapower.json --symmetric --table  what pandapower.to_json wrote
   gridflex powerflow 13Bus/IEEE13Nodeckt.dss --dss-root . --controls --table
   gridflex powerflow network.json --taps any-valid-tap --plot voltages.svg --table";
 

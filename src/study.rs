@@ -5,16 +5,17 @@ use crate::answer::say;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use connectors::opendss;
+use connectors::pandapower;
 use connectors::power_grid_model::{self, Batch, Input, Writer};
 use estimation::solve::Tolerance;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Options of a calculation on one network.
 #[derive(Debug, Args)]
 pub struct StudyArguments {
-    /// The network: power-grid-model JSON, or an OpenDSS script (.dss)
+    /// The network: power-grid-model JSON, pandapower JSON, or an OpenDSS script (.dss)
     #[arg(value_name = "INPUT.json")]
     pub input: PathBuf,
     /// Folder below which an OpenDSS script may read other files; without it, the script's own
@@ -72,11 +73,20 @@ impl StudyArguments {
             };
             let study = study.map_err(|error| Failure::Input(error.into()))?;
             Input::from_parts(study.parts)
+        } else if pandapower::is_pandapower(&self.head()) {
+            pandapower::read_path(&self.input).map_err(|error| Failure::Input(error.into()))?
         } else {
             power_grid_model::read_path(&self.input).map_err(refused)?
         };
         let update = self.update.as_deref().map(power_grid_model::read_update_path);
         Ok((input, update.transpose().map_err(refused)?))
+    }
+
+    /// The beginning of the file; nothing when it cannot be read, which whoever reads all of it will say.
+    fn head(&self) -> Vec<u8> {
+        let mut head = Vec::new();
+        let _ = File::open(&self.input).map(|file| file.take(4096).read_to_end(&mut head));
+        head
     }
 
     /// Whether the network is an OpenDSS script, by its name.

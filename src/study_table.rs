@@ -27,6 +27,11 @@ pub fn table(state: &State<'_>, title: &str) -> String {
     text
 }
 
+/// What its file calls a component, where it has a name.
+fn called(input: &Input, id: u32) -> String {
+    input.parts.names.get(&id).map_or_else(String::new, |name| format!("  {name}"))
+}
+
 fn voltages(text: &mut String, state: &State<'_>, circuit: &Circuit) {
     let mut rows: Vec<(f64, u32, usize, f64)> = Vec::new();
     for bus in &state.input.parts.buses {
@@ -47,7 +52,7 @@ fn voltages(text: &mut String, state: &State<'_>, circuit: &Circuit) {
     );
     for (_, id, wire, u) in rows.iter().take(ROWS) {
         let phase = if state.assembly.symmetric { "all" } else { ["a", "b", "c"][*wire] };
-        let _ = writeln!(text, "  {id:>8}  {phase:>5}  {u:>10.5}");
+        let _ = writeln!(text, "  {id:>8}  {phase:>5}  {u:>10.5}{}", called(state.input, *id));
     }
 }
 
@@ -57,7 +62,8 @@ fn loadings(text: &mut String, state: &State<'_>) {
     rows.sort_by(|a, b| b.0.total_cmp(&a.0));
     let _ = writeln!(text, "\nhighest loadings\n  {:>8}  {:<26}  {:>9}", "branch", "kind", "loading");
     for (loading, component, id) in rows.iter().take(ROWS) {
-        let _ = writeln!(text, "  {id:>8}  {:<26}  {:>7.1} %", component.name(), loading * 100.0);
+        let (kind, percent) = (component.name(), loading * 100.0);
+        let _ = writeln!(text, "  {id:>8}  {kind:<26}  {percent:>7.1} %{}", called(state.input, *id));
     }
 }
 
@@ -91,6 +97,7 @@ pub fn sensors(text: &mut String, input: &Input, assembly: &Assembly, judgement:
         "sensor", "kind", "residual"
     );
     for (value, id, component) in rows.iter().take(ROWS) {
-        let _ = writeln!(text, "  {id:>8}  {:<20}  {value:>8.2}", component.name());
+        let kind = component.name();
+        let _ = writeln!(text, "  {id:>8}  {kind:<20}  {value:>8.2}{}", called(input, *id));
     }
 }

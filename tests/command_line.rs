@@ -233,3 +233,17 @@ fn refuses_after_writing(arguments: &[&str], says: &str) {
     assert_eq!(output.status.code(), Some(1), "{}", words(&output));
     assert!(String::from_utf8_lossy(&output.stderr).contains(says), "{}", words(&output));
 }
+
+#[test]
+fn a_pandapower_network_is_told_by_its_names_and_refused_by_its_indices() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("connectors/testdata/pandapower");
+    let output = run(["powerflow", text(&folder.join("corners.json")), "--symmetric", "--table"]);
+    assert!(output.status.success(), "{}", words(&output));
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(table.contains("11 buses (10 energized)") && table.contains("line 5"), "{table}");
+    let whole = std::fs::read_to_string(folder.join("corners.json")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let broken = directory.path().join("broken.json");
+    std::fs::write(&broken, whole.replace("\\\"et\\\"", "\\\"kind\\\"")).unwrap();
+    refuses(2, &["powerflow", text(&broken)], &["broken.json", "switch 0: et is missing"]);
+}

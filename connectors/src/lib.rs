@@ -9,7 +9,8 @@
 //! * [`mqtt`]: a client for any MQTT 3.1.1 broker, and an embedded broker for the loopback address;
 //! * [`loopback`]: the same two ends joined inside the process, through the same bytes, for virtual time;
 //! * [`network_file`]: power-grid-model JSON → [`grid::Network`];
-//! * [`opendss`]: OpenDSS scripts → [`grid::network::NetworkParts`].
+//! * [`opendss`]: OpenDSS scripts → [`grid::network::NetworkParts`];
+//! * [`pandapower`]: pandapower JSON → a network with its sensors.
 //!
 //! Whoever uses a connector holds a [`Link`] and does not see which kind it is. This crate knows no actor and
 //! reads no clock: time is handed in.
@@ -24,6 +25,7 @@ pub mod loopback;
 pub mod mqtt;
 pub mod network_file;
 pub mod opendss;
+pub mod pandapower;
 pub mod portfolio_file;
 pub mod power_grid_model;
 

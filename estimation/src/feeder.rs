@@ -7,8 +7,9 @@ use crate::line_impedance::{line_two_port, source_impedance_ohm};
 use crate::transformer::transformer_two_port;
 use crate::two_port::{PhaseMatrix, PhaseVector, ROTATION, TwoPort};
 use grid::network::{Line, Network, Transformer};
-use grid::{BranchId, BusId, Phase};
+use grid::{BranchId, BusId, Phase, UsagePointId};
 use num_complex::Complex64;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -77,6 +78,14 @@ impl BranchRef<'_> {
             BranchRef::Transformer(transformer) => transformer.id,
         }
     }
+
+    /// The bus at its `from` side, where its flow is metered.
+    pub fn from(&self) -> BusId {
+        match self {
+            BranchRef::Line(line) => line.from,
+            BranchRef::Transformer(transformer) => transformer.from,
+        }
+    }
 }
 
 /// The branch above a bus.
@@ -129,6 +138,8 @@ pub struct Feeder {
     pub(crate) taps: Vec<Tap>,
     /// Rated phase-to-neutral voltage per position, V.
     pub(crate) u_phase_rated_v: Vec<f64>,
+    branch_of: BTreeMap<BranchId, usize>,
+    usage_point_of: BTreeMap<UsagePointId, usize>,
 }
 
 impl Feeder {
@@ -162,7 +173,12 @@ impl Feeder {
         }
         let root_u = network.buses()[root].u_rated_v;
         let emf = Complex64::new(source.u_ref_pu * root_u / 3.0_f64.sqrt(), 0.0);
+        let lines = network.lines().iter().map(|line| line.id);
+        let branches = lines.chain(network.transformers().iter().map(|unit| unit.id));
+        let usage_points = network.usage_points().iter().map(|point| point.id);
         Ok(Self {
+            branch_of: branches.zip(0..).collect(),
+            usage_point_of: usage_points.zip(0..).collect(),
             source_z: source_impedance_ohm(source, root_u),
             emf: PhaseVector::new(emf, emf * ROTATION.conj(), emf * ROTATION),
             u_phase_rated_v: order.iter().map(|&b| network.buses()[b].u_rated_v / 3.0_f64.sqrt()).collect(),
@@ -196,11 +212,12 @@ impl Feeder {
 
     /// The position of a branch by its number.
     pub fn branch_position(&self, branch: BranchId) -> Option<usize> {
-        let lines = self.network.lines();
-        lines.iter().position(|line| line.id == branch).or_else(|| {
-            let found = self.network.transformers().iter().position(|unit| unit.id == branch);
-            found.map(|index| lines.len() + index)
-        })
+        self.branch_of.get(&branch).copied()
+    }
+
+    /// Which of the network's usage points has a number.
+    pub fn usage_point_position(&self, point: UsagePointId) -> Option<usize> {
+        self.usage_point_of.get(&point).copied()
     }
 
     /// The section above a position; `None` at the source.

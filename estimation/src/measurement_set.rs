@@ -216,7 +216,7 @@ pub(crate) fn observe(feeder: &Feeder, point: PointId) -> Result<Observed, Estim
         }
         Element::UsagePoint(id) => {
             let points = feeder.network().usage_points();
-            let usage_point = points.iter().position(|p| p.id == id).ok_or(unknown)?;
+            let usage_point = feeder.usage_point_position(id).ok_or(unknown)?;
             if !is_power {
                 return unsupported("only p and q of a usage point are known to the estimator");
             }

@@ -8,8 +8,8 @@ use super::row::Row;
 use super::sensors::{self, Sigmas};
 use super::stream::Sink;
 use super::{branches, transformers};
-use grid::network::{NetworkParts, TransformerSide, VoltageDependence};
-use grid::{Network, Sensor, SensorPlace, SensorValue};
+use grid::network::{Load, NetworkParts, TransformerSide, VoltageDependence};
+use grid::{Network, PhaseValue, Sensor, SensorPlace, SensorValue};
 
 type Result<T> = std::result::Result<T, ReadError>;
 
@@ -62,6 +62,11 @@ impl Input {
     /// The input of a network from another kind of file, so that its results can be written. Components without a
     /// power-grid-model counterpart (transformers winding by winding, capacitors) take part but are not listed.
     pub fn from_parts(parts: NetworkParts) -> Self {
+        Self::from_study(parts, Vec::new())
+    }
+
+    /// As [`Input::from_parts`], with sensors. Loads and sensors of one kind stand together.
+    pub fn from_study(parts: NetworkParts, sensors: Vec<Sensor>) -> Self {
         use Component as C;
         let mut lists = Vec::new();
         let mut list = |component, ids: Vec<u32>, first| {
@@ -73,11 +78,25 @@ impl Input {
         list(C::Line, parts.lines.iter().map(|one| one.id.0).collect(), 0);
         list(C::AsymLine, parts.coupled_lines.iter().map(|one| one.id.0).collect(), 0);
         list(C::Link, parts.links.iter().map(|one| one.id.0).collect(), 0);
+        list(C::GenericBranch, parts.generic_branches.iter().map(|one| one.id.0).collect(), 0);
         list(C::Transformer, parts.transformers.iter().map(|one| one.id.0).collect(), 0);
+        let three = parts.three_winding_transformers.iter().map(|one| one.id.0).collect();
+        list(C::ThreeWindingTransformer, three, 0);
         list(C::Source, parts.sources.iter().map(|one| one.id).collect(), 0);
-        list(C::AsymLoad, parts.loads.iter().map(|one| one.id).collect(), 0);
+        let mut first = 0;
+        for loads in parts.loads.chunk_by(|one, next| kind_of(one) == kind_of(next)) {
+            list(kind_of(&loads[0]), loads.iter().map(|one| one.id).collect(), first);
+            first += loads.len();
+        }
         list(C::Shunt, parts.shunts.iter().map(|one| one.id).collect(), 0);
-        Self { parts, lists, ..Self::new("") }
+        list(C::VoltageRegulator, parts.voltage_regulators.iter().map(|one| one.id).collect(), 0);
+        let mut first = 0;
+        for alike in sensors.chunk_by(|one, next| sensor_kind(one) == sensor_kind(next)) {
+            list(sensor_kind(&alike[0]), alike.iter().map(|one| one.id).collect(), first);
+            first += alike.len();
+        }
+        let (sigmas, signs) = (vec![Sigmas::NONE; sensors.len()], sensors.iter().map(sensor_sign).collect());
+        Self { parts, sensors, lists, sigmas, signs, ..Self::new("") }
     }
 
     /// The list of a component.
@@ -248,6 +267,34 @@ impl Input {
         }
         Ok(())
     }
+}
+
+/// The component that a load is.
+fn kind_of(load: &Load) -> Component {
+    match (load.symmetric, load.generates) {
+        (true, false) => Component::SymLoad,
+        (true, true) => Component::SymGen,
+        (false, false) => Component::AsymLoad,
+        (false, true) => Component::AsymGen,
+    }
+}
+
+/// The component that a sensor is.
+fn sensor_kind(sensor: &Sensor) -> Component {
+    let symmetric = |value: &PhaseValue| matches!(value, PhaseValue::Symmetric(_));
+    match &sensor.value {
+        SensorValue::Voltage { u_v, .. } if symmetric(u_v) => Component::SymVoltageSensor,
+        SensorValue::Voltage { .. } => Component::AsymVoltageSensor,
+        SensorValue::Power { p_w, .. } if symmetric(p_w) => Component::SymPowerSensor,
+        SensorValue::Power { .. } => Component::AsymPowerSensor,
+        SensorValue::Current { i_a, .. } if symmetric(i_a) => Component::SymCurrentSensor,
+        SensorValue::Current { .. } => Component::AsymCurrentSensor,
+    }
+}
+
+/// The sign in which results write a sensor's power: power-grid-model counts a whole bus as given to the grid.
+fn sensor_sign(sensor: &Sensor) -> f64 {
+    if matches!(sensor.place, SensorPlace::BusInjection(_)) { -1.0 } else { 1.0 }
 }
 
 fn dangling(component: &'static str, id: u32, object: u32, wanted: &str) -> ReadError {

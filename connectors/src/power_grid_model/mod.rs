@@ -25,6 +25,7 @@ mod write;
 
 pub use columns::Component;
 pub use error::ReadError;
+pub(crate) use error::brief_text;
 pub use input::{Input, Listed};
 pub use update::{Batch, Change};
 pub use write::{Extra, ExtraValues, State, Writer};

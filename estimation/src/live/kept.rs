@@ -2,9 +2,9 @@
 
 use super::LiveEstimator;
 use super::readings::{LiveReadings, Row};
-use crate::circuit::FlowPlace;
 use crate::measurement_set::MeasurementSet;
 use crate::smoother::{Changed, Smoother};
+use grid::telemetry::Element;
 use grid::{BusId, PerPhase, PointId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -102,20 +102,15 @@ impl LiveEstimator {
 
     /// The bus at which a point is measured, for those who want to see what its change did.
     pub fn bus_of(&self, point: PointId) -> Option<BusId> {
-        use grid::telemetry::Element;
-        let network = self.network();
+        let feeder = &self.feeder;
         match point.element {
             Element::Bus(bus) => Some(bus),
             Element::UsagePoint(id) => {
-                let found = network.usage_points().iter().find(|one| one.id == id)?;
+                let found = feeder.network().usage_points().get(feeder.usage_point_position(id)?)?;
                 Some(found.bus)
             }
             Element::Device(_) => None,
-            Element::Branch(branch) => {
-                let FlowPlace::SeriesFrom(element) = self.entering(branch)? else { return None };
-                let at = self.assembly.circuit.series[element as usize].from;
-                network.buses().iter().map(|bus| bus.id).find(|id| self.assembly.buses.get(id) == Some(&at))
-            }
+            Element::Branch(branch) => Some(feeder.branch(feeder.branch_position(branch)?)?.from()),
         }
     }
 }

@@ -223,6 +223,20 @@ impl Dense<'_> {
         (particular + open * along, &root * root.transpose())
     }
 
+    /// The covariance once more, from the inverse of the augmented matrix (Abur & Expósito 2004, section 3.7): the two ways
+    /// lose their digits in different places. `None` when it has no inverse.
+    pub(super) fn augmented_covariance(&self, v: &[Complex64]) -> Option<DMatrix<f64>> {
+        let (h, rows) = (self.slopes(v), self.values(v));
+        let (m, n) = h.shape();
+        let mut k = DMatrix::zeros(m + n, m + n);
+        k.view_mut((0, m), (m, n)).copy_from(&h);
+        k.view_mut((m, 0), (n, m)).copy_from(&h.transpose());
+        for (row, (_, of)) in rows.iter().enumerate() {
+            k[(row, row)] = of.variance;
+        }
+        Some(-k.full_piv_lu().try_inverse()?.view((m, m), (n, n)).into_owned())
+    }
+
     /// Which wires the null space of H leaves alone; nothing when its dimension is a matter of taste.
     pub(super) fn determined(&self, v: &[Complex64]) -> Option<Vec<bool>> {
         let mut h = self.slopes(v);

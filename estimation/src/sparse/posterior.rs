@@ -29,11 +29,24 @@ pub struct Observability {
     pub measured: Vec<bool>,
 }
 
+/// Corrections of a solve, at most, and the change of a covariance that needs no other.
+const CORRECTIONS_MAX: usize = 20;
+const SETTLED: f64 = 1e-10;
+/// Largest system whose solves are corrected: a correction costs a whole solve, and there is one per wire and more.
+const CORRECTED_MAX: usize = 4000;
+/// What a trial solve may leave of its right-hand side; factors that leave more (an elimination whose pivots grew, a
+/// regularised matrix) have every solve corrected.
+const UNCORRECTED: f64 = 1e-11;
+
 /// Covariances at an estimate; keeps the factor.
 #[derive(Debug)]
 pub struct Posterior<'a> {
     wls: &'a Wls,
     room: RefCell<Room<f64>>,
+    /// What the factorized matrix has too much on its diagonal; empty where it is the matrix itself.
+    added: Vec<f64>,
+    /// Whether solves are corrected until they settle.
+    careful: bool,
 }
 
 impl Wls {
@@ -103,7 +116,19 @@ impl Wls {
     /// [`NoSolution`] when the matrix cannot be factorized.
     pub fn posterior(&mut self) -> Result<Posterior<'_>, NoSolution> {
         self.refactor(if self.soft { SOFT } else { 0.0 })?;
-        Ok(Posterior { wls: self, room: RefCell::default() })
+        let added = if self.soft { self.added() } else { Vec::new() };
+        let mut posterior = Posterior { wls: self, room: RefCell::default(), added, careful: true };
+        posterior.careful = posterior.wls.plan.size() <= CORRECTED_MAX
+            && (!posterior.added.is_empty() || posterior.left_of_a_trial() > UNCORRECTED);
+        Ok(posterior)
+    }
+
+    /// The diagonal of the regularised matrix less that of the true one.
+    fn added(&self) -> Vec<f64> {
+        let (first, rows) = (2 * self.h.len(), self.rows.names.len());
+        let unknowns = &self.values[first + rows..][..2 * self.live.len()];
+        let rows = self.values[first..].iter().zip(&self.rows.meters.variance).map(|(soft, own)| soft - own);
+        unknowns.iter().copied().chain(rows).collect()
     }
 }
 
@@ -111,7 +136,55 @@ impl Posterior<'_> {
     /// Some entries of `C g` for a combination of unknowns `(unknown, weight)`.
     fn times(&self, g: &[(usize, f64)], wanted: &[usize]) -> Vec<f64> {
         let right: Vec<(usize, f64)> = g.iter().map(|&(at, weight)| (at, -weight)).collect();
-        self.wls.factor.solve_some(&right, wanted, &mut self.room.borrow_mut())
+        if !self.careful {
+            return self.wls.factor.solve_some(&right, wanted, &mut self.room.borrow_mut());
+        }
+        self.times_corrected(&right, wanted)
+    }
+
+    /// The same by `x ← x + K̃⁻¹ (b − K x)` with the factors of K̃.
+    fn times_corrected(&self, right: &[(usize, f64)], wanted: &[usize]) -> Vec<f64> {
+        let mut b = vec![0.0; self.wls.plan.size()];
+        right.iter().for_each(|&(at, value)| b[at] += value);
+        let mut x = b.clone();
+        self.wls.factor.solve(&mut x);
+        let mut before = f64::INFINITY;
+        for _ in 0..CORRECTIONS_MAX {
+            let mut by = self.left(&b, &x);
+            self.wls.factor.solve(&mut by);
+            let most = |of: &[f64]| wanted.iter().fold(0.0_f64, |most, &at| most.max(of[at].abs()));
+            let (change, size) = (most(&by), most(&x));
+            // Nothing determines what does not come to rest.
+            if change > 0.5 * before {
+                break;
+            }
+            before = change;
+            x.iter_mut().zip(&by).for_each(|(x, by)| *x += by);
+            if change <= SETTLED * size {
+                break;
+            }
+        }
+        wanted.iter().map(|&at| x[at]).collect()
+    }
+
+    /// `b − K x` with the true matrix.
+    fn left(&self, b: &[f64], x: &[f64]) -> Vec<f64> {
+        let mut left = b.to_vec();
+        for (&(row, column), value) in self.wls.plan.positions().iter().zip(&self.wls.values) {
+            left[row as usize] -= value * x[column as usize];
+        }
+        for ((left, x), added) in left.iter_mut().zip(x).zip(&self.added) {
+            *left += added * x;
+        }
+        left
+    }
+
+    /// Which share of a right-hand side that touches everything a solve leaves.
+    fn left_of_a_trial(&self) -> f64 {
+        let b: Vec<f64> = (0..self.wls.plan.size() as u64).map(|at| draw(3, at)).collect();
+        let mut x = b.clone();
+        self.wls.factor.solve(&mut x);
+        self.wls.factor.weighted(&self.left(&b, &x)) / self.wls.factor.weighted(&b)
     }
 
     fn variance(&self, g: &[(usize, f64)]) -> f64 {

@@ -235,9 +235,11 @@ proptest! {
             "{} {} {:?}", found.objective, answer.objective, found.rows
         );
         let posterior = wls.posterior().unwrap();
+        // The decomposition that splits off what exact rows fix loses digits where they nearly say the same twice.
+        let covariance = dense.augmented_covariance(&answer.voltages).unwrap_or_else(|| answer.covariance.clone());
         let magnitude = |wire: usize| {
             let unit = answer.voltages[wire] / answer.voltages[wire].norm();
-            let c = answer.covariance.view((2 * wire, 2 * wire), (2, 2));
+            let c = covariance.view((2 * wire, 2 * wire), (2, 2));
             unit.re * unit.re * c[(0, 0)] + 2.0 * unit.re * unit.im * c[(0, 1)] + unit.im * unit.im * c[(1, 1)]
         };
         // Nothing is known worse than its own meter tells: a dense inverse that says so has lost its digits.
