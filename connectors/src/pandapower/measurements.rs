@@ -14,13 +14,15 @@ type Result<T> = std::result::Result<T, PandapowerError>;
 type Half = (f64, f64);
 
 /// Adds the sensors, voltages first, then powers, then currents. Active and reactive power of one place are one sensor; powers
-/// of a bus count as taken from it, as pandapower has it.
+/// of a bus count as taken from it, as pandapower has it. A row without a value is a meter that says nothing.
 pub(super) fn read(model: &mut Model, table: &Table) -> Result<()> {
     let mut powers: BTreeMap<(SensorPlace, usize), (u32, Option<Half>, Option<Half>)> = BTreeMap::new();
     let (mut voltages, mut currents) = (Vec::new(), Vec::new());
     let mut given: BTreeMap<(SensorPlace, bool), usize> = BTreeMap::new();
     for row in table.rows() {
-        let (value, std) = (row.number("value")?, row.number("std_dev")?);
+        // SimBench has the places of its meters here, without values.
+        let Some(value) = row.optional("value")? else { continue };
+        let std = row.number("std_dev")?;
         let kind = row.text("measurement_type").ok_or_else(|| row.wrong("measurement_type", "is missing"))?;
         match kind {
             "v" => {

@@ -78,12 +78,21 @@ fn measurements_that_cannot_be_used_are_named() {
         ("measurement_type", json!("w"), "is w, not v, p, q or i"),
         ("element", json!(99), "measurement 1: element is 99, which is no bus"),
         ("element_type", json!("load"), "is load; measure at its bus"),
-        ("value", json!(null), "measurement 1: value is missing"),
+        ("std_dev", json!(null), "measurement 1: std_dev is missing"),
     ];
     for (column, value, expected) in cases {
         let said = refusal(&changed(MEASURED, "measurement", 1, column, value));
         assert!(said.contains(expected), "{column}: {said}");
     }
+}
+
+#[test]
+fn a_meter_without_a_value_says_nothing() {
+    let all = read(MEASURED.as_bytes(), "net").unwrap().sensors.len();
+    // The first measurement is a voltage, a sensor by itself.
+    let fewer =
+        read(&changed(MEASURED, "measurement", 0, "value", &Value::Null), "net").unwrap().sensors.len();
+    assert_eq!(fewer, all - 1);
 }
 
 #[test]
