@@ -113,6 +113,10 @@ async fn messages(inbox: &mut Inbox, count: usize) -> Vec<Message> {
                     messages.extend(values.into_iter().map(|value| Message::Telemetry(vec![value])));
                 }
                 Arrival::Message(message) => messages.push(message),
+                Arrival::Owing(message, receipt) => {
+                    receipt.confirm();
+                    messages.push(message);
+                }
                 Arrival::Link(_) => {}
             }
         }

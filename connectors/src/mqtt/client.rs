@@ -8,7 +8,8 @@ use crate::house::{Message, PAYLOAD_BYTES_MAX, RejectCode, Rejected, encode, fil
 use crate::link::{Link, OUTBOUND_MAX, Role};
 use grid::Clock;
 use rumqttc::{
-    AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, Publish, QoS, SubscribeFilter, SubscribeReasonCode,
+    AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, Publish, QoS, SubscribeFilter,
+    SubscribeReasonCode,
 };
 use std::sync::Arc;
 use std::time::Duration;

@@ -64,10 +64,10 @@ impl Admission {
             state.peers.retain(|_, peer| peer.open > 0);
         }
         let room = state.open < limits.connections_max;
-        let known = state.peers.entry(peer).or_insert_with(|| Peer {
-            open: 0,
-            connects: Tokens::new(limits.connects_per_second, now),
-        });
+        let known = state
+            .peers
+            .entry(peer)
+            .or_insert_with(|| Peer { open: 0, connects: Tokens::new(limits.connects_per_second, now) });
         if !room || known.open >= limits.connections_per_peer_max || !known.connects.take(now) {
             return None;
         }

@@ -39,11 +39,12 @@ use admission::Admission;
 use grid::Clock;
 use retained::Retained;
 use router::Router;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -51,6 +52,8 @@ use tokio_rustls::TlsAcceptor;
 const THREADS: usize = 2;
 /// Passwords checked at the same time.
 const PASSWORD_THREADS: usize = 2;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 4096;
 /// How long connections may take to say goodbye when the door closes.
 const CLOSING_MAX: Duration = Duration::from_secs(2);
 /// Waits when the operating system has no more sockets for us.
@@ -94,18 +97,22 @@ impl Door {
         config.check()?;
         let DoorConfig { listen, tls, policy, limits, state } = config;
         let acceptor = tls.as_ref().map(tls::server).transpose()?.map(TlsAcceptor::from);
-        let listener = std::net::TcpListener::bind(listen)
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
-        let listener = listener.map_err(|source| DoorError::Listen { address: listen, source })?;
-        let address = listener.local_addr().map_err(|source| DoorError::Listen { address: listen, source })?;
-        let retained = state.as_deref().map(Retained::open).transpose()?.unwrap_or_default();
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .max_blocking_threads(PASSWORD_THREADS)
             .thread_name("mqtt-door")
             .enable_all()
             .build()
+            .map(|runtime| OwnRuntime(Some(runtime)))
             .map_err(DoorError::Thread)?;
+        let handle = runtime.handle()?;
+        let listener = {
+            let _inside = handle.enter();
+            bound(listen).map_err(|source| DoorError::Listen { address: listen, source })?
+        };
+        let address =
+            listener.local_addr().map_err(|source| DoorError::Listen { address: listen, source })?;
+        let retained = state.as_deref().map(Retained::open).transpose()?.unwrap_or_default();
         let counters = Arc::new(DoorCounters::default());
         let router = Arc::new(Router::new(limits.clone(), counters.clone(), retained));
         let inside = Inside {
@@ -116,17 +123,17 @@ impl Door {
             password_turns: Semaphore::new(PASSWORD_THREADS),
             unnamed: AtomicU64::new(0),
         };
-        let handle = runtime.handle().clone();
-        let listener = {
-            let _inside_runtime = handle.enter();
-            TcpListener::from_std(listener).map_err(|source| DoorError::Listen { address, source })?
-        };
         let (closing, close) = watch::channel(false);
         let (told, closed) = watch::channel(false);
-        let keep = Keep { listener, inside: Arc::new(inside), acceptor, admission: Arc::new(Admission::new(limits)) };
+        let keep = Keep {
+            listener,
+            inside: Arc::new(inside),
+            acceptor,
+            admission: Arc::new(Admission::new(limits)),
+        };
         std::thread::Builder::new()
             .name("mqtt-door".into())
-            .spawn(move || keep.run(&runtime, close, &told))
+            .spawn(move || keep.run(runtime, close, &told))
             .map_err(DoorError::Thread)?;
         Ok(Self { address, runtime: handle, router, counters, closing, closed })
     }
@@ -154,6 +161,24 @@ impl Door {
     }
 }
 
+/// The door's runtime. It may be given up inside another one, where waiting for its end is not allowed.
+struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    fn handle(&self) -> Result<Handle, DoorError> {
+        let gone = || DoorError::Thread(io::ErrorKind::NotFound.into());
+        self.0.as_ref().map(|runtime| runtime.handle().clone()).ok_or_else(gone)
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// What the door's own thread keeps running.
 struct Keep {
     listener: TcpListener,
@@ -163,7 +188,9 @@ struct Keep {
 }
 
 impl Keep {
-    fn run(self, runtime: &Runtime, mut close: watch::Receiver<bool>, told: &watch::Sender<bool>) {
+    fn run(self, mut runtime: OwnRuntime, mut close: watch::Receiver<bool>, told: &watch::Sender<bool>) {
+        let Some(runtime) = runtime.0.take() else { return };
+        let router = self.inside.router.clone();
         runtime.block_on(async {
             let connections = close.clone();
             tokio::select! {
@@ -178,6 +205,9 @@ impl Keep {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         });
+        runtime.shutdown_timeout(CLOSING_MAX);
+        // Nobody publishes any more; the file may be opened by the next door.
+        router.finish();
         told.send_replace(true);
     }
 
@@ -207,6 +237,14 @@ impl Keep {
             }
         }
     }
+}
+
+/// Listens with room for a crowd that comes at once; a full queue costs whoever comes then a second and more.
+fn bound(listen: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)
 }
 
 async fn asked_to_close(close: &mut watch::Receiver<bool>) {

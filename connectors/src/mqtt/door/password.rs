@@ -30,8 +30,11 @@ impl PasswordHash {
         let mut decoded = || STANDARD.decode(parts.next()?).ok();
         let (salt, hash) = (decoded()?, decoded()?);
         let well_formed = iterations <= ITERATIONS_MAX && salt.len() >= 8 && hash.len() >= 32;
-        (well_formed && parts.next().is_none())
-            .then_some(Self { iterations: NonZeroU32::new(iterations)?, salt, hash })
+        (well_formed && parts.next().is_none()).then_some(Self {
+            iterations: NonZeroU32::new(iterations)?,
+            salt,
+            hash,
+        })
     }
 
     /// Whether this is the password. Takes milliseconds, on purpose; the comparison does not depend on the place
@@ -69,7 +72,8 @@ mod tests {
     #[test]
     fn what_is_no_hash_is_refused() {
         let short = "$7$101$AAAA$AAAA";
-        for bad in ["", "gridflex", "$6$x$y", "$7$0$AAAAAAAAAAAAAAAA$AAAA", short, "$7$x$y$z", "$7$101$==$=="] {
+        for bad in ["", "gridflex", "$6$x$y", "$7$0$AAAAAAAAAAAAAAAA$AAAA", short, "$7$x$y$z", "$7$101$==$=="]
+        {
             assert_eq!(PasswordHash::parse(bad), None, "{bad}");
         }
         assert_eq!(PasswordHash::parse(&BY_MOSQUITTO.replace("$101$", "$4000000000$")), None);

@@ -127,11 +127,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`Unknown`]; deliberately without saying what was wrong.
-    pub fn identify(
-        &self,
-        certified: &[String],
-        login: Option<(&str, &str)>,
-    ) -> Result<Identity, Unknown> {
+    pub fn identify(&self, certified: &[String], login: Option<(&str, &str)>) -> Result<Identity, Unknown> {
         let Some(clients) = &self.clients else { return Ok(Identity(None)) };
         if let Some(name) = certified.iter().find(|name| clients.contains_key(*name)) {
             return match login {
@@ -200,7 +196,9 @@ impl Entry {
             })?),
         };
         let filters = [("publish", &self.publish), ("subscribe", &self.subscribe)];
-        for (field, filter) in filters.into_iter().flat_map(|(field, all)| all.iter().map(move |f| (field, f))) {
+        for (field, filter) in
+            filters.into_iter().flat_map(|(field, all)| all.iter().map(move |f| (field, f)))
+        {
             if !is_filter(filter) {
                 return Err(format!("{field}: {filter:?} is not a topic filter"));
             }

@@ -14,6 +14,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 const FILE_NAME: &str = "retained.mqtt";
@@ -33,7 +34,7 @@ type Write1 = (Arc<Publication>, QoS, oneshot::Sender<bool>);
 pub(super) struct Retained {
     messages: BTreeMap<String, (Arc<Publication>, QoS)>,
     bytes: usize,
-    writer: Option<SyncSender<Write1>>,
+    writer: Option<(SyncSender<Write1>, JoinHandle<()>)>,
 }
 
 /// What became of a message that asked to be retained.
@@ -56,11 +57,11 @@ impl Retained {
         let messages = log.messages.clone();
         let bytes = messages.values().map(|(message, _)| message.bytes()).sum();
         let (writer, writes) = sync_channel(WRITES_MAX);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("mqtt-retained".into())
             .spawn(move || log.run(&writes))
             .map_err(DoorError::Thread)?;
-        Ok(Self { messages, bytes, writer: Some(writer) })
+        Ok(Self { messages, bytes, writer: Some((writer, thread)) })
     }
 
     /// Keeps a message in place of the topic's last one; an empty one removes it.
@@ -81,11 +82,21 @@ impl Retained {
             self.bytes += message.bytes();
             self.messages.insert(message.topic.clone(), (message.clone(), qos));
         }
-        let Some(writer) = &self.writer else { return Kept::InMemory };
+        let Some((writer, _)) = &self.writer else { return Kept::InMemory };
         let (done, written) = oneshot::channel();
         // A full channel means that the disk is behind; the sender waits, and is not told that all is well.
         let _ = writer.try_send((message.clone(), qos, done));
         Kept::OnDisk(written)
+    }
+
+    /// Waits until everything is written.
+    pub(super) fn finish(self) {
+        if let Some((writer, thread)) = self.writer {
+            drop(writer);
+            if thread.join().is_err() {
+                tracing::error!("writing the retained messages panicked");
+            }
+        }
     }
 
     /// Those that match a filter, in the order of their topics.
@@ -106,6 +117,7 @@ struct Log {
 impl Log {
     fn open(path: &Path) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        file.try_lock()?;
         let mut content = Vec::new();
         file.read_to_end(&mut content)?;
         let (messages, length) = if content.is_empty() {
@@ -166,6 +178,7 @@ impl Log {
         }
         let next = self.path.with_extension("new");
         let mut file = File::create(&next)?;
+        file.try_lock()?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         std::fs::rename(&next, &self.path)?;
@@ -257,6 +270,7 @@ mod tests {
             let expected: &[&str] = if length == all.len() { &["b", "c"] } else { &["b"] };
             assert_eq!(topics, expected, "{length} of {} bytes", all.len());
             keep(&mut again, "d", "1").await;
+            again.finish();
             assert_eq!(kept(&Retained::open(copy.path()).unwrap()).len(), expected.len() + 1);
         }
     }
@@ -269,6 +283,8 @@ mod tests {
         for n in 0..40 {
             keep(&mut retained, &format!("t/{}", n % 3), &large).await;
         }
+        assert!(Retained::open(directory.path()).is_err(), "two doors cannot share a file");
+        retained.finish();
         let length = std::fs::metadata(directory.path().join(FILE_NAME)).unwrap().len();
         assert!(length < 2_000_000, "{length}");
         assert_eq!(kept(&Retained::open(directory.path()).unwrap()).len(), 3);

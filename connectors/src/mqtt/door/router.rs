@@ -62,6 +62,12 @@ impl Router {
         Self { limits, counters, core: Mutex::new(Core { retained, ..Core::default() }) }
     }
 
+    /// Waits until everything retained is written, and keeps nothing more.
+    pub(super) fn finish(&self) {
+        let retained = std::mem::take(&mut self.core().retained);
+        retained.finish();
+    }
+
     fn core(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,7 +145,9 @@ impl Router {
         if let Some(will) = will {
             let message = Arc::new(Publication { topic: will.topic, payload: will.message });
             // To the system a will is a message like others, but nobody waits for its acknowledgement.
-            if let Some(tap) = core.tap.as_ref().filter(|tap| tap.filters.iter().any(|f| matches(f, &message.topic))) {
+            if let Some(tap) =
+                core.tap.as_ref().filter(|tap| tap.filters.iter().any(|f| matches(f, &message.topic)))
+            {
                 tap.offer(&message, will.retain);
             }
             self.spread(core, &message, will.qos);
@@ -164,8 +172,7 @@ impl Router {
         absent.sort_by_key(|(_, session)| session.absent_since);
         let surplus = absent.len().saturating_sub(self.limits.absent_max);
         let gone = absent.into_iter().enumerate().filter(|(place, (_, session))| {
-            *place < surplus
-                || now.saturating_duration_since(session.absent_since) > self.limits.absent_for
+            *place < surplus || now.saturating_duration_since(session.absent_since) > self.limits.absent_for
         });
         for key in gone.map(|(_, (key, _))| *key).collect::<Vec<_>>() {
             self.counters.add(Count::SessionsForgotten);

@@ -48,8 +48,7 @@ pub(super) fn server(files: &TlsFiles) -> Result<Arc<ServerConfig>, DoorError> {
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let config =
-        builder.with_single_cert(chain, key).map_err(|error| wrong(&files.certificate, error))?;
+    let config = builder.with_single_cert(chain, key).map_err(|error| wrong(&files.certificate, error))?;
     Ok(Arc::new(config))
 }
 
