@@ -250,25 +250,22 @@ fn a_kill_while_starting_loses_nothing() {
 fn an_answer_is_in_the_journal_when_it_is_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let place = Place { data: text(directory.path()).to_owned(), page: free_port(), broker: free_port() };
-    for life in 1..=3 {
-        let mut demo = place.demo();
-        let orders = Witness::start(demo.broker, ORDERS);
-        let newest = |heard: &[harness::mqtt::Heard]| {
-            heard.iter().rfind(|(topic, _)| topic.ends_with("/activation")).cloned()
-        };
-        let (topic, payload) = wait_for("an order", PATIENCE, || orders.read(newest));
-        let order: Value = serde_json::from_slice(&payload).unwrap();
-        let now = demo.snapshot()["clock"]["now"].clone();
-        let answer =
-            json!({"activation": order["id"], "device": order["device"], "accepted": true, "at": now});
-        let status = topic.replace("/activation", "/status");
-        publish(demo.broker, &[(&status, &answer.to_string())]).unwrap();
-        demo.kill();
-        let export = run(["journal", "export", &place.data]);
-        let records = records(&String::from_utf8(export.stdout).unwrap());
-        let answered = facts(&records, "activation_answered")
-            .filter(|fact| fact["status"]["activation"] == order["id"])
-            .count();
-        assert_eq!(answered, 1, "life {life}: {answer} was acknowledged");
-    }
+    let mut demo = place.demo();
+    let orders = Witness::start(demo.broker, ORDERS);
+    let newest = |heard: &[harness::mqtt::Heard]| {
+        heard.iter().rfind(|(topic, _)| topic.ends_with("/activation")).cloned()
+    };
+    let (topic, payload) = wait_for("an order", 2 * PATIENCE, || orders.read(newest));
+    let order: Value = serde_json::from_slice(&payload).unwrap();
+    let now = demo.snapshot()["clock"]["now"].clone();
+    let answer = json!({"activation": order["id"], "device": order["device"], "accepted": true, "at": now});
+    let status = topic.replace("/activation", "/status");
+    publish(demo.broker, &[(&status, &answer.to_string())]).unwrap();
+    demo.kill();
+    let export = run(["journal", "export", &place.data]);
+    let records = records(&String::from_utf8(export.stdout).unwrap());
+    let answered = facts(&records, "activation_answered")
+        .filter(|fact| fact["status"]["activation"] == order["id"])
+        .count();
+    assert_eq!(answered, 1, "{answer} was acknowledged");
 }

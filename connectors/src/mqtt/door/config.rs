@@ -66,6 +66,8 @@ pub struct Limits {
     pub queue_messages_max: usize,
     /// See `queue_messages_max`.
     pub queue_bytes_max: usize,
+    /// Bytes waiting for all clients together; beyond it nothing more waits for those who are away.
+    pub all_queues_bytes_max: usize,
     /// Filters of one client.
     pub filters_max: usize,
     /// Sessions kept of clients that are away.
@@ -93,7 +95,8 @@ impl Default for Limits {
             packets_per_second: 50_000,
             window: 100,
             queue_messages_max: 20_000,
-            queue_bytes_max: 64 << 20,
+            queue_bytes_max: 16 << 20,
+            all_queues_bytes_max: 256 << 20,
             filters_max: 1_000,
             absent_max: 10_000,
             absent_for: Duration::from_secs(24 * 3600),

@@ -27,8 +27,6 @@ use tokio::time::{Instant, sleep_until};
 
 /// Filters in one packet.
 const FILTERS_PER_PACKET_MAX: usize = 100;
-/// Messages sent to a client before its own packets are looked at again.
-const DELIVERIES_AT_ONCE: usize = 64;
 
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +76,7 @@ impl End {
 struct Owed {
     packet_id: u16,
     qos: QoS,
-    again: bool,
+    message: Arc<Publication>,
     waits: Vec<oneshot::Receiver<bool>>,
     failed: bool,
 }
@@ -94,10 +92,18 @@ impl Owed {
     }
 }
 
+/// Who is on the other side.
+pub(super) struct Client {
+    /// Whom it proved to be.
+    pub(super) who: Identity,
+    /// Under which name it connected.
+    pub(super) id: String,
+}
+
 pub(super) struct Connection<'a, S> {
     inside: &'a Inside,
     wire: Wire<S>,
-    who: Identity,
+    client: Client,
     attached: &'a Attached,
     owed: VecDeque<Owed>,
     tokens: Tokens,
@@ -120,7 +126,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     pub(super) fn new(
         inside: &'a Inside,
         wire: Wire<S>,
-        who: Identity,
+        client: Client,
         attached: &'a Attached,
         keep_alive: u16,
     ) -> Self {
@@ -134,7 +140,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         Self {
             inside,
             wire,
-            who,
+            client,
             attached,
             owed: VecDeque::new(),
             tokens,
@@ -233,8 +239,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     /// Writes what the client may be sent now. Whether there may be more.
     fn deliver(&mut self) -> Result<bool, End> {
-        let messages = self.inside.router.take(self.attached, DELIVERIES_AT_ONCE);
-        let more = messages.len() == DELIVERIES_AT_ONCE;
+        let (messages, more) = self.inside.router.take(self.attached);
         for message in messages {
             self.wire.put(&Packet::Publish(message))?;
             self.inside.counters.add(Count::Delivered);
@@ -269,13 +274,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     }
 
     async fn on_publish(&mut self, publish: Publish) -> Result<(), End> {
-        let Publish { dup, qos, retain, topic, pkid, payload } = publish;
+        let Publish { qos, retain, topic, pkid, payload, .. } = publish;
         self.inside.counters.add(Count::Received);
         if !is_topic(&topic) {
             return Err(End::Protocol);
         }
-        if !self.inside.policy.allows(&self.who, Action::Publish, &topic) {
-            tracing::warn!(who = self.who.as_str(), %topic, "publishing denied");
+        if !self.inside.policy.allows(&self.client.who, Action::Publish, &topic) {
+            tracing::warn!(who = self.client.who.as_str(), %topic, "publishing denied");
             return Err(End::Denied);
         }
         if qos == QoS::ExactlyOnce {
@@ -295,7 +300,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         }
         waits.extend(self.inside.router.publish(&message, qos, retain));
         if qos != QoS::AtMostOnce {
-            self.owed.push_back(Owed { packet_id: pkid, qos, again: dup, waits, failed: false });
+            self.owed.push_back(Owed { packet_id: pkid, qos, message, waits, failed: false });
             return self.acknowledge_what_waits_for_nobody();
         }
         Ok(())
@@ -310,17 +315,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     /// Acknowledges the oldest message; they are answered in the order in which they came.
     fn acknowledge(&mut self) -> Result<(), End> {
-        let Some(Owed { packet_id, qos, again, failed, .. }) = self.owed.pop_front() else { return Ok(()) };
+        let Some(Owed { packet_id, qos, message, failed, .. }) = self.owed.pop_front() else { return Ok(()) };
         let router = &self.inside.router;
         if failed {
-            let twice = router.with(self.attached, |session| !session.failed.insert(packet_id) && again);
-            if twice != Some(true) {
+            if !router.fails_again(&self.client.id, &message) {
                 return Err(End::NotDurable);
             }
-            tracing::error!(who = self.who.as_str(), "a message failed twice and is given up");
+            tracing::error!(who = self.client.who.as_str(), "a message failed twice and is given up");
             self.inside.counters.add(Count::GivenUp);
         }
-        router.with(self.attached, |session| session.failed.remove(&packet_id));
         if qos != QoS::ExactlyOnce {
             return Ok(self.wire.put(&Packet::PubAck(PubAck::new(packet_id)))?);
         }
@@ -343,12 +346,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             // Quality 2 is granted as 1: our own messages carry ids and are obeyed once.
             let qos = if wanted.qos == QoS::AtMostOnce { QoS::AtMostOnce } else { QoS::AtLeastOnce };
             let granted = is_filter(&wanted.path)
-                && self.inside.policy.allows(&self.who, Action::Subscribe, &wanted.path)
+                && self.inside.policy.allows(&self.client.who, Action::Subscribe, &wanted.path)
                 && self.inside.router.subscribe(self.attached.session, &wanted.path, qos);
             if granted {
                 codes.push(SubscribeReasonCode::Success(qos));
             } else {
-                tracing::warn!(who = self.who.as_str(), filter = %wanted.path, "subscription denied");
+                tracing::warn!(who = self.client.who.as_str(), filter = %wanted.path, "subscription denied");
                 self.inside.counters.add(Count::SubscribeDenied);
                 codes.push(SubscribeReasonCode::Failure);
             }

@@ -2,7 +2,7 @@
 
 use super::Inside;
 use super::admission::Place;
-use super::connection::{Connection, End};
+use super::connection::{Client, Connection, End};
 use super::counters::Count;
 use super::filter::is_topic;
 use super::policy::{Action, Identity};
@@ -17,6 +17,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
+/// Largest CONNECT, will included: who is not known yet gets little memory.
+const CONNECT_BYTES_MAX: usize = 16 * 1024;
 /// How long the answer to a wrong password takes at least.
 const WRONG_PASSWORD_PAUSE: Duration = Duration::from_millis(500);
 
@@ -53,7 +55,7 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     inside: &Inside,
     mut closing: watch::Receiver<bool>,
 ) {
-    let mut wire = Wire::new(stream, inside.limits.packet_bytes_max);
+    let mut wire = Wire::new(stream, CONNECT_BYTES_MAX.min(inside.limits.packet_bytes_max));
     let known = timeout_at(deadline, introduce(&mut wire, &certified, inside)).await;
     let (connect, who) = match known {
         Ok(Ok(known)) => known,
@@ -64,13 +66,15 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
         Err(_) => return inside.counters.add(Count::Late),
     };
     place.settled();
+    wire.allow(inside.limits.packet_bytes_max);
     let attached = inside.router.attach(&connect.client_id, connect.clean_session, connect.last_will);
     inside.counters.add(Count::Connected);
     // From here on the session has to be left again, whatever happens.
     let leave = Leave { inside, attached: &attached, goodbye: false };
     let answer = ConnAck::new(ConnectReturnCode::Success, attached.present);
     if wire.put(&Packet::ConnAck(answer)).is_ok() {
-        let mut connection = Connection::new(inside, wire, who, &attached, connect.keep_alive);
+        let client = Client { who, id: connect.client_id };
+        let mut connection = Connection::new(inside, wire, client, &attached, connect.keep_alive);
         let end = connection.run(&mut closing).await;
         end.count().into_iter().for_each(|count| inside.counters.add(count));
         leave.with(end);

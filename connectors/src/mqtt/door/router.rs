@@ -10,10 +10,20 @@ use super::tree::{SessionKey, Tree};
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{LastWill, Publish};
-use std::collections::BTreeMap;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
+
+/// Messages, and bytes, sent to a client before its own packets are looked at again.
+const MESSAGES_AT_ONCE: usize = 64;
+const BYTES_AT_ONCE: usize = 256 * 1024;
+/// Messages remembered because they failed once.
+const FAILED_MAX: usize = 10_000;
+/// How often absent sessions are looked through.
+const SWEEP_PERIOD: Duration = Duration::from_secs(60);
 
 /// What was published.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,6 +54,14 @@ struct Core {
     retained: Retained,
     next: u64,
     tap: Option<Tap>,
+    /// What waits for all clients, bytes.
+    queued_bytes: usize,
+    /// Messages that failed once, by client and digest.
+    failed: BTreeSet<(String, [u8; 8])>,
+    /// Absent sessions are looked through above this number of sessions,
+    sweep_above: usize,
+    /// and at this moment.
+    sweep_at: Option<Instant>,
 }
 
 /// What a connection holds of its session.
@@ -136,7 +154,9 @@ impl Router {
 
     fn leave(&self, core: &mut Core, key: SessionKey, will: Option<LastWill>, now: Instant) {
         if let Some(session) = core.sessions.get_mut(&key) {
+            let before = session.queue_bytes();
             session.left(now);
+            core.queued_bytes = core.queued_bytes + session.queue_bytes() - before;
             if !session.persistent {
                 core.forget(key);
             }
@@ -157,20 +177,20 @@ impl Router {
         }
     }
 
-    /// Sessions of absent clients are bounded in number and age.
+    /// Sessions of absent clients are bounded in number and age. They are looked through once a minute, and when many
+    /// came since; then a tenth more than needed goes, so that a flood of new ones does not cost a search each.
     fn forget_absent(&self, core: &mut Core, now: Instant) {
-        if core.sessions.len() <= self.limits.absent_max {
-            let first_old = core.sessions.iter().find(|(_, session)| {
-                session.connected.is_none()
-                    && now.saturating_duration_since(session.absent_since) > self.limits.absent_for
-            });
-            if first_old.is_none() {
-                return;
-            }
+        let many = core.sessions.len() > core.sweep_above.max(self.limits.absent_max);
+        if !many && core.sweep_at.is_some_and(|at| now < at) {
+            return;
         }
+        core.sweep_at = Some(now + SWEEP_PERIOD);
         let mut absent: Vec<_> = core.sessions.iter().filter(|(_, s)| s.connected.is_none()).collect();
         absent.sort_by_key(|(_, session)| session.absent_since);
-        let surplus = absent.len().saturating_sub(self.limits.absent_max);
+        let surplus = match absent.len().checked_sub(self.limits.absent_max) {
+            None | Some(0) => 0,
+            Some(surplus) => surplus + self.limits.absent_max / 10,
+        };
         let gone = absent.into_iter().enumerate().filter(|(place, (_, session))| {
             *place < surplus || now.saturating_duration_since(session.absent_since) > self.limits.absent_for
         });
@@ -178,6 +198,7 @@ impl Router {
             self.counters.add(Count::SessionsForgotten);
             core.forget(key);
         }
+        core.sweep_above = core.sessions.len() + self.limits.absent_max / 10;
     }
 
     /// Passes a message to its subscribers; what is retained tells when it is on the disk.
@@ -196,7 +217,14 @@ impl Router {
         for (key, granted) in core.tree.receivers(&message.topic) {
             let Some(session) = core.sessions.get_mut(&key) else { continue };
             let best = if qos < granted { qos } else { granted };
+            // When all together have too much waiting, those who are away get no more.
+            if session.connected.is_none() && core.queued_bytes > self.limits.all_queues_bytes_max {
+                self.counters.add(Count::Dropped);
+                continue;
+            }
+            let before = session.queue_bytes();
             let gave_way = session.push(Delivery::new(message.clone(), best, false), &self.limits);
+            core.queued_bytes = core.queued_bytes + session.queue_bytes() - before;
             (0..gave_way).for_each(|_| self.counters.add(Count::Dropped));
         }
     }
@@ -227,11 +255,13 @@ impl Router {
         }
         known.filters.insert(filter.to_owned(), qos);
         core.tree.insert(filter, session, qos);
+        let before = known.queue_bytes();
         for (message, kept) in core.retained.matching(filter) {
             let best = if kept < qos { kept } else { qos };
             let gave_way = known.push(Delivery::new(message, best, true), &self.limits);
             (0..gave_way).for_each(|_| self.counters.add(Count::Dropped));
         }
+        core.queued_bytes = core.queued_bytes + known.queue_bytes() - before;
         true
     }
 
@@ -244,27 +274,62 @@ impl Router {
         }
     }
 
-    /// What may be sent to a client now, at most `count` messages. Nothing when its session was taken over.
-    pub(super) fn take(&self, attached: &Attached, count: usize) -> Vec<Publish> {
-        self.with(attached, |session| {
-            std::iter::from_fn(|| session.next(self.limits.window)).take(count).collect()
-        })
-        .unwrap_or_default()
+    /// What may be sent to a client now, and whether there may be more. Nothing when its session was taken over.
+    pub(super) fn take(&self, attached: &Attached) -> (Vec<Publish>, bool) {
+        let mut core = self.core();
+        let core = &mut *core;
+        let Some(session) = core.session_of(attached) else { return (Vec::new(), false) };
+        let before = session.queue_bytes();
+        let (mut messages, mut bytes) = (Vec::new(), 0);
+        while messages.len() < MESSAGES_AT_ONCE && bytes < BYTES_AT_ONCE {
+            let Some(message) = session.next(self.limits.window) else { break };
+            bytes += message.payload.len();
+            messages.push(message);
+        }
+        let after = session.queue_bytes();
+        core.queued_bytes = core.queued_bytes + after - before;
+        let more = messages.len() == MESSAGES_AT_ONCE || bytes >= BYTES_AT_ONCE;
+        (messages, more)
+    }
+
+    /// Whether a message of a client fails for the second time. It is remembered by what it says, because a client
+    /// may send it again under another packet id.
+    pub(super) fn fails_again(&self, client_id: &str, message: &Publication) -> bool {
+        let mut digest = Sha256::new();
+        digest.update(message.topic.as_bytes());
+        digest.update([0]);
+        digest.update(&message.payload);
+        let mut key = (client_id.to_owned(), [0; 8]);
+        key.1.copy_from_slice(&digest.finalize()[..8]);
+        let mut core = self.core();
+        if core.failed.remove(&key) {
+            return true;
+        }
+        if core.failed.len() >= FAILED_MAX {
+            core.failed.clear();
+        }
+        core.failed.insert(key);
+        false
     }
 
     /// Does something with the session of a connection, unless another connection has taken it over.
     pub(super) fn with<T>(&self, attached: &Attached, act: impl FnOnce(&mut Session) -> T) -> Option<T> {
-        let mut core = self.core();
-        let session = core.sessions.get_mut(&attached.session)?;
-        let current = session.connected.as_ref().is_some_and(|c| c.number == attached.connection);
-        current.then(|| act(session))
+        self.core().session_of(attached).map(act)
     }
 }
 
 impl Core {
+    /// The session of a connection, unless another connection has taken it over.
+    fn session_of(&mut self, attached: &Attached) -> Option<&mut Session> {
+        let session = self.sessions.get_mut(&attached.session)?;
+        let current = session.connected.as_ref().is_some_and(|c| c.number == attached.connection);
+        current.then_some(session)
+    }
+
     fn forget(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.remove(&key) else { return };
         self.by_client.remove(&session.client_id);
+        self.queued_bytes -= session.queue_bytes();
         for filter in session.filters.keys() {
             self.tree.remove(filter, key);
         }

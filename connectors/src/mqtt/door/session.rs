@@ -49,8 +49,6 @@ pub(super) struct Session {
     pub(super) filters: BTreeMap<String, QoS>,
     /// Packet ids of quality 2 that were taken in and not yet released.
     pub(super) unreleased: BTreeSet<u16>,
-    /// Packet ids whose message failed once; see [`super::connection`].
-    pub(super) failed: BTreeSet<u16>,
     queue: VecDeque<Delivery>,
     queue_bytes: usize,
     /// In the order sent.
@@ -67,12 +65,16 @@ impl Session {
             absent_since: now,
             filters: BTreeMap::new(),
             unreleased: BTreeSet::new(),
-            failed: BTreeSet::new(),
             queue: VecDeque::new(),
             queue_bytes: 0,
             unacknowledged: VecDeque::new(),
             last_packet_id: 0,
         }
+    }
+
+    /// What waits for the client, bytes.
+    pub(super) fn queue_bytes(&self) -> usize {
+        self.queue_bytes
     }
 
     /// Lets a message wait for the client; returns how many others gave way.

@@ -36,6 +36,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Self { stream, input: BytesMut::new(), output: BytesMut::new(), packet_bytes_max }
     }
 
+    /// Takes larger packets from now on.
+    pub(super) fn allow(&mut self, packet_bytes_max: usize) {
+        self.packet_bytes_max = packet_bytes_max;
+    }
+
     /// The next whole packet of what was read.
     pub(super) fn next(&mut self) -> Result<Option<Packet>, Broken> {
         match Packet::read(&mut self.input, self.packet_bytes_max) {
