@@ -3,7 +3,7 @@
 # Otherwise it says what is missing; the step that needs it then skips itself and says so.
 #
 #   scripts/setup.sh page    what building the page needs: node and npm
-#   scripts/setup.sh test    that, and what the tests need: Chromium, mosquitto's clients
+#   scripts/setup.sh test    that, and what the tests need: Chromium, mosquitto's clients, paho in target/peers/venv
 #
 # The Rust toolchain named in rust-toolchain.toml is installed by rustup on the first cargo call.
 # Exit: 0 everything is there; 77 something is missing and may not or could not be installed.
@@ -62,4 +62,22 @@ for entry in "${wanted[@]}"; do
     say "$command is missing ($purpose); on Debian: apt-get install ${names}"
   fi
 done
+
+# paho is a Python package and gets an environment of its own; without it its story is skipped.
+paho() {
+  local venv=target/peers/venv
+  [[ -x "$venv/bin/python" ]] && "$venv/bin/python" -c "import paho.mqtt" 2>/dev/null && return
+  local reason
+  reason="$([[ "${GRIDFLEX_NO_INSTALL:-0}" == 1 ]] && echo "GRIDFLEX_NO_INSTALL is set")"
+  if [[ -n "$reason" ]]; then
+    say "not installing paho-mqtt: $reason"
+    return 1
+  fi
+  say "installing paho-mqtt in $venv"
+  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "paho-mqtt==2.*"; } </dev/null >&2
+}
+if [[ "${1:-test}" == test ]] && ! paho; then
+  missing=1
+  say "paho-mqtt is missing (MQTT stories of a foreign client)"
+fi
 ((missing == 0)) || exit 77

@@ -1,4 +1,4 @@
-//! `gridflex demo`: the evening against the wall clock, with broker and page.
+//! `gridflex demo`: the evening against the wall clock, with MQTT and page.
 
 use crate::answer::say;
 use crate::progress::Progress;
@@ -38,7 +38,7 @@ pub struct DemoArguments {
     /// TCP port of the page on 127.0.0.1; 0 takes any free one
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// TCP port of the MQTT broker on 127.0.0.1; 0 takes any free one
+    /// TCP port of the MQTT door on 127.0.0.1; 0 takes any free one
     #[arg(long, default_value_t = 1883)]
     mqtt_port: u16,
     /// Where the journal is kept; a run that ended early goes on from there. Without it a fresh temporary directory
@@ -134,7 +134,7 @@ async fn asked_to_stop() -> Result<(), RunError> {
 pub fn failure(error: RunError) -> Failure {
     match error {
         RunError::GivenUp(reason) => Failure::GivenUp(reason),
-        error @ RunError::Broker(_) => Failure::Input(anyhow::anyhow!(
+        error @ RunError::Mqtt(_) => Failure::Input(anyhow::anyhow!(
             "{error}; choose another port with --mqtt-port, 0 for any free one"
         )),
         error if error.is_input() => Failure::Input(error.into()),

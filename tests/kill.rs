@@ -12,9 +12,9 @@
 mod harness;
 
 use harness::checker::{Witnessed, facts, objections, records};
-use harness::mqtt::Witness;
+use harness::mqtt::{Witness, publish};
 use harness::{Demo, PATIENCE, customer, free_port, run, text, wait_for, words};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -243,4 +243,29 @@ fn a_kill_while_starting_loses_nothing() {
         assert!(report["records"].as_u64().unwrap() >= records, "after {moment_ms} ms: {report}");
     }
     assert!(place.demo().ready().is_running());
+}
+
+/// The witness answers an order as its device would, and the moment that is acknowledged the process dies.
+#[test]
+fn an_answer_is_in_the_journal_when_it_is_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = Place { data: text(directory.path()).to_owned(), page: free_port(), broker: free_port() };
+    let mut demo = place.demo();
+    let orders = Witness::start(demo.broker, ORDERS);
+    let newest = |heard: &[harness::mqtt::Heard]| {
+        heard.iter().rfind(|(topic, _)| topic.ends_with("/activation")).cloned()
+    };
+    let (topic, payload) = wait_for("an order", 2 * PATIENCE, || orders.read(newest));
+    let order: Value = serde_json::from_slice(&payload).unwrap();
+    let now = demo.snapshot()["clock"]["now"].clone();
+    let answer = json!({"activation": order["id"], "device": order["device"], "accepted": true, "at": now});
+    let status = topic.replace("/activation", "/status");
+    publish(demo.broker, &[(&status, &answer.to_string())]).unwrap();
+    demo.kill();
+    let export = run(["journal", "export", &place.data]);
+    let records = records(&String::from_utf8(export.stdout).unwrap());
+    let answered = facts(&records, "activation_answered")
+        .filter(|fact| fact["status"]["activation"] == order["id"])
+        .count();
+    assert_eq!(answered, 1, "{answer} was acknowledged");
 }

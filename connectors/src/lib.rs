@@ -6,7 +6,7 @@
 //! * [`portfolio_file`]: files of FlexOffers ⇄ their aggregates and the schedules of both;
 //! * [`doms_bid`]: the DSO's bid as D6.1 writes it, and the answer to it ⇄ [`market::DomsBid`];
 //! * [`exchange`]: the bounded hand-over from a connector to the system, and its counters;
-//! * [`mqtt`]: a client for any MQTT 3.1.1 broker, and an embedded broker for the loopback address;
+//! * [`mqtt`]: a door that speaks MQTT 3.1.1, and a client for any other broker;
 //! * [`loopback`]: the same two ends joined inside the process, through the same bytes, for virtual time;
 //! * [`network_file`]: power-grid-model JSON → [`grid::Network`];
 //! * [`opendss`]: OpenDSS scripts → [`grid::network::NetworkParts`];
@@ -29,6 +29,6 @@ pub mod pandapower;
 pub mod portfolio_file;
 pub mod power_grid_model;
 
-pub use exchange::{Arrival, CounterSnapshot, Counters, Inbox, LinkState};
+pub use exchange::{Arrival, CounterSnapshot, Counters, Inbox, LinkState, Receipt};
 pub use house::{Area, Message, RejectCode, Rejected};
 pub use link::{Link, Role};

@@ -1,9 +1,10 @@
-//! One list of promises, run against every kind of connector: MQTT over the embedded broker, and loopback.
+//! One list of promises, run against every kind of connector: MQTT clients at the door, the system's own end of the
+//! door, and loopback.
 //! Beside it what only a network can do: break.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // the whole file is a test
 
 use connectors::exchange::{Arrival, Inbox, LinkState};
-use connectors::mqtt::{Broker, BrokerConfig, ClientConfig, connect};
+use connectors::mqtt::{ClientConfig, Door, DoorConfig, connect};
 use connectors::{Area, Link, Message, Role, loopback};
 use grid::{Clock, DeviceId, Measurement, Quality, Slot, Timestamp};
 use market::{Activation, ActivationStatus, DeviceReport, DeviceState, Schedule};
@@ -26,6 +27,7 @@ impl Clock for Still {
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Mqtt,
+    Door,
     Loopback,
 }
 
@@ -38,6 +40,12 @@ async fn ends(kind: Kind) -> (Link, Link) {
             up(&mut field.inbox).await;
             (system, field)
         }
+        Kind::Door => {
+            let door = door();
+            let mut system = door.link(area(), Arc::new(Still));
+            up(&mut system.inbox).await;
+            (system, client(door.address(), Role::Field).await)
+        }
         Kind::Mqtt => {
             let broker = broker();
             (client(broker, Role::System).await, client(broker, Role::Field).await)
@@ -49,10 +57,14 @@ fn area() -> Area {
     Area::new("demo").unwrap()
 }
 
-/// An embedded broker of its own for each test; it ends with the test process.
-fn broker() -> SocketAddr {
+fn door() -> Door {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    Broker::start(&BrokerConfig { listen, ..BrokerConfig::default() }).unwrap().address()
+    Door::open(DoorConfig { listen, ..DoorConfig::default() }).unwrap()
+}
+
+/// A door of its own for each test, used as a broker; it ends with the test process.
+fn broker() -> SocketAddr {
+    door().address()
 }
 
 async fn client(address: SocketAddr, role: Role) -> Link {
@@ -83,7 +95,9 @@ async fn up(inbox: &mut Inbox) {
             match arrival {
                 Arrival::Link(LinkState::Up) => return,
                 Arrival::Link(LinkState::Down { .. }) => {}
-                Arrival::Message(message) => panic!("{message:?} before the link is up"),
+                Arrival::Message(message) | Arrival::Owing(message, _) => {
+                    panic!("{message:?} before the link is up")
+                }
             }
         }
     }
@@ -99,6 +113,10 @@ async fn messages(inbox: &mut Inbox, count: usize) -> Vec<Message> {
                     messages.extend(values.into_iter().map(|value| Message::Telemetry(vec![value])));
                 }
                 Arrival::Message(message) => messages.push(message),
+                Arrival::Owing(message, receipt) => {
+                    receipt.confirm();
+                    messages.push(message);
+                }
                 Arrival::Link(_) => {}
             }
         }
@@ -143,7 +161,7 @@ fn report() -> DeviceReport {
     }
 }
 
-/// Everything both kinds promise.
+/// Everything all kinds promise.
 async fn promises(kind: Kind) {
     each_message_arrives_as_it_was_sent(kind).await;
     values_of_a_point_keep_their_order(kind).await;
@@ -155,6 +173,11 @@ async fn promises(kind: Kind) {
 #[tokio::test(start_paused = true)]
 async fn loopback_keeps_the_promises() {
     promises(Kind::Loopback).await;
+}
+
+#[tokio::test]
+async fn the_door_keeps_the_promises() {
+    promises(Kind::Door).await;
 }
 
 #[tokio::test]
@@ -387,7 +410,7 @@ async fn messages_wait_for_a_broker_that_starts_later() {
     let first = batch(&mut system.inbox).await;
     assert!(matches!(first[..], [Arrival::Link(LinkState::Down { .. })]), "{first:?}");
     field.outbound.send(Message::Status(status(1))).await.unwrap();
-    Broker::start(&BrokerConfig { listen, ..BrokerConfig::default() }).unwrap();
+    Door::open(DoorConfig { listen, ..DoorConfig::default() }).unwrap();
     up(&mut system.inbox).await;
     let again = Message::Status(status(2));
     field.outbound.send(again.clone()).await.unwrap();

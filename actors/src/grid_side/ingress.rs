@@ -8,7 +8,7 @@ use crate::area::Area;
 use crate::market_side::FoaMsg;
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage};
-use connectors::{Arrival, Counters, Inbox, LinkState, Message};
+use connectors::{Arrival, Counters, Inbox, LinkState, Message, Receipt};
 use grid::telemetry::Element;
 use grid::{BranchId, BusId, DeviceId, Measurement, ProsumerId};
 use std::collections::BTreeMap;
@@ -122,22 +122,45 @@ impl Ingress {
         }
     }
 
-    fn on_message(&self, message: &Message, cx: &mut Context<IngressMsg>) {
-        match message {
-            Message::Telemetry(values) => self.on_telemetry(values, cx),
-            Message::Device(report) => {
-                self.to_agent(report.device, FoaMsg::Reported(Arc::new(report.clone())), cx);
-            }
-            Message::Status(status) => self.to_agent(status.device, FoaMsg::Answered(status.clone()), cx),
-            // Orders go out of this system, not into it.
-            Message::Activation(activation) => {
-                let reason = format!("{} was sent to the system instead of its device", activation.id);
-                cx.send(&self.routes.observer, Seen::Rejected { code: "misdirected_order", reason });
+    /// One slot energy whose sender waits. Whoever knows what it causes confirms it; here it is confirmed when it
+    /// belongs to nobody.
+    fn on_owing(&self, value: Measurement, receipt: &Receipt, cx: &mut Context<IngressMsg>) {
+        let node = self.bus_of(value.point.element).and_then(|bus| self.routes.nodes.get(&bus));
+        match node {
+            Some(node) => cx.send(node, NodeMsg::Owing(value, receipt.clone())),
+            None => {
+                self.on_telemetry(&[value], cx);
+                receipt.confirm();
             }
         }
     }
 
-    fn to_agent(&self, device: DeviceId, msg: FoaMsg, cx: &mut Context<IngressMsg>) {
+    fn on_message(&self, message: &Message, receipt: Option<&Receipt>, cx: &mut Context<IngressMsg>) {
+        match message {
+            Message::Telemetry(values) => match receipt {
+                None => self.on_telemetry(values, cx),
+                Some(receipt) => values.iter().for_each(|value| self.on_owing(*value, receipt, cx)),
+            },
+            Message::Device(report) => {
+                self.to_agent(report.device, FoaMsg::Reported(Arc::new(report.clone())), cx);
+            }
+            Message::Status(status) => {
+                let answer = FoaMsg::Answered(status.clone(), receipt.cloned());
+                if !self.to_agent(status.device, answer, cx) {
+                    receipt.into_iter().for_each(Receipt::confirm);
+                }
+            }
+            // Orders go out of this system, not into it.
+            Message::Activation(activation) => {
+                let reason = format!("{} was sent to the system instead of its device", activation.id);
+                cx.send(&self.routes.observer, Seen::Rejected { code: "misdirected_order", reason });
+                receipt.into_iter().for_each(Receipt::confirm);
+            }
+        }
+    }
+
+    /// Whether there is an agent for the device.
+    fn to_agent(&self, device: DeviceId, msg: FoaMsg, cx: &mut Context<IngressMsg>) -> bool {
         let agent = self.area.devices.get(&device).and_then(|d| self.routes.agents.get(&d.prosumer));
         match agent {
             Some(agent) => cx.send(agent, msg),
@@ -146,6 +169,7 @@ impl Ingress {
                 cx.send(&self.routes.observer, Seen::Rejected { code: "unknown_device", reason });
             }
         }
+        agent.is_some()
     }
 }
 
@@ -161,7 +185,8 @@ impl Stage for Ingress {
                 Arrival::Link(state) => {
                     cx.send(&self.routes.observer, Seen::LinkChanged(*state == LinkState::Up));
                 }
-                Arrival::Message(message) => self.on_message(message, cx),
+                Arrival::Message(message) => self.on_message(message, None, cx),
+                Arrival::Owing(message, receipt) => self.on_message(message, Some(receipt), cx),
             }
         }
         drop(credit);

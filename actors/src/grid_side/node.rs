@@ -7,6 +7,7 @@ use super::region::RegionMsg;
 use crate::market_side::metering::MeteringMsg;
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage};
+use connectors::Receipt;
 use estimation::Plausibility;
 use grid::telemetry::Element;
 use grid::{Measurement, PointId, Quantity, Timestamp};
@@ -18,6 +19,8 @@ use std::sync::Arc;
 pub enum NodeMsg {
     /// Values of its points, oldest first.
     Reported(Arc<Vec<Measurement>>),
+    /// A slot energy whose sender waits until it is durable, if it has to be.
+    Owing(Measurement, Receipt),
 }
 
 /// The state of a node.
@@ -66,7 +69,10 @@ impl Stage for Node {
     type Msg = NodeMsg;
 
     fn handle(&mut self, msg: NodeMsg, cx: &mut Context<NodeMsg>) {
-        let NodeMsg::Reported(batch) = msg;
+        let (batch, mut receipt) = match msg {
+            NodeMsg::Reported(batch) => (batch, None),
+            NodeMsg::Owing(value, receipt) => (Arc::new(vec![value]), Some(receipt)),
+        };
         let (accepted, refused) = self.sift(&batch);
         for refusal in refused {
             cx.send(&self.observer, refusal);
@@ -76,9 +82,11 @@ impl Stage for Node {
         for value in devices {
             cx.send(&self.observer, Seen::Telemetry(Arc::new(vec![value])));
             if value.point.quantity == Quantity::SlotEnergy {
-                cx.send(&self.metering, MeteringMsg::Read(value));
+                cx.send(&self.metering, MeteringMsg::Read(value, receipt.take()));
             }
         }
+        // Refused, or nothing that money depends on.
+        receipt.iter().for_each(Receipt::confirm);
         if !grid.is_empty() {
             let grid = Arc::new(grid);
             cx.send(&self.observer, Seen::Telemetry(grid.clone()));

@@ -5,11 +5,13 @@
 //! repeats what is missing, so a lost message, a silent device and a restart are one case.
 
 use super::aggregator::{AggregatorMsg, AnswerTo, OfferAnswer, Submission};
+use super::metering::confirming;
 use crate::area::Area;
 use crate::egress::EgressMsg;
 use crate::journal::{Books, JournalWriter};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage};
+use connectors::Receipt;
 use grid::{DeviceId, ProsumerId, Timestamp};
 use market::{
     Activation, ActivationId, ActivationStatus, Assignment, ContractId, DeviceReport, FlexOfferId,
@@ -45,8 +47,8 @@ pub enum FoaMsg {
         /// What shall be done.
         assignment: Arc<Assignment>,
     },
-    /// A device answered an activation.
-    Answered(ActivationStatus),
+    /// A device answered an activation; whoever sent it may wait until it is durable.
+    Answered(ActivationStatus, Option<Receipt>),
     /// Time to compare orders with answers and offers with reports.
     CheckDue,
 }
@@ -146,13 +148,20 @@ impl Foa {
         self.journal.record(cx, MarketEvent::ActivationIssued { activation, at: cx.now() }, vec![order]);
     }
 
-    fn on_answer(&mut self, status: ActivationStatus, cx: &mut Context<FoaMsg>) {
-        let open = self
-            .books
-            .read(|ledger| ledger.activation(&status.activation).is_some_and(|(_, answer)| answer.is_none()));
-        if open {
-            self.journal.record(cx, MarketEvent::ActivationAnswered { status, at: cx.now() }, Vec::new());
+    /// An answer that is in the books already is recorded again when somebody waits for it: that changes nothing,
+    /// and tells when the first one is durable.
+    fn on_answer(&mut self, status: ActivationStatus, receipt: Option<Receipt>, cx: &mut Context<FoaMsg>) {
+        let wanted = self.books.read(|ledger| match ledger.activation(&status.activation) {
+            None => false,
+            Some((_, None)) => true,
+            Some((_, Some(known))) => receipt.is_some() && known.accepted == status.accepted,
+        });
+        if !wanted {
+            return receipt.iter().for_each(Receipt::confirm);
         }
+        let answer: Vec<_> = receipt.into_iter().map(confirming).collect();
+        let event = MarketEvent::ActivationAnswered { status, at: cx.now() };
+        self.journal.record_or(cx, event, answer.clone(), answer);
     }
 
     fn on_check(&mut self, cx: &mut Context<FoaMsg>) {
@@ -206,7 +215,7 @@ impl Stage for Foa {
                 }
             }
             FoaMsg::Assigned { contract, assignment } => self.on_assigned(&contract, &assignment, cx),
-            FoaMsg::Answered(status) => self.on_answer(status, cx),
+            FoaMsg::Answered(status, receipt) => self.on_answer(status, receipt, cx),
             FoaMsg::CheckDue => self.on_check(cx),
         }
     }

@@ -2,7 +2,8 @@
 
 use super::settlement::SettlementMsg;
 use crate::journal::{Books, JournalWriter};
-use crate::runtime::{Address, Context, Stage};
+use crate::runtime::{Address, Context, Delivery, Stage};
+use connectors::Receipt;
 use grid::telemetry::Element;
 use grid::{DeviceId, EnergyMwh, Measurement, Quality, Slot};
 use market::{Ledger, MarketEvent, MeterReading};
@@ -15,8 +16,8 @@ const CHECK_PERIOD: Duration = Duration::from_secs(300);
 /// What can wake metering.
 #[derive(Debug, Clone)]
 pub enum MeteringMsg {
-    /// A device's sub-meter reported the energy of a slot.
-    Read(Measurement),
+    /// A device's sub-meter reported the energy of a slot; whoever sent it may wait until it is durable.
+    Read(Measurement, Option<Receipt>),
     /// Time to look for readings that are overdue.
     CheckDue,
 }
@@ -34,25 +35,35 @@ impl Metering {
         Self { books, journal, settlement }
     }
 
-    fn on_reading(&mut self, value: &Measurement, cx: &mut Context<MeteringMsg>) {
-        let Element::Device(device) = value.point.element else { return };
-        let Ok(energy) = EnergyMwh::from_watt_hours(value.value) else { return };
-        let slot = value.measured_at.slot().plus(-1);
-        let reading =
-            MeterReading { device, slot, energy, quality: value.quality, received_at: value.received_at };
-        let waited_for = self.books.read(|ledger| {
-            ledger.contracted_deviation().contains_key(&(device, slot))
-                && ledger.reading(device, slot).is_none()
-        });
-        if waited_for {
-            self.record(reading, cx);
+    fn on_reading(&mut self, value: &Measurement, receipt: Option<Receipt>, cx: &mut Context<MeteringMsg>) {
+        let reading = reading(value).filter(|reading| self.is_wanted(reading, receipt.is_some()));
+        match reading {
+            Some(reading) => self.record(reading, receipt, cx),
+            None => receipt.iter().for_each(Receipt::confirm),
         }
     }
 
-    fn record(&self, reading: MeterReading, cx: &mut Context<MeteringMsg>) {
+    /// Whether a contract waits for a reading. One that is in the books already is recorded again when somebody
+    /// waits for it: that changes nothing, and tells when the first one is durable.
+    fn is_wanted(&self, reading: &MeterReading, owing: bool) -> bool {
+        let (device, slot) = (reading.device, reading.slot);
+        self.books.read(|ledger| {
+            ledger.contracted_deviation().contains_key(&(device, slot))
+                && match ledger.reading(device, slot) {
+                    None => true,
+                    Some(known) => {
+                        owing && (known.energy, known.quality) == (reading.energy, reading.quality)
+                    }
+                }
+        })
+    }
+
+    fn record(&self, reading: MeterReading, receipt: Option<Receipt>, cx: &mut Context<MeteringMsg>) {
         let settle =
             self.settlement.sending(SettlementMsg::Read { device: reading.device, slot: reading.slot });
-        self.journal.record(cx, MarketEvent::MeterRead { reading }, vec![settle]);
+        let answer = receipt.map(confirming);
+        let then = std::iter::once(settle).chain(answer.clone()).collect();
+        self.journal.record_or(cx, MarketEvent::MeterRead { reading }, then, answer.into_iter().collect());
     }
 
     /// A reading that is overdue is replaced by the baseline: nothing counts as delivered, nothing is fined.
@@ -66,9 +77,22 @@ impl Metering {
         for (device, slot, energy) in overdue {
             let reading =
                 MeterReading { device, slot, energy, quality: Quality::Substituted, received_at: now };
-            self.record(reading, cx);
+            self.record(reading, None, cx);
         }
     }
+}
+
+/// What a device's sub-meter says of a slot; nothing when it is another element's or out of range.
+fn reading(value: &Measurement) -> Option<MeterReading> {
+    let Element::Device(device) = value.point.element else { return None };
+    let energy = EnergyMwh::from_watt_hours(value.value).ok()?;
+    let slot = value.measured_at.slot().plus(-1);
+    Some(MeterReading { device, slot, energy, quality: value.quality, received_at: value.received_at })
+}
+
+/// Tells whoever sent a message that what it causes is durable.
+pub(super) fn confirming(receipt: Receipt) -> Delivery {
+    Delivery::outside(move || receipt.confirm())
 }
 
 /// What a device was expected to take in a slot without its order, mWh.
@@ -95,7 +119,7 @@ impl Stage for Metering {
 
     fn handle(&mut self, msg: MeteringMsg, cx: &mut Context<MeteringMsg>) {
         match msg {
-            MeteringMsg::Read(value) => self.on_reading(&value, cx),
+            MeteringMsg::Read(value, receipt) => self.on_reading(&value, receipt, cx),
             MeteringMsg::CheckDue => self.on_check(cx),
         }
     }

@@ -8,22 +8,29 @@
 //! * activations, statuses and metered slot energies: never dropped, the connector waits for room;
 //! * the state of the link: only the latest waits.
 //!
+//! A connector that can make its sender wait hands a message over with the right to acknowledge it
+//! ([`InboxWriter::deliver_owing`]). What matters to orders and money (statuses, slot energies) then arrives as
+//! [`Arrival::Owing`], and is acknowledged when the system confirms the [`Receipt`]; everything else is acknowledged
+//! when it is in the queue.
+//!
 //! Whatever gives way is counted as `skipped`. *Newest* means latest to arrive.
 
 mod counters;
 mod queue;
+mod receipt;
 mod reject_log;
 
 pub use counters::{CounterSnapshot, Counters};
 pub use queue::Limits;
+pub use receipt::Receipt;
 
 use crate::house::{self, Message, Rejected};
-use grid::{Quantity, Timestamp};
+use grid::{Measurement, Quantity, Timestamp};
 use queue::{Entry, Queue};
 use reject_log::RejectLog;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// Most queue entries handed over in one batch.
 pub const BATCH_ENTRIES_MAX: usize = 1000;
@@ -45,6 +52,8 @@ pub enum LinkState {
 pub enum Arrival {
     /// A message; neighbouring telemetry is joined.
     Message(Message),
+    /// A message whose sender waits for the receipt: a status, or one slot energy.
+    Owing(Message, Receipt),
     /// The link went up or down.
     Link(LinkState),
 }
@@ -141,6 +150,42 @@ impl InboxWriter {
         }
     }
 
+    /// Like [`deliver`](Self::deliver) for a sender that waits: `done` hears `true` when the message may be
+    /// acknowledged, and `false` or nothing when it has to be sent again. What is refused may be acknowledged:
+    /// sending it again would not make it better.
+    ///
+    /// # Errors
+    /// [`Closed`] when nobody reads any more.
+    pub async fn deliver_owing(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        received_at: Timestamp,
+        done: oneshot::Sender<bool>,
+    ) -> Result<(), Closed> {
+        self.shared.counters.add_received();
+        match house::decode(topic, payload, received_at) {
+            Ok(message) => {
+                let parts = match &message {
+                    Message::Telemetry(values) => values.iter().filter(|value| is_kept(value)).count(),
+                    Message::Status(_) | Message::Activation(_) => 1,
+                    Message::Device(_) => 0,
+                };
+                if parts == 0 {
+                    self.send(message).await?;
+                    let _ = done.send(true);
+                    return Ok(());
+                }
+                self.send_owing(message, receipt::receipts(parts, done)).await
+            }
+            Err(rejected) => {
+                self.refuse(&rejected);
+                let _ = done.send(true);
+                Ok(())
+            }
+        }
+    }
+
     /// Counts and logs a refused message.
     pub fn refuse(&mut self, rejected: &Rejected) {
         self.shared.counters.add_rejected(rejected.code);
@@ -152,12 +197,18 @@ impl InboxWriter {
     /// # Errors
     /// [`Closed`] when nobody reads any more.
     pub async fn send(&mut self, message: Message) -> Result<(), Closed> {
+        self.send_owing(message, Vec::new()).await
+    }
+
+    /// Passes on a message with one receipt for each part that is kept, or none.
+    async fn send_owing(&mut self, message: Message, receipts: Vec<Receipt>) -> Result<(), Closed> {
+        let mut receipts = receipts.into_iter();
         match message {
             Message::Telemetry(values) => {
                 self.shared.counters.add_measurements(values.len());
                 for value in values {
-                    if value.point.quantity == Quantity::SlotEnergy {
-                        self.keep(Entry::SlotEnergy(value)).await?;
+                    if is_kept(&value) {
+                        self.keep(Entry::SlotEnergy(value, receipts.next())).await?;
                     } else {
                         self.put(Entry::Measurement(value))?;
                     }
@@ -165,7 +216,9 @@ impl InboxWriter {
                 Ok(())
             }
             Message::Device(report) => self.put(Entry::Report(report)),
-            kept @ (Message::Status(_) | Message::Activation(_)) => self.keep(Entry::Kept(kept)).await,
+            kept @ (Message::Status(_) | Message::Activation(_)) => {
+                self.keep(Entry::Kept(kept, receipts.next())).await
+            }
         }
     }
 
@@ -225,6 +278,11 @@ impl Drop for InboxWriter {
         self.shared.queue().writer_gone = true;
         self.shared.arrived.notify_one();
     }
+}
+
+/// Slot energies decide about money and never give way.
+fn is_kept(value: &Measurement) -> bool {
+    value.point.quantity == Quantity::SlotEnergy
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Every operation costs O(log n); nothing here waits.
 
-use super::{Arrival, LinkState};
+use super::{Arrival, LinkState, Receipt};
 use crate::house::Message;
 use grid::{DeviceId, Measurement, PointId};
 use market::DeviceReport;
@@ -28,9 +28,9 @@ impl Default for Limits {
 #[derive(Debug)]
 pub(super) enum Entry {
     Measurement(Measurement),
-    SlotEnergy(Measurement),
+    SlotEnergy(Measurement, Option<Receipt>),
     Report(DeviceReport),
-    Kept(Message),
+    Kept(Message, Option<Receipt>),
     Link(LinkState),
 }
 
@@ -125,7 +125,7 @@ impl Queue {
         let skipped = match &entry {
             Entry::Measurement(value) => self.make_room_for(value.point, place),
             Entry::Report(report) => self.replace_report(report.device, place),
-            Entry::SlotEnergy(_) | Entry::Kept(_) => {
+            Entry::SlotEnergy(..) | Entry::Kept(..) => {
                 self.kept += 1;
                 0
             }
@@ -187,17 +187,25 @@ impl Queue {
                     }
                     append(&mut arrivals, value);
                 }
-                Entry::SlotEnergy(value) => {
+                Entry::SlotEnergy(value, receipt) => {
                     self.kept -= 1;
-                    append(&mut arrivals, value);
+                    match receipt {
+                        None => append(&mut arrivals, value),
+                        Some(receipt) => {
+                            arrivals.push(Arrival::Owing(Message::Telemetry(vec![value]), receipt));
+                        }
+                    }
                 }
                 Entry::Report(report) => {
                     self.reports.remove(report.device);
                     arrivals.push(Arrival::Message(Message::Device(report)));
                 }
-                Entry::Kept(message) => {
+                Entry::Kept(message, receipt) => {
                     self.kept -= 1;
-                    arrivals.push(Arrival::Message(message));
+                    arrivals.push(match receipt {
+                        None => Arrival::Message(message),
+                        Some(receipt) => Arrival::Owing(message, receipt),
+                    });
                 }
                 Entry::Link(state) => {
                     self.link = None;

@@ -2,16 +2,18 @@
 
 use super::config::{ClientConfig, ConfigError};
 use super::held::{HELD_MAX, Held, WINDOW};
+use super::unacknowledged::Unacknowledged;
 use crate::exchange::{Counters, InboxWriter, Limits, LinkState, inbox};
 use crate::house::{Message, PAYLOAD_BYTES_MAX, RejectCode, Rejected, encode, filters};
 use crate::link::{Link, OUTBOUND_MAX, Role};
 use grid::Clock;
 use rumqttc::{
-    AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS, SubscribeFilter, SubscribeReasonCode,
+    AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, Publish, QoS, SubscribeFilter,
+    SubscribeReasonCode,
 };
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
@@ -23,6 +25,8 @@ const FAREWELL_MAX: Duration = Duration::from_secs(5);
 /// Packet ids rumqttc may have open; far above the window, so that a broker which acknowledges out of order
 /// cannot bring it to reuse one.
 const PACKET_IDS: u16 = 1024;
+/// Acknowledgements on their way to the broker.
+const ACKNOWLEDGEMENTS: usize = 1024;
 
 /// Starts a client in a task of its own. Must be called inside a tokio runtime. It keeps trying to connect,
 /// and tells each change as [`LinkState`]. The task ends when both parts of the [`Link`] were dropped and the
@@ -43,6 +47,8 @@ pub fn connect(config: ClientConfig, role: Role, clock: Arc<dyn Clock>) -> Resul
         inbox: inbox_writer,
         heard: true,
         held: Held::default(),
+        unacknowledged: Unacknowledged::default(),
+        failed: None,
         counters: counters.clone(),
         up: None,
         backoff: BACKOFF_MIN,
@@ -62,6 +68,9 @@ struct Client {
     /// Whether somebody still reads the inbox.
     heard: bool,
     held: Held,
+    unacknowledged: Unacknowledged,
+    /// The topic of the message that could not be made durable last.
+    failed: Option<String>,
     counters: Arc<Counters>,
     /// What was last told; `None` before the first attempt.
     up: Option<bool>,
@@ -82,6 +91,7 @@ enum End {
 enum Wake {
     Event(Box<Result<Event, rumqttc::ConnectionError>>),
     Outbound(Option<Message>),
+    Taken(Result<Publish, Publish>),
     Unheard,
     FarewellOver,
 }
@@ -94,6 +104,7 @@ impl Client {
                 End::Lost(reason) => reason,
             };
             self.held.connection_lost();
+            self.unacknowledged.connection_lost();
             if self.up != Some(false) {
                 self.up = Some(false);
                 warn!(%reason, host = %self.config.host, port = self.config.port, "mqtt link is down");
@@ -113,7 +124,7 @@ impl Client {
     /// One connection, from the first attempt to its end. Everything about it is made anew each time, so that
     /// no packet id or pending message of an old connection can leak into the next.
     async fn connection(&mut self) -> End {
-        let (client, mut event_loop) = AsyncClient::new(self.options(), 2 * WINDOW);
+        let (client, mut event_loop) = AsyncClient::new(self.options(), 2 * WINDOW + ACKNOWLEDGEMENTS);
         let mut ready = false;
         loop {
             let Some(event) = self.next_event(&client, &mut event_loop, ready).await else {
@@ -164,6 +175,7 @@ impl Client {
                 message = next_outbound(&mut self.outbound), if self.outbound.is_some() && self.held.has_room() => {
                     Wake::Outbound(message)
                 }
+                taken = self.unacknowledged.first(), if !self.unacknowledged.is_empty() => Wake::Taken(taken),
                 () = self.inbox.closed(), if self.heard => Wake::Unheard,
                 () = sleep_until(farewell_over), if farewell_over.is_some() => Wake::FarewellOver,
             };
@@ -171,6 +183,12 @@ impl Client {
                 Wake::Event(event) => return Some(*event),
                 Wake::Outbound(Some(message)) => self.hold(&message),
                 Wake::Outbound(None) => self.outbound = None,
+                Wake::Taken(taken) => {
+                    if let Err(topic) = self.acknowledge(client, taken) {
+                        let reason = format!("what a message on {topic} causes could not be made durable");
+                        return Some(Err(rumqttc::ConnectionError::Io(std::io::Error::other(reason))));
+                    }
+                }
                 Wake::Unheard => self.heard = false,
                 Wake::FarewellOver => return None,
             }
@@ -194,19 +212,53 @@ impl Client {
                 info!(host = %self.config.host, port = self.config.port, "mqtt link is up");
                 let _ = self.inbox.link(LinkState::Up);
             }
-            Event::Incoming(Packet::Publish(publish)) if publish.retain => {
-                let reason = "the message is retained, nobody knows how old it is";
-                self.inbox.refuse(&Rejected::new(&publish.topic, RejectCode::Retained, reason));
-            }
-            Event::Incoming(Packet::Publish(publish)) => {
-                let received_at = self.clock.now();
-                let _ = self.inbox.deliver(&publish.topic, &publish.payload, received_at).await;
-            }
+            Event::Incoming(Packet::Publish(publish)) => self.on_publish(publish).await,
             Event::Incoming(Packet::PubAck(answer)) if self.held.acknowledged(answer.pkid) => {
                 self.counters.add_sent();
             }
             Event::Outgoing(Outgoing::Publish(packet_id)) => self.held.sent(packet_id),
             _ => {}
+        }
+        Ok(())
+    }
+
+    async fn on_publish(&mut self, publish: Publish) {
+        let (done, told) = oneshot::channel();
+        let received_at = self.clock.now();
+        if publish.retain {
+            let reason = "the message is retained, nobody knows how old it is";
+            self.inbox.refuse(&Rejected::new(&publish.topic, RejectCode::Retained, reason));
+            let _ = done.send(true);
+        } else if self.role == Role::System {
+            let _ = self.inbox.deliver_owing(&publish.topic, &publish.payload, received_at, done).await;
+        } else {
+            // The field keeps no journal: what it has in memory is what it has.
+            let _ = self.inbox.deliver(&publish.topic, &publish.payload, received_at).await;
+            let _ = done.send(true);
+        }
+        if publish.qos != QoS::AtMostOnce {
+            self.unacknowledged.push(publish, told);
+        }
+    }
+
+    /// Tells the broker that a message was taken. One that failed is not acknowledged the first time: a new
+    /// connection makes the broker deliver it again. The topic of a message that failed.
+    fn acknowledge(&mut self, client: &AsyncClient, taken: Result<Publish, Publish>) -> Result<(), String> {
+        let publish = match taken {
+            Ok(publish) => publish,
+            Err(publish) if self.heard && self.failed.as_ref() != Some(&publish.topic) => {
+                self.failed = Some(publish.topic.clone());
+                return Err(publish.topic);
+            }
+            Err(publish) => {
+                error!(topic = %publish.topic, "a message failed twice and is given up");
+                self.failed = None;
+                publish
+            }
+        };
+        // Its channel has room for all that can be unacknowledged; if not, the broker delivers it again.
+        if client.try_ack(&publish).is_err() {
+            warn!(topic = %publish.topic, "an acknowledgement was not sent");
         }
         Ok(())
     }
@@ -246,6 +298,7 @@ impl Client {
         // The broker keeps messages for us while we are away.
         options.set_clean_session(false);
         options.set_inflight(PACKET_IDS);
+        options.set_manual_acks(true);
         if let Some(credentials) = &config.credentials {
             options.set_credentials(&credentials.user, &credentials.password);
         }

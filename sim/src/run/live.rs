@@ -1,5 +1,5 @@
-//! Against the wall clock: the field publishes over TCP to the embedded broker, the system listens there like any
-//! other client, the page is served. Where a journal already lies in the data directory, the run goes on from it.
+//! Against the wall clock: the field publishes over TCP to the MQTT door, which hands it to the system in the same
+//! process, the page is served. Where a journal already lies in the data directory, the run goes on from it.
 
 use super::outcome::{Evidence, Outcome};
 use super::recovery::{Recovered, recover};
@@ -12,7 +12,7 @@ use actors::journal::Durability;
 use actors::picture::Picture;
 use actors::runtime::{Compute, Environment, Escalation, ScaledClock};
 use actors::{Parts, System};
-use connectors::mqtt::{self, Broker, BrokerConfig, ClientConfig};
+use connectors::mqtt::{self, ClientConfig, DoorConfig};
 use connectors::{Link, Role};
 use dashboards_server::{RunningServer, ServeError, Served, serve};
 use grid::{Clock, Timestamp};
@@ -28,6 +28,9 @@ pub const ZONE: &str = "Europe/London";
 /// How long the system may still work off what arrived last, by its clock.
 const WORK_OFF: Duration = Duration::from_secs(60);
 
+/// Where in the data directory the MQTT door keeps what is retained.
+const DOOR_DIRECTORY: &str = "mqtt";
+
 /// How to run.
 #[derive(Debug, Clone)]
 pub struct LiveOptions {
@@ -35,7 +38,7 @@ pub struct LiveOptions {
     pub data: PathBuf,
     /// TCP port of the page on the loopback address; 0 takes any free one.
     pub port: u16,
-    /// TCP port of the MQTT broker on the loopback address.
+    /// TCP port of the MQTT door on the loopback address.
     pub mqtt_port: u16,
     /// Seconds of the scenario per second of wall time.
     pub speed: u32,
@@ -48,7 +51,7 @@ pub struct Live {
     clock: ScaledClock,
     system: System,
     server: RunningServer,
-    broker: Broker,
+    mqtt: mqtt::Door,
     field: JoinHandle<Result<(), field::FieldError>>,
     log: FieldLog,
     scorer: JoinHandle<Scorer>,
@@ -59,13 +62,14 @@ pub struct Live {
 }
 
 impl Live {
-    /// Starts broker, system, page and field, in that order.
+    /// Starts the door, system, page and field, in that order.
     pub async fn start(setup: Setup, options: LiveOptions) -> Result<Self, RunError> {
         let setup = Arc::new(setup);
         // The ports first: a port in use should be said before anything is written.
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let broker =
-            Broker::start(&BrokerConfig { listen: loopback(options.mqtt_port), ..BrokerConfig::default() })?;
+        let listen = loopback(options.mqtt_port);
+        let state = Some(options.data.join(DOOR_DIRECTORY));
+        let mqtt = mqtt::Door::open(DoorConfig { listen, state, ..DoorConfig::default() })?;
         let page = loopback(options.port);
         std::net::TcpListener::bind(page).map_err(|source| match source.kind() {
             std::io::ErrorKind::AddrInUse => ServeError::PortInUse { port: options.port },
@@ -75,12 +79,11 @@ impl Live {
         let recovered = recover(&setup, &options.data, Durability::Synced)?;
         let clock = ScaledClock::start(recovered.at, options.speed);
         let environment = Environment::new(clock, Compute::Blocking);
-        let link = |role, name: &str| connect(broker.address(), role, name, clock);
         let Recovered { journal, ledger, records, plant, at, resumed } = recovered;
         let parts = Parts {
             area: setup.area.clone(),
             environment,
-            link: link(Role::System, "gridflex-system")?,
+            link: mqtt.link(super::setup::area_name()?, Arc::new(clock)),
             archive: setup.archive_until(&plant, &ledger),
             journal,
             ledger,
@@ -98,7 +101,7 @@ impl Live {
         let log = FieldLog::default();
         let (ended, until) = watch::channel(false);
         let scorer = tokio::spawn(watch_picture(system.picture(), until));
-        let link = link(Role::Field, "gridflex-field")?;
+        let link = connect(mqtt.address(), Role::Field, "gridflex-field", clock)?;
         let field =
             tokio::spawn(field::run(plant, link, Arc::new(clock), log.clone(), setup.scenario.clone()));
         Ok(Self {
@@ -107,7 +110,7 @@ impl Live {
             clock,
             system,
             server,
-            broker,
+            mqtt,
             field,
             log,
             scorer,
@@ -123,9 +126,9 @@ impl Live {
         self.server.address()
     }
 
-    /// Where the broker listens.
+    /// Where the MQTT door listens.
     pub fn broker(&self) -> SocketAddr {
-        self.broker.address()
+        self.mqtt.address()
     }
 
     /// The instant from which this process runs.

@@ -65,7 +65,7 @@ pub enum RunError {
     Spawn(#[from] actors::runtime::supervisor::SpawnError),
     /// The broker did not start.
     #[error(transparent)]
-    Broker(#[from] connectors::mqtt::BrokerError),
+    Mqtt(#[from] connectors::mqtt::DoorError),
     /// The connection to the broker is set up wrongly.
     #[error(transparent)]
     Client(#[from] connectors::mqtt::ConfigError),
@@ -101,7 +101,7 @@ impl RunError {
             }
             RunError::Network(_) | RunError::Topology(_) | RunError::Area(_) => true,
             RunError::OtherRun { .. } | RunError::Finished { .. } => true,
-            RunError::Broker(_) | RunError::Serve(_) => true,
+            RunError::Mqtt(_) | RunError::Serve(_) => true,
             _ => false,
         }
     }

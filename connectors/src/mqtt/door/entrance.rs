@@ -1,0 +1,168 @@
+//! From an accepted connection to a client that is known: TLS, CONNECT, name and rights, all within a deadline.
+
+use super::Inside;
+use super::admission::Place;
+use super::connection::{Client, Connection, End};
+use super::counters::Count;
+use super::filter::is_topic;
+use super::policy::{Action, Identity};
+use super::tls::identities;
+use super::wire::{Broken, Wire};
+use rumqttc::mqttbytes::v4::{ConnAck, Connect, ConnectReturnCode, Packet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
+
+/// Largest CONNECT, will included: who is not known yet gets little memory.
+const CONNECT_BYTES_MAX: usize = 16 * 1024;
+/// How long the answer to a wrong password takes at least.
+const WRONG_PASSWORD_PAUSE: Duration = Duration::from_millis(500);
+
+/// Serves one connection from beginning to end.
+pub(super) async fn serve(
+    stream: TcpStream,
+    place: Place,
+    inside: Arc<Inside>,
+    acceptor: Option<TlsAcceptor>,
+    closing: watch::Receiver<bool>,
+) {
+    let deadline = Instant::now() + inside.limits.connect_within;
+    let _ = stream.set_nodelay(true);
+    let Some(acceptor) = acceptor else {
+        return greet(stream, Vec::new(), deadline, place, &inside, closing).await;
+    };
+    match timeout_at(deadline, acceptor.accept(stream)).await {
+        Err(_) => inside.counters.add(Count::Late),
+        Ok(Err(_)) => inside.counters.add(Count::TlsFailed),
+        Ok(Ok(stream)) => {
+            let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            let names = certificates.first().map(identities).unwrap_or_default();
+            greet(stream, names, deadline, place, &inside, closing).await;
+        }
+    }
+}
+
+/// Reads CONNECT, answers it and goes on as a [`Connection`].
+async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    certified: Vec<String>,
+    deadline: Instant,
+    place: Place,
+    inside: &Inside,
+    mut closing: watch::Receiver<bool>,
+) {
+    let mut wire = Wire::new(stream, CONNECT_BYTES_MAX.min(inside.limits.packet_bytes_max));
+    let known = timeout_at(deadline, introduce(&mut wire, &certified, inside)).await;
+    let (connect, who) = match known {
+        Ok(Ok(known)) => known,
+        Ok(Err(end)) => {
+            end.count().into_iter().for_each(|count| inside.counters.add(count));
+            return wire.close().await;
+        }
+        Err(_) => return inside.counters.add(Count::Late),
+    };
+    place.settled();
+    wire.allow(inside.limits.packet_bytes_max);
+    let attached = inside.router.attach(&connect.client_id, connect.clean_session, connect.last_will);
+    inside.counters.add(Count::Connected);
+    // From here on the session has to be left again, whatever happens.
+    let leave = Leave { inside, attached: &attached, goodbye: false };
+    let answer = ConnAck::new(ConnectReturnCode::Success, attached.present);
+    if wire.put(&Packet::ConnAck(answer)).is_ok() {
+        let client = Client { who, id: connect.client_id };
+        let mut connection = Connection::new(inside, wire, client, &attached, connect.keep_alive);
+        let end = connection.run(&mut closing).await;
+        end.count().into_iter().for_each(|count| inside.counters.add(count));
+        leave.with(end);
+    }
+}
+
+struct Leave<'a> {
+    inside: &'a Inside,
+    attached: &'a super::router::Attached,
+    goodbye: bool,
+}
+
+impl Leave<'_> {
+    fn with(mut self, end: End) {
+        self.goodbye = end == End::Goodbye;
+    }
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.inside.router.detach(self.attached, self.goodbye);
+    }
+}
+
+/// Who it is, or why it is refused; the client was told, as far as MQTT 3.1.1 has words for it.
+async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
+    wire: &mut Wire<S>,
+    certified: &[String],
+    inside: &Inside,
+) -> Result<(Connect, Identity), End> {
+    let packet = loop {
+        match wire.next() {
+            Ok(Some(packet)) => break packet,
+            Ok(None) => wire.fill().await?,
+            Err(Broken::Version) => {
+                return refuse(wire, ConnectReturnCode::RefusedProtocolVersion, Broken::Version.into()).await;
+            }
+            Err(broken) => return Err(broken.into()),
+        }
+    };
+    let Packet::Connect(mut connect) = packet else { return Err(End::Protocol) };
+    if connect.protocol != rumqttc::mqttbytes::Protocol::V4 {
+        return refuse(wire, ConnectReturnCode::RefusedProtocolVersion, Broken::Version.into()).await;
+    }
+    let Some(who) = identify(certified, &connect, inside).await else {
+        inside.counters.add(Count::NotAuthorized);
+        tokio::time::sleep(WRONG_PASSWORD_PAUSE).await;
+        return refuse(wire, ConnectReturnCode::BadUserNamePassword, End::Broken(Broken::Closed)).await;
+    };
+    if connect.client_id.is_empty() {
+        if !connect.clean_session || !inside.policy.is_open() {
+            return refuse(wire, ConnectReturnCode::BadClientId, End::Protocol).await;
+        }
+        connect.client_id = inside.unnamed();
+    }
+    if !inside.policy.may_be_called(&who, &connect.client_id) {
+        inside.counters.add(Count::NotAuthorized);
+        return refuse(wire, ConnectReturnCode::BadClientId, End::Broken(Broken::Closed)).await;
+    }
+    if let Some(will) = &connect.last_will
+        && !(is_topic(&will.topic) && inside.policy.allows(&who, Action::Publish, &will.topic))
+    {
+        return refuse(wire, ConnectReturnCode::NotAuthorized, End::Denied).await;
+    }
+    Ok((connect, who))
+}
+
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin, T>(
+    wire: &mut Wire<S>,
+    code: ConnectReturnCode,
+    end: End,
+) -> Result<T, End> {
+    wire.put(&Packet::ConnAck(ConnAck::new(code, false)))?;
+    wire.flush(Duration::from_secs(1)).await?;
+    Err(end)
+}
+
+/// Passwords are checked by few threads at a time, so that guessing cannot take the processor.
+async fn identify(certified: &[String], connect: &Connect, inside: &Inside) -> Option<Identity> {
+    if inside.policy.is_open() {
+        return inside.policy.identify(certified, None).ok();
+    }
+    let _turn = inside.password_turns.acquire().await.ok()?;
+    let (policy, certified) = (inside.policy.clone(), certified.to_vec());
+    let login = connect.login.as_ref().map(|login| (login.username.clone(), login.password.clone()));
+    let checking = tokio::task::spawn_blocking(move || {
+        let login = login.as_ref().map(|(user, password)| (user.as_str(), password.as_str()));
+        policy.identify(&certified, login)
+    });
+    checking.await.ok()?.ok()
+}

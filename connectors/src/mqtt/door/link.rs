@@ -1,0 +1,111 @@
+//! The system's own end at the door, inside the process: what clients publish for it arrives with the right to
+//! acknowledge, what it sends goes to the subscribers.
+
+use super::router::{Publication, Router};
+use crate::exchange::{Counters, InboxWriter, Limits as InboxLimits, LinkState, inbox};
+use crate::house::{Area, Message, RejectCode, Rejected, encode, filters};
+use crate::link::{Link, OUTBOUND_MAX, Role};
+use bytes::Bytes;
+use grid::Clock;
+use rumqttc::mqttbytes::QoS;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// Messages between the connections and the system's end; beyond it connections wait.
+const TAPPED_MAX: usize = 256;
+
+/// One message on its way to the system.
+#[derive(Debug)]
+pub(super) struct Tapped {
+    message: Arc<Publication>,
+    retained: bool,
+    done: oneshot::Sender<bool>,
+}
+
+/// Where messages for the system go in.
+#[derive(Debug, Clone)]
+pub(super) struct Tap {
+    pub(super) filters: Arc<[String]>,
+    sender: mpsc::Sender<Tapped>,
+}
+
+impl Tap {
+    /// Hands a message over, waiting for room. The receiver tells when it may be acknowledged, and fails when the
+    /// system is not there any more or could not make durable what it causes.
+    pub(super) async fn hand_over(
+        &self,
+        message: Arc<Publication>,
+        retained: bool,
+    ) -> oneshot::Receiver<bool> {
+        let (done, told) = oneshot::channel();
+        // When nobody takes it, `done` is dropped with it, and the receiver fails.
+        let _ = self.sender.send(Tapped { message, retained, done }).await;
+        told
+    }
+
+    /// Hands a message over if there is room now, without an answer.
+    pub(super) fn offer(&self, message: &Arc<Publication>, retained: bool) {
+        let (done, _) = oneshot::channel();
+        if self.sender.try_send(Tapped { message: message.clone(), retained, done }).is_err() {
+            tracing::warn!(topic = %message.topic, "no room for a will on its way to the system");
+        }
+    }
+}
+
+/// Starts the system's end on the door's runtime.
+pub(super) fn attach(
+    runtime: &tokio::runtime::Handle,
+    router: &Arc<Router>,
+    area: Area,
+    clock: Arc<dyn Clock>,
+) -> Link {
+    let counters = Arc::new(Counters::default());
+    let (writer, reader) = inbox(InboxLimits::default(), counters.clone());
+    let (outbound, sent) = mpsc::channel(OUTBOUND_MAX);
+    let (sender, tapped) = mpsc::channel(TAPPED_MAX);
+    router.set_tap(Tap { filters: filters(&area, Role::System).into(), sender });
+    runtime.spawn(inwards(tapped, writer, clock));
+    runtime.spawn(outwards(sent, router.clone(), area, counters.clone()));
+    Link { outbound, inbox: reader, counters }
+}
+
+async fn inwards(mut tapped: mpsc::Receiver<Tapped>, mut inbox: InboxWriter, clock: Arc<dyn Clock>) {
+    let _ = inbox.link(LinkState::Up);
+    while let Some(Tapped { message, retained, done }) = tapped.recv().await {
+        if retained {
+            let reason = "the message is retained, nobody knows how old it will be";
+            inbox.refuse(&Rejected::new(&message.topic, RejectCode::Retained, reason));
+            let _ = done.send(true);
+            continue;
+        }
+        let delivered = inbox.deliver_owing(&message.topic, &message.payload, clock.now(), done).await;
+        if delivered.is_err() {
+            // Nobody listens any more: whoever publishes for the system now is told by a closed connection.
+            return;
+        }
+    }
+}
+
+async fn outwards(
+    mut sent: mpsc::Receiver<Message>,
+    router: Arc<Router>,
+    area: Area,
+    counters: Arc<Counters>,
+) {
+    while let Some(message) = sent.recv().await {
+        match encode(&area, &message) {
+            Ok(packets) => {
+                for packet in packets {
+                    let payload = Bytes::from(packet.payload);
+                    let publication = Arc::new(Publication { topic: packet.topic, payload });
+                    router.publish(&publication, QoS::AtLeastOnce, false);
+                    counters.add_sent();
+                }
+            }
+            Err(rejected) => {
+                counters.add_rejected(rejected.code);
+                tracing::error!(%rejected, "message not sent");
+            }
+        }
+    }
+}

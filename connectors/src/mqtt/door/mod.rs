@@ -1,0 +1,259 @@
+//! The MQTT door: a listener for MQTT 3.1.1 of our own ([ADR 10](../../../../docs/adr/0010-the-mqtt-door.md)).
+//!
+//! It is made to stand where others can reach it: a deadline for saying who one is, limits on everything one client
+//! and one address may use, rights for each client, TLS with certificates, and an acknowledgement that means what
+//! `docs/mqtt.md` says. The packets are read and written by the codec of `rumqttc`; the rest is here:
+//!
+//! * [`Door`] listens; `admission` counts who comes, `entrance` finds out who it is, `connection` serves it;
+//! * [`Policy`] says who may do what, `filter` what a topic filter matches;
+//! * `router` with `session`, `tree` and `retained` passes messages on;
+//! * `link` is the system's own end, inside the process.
+//!
+//! It runs in two threads of its own, so a busy system does not keep a client waiting for its handshake.
+
+mod admission;
+mod config;
+mod connection;
+mod counters;
+mod entrance;
+pub mod filter;
+mod link;
+mod password;
+mod policy;
+mod retained;
+mod router;
+mod session;
+mod tls;
+mod tokens;
+mod tree;
+mod wire;
+
+pub use config::{DoorConfig, DoorError, Limits};
+pub use counters::{Count, DoorCounters};
+pub use policy::{Action, Identity, Policy, PolicyError, Unknown};
+pub use tls::TlsFiles;
+
+use crate::house::Area;
+use crate::link::Link;
+use admission::Admission;
+use grid::Clock;
+use retained::Retained;
+use router::Router;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+const THREADS: usize = 2;
+/// Passwords checked at the same time.
+const PASSWORD_THREADS: usize = 2;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 4096;
+/// How long connections may take to say goodbye when the door closes.
+const CLOSING_MAX: Duration = Duration::from_secs(2);
+/// Waits when the operating system has no more sockets for us.
+const NO_SOCKET_PAUSE: Duration = Duration::from_millis(20);
+
+/// What all connections share.
+#[derive(Debug)]
+struct Inside {
+    limits: Limits,
+    policy: Policy,
+    router: Arc<Router>,
+    counters: Arc<DoorCounters>,
+    password_turns: Semaphore,
+    unnamed: AtomicU64,
+}
+
+impl Inside {
+    /// A name for a client that brought none.
+    fn unnamed(&self) -> String {
+        format!("unnamed-{}", self.unnamed.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// An open door. Dropping it leaves it open until the process ends.
+#[derive(Debug)]
+pub struct Door {
+    address: SocketAddr,
+    runtime: Handle,
+    router: Arc<Router>,
+    counters: Arc<DoorCounters>,
+    closing: watch::Sender<bool>,
+    closed: watch::Receiver<bool>,
+}
+
+impl Door {
+    /// Opens the door; clients are served when this returns.
+    ///
+    /// # Errors
+    /// [`DoorError`]; an address open to others needs both TLS and rights of clients.
+    pub fn open(config: DoorConfig) -> Result<Self, DoorError> {
+        config.check()?;
+        let DoorConfig { listen, tls, policy, limits, state } = config;
+        let acceptor = tls.as_ref().map(tls::server).transpose()?.map(TlsAcceptor::from);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .max_blocking_threads(PASSWORD_THREADS)
+            .thread_name("mqtt-door")
+            .enable_all()
+            .build()
+            .map(|runtime| OwnRuntime(Some(runtime)))
+            .map_err(DoorError::Thread)?;
+        let handle = runtime.handle()?;
+        let listener = {
+            let _inside = handle.enter();
+            bound(listen).map_err(|source| DoorError::Listen { address: listen, source })?
+        };
+        let address =
+            listener.local_addr().map_err(|source| DoorError::Listen { address: listen, source })?;
+        let retained = state.as_deref().map(Retained::open).transpose()?.unwrap_or_default();
+        let counters = Arc::new(DoorCounters::default());
+        let router = Arc::new(Router::new(limits.clone(), counters.clone(), retained));
+        let inside = Inside {
+            limits: limits.clone(),
+            policy,
+            router: router.clone(),
+            counters: counters.clone(),
+            password_turns: Semaphore::new(PASSWORD_THREADS),
+            unnamed: AtomicU64::new(0),
+        };
+        let (closing, close) = watch::channel(false);
+        let (told, closed) = watch::channel(false);
+        let keep = Keep {
+            listener,
+            inside: Arc::new(inside),
+            acceptor,
+            admission: Arc::new(Admission::new(limits)),
+        };
+        std::thread::Builder::new()
+            .name("mqtt-door".into())
+            .spawn(move || keep.run(runtime, close, &told))
+            .map_err(DoorError::Thread)?;
+        Ok(Self { address, runtime: handle, router, counters, closing, closed })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it did so far.
+    pub fn counters(&self) -> Arc<DoorCounters> {
+        self.counters.clone()
+    }
+
+    /// The system's own end, in place of one given out before. What clients publish for it is acknowledged to them
+    /// when the system has confirmed it.
+    pub fn link(&self, area: Area, clock: Arc<dyn Clock>) -> Link {
+        link::attach(&self.runtime, &self.router, area, clock)
+    }
+
+    /// Closes the door: nobody comes in any more, who is there is disconnected. Waits for it, at most some seconds.
+    pub async fn close(mut self) {
+        self.closing.send_replace(true);
+        let _ = self.closed.wait_for(|closed| *closed).await;
+    }
+}
+
+/// The door's runtime. It may be given up inside another one, where waiting for its end is not allowed.
+struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    fn handle(&self) -> Result<Handle, DoorError> {
+        let gone = || DoorError::Thread(io::ErrorKind::NotFound.into());
+        self.0.as_ref().map(|runtime| runtime.handle().clone()).ok_or_else(gone)
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// What the door's own thread keeps running.
+struct Keep {
+    listener: TcpListener,
+    inside: Arc<Inside>,
+    acceptor: Option<TlsAcceptor>,
+    admission: Arc<Admission>,
+}
+
+impl Keep {
+    fn run(self, mut runtime: OwnRuntime, mut close: watch::Receiver<bool>, told: &watch::Sender<bool>) {
+        let Some(runtime) = runtime.0.take() else { return };
+        let router = self.inside.router.clone();
+        runtime.block_on(async {
+            let connections = close.clone();
+            tokio::select! {
+                () = self.accept(&connections) => {}
+                // A dropped door stays open.
+                () = asked_to_close(&mut close) => {}
+            }
+            let Keep { listener, admission, .. } = self;
+            drop(listener);
+            let until = tokio::time::Instant::now() + CLOSING_MAX;
+            while admission.open() > 0 && tokio::time::Instant::now() < until {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        runtime.shutdown_timeout(CLOSING_MAX);
+        // Nobody publishes any more; the file may be opened by the next door.
+        router.finish();
+        told.send_replace(true);
+    }
+
+    async fn accept(&self, closing: &watch::Receiver<bool>) {
+        loop {
+            let (stream, peer) = match self.listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) if error.raw_os_error().is_some_and(is_out_of_sockets) => {
+                    // Make room at the cost of whoever has not said who it is.
+                    self.admission.cut_oldest();
+                    self.inside.counters.add(Count::GaveWay);
+                    tokio::time::sleep(NO_SOCKET_PAUSE).await;
+                    continue;
+                }
+                // The client has gone before it was accepted.
+                Err(_) => continue,
+            };
+            let Some(place) = self.admission.admit(peer.ip()) else {
+                self.inside.counters.add(Count::TurnedAway);
+                continue;
+            };
+            let number = place.number();
+            let (inside, acceptor) = (self.inside.clone(), self.acceptor.clone());
+            let task = tokio::spawn(entrance::serve(stream, place, inside, acceptor, closing.clone()));
+            if self.admission.handshaking(number, task.abort_handle()) {
+                self.inside.counters.add(Count::GaveWay);
+            }
+        }
+    }
+}
+
+/// Listens with room for a crowd that comes at once; a full queue costs whoever comes then a second and more.
+fn bound(listen: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)
+}
+
+async fn asked_to_close(close: &mut watch::Receiver<bool>) {
+    if close.wait_for(|close| *close).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// EMFILE or ENFILE.
+fn is_out_of_sockets(code: i32) -> bool {
+    code == 24 || code == 23
+}

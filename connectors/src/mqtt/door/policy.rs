@@ -1,0 +1,211 @@
+//! Who may do what at the door, as data: each identity with the filters it may publish under and subscribe to.
+//! What is not granted is denied.
+
+use super::filter::{includes, is_filter, matches};
+use super::password::PasswordHash;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+/// Longest client id, bytes.
+const CLIENT_ID_BYTES_MAX: usize = 128;
+
+/// Rights of every client, read from TOML:
+///
+/// ```toml
+/// [[client]]
+/// identity = "121"
+/// password = "$7$101$…"   # as mosquitto_passwd writes it; left out when a certificate says who it is
+/// publish = ["gridflex/demo/device/121/report", "gridflex/demo/device/121/status"]
+/// subscribe = ["gridflex/demo/device/121/activation"]
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// `None`: whoever comes is let in, under the rights of `everyone`.
+    clients: Option<BTreeMap<String, Client>>,
+    everyone: Rights,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Client {
+    password: Option<PasswordHash>,
+    rights: Rights,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Rights {
+    publish: Vec<String>,
+    subscribe: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    client: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    identity: String,
+    password: Option<String>,
+    #[serde(default)]
+    publish: Vec<String>,
+    #[serde(default)]
+    subscribe: Vec<String>,
+}
+
+/// What is wrong with a file of rights.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PolicyError {
+    /// It is not TOML, or a field is missing, unknown or of the wrong type.
+    #[error("{0}")]
+    Toml(String),
+    /// An entry cannot be meant.
+    #[error("client {place} ({identity:?}): {reason}")]
+    Entry {
+        /// Counted from 1.
+        place: usize,
+        /// As written.
+        identity: String,
+        /// What is wrong and what is possible.
+        reason: String,
+    },
+}
+
+/// Who a client turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity(Option<String>);
+
+/// What somebody wants to do with a topic or filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Publish under a topic, wills included.
+    Publish,
+    /// Subscribe to a filter.
+    Subscribe,
+}
+
+/// The client did not prove to be anyone known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unknown;
+
+impl Policy {
+    /// Anyone, without a password: publishing below `gridflex/`, subscribing to everything but `$…`. For a
+    /// loopback address only.
+    pub fn open() -> Self {
+        let everyone = Rights { publish: vec!["gridflex/#".into()], subscribe: vec!["#".into()] };
+        Self { clients: None, everyone }
+    }
+
+    /// Reads rights as described at [`Policy`].
+    ///
+    /// # Errors
+    /// [`PolicyError`] names the entry, and what is possible instead.
+    pub fn from_toml(text: &str) -> Result<Self, PolicyError> {
+        let file: File = toml::from_str(text).map_err(|error| PolicyError::Toml(error.to_string()))?;
+        let mut clients = BTreeMap::new();
+        for (place, entry) in (1..).zip(file.client) {
+            let identity = entry.identity.clone();
+            let wrong = |reason| PolicyError::Entry { place, identity: identity.clone(), reason };
+            let client = entry.read().map_err(wrong)?;
+            if clients.insert(identity.clone(), client).is_some() {
+                return Err(wrong("it stands there twice".into()));
+            }
+        }
+        Ok(Self { clients: Some(clients), everyone: Rights::default() })
+    }
+
+    /// Whether anyone is let in without saying who they are.
+    pub fn is_open(&self) -> bool {
+        self.clients.is_none()
+    }
+
+    /// Finds out who a client is: by the names in its certificate, or by user and password. Checking a password
+    /// takes milliseconds.
+    ///
+    /// # Errors
+    /// [`Unknown`]; deliberately without saying what was wrong.
+    pub fn identify(&self, certified: &[String], login: Option<(&str, &str)>) -> Result<Identity, Unknown> {
+        let Some(clients) = &self.clients else { return Ok(Identity(None)) };
+        if let Some(name) = certified.iter().find(|name| clients.contains_key(*name)) {
+            return match login {
+                Some((user, _)) if user != name => Err(Unknown),
+                _ => Ok(Identity(Some(name.clone()))),
+            };
+        }
+        let (user, password) = login.ok_or(Unknown)?;
+        let decoy = PasswordHash::decoy();
+        let known = clients.get(user).and_then(|client| client.password.as_ref());
+        let right = known.unwrap_or(&decoy).is_of(password);
+        if right && known.is_some() { Ok(Identity(Some(user.to_owned()))) } else { Err(Unknown) }
+    }
+
+    /// Whether somebody may connect under this client id: where clients have an identity it is that, or begins
+    /// with it and a colon, so that nobody takes over another's session.
+    pub fn may_be_called(&self, who: &Identity, client_id: &str) -> bool {
+        let own = match &who.0 {
+            None => true,
+            Some(name) => client_id
+                .strip_prefix(name.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(':')),
+        };
+        own && client_id.len() <= CLIENT_ID_BYTES_MAX && !client_id.chars().any(char::is_control)
+    }
+
+    /// The one place where rights are decided. `name` is a topic to publish under, or a filter to subscribe to.
+    pub fn allows(&self, who: &Identity, action: Action, name: &str) -> bool {
+        let rights = match (&self.clients, &who.0) {
+            (None, _) => &self.everyone,
+            (Some(clients), Some(identity)) => match clients.get(identity) {
+                Some(client) => &client.rights,
+                None => return false,
+            },
+            (Some(_), None) => return false,
+        };
+        match action {
+            Action::Publish => rights.publish.iter().any(|granted| matches(granted, name)),
+            Action::Subscribe => rights.subscribe.iter().any(|granted| includes(granted, name)),
+        }
+    }
+}
+
+impl Identity {
+    /// The identity a certificate or password proved; for tests and for whoever asks [`Policy::allows`] aside.
+    pub fn named(name: &str) -> Self {
+        Self(Some(name.to_owned()))
+    }
+
+    /// Its name, or `anyone`.
+    pub fn as_str(&self) -> &str {
+        self.0.as_deref().unwrap_or("anyone")
+    }
+}
+
+impl Entry {
+    fn read(self) -> Result<Client, String> {
+        let name = &self.identity;
+        if name.is_empty() || name.len() > CLIENT_ID_BYTES_MAX / 2 || name.chars().any(char::is_control) {
+            return Err(format!("an identity has 1 to {} bytes", CLIENT_ID_BYTES_MAX / 2));
+        }
+        let password = match &self.password {
+            None => None,
+            Some(text) => Some(PasswordHash::parse(text).ok_or_else(|| {
+                "the password is not a hash; `mosquitto_passwd -c FILE NAME` writes one ($7$…)".to_owned()
+            })?),
+        };
+        let filters = [("publish", &self.publish), ("subscribe", &self.subscribe)];
+        for (field, filter) in
+            filters.into_iter().flat_map(|(field, all)| all.iter().map(move |f| (field, f)))
+        {
+            if !is_filter(filter) {
+                return Err(format!("{field}: {filter:?} is not a topic filter"));
+            }
+        }
+        Ok(Client { password, rights: Rights { publish: self.publish, subscribe: self.subscribe } })
+    }
+}
+
+#[cfg(test)]
+mod tests;
