@@ -16,6 +16,7 @@
 mod disk;
 mod error;
 mod layout;
+pub mod measure;
 mod reader;
 pub mod record;
 mod report;

@@ -73,9 +73,9 @@ pub(crate) fn walk(
                 let bytes = bytes.get(read.end..).unwrap_or_default().to_vec();
                 walked.torn = Some(Torn { name: name.clone(), at: end, bytes });
             }
-            Some(Broken::Damaged { number, reason }) => {
-                let path = disk.place().join(name);
-                return Err(JournalError::Damaged { path, number, offset: end, reason, good: number - 1 });
+            Some(Broken::Damaged { number, offset, reason }) => {
+                let (path, offset, good) = (disk.place().join(name), offset as u64, number - 1);
+                return Err(JournalError::Damaged { path, number, offset, reason, good });
             }
         }
     }

@@ -47,8 +47,8 @@ impl Journal {
         let tip = tip::read(disk);
         let layout = Layout::of(disk)?;
         if layout.segments.is_empty() {
-            let (path, reason) = (disk.place(), format!("there is no {FILE_NAME}"));
-            return Err(JournalError::Missing { path, number: 1, reason });
+            let missing = std::io::ErrorKind::NotFound.into();
+            return Err(io_in(disk, FILE_NAME, "reading the journal")(missing));
         }
         let mut chains: BTreeMap<u64, _> =
             layout.snapshots.iter().map(|(number, _)| (*number, None)).collect();

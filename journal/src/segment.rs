@@ -120,6 +120,8 @@ pub(crate) enum Broken {
     Damaged {
         /// Which, at the earliest.
         number: u64,
+        /// Where it begins.
+        offset: usize,
         /// In what way.
         reason: String,
     },
@@ -159,11 +161,12 @@ pub(crate) fn read<E>(
         entries.clear();
         match group(&bytes[at..], position.number, chain, &mut entries) {
             Ok(size) => at += size,
-            Err((whole, reason)) => {
+            Err((whole, offset, reason)) => {
                 let number = position.number + whole + 1;
-                let first = position.number + 1;
+                let (first, offset) = (position.number + 1, at + offset);
                 let torn = expected.last && first > expected.acknowledged && is_torn(&bytes[at..], first);
-                let broken = Some(if torn { Broken::Torn } else { Broken::Damaged { number, reason } });
+                let broken = if torn { Broken::Torn } else { Broken::Damaged { number, offset, reason } };
+                let broken = Some(broken);
                 return Ok(Segment { position, end: at, broken });
             }
         }
@@ -176,34 +179,36 @@ pub(crate) fn read<E>(
     Ok(Segment { position, end: at, broken: None })
 }
 
-/// Reads one whole group; else how many of its records are whole and what is wrong after them.
+/// Reads one whole group; else how many of its records are whole, where they end, and what is wrong after them.
 fn group(
     bytes: &[u8],
     newest: u64,
     mut chain: Chain,
     entries: &mut Vec<(Entry, Chain)>,
-) -> Result<usize, (u64, String)> {
-    let Some(frame) = parse_frame(bytes) else { return Err((0, "there is no frame of a group".into())) };
+) -> Result<usize, (u64, usize, String)> {
+    let Some(frame) = parse_frame(bytes) else { return Err((0, 0, "there is no frame of a group".into())) };
     if frame.first != newest + 1 {
-        return Err((0, format!("its group carries number {}", frame.first)));
+        return Err((0, 0, format!("its group carries number {}", frame.first)));
     }
     if frame.chain != chain {
-        return Err((0, "its group belongs to another chain".into()));
+        return Err((0, 0, "its group belongs to another chain".into()));
     }
     let end = FRAME + frame.length;
-    let mut rest = bytes.get(FRAME..end.min(bytes.len())).unwrap_or_default();
+    let records = bytes.get(..end.min(bytes.len())).unwrap_or_default();
+    let mut at = FRAME;
     for count in 0..u64::from(frame.count) {
-        let (entry, size) = decode(rest, &mut chain).map_err(|defect| (count, words(defect)))?;
+        let rest = records.get(at..).unwrap_or_default();
+        let (entry, size) = decode(rest, &mut chain).map_err(|defect| (count, at, words(defect)))?;
         if entry.number != newest + count + 1 {
-            return Err((count, format!("it carries number {}", entry.number)));
+            return Err((count, at, format!("it carries number {}", entry.number)));
         }
-        rest = &rest[size..];
+        at += size;
         entries.push((entry, chain));
     }
     let count = u64::from(frame.count);
     let padding = bytes.get(end..end.next_multiple_of(SECTOR));
-    if count == 0 || !rest.is_empty() || padding.is_none_or(|zeros| zeros.iter().any(|byte| *byte != 0)) {
-        return Err((count, "the end of its group is not as it was written".into()));
+    if count == 0 || at != end || padding.is_none_or(|zeros| zeros.iter().any(|byte| *byte != 0)) {
+        return Err((count, at, "the end of its group is not as it was written".into()));
     }
     Ok(end.next_multiple_of(SECTOR))
 }
@@ -245,7 +250,7 @@ fn read_version_1<E>(
     let (mut position, mut at) = (Position { number: 0, chain: first_chain() }, HEAD.len());
     while at < bytes.len() {
         let number = position.number + 1;
-        let damaged = |reason| Some(Broken::Damaged { number, reason });
+        let damaged = |reason| Some(Broken::Damaged { number, offset: at, reason });
         let broken = match decode(&bytes[at..], &mut position.chain) {
             Ok((entry, _)) if entry.number != number => {
                 damaged(format!("it carries number {}", entry.number))

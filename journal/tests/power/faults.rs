@@ -15,9 +15,8 @@ fn one_fault(at: usize, fault: Fault, operations: usize) -> bool {
     let what = format!("{fault:?} at operation {at}");
     let stopped = ended.is_err();
     if let Err((how, journal)) = ended {
-        if let Ended::Appending(error) | Ended::Opening(error) = &how {
-            assert!(!matches!(error, JournalError::Damaged { .. } | JournalError::Missing { .. }), "{what}: {error}");
-        }
+        let (Ended::Appending(error) | Ended::Opening(error)) = &how;
+        assert!(!error.is_finding(), "{what}: {error}");
         if let Some(mut journal) = journal {
             let again = journal.append([(Timestamp::from_seconds(0), &Fact::Reached)]);
             assert!(again.is_err(), "{what}: acknowledged after a failure");

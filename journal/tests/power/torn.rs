@@ -35,7 +35,7 @@ fn as_of(whole: &State, name: &str, first: u64) -> State {
 fn an_end_torn_at_every_byte_of_every_segment_leaves_the_whole_groups_before_it() {
     let disk = Arc::new(TestDisk::default());
     let options = small(Durability::Synced);
-    drop(trade(&disk, options, 100, 5, &Acknowledged::default()).unwrap());
+    drop(trade(&disk, options, 60, 5, &Acknowledged::default()).unwrap());
     let mut whole = disk.state().clone();
     let segments: Vec<String> = whole.names().into_iter().filter(|name| name.ends_with(".journal")).collect();
     let (mut first, mut with_snapshot) = (1, 0);
