@@ -56,7 +56,8 @@ impl Folder {
             return Ok(file.clone());
         }
         let path = self.path.join(name);
-        let file = Arc::new(OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?);
+        let file =
+            Arc::new(OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?);
         open.insert(name.to_owned(), file.clone());
         Ok(file)
     }
@@ -122,7 +123,8 @@ impl Disk for Folder {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        (self.forget(from), self.forget(to));
+        self.forget(from);
+        self.forget(to);
         std::fs::rename(self.path.join(from), self.path.join(to))
     }
 

@@ -158,7 +158,11 @@ impl Bench<'_> {
     }
 
     /// Reads all segments, into a ledger or into memory. Returns events per second of CPU time.
-    fn replay(&self, directory: &Path, fold: bool) -> Result<(f64, Vec<MarketEvent>), Box<dyn std::error::Error>> {
+    fn replay(
+        &self,
+        directory: &Path,
+        fold: bool,
+    ) -> Result<(f64, Vec<MarketEvent>), Box<dyn std::error::Error>> {
         let folder = Folder::new(directory);
         let segments = Layout::of(&folder)?.segments;
         let (mut standing, mut events) = (crate::Standing::default(), Vec::new());
@@ -166,9 +170,11 @@ impl Bench<'_> {
         let walked = walk(&folder, &segments, Position::start(), None, &mut |entry, _| {
             if fold {
                 let (path, number) = (directory.to_owned(), entry.number);
-                return standing
-                    .fold(&entry)
-                    .map_err(|source| JournalError::Contradiction { path, number, source });
+                return standing.fold(&entry).map_err(|source| JournalError::Contradiction {
+                    path,
+                    number,
+                    source,
+                });
             }
             if let Fact::Market(event) = entry.fact {
                 events.push(event);

@@ -102,7 +102,8 @@ fn check_tip(disk: &dyn Disk, tip: Option<&Position>, position: &Position) -> Re
                 path: disk.place(),
                 number: tip.number,
                 offset: 0,
-                reason: "market.tip knows another record of this number: files of two journals are mixed".into(),
+                reason: "market.tip knows another record of this number: files of two journals are mixed"
+                    .into(),
                 good: tip.number - 1,
             })
         }

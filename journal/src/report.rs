@@ -6,9 +6,9 @@ use crate::layout::{FILE_NAME, Layout, io_in};
 use crate::reader::walk;
 use crate::record::Entry;
 use crate::segment::{Position, SECTOR, parse_head};
-use crate::writer::Journal;
 use crate::snapshot;
 use crate::tip::{self, ABSENT, Tip};
+use crate::writer::Journal;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -53,18 +53,21 @@ impl Journal {
         let mut chains: BTreeMap<u64, _> =
             layout.snapshots.iter().map(|(number, _)| (*number, None)).collect();
         let mut entries = Vec::new();
-        let walked = walk(disk, &layout.segments, Position::start(), tip.position(), &mut |entry, position| {
-            if let Some(chain) = chains.get_mut(&entry.number) {
-                *chain = Some(position.chain);
-            }
-            entries.push(entry);
-            Ok(())
-        })?;
+        let walked =
+            walk(disk, &layout.segments, Position::start(), tip.position(), &mut |entry, position| {
+                if let Some(chain) = chains.get_mut(&entry.number) {
+                    *chain = Some(position.chain);
+                }
+                entries.push(entry);
+                Ok(())
+            })?;
         let mut snapshots = Vec::new();
         for (number, name) in &layout.snapshots {
             match snapshot::load(disk, name) {
                 Err(words) => faults.push(words),
-                Ok((position, _)) if chains.get(number) == Some(&Some(position.chain)) => snapshots.push(*number),
+                Ok((position, _)) if chains.get(number) == Some(&Some(position.chain)) => {
+                    snapshots.push(*number)
+                }
                 Ok(_) => faults.push(format!("{name} is of another journal")),
             }
         }

@@ -80,7 +80,9 @@ pub(crate) fn newest_good(
             Ok((position, standing)) if Some(&position) == after.as_ref() => {
                 return Some((position, standing, index));
             }
-            Ok(_) => notes.push(format!("{name} is passed over: the segment after it goes on from another record")),
+            Ok(_) => {
+                notes.push(format!("{name} is passed over: the segment after it goes on from another record"))
+            }
             Err(words) => notes.push(format!("{words}, and is passed over")),
         }
     }
@@ -110,7 +112,8 @@ impl Snapshotter {
             standing.fold(&entry).map_err(|source| JournalError::Contradiction { path, number, source })
         })?;
         let position = walked.position;
-        let after = disk.read(active, 0, SECTOR as u64).map_err(io_in(disk, active, "reading the journal"))?;
+        let after =
+            disk.read(active, 0, SECTOR as u64).map_err(io_in(disk, active, "reading the journal"))?;
         if parse_head(&after).as_ref() != Some(&position) {
             let reason = format!("{active} does not go on from the segment before it");
             return Err(JournalError::Missing { path: disk.place(), number: position.number + 1, reason });

@@ -71,7 +71,11 @@ impl Journal {
             cut_off(disk.as_ref(), torn, &walked.active, options.durability, &mut notes)?;
         }
         if disk.names().is_ok_and(|names| names.iter().any(|name| name == UNFINISHED)) {
-            disk.remove(UNFINISHED).map_err(io_in(disk.as_ref(), UNFINISHED, "removing an unfinished snapshot"))?;
+            disk.remove(UNFINISHED).map_err(io_in(
+                disk.as_ref(),
+                UNFINISHED,
+                "removing an unfinished snapshot",
+            ))?;
         }
         notes.iter().for_each(|note| tracing::warn!(directory = %disk.place().display(), "{note}"));
         let replayed = walked.position.number - snapshot;

@@ -133,9 +133,9 @@ impl Journal {
         Snapshotter(self.disk.clone())
     }
 
-    fn append_group<'a>(
+    fn append_group(
         &mut self,
-        facts: &mut dyn Iterator<Item = (Timestamp, &'a Fact)>,
+        facts: &mut dyn Iterator<Item = (Timestamp, &Fact)>,
     ) -> Result<u64, JournalError> {
         let mut facts = facts.peekable();
         if facts.peek().is_none() {

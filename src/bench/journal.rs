@@ -31,7 +31,8 @@ pub fn measure(arguments: &JournalArguments) -> Result<Figures, Failure> {
         Some(directory) => place.tempdir_in(directory),
         None => place.tempdir(),
     };
-    let place = place.map_err(|error| Failure::Input(anyhow::anyhow!("a directory to measure in: {error}")))?;
+    let place =
+        place.map_err(|error| Failure::Input(anyhow::anyhow!("a directory to measure in: {error}")))?;
     let bench = Bench {
         directory: place.path(),
         records: arguments.records as usize,
@@ -51,7 +52,10 @@ pub fn table(figures: &Figures) -> String {
             row.group, row.records_per_s, row.ack_ms_p50, row.ack_ms_p99
         ));
     }
-    rows.push(format!("{} records of {:.0} bytes (CPU time, one thread)", figures.records, figures.bytes_per_record));
+    rows.push(format!(
+        "{} records of {:.0} bytes (CPU time, one thread)",
+        figures.records, figures.bytes_per_record
+    ));
     rows.push(format!("  replay {:>20.0} events/s, from files to ledger", figures.replay_per_s));
     rows.push(format!("  read {:>22.0} events/s, checked, without a ledger", figures.read_per_s));
     rows.push(format!("  fold {:>22.0} events/s, into a ledger from memory", figures.fold_per_s));

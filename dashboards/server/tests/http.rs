@@ -34,12 +34,10 @@ impl OfferDoor for Market {
                     let sentence = "prosumer 13 is not registered".to_owned();
                     OfferAnswer::Refused { code: "prosumer_unknown".to_owned(), sentence }
                 }
-                None if offer.prosumer.0 == 14 => {
-                    OfferAnswer::Unavailable {
-                        code: "journal_full",
-                        sentence: "the journal is full".to_owned(),
-                    }
-                }
+                None if offer.prosumer.0 == 14 => OfferAnswer::Unavailable {
+                    code: "journal_full",
+                    sentence: "the journal is full".to_owned(),
+                },
                 None => {
                     offers.push(offer);
                     OfferAnswer::Accepted

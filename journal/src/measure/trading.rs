@@ -3,10 +3,10 @@
 
 use grid::{BranchId, DeviceId, EnergyMwh, Money, ProsumerId, Quality, Slot, Timestamp, UsagePointId};
 use market::{
-    Activation, ActivationId, ActivationStatus, AggregateId, AggregatedFlexOffer, Aggregation, BidId, BidInterval,
-    Book, CongestionPoint, Contract, ContractId, DeviationPrices, DomsBid, EnergyBounds, FlexOffer, FlexOfferId,
-    GridRow, Ledger, MarketEvent, MeterReading, Need, RoundRecord, Rules, Schedule, SettlementTerms, Terms, ZoneId,
-    clear, disaggregate, settle_together,
+    Activation, ActivationId, ActivationStatus, AggregateId, AggregatedFlexOffer, Aggregation, BidId,
+    BidInterval, Book, CongestionPoint, Contract, ContractId, DeviationPrices, DomsBid, EnergyBounds,
+    FlexOffer, FlexOfferId, GridRow, Ledger, MarketEvent, MeterReading, Need, RoundRecord, Rules, Schedule,
+    SettlementTerms, Terms, ZoneId, clear, disaggregate, settle_together,
 };
 use std::time::Duration;
 
@@ -167,7 +167,8 @@ impl Trading {
     /// Reads every meter that is waited for, and settles.
     fn settle(&mut self, at: Timestamp) -> Result<(), String> {
         for (device, slot) in self.ledger.missing_readings(at) {
-            let planned = self.ledger.contracted_deviation().get(&(device, slot)).copied().unwrap_or_default();
+            let planned =
+                self.ledger.contracted_deviation().get(&(device, slot)).copied().unwrap_or_default();
             let usual = slot.0.rem_euclid(APART) == 1_960_000_i64.rem_euclid(APART)
                 || slot.0.rem_euclid(APART) == 1_960_001_i64.rem_euclid(APART);
             let energy = EnergyMwh(planned.0 + if usual { KWH } else { 0 });

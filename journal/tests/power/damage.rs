@@ -49,7 +49,8 @@ fn spoil(state: &mut State, random: &mut Random) -> Option<String> {
             format!("something put in at {from}")
         }
         5 if name.ends_with(".journal") => {
-            let other = names.iter().rev().find(|other| other.ends_with(".journal") && **other != name)?.clone();
+            let other =
+                names.iter().rev().find(|other| other.ends_with(".journal") && **other != name)?.clone();
             state.swap(&name, &other);
             return Some(format!("{name} and {other} swapped"));
         }

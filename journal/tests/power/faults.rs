@@ -28,7 +28,11 @@ fn one_fault(at: usize, fault: Fault, operations: usize) -> bool {
     state.fault = None;
     for survives in [Survives::Nothing, Survives::Everything, Survives::Some] {
         let image = state.after_power_cut(survives, &mut Random(at as u64));
-        assert_eq!(objection(TestDisk::new(image), Durability::Synced, &acknowledged), None, "{what}, {survives:?}");
+        assert_eq!(
+            objection(TestDisk::new(image), Durability::Synced, &acknowledged),
+            None,
+            "{what}, {survives:?}"
+        );
     }
     assert_eq!(objection(TestDisk::new(state), Durability::Synced, &acknowledged), None, "{what}");
     stopped
@@ -38,7 +42,10 @@ fn faults(operations: usize) {
     for fault in [Fault::Fails, Fault::FailsHalfway, Fault::Full, Fault::FullHalfway] {
         let stopped = (1..=operations).filter(|at| one_fault(*at, fault, operations)).count();
         // Tips and snapshots may fail without harm, a full disk is waited for.
-        assert!(stopped > operations / 6 && stopped < operations, "{fault:?}: {stopped} of {operations} stopped it");
+        assert!(
+            stopped > operations / 6 && stopped < operations,
+            "{fault:?}: {stopped} of {operations} stopped it"
+        );
     }
 }
 

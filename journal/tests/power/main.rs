@@ -13,7 +13,12 @@ use std::sync::{Arc, Mutex};
 use trade::{Acknowledged, objection, small, trade};
 
 /// A second cut while the first one is being recovered from, then the check.
-fn cut_again(state: &State, durability: Durability, acknowledged: &[journal::Fact], random: &mut Random) -> Option<String> {
+fn cut_again(
+    state: &State,
+    durability: Durability,
+    acknowledged: &[journal::Fact],
+    random: &mut Random,
+) -> Option<String> {
     let mut first = state.after_power_cut(Survives::Some, random);
     first.power_until = Some(random.below(8));
     let disk = Arc::new(TestDisk::new(first));

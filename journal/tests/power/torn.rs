@@ -23,7 +23,8 @@ fn group_ends(segment: &[u8]) -> Vec<(usize, u64)> {
 fn as_of(whole: &State, name: &str, first: u64) -> State {
     let mut state = whole.clone();
     let later = |other: &String| {
-        let digits = other.trim_start_matches("market-").split('.').next().and_then(|digits| digits.parse().ok());
+        let digits =
+            other.trim_start_matches("market-").split('.').next().and_then(|digits| digits.parse().ok());
         digits.is_some_and(|number: u64| number + u64::from(other.ends_with(".snapshot")) > first)
     };
     let gone: Vec<String> = state.names().into_iter().filter(|other| other != name && later(other)).collect();
@@ -55,7 +56,8 @@ fn an_end_torn_at_every_byte_of_every_segment_leaves_the_whole_groups_before_it(
             torn.lose("market.tip");
             let kept = ends.iter().rev().find(|(end, _)| *end <= cut).map_or(0, |(_, records)| *records);
             let disk = Arc::new(TestDisk::new(torn));
-            let mut opened = Journal::open_on(disk.clone(), options).unwrap_or_else(|e| panic!("{name} at {cut}: {e}"));
+            let mut opened =
+                Journal::open_on(disk.clone(), options).unwrap_or_else(|e| panic!("{name} at {cut}: {e}"));
             assert_eq!(opened.standing.records, first - 1 + kept, "{name} cut at {cut}");
             with_snapshot += usize::from(opened.replayed < opened.standing.records);
             let next = opened.journal.append([(Timestamp::from_seconds(0), &Fact::Reached)]).unwrap();

@@ -78,7 +78,8 @@ pub fn objection(disk: TestDisk, durability: Durability, acknowledged: &[Fact]) 
     };
     let lost = |found: &[Fact]| {
         let same = found.iter().zip(acknowledged).take_while(|(one, other)| one == other).count();
-        (same < acknowledged.len()).then(|| format!("acknowledged record {} of {} is lost", same + 1, acknowledged.len()))
+        (same < acknowledged.len())
+            .then(|| format!("acknowledged record {} of {} is lost", same + 1, acknowledged.len()))
     };
     if (opened.standing.records as usize) < acknowledged.len() {
         return Some(format!("{} records, {} acknowledged", opened.standing.records, acknowledged.len()));
