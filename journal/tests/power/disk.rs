@@ -122,7 +122,7 @@ impl Contents {
         let mut lives = || match survives {
             Survives::Nothing => false,
             Survives::Everything => true,
-            Survives::Some => random.next() % 2 == 0,
+            Survives::Some => random.next().is_multiple_of(2),
         };
         let mut bytes = self.lasting.clone();
         for change in &self.unsynced {
@@ -156,7 +156,7 @@ impl State {
             let lives = match survives {
                 Survives::Nothing => false,
                 Survives::Everything => true,
-                Survives::Some => random.next() % 2 == 0,
+                Survives::Some => random.next().is_multiple_of(2),
             };
             match change {
                 Naming::Set(name, file) if lives => drop(names.insert(name.clone(), *file)),
