@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use crate::answer::say;
-use actors::journal::{Fact, Journal, JournalError, VerifyReport};
+use actors::journal::{Fact, Journal, VerifyReport};
 use clap::{Args, Subcommand};
 use market::{AuditReport, Ledger, MarketEvent, RecordNumber, audit_records};
 use std::path::{Path, PathBuf};
@@ -59,10 +59,10 @@ pub fn run(arguments: &JournalArguments) -> Result<(), Failure> {
 }
 
 fn read(directory: &Path) -> Result<VerifyReport, Failure> {
-    Journal::verify(directory).map_err(|error| match error {
-        // What is damaged is a finding, not a mistake of whoever asked.
-        JournalError::Damaged { .. } => Failure::Run(error.into()),
-        _ => Failure::Input(error.into()),
+    // What is damaged is a finding, not a mistake of whoever asked.
+    Journal::verify(directory).map_err(|error| match error.is_finding() {
+        true => Failure::Run(error.into()),
+        false => Failure::Input(error.into()),
     })
 }
 
@@ -82,6 +82,10 @@ fn verify(directory: &Path, json: bool) -> Result<(), Failure> {
             "records": report.entries.len(),
             "bytes": report.bytes,
             "torn_bytes": report.torn_bytes,
+            "segments": report.segments,
+            "snapshots": report.snapshots,
+            "faults": report.faults,
+            "notes": report.notes,
             "starts": starts,
             "first_at": report.entries.first().map(|entry| entry.written_at),
             "last_at": report.entries.last().map(|entry| entry.written_at),
@@ -94,9 +98,13 @@ fn verify(directory: &Path, json: bool) -> Result<(), Failure> {
             report.entries.len(),
             report.bytes
         ))?;
+        say(format!("{} segments, good snapshots after records {:?}", report.segments, report.snapshots))?;
+        for words in report.faults.iter().chain(&report.notes) {
+            say(words)?;
+        }
         if report.torn_bytes > 0 {
             say(format!(
-                "{} bytes of a torn record at the end: a crash leaves such a record before it is acknowledged",
+                "{} bytes of a torn group at the end: a crash leaves such records before they are acknowledged",
                 report.torn_bytes
             ))?;
         }
@@ -110,6 +118,9 @@ fn verify(directory: &Path, json: bool) -> Result<(), Failure> {
         for violation in &audit.violations {
             say(format!("violation: {violation}"))?;
         }
+    }
+    if !report.faults.is_empty() {
+        return Err(Failure::Run(anyhow::anyhow!("{}: {}", directory.display(), report.faults.join("; "))));
     }
     if audit.is_clean() {
         Ok(())

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each crate of the workspace may depend on, in the order of the dependency direction.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
     ("grid", &[]),
     ("estimation", &["grid"]),
     ("market", &["grid"]),
+    ("journal", &["grid", "market"]),
     ("connectors", &["grid", "estimation", "market"]),
-    ("actors", &["grid", "estimation", "market", "connectors"]),
+    ("actors", &["grid", "estimation", "market", "journal", "connectors"]),
     ("dashboards-server", &["grid", "estimation", "market", "connectors", "actors"]),
     ("sim", &["grid", "estimation", "market", "connectors", "actors", "dashboards-server"]),
     ("gridflex", &["grid", "estimation", "market", "connectors", "actors", "dashboards-server", "sim"]),

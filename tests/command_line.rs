@@ -109,12 +109,18 @@ fn simulated(directory: &Path) -> PathBuf {
     out
 }
 
-/// Where each record begins.
+/// Where each record begins, by the description of the format.
 fn record_starts(journal: &[u8]) -> Vec<usize> {
-    let (mut starts, mut at) = (Vec::new(), b"gridflex journal 1\n".len());
-    while at < journal.len() {
-        starts.push(at);
-        at += 40 + u32::from_le_bytes(journal[at..at + 4].try_into().unwrap()) as usize;
+    let length = |at: usize| u32::from_le_bytes(journal[at..at + 4].try_into().unwrap()) as usize;
+    let (mut starts, mut group) = (Vec::new(), 512);
+    while group < journal.len() {
+        let end = group + 64 + length(group + 20);
+        let mut at = group + 64;
+        while at < end {
+            starts.push(at);
+            at += 40 + length(at);
+        }
+        group = end.next_multiple_of(512);
     }
     starts
 }

@@ -25,6 +25,7 @@ use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::settlement::{Account, MeterReading, SlotSettlement};
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an event did to a ledger that did not refuse it.
@@ -37,7 +38,7 @@ pub enum Applied {
 }
 
 /// Where an accepted offer stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OfferStatus {
     /// It may be assigned.
     Open,
@@ -54,7 +55,7 @@ pub enum OfferStatus {
     Expired,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct OfferRecord {
     offer: FlexOffer,
     status: OfferStatus,
@@ -63,7 +64,7 @@ struct OfferRecord {
     record: RecordNumber,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct ContractRecord {
     contract: Contract,
     assignments: Option<Vec<Assignment>>,
@@ -71,7 +72,7 @@ struct ContractRecord {
     assigned: RecordNumber,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct ActivationRecord {
     activation: Activation,
     answer: Option<(ActivationStatus, RecordNumber)>,
@@ -80,8 +81,10 @@ struct ActivationRecord {
 /// A slot of an assignment: slot first, so that the oldest comes first.
 type OrderKey = (Slot, ContractId, FlexOfferId);
 
-/// The fold of all market events.
-#[derive(Debug, Clone, Default)]
+/// The fold of all market events. It can be written down and read again as it is (a snapshot); its form belongs to the
+/// program's version, so whoever writes it down keeps the events, too.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ledger {
     offers: BTreeMap<FlexOfferId, OfferRecord>,
     /// Newest offer of each device, and how many it made.

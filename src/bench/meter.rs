@@ -9,6 +9,12 @@ pub fn cpu_ms() -> f64 {
     time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 * 1e-6
 }
 
+/// Time since some instant in the past, ms; does not go back.
+pub fn wall_ms() -> f64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 * 1e-6
+}
+
 /// CPU time of one run of `work`, ms, with its result.
 pub fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
     let start = cpu_ms();

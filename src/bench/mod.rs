@@ -5,6 +5,7 @@ mod aggregate;
 mod case;
 mod clear;
 mod estimate;
+mod journal;
 pub mod meter;
 mod powerflow;
 mod service;
@@ -23,6 +24,7 @@ A case is a folder with input.json and update.json in power-grid-model's form; u
   gridflex bench estimate target/peers/cases/asym-10000 --repeat 21
   gridflex bench service target/peers/cases/asym-10000      the same network behind measurement points
   gridflex bench clear market.json --json           a market case, see docs/clearing.md
+  gridflex bench journal --on /var/lib/gridflex     acknowledgement on that disk, replay, start at a million records
   gridflex bench aggregate --offers 100000 --sizes 10000,1000000 --json     synthetic FlexOffers, no case needed
 
 All times are CPU time of one thread, medians of --repeat runs:
@@ -53,6 +55,8 @@ enum What {
     Clear(clear::ClearArguments),
     /// Aggregation and disaggregation of FlexOffers, in bulk and one at a time
     Aggregate(AggregateArguments),
+    /// The journal: acknowledgement with group commit, replay, start from a snapshot
+    Journal(journal::JournalArguments),
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +117,9 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
         What::Aggregate(arguments) => {
             let figures = aggregate::measure(arguments)?;
             return answer(&figures, arguments.json, aggregate::table);
+        }
+        What::Journal(arguments) => {
+            return answer(&journal::measure(arguments)?, arguments.json, journal::table);
         }
     };
     answer(&figures, json, table)

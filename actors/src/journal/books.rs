@@ -12,20 +12,32 @@ pub fn planned_deviation_w(ledger: &Ledger, point: UsagePointId, slot: Slot) -> 
 /// Shared view of the ledger. Only the journal stage changes it. Locked for the length of a closure, never across
 /// an await.
 #[derive(Debug, Clone, Default)]
-pub struct Books(Arc<Mutex<Ledger>>);
+pub struct Books {
+    ledger: Arc<Mutex<Ledger>>,
+    read_only: Arc<Mutex<Option<String>>>,
+}
 
 impl Books {
     /// Starts from a replayed ledger.
     pub fn new(ledger: Ledger) -> Self {
-        Self(Arc::new(Mutex::new(ledger)))
+        Self { ledger: Arc::new(Mutex::new(ledger)), read_only: Arc::default() }
     }
 
     /// Reads.
     pub fn read<T>(&self, read: impl FnOnce(&Ledger) -> T) -> T {
-        read(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        read(&self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why nothing can be recorded at present; `None` while all is well.
+    pub fn read_only(&self) -> Option<String> {
+        self.read_only.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_read_only(&self, reason: Option<String>) {
+        *self.read_only.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 }

@@ -3,19 +3,30 @@
 //! A stage that wants something to happen hands over the fact together with the deliveries that make it happen.
 //! The fact is folded into the books (and refused if it cannot follow), written, synced, and only then are the
 //! deliveries made, in order. While a sync runs, further facts gather and go out together with the next one.
+//!
+//! On a full disk the journal is *read-only*: what is underway waits and is tried again each [`RETRY_PERIOD`], a fact that
+//! can be taken back is refused, one that cannot waits with the others. Nobody is told of anything that is not on the disk.
 
 use super::books::Books;
-use super::file::Journal;
-use super::record::Fact;
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Delivery, Stage};
 use grid::Timestamp;
+use journal::{Fact, Journal, JournalError, Snapshotter};
 use market::{Applied, LedgerError, MarketEvent, RecordNumber};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often a quiet journal notes that the system is alive.
 const BEAT_PERIOD: Duration = Duration::from_secs(60);
+/// How often a full disk is tried again, by the system's clock.
+const RETRY_PERIOD: Duration = Duration::from_secs(2);
+/// Facts that wait for room, at most; with more the system stops and recovers from what is on the disk.
+const WAITING_MAX: usize = 100_000;
+/// Why a fact is refused while the disk is full.
+pub const JOURNAL_FULL: &str = "journal_full";
+
+/// Facts that are written together, with when they were handed in.
+type Group = Arc<Vec<(Timestamp, Arc<Fact>)>>;
 
 /// What can wake the journal.
 #[derive(Debug, Clone)]
@@ -35,7 +46,20 @@ pub enum JournalMsg {
     Committed {
         /// Number of the newest durable record.
         number: u64,
+        /// Makes a snapshot when one is due.
+        snapshot: Option<Snapshotter>,
     },
+    /// There was no room for a group; nothing of it was written.
+    NoRoom {
+        /// It, to be tried again.
+        group: Group,
+        /// What the operating system said of which file.
+        reason: String,
+    },
+    /// Time to try the group again that had no room.
+    RetryDue(Group),
+    /// A snapshot was made or not.
+    SnapshotEnded(Result<Option<u64>, String>),
     /// Writing or syncing failed; nothing more may be acknowledged.
     Failed {
         /// Why.
@@ -119,7 +143,22 @@ impl JournalStage {
         Self { journal, books, waiting, next, syncing, busy: false, quiet: true, observer, counters }
     }
 
-    fn accept(&mut self, fact: Arc<Fact>, mut then: Vec<Delivery>, otherwise: &[Delivery], now: Timestamp) {
+    fn accept(
+        &mut self,
+        fact: Arc<Fact>,
+        mut then: Vec<Delivery>,
+        otherwise: &[Delivery],
+        cx: &mut Context<JournalMsg>,
+    ) {
+        if let Some(reason) = self.books.read_only() {
+            if !otherwise.is_empty() {
+                cx.send(&self.observer, Seen::Rejected { code: JOURNAL_FULL, reason });
+                return otherwise.iter().for_each(Delivery::make);
+            }
+            if self.waiting.len() >= WAITING_MAX {
+                return cx.give_up(format!("{WAITING_MAX} facts wait for room: {reason}"));
+            }
+        }
         if let Fact::Market(event) = fact.as_ref() {
             match self.books.change(|ledger| ledger.apply_record(RecordNumber(self.next), event)) {
                 Ok(Applied::Known) => return self.repeat(then),
@@ -137,7 +176,7 @@ impl JournalStage {
             }
         }
         self.quiet = false;
-        self.wait(now, fact, then);
+        self.wait(cx.now(), fact, then);
     }
 
     fn wait(&mut self, now: Timestamp, fact: Arc<Fact>, then: Vec<Delivery>) {
@@ -165,15 +204,45 @@ impl JournalStage {
             facts.push((written_at, fact));
             self.syncing.extend(then);
         }
+        self.write(Arc::new(facts), cx);
+    }
+
+    fn write(&self, group: Group, cx: &mut Context<JournalMsg>) {
         let journal = self.journal.clone();
         let panicked = JournalMsg::Failed { reason: "writing panicked".into() };
         cx.compute(panicked, move || {
             let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
-            match journal.append(facts.iter().map(|(at, fact)| (*at, fact.as_ref()))) {
-                Ok(number) => JournalMsg::Committed { number },
+            match journal.append(group.iter().map(|(at, fact)| (*at, fact.as_ref()))) {
+                Ok(number) => JournalMsg::Committed { number, snapshot: journal.snapshot_due() },
+                Err(error @ JournalError::Full { .. }) => {
+                    JournalMsg::NoRoom { group, reason: error.to_string() }
+                }
                 Err(error) => JournalMsg::Failed { reason: error.to_string() },
             }
         });
+    }
+
+    fn on_committed(&mut self, number: u64, cx: &mut Context<JournalMsg>) {
+        self.busy = false;
+        if self.books.read_only().is_some() {
+            tracing::warn!("there is room on the disk again, recording goes on");
+            self.books.set_read_only(None);
+        }
+        self.counters.change(|(durable, _)| *durable = number);
+        for delivery in self.syncing.drain(..) {
+            cx.make(delivery);
+        }
+        self.commit(cx);
+    }
+
+    /// The group stays underway, so that nothing overtakes it.
+    fn on_no_room(&mut self, group: Group, reason: String, cx: &mut Context<JournalMsg>) {
+        if self.books.read_only().is_none() {
+            tracing::error!(%reason, "nothing can be recorded");
+            cx.send(&self.observer, Seen::Rejected { code: JOURNAL_FULL, reason: reason.clone() });
+            self.books.set_read_only(Some(reason));
+        }
+        cx.wake_at(cx.now().plus(RETRY_PERIOD), JournalMsg::RetryDue(group));
     }
 }
 
@@ -187,7 +256,7 @@ impl Stage for JournalStage {
     fn handle(&mut self, msg: JournalMsg, cx: &mut Context<JournalMsg>) {
         match msg {
             JournalMsg::Append { fact, then, otherwise } => {
-                self.accept(fact, then, &otherwise, cx.now());
+                self.accept(fact, then, &otherwise, cx);
                 self.commit(cx);
             }
             JournalMsg::BeatDue => {
@@ -197,13 +266,19 @@ impl Stage for JournalStage {
                     self.commit(cx);
                 }
             }
-            JournalMsg::Committed { number } => {
-                self.busy = false;
-                self.counters.change(|(durable, _)| *durable = number);
-                for delivery in self.syncing.drain(..) {
-                    cx.make(delivery);
+            JournalMsg::Committed { number, snapshot } => {
+                if let Some(snapshotter) = snapshot {
+                    let panicked = JournalMsg::SnapshotEnded(Err("it panicked".into()));
+                    let make = move || snapshotter.make().map_err(|error| error.to_string());
+                    cx.compute(panicked, move || JournalMsg::SnapshotEnded(make()));
                 }
-                self.commit(cx);
+                self.on_committed(number, cx);
+            }
+            JournalMsg::NoRoom { group, reason } => self.on_no_room(group, reason, cx),
+            JournalMsg::RetryDue(group) => self.write(group, cx),
+            JournalMsg::SnapshotEnded(Ok(number)) => tracing::debug!(?number, "snapshot made"),
+            JournalMsg::SnapshotEnded(Err(reason)) => {
+                tracing::warn!(%reason, "no snapshot; the next start takes longer");
             }
             // No restart can mend a failed sync: what is on the disk is not known any more. Stop and recover.
             JournalMsg::Failed { reason } => cx.give_up(format!("the journal cannot be written: {reason}")),

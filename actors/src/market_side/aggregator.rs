@@ -4,6 +4,7 @@ use super::foa::FoaMsg;
 use super::matcher::MatcherMsg;
 use crate::area::Area;
 use crate::door::Waiting;
+use crate::journal::stage::JOURNAL_FULL;
 use crate::journal::{Books, JournalWriter};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Delivery, Stage};
@@ -171,6 +172,9 @@ impl Aggregator {
     }
 
     fn refusal(&self, offer: &FlexOffer, now: Timestamp) -> Option<(&'static str, String)> {
+        if let Some(reason) = self.books.read_only() {
+            return Some((JOURNAL_FULL, format!("FlexOffer {} cannot be recorded: {reason}", offer.id)));
+        }
         if let Err(error) = offer.check() {
             return Some((error.code(), error.to_string()));
         }

@@ -22,6 +22,8 @@ pub enum OfferAnswer {
     },
     /// The system cannot take it now; the client may try again with the same id.
     Unavailable {
+        /// Stable code of the reason.
+        code: &'static str,
         /// The reason in one sentence.
         sentence: String,
     },

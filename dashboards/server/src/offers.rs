@@ -72,8 +72,8 @@ fn written(answer: OfferAnswer, id: &FlexOfferId) -> Result<HttpResponse, Proble
         OfferAnswer::Refused { code, sentence } => {
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, sentence))
         }
-        OfferAnswer::Unavailable { sentence } => {
-            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", sentence))
+        OfferAnswer::Unavailable { code, sentence } => {
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, sentence))
         }
     }
 }

@@ -34,9 +34,10 @@ impl OfferDoor for Market {
                     let sentence = "prosumer 13 is not registered".to_owned();
                     OfferAnswer::Refused { code: "prosumer_unknown".to_owned(), sentence }
                 }
-                None if offer.prosumer.0 == 14 => {
-                    OfferAnswer::Unavailable { sentence: "the journal is full".to_owned() }
-                }
+                None if offer.prosumer.0 == 14 => OfferAnswer::Unavailable {
+                    code: "journal_full",
+                    sentence: "the journal is full".to_owned(),
+                },
                 None => {
                     offers.push(offer);
                     OfferAnswer::Accepted
@@ -269,7 +270,7 @@ async fn an_offer_is_created_once_and_known_after_that() {
     assert!(running.post(&offer("fo-1", 1)).await.starts_with("HTTP/1.1 200"));
     assert_problem(&running.post(&offer("fo-1", 2)).await, 409, "id_taken");
     assert_problem(&running.post(&offer("fo-2", 13)).await, 422, "prosumer_unknown");
-    assert_problem(&running.post(&offer("fo-3", 14)).await, 503, "unavailable");
+    assert_problem(&running.post(&offer("fo-3", 14)).await, 503, "journal_full");
     let found = running.get("/api/v1/flexoffers/fo-1").await;
     assert!(found.contains("\"state\":\"accepted\"") && found.contains("\"id\":\"fo-1\""), "{found}");
     assert_problem(&running.get("/api/v1/flexoffers/fo-2").await, 404, "not_found");

@@ -38,14 +38,6 @@ pub enum RunError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] actors::journal::JournalError),
-    /// The journal's facts contradict each other.
-    #[error("record {record} of the journal cannot follow the ones before it: {source}")]
-    Replay {
-        /// Its number.
-        record: u64,
-        /// Why.
-        source: market::LedgerError,
-    },
     /// The data directory holds another run.
     #[error("{}: the journal belongs to a run with another scenario, seed or duration; give the same ones or another --data directory", directory.display())]
     OtherRun {

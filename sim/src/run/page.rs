@@ -1,6 +1,7 @@
 //! The page's door for offers, opened to the system.
 
 use actors::journal::Books;
+use actors::journal::stage::JOURNAL_FULL;
 use actors::market_side::OfferAnswer as Answer;
 use dashboards_server::{OfferAnswer, OfferDoor, OfferFound, OfferState};
 use futures_util::future::BoxFuture;
@@ -28,10 +29,14 @@ impl OfferDoor for Door {
                 Some(Answer::Accepted) => OfferAnswer::Accepted,
                 Some(Answer::AlreadyKnown) => OfferAnswer::Known,
                 Some(Answer::Conflict) => OfferAnswer::Conflict,
+                Some(Answer::Refused { code: code @ JOURNAL_FULL, reason }) => {
+                    OfferAnswer::Unavailable { code, sentence: reason }
+                }
                 Some(Answer::Refused { code, reason }) => {
                     OfferAnswer::Refused { code: code.to_owned(), sentence: reason }
                 }
                 None => OfferAnswer::Unavailable {
+                    code: "unavailable",
                     sentence:
                         "no durable answer in time; hand in the same offer again to learn what became of it"
                             .to_owned(),

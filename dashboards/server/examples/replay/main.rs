@@ -20,7 +20,7 @@ struct NoMarket;
 impl OfferDoor for NoMarket {
     fn submit(&self, _offer: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
         let sentence = "this is an invented evening without a market".to_owned();
-        Box::pin(std::future::ready(OfferAnswer::Unavailable { sentence }))
+        Box::pin(std::future::ready(OfferAnswer::Unavailable { code: "unavailable", sentence }))
     }
 
     fn find(&self, _id: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {

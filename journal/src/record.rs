@@ -1,15 +1,16 @@
 //! How facts become bytes. Pure functions, no file.
 //!
 //! ```text
-//! file   = head record*
-//! head   = "gridflex journal 1\n"                                     19 bytes
 //! record = length check chain payload      4 (little endian, counts the payload), 4, 32 and length bytes
 //! check  = first 4 bytes of SHA-256(previous chain ‖ length)
-//! chain  = SHA-256(previous chain ‖ length ‖ payload); the first previous chain is SHA-256(head)
+//! chain  = SHA-256(previous chain ‖ length ‖ payload)
 //! ```
 //!
-//! The payload is the JSON of an [`Entry`]. A flipped bit, a removed or moved record breaks the chain from there
-//! on. A record cut short at the end of the file, or never filled with anything but zeros, is a torn write that was
+//! The payload is the JSON of an [`Entry`]. A flipped bit, a removed or moved record breaks the chain from there on.
+//! [`segment`](crate::segment) says where the first previous chain comes from.
+//!
+//! A journal of version 1 is one file of `"gridflex journal 1\n"` and records; its first previous chain is SHA-256 of
+//! that line. A record cut short at its end, or never filled with anything but zeros, is a torn write that was
 //! never acknowledged; the check of the length keeps a flipped length from looking like one.
 
 use grid::Timestamp;
@@ -17,7 +18,7 @@ use market::MarketEvent;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// First bytes of every journal.
+/// First bytes of a journal of version 1, a single file.
 pub const HEAD: &[u8; 19] = b"gridflex journal 1\n";
 /// Largest payload, bytes.
 pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -118,6 +119,23 @@ pub fn decode(bytes: &[u8], chain: &mut Chain) -> Result<(Entry, usize), Defect>
     let entry = serde_json::from_slice(payload).map_err(|error| Defect::Payload(error.to_string()))?;
     *chain = next;
     Ok((entry, FRAME + size))
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A chain from its hexadecimal digits.
+pub(crate) fn unhex(digits: &str) -> Option<Chain> {
+    let mut chain = Chain::default();
+    if digits.len() != 2 * chain.len() || !digits.is_ascii() {
+        return None;
+    }
+    for (at, byte) in chain.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(chain)
 }
 
 fn check(previous: &Chain, length: [u8; 4]) -> [u8; 4] {

@@ -1,0 +1,135 @@
+//! The file operations a journal needs, and the folder that does them.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One folder of files by name. What was written lasts only after [`sync`](Disk::sync), what was created, renamed or
+/// removed only after [`sync_names`](Disk::sync_names). Errors are the operating system's.
+pub trait Disk: std::fmt::Debug + Send + Sync {
+    /// Where it is, for messages.
+    fn place(&self) -> PathBuf;
+    /// The names in it, in no order.
+    fn names(&self) -> io::Result<Vec<String>>;
+    /// Up to `length` bytes from byte `at` on; fewer where the file ends.
+    fn read(&self, name: &str, at: u64, length: u64) -> io::Result<Vec<u8>>;
+    /// Bytes of a file.
+    fn size(&self, name: &str) -> io::Result<u64>;
+    /// Makes an empty file, in place of another of that name.
+    fn create(&self, name: &str) -> io::Result<()>;
+    /// Writes at byte `at`; makes and grows the file where needed.
+    fn write(&self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Cuts a file down to `length` bytes.
+    fn cut(&self, name: &str, length: u64) -> io::Result<()>;
+    /// Returns when all of a file's bytes last.
+    fn sync(&self, name: &str) -> io::Result<()>;
+    /// Returns when the names last.
+    fn sync_names(&self) -> io::Result<()>;
+    /// Gives a file another name, in place of another file.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+}
+
+/// A shared disk.
+pub type SharedDisk = Arc<dyn Disk>;
+
+/// A folder of the operating system. Files that were written stay open.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    open: Mutex<BTreeMap<String, Arc<File>>>,
+}
+
+impl Folder {
+    /// A folder that is, or will be, there.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), open: Mutex::default() }
+    }
+
+    fn file(&self, name: &str) -> io::Result<Arc<File>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = open.get(name) {
+            return Ok(file.clone());
+        }
+        let path = self.path.join(name);
+        let file =
+            Arc::new(OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?);
+        open.insert(name.to_owned(), file.clone());
+        Ok(file)
+    }
+
+    fn forget(&self, name: &str) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+impl Disk for Folder {
+    fn place(&self) -> PathBuf {
+        self.path.clone()
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            names.extend(entry?.file_name().into_string().ok());
+        }
+        Ok(names)
+    }
+
+    fn read(&self, name: &str, at: u64, length: u64) -> io::Result<Vec<u8>> {
+        let file = File::open(self.path.join(name))?;
+        let length = length.min(file.metadata()?.len().saturating_sub(at));
+        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match file.read_at(&mut bytes[filled..], at + filled as u64) {
+                Ok(0) => break,
+                Ok(more) => filled += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    fn size(&self, name: &str) -> io::Result<u64> {
+        Ok(std::fs::metadata(self.path.join(name))?.len())
+    }
+
+    fn create(&self, name: &str) -> io::Result<()> {
+        self.forget(name);
+        File::create(self.path.join(name)).map(drop)
+    }
+
+    fn write(&self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file(name)?.write_all_at(bytes, at)
+    }
+
+    fn cut(&self, name: &str, length: u64) -> io::Result<()> {
+        self.file(name)?.set_len(length)
+    }
+
+    fn sync(&self, name: &str) -> io::Result<()> {
+        self.file(name)?.sync_data()
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.forget(from);
+        self.forget(to);
+        std::fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.forget(name);
+        std::fs::remove_file(self.path.join(name))
+    }
+}

@@ -1,0 +1,102 @@
+//! Reading a journal without changing it.
+
+use crate::disk::{Disk, Folder};
+use crate::error::JournalError;
+use crate::layout::{FILE_NAME, Layout, io_in};
+use crate::reader::walk;
+use crate::record::Entry;
+use crate::segment::{Position, SECTOR, parse_head};
+use crate::snapshot;
+use crate::tip::{self, ABSENT, Tip};
+use crate::writer::Journal;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What reading a journal without changing it found.
+#[derive(Debug)]
+pub struct VerifyReport {
+    /// All whole entries, oldest first.
+    pub entries: Vec<Entry>,
+    /// Size of the segments, bytes.
+    pub bytes: u64,
+    /// Bytes of a torn group at the end.
+    pub torn_bytes: u64,
+    /// How many segments there are.
+    pub segments: usize,
+    /// Number of the last record of each good snapshot.
+    pub snapshots: Vec<u64>,
+    /// What is wrong with files beside the segments. A start would pass them over.
+    pub faults: Vec<String>,
+    /// What cannot be told.
+    pub notes: Vec<String>,
+}
+
+impl Journal {
+    /// Reads every segment from the first record on, and checks the snapshots against them. Given a file, reads it alone.
+    pub fn verify(path: &Path) -> Result<VerifyReport, JournalError> {
+        if path.is_file() && path.file_name() != Some(FILE_NAME.as_ref()) {
+            return verify_file(path);
+        }
+        let directory = if path.is_file() { path.parent().unwrap_or(path) } else { path };
+        Self::verify_on(&Folder::new(directory))
+    }
+
+    /// Like [`verify`](Self::verify), on any disk.
+    pub fn verify_on(disk: &dyn Disk) -> Result<VerifyReport, JournalError> {
+        let mut faults = Vec::new();
+        let tip = tip::read(disk);
+        let layout = Layout::of(disk)?;
+        if layout.segments.is_empty() {
+            let missing = std::io::ErrorKind::NotFound.into();
+            return Err(io_in(disk, FILE_NAME, "reading the journal")(missing));
+        }
+        let mut chains: BTreeMap<u64, _> =
+            layout.snapshots.iter().map(|(number, _)| (*number, None)).collect();
+        let mut entries = Vec::new();
+        let walked =
+            walk(disk, &layout.segments, Position::start(), tip.position(), &mut |entry, position| {
+                if let Some(chain) = chains.get_mut(&entry.number) {
+                    *chain = Some(position.chain);
+                }
+                entries.push(entry);
+                Ok(())
+            })?;
+        let mut snapshots = Vec::new();
+        for (number, name) in &layout.snapshots {
+            match snapshot::load(disk, name) {
+                Err(words) => faults.push(words),
+                Ok((position, _)) if chains.get(number) == Some(&Some(position.chain)) => {
+                    snapshots.push(*number)
+                }
+                Ok(_) => faults.push(format!("{name} is of another journal")),
+            }
+        }
+        let notes = match tip {
+            Tip::Absent if walked.position.number > 0 => vec![ABSENT.to_owned()],
+            Tip::Damaged(words) => {
+                faults.push(words);
+                Vec::new()
+            }
+            Tip::Absent | Tip::Known(_) => Vec::new(),
+        };
+        let torn_bytes = walked.torn.map_or(0, |torn| torn.bytes.len() as u64);
+        let segments = layout.segments.len();
+        Ok(VerifyReport { entries, bytes: walked.bytes, torn_bytes, segments, snapshots, faults, notes })
+    }
+}
+
+/// One segment, wherever it lies and whatever it is called.
+fn verify_file(path: &Path) -> Result<VerifyReport, JournalError> {
+    let folder = Folder::new(path.parent().unwrap_or(Path::new("")));
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    let head = folder.read(&name, 0, SECTOR as u64).map_err(io_in(&folder, &name, "reading the journal"))?;
+    let Some(from) = parse_head(&head) else { return Err(JournalError::Foreign { path: path.to_owned() }) };
+    let mut entries = Vec::new();
+    let walked = walk(&folder, &[(from.number + 1, name)], from, None, &mut |entry, _| {
+        entries.push(entry);
+        Ok(())
+    })?;
+    let torn_bytes = walked.torn.map_or(0, |torn| torn.bytes.len() as u64);
+    let (snapshots, faults, notes) = (Vec::new(), Vec::new(), Vec::new());
+    Ok(VerifyReport { entries, bytes: walked.bytes, torn_bytes, segments: 1, snapshots, faults, notes })
+}

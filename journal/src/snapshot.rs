@@ -1,0 +1,163 @@
+//! Snapshots: the fold of all records up to the end of a segment, so that a start need not read them again.
+//!
+//! ```text
+//! snapshot = head body
+//! head     = "gridflex snapshot 1 record 000000051233 chain " 64 hex digits " bytes " 12 digits
+//!            " sha256 " 64 hex digits " check " 16 hex digits, spaces, "\n"       512 bytes
+//! body     = a Standing in MessagePack, field by field with names
+//! ```
+//!
+//! *chain* is that of the record and must be the one that the next segment goes on from; *sha256* is the body's. A
+//! snapshot is made from the files, never from memory: it holds nothing that is not synced, and is never the only copy
+//! of anything. A damaged one is passed over. The newest two are kept.
+
+use crate::disk::{Disk, SharedDisk};
+use crate::error::JournalError;
+use crate::layout::{Layout, io_in, snapshot_name};
+use crate::reader::walk;
+use crate::record::{Chain, hex, unhex};
+use crate::segment::{Position, SECTOR, parse_head};
+use crate::standing::Standing;
+use sha2::{Digest, Sha256};
+
+/// Snapshots that are kept.
+const KEPT: usize = 2;
+pub(crate) const UNFINISHED: &str = "market.snapshot.new";
+
+fn head(position: &Position, bytes: usize, digest: &Chain) -> [u8; SECTOR] {
+    let words = format!(
+        "gridflex snapshot 1 record {:012} chain {} bytes {bytes:012} sha256 {} ",
+        position.number,
+        hex(&position.chain),
+        hex(digest)
+    );
+    let check: Chain = Sha256::digest(&words).into();
+    let mut head = [b' '; SECTOR];
+    for (to, from) in head.iter_mut().zip(format!("{words}check {}", &hex(&check)[..16]).bytes()) {
+        *to = from;
+    }
+    head[SECTOR - 1] = b'\n';
+    head
+}
+
+fn parse(bytes: &[u8]) -> Option<Position> {
+    let text = std::str::from_utf8(bytes.get(..SECTOR)?).ok()?;
+    let mut words = text.strip_prefix("gridflex snapshot 1 record ")?.split(' ');
+    let number = words.next()?.parse().ok()?;
+    let chain = unhex((words.next()? == "chain").then(|| words.next())??)?;
+    let position = Position { number, chain };
+    let body = bytes.get(SECTOR..)?;
+    let digest: Chain = Sha256::digest(body).into();
+    (head(&position, body.len(), &digest) == bytes[..SECTOR]).then_some(position)
+}
+
+/// Reads a snapshot; an error in words when it is damaged.
+pub(crate) fn load(disk: &dyn Disk, name: &str) -> Result<(Position, Standing), String> {
+    let bytes = disk.read(name, 0, u64::MAX).map_err(|error| format!("{name} cannot be read: {error}"))?;
+    let position = parse(&bytes).ok_or_else(|| format!("{name} is damaged"))?;
+    let standing: Standing = rmp_serde::from_slice(&bytes[SECTOR..])
+        .map_err(|error| format!("{name} was written by another version: {error}"))?;
+    if standing.records > position.number || snapshot_name(position.number) != name {
+        return Err(format!("{name} is of other records"));
+    }
+    Ok((position, standing))
+}
+
+/// The newest good snapshot with the index of the segment that goes on from it. What is passed over is noted.
+pub(crate) fn newest_good(
+    disk: &dyn Disk,
+    layout: &Layout,
+    notes: &mut Vec<String>,
+) -> Option<(Position, Standing, usize)> {
+    for (number, name) in layout.snapshots.iter().rev() {
+        let Ok(index) = layout.segments.binary_search_by_key(&(number + 1), |(first, _)| *first) else {
+            notes.push(format!("{name} is passed over: no segment goes on from it"));
+            continue;
+        };
+        let after = disk.read(&layout.segments[index].1, 0, SECTOR as u64).ok();
+        let after = after.and_then(|bytes| parse_head(&bytes));
+        match load(disk, name) {
+            Ok((position, standing)) if Some(&position) == after.as_ref() => {
+                return Some((position, standing, index));
+            }
+            Ok(_) => {
+                notes.push(format!("{name} is passed over: the segment after it goes on from another record"))
+            }
+            Err(words) => notes.push(format!("{words}, and is passed over")),
+        }
+    }
+    None
+}
+
+/// Makes snapshots from the files of a journal, beside whoever appends to it.
+#[derive(Debug, Clone)]
+pub struct Snapshotter(pub(crate) SharedDisk);
+
+impl Snapshotter {
+    /// Writes a snapshot of all segments but the last and removes those that are not needed any more. Returns the number
+    /// of its last record; nothing when there is one already. Takes the memory of a second ledger meanwhile.
+    pub fn make(&self) -> Result<Option<u64>, JournalError> {
+        let disk = self.0.as_ref();
+        let layout = Layout::of(disk)?;
+        let Some(((first, active), sealed)) = layout.segments.split_last() else { return Ok(None) };
+        let newest = first - 1;
+        let (from, mut standing, index) = newest_good(disk, &layout, &mut Vec::new())
+            .unwrap_or_else(|| (Position::start(), Standing::default(), 0));
+        if from.number >= newest || sealed.is_empty() {
+            return Ok(None);
+        }
+        let segments = sealed.get(index..).unwrap_or_default();
+        let walked = walk(disk, segments, from, None, &mut |entry, _| {
+            let (path, number) = (disk.place(), entry.number);
+            standing.fold(&entry).map_err(|source| JournalError::Contradiction { path, number, source })
+        })?;
+        let position = walked.position;
+        let after =
+            disk.read(active, 0, SECTOR as u64).map_err(io_in(disk, active, "reading the journal"))?;
+        if parse_head(&after).as_ref() != Some(&position) {
+            let reason = format!("{active} does not go on from the segment before it");
+            return Err(JournalError::Missing { path: disk.place(), number: position.number + 1, reason });
+        }
+        self.write(&position, &standing)?;
+        self.thin_out()?;
+        Ok(Some(newest))
+    }
+
+    fn write(&self, position: &Position, standing: &Standing) -> Result<(), JournalError> {
+        let disk = self.0.as_ref();
+        let body = rmp_serde::to_vec_named(standing).map_err(|error| JournalError::Encode {
+            path: disk.place().join(UNFINISHED),
+            reason: error.to_string(),
+        })?;
+        let head = head(position, body.len(), &Sha256::digest(&body).into());
+        let name = snapshot_name(position.number);
+        let written = (|| {
+            disk.create(UNFINISHED)?;
+            disk.write(UNFINISHED, 0, &head)?;
+            disk.write(UNFINISHED, SECTOR as u64, &body)?;
+            disk.sync(UNFINISHED)?;
+            disk.rename(UNFINISHED, &name)?;
+            disk.sync_names()
+        })();
+        written.map_err(|error| {
+            // What is left of it takes room and is of no use; the next start removes it otherwise.
+            if disk.remove(UNFINISHED).is_err() {
+                tracing::debug!("an unfinished snapshot stays until the next start");
+            }
+            io_in(disk, &name, "writing a snapshot")(error)
+        })
+    }
+
+    fn thin_out(&self) -> Result<(), JournalError> {
+        let disk = self.0.as_ref();
+        let good = |(_, name): &&(u64, String)| load(disk, name).is_ok();
+        let layout = Layout::of(disk)?;
+        let kept: Vec<u64> =
+            layout.snapshots.iter().rev().filter(good).take(KEPT).map(|(number, _)| *number).collect();
+        let Some(oldest) = kept.last().filter(|_| kept.len() == KEPT) else { return Ok(()) };
+        for (_, name) in layout.snapshots.iter().filter(|(number, _)| number < oldest) {
+            disk.remove(name).map_err(io_in(disk, name, "removing an old snapshot"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! What the records up to some number add up to.
+
+use crate::record::{Entry, Fact};
+use grid::Timestamp;
+use market::{Ledger, LedgerError, RecordNumber};
+use serde::{Deserialize, Serialize};
+
+/// The fold of a journal's entries: all that a start needs to know of them.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Standing {
+    /// The newest record, 0 before the first.
+    pub records: u64,
+    /// The ledger after it.
+    pub ledger: Ledger,
+    /// What the system was last started with.
+    pub configuration: Option<String>,
+    /// The latest instant at which a record was handed in.
+    pub reached: Option<Timestamp>,
+}
+
+impl Standing {
+    /// Takes in the next entry.
+    pub fn fold(&mut self, entry: &Entry) -> Result<(), LedgerError> {
+        match &entry.fact {
+            Fact::Market(event) => {
+                self.ledger.apply_record(RecordNumber(entry.number), event)?;
+            }
+            Fact::Opened { configuration } => self.configuration = Some(configuration.clone()),
+            Fact::Reached => {}
+        }
+        self.records = entry.number;
+        self.reached = self.reached.max(Some(entry.written_at));
+        Ok(())
+    }
+}
