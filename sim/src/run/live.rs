@@ -62,21 +62,23 @@ pub struct Live {
 }
 
 impl Live {
-    /// Starts the door, system, page and field, in that order.
+    /// Takes the data directory, and starts the door, system, page and field, in that order.
     pub async fn start(setup: Setup, options: LiveOptions) -> Result<Self, RunError> {
         let setup = Arc::new(setup);
-        // The ports first: a port in use should be said before anything is written.
+        // The ports first: a port in use should be said before anything is written. Then the journal, whose lock makes the
+        // data directory ours.
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let listen = loopback(options.mqtt_port);
-        let state = Some(options.data.join(DOOR_DIRECTORY));
-        let mqtt = mqtt::Door::open(DoorConfig { listen, state, ..DoorConfig::default() })?;
-        let page = loopback(options.port);
+        let (listen, page) = (loopback(options.mqtt_port), loopback(options.port));
+        std::net::TcpListener::bind(listen)
+            .map_err(|source| mqtt::DoorError::Listen { address: listen, source })?;
         std::net::TcpListener::bind(page).map_err(|source| match source.kind() {
             std::io::ErrorKind::AddrInUse => ServeError::PortInUse { port: options.port },
             _ => ServeError::Listen { address: page, source },
         })?;
         let without = loading_without_flexibility(&setup.scenario, &setup.feeder)?;
         let recovered = recover(&setup, &options.data, Durability::Synced)?;
+        let state = Some(options.data.join(DOOR_DIRECTORY));
+        let mqtt = mqtt::Door::open(DoorConfig { listen, state, ..DoorConfig::default() })?;
         let clock = ScaledClock::start(recovered.at, options.speed);
         let environment = Environment::new(clock, Compute::Blocking);
         let Recovered { journal, ledger, records, plant, at, resumed } = recovered;
