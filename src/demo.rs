@@ -4,6 +4,7 @@ use crate::answer::say;
 use crate::progress::Progress;
 use crate::{Failure, options};
 use clap::Args;
+use connectors::mqtt::DoorError;
 use sim::Scenario;
 use sim::run::{Live, LiveOptions, RunError, Setup};
 use std::io::IsTerminal;
@@ -134,9 +135,10 @@ async fn asked_to_stop() -> Result<(), RunError> {
 pub fn failure(error: RunError) -> Failure {
     match error {
         RunError::GivenUp(reason) => Failure::GivenUp(reason),
-        error @ RunError::Mqtt(_) => Failure::Input(anyhow::anyhow!(
+        error @ RunError::Mqtt(DoorError::Listen { .. }) => Failure::Input(anyhow::anyhow!(
             "{error}; choose another port with --mqtt-port, 0 for any free one"
         )),
+        error @ RunError::Mqtt(_) => Failure::Input(error.into()),
         error if error.is_input() => Failure::Input(error.into()),
         error => Failure::Run(error.into()),
     }

@@ -3,7 +3,7 @@
 //! Elements mean what pandapower's `runpp` makes of them with its defaults: voltage angles are calculated, transformers
 //! are T-models (`trafo_model="t"`, or what the file's `user_pf_options` say), external grids hold their voltage exactly,
 //! a tap changer without a type does nothing. Buses, branches and appliances are numbered in the order of pandapower's
-//! tables; [`NetworkParts::names`] says which table and index each number was (`line 3, Line 3-5`).
+//! tables; [`names`](grid::network::NetworkParts::names) says which table and index each number was (`line 3, Line 3-5`).
 //!
 //! * Read are `bus`, `line`, `trafo`, `trafo3w`, `switch`, `impedance`, `ext_grid`, `gen`, `load`, `sgen`, `storage`,
 //!   `asymmetric_load`, `asymmetric_sgen`, `shunt`, `ward`, `measurement` (v, p, q, i). Every other element that is in
