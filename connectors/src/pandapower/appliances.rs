@@ -17,9 +17,9 @@ pub(super) fn read(model: &mut Model, mut table: impl FnMut(&'static str) -> Res
     for row in grids.rows() {
         source(model, &row, row.or("va_degree", 0.0)?)?;
     }
-    for (name, sign) in [("load", 1.0), ("storage", 1.0)] {
+    for name in ["load", "storage"] {
         for row in table(name)?.rows() {
-            let load = balanced(model, &row, "p_mw", "q_mvar", sign * row.or("scaling", 1.0)?)?;
+            let load = balanced(model, &row, "p_mw", "q_mvar", row.or("scaling", 1.0)?)?;
             model.parts.loads.push(load);
         }
     }
