@@ -49,8 +49,6 @@ pub(super) struct Compiled<const N: usize> {
     pub targets: Targets,
     /// Whether phasors fix the angles; otherwise the source's first wire does.
     pub phasors: bool,
-    /// Variance of a free wire's current.
-    pub wide: f64,
     /// Admittances at the ends of the line above each position.
     pub ends: Vec<Ends>,
     /// Position → the element above, and whether it is fed at its `from` side.
@@ -86,7 +84,6 @@ pub(super) fn compile<const N: usize>(
         root: dense::zero(),
         root_weak: 0.0,
         root_start: [0.0; LANES],
-        weakness: 1.0,
         root_flow: (dense::zero(), dense::zero()),
         v: vec![[0.0; LANES]; count],
         mu: vec![[0.0; LANES]; count],
@@ -111,7 +108,7 @@ pub(super) fn compile<const N: usize>(
     core.frozen_meters = vec![[0.0; 2]; core.meters.len()];
     core.double = Factors::new(&core);
     core.single = Factors::new(&core);
-    Ok(Compiled { core, targets, phasors, wide, ends, elements })
+    Ok(Compiled { core, targets, phasors, ends, elements })
 }
 
 struct Work<'a, const N: usize> {

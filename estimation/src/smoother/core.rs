@@ -76,8 +76,6 @@ pub(super) struct Core<const N: usize> {
     pub root_weak: f64,
     /// The root's voltage at the start.
     pub root_start: Vector,
-    /// How weak that weight is, 1 unless somebody wants to see whether it matters.
-    pub weakness: f64,
     /// A and S of all that flows into the root.
     pub root_flow: (Matrix<N>, Matrix<N>),
 

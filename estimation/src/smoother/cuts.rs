@@ -203,8 +203,12 @@ impl<const N: usize> Cut<N> {
 
     /// The measured current at the state.
     pub fn current(&self, admittances: &[Matrix<N>]) -> Vector {
+        self.current_of(admittances, &self.j)
+    }
+
+    fn current_of(&self, admittances: &[Matrix<N>], j: &Vector) -> Vector {
         let sign = self.sign();
-        let mut i = self.j.map(|j| sign * j);
+        let mut i = j.map(|j| sign * j);
         if self.y != NONE {
             let y = &admittances[self.y as usize];
             i = dense::add(Plain, &i, &dense::times(Plain, y, &self.v));
@@ -222,6 +226,17 @@ impl<const N: usize> Cut<N> {
         let sign = self.sign();
         at.h_i = at.h_i.map(|h| sign * h);
         at
+    }
+
+    /// Derivatives by V and by J, at the voltage of the state and a current, of the rows that have some.
+    pub fn derivatives(
+        &self,
+        admittances: &[Matrix<N>],
+        j: &Vector,
+    ) -> impl Iterator<Item = (Vector, Vector)> {
+        let i = self.current_of(admittances, j);
+        let rows = self.rows.iter().map(move |row| self.evaluate(row, &i, admittances));
+        rows.filter(|row| row.usable).map(|row| (row.h_v, row.h_i))
     }
 
     /// Conditions a summary's matrices on the rows at the present state and keeps what the passes need.

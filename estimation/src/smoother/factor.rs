@@ -222,7 +222,7 @@ fn root<const N: usize>(core: &mut Core<N>, l: &Matrix<N>) -> Result<(), Broken>
     if !scale.is_finite() {
         return Err(Broken { position: 0 });
     }
-    core.root_weak = if smallest_pivot(l) < UNKNOWN { core.weakness * UNKNOWN } else { 0.0 };
+    core.root_weak = if smallest_pivot(l) < UNKNOWN { UNKNOWN } else { 0.0 };
     let mut known = *l;
     for (c, column) in known.iter_mut().enumerate() {
         column[dense::lane::<N>(c)] += core.root_weak;

@@ -430,20 +430,19 @@ impl<const N: usize> Solver<N> {
 
     pub fn observability(&mut self) -> Vec<Observability> {
         self.fold();
-        let Compiled { core, targets, wide, .. } = &self.compiled;
-        let mut core = core.clone();
         if !self.settled {
-            let root = self.root_start();
-            core.path.run(Start { core: &mut core, root });
+            self.start();
         }
-        let all = observability::undetermined(&mut core, *wide);
-        let real = match self.first_pseudo {
-            None => all.clone(),
-            Some(first) => {
-                observability::forget(&mut core, &targets.injections[first as usize..], &self.pseudo_wires);
-                observability::undetermined(&mut core, *wide)
-            }
-        };
+        let Compiled { core, targets, .. } = &self.compiled;
+        let all = observability::undetermined(core, &core.loads);
+        let real = self.first_pseudo.map_or_else(
+            || all.clone(),
+            |first| {
+                let mut loads = core.loads.clone();
+                observability::forget(&mut loads, &targets.injections[first as usize..], &self.pseudo_wires);
+                observability::undetermined(core, &loads)
+            },
+        );
         let mut out = vec![Observability::Unknown; self.wires];
         for i in 0..core.count() {
             for k in 0..N / 2 {

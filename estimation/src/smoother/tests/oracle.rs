@@ -411,19 +411,19 @@ pub fn determined(
 ) -> Vec<Option<bool>> {
     let flat = flat(circuit, tree, readings.reference_angle);
     let n = v.len();
-    // Rows at a common scale.
-    let mut square = DMatrix::zeros(2 * n, 2 * n);
-    for line in &lines(circuit, tree, readings, v, &flat) {
-        let norm = line.gradient.norm();
-        if norm > 1e-9 {
-            let g = &line.gradient / norm;
-            square.ger(1.0, &g, &g, 1.0);
-        }
+    // Rows at a common scale. Singular values of the rows themselves, not of their squares: those of directions that no
+    // row sees are then rounding, 1e-15, and nothing else is near.
+    let lines = lines(circuit, tree, readings, v, &flat);
+    let seen: Vec<_> = lines.iter().filter(|line| line.gradient.norm() > 1e-9).collect();
+    let mut rows = DMatrix::zeros(seen.len().max(2 * n), 2 * n);
+    for (mut row, line) in rows.row_iter_mut().zip(seen) {
+        row.copy_from(&line.gradient.normalize().transpose());
     }
-    let eigen = square.symmetric_eigen();
+    let svd = rows.svd(false, true);
+    let directions = svd.v_t.expect("asked for");
     let (mut blind, mut weak) = (vec![0.0_f64; n], vec![0.0_f64; n]);
-    for (at, value) in eigen.eigenvalues.iter().enumerate().filter(|(_, value)| **value < 1e-4) {
-        let vector = eigen.eigenvectors.column(at);
+    for (at, value) in svd.singular_values.iter().enumerate().filter(|(_, value)| **value < 1e-2) {
+        let vector = directions.row(at);
         for k in 0..n {
             let part = vector[k].powi(2) + vector[n + k].powi(2);
             weak[k] += part;
@@ -433,7 +433,7 @@ pub fn determined(
         }
     }
     let clear = |(blind, weak): (&f64, &f64)| match (*blind, *weak) {
-        (_, weak) if weak < 1e-10 => Some(true),
+        (_, weak) if weak < 1e-18 => Some(true),
         (blind, _) if blind > 1e-3 => Some(false),
         _ => None,
     };
