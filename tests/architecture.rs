@@ -9,16 +9,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each crate of the workspace may depend on, in the order of the dependency direction.
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 10] = [
     ("grid", &[]),
+    ("access", &["grid"]),
     ("estimation", &["grid"]),
     ("market", &["grid"]),
     ("journal", &["grid", "market"]),
     ("connectors", &["grid", "estimation", "market"]),
     ("actors", &["grid", "estimation", "market", "journal", "connectors"]),
-    ("dashboards-server", &["grid", "estimation", "market", "connectors", "actors"]),
-    ("sim", &["grid", "estimation", "market", "connectors", "actors", "dashboards-server"]),
-    ("gridflex", &["grid", "estimation", "market", "connectors", "actors", "dashboards-server", "sim"]),
+    ("dashboards-server", &["grid", "access", "estimation", "market", "connectors", "actors"]),
+    ("sim", &["grid", "access", "estimation", "market", "connectors", "actors", "dashboards-server"]),
+    (
+        "gridflex",
+        &["grid", "access", "estimation", "market", "connectors", "actors", "dashboards-server", "sim"],
+    ),
 ];
 /// Crates that stay synchronous: no runtime, no actor, no socket, no wire format, no logging.
 const SYNCHRONOUS: [&str; 3] = ["grid", "estimation", "market"];

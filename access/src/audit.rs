@@ -1,0 +1,197 @@
+//! The audit log: one line of JSON per entry, each with the hash of the one before.
+//!
+//! `hash = SHA-256(previous hash ‖ the line without its hash)`. Changing, removing or inserting an entry breaks the chain
+//! at that place; cutting entries off the end does not, which is why the newest hash is worth keeping elsewhere
+//! (`gridflex access audit` prints it).
+
+use grid::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+
+/// The hash before the first entry.
+const START: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// Longest line, bytes.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
+
+/// What was asked and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// Who, by name; empty for somebody who proved nothing.
+    pub who: String,
+    /// What was tried, for example `create flex-offer`.
+    pub what: String,
+    /// With what, for example the name of an offer.
+    pub object: String,
+    /// What became of it: `allowed`, or the code of the refusal.
+    pub outcome: String,
+}
+
+/// An entry as it stands in the file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    number: u64,
+    entry: Entry,
+    hash: String,
+}
+
+fn hash(previous: &str, number: u64, entry: &Entry) -> io::Result<String> {
+    let text = serde_json::to_string(&(number, entry))?;
+    let digest = Sha256::new().chain_update(previous).chain_update(text).finalize();
+    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// An audit log that is written to.
+#[derive(Debug)]
+pub struct AuditLog {
+    file: File,
+    next: u64,
+    last: String,
+}
+
+impl AuditLog {
+    /// Opens a log, new or old, and reads all of it.
+    ///
+    /// # Errors
+    /// The operating system's, or [`io::ErrorKind::InvalidData`] with the place where the chain is broken.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let mut options = File::options();
+        options.create(true).append(true).read(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path)?;
+        let report = walk(BufReader::new(&file))?;
+        if let Some(reason) = report.broken {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        Ok(Self { file, next: report.entries, last: report.last })
+    }
+
+    /// Writes an entry; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// The operating system's; the log must not be used any more then.
+    pub fn write(&mut self, entry: Entry) -> io::Result<()> {
+        let hash = hash(&self.last, self.next, &entry)?;
+        let mut text = serde_json::to_string(&Line { number: self.next, entry, hash: hash.clone() })?;
+        text.push('\n');
+        self.file.write_all(text.as_bytes())?;
+        self.file.sync_data()?;
+        (self.next, self.last) = (self.next + 1, hash);
+        Ok(())
+    }
+}
+
+/// What a log says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditReport {
+    /// Entries in order.
+    pub entries: u64,
+    /// Hash of the last one.
+    pub last: String,
+    /// Where and how the chain is broken; `None` when it is whole.
+    pub broken: Option<String>,
+}
+
+/// Reads a log and checks its chain, without anything but the file.
+///
+/// # Errors
+/// The operating system's.
+pub fn verify(path: &Path) -> io::Result<AuditReport> {
+    walk(BufReader::new(File::open(path)?))
+}
+
+fn walk(mut reader: impl BufRead) -> io::Result<AuditReport> {
+    let mut report = AuditReport { entries: 0, last: START.to_owned(), broken: None };
+    loop {
+        let mut text = Vec::new();
+        if reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut text)? == 0 {
+            return Ok(report);
+        }
+        let number = report.entries;
+        let line: Result<Line, _> = serde_json::from_slice(&text);
+        let fault = match line {
+            Err(error) => Some(format!("no entry: {error}")),
+            Ok(line) if line.number != number => Some(format!("its number is {}", line.number)),
+            Ok(line) if line.hash != hash(&report.last, number, &line.entry)? => {
+                Some("it is not what was written, or what stood before it is not".to_owned())
+            }
+            Ok(line) => {
+                report.last = line.hash;
+                None
+            }
+        };
+        if let Some(fault) = fault {
+            report.broken = Some(format!("line {}: {fault}", number + 1));
+            return Ok(report);
+        }
+        report.entries += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: i64) -> Entry {
+        Entry {
+            at: Timestamp::from_seconds(number),
+            who: "ada".to_owned(),
+            what: "create flex-offer".to_owned(),
+            object: format!("offer-{number}"),
+            outcome: "allowed".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_was_written_goes_on_after_a_restart_and_any_change_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        for round in 0..2 {
+            let mut log = AuditLog::open(&path).unwrap();
+            for number in 0..3 {
+                log.write(entry(3 * round + number)).unwrap();
+            }
+        }
+        let report = verify(&path).unwrap();
+        assert_eq!((report.entries, report.broken), (6, None));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let joined = |lines: &[&str]| lines.join("\n") + "\n";
+        let without = joined(&[&lines[..2], &lines[3..]].concat());
+        let swapped = joined(&[lines[1], lines[0], lines[2]]);
+        let changed = text.replace("offer-4", "offer-5");
+        for (broken, line) in [(without, 3), (swapped, 1), (changed, 5), (text.replacen("ada", "eve", 1), 1)]
+        {
+            std::fs::write(&path, broken).unwrap();
+            let found = verify(&path).unwrap().broken.unwrap();
+            assert!(found.starts_with(&format!("line {line}: ")), "{found}");
+            assert_eq!(AuditLog::open(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        }
+    }
+
+    #[test]
+    fn every_flipped_byte_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let mut log = AuditLog::open(&path).unwrap();
+        for number in 0..3 {
+            log.write(entry(number)).unwrap();
+        }
+        let whole = std::fs::read(&path).unwrap();
+        let last = verify(&path).unwrap().last;
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            std::fs::write(&path, &flipped).unwrap();
+            let report = verify(&path).unwrap();
+            assert!(report.broken.is_some() || report.last != last, "byte {at}");
+        }
+    }
+}

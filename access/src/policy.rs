@@ -1,0 +1,204 @@
+//! The policy: one table, and the one function that reads it.
+
+use crate::principal::Principal;
+use crate::role::Role;
+use grid::ProsumerId;
+use std::fmt;
+
+/// What there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resource {
+    /// Whether the process runs, the description of the interface, the page's files and the way to log in: nothing secret.
+    Open,
+    /// One's own session.
+    Session,
+    /// The network as it is drawn.
+    Network,
+    /// Estimate, forecast, needs and what was traded, as the page shows them.
+    Picture,
+    /// A FlexOffer; belongs to a prosumer.
+    FlexOffer,
+    /// Counters and times of the system.
+    Metrics,
+    /// Messages that were set aside.
+    Quarantine,
+}
+
+/// What is done with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Look.
+    Read,
+    /// Make a new one.
+    Create,
+    /// Change or use it.
+    Act,
+}
+
+/// How far a grant reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Every one of them.
+    All,
+    /// Those in the principal's scope.
+    Own,
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// Of what.
+    pub resource: Resource,
+    /// What may be done.
+    pub action: Action,
+    /// By whom; `None`: by anybody, also without a name.
+    pub role: Option<Role>,
+    /// How far.
+    pub reach: Reach,
+}
+
+const fn anybody(resource: Resource, action: Action) -> Grant {
+    Grant { resource, action, role: None, reach: Reach::All }
+}
+
+const fn all(resource: Resource, action: Action, role: Role) -> Grant {
+    Grant { resource, action, role: Some(role), reach: Reach::All }
+}
+
+const fn own(resource: Resource, action: Action, role: Role) -> Grant {
+    Grant { resource, action, role: Some(role), reach: Reach::Own }
+}
+
+/// Everything that is allowed. What no row names is denied.
+pub const POLICY: &[Grant] = &[
+    anybody(Resource::Open, Action::Read),
+    anybody(Resource::Session, Action::Create),
+    anybody(Resource::Session, Action::Act),
+    anybody(Resource::Session, Action::Read),
+    all(Resource::Network, Action::Read, Role::Operator),
+    all(Resource::Network, Action::Read, Role::Engineer),
+    all(Resource::Network, Action::Read, Role::Auditor),
+    all(Resource::Picture, Action::Read, Role::Operator),
+    all(Resource::Picture, Action::Read, Role::Engineer),
+    all(Resource::Picture, Action::Read, Role::Auditor),
+    all(Resource::FlexOffer, Action::Read, Role::Operator),
+    all(Resource::FlexOffer, Action::Read, Role::MarketOperator),
+    all(Resource::FlexOffer, Action::Read, Role::Auditor),
+    own(Resource::FlexOffer, Action::Read, Role::Aggregator),
+    own(Resource::FlexOffer, Action::Read, Role::Prosumer),
+    own(Resource::FlexOffer, Action::Create, Role::Aggregator),
+    own(Resource::FlexOffer, Action::Create, Role::Prosumer),
+    all(Resource::Metrics, Action::Read, Role::Operator),
+    all(Resource::Metrics, Action::Read, Role::Viewer),
+    all(Resource::Metrics, Action::Read, Role::Auditor),
+    all(Resource::Quarantine, Action::Read, Role::Operator),
+    all(Resource::Quarantine, Action::Read, Role::Auditor),
+    all(Resource::Quarantine, Action::Act, Role::Operator),
+];
+
+/// What [`decide`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// It may.
+    Allowed,
+    /// Nobody in particular asks, and it is not for everybody.
+    Unknown,
+    /// It may not: no role of its own has a row.
+    Forbidden,
+    /// It might, were it its own.
+    NotOwn,
+}
+
+/// Whether a principal (`None`: somebody who proved nothing) may do this. `owner` is whose it is, where that is known
+/// already; without one, a grant of one's own is enough for now, and the door asks again when it knows the owner.
+pub fn decide(
+    principal: Option<&Principal>,
+    resource: Resource,
+    action: Action,
+    owner: Option<ProsumerId>,
+) -> Decision {
+    let rows = POLICY.iter().filter(|grant| grant.resource == resource && grant.action == action);
+    let mut decision = if principal.is_some() { Decision::Forbidden } else { Decision::Unknown };
+    for grant in rows {
+        let Some(role) = grant.role else { return Decision::Allowed };
+        let Some(principal) = principal.filter(|principal| principal.roles.contains(&role)) else { continue };
+        match grant.reach {
+            Reach::All => return Decision::Allowed,
+            Reach::Own if owner.is_none_or(|owner| principal.scope.holds(owner)) => return Decision::Allowed,
+            Reach::Own => decision = Decision::NotOwn,
+        }
+    }
+    decision
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Session => "session",
+            Self::Network => "network",
+            Self::Picture => "picture",
+            Self::FlexOffer => "flex-offer",
+            Self::Metrics => "metrics",
+            Self::Quarantine => "quarantine",
+        })
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Create => "create",
+            Self::Act => "act",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::principal::Scope;
+
+    fn with(role: Role, prosumers: &[u32]) -> Principal {
+        let own = prosumers.iter().copied().map(ProsumerId).collect();
+        Principal { name: role.to_string(), roles: vec![role], scope: Scope::Prosumers(own) }
+    }
+
+    #[test]
+    fn one_offers_for_oneself_only() {
+        let prosumer = with(Role::Prosumer, &[3]);
+        let create = |owner| decide(Some(&prosumer), Resource::FlexOffer, Action::Create, owner);
+        assert_eq!(create(Some(ProsumerId(3))), Decision::Allowed);
+        assert_eq!(create(Some(ProsumerId(4))), Decision::NotOwn);
+        assert_eq!(create(None), Decision::Allowed);
+        let operator = with(Role::Operator, &[3]);
+        let decision = decide(Some(&operator), Resource::FlexOffer, Action::Create, Some(ProsumerId(3)));
+        assert_eq!(decision, Decision::Forbidden);
+    }
+
+    #[test]
+    fn who_grants_rights_sees_no_data() {
+        let admin = with(Role::SecurityAdmin, &[]);
+        for resource in [Resource::Network, Resource::Picture, Resource::FlexOffer, Resource::Metrics] {
+            assert_eq!(decide(Some(&admin), resource, Action::Read, None), Decision::Forbidden, "{resource}");
+        }
+    }
+
+    #[test]
+    fn without_a_name_there_is_what_is_open() {
+        assert_eq!(decide(None, Resource::Open, Action::Read, None), Decision::Allowed);
+        assert_eq!(decide(None, Resource::Picture, Action::Read, None), Decision::Unknown);
+        assert_eq!(decide(None, Resource::Open, Action::Act, None), Decision::Unknown);
+    }
+
+    #[test]
+    fn no_row_stands_twice() {
+        for (at, grant) in POLICY.iter().enumerate() {
+            let same = |other: &&Grant| {
+                (other.resource, other.action, other.role) == (grant.resource, grant.action, grant.role)
+            };
+            assert_eq!(POLICY[..at].iter().find(same), None, "{grant:?}");
+        }
+    }
+}
