@@ -17,9 +17,8 @@ pub(crate) fn hash_password(password: &str) -> Option<String> {
 
 /// Whether a PHC string can be read.
 pub(crate) fn is_password_hash(text: &str) -> bool {
-    PasswordHash::new(text).is_ok_and(|hash| {
-        hash.algorithm.as_str() == "argon2id" && hash.salt.is_some() && hash.hash.is_some()
-    })
+    PasswordHash::new(text)
+        .is_ok_and(|hash| hash.algorithm.as_str() == "argon2id" && hash.salt.is_some() && hash.hash.is_some())
 }
 
 /// Whether this is the password of a hash. Takes tens of milliseconds and 19 MiB, on purpose.

@@ -1,42 +1,45 @@
 //! The routes and what they answer.
 
-use crate::page;
+use crate::guard::{Access, guard};
 use crate::problem::Problem;
 use crate::serve::State;
-use crate::{offers, stream};
+use crate::{endpoints, openapi, page, session, stream};
 use actix_web::http::StatusCode;
-use actix_web::http::header::HOST;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::http::header::{ALLOW, HOST};
+use actix_web::middleware::from_fn;
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde_json::json;
 use std::sync::Arc;
 
-/// Registers every route.
+/// Registers every route of the table.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/healthz", web::get().to(healthz))
-        .route("/readyz", web::get().to(readyz))
-        .service(
-            web::scope("/api/v1")
-                .service(resource("/network").route(web::get().to(network)))
-                .service(resource("/snapshot").route(web::get().to(snapshot)))
-                .service(resource("/stream").route(web::get().to(events)))
-                .service(resource("/flexoffers").route(web::post().to(offers::submit)))
-                .service(resource("/flexoffers/{id}").route(web::get().to(offers::find))),
-        )
-        .default_service(web::to(page_or_problem));
+    for endpoints in endpoints::by_path() {
+        let methods: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.method).collect();
+        let allowed = methods.join(", ");
+        let resource = endpoints
+            .iter()
+            .fold(web::resource(endpoints[0].path), |resource, endpoint| resource.route((endpoint.route)()));
+        config.service(
+            resource
+                .default_service(web::to(move |request| method_not_allowed(request, allowed.clone())))
+                .wrap(from_fn(move |request, next| guard(endpoints, request, next))),
+        );
+    }
+    config.default_service(web::to(page_or_problem));
 }
 
-fn resource(path: &str) -> actix_web::Resource {
-    web::resource(path).default_service(web::to(method_not_allowed))
-}
-
-async fn method_not_allowed(request: HttpRequest) -> Result<HttpResponse, Problem> {
+async fn method_not_allowed(request: HttpRequest, allowed: String) -> HttpResponse {
     let detail = format!("{} does not answer {}", page::shortened(request.path()), request.method());
-    Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail))
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+    let mut answer = problem.error_response();
+    if let Ok(allowed) = allowed.parse() {
+        answer.headers_mut().insert(ALLOW, allowed);
+    }
+    answer
 }
 
 /// The process runs and its picture still has a publisher.
-async fn healthz(state: web::Data<State>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn healthz(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     match state.served.picture.has_changed() {
         Ok(_) => Ok(json_answer(&json!({ "status": "ok" }))),
         Err(_) => Err(unavailable("stopped", "the system behind this server has stopped")),
@@ -44,7 +47,7 @@ async fn healthz(state: web::Data<State>) -> Result<HttpResponse, Problem> {
 }
 
 /// There is a first estimate, so the page has something to show.
-async fn readyz(state: web::Data<State>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn readyz(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let at = state.served.picture.borrow().health.estimator.at;
     match at {
         Some(at) => Ok(json_answer(&json!({ "status": "ready", "estimate_at": at }))),
@@ -52,16 +55,16 @@ async fn readyz(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     }
 }
 
-async fn network(state: web::Data<State>) -> HttpResponse {
+pub(crate) async fn network(state: web::Data<State>) -> HttpResponse {
     json_answer(&*state.served.network)
 }
 
-async fn snapshot(state: web::Data<State>) -> HttpResponse {
+pub(crate) async fn snapshot(state: web::Data<State>) -> HttpResponse {
     let picture = Arc::clone(&state.served.picture.borrow());
     json_answer(&*picture)
 }
 
-async fn events(state: web::Data<State>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn events(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let place = Arc::clone(&state.stream_places).try_acquire_owned().map_err(|_| {
         unavailable("too_many_streams", format!("{} pages are open already", state.limits.streams_max))
     })?;
@@ -73,9 +76,26 @@ async fn events(state: web::Data<State>) -> Result<HttpResponse, Problem> {
         .streaming(events))
 }
 
+pub(crate) async fn description() -> HttpResponse {
+    json_answer(&openapi::document())
+}
+
 async fn page_or_problem(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     if request.method() != "GET" && request.method() != "HEAD" {
-        return method_not_allowed(request).await;
+        return Ok(method_not_allowed(request, "GET, HEAD".to_owned()).await);
+    }
+    if let Access::Accounts(_) = &state.access {
+        match request.path() {
+            "/login" => return Ok(page::file("text/html; charset=utf-8", "no-cache", session::PAGE.into())),
+            "/login.js" => {
+                return Ok(page::file("text/javascript; charset=utf-8", "no-cache", session::SCRIPT.into()));
+            }
+            // The page is of no use to somebody who may not see what it shows.
+            "/" if state.access.principal(&request).is_none() => {
+                return Ok(HttpResponse::SeeOther().insert_header(("location", "/login")).finish());
+            }
+            _ => {}
+        }
     }
     page::answer(state.page, &request)
 }

@@ -1,15 +1,23 @@
 //! HTTP: the page, the snapshot and the stream behind it, and the door for FlexOffers from outside.
 //!
 //! Handlers read the newest published picture and hand offers to an [`OfferDoor`]; they start nothing and know
-//! no actor. There is no authentication and no TLS yet, so only loopback addresses are served.
+//! no actor. What there is to ask for stands in one table (`endpoints.rs`): routes, rights and the OpenAPI document are
+//! made from it. There is no TLS yet, so only loopback addresses are served.
 
 mod api;
 mod door;
+mod endpoints;
+mod guard;
 mod offers;
+mod openapi;
 mod page;
 mod problem;
 mod serve;
+mod session;
 mod stream;
 
 pub use door::{OfferAnswer, OfferDoor, OfferFound, OfferState};
+pub use endpoints::{Answer, Content, ENDPOINTS, Endpoint};
+pub use guard::{Access, AccessError, Accounts};
+pub use openapi::document as openapi;
 pub use serve::{Limits, RunningServer, ServeError, Served, serve, serve_with};

@@ -1,12 +1,14 @@
 //! The offer routes: a bounded body, one FlexOffer, one answer after the system made it durable.
 
 use crate::door::OfferAnswer;
+use crate::guard::allow;
 use crate::page::shortened;
 use crate::problem::Problem;
-use crate::serve::State;
+use crate::serve::{Limits, State};
+use access::{Action, Principal, Resource};
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use futures_util::StreamExt;
 use market::{FlexOffer, FlexOfferId};
 use serde_json::json;
@@ -17,21 +19,14 @@ pub async fn submit(
     payload: web::Payload,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    require_json(&request)?;
-    let body =
-        tokio::time::timeout(state.limits.body_deadline, read_body(payload, state.limits.body_bytes_max))
-            .await
-            .map_err(|_| {
-                let seconds = state.limits.body_deadline.as_secs_f64();
-                let detail = format!("the body did not arrive within {seconds} s");
-                Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail)
-            })??;
+    let body = read_json(&request, payload, &state.limits).await?;
     let offer: FlexOffer = serde_json::from_slice(&body).map_err(|error| {
         let code = if error.is_data() { "offer_malformed" } else { "not_json" };
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
         Problem::new(status, code, format!("the body is no FlexOffer: {error}"))
     })?;
     let id = offer.id.clone();
+    own(&request, &state, Action::Create, &offer).await?;
     let answer = tokio::time::timeout(state.limits.answer_deadline, state.served.offers.submit(offer))
         .await
         .map_err(|_| no_answer())?;
@@ -39,16 +34,28 @@ pub async fn submit(
 }
 
 /// `GET /api/v1/flexoffers/{id}`.
-pub async fn find(path: web::Path<String>, state: web::Data<State>) -> Result<HttpResponse, Problem> {
+pub async fn find(
+    request: HttpRequest,
+    path: web::Path<String>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
     let id = FlexOfferId::new(path.as_str())
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "id_malformed", error.to_string()))?;
     let found = tokio::time::timeout(state.limits.answer_deadline, state.served.offers.find(id.clone()))
         .await
         .map_err(|_| no_answer())?;
-    match found {
-        Some(found) => Ok(HttpResponse::Ok().json(found)),
-        None => Err(Problem::not_found(format!("there is no FlexOffer {id}"))),
-    }
+    let unknown = || Problem::not_found(format!("there is no FlexOffer {id}"));
+    let found = found.ok_or_else(unknown)?;
+    // Whose offers there are is nobody else's business.
+    own(&request, &state, Action::Read, &found.offer).await.map_err(|_| unknown())?;
+    Ok(HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(found))
+}
+
+/// Whether the offer is the principal's own, where it may only have its own.
+async fn own(request: &HttpRequest, state: &State, action: Action, offer: &FlexOffer) -> Result<(), Problem> {
+    let principal = request.extensions().get::<Principal>().cloned();
+    let right = (Resource::FlexOffer, action);
+    allow(&state.access, principal.as_ref(), right, Some(offer.prosumer), offer.id.to_string()).await
 }
 
 fn no_answer() -> Problem {
@@ -76,6 +83,21 @@ fn written(answer: OfferAnswer, id: &FlexOfferId) -> Result<HttpResponse, Proble
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, sentence))
         }
     }
+}
+
+/// A JSON body within the limits of size and time.
+pub(crate) async fn read_json(
+    request: &HttpRequest,
+    payload: web::Payload,
+    limits: &Limits,
+) -> Result<Vec<u8>, Problem> {
+    require_json(request)?;
+    let body = tokio::time::timeout(limits.body_deadline, read_body(payload, limits.body_bytes_max));
+    body.await.map_err(|_| {
+        let seconds = limits.body_deadline.as_secs_f64();
+        let detail = format!("the body did not arrive within {seconds} s");
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail)
+    })?
 }
 
 /// Also keeps forms of foreign pages out: a browser sends JSON across origins only after asking first.

@@ -44,7 +44,11 @@ pub fn answer(files: PageFiles, request: &HttpRequest) -> Result<HttpResponse, P
     Ok(file("text/html; charset=utf-8", "no-cache", index))
 }
 
-fn file(media_type: &'static str, keep: &'static str, contents: Cow<'static, [u8]>) -> HttpResponse {
+pub(crate) fn file(
+    media_type: &'static str,
+    keep: &'static str,
+    contents: Cow<'static, [u8]>,
+) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(media_type)
         .insert_header(("cache-control", keep))

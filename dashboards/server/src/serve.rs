@@ -2,6 +2,7 @@
 
 use crate::api;
 use crate::door::OfferDoor;
+use crate::guard::Access;
 use crate::page::{self, PageFiles};
 use actix_web::dev::{ServerHandle, Service};
 use actix_web::middleware::DefaultHeaders;
@@ -30,6 +31,8 @@ pub struct Served {
     pub picture: watch::Receiver<Arc<Picture>>,
     /// Where FlexOffers go.
     pub offers: Arc<dyn OfferDoor>,
+    /// Who may ask.
+    pub access: Access,
 }
 
 impl fmt::Debug for Served {
@@ -93,7 +96,10 @@ pub enum ServeError {
 /// What every handler can reach.
 pub(crate) struct State {
     pub served: Served,
+    pub access: Access,
     pub limits: Limits,
+    /// Held while a password is checked.
+    pub login_turn: tokio::sync::Mutex<()>,
     pub page: PageFiles,
     pub stopping: watch::Receiver<bool>,
     pub stream_places: Arc<Semaphore>,
@@ -144,7 +150,9 @@ pub async fn serve_with(
     }
     let (stopping, stopped) = watch::channel(false);
     let stream_places = Arc::new(Semaphore::new(limits.streams_max));
-    let state = web::Data::new(State { served, limits, page, stopping: stopped, stream_places });
+    let (access, login_turn) = (served.access.clone(), tokio::sync::Mutex::new(()));
+    let state =
+        web::Data::new(State { served, access, limits, login_turn, page, stopping: stopped, stream_places });
     let listener = std::net::TcpListener::bind(address).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ServeError::PortInUse { port: address.port() },
         _ => ServeError::Listen { address, source },

@@ -4,7 +4,7 @@
 
 use actors::picture::{EstimatorHealth, FeedEntry, FeedKind, Health, NetworkPicture, Picture};
 use dashboards_server::{
-    Limits, OfferAnswer, OfferDoor, OfferFound, OfferState, RunningServer, ServeError, Served, serve,
+    Access, Limits, OfferAnswer, OfferDoor, OfferFound, OfferState, RunningServer, ServeError, Served, serve,
     serve_with,
 };
 use futures_util::future::BoxFuture;
@@ -77,7 +77,7 @@ fn loopback() -> SocketAddr {
 fn served() -> (watch::Sender<Arc<Picture>>, Served) {
     let (sender, picture) = watch::channel(Arc::new(Picture::default()));
     let network = Arc::new(NetworkPicture { name: "test feeder".to_owned(), ..NetworkPicture::default() });
-    (sender, Served { network, picture, offers: Arc::new(Market::default()) })
+    (sender, Served { network, picture, offers: Arc::new(Market::default()), access: Access::Local })
 }
 
 async fn start_with(limits: Limits, page: fn(&str) -> Option<Cow<'static, [u8]>>) -> Running {

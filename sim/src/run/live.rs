@@ -14,7 +14,7 @@ use actors::runtime::{Compute, Environment, Escalation, ScaledClock};
 use actors::{Parts, System};
 use connectors::mqtt::{self, ClientConfig, DoorConfig};
 use connectors::{Link, Role};
-use dashboards_server::{RunningServer, ServeError, Served, serve};
+use dashboards_server::{Access, RunningServer, ServeError, Served, serve};
 use grid::{Clock, Timestamp};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -7,7 +7,7 @@
 mod file;
 mod invented;
 
-use dashboards_server::{OfferAnswer, OfferDoor, OfferFound, Served, serve};
+use dashboards_server::{Access, OfferAnswer, OfferDoor, OfferFound, Served, serve};
 use futures_util::future::BoxFuture;
 use market::{FlexOffer, FlexOfferId};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -39,7 +39,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let mut evening = invented::Evening::new(&network, mode != "plain");
     let (sender, picture) = watch::channel(Arc::new(evening.picture(&network)));
-    let served = Served { network: Arc::clone(&network), picture, offers: Arc::new(NoMarket) };
+    let served =
+        Served { network: Arc::clone(&network), picture, offers: Arc::new(NoMarket), access: Access::Local };
     let server = serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), served).await?;
     tracing::info!(address = %server.address(), "invented evening");
     let mut interval = tokio::time::interval(Duration::from_millis(250));

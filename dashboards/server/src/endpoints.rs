@@ -1,0 +1,228 @@
+//! Every endpoint, as data: what it answers to, whose right it asks for, what it takes and gives. The routes, the OpenAPI
+//! document and the tests of rights are made from this table; there is no other way to add a route.
+
+use crate::{api, offers, session};
+use access::{Action, Resource};
+use actix_web::{Route, web};
+
+/// What an answer carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// JSON of this schema.
+    Json(&'static str),
+    /// JSON of no schema of ours.
+    AnyJson,
+    /// Server-sent events.
+    Events,
+    /// Nothing.
+    Nothing,
+}
+
+/// An answer that is no problem document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What it carries.
+    pub content: Content,
+}
+
+/// One method of one path.
+#[derive(Clone, Copy)]
+pub struct Endpoint {
+    /// `GET`, `POST` or `DELETE`.
+    pub method: &'static str,
+    /// Its path; `{id}` stands for one segment.
+    pub path: &'static str,
+    /// Name of the operation.
+    pub operation: &'static str,
+    /// What it does, one line.
+    pub summary: &'static str,
+    /// Whose right it asks for: of what, and to do what.
+    pub right: (Resource, Action),
+    /// Schema of the body it takes.
+    pub body: Option<&'static str>,
+    /// Its answers when all is well.
+    pub answers: &'static [Answer],
+    /// Status codes of its problem documents, beside those that every endpoint has.
+    pub problems: &'static [u16],
+    /// What handles it.
+    pub route: fn() -> Route,
+}
+
+const fn json(status: u16, meaning: &'static str, schema: &'static str) -> Answer {
+    Answer { status, meaning, content: Content::Json(schema) }
+}
+
+const OPEN: (Resource, Action) = (Resource::Open, Action::Read);
+
+/// All of them, those of one path side by side.
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        method: "GET",
+        path: "/healthz",
+        operation: "isAlive",
+        summary: "Whether the process runs",
+        right: OPEN,
+        body: None,
+        answers: &[json(200, "It does", "Status")],
+        problems: &[503],
+        route: || web::get().to(api::healthz),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/readyz",
+        operation: "isReady",
+        summary: "Whether there is an estimate",
+        right: OPEN,
+        body: None,
+        answers: &[json(200, "There is", "Status")],
+        problems: &[503],
+        route: || web::get().to(api::readyz),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/openapi.json",
+        operation: "describe",
+        summary: "This document",
+        right: OPEN,
+        body: None,
+        answers: &[Answer { status: 200, meaning: "OpenAPI 3.1", content: Content::AnyJson }],
+        problems: &[],
+        route: || web::get().to(api::description),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/session",
+        operation: "whoAmI",
+        summary: "Who asks, and with which roles",
+        right: (Resource::Session, Action::Read),
+        body: None,
+        answers: &[json(200, "Somebody who is known", "Session")],
+        problems: &[401],
+        route: || web::get().to(session::show),
+    },
+    Endpoint {
+        method: "POST",
+        path: "/api/v1/session",
+        operation: "logIn",
+        summary: "Log in with name and password; the answer sets a cookie",
+        right: (Resource::Session, Action::Create),
+        body: Some("Credentials"),
+        answers: &[json(200, "Logged in", "Session")],
+        problems: &[400, 401, 404, 408, 413, 415, 422, 429, 503],
+        route: || web::post().to(session::begin),
+    },
+    Endpoint {
+        method: "DELETE",
+        path: "/api/v1/session",
+        operation: "logOut",
+        summary: "Log out",
+        right: (Resource::Session, Action::Act),
+        body: None,
+        answers: &[Answer {
+            status: 204,
+            meaning: "Nobody is logged in any more",
+            content: Content::Nothing,
+        }],
+        problems: &[],
+        route: || web::delete().to(session::end),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/network",
+        operation: "getNetwork",
+        summary: "Buses, branches and usage points, as they are drawn",
+        right: (Resource::Network, Action::Read),
+        body: None,
+        answers: &[json(200, "The network", "Network")],
+        problems: &[],
+        route: || web::get().to(api::network),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/snapshot",
+        operation: "getSnapshot",
+        summary: "Everything the page shows, once",
+        right: (Resource::Picture, Action::Read),
+        body: None,
+        answers: &[json(200, "The newest picture", "Picture")],
+        problems: &[],
+        route: || web::get().to(api::snapshot),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/stream",
+        operation: "followPicture",
+        summary: "Server-sent events: one `snapshot`, then `change` at most four times a second, `beat` every second",
+        right: (Resource::Picture, Action::Read),
+        body: None,
+        answers: &[Answer { status: 200, meaning: "Events without end", content: Content::Events }],
+        problems: &[503],
+        route: || web::get().to(api::events),
+    },
+    Endpoint {
+        method: "POST",
+        path: "/api/v1/flexoffers",
+        operation: "submitFlexOffer",
+        summary: "Hand in a FlexOffer; repeating it is safe",
+        right: (Resource::FlexOffer, Action::Create),
+        body: Some("FlexOffer"),
+        answers: &[
+            json(200, "The same offer was accepted before; nothing changed", "OfferName"),
+            json(201, "Accepted, and on the disk", "OfferName"),
+        ],
+        problems: &[400, 408, 409, 413, 415, 422, 503],
+        route: || web::post().to(offers::submit),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/flexoffers/{id}",
+        operation: "getFlexOffer",
+        summary: "An offer and where it stands",
+        right: (Resource::FlexOffer, Action::Read),
+        body: None,
+        answers: &[json(200, "The offer", "OfferFound")],
+        problems: &[400, 404, 503],
+        route: || web::get().to(offers::find),
+    },
+];
+
+/// The endpoints of each path.
+pub fn by_path() -> impl Iterator<Item = &'static [Endpoint]> {
+    ENDPOINTS.chunk_by(|one, next| one.path == next.path)
+}
+
+impl Endpoint {
+    /// Whether anybody may ask it.
+    pub fn is_open(&self) -> bool {
+        let (resource, action) = self.right;
+        access::decide(None, resource, action, None) == access::Decision::Allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_and_no_operation_stands_twice() {
+        let mut paths: Vec<&str> = by_path().map(|endpoints| endpoints[0].path).collect();
+        let mut operations: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.operation).collect();
+        for names in [&mut paths, &mut operations] {
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count);
+        }
+    }
+
+    #[test]
+    fn what_is_open_tells_nothing_of_the_grid_or_the_market() {
+        let open: Vec<&str> = ENDPOINTS.iter().filter(|one| one.is_open()).map(|one| one.path).collect();
+        let session = ["/api/v1/session"; 3];
+        assert_eq!(open, [&["/healthz", "/readyz", "/api/v1/openapi.json"][..], &session].concat());
+    }
+}

@@ -1,0 +1,217 @@
+//! Who asks, and whether they may: before every handler, by the right its row of the table names.
+
+use crate::endpoints::Endpoint;
+use crate::problem::Problem;
+use crate::serve::State;
+use access::{
+    Action, AuditLog, Decision, Directory, DirectoryError, Entry, Principal, Resource, Sessions, decide,
+};
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, COOKIE as COOKIE_HEADER};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpRequest, ResponseError, web};
+use grid::{Clock, ProsumerId};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+/// Name of the cookie that holds a session.
+pub const COOKIE: &str = "gridflex_session";
+
+/// Who may ask.
+#[derive(Clone)]
+pub enum Access {
+    /// Whoever can reach the loopback address: development and demo.
+    Local,
+    /// Those of a directory.
+    Accounts(Arc<Accounts>),
+}
+
+/// A directory of accounts in use.
+pub struct Accounts {
+    path: PathBuf,
+    directory: Mutex<(Directory, Option<SystemTime>)>,
+    pub(crate) sessions: Mutex<Sessions>,
+    audit: Mutex<AuditLog>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) failures: Mutex<crate::session::Failures>,
+}
+
+/// Why accounts cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// There is none.
+    #[error("{0} is not there; make it with `gridflex access add`")]
+    Missing(PathBuf),
+    /// The audit log.
+    #[error("audit log {path}: {source}")]
+    Audit {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
+}
+
+impl Accounts {
+    /// Reads a directory and opens the audit log beside it. The directory is read again whenever it changed.
+    ///
+    /// # Errors
+    /// [`AccessError`].
+    pub fn open(directory: &Path, audit: &Path, clock: Arc<dyn Clock>) -> Result<Self, AccessError> {
+        let read = Directory::read(directory)?.ok_or_else(|| AccessError::Missing(directory.to_owned()))?;
+        let log =
+            AuditLog::open(audit).map_err(|source| AccessError::Audit { path: audit.to_owned(), source })?;
+        Ok(Self {
+            path: directory.to_owned(),
+            directory: Mutex::new((read, modified(directory))),
+            sessions: Mutex::default(),
+            audit: Mutex::new(log),
+            clock,
+            failures: Mutex::default(),
+        })
+    }
+
+    /// Reads from the directory as it is now. One that became unreadable lets nobody in.
+    pub(crate) fn with<T>(&self, read: impl FnOnce(&Directory) -> T) -> T {
+        let mut kept = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = modified(&self.path);
+        if newest != kept.1 {
+            let directory = Directory::read(&self.path).unwrap_or_else(|error| {
+                tracing::error!(%error, "accounts cannot be read: nobody is let in");
+                None
+            });
+            *kept = (directory.unwrap_or_default(), newest);
+        }
+        read(&kept.0)
+    }
+
+    /// Writes down what was done; it is on the disk when this returns.
+    pub(crate) fn note(&self, who: &str, what: String, object: &str, outcome: &str) -> Result<(), Problem> {
+        let (at, object) = (self.clock.now(), object.chars().take(200).collect());
+        let entry = Entry { at, who: who.to_owned(), what, object, outcome: outcome.to_owned() };
+        let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+        audit.write(entry).map_err(|error| {
+            tracing::error!(%error, "the audit log cannot be written");
+            let detail = "what is not written down is not done: the audit log cannot be written";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "audit_failed", detail)
+        })
+    }
+
+    /// Who shows a token or a session.
+    fn principal(&self, request: &HttpRequest) -> Option<Principal> {
+        let now = self.clock.now();
+        let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        if let Some(token) = shown.and_then(|shown| shown.strip_prefix("Bearer ")) {
+            return self.with(|directory| directory.by_token(token.trim(), now));
+        }
+        let session = session_shown(request)?;
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = sessions.name(&session, now)?.to_owned();
+        drop(sessions);
+        self.with(|directory| directory.by_name(&name))
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// The session in the request's cookies.
+pub(crate) fn session_shown(request: &HttpRequest) -> Option<String> {
+    let cookies = request.headers().get_all(COOKIE_HEADER).filter_map(|value| value.to_str().ok());
+    let mut pairs =
+        cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned())
+}
+
+impl Access {
+    /// Who asks; `None` for somebody who proved nothing.
+    pub(crate) fn principal(&self, request: &HttpRequest) -> Option<Principal> {
+        match self {
+            Self::Local => Some(Principal::local()),
+            Self::Accounts(accounts) => accounts.principal(request),
+        }
+    }
+}
+
+/// Lets a request through to the handlers of a path, or refuses it.
+pub async fn guard<B: MessageBody + 'static>(
+    endpoints: &'static [Endpoint],
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let endpoint = endpoints.iter().find(|endpoint| endpoint.method == request.method().as_str());
+    let Some(endpoint) = endpoint else {
+        return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+    };
+    let Some(state) = request.app_data::<web::Data<State>>().cloned() else {
+        return Err(actix_web::error::ErrorInternalServerError("no state"));
+    };
+    let principal = state.access.principal(request.request());
+    let path = request.path().to_owned();
+    if let Err(problem) = allow(&state.access, principal.as_ref(), endpoint.right, None, path).await {
+        return Ok(request.into_response(problem.error_response()));
+    }
+    if let Some(principal) = principal {
+        request.extensions_mut().insert(principal);
+    }
+    next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+}
+
+/// Whether a principal may do this with what belongs to `owner`; commands, offers and refusals are written down.
+pub(crate) async fn allow(
+    access: &Access,
+    principal: Option<&Principal>,
+    (resource, action): (Resource, Action),
+    owner: Option<ProsumerId>,
+    object: String,
+) -> Result<(), Problem> {
+    let decision = decide(principal, resource, action, owner);
+    if let (Access::Accounts(accounts), Some(principal)) = (access, principal) {
+        let counts = action != Action::Read || resource == Resource::FlexOffer;
+        let ours = resource != Resource::Session && resource != Resource::Open;
+        if ours && (counts || decision != Decision::Allowed) {
+            let (accounts, who) = (Arc::clone(accounts), principal.name.clone());
+            let note = move || accounts.note(&who, format!("{action} {resource}"), &object, code(decision));
+            web::block(note).await.map_err(|_| stopped())??;
+        }
+    }
+    match decision {
+        Decision::Allowed => Ok(()),
+        Decision::Unknown => Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "not_logged_in",
+            "log in at /login, or show a token as `Authorization: Bearer …`",
+        )),
+        Decision::Forbidden => {
+            let name = principal.map_or("", |principal| principal.name.as_str());
+            let detail = format!("{name} has no role that may {action} {resource}");
+            Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+        }
+        Decision::NotOwn => {
+            let detail = format!("{action} {resource}: it belongs to somebody else");
+            Err(Problem::new(StatusCode::FORBIDDEN, "not_own", detail))
+        }
+    }
+}
+
+fn code(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Allowed => "allowed",
+        Decision::Unknown => "not_logged_in",
+        Decision::Forbidden => "forbidden",
+        Decision::NotOwn => "not_own",
+    }
+}
+
+/// The server goes down and no thread is left to do it.
+pub(crate) fn stopped() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopped", "the server is stopping")
+}

@@ -1,0 +1,18 @@
+// Sends name and password, and goes to the page.
+const form = document.getElementById('login');
+const refusal = document.getElementById('refusal');
+form.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  refusal.textContent = '';
+  try {
+    const answer = await fetch('/api/v1/session', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ name: form.elements.name.value, password: form.elements.password.value }),
+    });
+    if (answer.ok) location.replace('/');
+    else refusal.textContent = (await answer.json()).detail;
+  } catch {
+    refusal.textContent = 'The server does not answer.';
+  }
+});

@@ -1,0 +1,234 @@
+//! Role by endpoint by ownership, over real HTTP. The table here is written by hand, from the matrix of rights in
+//! `docs/access.md`; an endpoint that is not in it fails.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers outside the test functions may fail a test too
+
+use access::{Directory, Role, Scope, verify_audit};
+use actors::picture::{NetworkPicture, Picture};
+use dashboards_server::{
+    Access, Accounts, ENDPOINTS, Limits, OfferAnswer, OfferDoor, OfferFound, OfferState, RunningServer,
+    Served, serve_with,
+};
+use futures_util::future::BoxFuture;
+use grid::{Clock, ProsumerId, Timestamp};
+use market::{FlexOffer, FlexOfferId};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// What each role may do, columns in the order of [`Role::ALL`], after somebody without a name: `+` may, `o` with its own,
+/// `.` may not.
+const MATRIX: &str = "
+    operation        nobody oper engi mark aggr pros view audi secu
+    isAlive             +    +    +    +    +    +    +    +    +
+    isReady             +    +    +    +    +    +    +    +    +
+    describe            +    +    +    +    +    +    +    +    +
+    whoAmI              .    +    +    +    +    +    +    +    +
+    logIn               +    +    +    +    +    +    +    +    +
+    logOut              +    +    +    +    +    +    +    +    +
+    getNetwork          .    +    +    .    .    .    .    +    .
+    getSnapshot         .    +    +    .    .    .    .    +    .
+    followPicture       .    +    +    .    .    .    .    +    .
+    submitFlexOffer     .    .    .    .    o    o    .    .    .
+    getFlexOffer        .    +    .    +    o    o    .    +    .
+";
+
+struct Market;
+
+impl OfferDoor for Market {
+    fn submit(&self, _: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
+        Box::pin(std::future::ready(OfferAnswer::Accepted))
+    }
+
+    /// `offer-3` is prosumer 3's, and so on.
+    fn find(&self, id: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {
+        let owner = id.to_string().strip_prefix("offer-").and_then(|owner| owner.parse().ok());
+        let found = owner.map(|owner| OfferFound {
+            offer: serde_json::from_value(offer(owner)).unwrap(),
+            state: OfferState::Accepted,
+        });
+        Box::pin(std::future::ready(found))
+    }
+}
+
+fn offer(prosumer: u32) -> serde_json::Value {
+    serde_json::json!({
+        "id": format!("offer-{prosumer}"), "prosumer": prosumer, "usage_point": 1, "device": 121,
+        "created_at": "2026-01-15T17:00:00Z", "acceptance_before": "2026-01-15T17:10:00Z",
+        "assignment_before": "2026-01-15T17:15:00Z", "start_after": 1964998, "start_before": 1965000,
+        "slices": [{ "min": 0, "max": 1000 }], "total_energy": null,
+        "default_schedule": { "start": 1964998, "energies": [1000] }, "prices": { "decrease": 1, "increase": 1 },
+    })
+}
+
+#[derive(Debug)]
+struct Fixed;
+
+impl Clock for Fixed {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(1_000_000)
+    }
+}
+
+struct Running {
+    server: RunningServer,
+    tokens: BTreeMap<Role, String>,
+    directory: PathBuf,
+    audit: PathBuf,
+    _folder: tempfile::TempDir,
+    _picture: watch::Sender<Arc<Picture>>,
+}
+
+const PASSWORD: &str = "a long enough secret";
+
+async fn start() -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, audit) = (folder.path().join("access.json"), folder.path().join("audit.jsonl"));
+    let mut directory = Directory::default();
+    let mut tokens = BTreeMap::new();
+    let own = || Scope::Prosumers(vec![ProsumerId(3)]);
+    for role in Role::ALL {
+        let name = format!("{role}-program");
+        let token = directory.add_token(&name, vec![role], own(), 1, Fixed.now()).unwrap();
+        tokens.insert(role, token.secret);
+    }
+    directory.add_account("ada", PASSWORD, vec![Role::Operator], Scope::Nothing).unwrap();
+    directory.write(&path).unwrap();
+    let accounts = Accounts::open(&path, &audit, Arc::new(Fixed)).unwrap();
+    let mut picture = Picture::default();
+    picture.health.estimator.at = Some(Fixed.now());
+    let (sender, picture) = watch::channel(Arc::new(picture));
+    let access = Access::Accounts(Arc::new(accounts));
+    let served =
+        Served { network: Arc::new(NetworkPicture::default()), picture, offers: Arc::new(Market), access };
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let server = serve_with(address, served, Limits::default(), |_| None).await.unwrap();
+    Running { server, tokens, directory: path, audit, _folder: folder, _picture: sender }
+}
+
+impl Running {
+    /// Status code, and head and body as far as they came.
+    async fn ask(&self, method: &str, path: &str, proof: &str, body: Option<String>) -> (u16, String) {
+        let mut socket = TcpStream::connect(self.server.address()).await.unwrap();
+        let body = body.unwrap_or_default();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{proof}\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let mut chunk = [0; 4096];
+        // The stream does not end: its first bytes are enough.
+        while let Ok(count @ 1..) = socket.read(&mut chunk).await {
+            answer.extend_from_slice(&chunk[..count]);
+            if answer.windows(17).any(|part| part == b"text/event-stream") {
+                break;
+            }
+        }
+        let answer = String::from_utf8(answer).unwrap();
+        (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
+    }
+
+    fn bearer(&self, role: Option<Role>) -> String {
+        role.map_or_else(String::new, |role| format!("authorization: Bearer {}\r\n", self.tokens[&role]))
+    }
+}
+
+fn declared(operation: &str) -> Vec<char> {
+    let row = MATRIX.lines().find(|line| line.split_whitespace().next() == Some(operation));
+    let row = row.unwrap_or_else(|| panic!("{operation} is not in the matrix of rights"));
+    row.split_whitespace().skip(1).map(|cell| cell.chars().next().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn every_role_may_at_every_endpoint_what_the_matrix_says_and_nothing_else() {
+    let running = start().await;
+    let mut cells = 0;
+    for endpoint in ENDPOINTS {
+        let declared = declared(endpoint.operation);
+        let roles = [None].into_iter().chain(Role::ALL.map(Some));
+        for (role, cell) in roles.zip(declared) {
+            let proof = running.bearer(role);
+            for owner in [3, 4] {
+                let path = endpoint.path.replace("{id}", &format!("offer-{owner}"));
+                let body = (endpoint.operation == "submitFlexOffer").then(|| offer(owner).to_string());
+                let (status, answer) = running.ask(endpoint.method, &path, &proof, body).await;
+                let allowed = cell == '+' || (cell == 'o' && owner == 3);
+                // Another's offer is as if it were not there.
+                let hidden = cell == 'o' && owner == 4 && endpoint.operation == "getFlexOffer";
+                let expected = match (role, allowed) {
+                    (_, true) => status < 300 || (endpoint.operation == "logIn" && status == 400),
+                    (None, false) => status == 401,
+                    (Some(_), false) if hidden => status == 404,
+                    (Some(_), false) => status == 403,
+                };
+                assert!(expected, "{} as {role:?} with {owner}'s: {cell}, {answer}", endpoint.operation);
+                cells += 1;
+            }
+        }
+    }
+    assert_eq!(cells, ENDPOINTS.len() * 9 * 2);
+    running.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_person_logs_in_with_a_password_and_a_session_ends_by_logging_out() {
+    let running = start().await;
+    let log_in =
+        |password: &str| Some(serde_json::json!({ "name": "ada", "password": password }).to_string());
+    let (status, answer) = running.ask("GET", "/", "", None).await;
+    assert_eq!(status, 303, "{answer}");
+    assert!(running.ask("GET", "/login", "", None).await.1.contains("<form"));
+    let (status, answer) = running.ask("POST", "/api/v1/session", "", log_in("wrong password")).await;
+    assert_eq!((status, answer.contains("wrong_password")), (401, true), "{answer}");
+    let (status, answer) = running.ask("POST", "/api/v1/session", "", log_in(PASSWORD)).await;
+    assert_eq!(status, 200, "{answer}");
+    let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    let proof = format!("cookie: theme=dark; {}\r\n", cookie.split(';').next().unwrap());
+    let (status, answer) = running.ask("GET", "/api/v1/snapshot", &proof, None).await;
+    assert_eq!(status, 200, "{answer}");
+    assert!(running.ask("GET", "/api/v1/session", &proof, None).await.1.contains("\"operator\""));
+    // Rights follow the directory at once.
+    let mut directory = Directory::read(&running.directory).unwrap().unwrap();
+    directory.remove("operator-program").unwrap();
+    directory.write(&running.directory).unwrap();
+    let gone = running.bearer(Some(Role::Operator));
+    assert_eq!(running.ask("GET", "/api/v1/snapshot", &gone, None).await.0, 401);
+    assert_eq!(running.ask("DELETE", "/api/v1/session", &proof, None).await.0, 204);
+    assert_eq!(running.ask("GET", "/api/v1/snapshot", &proof, None).await.0, 401);
+    running.server.stop().await;
+}
+
+#[tokio::test]
+async fn guessing_passwords_has_an_end_and_everything_is_written_down() {
+    let running = start().await;
+    let wrong = serde_json::json!({ "name": "ada", "password": "not this one either" }).to_string();
+    let mut statuses = Vec::new();
+    for _ in 0..12 {
+        statuses.push(running.ask("POST", "/api/v1/session", "", Some(wrong.clone())).await.0);
+    }
+    assert_eq!(statuses, [&[401; 10][..], &[429; 2]].concat());
+    let prosumer = running.bearer(Some(Role::Prosumer));
+    running.ask("POST", "/api/v1/flexoffers", &prosumer, Some(offer(4).to_string())).await;
+    running.ask("POST", "/api/v1/flexoffers", &prosumer, Some(offer(3).to_string())).await;
+    running.ask("GET", "/api/v1/snapshot", &prosumer, None).await;
+    running.server.stop().await;
+    let report = verify_audit(&running.audit).unwrap();
+    assert_eq!(report.broken, None);
+    let text = std::fs::read_to_string(&running.audit).unwrap();
+    assert_eq!(text.matches("wrong_password").count(), 10);
+    assert!(!text.contains("not this one either"), "a password was written down");
+    for what in [
+        "\"object\":\"offer-4\",\"outcome\":\"not_own\"",
+        "\"object\":\"offer-3\",\"outcome\":\"allowed\"",
+        "read picture",
+    ] {
+        assert!(text.contains(what), "{what} is not in {text}");
+    }
+}
