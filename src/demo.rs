@@ -42,6 +42,9 @@ pub struct DemoArguments {
     /// TCP port of the MQTT door on 127.0.0.1; 0 takes any free one
     #[arg(long, default_value_t = 1883)]
     mqtt_port: u16,
+    /// Let in only those with an account or a token in this file, see `gridflex access`; without it, whoever reaches 127.0.0.1
+    #[arg(long, value_name = "FILE")]
+    access: Option<PathBuf>,
     /// Where the journal is kept; a run that ended early goes on from there. Without it a fresh temporary directory
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -69,8 +72,13 @@ pub fn run(arguments: &DemoArguments) -> Result<(), Failure> {
                 .to_owned()
         }
     };
-    let options =
-        LiveOptions { data, port: arguments.port, mqtt_port: arguments.mqtt_port, speed: arguments.speed };
+    let options = LiveOptions {
+        data,
+        port: arguments.port,
+        mqtt_port: arguments.mqtt_port,
+        speed: arguments.speed,
+        accounts: arguments.access.clone(),
+    };
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::Run(error.into()))?;
     runtime.block_on(evening(setup, options, arguments))
 }

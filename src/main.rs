@@ -3,6 +3,7 @@
 //! The command line is thin: one file per subcommand, and everything it does is in the crates below.
 #![allow(clippy::print_stderr)] // the command line is where people are told what happens
 
+mod access;
 mod answer;
 mod bench;
 mod demo;
@@ -35,6 +36,7 @@ Examples:
   gridflex demo --headless --duration 6h --speed 240 --seed 7 --json
   gridflex simulate --seed 7 --out results       the same evening in virtual time
   gridflex journal verify results
+  gridflex access add ada --role operator        an account; then gridflex demo --access access.json
   gridflex market aggregate case.json -o out.json  like FlexOffers as one, and their schedules split again
   gridflex market clear case.json -o result.json schedules, prices, payments, and a bound on what was left
   gridflex powerflow network.json --table        the worst voltages and loadings of a network
@@ -57,6 +59,8 @@ enum Command {
     Bench(bench::BenchArguments),
     /// Aggregate FlexOffers, clear a case with a certificate, split schedules, verify a clearing
     Market(market::MarketArguments),
+    /// Accounts of people and tokens of programs: who may ask the running system for what
+    Access(access::AccessArguments),
     /// Look into a journal: is it whole, what does it say, was anything lost
     Journal(journal::JournalArguments),
 }
@@ -118,6 +122,7 @@ fn main() -> ExitCode {
         Command::Estimate(arguments) => estimate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Market(arguments) => market::run(&arguments),
+        Command::Access(arguments) => access::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
     };
     match outcome {

@@ -192,6 +192,35 @@ mod tests {
         assert_eq!(decide(None, Resource::Open, Action::Act, None), Decision::Unknown);
     }
 
+    /// The table of a role per column, as `docs/access.md` shows it.
+    fn table() -> String {
+        let roles = Role::ALL.map(|role| role.to_string()).join(" | ");
+        let mut text = format!("| | {roles} |\n|---|{}\n", "---|".repeat(Role::ALL.len()));
+        let mut rights: Vec<(Resource, Action)> =
+            POLICY.iter().map(|row| (row.resource, row.action)).collect();
+        rights.dedup();
+        for (resource, action) in rights {
+            let of = |role: Option<Role>| {
+                POLICY.iter().find(|row| (row.resource, row.action, row.role) == (resource, action, role))
+            };
+            let cells = Role::ALL.map(|role| match of(None).or(of(Some(role))).map(|row| row.reach) {
+                Some(Reach::All) => "yes",
+                Some(Reach::Own) => "own",
+                None => "–",
+            });
+            let anybody = if of(None).is_some() { " (also without a name)" } else { "" };
+            text += &format!("| {action} {resource}{anybody} | {} |\n", cells.join(" | "));
+        }
+        text
+    }
+
+    #[test]
+    fn the_document_shows_this_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/access.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        assert!(document.contains(&table()), "docs/access.md should contain\n{}", table());
+    }
+
     #[test]
     fn no_row_stands_twice() {
         for (at, grant) in POLICY.iter().enumerate() {

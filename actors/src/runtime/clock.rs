@@ -44,6 +44,17 @@ impl Clock for ScaledClock {
     }
 }
 
+/// The wall's time, for what concerns people rather than the grid: how long a session lasts, when a token expires.
+#[derive(Debug, Clone, Copy)]
+pub struct WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::default().plus(since)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

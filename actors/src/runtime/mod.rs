@@ -8,7 +8,7 @@ pub mod shell;
 pub mod stage;
 pub mod supervisor;
 
-pub use clock::ScaledClock;
+pub use clock::{ScaledClock, WallClock};
 pub use environment::{Compute, Environment};
 pub use incidents::Incidents;
 pub use stage::{Address, Context, Delivery, Stage};

@@ -10,11 +10,11 @@ use crate::field::{self, FieldLog};
 use crate::run::page::Door;
 use actors::journal::Durability;
 use actors::picture::Picture;
-use actors::runtime::{Compute, Environment, Escalation, ScaledClock};
+use actors::runtime::{Compute, Environment, Escalation, ScaledClock, WallClock};
 use actors::{Parts, System};
 use connectors::mqtt::{self, ClientConfig, DoorConfig};
 use connectors::{Link, Role};
-use dashboards_server::{Access, RunningServer, ServeError, Served, serve};
+use dashboards_server::{Access, Accounts, RunningServer, ServeError, Served, serve};
 use grid::{Clock, Timestamp};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -28,6 +28,8 @@ pub const ZONE: &str = "Europe/London";
 /// How long the system may still work off what arrived last, by its clock.
 const WORK_OFF: Duration = Duration::from_secs(60);
 
+/// Where in the data directory it is written down who did what.
+const AUDIT_LOG: &str = "audit.jsonl";
 /// Where in the data directory the MQTT door keeps what is retained.
 const DOOR_DIRECTORY: &str = "mqtt";
 
@@ -42,6 +44,18 @@ pub struct LiveOptions {
     pub mqtt_port: u16,
     /// Seconds of the scenario per second of wall time.
     pub speed: u32,
+    /// The accounts of those who may ask; `None` lets in whoever reaches the loopback address.
+    pub accounts: Option<PathBuf>,
+}
+
+/// Who may ask; what they do is written down in the data directory.
+fn access(options: &LiveOptions) -> Result<Access, RunError> {
+    let Some(directory) = &options.accounts else { return Ok(Access::Local) };
+    let io = |source| RunError::Io { doing: format!("making {}", options.data.display()), source };
+    std::fs::create_dir_all(&options.data).map_err(io)?;
+    // A session lasts by the wall's clock, however fast the evening is.
+    let accounts = Accounts::open(directory, &options.data.join(AUDIT_LOG), Arc::new(WallClock))?;
+    Ok(Access::Accounts(Arc::new(accounts)))
 }
 
 /// A live run.
@@ -75,6 +89,7 @@ impl Live {
             std::io::ErrorKind::AddrInUse => ServeError::PortInUse { port: options.port },
             _ => ServeError::Listen { address: page, source },
         })?;
+        let access = access(&options)?;
         let without = loading_without_flexibility(&setup.scenario, &setup.feeder)?;
         let recovered = recover(&setup, &options.data, Durability::Synced)?;
         let state = Some(options.data.join(DOOR_DIRECTORY));
@@ -98,6 +113,7 @@ impl Live {
             network: setup.network.clone(),
             picture: system.picture(),
             offers: Arc::new(Door::new(system.door().clone(), system.books().clone())),
+            access,
         };
         let server = serve(page, served).await?;
         let log = FieldLog::default();

@@ -61,6 +61,9 @@ pub enum RunError {
     /// The connection to the broker is set up wrongly.
     #[error(transparent)]
     Client(#[from] connectors::mqtt::ConfigError),
+    /// Nobody can be let in.
+    #[error(transparent)]
+    Access(#[from] dashboards_server::AccessError),
     /// The area's name is no name.
     #[error("area name: {0}")]
     AreaName(#[from] grid::IdError),
@@ -93,7 +96,7 @@ impl RunError {
             }
             RunError::Network(_) | RunError::Topology(_) | RunError::Area(_) => true,
             RunError::OtherRun { .. } | RunError::Finished { .. } => true,
-            RunError::Mqtt(_) | RunError::Serve(_) => true,
+            RunError::Mqtt(_) | RunError::Serve(_) | RunError::Access(_) => true,
             _ => false,
         }
     }

@@ -33,6 +33,11 @@ export class Live {
     try {
       // The system behind the address may have been started anew with another network.
       const answer = await fetch('/api/v1/network', { signal: AbortSignal.timeout(ANSWER_MS) });
+      if (answer.status === 401) {
+        // Nobody is logged in any more.
+        location.assign('/login');
+        return;
+      }
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
       this.network = (await answer.json()) as NetworkPicture;
       this.listen();

@@ -1,0 +1,232 @@
+//! `gridflex access`: accounts of people, tokens of programs, and the log of what they did.
+
+use crate::Failure;
+use crate::answer::say;
+use access::{Directory, DirectoryError, Role, Scope, TOKEN_DAYS_MAX, verify_audit};
+use actors::runtime::WallClock;
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+use grid::{Clock, ProsumerId};
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  gridflex access add ada --role operator              asks for a password, or reads it from standard input
+  gridflex access add chris --role security-admin
+  gridflex access add home3 --role prosumer --prosumer 3
+  gridflex access token scraper --role viewer --days 30    prints the token, once
+  gridflex access list
+  gridflex access remove scraper                       a running system lets it in no more, at once
+  gridflex access audit evening/audit.jsonl            checks the log of who did what
+  gridflex demo --access access.json                   asks who you are
+
+Roles: operator, engineer, market-operator, aggregator, prosumer, viewer, auditor, security-admin. What each may do:
+docs/access.md. The file holds hashes, no passwords; it must not be readable by others (mode 600).";
+
+/// Arguments of `gridflex access`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct AccessArguments {
+    #[command(subcommand)]
+    command: AccessCommand,
+}
+
+#[derive(Debug, Args)]
+struct Place {
+    /// The file of accounts and tokens; made when it is not there
+    #[arg(long, value_name = "FILE", default_value = "access.json")]
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Grants {
+    /// What it may be asked for; several by repeating it
+    #[arg(long = "role", required = true, value_parser = role)]
+    roles: Vec<Role>,
+    /// Whose things are its own, by number; several by repeating it
+    #[arg(long = "prosumer", value_name = "NUMBER")]
+    prosumers: Vec<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+enum AccessCommand {
+    /// Add an account of a person
+    Add {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        grants: Grants,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make a token for a program and print it, once
+    Token {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        grants: Grants,
+        /// How long it is valid, days
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=i64::from(TOKEN_DAYS_MAX)))]
+        days: u32,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Remove an account or a token
+    Remove {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Show who there is
+    List {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Check the chain of an audit log; prints the newest hash, which is worth keeping elsewhere
+    Audit {
+        /// The log, `audit.jsonl` in a data directory
+        log: PathBuf,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn role(name: &str) -> Result<Role, String> {
+    let known = || Role::ALL.map(|role| role.to_string()).join(", ");
+    Role::named(name).ok_or_else(|| format!("there is no role {name}; there are {}", known()))
+}
+
+/// Runs the command.
+pub fn run(arguments: &AccessArguments) -> Result<(), Failure> {
+    match &arguments.command {
+        AccessCommand::Add { name, grants, place } => {
+            let password = password(name)?;
+            change(place, |directory| {
+                directory.add_account(name, &password, grants.roles.clone(), grants.scope())
+            })?;
+            say(format!("{name} was added to {}", place.file.display()))
+        }
+        AccessCommand::Token { name, grants, days, place } => {
+            let now = WallClock.now();
+            let token = change(place, |directory| {
+                directory.add_token(name, grants.roles.clone(), grants.scope(), *days, now)
+            })?;
+            eprintln!("valid until {}; it is shown only now:", token.expires_at);
+            say(token.secret)
+        }
+        AccessCommand::Remove { name, place } => {
+            change(place, |directory| directory.remove(name))?;
+            say(format!("{name} was removed from {}", place.file.display()))
+        }
+        AccessCommand::List { json, place } => list(&place.file, *json),
+        AccessCommand::Audit { log, json } => audit(log, *json),
+    }
+}
+
+impl Grants {
+    fn scope(&self) -> Scope {
+        match self.prosumers.is_empty() {
+            true => Scope::Nothing,
+            false => Scope::Prosumers(self.prosumers.iter().copied().map(ProsumerId).collect()),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Directory, Failure> {
+    Ok(Directory::read(path).map_err(input)?.unwrap_or_default())
+}
+
+fn change<T>(
+    place: &Place,
+    change: impl FnOnce(&mut Directory) -> Result<T, DirectoryError>,
+) -> Result<T, Failure> {
+    let mut directory = read(&place.file)?;
+    let changed = change(&mut directory).map_err(input)?;
+    directory.write(&place.file).map_err(|error| Failure::Run(error.into()))?;
+    Ok(changed)
+}
+
+fn input(error: DirectoryError) -> Failure {
+    Failure::Input(error.into())
+}
+
+/// Typed twice at a terminal, or all of standard input without its last line end.
+fn password(name: &str) -> Result<String, Failure> {
+    let failed = |error: std::io::Error| Failure::Input(anyhow!("no password could be read: {error}"));
+    if !std::io::stdin().is_terminal() {
+        let mut text = String::new();
+        std::io::stdin().take(4096).read_to_string(&mut text).map_err(failed)?;
+        return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    let first = rpassword::prompt_password(format!("Password of {name}: ")).map_err(failed)?;
+    let second = rpassword::prompt_password("The same again: ").map_err(failed)?;
+    if first != second {
+        return Err(Failure::Input(anyhow!("the two passwords differ; nothing was changed")));
+    }
+    Ok(first)
+}
+
+fn list(path: &Path, json: bool) -> Result<(), Failure> {
+    let directory = read(path)?;
+    if json {
+        let accounts =
+            directory.accounts().iter().map(|one| row("account", &one.name, &one.roles, &one.scope));
+        let tokens = directory.tokens().iter().map(|one| {
+            let mut row = row("token", &one.name, &one.roles, &one.scope);
+            row["expires_at"] = one.expires_at.to_string().into();
+            row
+        });
+        return say(serde_json::Value::from_iter(accounts.chain(tokens)));
+    }
+    for one in directory.accounts() {
+        say(format!("account  {:24} {}", one.name, granted(&one.roles, &one.scope)))?;
+    }
+    for one in directory.tokens() {
+        say(format!(
+            "token    {:24} {}  until {}",
+            one.name,
+            granted(&one.roles, &one.scope),
+            one.expires_at
+        ))?;
+    }
+    if !directory.has_administrator() {
+        eprintln!("nobody is security-admin yet");
+    }
+    Ok(())
+}
+
+fn row(kind: &str, name: &str, roles: &[Role], scope: &Scope) -> serde_json::Value {
+    serde_json::json!({ "kind": kind, "name": name, "roles": roles, "scope": scope })
+}
+
+fn granted(roles: &[Role], scope: &Scope) -> String {
+    let roles = roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match scope {
+        Scope::Nothing => roles,
+        Scope::Everything => format!("{roles}  everything"),
+        Scope::Prosumers(own) => {
+            let own: Vec<String> = own.iter().map(ToString::to_string).collect();
+            format!("{roles}  prosumers {}", own.join(", "))
+        }
+    }
+}
+
+fn audit(log: &Path, json: bool) -> Result<(), Failure> {
+    let report = verify_audit(log).map_err(|error| Failure::Input(anyhow!("{}: {error}", log.display())))?;
+    if json {
+        let broken = &report.broken;
+        say(serde_json::json!({ "entries": report.entries, "last": report.last, "broken": broken }))?;
+    } else if report.broken.is_none() {
+        say(format!("{} entries, whole; the newest hash is {}", report.entries, report.last))?;
+    }
+    match report.broken {
+        None => Ok(()),
+        Some(reason) => Err(Failure::Run(anyhow!("{}: {reason}", log.display()))),
+    }
+}
