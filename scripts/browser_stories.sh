@@ -2,7 +2,7 @@
 # Runs dashboards/web/stories/*.story.mjs in Chromium, each against a demo of its own, and keeps a screenshot.
 #
 # A story is called as `node <story> <screenshot.png>` with BASE_URL and MQTT_PORT in its environment; its exit
-# code counts.
+# code counts. A line `// accounts: <name> <role>` in a story gives its demo that account, with the password of STORY_PASSWORD.
 #
 #   STORY_DEMO_ARGS  arguments of the demo      (default: --headless --duration 6h --speed 120 --seed 7)
 #   STORY_SHOTS      where screenshots go       (default: dashboards/web/stories/shots)
@@ -31,6 +31,7 @@ if [[ -z "${GRIDFLEX_BIN:-}" ]]; then
   GRIDFLEX_BIN="$target/debug/gridflex"
 fi
 
+export STORY_PASSWORD="the password of a story"
 work="$(mktemp -d)"
 demo=""
 # Ends only the demo started here, by its process id.
@@ -69,7 +70,12 @@ for story in "${stories[@]}"; do
   echo "--- story $name at $base"
   mkdir -p "$work/$name"
   # Its own directory: what the demo keeps on disk is gone afterwards.
-  (cd "$work/$name" && exec "$GRIDFLEX_BIN" demo "${demo_args[@]}" --port "$port" --mqtt-port "$mqtt_port") \
+  access=()
+  while read -r account role; do
+    (cd "$work/$name" && echo "$STORY_PASSWORD" | "$GRIDFLEX_BIN" access add "$account" --role "$role") || exit 1
+    access=(--access access.json)
+  done < <(sed -n 's|^// accounts: ||p' "$story")
+  (cd "$work/$name" && exec "$GRIDFLEX_BIN" demo "${demo_args[@]}" "${access[@]}" --port "$port" --mqtt-port "$mqtt_port") \
     >"$work/$name.out" 2>"$work/$name.err" </dev/null &
   demo=$!
   if ! wait_ready "$base"; then
