@@ -85,11 +85,12 @@ async fn page_or_problem(request: HttpRequest, state: web::Data<State>) -> Resul
         return Ok(method_not_allowed(request, "GET, HEAD".to_owned()).await);
     }
     if let Access::Accounts(_) = &state.access {
+        let ours =
+            |media_type, contents: &'static [u8]| Ok(page::file(media_type, "no-cache", contents.into()));
         match request.path() {
-            "/login" => return Ok(page::file("text/html; charset=utf-8", "no-cache", session::PAGE.into())),
-            "/login.js" => {
-                return Ok(page::file("text/javascript; charset=utf-8", "no-cache", session::SCRIPT.into()));
-            }
+            "/login" => return ours("text/html; charset=utf-8", session::PAGE),
+            "/login.js" => return ours("text/javascript; charset=utf-8", session::SCRIPT),
+            "/login.css" => return ours("text/css; charset=utf-8", session::STYLE),
             // The page is of no use to somebody who may not see what it shows.
             "/" if state.access.principal(&request).is_none() => {
                 return Ok(HttpResponse::SeeOther().insert_header(("location", "/login")).finish());

@@ -11,7 +11,10 @@ form.addEventListener('submit', async (event) => {
       body: JSON.stringify({ name: form.elements.name.value, password: form.elements.password.value }),
     });
     if (answer.ok) location.replace('/');
-    else refusal.textContent = (await answer.json()).detail;
+    else {
+      const { detail } = await answer.json();
+      refusal.textContent = `${detail[0].toUpperCase()}${detail.slice(1)}.`;
+    }
   } catch {
     refusal.textContent = 'The server does not answer.';
   }

@@ -14,10 +14,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-/// The page to log in with, and its script: the only files that are not part of the built page.
+/// The page to log in with; these are the only files that are not part of the built page.
 pub const PAGE: &[u8] = include_bytes!("login.html");
 /// Its script.
 pub const SCRIPT: &[u8] = include_bytes!("login.js");
+/// Its looks.
+pub const STYLE: &[u8] = include_bytes!("login.css");
 
 /// Wrong passwords for one name within [`FAILURES_WITHIN`] before it has to wait.
 const FAILURES_MAX: usize = 10;

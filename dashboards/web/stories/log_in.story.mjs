@@ -25,7 +25,7 @@ async function story() {
   await page.getByLabel('Name').fill('ada');
   await page.getByLabel('Password').fill('not the password');
   await page.getByRole('button', { name: 'Log in' }).click();
-  await page.getByRole('alert').filter({ hasText: 'name or password is wrong' }).waitFor();
+  await page.getByRole('alert').filter({ hasText: 'Name or password is wrong.' }).waitFor();
   if (PICTURE !== undefined) await page.screenshot({ path: PICTURE });
   await page.getByLabel('Password').fill(PASSWORD);
   await page.getByRole('button', { name: 'Log in' }).click();
