@@ -109,19 +109,13 @@ fn unavailable(code: &str, detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
 }
 
-/// Refuses names other than this machine's own: a foreign page whose name was made to point at 127.0.0.1
-/// (DNS rebinding) sends its own name.
+/// Refuses names other than the server's own.
 pub fn check_host(request: &actix_web::dev::ServiceRequest) -> Result<(), Problem> {
     let host = request.headers().get(HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(""),
-        None => host.rsplit_once(':').map_or(host, |(name, _port)| name),
-    };
-    let own = name.eq_ignore_ascii_case("localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    if own {
+    if request.app_data::<web::Data<State>>().is_some_and(|state| state.listen.is_called(host)) {
         return Ok(());
     }
-    let detail = format!("host {:?} is not this machine; use localhost or 127.0.0.1", page::shortened(host));
+    let detail =
+        format!("host {:?} is no name of this server; use localhost or 127.0.0.1", page::shortened(host));
     Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "foreign_host", detail))
 }

@@ -132,6 +132,14 @@ pub(crate) fn session_shown(request: &HttpRequest) -> Option<String> {
 }
 
 impl Access {
+    /// Whether somebody may grant rights.
+    pub(crate) fn has_administrator(&self) -> bool {
+        match self {
+            Self::Local => false,
+            Self::Accounts(accounts) => accounts.with(Directory::has_administrator),
+        }
+    }
+
     /// Who asks; `None` for somebody who proved nothing.
     pub(crate) fn principal(&self, request: &HttpRequest) -> Option<Principal> {
         match self {

@@ -2,12 +2,13 @@
 //!
 //! Handlers read the newest published picture and hand offers to an [`OfferDoor`]; they start nothing and know
 //! no actor. What there is to ask for stands in one table (`endpoints.rs`): routes, rights and the OpenAPI document are
-//! made from it. There is no TLS yet, so only loopback addresses are served.
+//! made from it. An address that others can reach needs TLS and accounts (`listen.rs`).
 
 mod api;
 mod door;
 mod endpoints;
 mod guard;
+mod listen;
 mod offers;
 mod openapi;
 mod page;
@@ -19,5 +20,6 @@ mod stream;
 pub use door::{OfferAnswer, OfferDoor, OfferFound, OfferState};
 pub use endpoints::{Answer, Content, ENDPOINTS, Endpoint};
 pub use guard::{Access, AccessError, Accounts};
+pub use listen::{Listen, ServeError};
 pub use openapi::document as openapi;
-pub use serve::{Limits, RunningServer, ServeError, Served, serve, serve_with};
+pub use serve::{Limits, RunningServer, Served, serve, serve_with};

@@ -3,6 +3,7 @@
 use crate::api;
 use crate::door::OfferDoor;
 use crate::guard::Access;
+use crate::listen::{Listen, ServeError};
 use crate::page::{self, PageFiles};
 use actix_web::dev::{ServerHandle, Service};
 use actix_web::middleware::DefaultHeaders;
@@ -14,7 +15,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
@@ -65,34 +65,6 @@ impl Default for Limits {
     }
 }
 
-/// Why nothing is served.
-#[derive(Debug, Error)]
-pub enum ServeError {
-    /// There is no TLS and no administrator yet.
-    #[error(
-        "refusing to listen on {address}: without TLS and an administrator only loopback addresses such as \
-         127.0.0.1 are served"
-    )]
-    NotLoopback {
-        /// The address asked for.
-        address: SocketAddr,
-    },
-    /// Something else listens there.
-    #[error("port {port} is in use; choose another one with --port, or --port 0 for any free one")]
-    PortInUse {
-        /// The port asked for.
-        port: u16,
-    },
-    /// The operating system refused.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address asked for.
-        address: SocketAddr,
-        /// Its reason.
-        source: io::Error,
-    },
-}
-
 /// What every handler can reach.
 pub(crate) struct State {
     pub served: Served,
@@ -103,6 +75,8 @@ pub(crate) struct State {
     pub page: PageFiles,
     pub stopping: watch::Receiver<bool>,
     pub stream_places: Arc<Semaphore>,
+    pub listen: Listen,
+    pub encrypted: bool,
 }
 
 /// A server that accepts connections until it is stopped.
@@ -130,35 +104,46 @@ impl RunningServer {
     }
 }
 
-/// Serves on `address` until stopped, with the default limits and the page that was built with this program.
+/// Serves until stopped, with the default limits and the page that was built with this program.
 ///
 /// Must be called inside a tokio runtime with time and I/O; actix-web starts one worker thread with a runtime
 /// of its own, so nothing heavier than reading a picture happens on the caller's runtime.
-pub async fn serve(address: SocketAddr, served: Served) -> Result<RunningServer, ServeError> {
-    serve_with(address, served, Limits::default(), page::built).await
+///
+/// # Errors
+/// [`ServeError`]; an address that others can reach needs TLS, accounts, an administrator and names.
+pub async fn serve(listen: impl Into<Listen>, served: Served) -> Result<RunningServer, ServeError> {
+    serve_with(listen, served, Limits::default(), page::built).await
 }
 
 /// Like [`serve`], with other limits and another source of the page's files (path to contents).
+///
+/// # Errors
+/// As [`serve`].
 pub async fn serve_with(
-    address: SocketAddr,
+    listen: impl Into<Listen>,
     served: Served,
     limits: Limits,
     page: PageFiles,
 ) -> Result<RunningServer, ServeError> {
-    if !address.ip().is_loopback() {
-        return Err(ServeError::NotLoopback { address });
-    }
-    let (stopping, stopped) = watch::channel(false);
-    let stream_places = Arc::new(Semaphore::new(limits.streams_max));
-    let (access, login_turn) = (served.access.clone(), tokio::sync::Mutex::new(()));
-    let state =
-        web::Data::new(State { served, access, limits, login_turn, page, stopping: stopped, stream_places });
-    let listener = std::net::TcpListener::bind(address).map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => ServeError::PortInUse { port: address.port() },
-        _ => ServeError::Listen { address, source },
-    })?;
+    let listen: Listen = listen.into();
+    let tls = listen.check(&served.access)?;
+    let address = listen.address;
+    let listener = listen.bind()?;
     let refused = |source| ServeError::Listen { address, source };
     let bound = listener.local_addr().map_err(refused)?;
+    let (stopping, stopped) = watch::channel(false);
+    let state = web::Data::new(State {
+        access: served.access.clone(),
+        served,
+        limits,
+        login_turn: tokio::sync::Mutex::new(()),
+        page,
+        stopping: stopped,
+        stream_places: Arc::new(Semaphore::new(limits.streams_max)),
+        encrypted: tls.is_some(),
+        listen,
+    });
+    let encrypted = tls.is_some();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
@@ -168,26 +153,32 @@ pub async fn serve_with(
                     Either::Right(std::future::ready(Ok(request.into_response(problem.error_response()))))
                 }
             })
-            .wrap(
-                DefaultHeaders::new()
-                    .add(("content-security-policy", CONTENT_SECURITY_POLICY))
-                    .add(("x-content-type-options", "nosniff"))
-                    .add(("referrer-policy", "no-referrer"))
-                    .add(("cross-origin-opener-policy", "same-origin"))
-                    .add(("cross-origin-resource-policy", "same-origin")),
-            )
+            .wrap(headers(encrypted))
             .configure(api::routes)
     })
     .workers(1)
     .max_connections(256)
     .client_request_timeout(Duration::from_secs(5))
     .shutdown_timeout(2)
-    .disable_signals()
-    .listen(listener)
-    .map_err(refused)?
-    .run();
+    .disable_signals();
+    let server = match tls {
+        Some(config) => server.listen_rustls_0_23(listener, config),
+        None => server.listen(listener),
+    };
+    let server = server.map_err(refused)?.run();
     let handle = server.handle();
     let task = tokio::spawn(server);
-    tracing::info!(address = %bound, "http server is listening");
+    tracing::info!(address = %bound, encrypted, "http server is listening");
     Ok(RunningServer { address: bound, handle, stopping, task })
+}
+
+/// What every answer says.
+fn headers(encrypted: bool) -> DefaultHeaders {
+    let headers = DefaultHeaders::new()
+        .add(("content-security-policy", CONTENT_SECURITY_POLICY))
+        .add(("x-content-type-options", "nosniff"))
+        .add(("referrer-policy", "no-referrer"))
+        .add(("cross-origin-opener-policy", "same-origin"))
+        .add(("cross-origin-resource-policy", "same-origin"));
+    if encrypted { headers.add(("strict-transport-security", "max-age=31536000")) } else { headers }
 }

@@ -93,7 +93,8 @@ pub async fn begin(
     let (principal, session) =
         web::block(move || log_in(&accounts, &credentials)).await.map_err(|_| stopped())??;
     let seconds = SESSION_LASTS.as_secs();
-    let cookie = format!("{COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict");
+    let secure = if state.encrypted { "; Secure" } else { "" };
+    let cookie = format!("{COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     let mut answer = described(&principal);
     if let Ok(cookie) = cookie.parse() {
         answer.headers_mut().insert(actix_web::http::header::SET_COOKIE, cookie);

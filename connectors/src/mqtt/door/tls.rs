@@ -25,6 +25,16 @@ pub struct TlsFiles {
     pub revoked: Option<PathBuf>,
 }
 
+impl TlsFiles {
+    /// Reads the files and sets up the server's side.
+    ///
+    /// # Errors
+    /// [`DoorError::Tls`] names the file.
+    pub fn server(&self) -> Result<Arc<ServerConfig>, DoorError> {
+        server(self)
+    }
+}
+
 /// Reads the files and sets up the server's side.
 pub(super) fn server(files: &TlsFiles) -> Result<Arc<ServerConfig>, DoorError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -1,0 +1,155 @@
+//! The server behind TLS on an address that others can reach.
+
+#![allow(clippy::unwrap_used)] // helpers outside the test functions may fail a test too
+
+use access::{Directory, Role, Scope};
+use actors::picture::{NetworkPicture, Picture};
+use connectors::mqtt::door::TlsFiles;
+use dashboards_server::{
+    Access, Accounts, Limits, Listen, OfferAnswer, OfferDoor, OfferFound, RunningServer, ServeError, Served,
+    serve_with,
+};
+use futures_util::future::BoxFuture;
+use grid::{Clock, Timestamp};
+use market::{FlexOffer, FlexOfferId};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+const NAME: &str = "grid.example";
+const PASSWORD: &str = "a long enough secret";
+
+struct NoMarket;
+
+impl OfferDoor for NoMarket {
+    fn submit(&self, _: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
+        Box::pin(std::future::ready(OfferAnswer::Accepted))
+    }
+
+    fn find(&self, _: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {
+        Box::pin(std::future::ready(None))
+    }
+}
+
+#[derive(Debug)]
+struct Fixed;
+
+impl Clock for Fixed {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(1_000_000)
+    }
+}
+
+fn certificate(folder: &Path) -> TlsFiles {
+    let made = rcgen::generate_simple_self_signed(vec![NAME.to_owned()]).unwrap();
+    let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    TlsFiles { certificate, key, client_authority: None, revoked: None }
+}
+
+fn served(folder: &Path, roles: &[Role]) -> (watch::Sender<Arc<Picture>>, Served) {
+    let mut directory = Directory::default();
+    for role in roles {
+        directory.add_account(&role.to_string(), PASSWORD, vec![*role], Scope::Nothing).unwrap();
+    }
+    let path = folder.join("access.json");
+    directory.write(&path).unwrap();
+    let accounts = Accounts::open(&path, &folder.join("audit.jsonl"), Arc::new(Fixed)).unwrap();
+    let (sender, picture) = watch::channel(Arc::new(Picture::default()));
+    let access = Access::Accounts(Arc::new(accounts));
+    (
+        sender,
+        Served { network: Arc::new(NetworkPicture::default()), picture, offers: Arc::new(NoMarket), access },
+    )
+}
+
+fn public(tls: Option<TlsFiles>, names: &[&str]) -> Listen {
+    let names = names.iter().map(|&name| name.to_owned()).collect();
+    Listen { address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), tls, names }
+}
+
+async fn serve(listen: Listen, served: Served) -> Result<RunningServer, ServeError> {
+    serve_with(listen, served, Limits::default(), |_| None).await
+}
+
+/// What the server says over TLS to a client that trusts its certificate.
+async fn ask(server: &RunningServer, certificate: &Path, request: &str) -> String {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(
+        config.with_root_certificates(roots).with_no_client_auth(),
+    ));
+    let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, server.address().port())).await.unwrap();
+    let mut socket = connector.connect(ServerName::try_from(NAME).unwrap(), socket).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // A server that closes without saying so has said everything.
+    let _ = socket.read_to_end(&mut answer).await;
+    String::from_utf8(answer).unwrap()
+}
+
+fn get(path: &str, host: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")
+}
+
+#[tokio::test]
+async fn with_tls_and_an_administrator_others_may_reach_it_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_picture, served) = served(folder.path(), &[Role::SecurityAdmin, Role::Operator]);
+    let files = certificate(folder.path());
+    let server = serve(public(Some(files.clone()), &[NAME]), served).await.unwrap();
+    let ask = |request: String| {
+        let (server, certificate) = (&server, &files.certificate);
+        async move { ask(server, certificate, &request).await }
+    };
+    let alive = ask(get("/healthz", NAME)).await;
+    assert!(alive.starts_with("HTTP/1.1 200") && alive.contains("strict-transport-security"), "{alive}");
+    assert!(ask(get("/api/v1/snapshot", NAME)).await.starts_with("HTTP/1.1 401"));
+    assert!(ask(get("/healthz", "evil.example")).await.starts_with("HTTP/1.1 421"));
+    let body = format!("{{\"name\":\"operator\",\"password\":\"{PASSWORD}\"}}");
+    let logged_in = ask(format!(
+        "POST /api/v1/session HTTP/1.1\r\nhost: {NAME}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    let logged_in = logged_in.await;
+    assert!(
+        logged_in.starts_with("HTTP/1.1 200") && logged_in.contains("SameSite=Strict; Secure"),
+        "{logged_in}"
+    );
+    // Without TLS there is nothing to hear.
+    let mut plain = TcpStream::connect((Ipv4Addr::LOCALHOST, server.address().port())).await.unwrap();
+    plain.write_all(get("/healthz", NAME).as_bytes()).await.unwrap();
+    let mut heard = Vec::new();
+    let _ = plain.read_to_end(&mut heard).await;
+    assert!(!String::from_utf8_lossy(&heard).contains("HTTP/1.1 200"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_missing_for_a_public_address_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = certificate(folder.path());
+    let refused = |listen: Listen, roles: &'static [Role]| {
+        let (_picture, served) = served(folder.path(), roles);
+        async move { serve(listen, served).await.unwrap_err().to_string() }
+    };
+    let admin: &[Role] = &[Role::SecurityAdmin];
+    assert!(refused(public(None, &[NAME]), admin).await.contains("needs TLS"));
+    assert!(
+        refused(public(Some(files.clone()), &[NAME]), &[Role::Operator]).await.contains("an administrator")
+    );
+    assert!(refused(public(Some(files.clone()), &[]), admin).await.contains("names it is called by"));
+    let broken = TlsFiles { key: files.certificate.clone(), ..files };
+    let said = refused(public(Some(broken), &[NAME]), admin).await;
+    assert!(said.starts_with("TLS: ") && said.contains("server.pem"), "{said}");
+}
