@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whether our estimate is power-grid-model's Newton-Raphson estimate, judged by an objective computed apart.
 
-    python benches/peers/sameness.py CASE_DIR [--binary target/release/gridflex] [--symmetric] [--json]
+    python benches/peers/sameness.py CASE_DIR… [--binary target/release/gridflex] [--symmetric] [--json]
 
 Runs `gridflex estimate` and the peer's Newton-Raphson at the tightest tolerance it reaches, and compares voltage
 magnitudes and the objective of objective.py, which knows neither. Where the peer fails, our objective and the
@@ -19,6 +19,7 @@ from places import REPOSITORY, use_environment
 
 MAGNITUDE_LIMIT_PU = 1e-8
 OBJECTIVE_LIMIT = 1e-9  # relative
+OBJECTIVE_ZERO = 1e-9  # where readings contradict each other by less, what is left of the objective is rounding
 TOLERANCES = (1e-12, 1e-11, 1e-10)
 
 
@@ -96,7 +97,7 @@ def compare(case, ours, symmetric):
     apart = np.abs(np.abs(mine) - np.abs(theirs)).max()
     turned = np.angle(mine * np.conj(theirs))
     at_peer = result["peer"]["objective"]
-    relative = abs(result["ours"]["objective"] - at_peer) / at_peer
+    relative = abs(result["ours"]["objective"] - at_peer) / max(at_peer, OBJECTIVE_ZERO)
     return {
         **result,
         "magnitude_pu_max": float(apart),
@@ -127,19 +128,30 @@ def sentence(result):
 def main():
     use_environment("numpy", "scipy", "power_grid_model")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", type=Path)
+    parser.add_argument("cases", type=Path, nargs="+", metavar="CASE_DIR")
     parser.add_argument("--binary", type=Path, default=REPOSITORY / "target" / "release" / "gridflex")
-    parser.add_argument("--ours", type=Path, help="our output, instead of running the binary")
+    parser.add_argument("--ours", type=Path, help="our output for the one case, instead of running the binary")
     parser.add_argument("--symmetric", action="store_true")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="one document, of all cases")
     options = parser.parse_args()
-    if options.ours:
-        ours = json.loads(options.ours.read_text())
-    else:
-        ours = our_estimate(options.binary, options.case, options.symmetric)
-    result = compare(options.case, ours, options.symmetric)
-    print(json.dumps(result, indent=2) if options.json else sentence(result))
-    sys.exit(1 if result["same"] is False else 0)
+    if options.ours and len(options.cases) > 1:
+        parser.error("--ours is of one case")
+    results = []
+    for case in options.cases:
+        try:
+            ours = json.loads(options.ours.read_text()) if options.ours else None
+            result = compare(case, ours or our_estimate(options.binary, case, options.symmetric), options.symmetric)
+        except RuntimeError as error:
+            result = {"case": case.name, "error": str(error), "same": False}
+        results.append(result)
+        if not options.json:
+            print(sentence(result), flush=True)
+    if options.json:
+        print(json.dumps(results if len(results) > 1 else results[0], indent=2))
+    elif len(results) > 1:
+        count = {same: sum(result["same"] is same for result in results) for same in (True, False, None)}
+        print(f"{len(results)} cases: {count[True]} the same, {count[False]} not, {count[None]} where the peer gives no answer")
+    sys.exit(1 if any(result["same"] is False for result in results) else 0)
 
 
 if __name__ == "__main__":
