@@ -52,6 +52,8 @@ macro_rules! component_id {
         #[serde(transparent)]
         pub struct $name(pub u32);
 
+        crate::packed!(struct $name(0));
+
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 self.0.fmt(f)
@@ -87,44 +89,31 @@ macro_rules! named_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(std::sync::Arc<str>);
+        #[serde(transparent)]
+        pub struct $name($crate::name::Name);
+
+        $crate::packed!(struct $name(0));
 
         impl $name {
             /// Takes a checked name: 1 to 64 bytes of letters, digits and `. _ : -`.
             pub fn new(name: impl AsRef<str>) -> Result<Self, $crate::id::IdError> {
-                $crate::id::check_name(name.as_ref())?;
-                Ok(Self(name.as_ref().into()))
+                $crate::name::Name::new(name.as_ref()).map(Self)
             }
 
             /// A name of our own making: a literal prefix of letters and dashes, and a number.
             pub fn numbered(prefix: &'static str, number: u64) -> Self {
-                debug_assert!($crate::id::check_name(prefix).is_ok() && prefix.len() < 44);
-                Self(format!("{prefix}{number}").into())
+                Self($crate::name::Name::numbered(prefix, number))
             }
 
             /// The name as text.
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_str()
             }
         }
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = $crate::id::IdError;
-            fn try_from(name: String) -> Result<Self, Self::Error> {
-                Self::new(name)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(id: $name) -> Self {
-                id.0.as_ref().to_owned()
+                f.write_str(self.as_str())
             }
         }
     };
@@ -145,6 +134,7 @@ mod tests {
         }
         assert!(TestId::new("x".repeat(65)).is_err());
         assert_eq!(TestId::new("fo-12:3.a_b").unwrap().as_str(), "fo-12:3.a_b");
+        assert_eq!(TestId::numbered("fo-", 12).to_string(), "fo-12");
     }
 
     #[test]

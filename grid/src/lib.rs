@@ -6,12 +6,15 @@
 //! * **Sign**: load convention. Positive power or energy is taken from the grid.
 //! * **Time**: UTC in integer nanoseconds; a market slot is the half-open quarter-hour `[start, end)`.
 //!
-//! This crate knows no actor, no runtime, no file, no clock reading and no wire format.
+//! This crate knows no actor, no runtime, no file, no clock reading and no wire format; [`packed`] is the one way to write
+//! values as bytes.
 
 pub mod estimate;
 pub mod forecast;
 pub mod id;
+pub mod name;
 pub mod network;
+pub mod packed;
 pub mod phase;
 pub mod quantity;
 pub mod sensor;

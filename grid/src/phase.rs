@@ -14,6 +14,8 @@ pub enum Phase {
     C,
 }
 
+crate::packed!(enum Phase { 0 = A, 1 = B, 2 = C });
+
 impl Phase {
     /// All phases in order.
     pub const ALL: [Phase; 3] = [Phase::A, Phase::B, Phase::C];

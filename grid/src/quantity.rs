@@ -43,6 +43,8 @@ macro_rules! integer_quantity {
         #[serde(transparent)]
         pub struct $name(pub i64);
 
+        $crate::packed!(struct $name(0));
+
         impl $name {
             /// Nothing.
             pub const ZERO: Self = Self(0);

@@ -175,6 +175,8 @@ pub enum Quality {
     Missing,
 }
 
+crate::packed!(enum Quality { 0 = Measured, 1 = Estimated, 2 = Substituted, 3 = Forecast, 4 = Missing });
+
 /// One value of one point. Finite by construction at every door.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {

@@ -156,6 +156,8 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[serde(transparent)]
 pub struct Slot(pub i64);
 
+crate::packed!(struct Slot(0));
+
 impl Slot {
     /// Length of a slot in seconds.
     pub const SECONDS: i64 = 900;

@@ -30,7 +30,7 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// Not a journal, or of another version.
-    #[error("{}: this is not a gridflex journal of version 1 or 2", path.display())]
+    #[error("{}: this is not a gridflex journal of version 1 to 3", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -69,7 +69,7 @@ pub enum JournalError {
         /// Which record.
         number: u64,
         /// Why.
-        source: LedgerError,
+        source: Box<LedgerError>,
     },
     /// An entry or a snapshot could not be encoded.
     #[error("{}: it could not be encoded: {reason}", path.display())]

@@ -3,7 +3,7 @@
 use crate::disk::Disk;
 use crate::error::JournalError;
 use crate::layout::io_in;
-use crate::record::{Entry, HEAD};
+use crate::record::{Entry, HEAD, Version};
 use crate::segment::{self, Broken, Expected, Position, SECTOR};
 
 /// Where reading ended.
@@ -65,7 +65,7 @@ pub(crate) fn walk(
         let expected = Expected { acknowledged, last };
         let read = segment::read(&bytes, walked.position.clone(), expected, &mut checked)?;
         walked.position = read.position;
-        let (end, current) = (read.end as u64, !bytes.starts_with(HEAD));
+        let (end, current) = (read.end as u64, segment::version(&bytes) == Some(Version::Three));
         walked.active = Some(Active { name: name.clone(), end, current });
         match read.broken {
             None => {}
@@ -119,14 +119,15 @@ fn check_head(
     before: &Position,
     may_be_torn: bool,
 ) -> Result<bool, JournalError> {
-    let head = segment::head(before);
+    let (head, older) = (segment::head(before), segment::head_of(Version::Two, before));
     let version_1 = before.number == 0 && bytes.starts_with(HEAD);
-    if version_1 || bytes.get(..SECTOR) == Some(&head[..]) {
+    let found = bytes.get(..SECTOR);
+    if version_1 || found == Some(&head[..]) || found == Some(&older[..]) {
         return Ok(true);
     }
     let begun = |head: &[u8]| head.starts_with(bytes);
     let unwritten = bytes.len() <= SECTOR && bytes.iter().all(|byte| *byte == 0);
-    if may_be_torn && (unwritten || begun(&head) || (before.number == 0 && begun(HEAD))) {
+    if may_be_torn && (unwritten || begun(&head) || begun(&older) || (before.number == 0 && begun(HEAD))) {
         return Ok(false);
     }
     let path = disk.place().join(name);

@@ -61,9 +61,10 @@ impl Journal {
                 entries.push(entry);
                 Ok(())
             })?;
-        let mut snapshots = Vec::new();
+        let (mut snapshots, mut older) = (Vec::new(), Vec::new());
         for (number, name) in &layout.snapshots {
             match snapshot::load(disk, name) {
+                Err(words) if snapshot::is_older(disk, name) => older.push(words),
                 Err(words) => faults.push(words),
                 Ok((position, _)) if chains.get(number) == Some(&Some(position.chain)) => {
                     snapshots.push(*number)
@@ -71,14 +72,12 @@ impl Journal {
                 Ok(_) => faults.push(format!("{name} is of another journal")),
             }
         }
-        let notes = match tip {
-            Tip::Absent if walked.position.number > 0 => vec![ABSENT.to_owned()],
-            Tip::Damaged(words) => {
-                faults.push(words);
-                Vec::new()
-            }
-            Tip::Absent | Tip::Known(_) => Vec::new(),
-        };
+        let mut notes = older;
+        match tip {
+            Tip::Absent if walked.position.number > 0 => notes.push(ABSENT.to_owned()),
+            Tip::Damaged(words) => faults.push(words),
+            Tip::Absent | Tip::Known(_) => {}
+        }
         let torn_bytes = walked.torn.map_or(0, |torn| torn.bytes.len() as u64);
         let segments = layout.segments.len();
         Ok(VerifyReport { entries, bytes: walked.bytes, torn_bytes, segments, snapshots, faults, notes })

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! segment = head group*                    everything begins at a multiple of 512 bytes
-//! head    = "gridflex journal 2 first 000000051234 after " 64 hex digits " check " 16 hex digits, spaces, "\n"
+//! head    = "gridflex journal 3 first 000000051234 after " 64 hex digits " check " 16 hex digits, spaces, "\n"
 //! group   = frame record* zeros            up to the next multiple of 512
 //! frame   = "GFGROUP\n" first count bytes chain check                8, 8, 4, 4, 32, 8 bytes, little endian
 //! ```
@@ -10,6 +10,7 @@
 //! *first* is the number of the first record, *after* the chain of the record before it (zeros before record 1); the first
 //! previous chain of a segment is SHA-256 of its head. A frame has its first record's number, how many records and bytes
 //! follow, the chain before them, and the first 8 bytes of SHA-256 of all that. A head's check is that of what is before it.
+//! A segment of version 2 differs in its head's number and in its records.
 //!
 //! # Torn or damaged
 //!
@@ -18,8 +19,9 @@
 //! or with sectors of zeros in it that were never written, in any order. Anything else wrong with it is damage, too, and
 //! so is a group that the tip says was acknowledged. What is torn is cut off; damage stops the start.
 
-use crate::record::{Chain, Defect, Entry, HEAD, decode, first_chain, hex, unhex};
+use crate::record::{Chain, Defect, Entry, HEAD, Version, check_next, entry, first_chain, hex, unhex};
 use sha2::{Digest, Sha256};
+use std::ops::Range;
 
 /// What a disk writes whole or not at all, bytes.
 pub const SECTOR: usize = 512;
@@ -42,9 +44,27 @@ impl Position {
     }
 }
 
+/// The version of the segment with these first bytes; nothing when they are no head.
+pub(crate) fn version(bytes: &[u8]) -> Option<Version> {
+    let begins = |head: &[u8]| bytes.starts_with(head);
+    match () {
+        () if begins(HEAD) => Some(Version::One),
+        () if begins(b"gridflex journal 2 ") => Some(Version::Two),
+        () if begins(b"gridflex journal 3 ") => Some(Version::Three),
+        () => None,
+    }
+}
+
 /// The head of the segment that goes on after a position.
 pub(crate) fn head(after: &Position) -> [u8; SECTOR] {
-    let words = format!("gridflex journal 2 first {:012} after {} ", after.number + 1, hex(&after.chain));
+    head_of(Version::Three, after)
+}
+
+/// The head of a segment with groups.
+pub(crate) fn head_of(version: Version, after: &Position) -> [u8; SECTOR] {
+    let version = if version == Version::Two { 2 } else { 3 };
+    let (first, chain) = (after.number + 1, hex(&after.chain));
+    let words = format!("gridflex journal {version} first {first:012} after {chain} ");
     let check: Chain = Sha256::digest(&words).into();
     let mut head = [b' '; SECTOR];
     for (to, from) in head.iter_mut().zip(format!("{words}check {}", &hex(&check)[..16]).bytes()) {
@@ -56,15 +76,16 @@ pub(crate) fn head(after: &Position) -> [u8; SECTOR] {
 
 /// Where the segment with these first bytes goes on; nothing when they are no head.
 pub(crate) fn parse_head(bytes: &[u8]) -> Option<Position> {
-    if bytes.starts_with(HEAD) {
+    let version = version(bytes)?;
+    if version == Version::One {
         return Some(Position::start());
     }
     let text = std::str::from_utf8(bytes.get(..SECTOR)?).ok()?;
-    let mut words = text.strip_prefix("gridflex journal 2 first ")?.split(' ');
+    let mut words = text.get("gridflex journal 3 first ".len()..)?.split(' ');
     let first: u64 = words.next()?.parse().ok()?;
     let chain = (words.next()? == "after").then(|| words.next())??;
     let position = Position { number: first.checked_sub(1)?, chain: unhex(chain)? };
-    (head(&position) == bytes[..SECTOR]).then_some(position)
+    (head_of(version, &position) == bytes[..SECTOR]).then_some(position)
 }
 
 /// The chain before the first record of a segment with this head.
@@ -151,15 +172,17 @@ pub(crate) fn read<E>(
     expected: Expected,
     visit: &mut dyn FnMut(Entry, &Position) -> Result<(), E>,
 ) -> Result<Segment, E> {
-    if bytes.starts_with(HEAD) {
-        return read_version_1(bytes, expected, visit);
-    }
+    let version = match version(bytes) {
+        Some(Version::One) | None => return read_version_1(bytes, expected, visit),
+        Some(version) => version,
+    };
     let mut at = SECTOR;
     let mut chain = chain_of_head(&bytes[..SECTOR]);
-    let mut entries = Vec::new();
+    let mut records = Vec::new();
     while at < bytes.len() {
-        entries.clear();
-        match group(&bytes[at..], position.number, chain, &mut entries) {
+        records.clear();
+        let group_at = at;
+        match check_group(version, &bytes[at..], position.number, chain, &mut records) {
             Ok(size) => at += size,
             Err((whole, offset, reason)) => {
                 let number = position.number + whole + 1;
@@ -170,21 +193,31 @@ pub(crate) fn read<E>(
                 return Ok(Segment { position, end: at, broken });
             }
         }
-        for (entry, after) in entries.drain(..) {
+        for (payload, after) in records.drain(..) {
+            let (number, offset) = (position.number + 1, group_at + payload.start);
+            let entry = match entry(version, number, &bytes[offset..group_at + payload.end]) {
+                Ok(entry) => entry,
+                Err(defect) => {
+                    let broken = Some(Broken::Damaged { number, offset, reason: words(defect) });
+                    return Ok(Segment { position, end: group_at, broken });
+                }
+            };
             chain = after;
-            position = Position { number: entry.number, chain };
+            position = Position { number, chain };
             visit(entry, &position)?;
         }
     }
     Ok(Segment { position, end: at, broken: None })
 }
 
-/// Reads one whole group; else how many of its records are whole, where they end, and what is wrong after them.
-fn group(
+/// Checks one whole group and says where its payloads are, and the chain after each; else how many of its records are
+/// whole, where they end, and what is wrong after them.
+fn check_group(
+    version: Version,
     bytes: &[u8],
     newest: u64,
     mut chain: Chain,
-    entries: &mut Vec<(Entry, Chain)>,
+    payloads: &mut Vec<(Range<usize>, Chain)>,
 ) -> Result<usize, (u64, usize, String)> {
     let Some(frame) = parse_frame(bytes) else { return Err((0, 0, "there is no frame of a group".into())) };
     if frame.first != newest + 1 {
@@ -198,12 +231,9 @@ fn group(
     let mut at = FRAME;
     for count in 0..u64::from(frame.count) {
         let rest = records.get(at..).unwrap_or_default();
-        let (entry, size) = decode(rest, &mut chain).map_err(|defect| (count, at, words(defect)))?;
-        if entry.number != newest + count + 1 {
-            return Err((count, at, format!("it carries number {}", entry.number)));
-        }
-        at += size;
-        entries.push((entry, chain));
+        let payload = check_next(version, rest, &mut chain).map_err(|defect| (count, at, words(defect)))?;
+        payloads.push((at + payload.start..at + payload.end, chain));
+        at += payload.end;
     }
     let count = u64::from(frame.count);
     let padding = bytes.get(end..end.next_multiple_of(SECTOR));
@@ -251,10 +281,11 @@ fn read_version_1<E>(
     while at < bytes.len() {
         let number = position.number + 1;
         let damaged = |reason| Some(Broken::Damaged { number, offset: at, reason });
-        let broken = match decode(&bytes[at..], &mut position.chain) {
-            Ok((entry, _)) if entry.number != number => {
-                damaged(format!("it carries number {}", entry.number))
-            }
+        let record = check_next(Version::One, &bytes[at..], &mut position.chain).and_then(|payload| {
+            let (size, payload) = (payload.end, at + payload.start..at + payload.end);
+            Ok((entry(Version::One, number, &bytes[payload])?, size))
+        });
+        let broken = match record {
             Ok((entry, size)) => {
                 position.number = number;
                 at += size;

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! snapshot = head body
-//! head     = "gridflex snapshot 1 record 000000051233 chain " 64 hex digits " bytes " 12 digits
+//! head     = "gridflex snapshot 2 record 000000051233 chain " 64 hex digits " bytes " 12 digits
 //!            " sha256 " 64 hex digits " check " 16 hex digits, spaces, "\n"       512 bytes
-//! body     = a Standing in MessagePack, field by field with names
+//! body     = a Standing, packed (`grid::packed`)
 //! ```
 //!
 //! *chain* is that of the record and must be the one that the next segment goes on from; *sha256* is the body's. A
@@ -18,15 +18,25 @@ use crate::reader::walk;
 use crate::record::{Chain, hex, unhex};
 use crate::segment::{Position, SECTOR, parse_head};
 use crate::standing::Standing;
+use grid::packed::{Packed, unpack_whole};
 use sha2::{Digest, Sha256};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Snapshots that are kept.
 const KEPT: usize = 2;
 pub(crate) const UNFINISHED: &str = "market.snapshot.new";
 
+/// What a snapshot of version 1 begins with. It is of no use, and nothing is wrong with it.
+const OLDER: &[u8] = b"gridflex snapshot 1 record ";
+
+/// Whether a snapshot was written by an older version of the program.
+pub(crate) fn is_older(disk: &dyn Disk, name: &str) -> bool {
+    disk.read(name, 0, OLDER.len() as u64).is_ok_and(|bytes| bytes == OLDER)
+}
+
 fn head(position: &Position, bytes: usize, digest: &Chain) -> [u8; SECTOR] {
     let words = format!(
-        "gridflex snapshot 1 record {:012} chain {} bytes {bytes:012} sha256 {} ",
+        "gridflex snapshot 2 record {:012} chain {} bytes {bytes:012} sha256 {} ",
         position.number,
         hex(&position.chain),
         hex(digest)
@@ -42,7 +52,7 @@ fn head(position: &Position, bytes: usize, digest: &Chain) -> [u8; SECTOR] {
 
 fn parse(bytes: &[u8]) -> Option<Position> {
     let text = std::str::from_utf8(bytes.get(..SECTOR)?).ok()?;
-    let mut words = text.strip_prefix("gridflex snapshot 1 record ")?.split(' ');
+    let mut words = text.strip_prefix("gridflex snapshot 2 record ")?.split(' ');
     let number = words.next()?.parse().ok()?;
     let chain = unhex((words.next()? == "chain").then(|| words.next())??)?;
     let position = Position { number, chain };
@@ -54,8 +64,9 @@ fn parse(bytes: &[u8]) -> Option<Position> {
 /// Reads a snapshot; an error in words when it is damaged.
 pub(crate) fn load(disk: &dyn Disk, name: &str) -> Result<(Position, Standing), String> {
     let bytes = disk.read(name, 0, u64::MAX).map_err(|error| format!("{name} cannot be read: {error}"))?;
-    let position = parse(&bytes).ok_or_else(|| format!("{name} is damaged"))?;
-    let standing: Standing = rmp_serde::from_slice(&bytes[SECTOR..])
+    let wrong = if bytes.starts_with(OLDER) { "of an older version" } else { "damaged" };
+    let position = parse(&bytes).ok_or_else(|| format!("{name} is {wrong}"))?;
+    let standing: Standing = unpack_whole(&bytes[SECTOR..])
         .map_err(|error| format!("{name} was written by another version: {error}"))?;
     if standing.records > position.number || snapshot_name(position.number) != name {
         return Err(format!("{name} is of other records"));
@@ -89,27 +100,57 @@ pub(crate) fn newest_good(
     None
 }
 
+/// The segment that goes on from what is known already.
+fn goes_on(
+    disk: &dyn Disk,
+    layout: &Layout,
+    position: Position,
+    standing: Standing,
+) -> Option<(Position, Standing, usize)> {
+    let index = layout.segments.binary_search_by_key(&(position.number + 1), |(first, _)| *first).ok()?;
+    let head = disk.read(&layout.segments.get(index)?.1, 0, SECTOR as u64).ok()?;
+    (parse_head(&head).as_ref() == Some(&position)).then_some((position, standing, index))
+}
+
+/// What the newest snapshot says, so that the next one goes on from it without reading it again.
+pub(crate) type Kept = Arc<Mutex<Option<(Position, Standing)>>>;
+
 /// Makes snapshots from the files of a journal, beside whoever appends to it.
 #[derive(Debug, Clone)]
-pub struct Snapshotter(pub(crate) SharedDisk);
+pub struct Snapshotter {
+    pub(crate) disk: SharedDisk,
+    pub(crate) kept: Kept,
+}
 
 impl Snapshotter {
     /// Writes a snapshot of all segments but the last and removes those that are not needed any more. Returns the number
-    /// of its last record; nothing when there is one already. Takes the memory of a second ledger meanwhile.
+    /// of its last record; nothing when there is one already. From the first one on it holds a second ledger, which is
+    /// what makes the work grow with what is new and with what is written, not with what has to be read.
     pub fn make(&self) -> Result<Option<u64>, JournalError> {
-        let disk = self.0.as_ref();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let disk = self.disk.as_ref();
         let layout = Layout::of(disk)?;
         let Some(((first, active), sealed)) = layout.segments.split_last() else { return Ok(None) };
         let newest = first - 1;
-        let (from, mut standing, index) = newest_good(disk, &layout, &mut Vec::new())
+        let is_there = |number: u64| layout.snapshots.iter().any(|(known, _)| *known == number);
+        if sealed.is_empty() || is_there(newest) && kept.as_ref().is_some_and(|kept| kept.0.number == newest)
+        {
+            return Ok(None);
+        }
+        // Taken out: whatever fails from here on, nothing half-folded stays.
+        let known = kept.take().filter(|(position, _)| position.number < newest);
+        let known = known.and_then(|(position, standing)| goes_on(disk, &layout, position, standing));
+        let (from, mut standing, index) = known
+            .or_else(|| newest_good(disk, &layout, &mut Vec::new()))
             .unwrap_or_else(|| (Position::start(), Standing::default(), 0));
-        if from.number >= newest || sealed.is_empty() {
+        if from.number >= newest {
+            *kept = Some((from, standing));
             return Ok(None);
         }
         let segments = sealed.get(index..).unwrap_or_default();
         let walked = walk(disk, segments, from, None, &mut |entry, _| {
             let (path, number) = (disk.place(), entry.number);
-            standing.fold(&entry).map_err(|source| JournalError::Contradiction { path, number, source })
+            standing.fold(entry).map_err(|source| JournalError::Contradiction { path, number, source })
         })?;
         let position = walked.position;
         let after =
@@ -119,16 +160,15 @@ impl Snapshotter {
             return Err(JournalError::Missing { path: disk.place(), number: position.number + 1, reason });
         }
         self.write(&position, &standing)?;
-        self.thin_out()?;
+        *kept = Some((position, standing));
+        self.thin_out(newest)?;
         Ok(Some(newest))
     }
 
     fn write(&self, position: &Position, standing: &Standing) -> Result<(), JournalError> {
-        let disk = self.0.as_ref();
-        let body = rmp_serde::to_vec_named(standing).map_err(|error| JournalError::Encode {
-            path: disk.place().join(UNFINISHED),
-            reason: error.to_string(),
-        })?;
+        let disk = self.disk.as_ref();
+        let mut body = Vec::new();
+        standing.pack(&mut body);
         let head = head(position, body.len(), &Sha256::digest(&body).into());
         let name = snapshot_name(position.number);
         let written = (|| {
@@ -148,9 +188,11 @@ impl Snapshotter {
         })
     }
 
-    fn thin_out(&self) -> Result<(), JournalError> {
-        let disk = self.0.as_ref();
-        let good = |(_, name): &&(u64, String)| load(disk, name).is_ok();
+    /// Removes what is not needed beside the one just written.
+    fn thin_out(&self, written: u64) -> Result<(), JournalError> {
+        let disk = self.disk.as_ref();
+        let whole = |name: &str| disk.read(name, 0, u64::MAX).is_ok_and(|bytes| parse(&bytes).is_some());
+        let good = |(number, name): &&(u64, String)| *number == written || whole(name);
         let layout = Layout::of(disk)?;
         let kept: Vec<u64> =
             layout.snapshots.iter().rev().filter(good).take(KEPT).map(|(number, _)| *number).collect();

@@ -1,13 +1,11 @@
 //! What the records up to some number add up to.
 
 use crate::record::{Entry, Fact};
-use grid::Timestamp;
+use grid::{Timestamp, packed};
 use market::{Ledger, LedgerError, RecordNumber};
-use serde::{Deserialize, Serialize};
 
 /// The fold of a journal's entries: all that a start needs to know of them.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default)]
 pub struct Standing {
     /// The newest record, 0 before the first.
     pub records: u64,
@@ -19,14 +17,16 @@ pub struct Standing {
     pub reached: Option<Timestamp>,
 }
 
+packed!(struct Standing { records, ledger, configuration, reached });
+
 impl Standing {
     /// Takes in the next entry.
-    pub fn fold(&mut self, entry: &Entry) -> Result<(), LedgerError> {
-        match &entry.fact {
+    pub fn fold(&mut self, entry: Entry) -> Result<(), Box<LedgerError>> {
+        match entry.fact {
             Fact::Market(event) => {
-                self.ledger.apply_record(RecordNumber(entry.number), event)?;
+                self.ledger.take_record(RecordNumber(entry.number), event)?;
             }
-            Fact::Opened { configuration } => self.configuration = Some(configuration.clone()),
+            Fact::Opened { configuration } => self.configuration = Some(configuration),
             Fact::Reached => {}
         }
         self.records = entry.number;

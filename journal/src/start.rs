@@ -56,7 +56,7 @@ impl Journal {
         let (segments, snapshot) = (&layout.segments[index..], from.number);
         let walked = walk(disk.as_ref(), segments, from, tip.position(), &mut |entry, _| {
             let (path, number) = (disk.place(), entry.number);
-            standing.fold(&entry).map_err(|source| JournalError::Contradiction { path, number, source })
+            standing.fold(entry).map_err(|source| JournalError::Contradiction { path, number, source })
         })?;
         if layout.snapshots.iter().any(|(number, _)| *number > walked.position.number) {
             notes.push("a snapshot is newer than the journal and was passed over".to_owned());

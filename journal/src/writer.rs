@@ -6,7 +6,7 @@ use crate::layout::{io_in, segment_name};
 use crate::reader::Active;
 use crate::record::{Chain, Fact, encode};
 use crate::segment::{self, Position, SECTOR, chain_of_head, close_group, open_group};
-use crate::snapshot::Snapshotter;
+use crate::snapshot::{Kept, Snapshotter};
 use crate::tip;
 use grid::Timestamp;
 use std::fs::File;
@@ -33,9 +33,9 @@ pub struct Options {
 }
 
 impl Options {
-    /// Segments of 16 MiB, a snapshot every 64 MiB.
+    /// Segments of 16 MiB (some 150,000 records), a snapshot after each.
     pub fn new(durability: Durability) -> Self {
-        Self { durability, segment_bytes: 16 << 20, snapshot_bytes: 64 << 20 }
+        Self { durability, segment_bytes: 16 << 20, snapshot_bytes: 16 << 20 }
     }
 }
 
@@ -53,6 +53,7 @@ pub struct Journal {
     end: Option<u64>,
     /// Bytes of finished segments since the newest snapshot.
     sealed: u64,
+    kept: Kept,
     failed: bool,
     _lock: Option<File>,
 }
@@ -77,6 +78,7 @@ impl Journal {
             active: String::new(),
             end: None,
             sealed,
+            kept: Kept::default(),
             failed: false,
             _lock: None,
         };
@@ -130,7 +132,7 @@ impl Journal {
 
     /// Makes snapshots of this journal.
     pub fn snapshotter(&self) -> Snapshotter {
-        Snapshotter(self.disk.clone())
+        Snapshotter { disk: self.disk.clone(), kept: self.kept.clone() }
     }
 
     fn append_group(
@@ -153,8 +155,7 @@ impl Journal {
         let (mut bytes, mut number, mut chain) = (open_group(), self.position.number, self.link);
         for (written_at, fact) in facts {
             number += 1;
-            encode(number, written_at, fact, &mut chain, &mut bytes)
-                .map_err(|error| self.unencodable(error.to_string()))?;
+            encode(written_at, fact, &mut chain, &mut bytes).map_err(|reason| self.unencodable(reason))?;
         }
         let count = u32::try_from(number - self.position.number).ok().filter(|_| bytes.len() < 1 << 31);
         let count = count.ok_or_else(|| self.unencodable("a group of more than 2 GiB".into()))?;

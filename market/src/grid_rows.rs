@@ -2,6 +2,7 @@
 //! recorded need ten times smaller.
 
 use crate::bid::{CongestionPoint, GridRow};
+use grid::packed::{Malformed, Packed};
 use grid::{EnergyMwh, Slot};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -13,7 +14,9 @@ struct Run {
     headroom: Vec<EnergyMwh>,
 }
 
-pub(crate) fn serialize<S: Serializer>(rows: &[GridRow], serializer: S) -> Result<S::Ok, S::Error> {
+grid::packed!(struct Run { congestion_point, start, headroom });
+
+fn runs(rows: &[GridRow]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for row in rows {
         let follows = |run: &&mut Run| {
@@ -29,11 +32,10 @@ pub(crate) fn serialize<S: Serializer>(rows: &[GridRow], serializer: S) -> Resul
             }),
         }
     }
-    runs.serialize(serializer)
+    runs
 }
 
-pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<GridRow>, D::Error> {
-    let runs = Vec::<Run>::deserialize(deserializer)?;
+fn rows(runs: &[Run]) -> Vec<GridRow> {
     let rows = runs.iter().flat_map(|run| {
         run.headroom.iter().enumerate().map(|(at, &headroom)| GridRow {
             congestion_point: run.congestion_point,
@@ -41,7 +43,23 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
             headroom,
         })
     });
-    Ok(rows.collect())
+    rows.collect()
+}
+
+pub(crate) fn serialize<S: Serializer>(rows: &[GridRow], serializer: S) -> Result<S::Ok, S::Error> {
+    runs(rows).serialize(serializer)
+}
+
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<GridRow>, D::Error> {
+    Vec::deserialize(deserializer).map(|runs: Vec<Run>| rows(&runs))
+}
+
+pub(crate) fn pack(rows: &[GridRow], bytes: &mut Vec<u8>) {
+    runs(rows).pack(bytes);
+}
+
+pub(crate) fn unpack(bytes: &mut &[u8]) -> Result<Vec<GridRow>, Malformed> {
+    Vec::unpack(bytes).map(|runs: Vec<Run>| rows(&runs))
 }
 
 #[cfg(test)]

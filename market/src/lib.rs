@@ -22,6 +22,7 @@ pub mod flex_offer;
 mod grid_rows;
 pub mod ledger;
 pub mod offering;
+mod packed;
 pub mod portfolio;
 pub mod price_clearing;
 mod proportional;

@@ -35,8 +35,16 @@ impl Ledger {
         record: RecordNumber,
         event: &MarketEvent,
     ) -> Result<Applied, LedgerError> {
+        self.take_record(record, event.clone())
+    }
+
+    /// Like [`apply_record`](Self::apply_record), of an event that nobody else needs.
+    pub fn take_record(&mut self, record: RecordNumber, event: MarketEvent) -> Result<Applied, LedgerError> {
         if record <= self.newest_record {
             return Err(LedgerError::RecordOrder { record, newest: self.newest_record });
+        }
+        if !matches!(event, MarketEvent::Settled { .. }) {
+            self.valued.forget();
         }
         let applied = self.dispatch(record, event)?;
         if applied == Applied::New {
@@ -45,26 +53,28 @@ impl Ledger {
         Ok(applied)
     }
 
-    fn dispatch(&mut self, record: RecordNumber, event: &MarketEvent) -> Outcome {
+    fn dispatch(&mut self, record: RecordNumber, event: MarketEvent) -> Outcome {
         match event {
-            MarketEvent::OfferAccepted { offer, at } => self.accept_offer(offer, *at, record),
-            MarketEvent::OfferWithdrawn { offer, .. } => self.close_offer(offer, OfferStatus::Withdrawn),
-            MarketEvent::OfferExpired { offer, at } => self.expire_offer(offer, *at),
+            MarketEvent::OfferAccepted { offer, at } => self.accept_offer(offer, at, record),
+            MarketEvent::OfferWithdrawn { offer, .. } => self.close_offer(&offer, OfferStatus::Withdrawn),
+            MarketEvent::OfferExpired { offer, at } => self.expire_offer(&offer, at),
             MarketEvent::AggregateFormed { aggregate, .. } => self.form_aggregate(aggregate),
             MarketEvent::NeedPlaced { need, .. } => self.place_need(need),
             MarketEvent::Cleared { round } => self.clear(round),
             MarketEvent::ContractFormed { contract } => self.form_contract(contract, record),
-            MarketEvent::Assigned { contract, assignments, .. } => self.assign(contract, assignments, record),
+            MarketEvent::Assigned { contract, assignments, .. } => {
+                self.assign(&contract, assignments, record)
+            }
             MarketEvent::BaselineFrozen { contract, offer, baseline, at } => {
-                self.freeze_baseline(contract, offer, baseline, *at, record)
+                self.freeze_baseline(&contract, &offer, baseline, at, record)
             }
             MarketEvent::ActivationIssued { activation, .. } => self.issue_activation(activation),
             MarketEvent::ActivationAnswered { status, .. } => self.answer_activation(status, record),
             MarketEvent::MeterRead { reading } => self.read_meter(reading, record),
             MarketEvent::DelegationAgreed { prosumer, from, contract, at } => {
-                self.agree_delegation(*prosumer, *from, contract, *at, record)
+                self.agree_delegation(prosumer, from, contract, at, record)
             }
-            MarketEvent::BillIssued { bill, at } => self.issue_bill(bill, *at),
+            MarketEvent::BillIssued { bill, at } => self.issue_bill(bill, at),
             MarketEvent::Settled { settlement, .. } => self.settle(settlement),
         }
     }
@@ -80,26 +90,21 @@ impl Ledger {
         self.open_offers.remove(offer);
     }
 
-    fn accept_offer(&mut self, offer: &FlexOffer, at: Timestamp, record: RecordNumber) -> Outcome {
+    fn accept_offer(&mut self, offer: FlexOffer, at: Timestamp, record: RecordNumber) -> Outcome {
         if let Some(known) = self.offers.get(&offer.id) {
-            return again("FlexOffer", &offer.id, &known.offer, offer);
+            return again("FlexOffer", &offer.id, &known.offer, &offer);
         }
         offer.check()?;
         if at > offer.acceptance_before {
             let (what, deadline) = ("the acceptance", offer.acceptance_before);
             return Err(LedgerError::TooLate { what, at, deadline });
         }
-        let made = self.by_device.get(&offer.device).map_or(0, |(_, made)| *made);
-        self.by_device.insert(offer.device, (offer.id.clone(), made.saturating_add(1)));
-        self.open_offers.insert(offer.id.clone());
-        let record = OfferRecord {
-            offer: offer.clone(),
-            status: OfferStatus::Open,
-            aggregate: None,
-            activation: None,
-            record,
-        };
-        self.offers.insert(offer.id.clone(), record);
+        let id = offer.id.clone();
+        let (newest, made) = self.by_device.entry(offer.device).or_insert_with(|| (id.clone(), 0));
+        (*newest, *made) = (id.clone(), made.saturating_add(1));
+        self.open_offers.insert(id.clone());
+        let status = OfferStatus::Open;
+        self.offers.insert(id, OfferRecord { offer, status, aggregate: None, activation: None, record });
         Ok(Applied::New)
     }
 
@@ -126,9 +131,9 @@ impl Ledger {
         self.close_offer(offer, OfferStatus::Expired)
     }
 
-    fn form_aggregate(&mut self, aggregate: &AggregatedFlexOffer) -> Outcome {
+    fn form_aggregate(&mut self, aggregate: AggregatedFlexOffer) -> Outcome {
         if let Some(known) = self.aggregates.get(&aggregate.id) {
-            return again("aggregated FlexOffer", &aggregate.id, known, aggregate);
+            return again("aggregated FlexOffer", &aggregate.id, known, &aggregate);
         }
         let mut members = Vec::with_capacity(aggregate.members.len());
         for member in &aggregate.members {
@@ -143,7 +148,7 @@ impl Ledger {
         }
         let twice = members.iter().enumerate().any(|(i, a)| members.iter().skip(i + 1).any(|b| a.id == b.id));
         let sum = combine(aggregate.id.clone(), aggregate.zone, &members);
-        if twice || sum.as_ref() != Some(aggregate) {
+        if twice || sum.as_ref() != Some(&aggregate) {
             return Err(LedgerError::NotTheSum { aggregate: aggregate.id.clone() });
         }
         aggregate.check()?;
@@ -153,7 +158,7 @@ impl Ledger {
             }
         }
         self.unsold.insert(aggregate.id.clone());
-        self.aggregates.insert(aggregate.id.clone(), aggregate.clone());
+        self.aggregates.insert(aggregate.id.clone(), aggregate);
         Ok(Applied::New)
     }
 
@@ -179,8 +184,8 @@ impl Ledger {
         (dear && contract.terms.pricing == Pricing::PayAsBid).then_some("cost, above what the bids pay,")
     }
 
-    fn place_need(&mut self, need: &Need) -> Outcome {
-        if self.need.as_ref() == Some(need) {
+    fn place_need(&mut self, need: Need) -> Outcome {
+        if self.need.as_ref() == Some(&need) {
             return Ok(Applied::Known);
         }
         need.check()?;
@@ -189,13 +194,13 @@ impl Ledger {
             return Err(LedgerError::StaleNeed { seen: need.contracts_seen, contracts });
         }
         self.bids.extend(need.bids.iter().map(|bid| (bid.id.clone(), bid.clone())));
-        self.need = Some(need.clone());
+        self.need = Some(need);
         Ok(Applied::New)
     }
 
-    fn clear(&mut self, round: &RoundRecord) -> Outcome {
+    fn clear(&mut self, round: RoundRecord) -> Outcome {
         if let Some((known, _)) = &self.round {
-            if known == round {
+            if *known == round {
                 return Ok(Applied::Known);
             }
             if round.at <= known.at {
@@ -207,13 +212,13 @@ impl Ledger {
         if !certified && round.purchases > 0 {
             return Err(LedgerError::NotCertified { at: round.at });
         }
-        self.round = Some((round.clone(), 0));
+        self.round = Some((round, 0));
         Ok(Applied::New)
     }
 
-    fn form_contract(&mut self, contract: &Contract, formed: RecordNumber) -> Outcome {
+    fn form_contract(&mut self, contract: Contract, formed: RecordNumber) -> Outcome {
         if let Some(known) = self.contracts.get(&contract.id) {
-            return again("contract", &contract.id, &known.contract, contract);
+            return again("contract", &contract.id, &known.contract, &contract);
         }
         let aggregate = self
             .aggregates
@@ -250,7 +255,7 @@ impl Ledger {
         if contract.cost != cost(&contract.deviation, &contract.prices) {
             return differs("cost");
         }
-        if let Some(what) = self.wrong_prices(contract) {
+        if let Some(what) = self.wrong_prices(&contract) {
             return differs(what);
         }
         for member in aggregate.members.clone() {
@@ -260,21 +265,17 @@ impl Ledger {
             *bought += 1;
         }
         self.unsold.remove(&contract.aggregate);
-        self.unassigned.insert(contract.id.clone());
-        let record = ContractRecord {
-            contract: contract.clone(),
-            assignments: None,
-            formed,
-            assigned: RecordNumber::default(),
-        };
-        self.contracts.insert(contract.id.clone(), record);
+        let id = contract.id.clone();
+        self.unassigned.insert(id.clone());
+        let assigned = RecordNumber::default();
+        self.contracts.insert(id, ContractRecord { contract, assignments: None, formed, assigned });
         Ok(Applied::New)
     }
 
-    fn assign(&mut self, id: &ContractId, assignments: &[Assignment], assigned: RecordNumber) -> Outcome {
+    fn assign(&mut self, id: &ContractId, assignments: Vec<Assignment>, assigned: RecordNumber) -> Outcome {
         let record = self.contracts.get(id).ok_or_else(|| unknown("contract", id))?;
         if let Some(known) = &record.assignments {
-            return again("assignment of contract", id, &known.as_slice(), &assignments);
+            return again("assignment of contract", id, known, &assignments);
         }
         let refuse = |what| Err(LedgerError::AssignmentContents { contract: id.clone(), what });
         let contract = &record.contract;
@@ -286,7 +287,7 @@ impl Ledger {
         if given != wanted {
             return refuse("not every member has exactly one part");
         }
-        for assignment in assignments {
+        for assignment in &assignments {
             let offer = &self.record(&assignment.offer)?.offer;
             offer.check_schedule(&assignment.schedule)?;
             if assignment.deviation != offer.deviation(&assignment.schedule) {
@@ -305,33 +306,36 @@ impl Ledger {
         self.unassigned.remove(id);
         assignments.iter().for_each(|assignment| self.order(id, assignment));
         if let Some(record) = self.contracts.get_mut(id) {
-            (record.assignments, record.assigned) = (Some(assignments.to_vec()), assigned);
+            (record.assignments, record.assigned) = (Some(assignments), assigned);
         }
         Ok(Applied::New)
     }
 
     fn order(&mut self, contract: &ContractId, assignment: &Assignment) {
-        let Some(record) = self.offers.get(&assignment.offer) else { return };
-        let offer = record.offer.clone();
-        let end = assignment.schedule.end().max(offer.default_schedule.end());
-        self.set_status(&offer.id, OfferStatus::Assigned { until: end.start() });
-        self.unactivated.insert((contract.clone(), offer.id.clone()));
+        let Some(record) = self.offers.get_mut(&assignment.offer) else { return };
+        let (offer, id) = (&record.offer, &assignment.offer);
+        let (usage_point, device) = (offer.usage_point, offer.device);
+        let (covered, end) = (offer.default_schedule.slots(), offer.default_schedule.end());
+        let until = assignment.schedule.end().max(end).start();
+        record.status = OfferStatus::Assigned { until };
+        self.open_offers.remove(id);
+        self.unactivated.insert((contract.clone(), id.clone()));
         for &(slot, energy) in &assignment.deviation {
-            add(self.planned.entry((offer.usage_point, slot)).or_default(), energy);
-            add(self.contracted.entry((offer.device, slot)).or_default(), energy);
-            self.unsettled.insert((slot, contract.clone(), offer.id.clone()));
+            add(self.planned.entry((usage_point, slot)).or_default(), energy);
+            add(self.contracted.entry((device, slot)).or_default(), energy);
+            self.unsettled.insert((slot, contract.clone(), id.clone()));
             self.totals.order(energy);
         }
-        self.expect_rebound(contract, assignment, offer.default_schedule.slots());
+        self.expect_rebound(contract, assignment, device, covered);
     }
 
     pub(super) fn assignment(&self, contract: &ContractId, offer: &FlexOfferId) -> Option<&Assignment> {
         self.contracts.get(contract)?.assignments.as_ref()?.iter().find(|part| part.offer == *offer)
     }
 
-    fn issue_activation(&mut self, activation: &Activation) -> Outcome {
+    fn issue_activation(&mut self, activation: Activation) -> Outcome {
         if let Some(known) = self.activations.get(&activation.id) {
-            return again("activation", &activation.id, &known.activation, activation);
+            return again("activation", &activation.id, &known.activation, &activation);
         }
         let record = self.record(&activation.offer)?;
         let differs = |what| Err(LedgerError::ActivationContents { activation: activation.id.clone(), what });
@@ -356,13 +360,13 @@ impl Ledger {
         }
         self.unactivated.remove(&(activation.contract.clone(), activation.offer.clone()));
         self.unanswered.insert(activation.id.clone());
-        let record = ActivationRecord { activation: activation.clone(), answer: None };
-        self.activations.insert(activation.id.clone(), record);
+        let id = activation.id.clone();
+        self.activations.insert(id, ActivationRecord { activation, answer: None });
         Ok(Applied::New)
     }
 
-    fn answer_activation(&mut self, status: &ActivationStatus, at: RecordNumber) -> Outcome {
-        let id = &status.activation;
+    fn answer_activation(&mut self, status: ActivationStatus, at: RecordNumber) -> Outcome {
+        let (id, accepted) = (&status.activation, status.accepted);
         let record = self.activations.get_mut(id).ok_or_else(|| unknown("activation", id))?;
         if let Some((known, _)) = &record.answer {
             return again("answer to activation", id, &known.accepted, &status.accepted);
@@ -370,10 +374,10 @@ impl Ledger {
         if status.device != record.activation.device {
             return Err(LedgerError::ActivationContents { activation: id.clone(), what: "device" });
         }
-        record.answer = Some((status.clone(), at));
-        let (contract, offer) = (record.activation.contract.clone(), record.activation.offer.clone());
         self.unanswered.remove(id);
-        if !status.accepted {
+        let (contract, offer) = (record.activation.contract.clone(), record.activation.offer.clone());
+        record.answer = Some((status, at));
+        if !accepted {
             let usage_point = self.record(&offer)?.offer.usage_point;
             let deviation = self.assignment(&contract, &offer).map(|part| part.deviation.clone());
             for (slot, energy) in deviation.unwrap_or_default() {

@@ -12,13 +12,13 @@ impl Ledger {
         &mut self,
         prosumer: ProsumerId,
         from: Month,
-        contract: &DelegatedContract,
+        contract: DelegatedContract,
         at: Timestamp,
         record: RecordNumber,
     ) -> Outcome {
         let agreed = self.delegations.get(&prosumer).and_then(|by_month| by_month.get(&from));
         if let Some((known, _)) = agreed {
-            return again("delegated contract", format!("{prosumer} from {from}"), known, contract);
+            return again("delegated contract", format!("{prosumer} from {from}"), known, &contract);
         }
         if at > from.start() {
             let (what, deadline) = ("a delegated contract", from.start());
@@ -27,14 +27,14 @@ impl Ledger {
         if let Some(what) = contract.fault() {
             return Err(LedgerError::BillContents { prosumer, month: from, what });
         }
-        self.delegations.entry(prosumer).or_default().insert(from, (*contract, record));
+        self.delegations.entry(prosumer).or_default().insert(from, (contract, record));
         Ok(Applied::New)
     }
 
-    pub(super) fn issue_bill(&mut self, bill: &MonthlyBill, at: Timestamp) -> Outcome {
+    pub(super) fn issue_bill(&mut self, bill: MonthlyBill, at: Timestamp) -> Outcome {
         let key = (bill.prosumer, bill.month);
         if let Some(known) = self.bills.get(&key) {
-            return again("bill of prosumer", format!("{} for {}", key.0, key.1), known, bill);
+            return again("bill of prosumer", format!("{} for {}", key.0, key.1), known, &bill);
         }
         let refuse = |what| Err(LedgerError::BillContents { prosumer: key.0, month: key.1, what });
         if at < bill.month.end() {
@@ -46,14 +46,14 @@ impl Ledger {
                 "no contract is agreed, a delivery waits for its settlement, or it cannot be counted",
             );
         };
-        if expected != *bill {
+        if expected != bill {
             return refuse("it is not what contract, offers and readings make of it");
         }
         let Some(balances) = self.balances_after(&bill.postings) else {
             return refuse("a balance would overflow");
         };
         self.balances.extend(balances);
-        self.bills.insert(key, bill.clone());
+        self.bills.insert(key, bill);
         Ok(Applied::New)
     }
 
@@ -88,7 +88,7 @@ impl Ledger {
         cites.extend(answer.map(|(_, record)| *record));
         let (mut measured, mut complete) = (Vec::new(), true);
         for (slot, _) in part.map_or(&[][..], |part| part.deviation.as_slice()) {
-            match self.readings.get(&(offer.device, *slot)) {
+            match self.readings.get(&(*slot, offer.device)) {
                 Some((reading, record)) if reading.quality == Quality::Measured => {
                     measured.push((*slot, reading.energy));
                     cites.push(*record);

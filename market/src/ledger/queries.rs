@@ -9,11 +9,10 @@ use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::offering::OfferState;
 use crate::settlement::{Account, MeterReading, SlotSettlement};
 use grid::{DeviceId, EnergyMwh, Money, Slot, Timestamp, UsagePointId};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Sums since the first event. Energies are magnitudes in mWh.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
     /// Ordered to be taken less.
     pub ordered_decrease: EnergyMwh,
@@ -28,6 +27,10 @@ pub struct Totals {
     /// What the DSO has paid, net of penalties, micro-units.
     pub paid: Money,
 }
+
+grid::packed!(struct Totals {
+    ordered_decrease, ordered_increase, settled, delivered, delivered_decrease, paid,
+});
 
 impl Totals {
     pub(super) fn order(&mut self, energy: EnergyMwh) {
@@ -200,7 +203,7 @@ impl Ledger {
 
     /// A meter reading.
     pub fn reading(&self, device: DeviceId, slot: Slot) -> Option<&MeterReading> {
-        self.readings.get(&(device, slot)).map(|(reading, _)| reading)
+        self.readings.get(&(slot, device)).map(|(reading, _)| reading)
     }
 
     /// How many ordered slots are not settled.

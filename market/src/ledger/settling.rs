@@ -10,10 +10,38 @@ use crate::settlement::{
     Account, Due, MeterReading, Posting, SlotSettlement, ordered_in, rebound_slots, settle_together,
 };
 use grid::{DeviceId, EnergyMwh, Money, Quality, Slot, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Largest energy of a reading or a baseline, mWh.
 const ENERGY_MAX: EnergyMwh = EnergyMwh(1_000_000_000_000_000);
+
+/// What deliveries that were valued together come to. Those of a group follow each other, and each would value all of
+/// them again. Settling one changes nothing that the others rest on: only a rebound rests on settlements, and it stands
+/// alone. Forgotten with every other fact. No part of what a ledger is: two are equal whatever they have valued.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Valued(Vec<SlotSettlement>);
+
+impl Valued {
+    fn has(&self, settlement: &SlotSettlement) -> bool {
+        self.0.contains(settlement)
+    }
+
+    fn keep(&mut self, together: Vec<SlotSettlement>) {
+        self.0 = if together.len() > 1 { together } else { Vec::new() };
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl PartialEq for Valued {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Valued {}
 
 impl Ledger {
     /// Waits for the meter where a part can only rebound.
@@ -21,9 +49,9 @@ impl Ledger {
         &mut self,
         contract: &ContractId,
         part: &Assignment,
+        device: DeviceId,
         covered: impl Iterator<Item = Slot>,
     ) {
-        let Some(device) = self.offers.get(&part.offer).map(|record| record.offer.device) else { return };
         for slot in rebound_slots(part, covered) {
             self.unsettled.insert((slot, contract.clone(), part.offer.clone()));
             self.contracted.entry((device, slot)).or_default();
@@ -34,13 +62,13 @@ impl Ledger {
         &mut self,
         contract: &ContractId,
         offer: &FlexOfferId,
-        baseline: &Baseline,
+        baseline: Baseline,
         at: Timestamp,
         record: RecordNumber,
     ) -> Outcome {
         let key = (contract.clone(), offer.clone());
         if let Some((known, _)) = self.baselines.get(&key) {
-            return again("baseline of FlexOffer", offer, known, baseline);
+            return again("baseline of FlexOffer", offer, known, &baseline);
         }
         let refuse = |what| {
             let (contract, offer) = (contract.clone(), offer.clone());
@@ -49,9 +77,11 @@ impl Ledger {
         let Some(part) = self.assignment(contract, offer).cloned() else {
             return refuse("nothing was assigned");
         };
-        if self.record(offer)?.activation.is_some() {
+        let known = self.record(offer)?;
+        if known.activation.is_some() {
             return refuse("the device was told already");
         }
+        let device = known.offer.device;
         let named = self.contracts.get(contract).map(|record| record.contract.terms.baseline);
         if named != Some(baseline.method) || baseline.version != baseline.method.id() {
             return refuse("the contract names another method");
@@ -74,13 +104,12 @@ impl Ledger {
             id != contract || of != offer || ordered_in(&part, *slot) != EnergyMwh::ZERO
         };
         self.unsettled.retain(keep);
-        self.expect_rebound(contract, &part, baseline.slots());
-        self.baselines.insert(key, (baseline.clone(), record));
+        self.expect_rebound(contract, &part, device, baseline.slots());
+        self.baselines.insert(key, (baseline, record));
         Ok(Applied::New)
     }
 
-    pub(super) fn read_meter(&mut self, reading: &MeterReading, record: RecordNumber) -> Outcome {
-        let key = (reading.device, reading.slot);
+    pub(super) fn read_meter(&mut self, reading: MeterReading, record: RecordNumber) -> Outcome {
         if reading.energy.abs() > ENERGY_MAX {
             return Err(LedgerError::ReadingTooLarge { device: reading.device, energy: reading.energy });
         }
@@ -88,16 +117,21 @@ impl Ledger {
             let (at, earliest) = (reading.received_at, reading.slot.end());
             return Err(LedgerError::TooEarly { what: "the meter reading", at, earliest });
         }
-        if let Some((known, _)) = self.readings.get(&key) {
-            if (known.energy, known.quality) == (reading.energy, reading.quality) {
-                return Ok(Applied::Known);
+        let known = match self.readings.entry((reading.slot, reading.device)) {
+            Entry::Vacant(place) => {
+                place.insert((reading, record));
+                return Ok(Applied::New);
             }
-            let corrects = known.quality != Quality::Measured && reading.quality == Quality::Measured;
-            if !corrects || self.is_settled_with(reading.device, reading.slot) {
-                return Err(LedgerError::ReadingTwice { device: reading.device, slot: reading.slot });
-            }
+            Entry::Occupied(known) => known.into_mut().0.clone(),
+        };
+        if (known.energy, known.quality) == (reading.energy, reading.quality) {
+            return Ok(Applied::Known);
         }
-        self.readings.insert(key, (reading.clone(), record));
+        let corrects = known.quality != Quality::Measured && reading.quality == Quality::Measured;
+        if !corrects || self.is_settled_with(reading.device, reading.slot) {
+            return Err(LedgerError::ReadingTwice { device: reading.device, slot: reading.slot });
+        }
+        self.readings.insert((reading.slot, reading.device), (reading, record));
         Ok(Applied::New)
     }
 
@@ -112,44 +146,54 @@ impl Ledger {
         })
     }
 
-    pub(super) fn settle(&mut self, settlement: &SlotSettlement) -> Outcome {
-        let SlotSettlement { contract, offer, slot, .. } = settlement;
+    pub(super) fn settle(&mut self, settlement: SlotSettlement) -> Outcome {
+        let SlotSettlement { contract, offer, slot, .. } = &settlement;
         let key = (*slot, contract.clone(), offer.clone());
         let refuse = |what| {
             let (contract, offer, slot) = (contract.clone(), offer.clone(), *slot);
             Err(LedgerError::SettlementContents { contract, offer, slot, what })
         };
-        if let Some(known) = self.settled.get(&key) {
-            return if known == settlement { Ok(Applied::Known) } else { refuse("it was settled otherwise") };
+        // Nearly always it comes after all that were settled before.
+        let last = self.settled.last_key_value().is_none_or(|(last, _)| *last < key);
+        if let Some(known) = Some(&key).filter(|_| !last).and_then(|key| self.settled.get(key)) {
+            return if *known == settlement {
+                Ok(Applied::Known)
+            } else {
+                refuse("it was settled otherwise")
+            };
         }
         if !self.unsettled.contains(&key) {
             return refuse("nothing was ordered and nothing can rebound there");
         }
-        let Some(dues) = self.together(&key) else { return refuse("a reading it rests on is missing") };
-        let expected = match settle_together(&dues) {
-            Ok(expected) => expected,
-            Err(_) => return refuse("it cannot be valued"),
-        };
-        if !expected.contains(settlement) {
-            return refuse("it is not what terms, baseline and readings make of it");
+        if !self.valued.has(&settlement) {
+            let Some(dues) = self.together(&key) else { return refuse("a reading it rests on is missing") };
+            let Ok(expected) = settle_together(&dues) else { return refuse("it cannot be valued") };
+            let contains = expected.contains(&settlement);
+            self.valued.keep(expected);
+            if !contains {
+                return refuse("it is not what terms, baseline and readings make of it");
+            }
         }
         let Some(balances) = self.balances_after(&settlement.postings) else {
             return refuse("a balance would overflow");
         };
         self.balances.extend(balances);
-        self.totals.settle(settlement);
-        self.note_relief(settlement);
+        self.totals.settle(&settlement);
+        self.note_relief(&settlement);
         self.unsettled.remove(&key);
-        self.settled.insert(key, settlement.clone());
+        self.settled.insert(key, settlement);
         Ok(Applied::New)
     }
 
     /// The balances that some postings change; `None` when one would overflow.
-    pub(super) fn balances_after(&self, postings: &[Posting]) -> Option<BTreeMap<Account, Money>> {
-        let mut changed = BTreeMap::new();
+    pub(super) fn balances_after(&self, postings: &[Posting]) -> Option<Vec<(Account, Money)>> {
+        let mut changed: Vec<(Account, Money)> = Vec::with_capacity(postings.len());
         for Posting { account, amount } in postings {
-            let known = || self.balances.get(account).copied().unwrap_or_default();
-            let balance: &mut Money = changed.entry(*account).or_insert_with(known);
+            let at = changed.iter().position(|(known, _)| known == account).unwrap_or_else(|| {
+                changed.push((*account, self.balances.get(account).copied().unwrap_or_default()));
+                changed.len() - 1
+            });
+            let balance = &mut changed[at].1;
             balance.0 = balance.0.checked_add(amount.0)?;
         }
         Some(changed)
@@ -179,7 +223,7 @@ impl Ledger {
 
     fn due<'a>(&'a self, id: &ContractId, part: &'a Assignment, slot: Slot) -> Option<Due<'a>> {
         let (contract, record) = (self.contracts.get(id)?, self.offers.get(&part.offer)?);
-        let (reading, read) = self.readings.get(&(record.offer.device, slot))?;
+        let (reading, read) = self.readings.get(&(slot, record.offer.device))?;
         let key = (id.clone(), part.offer.clone());
         let frozen = self.baselines.get(&key);
         let baseline = match frozen {
@@ -226,7 +270,7 @@ impl Ledger {
         let ended = self.unsettled.iter().take_while(|(slot, _, _)| slot.end() <= before);
         let device = |offer: &FlexOfferId| self.offers.get(offer).map(|record| record.offer.device);
         let missing = ended.filter_map(|(slot, _, offer)| device(offer).map(|device| (device, *slot)));
-        missing.filter(|key| !self.readings.contains_key(key)).collect()
+        missing.filter(|(device, slot)| !self.readings.contains_key(&(*slot, *device))).collect()
     }
 
     /// What the baseline of a part says of a slot, mWh; what was declared where no other was frozen.
