@@ -18,6 +18,8 @@ pub enum Resource {
     Picture,
     /// A FlexOffer; belongs to a prosumer.
     FlexOffer,
+    /// What the DSO asks for, and what was bought for it.
+    Bid,
     /// Counters and times of the system.
     Metrics,
     /// Messages that were set aside.
@@ -88,6 +90,10 @@ pub const POLICY: &[Grant] = &[
     own(Resource::FlexOffer, Action::Read, Role::Prosumer),
     own(Resource::FlexOffer, Action::Create, Role::Aggregator),
     own(Resource::FlexOffer, Action::Create, Role::Prosumer),
+    all(Resource::Bid, Action::Read, Role::Operator),
+    all(Resource::Bid, Action::Read, Role::MarketOperator),
+    all(Resource::Bid, Action::Read, Role::Aggregator),
+    all(Resource::Bid, Action::Read, Role::Auditor),
     all(Resource::Metrics, Action::Read, Role::Operator),
     all(Resource::Metrics, Action::Read, Role::Viewer),
     all(Resource::Metrics, Action::Read, Role::Auditor),
@@ -139,6 +145,7 @@ impl fmt::Display for Resource {
             Self::Network => "network",
             Self::Picture => "picture",
             Self::FlexOffer => "flex-offer",
+            Self::Bid => "bid",
             Self::Metrics => "metrics",
             Self::Quarantine => "quarantine",
         })

@@ -1,7 +1,8 @@
-//! The door through which FlexOffers from outside enter the system.
+//! The door to the market: FlexOffers from outside enter the system, what the DSO asks for can be seen.
 
 use futures_util::future::BoxFuture;
-use market::{FlexOffer, FlexOfferId};
+use grid::{EnergyMwh, Slot};
+use market::{BidId, DomsBid, FlexOffer, FlexOfferId};
 use serde::Serialize;
 
 /// What became of a submitted offer.
@@ -52,11 +53,28 @@ pub struct OfferFound {
     pub state: OfferState,
 }
 
-/// The system's side of the offer routes. Both futures are bounded by [`crate::Limits::answer_deadline`].
-pub trait OfferDoor: Send + Sync {
+/// A bid that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BidFound {
+    /// The bid.
+    pub bid: DomsBid,
+    /// Whether it is of the newest need, so that more may be bought for it.
+    pub open: bool,
+    /// First slot and deviation per slot that was bought for it so far, mWh, positive is taken; `None` when nothing was.
+    pub bought: Option<(Slot, Vec<EnergyMwh>)>,
+}
+
+/// The system's side of the market's routes. Futures are bounded by [`crate::Limits::answer_deadline`].
+pub trait MarketDoor: Send + Sync {
     /// Hands an offer in. Resolves only when the answer holds across a power failure.
     fn submit(&self, offer: FlexOffer) -> BoxFuture<'static, OfferAnswer>;
 
     /// Looks an offer up; `None` when no offer of that name was ever accepted.
     fn find(&self, id: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>>;
+
+    /// What the DSO asks for now.
+    fn bids(&self) -> Vec<DomsBid>;
+
+    /// Looks a bid up, also one of an earlier need.
+    fn bid(&self, id: &BidId) -> Option<BidFound>;
 }

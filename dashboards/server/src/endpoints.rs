@@ -1,7 +1,7 @@
 //! Every endpoint, as data: what it answers to, whose right it asks for, what it takes and gives. The routes, the OpenAPI
 //! document and the tests of rights are made from this table; there is no other way to add a route.
 
-use crate::{api, offers, session};
+use crate::{api, bids, offers, session};
 use access::{Action, Resource};
 use actix_web::{Route, web};
 
@@ -162,6 +162,39 @@ pub const ENDPOINTS: &[Endpoint] = &[
         answers: &[Answer { status: 200, meaning: "Events without end", content: Content::Events }],
         problems: &[503],
         route: || web::get().to(api::events),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/bids",
+        operation: "listBids",
+        summary: "What the DSO asks for now, one bid per congested element",
+        right: (Resource::Bid, Action::Read),
+        body: None,
+        answers: &[json(200, "The bids of the newest need", "Bids")],
+        problems: &[],
+        route: || web::get().to(bids::list),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/bids/{id}",
+        operation: "getBid",
+        summary: "A bid as D6.1 writes it (Table 1)",
+        right: (Resource::Bid, Action::Read),
+        body: None,
+        answers: &[json(200, "The bid", "Bid")],
+        problems: &[400, 404],
+        route: || web::get().to(bids::find),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/bids/{id}/feedback",
+        operation: "getBidFeedback",
+        summary: "What was bought for a bid",
+        right: (Resource::Bid, Action::Read),
+        body: None,
+        answers: &[json(200, "Accepted with the schedule that was bought, or rejected", "BidFeedback")],
+        problems: &[400, 404],
+        route: || web::get().to(bids::feedback),
     },
     Endpoint {
         method: "POST",

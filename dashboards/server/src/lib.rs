@@ -1,10 +1,11 @@
 //! HTTP: the page, the snapshot and the stream behind it, and the door for FlexOffers from outside.
 //!
-//! Handlers read the newest published picture and hand offers to an [`OfferDoor`]; they start nothing and know
+//! Handlers read the newest published picture and hand offers to an [`MarketDoor`]; they start nothing and know
 //! no actor. What there is to ask for stands in one table (`endpoints.rs`): routes, rights and the OpenAPI document are
 //! made from it. An address that others can reach needs TLS and accounts (`listen.rs`).
 
 mod api;
+mod bids;
 mod door;
 mod endpoints;
 mod guard;
@@ -17,7 +18,7 @@ mod serve;
 mod session;
 mod stream;
 
-pub use door::{OfferAnswer, OfferDoor, OfferFound, OfferState};
+pub use door::{BidFound, MarketDoor, OfferAnswer, OfferFound, OfferState};
 pub use endpoints::{Answer, Content, ENDPOINTS, Endpoint};
 pub use guard::{Access, AccessError, Accounts};
 pub use listen::{Listen, ServeError};

@@ -27,7 +27,7 @@ pub async fn submit(
     })?;
     let id = offer.id.clone();
     own(&request, &state, Action::Create, &offer).await?;
-    let answer = tokio::time::timeout(state.limits.answer_deadline, state.served.offers.submit(offer))
+    let answer = tokio::time::timeout(state.limits.answer_deadline, state.served.market.submit(offer))
         .await
         .map_err(|_| no_answer())?;
     written(answer, &id)
@@ -41,7 +41,7 @@ pub async fn find(
 ) -> Result<HttpResponse, Problem> {
     let id = FlexOfferId::new(path.as_str())
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "id_malformed", error.to_string()))?;
-    let found = tokio::time::timeout(state.limits.answer_deadline, state.served.offers.find(id.clone()))
+    let found = tokio::time::timeout(state.limits.answer_deadline, state.served.market.find(id.clone()))
         .await
         .map_err(|_| no_answer())?;
     let unknown = || Problem::not_found(format!("there is no FlexOffer {id}"));

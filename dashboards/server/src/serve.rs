@@ -1,7 +1,7 @@
 //! Starting and stopping the server.
 
 use crate::api;
-use crate::door::OfferDoor;
+use crate::door::MarketDoor;
 use crate::guard::Access;
 use crate::listen::{Listen, ServeError};
 use crate::page::{self, PageFiles};
@@ -29,8 +29,8 @@ pub struct Served {
     pub network: Arc<NetworkPicture>,
     /// The newest picture.
     pub picture: watch::Receiver<Arc<Picture>>,
-    /// Where FlexOffers go.
-    pub offers: Arc<dyn OfferDoor>,
+    /// Where FlexOffers go and bids are seen.
+    pub market: Arc<dyn MarketDoor>,
     /// Who may ask.
     pub access: Access,
 }

@@ -4,8 +4,8 @@
 
 use actors::picture::{EstimatorHealth, FeedEntry, FeedKind, Health, NetworkPicture, Picture};
 use dashboards_server::{
-    Access, Limits, OfferAnswer, OfferDoor, OfferFound, OfferState, RunningServer, ServeError, Served, serve,
-    serve_with,
+    Access, Limits, MarketDoor, OfferAnswer, OfferFound, OfferState, RunningServer, ServeError, Served,
+    serve, serve_with,
 };
 use futures_util::future::BoxFuture;
 use market::{FlexOffer, FlexOfferId};
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 #[derive(Default)]
 struct Market(Arc<Mutex<Vec<FlexOffer>>>);
 
-impl OfferDoor for Market {
+impl MarketDoor for Market {
     fn submit(&self, offer: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
         let offers = Arc::clone(&self.0);
         Box::pin(async move {
@@ -51,6 +51,14 @@ impl OfferDoor for Market {
         let found = found.map(|offer| OfferFound { offer, state: OfferState::Accepted });
         Box::pin(std::future::ready(found))
     }
+
+    fn bids(&self) -> Vec<market::DomsBid> {
+        Vec::new()
+    }
+
+    fn bid(&self, _: &market::BidId) -> Option<dashboards_server::BidFound> {
+        None
+    }
 }
 
 struct Running {
@@ -77,7 +85,7 @@ fn loopback() -> SocketAddr {
 fn served() -> (watch::Sender<Arc<Picture>>, Served) {
     let (sender, picture) = watch::channel(Arc::new(Picture::default()));
     let network = Arc::new(NetworkPicture { name: "test feeder".to_owned(), ..NetworkPicture::default() });
-    (sender, Served { network, picture, offers: Arc::new(Market::default()), access: Access::Local })
+    (sender, Served { network, picture, market: Arc::new(Market::default()), access: Access::Local })
 }
 
 async fn start_with(limits: Limits, page: fn(&str) -> Option<Cow<'static, [u8]>>) -> Running {

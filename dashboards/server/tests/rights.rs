@@ -6,12 +6,12 @@
 use access::{Directory, Role, Scope, verify_audit};
 use actors::picture::{NetworkPicture, Picture};
 use dashboards_server::{
-    Access, Accounts, ENDPOINTS, Limits, OfferAnswer, OfferDoor, OfferFound, OfferState, RunningServer,
-    Served, serve_with,
+    Access, Accounts, BidFound, ENDPOINTS, Limits, MarketDoor, OfferAnswer, OfferFound, OfferState,
+    RunningServer, Served, serve_with,
 };
 use futures_util::future::BoxFuture;
-use grid::{Clock, ProsumerId, Timestamp};
-use market::{FlexOffer, FlexOfferId};
+use grid::{BranchId, Clock, EnergyMwh, Money, ProsumerId, Slot, Timestamp};
+use market::{BidId, BidInterval, CongestionPoint, DomsBid, FlexOffer, FlexOfferId};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,13 +33,16 @@ const MATRIX: &str = "
     getNetwork          .    +    +    .    .    .    .    +    .
     getSnapshot         .    +    +    .    .    .    .    +    .
     followPicture       .    +    +    .    .    .    .    +    .
+    listBids            .    +    .    +    +    .    .    +    .
+    getBid              .    +    .    +    +    .    .    +    .
+    getBidFeedback      .    +    .    +    +    .    .    +    .
     submitFlexOffer     .    .    .    .    o    o    .    .    .
     getFlexOffer        .    +    .    +    o    o    .    +    .
 ";
 
 struct Market;
 
-impl OfferDoor for Market {
+impl MarketDoor for Market {
     fn submit(&self, _: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
         Box::pin(std::future::ready(OfferAnswer::Accepted))
     }
@@ -52,6 +55,29 @@ impl OfferDoor for Market {
             state: OfferState::Accepted,
         });
         Box::pin(std::future::ready(found))
+    }
+
+    fn bids(&self) -> Vec<DomsBid> {
+        vec![bid()]
+    }
+
+    /// Half of it was bought.
+    fn bid(&self, _: &BidId) -> Option<BidFound> {
+        Some(BidFound {
+            bid: bid(),
+            open: true,
+            bought: Some((Slot(1_964_998), vec![EnergyMwh(-1_000_000)])),
+        })
+    }
+}
+
+fn bid() -> DomsBid {
+    let interval = BidInterval { schedule_change: EnergyMwh(-2_000_000), price: Money(600_000) };
+    DomsBid {
+        id: BidId::new("need-1").unwrap(),
+        congestion_point: CongestionPoint { branch: BranchId(1), phase: None },
+        start: Slot(1_964_998),
+        intervals: vec![interval],
     }
 }
 
@@ -104,7 +130,7 @@ async fn start() -> Running {
     let (sender, picture) = watch::channel(Arc::new(picture));
     let access = Access::Accounts(Arc::new(accounts));
     let served =
-        Served { network: Arc::new(NetworkPicture::default()), picture, offers: Arc::new(Market), access };
+        Served { network: Arc::new(NetworkPicture::default()), picture, market: Arc::new(Market), access };
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = serve_with(address, served, Limits::default(), |_| None).await.unwrap();
     Running { server, tokens, directory: path, audit, _folder: folder, _picture: sender }
@@ -231,4 +257,24 @@ async fn guessing_passwords_has_an_end_and_everything_is_written_down() {
     ] {
         assert!(text.contains(what), "{what} is not in {text}");
     }
+}
+
+#[tokio::test]
+async fn what_the_dso_asks_for_has_the_sign_of_table_1() {
+    let running = start().await;
+    let aggregator = running.bearer(Some(Role::Aggregator));
+    let (_, answer) = running.ask("GET", "/api/v1/bids/need-1", &aggregator, None).await;
+    let body = answer.split("\r\n\r\n").nth(1).unwrap();
+    assert_eq!(
+        body,
+        r#"{"StartTime":"2026-01-15T17:30:00Z","IntervalLength":900,"ScheduleChange":[2.0],"EnergyPrice":[0.6]}"#
+    );
+    let (_, answer) = running.ask("GET", "/api/v1/bids/need-1/feedback", &aggregator, None).await;
+    assert!(
+        answer.contains(r#""Accepted":true"#) && answer.contains(r#""ScheduleChange":[1.0]"#),
+        "{answer}"
+    );
+    let (_, answer) = running.ask("GET", "/api/v1/bids", &aggregator, None).await;
+    assert!(answer.contains(r#""congestion_point":{"branch":1,"phase":null}"#), "{answer}");
+    running.server.stop().await;
 }

@@ -6,7 +6,7 @@ use access::{Directory, Role, Scope};
 use actors::picture::{NetworkPicture, Picture};
 use connectors::mqtt::door::TlsFiles;
 use dashboards_server::{
-    Access, Accounts, Limits, Listen, OfferAnswer, OfferDoor, OfferFound, RunningServer, ServeError, Served,
+    Access, Accounts, Limits, Listen, MarketDoor, OfferAnswer, OfferFound, RunningServer, ServeError, Served,
     serve_with,
 };
 use futures_util::future::BoxFuture;
@@ -26,13 +26,21 @@ const PASSWORD: &str = "a long enough secret";
 
 struct NoMarket;
 
-impl OfferDoor for NoMarket {
+impl MarketDoor for NoMarket {
     fn submit(&self, _: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
         Box::pin(std::future::ready(OfferAnswer::Accepted))
     }
 
     fn find(&self, _: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {
         Box::pin(std::future::ready(None))
+    }
+
+    fn bids(&self) -> Vec<market::DomsBid> {
+        Vec::new()
+    }
+
+    fn bid(&self, _: &market::BidId) -> Option<dashboards_server::BidFound> {
+        None
     }
 }
 
@@ -65,7 +73,7 @@ fn served(folder: &Path, roles: &[Role]) -> (watch::Sender<Arc<Picture>>, Served
     let access = Access::Accounts(Arc::new(accounts));
     (
         sender,
-        Served { network: Arc::new(NetworkPicture::default()), picture, offers: Arc::new(NoMarket), access },
+        Served { network: Arc::new(NetworkPicture::default()), picture, market: Arc::new(NoMarket), access },
     )
 }
 

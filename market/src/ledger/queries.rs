@@ -2,7 +2,7 @@
 
 use super::{Ledger, OfferStatus};
 use crate::activation::{Activation, ActivationId, ActivationStatus};
-use crate::bid::Need;
+use crate::bid::{BidId, DomsBid, Need};
 use crate::clearing::RoundRecord;
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::flex_offer::{FlexOffer, FlexOfferId};
@@ -126,6 +126,11 @@ impl Ledger {
     /// The aggregate an offer was sealed into.
     pub fn aggregate_of(&self, offer: &FlexOfferId) -> Option<&AggregateId> {
         self.offers.get(offer)?.aggregate.as_ref()
+    }
+
+    /// A bid, also one of an earlier need.
+    pub fn bid(&self, id: &BidId) -> Option<&DomsBid> {
+        self.bids.get(id)
     }
 
     /// The newest need.

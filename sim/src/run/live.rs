@@ -112,7 +112,7 @@ impl Live {
         let served = Served {
             network: setup.network.clone(),
             picture: system.picture(),
-            offers: Arc::new(Door::new(system.door().clone(), system.books().clone())),
+            market: Arc::new(Door::new(system.door().clone(), system.books().clone())),
             access,
         };
         let server = serve(page, served).await?;

@@ -1,11 +1,13 @@
-//! The page's door for offers, opened to the system.
+//! The page's door to the market, opened to the system.
 
 use actors::journal::Books;
 use actors::journal::stage::JOURNAL_FULL;
 use actors::market_side::OfferAnswer as Answer;
-use dashboards_server::{OfferAnswer, OfferDoor, OfferFound, OfferState};
+use dashboards_server::{BidFound, MarketDoor, OfferAnswer, OfferFound, OfferState};
 use futures_util::future::BoxFuture;
-use market::{FlexOffer, FlexOfferId, OfferStatus};
+use grid::{EnergyMwh, Slot};
+use market::{BidId, DomsBid, FlexOffer, FlexOfferId, Ledger, OfferStatus};
+use std::collections::BTreeMap;
 
 /// Offers handed in over HTTP go to the aggregator; offers asked for are looked up in the books.
 #[derive(Debug, Clone)]
@@ -21,7 +23,7 @@ impl Door {
     }
 }
 
-impl OfferDoor for Door {
+impl MarketDoor for Door {
     fn submit(&self, offer: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
         let door = self.door.clone();
         Box::pin(async move {
@@ -51,6 +53,31 @@ impl OfferDoor for Door {
         });
         Box::pin(std::future::ready(found))
     }
+
+    fn bids(&self) -> Vec<DomsBid> {
+        self.books.read(|ledger| ledger.need().map_or_else(Vec::new, |need| need.bids.clone()))
+    }
+
+    fn bid(&self, id: &BidId) -> Option<BidFound> {
+        self.books.read(|ledger| {
+            let bid = ledger.bid(id)?.clone();
+            let open = ledger.need().is_some_and(|need| need.bids.iter().any(|open| open.id == *id));
+            Some(BidFound { bid, open, bought: bought(ledger, id) })
+        })
+    }
+}
+
+/// The deviation of all contracts that serve a bid, from its first slot to its last.
+fn bought(ledger: &Ledger, id: &BidId) -> Option<(Slot, Vec<EnergyMwh>)> {
+    let mut by_slot: BTreeMap<Slot, EnergyMwh> = BTreeMap::new();
+    for (contract, _) in ledger.contracts().filter(|(contract, _)| contract.bids.contains(id)) {
+        for &(slot, energy) in &contract.deviation {
+            *by_slot.entry(slot).or_default() += energy;
+        }
+    }
+    let (first, last) = (*by_slot.keys().next()?, *by_slot.keys().next_back()?);
+    let energies = (first.0..=last.0).map(|slot| by_slot.get(&Slot(slot)).copied().unwrap_or_default());
+    Some((first, energies.collect()))
 }
 
 fn state(status: OfferStatus) -> OfferState {

@@ -7,7 +7,7 @@
 mod file;
 mod invented;
 
-use dashboards_server::{Access, OfferAnswer, OfferDoor, OfferFound, Served, serve};
+use dashboards_server::{Access, MarketDoor, OfferAnswer, OfferFound, Served, serve};
 use futures_util::future::BoxFuture;
 use market::{FlexOffer, FlexOfferId};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 struct NoMarket;
 
-impl OfferDoor for NoMarket {
+impl MarketDoor for NoMarket {
     fn submit(&self, _offer: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
         let sentence = "this is an invented evening without a market".to_owned();
         Box::pin(std::future::ready(OfferAnswer::Unavailable { code: "unavailable", sentence }))
@@ -25,6 +25,14 @@ impl OfferDoor for NoMarket {
 
     fn find(&self, _id: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {
         Box::pin(std::future::ready(None))
+    }
+
+    fn bids(&self) -> Vec<market::DomsBid> {
+        Vec::new()
+    }
+
+    fn bid(&self, _: &market::BidId) -> Option<dashboards_server::BidFound> {
+        None
     }
 }
 
@@ -40,7 +48,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut evening = invented::Evening::new(&network, mode != "plain");
     let (sender, picture) = watch::channel(Arc::new(evening.picture(&network)));
     let served =
-        Served { network: Arc::clone(&network), picture, offers: Arc::new(NoMarket), access: Access::Local };
+        Served { network: Arc::clone(&network), picture, market: Arc::new(NoMarket), access: Access::Local };
     let server = serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), served).await?;
     tracing::info!(address = %server.address(), "invented evening");
     let mut interval = tokio::time::interval(Duration::from_millis(250));
