@@ -17,7 +17,7 @@ pub use audit::{AuditLog, AuditReport, Entry, verify as verify_audit};
 pub use directory::{
     Account, Directory, DirectoryError, NewToken, PASSWORD_CHARACTERS_MIN, TOKEN_DAYS_MAX, Token,
 };
-pub use policy::{Action, Decision, Grant, POLICY, Reach, Resource, decide};
+pub use policy::{Action, Decision, Grant, POLICY, Reach, Resource, decide, depends_on_owner};
 pub use principal::{Principal, Scope};
 pub use role::Role;
 pub use session::{SESSION_LASTS, SESSIONS_MAX, Sessions};

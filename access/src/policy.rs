@@ -137,6 +137,12 @@ pub fn decide(
     decision
 }
 
+/// Whether it matters whose it is, so that a door has to ask again when it knows.
+pub fn depends_on_owner(resource: Resource, action: Action) -> bool {
+    let mut rows = POLICY.iter().filter(|grant| grant.resource == resource && grant.action == action);
+    rows.any(|grant| grant.reach == Reach::Own)
+}
+
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -5,6 +5,7 @@ use crate::problem::Problem;
 use crate::serve::State;
 use access::{
     Action, AuditLog, Decision, Directory, DirectoryError, Entry, Principal, Resource, Sessions, decide,
+    depends_on_owner,
 };
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -183,9 +184,12 @@ pub(crate) async fn allow(
 ) -> Result<(), Problem> {
     let decision = decide(principal, resource, action, owner);
     if let (Access::Accounts(accounts), Some(principal)) = (access, principal) {
+        let refused = decision != Decision::Allowed;
+        // What depends on the owner is not decided, and not written down, before that is known.
+        let decided = owner.is_some() || !depends_on_owner(resource, action);
         let counts = action != Action::Read || resource == Resource::FlexOffer;
         let ours = resource != Resource::Session && resource != Resource::Open;
-        if ours && (counts || decision != Decision::Allowed) {
+        if ours && (refused || (decided && counts)) {
             let (accounts, who) = (Arc::clone(accounts), principal.name.clone());
             let note = move || accounts.note(&who, format!("{action} {resource}"), &object, code(decision));
             web::block(note).await.map_err(|_| stopped())??;

@@ -249,6 +249,7 @@ async fn guessing_passwords_has_an_end_and_everything_is_written_down() {
     assert_eq!(report.broken, None);
     let text = std::fs::read_to_string(&running.audit).unwrap();
     assert_eq!(text.matches("wrong_password").count(), 10);
+    assert_eq!(text.matches("create flex-offer").count(), 2, "{text}");
     assert!(!text.contains("not this one either"), "a password was written down");
     for what in [
         "\"object\":\"offer-4\",\"outcome\":\"not_own\"",
