@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each crate of the workspace may depend on, in the order of the dependency direction.
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 10] = [
     ("grid", &[]),
     ("estimation", &["grid"]),
     ("market", &["grid"]),
@@ -17,8 +17,12 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("connectors", &["grid", "estimation", "market"]),
     ("actors", &["grid", "estimation", "market", "journal", "connectors"]),
     ("dashboards-server", &["grid", "estimation", "market", "connectors", "actors"]),
-    ("sim", &["grid", "estimation", "market", "connectors", "actors", "dashboards-server"]),
-    ("gridflex", &["grid", "estimation", "market", "connectors", "actors", "dashboards-server", "sim"]),
+    ("site", &["grid", "estimation", "market", "connectors", "actors", "dashboards-server"]),
+    ("sim", &["grid", "estimation", "market", "connectors", "actors", "dashboards-server", "site"]),
+    (
+        "gridflex",
+        &["grid", "estimation", "market", "connectors", "actors", "dashboards-server", "site", "sim"],
+    ),
 ];
 /// Crates that stay synchronous: no runtime, no actor, no socket, no wire format, no logging.
 const SYNCHRONOUS: [&str; 3] = ["grid", "estimation", "market"];

@@ -66,6 +66,7 @@ impl Running {
             area: Arc::new(area()),
             environment: Environment::new(clock, Compute::Blocking),
             link: door.link(connectors::Area::new("demo").unwrap(), Arc::new(clock)),
+            sources: Vec::new(),
             archive: Arc::default(),
             journal,
             ledger: standing.ledger,
