@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo page test soak setup clean
+.PHONY: help demo page test doors soak setup clean
 
 DEMO_ARGS ?=
 
@@ -20,6 +20,9 @@ page: ## build the page into dashboards/web/dist when its sources are newer
 
 test: ## everything: format, lints, Rust tests, documentation, page, licences, browser stories
 	@scripts/test.sh
+
+doors: ## the stories with foreign programs only, as a table: door, peer, what passed
+	@scripts/doors.sh
 
 soak: ## the long tests (marked #[ignore]), such as many kill -9 in a row
 	@scripts/soak.sh

@@ -2,7 +2,9 @@
 
 use crate::answer::say;
 use crate::progress::Progress;
+use crate::stop::asked_to_stop;
 use crate::{Failure, options};
+use ::site::StationError;
 use clap::Args;
 use connectors::mqtt::DoorError;
 use sim::Scenario;
@@ -10,7 +12,6 @@ use sim::run::{Live, LiveOptions, RunError, Setup};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -107,7 +108,7 @@ async fn evening(setup: Setup, options: LiveOptions, arguments: &DemoArguments) 
     let progress = Progress::start(live.picture(), live.started_at(), end, bar, arguments.json);
     let stopped_early = tokio::select! {
         finished = live.finished() => finished.map(|()| false),
-        stopped = asked_to_stop() => stopped.map(|()| true),
+        stopped = asked_to_stop() => stopped.map(|()| true).map_err(no_signals),
     };
     progress.end();
     let stopped_early = stopped_early.map_err(failure)?;
@@ -123,30 +124,23 @@ async fn evening(setup: Setup, options: LiveOptions, arguments: &DemoArguments) 
             "The evening is over; its last picture stays at http://{} until Ctrl-C.",
             page.address()
         ))?;
-        asked_to_stop().await.map_err(failure)?;
+        asked_to_stop().await.map_err(|error| failure(no_signals(error)))?;
         page.stop().await;
     }
     Ok(())
 }
 
-/// Resolves at Ctrl-C or SIGTERM.
-async fn asked_to_stop() -> Result<(), RunError> {
-    let io = |source| RunError::Io { doing: "listening for signals".to_owned(), source };
-    let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(io),
-        _ = terminate.recv() => Ok(()),
-    }
+fn no_signals(source: std::io::Error) -> RunError {
+    RunError::Io { doing: "listening for signals".to_owned(), source }
 }
 
 /// Sorts an error of a run by exit code.
 pub fn failure(error: RunError) -> Failure {
     match error {
         RunError::GivenUp(reason) => Failure::GivenUp(reason),
-        error @ RunError::Mqtt(DoorError::Listen { .. }) => Failure::Input(anyhow::anyhow!(
-            "{error}; choose another port with --mqtt-port, 0 for any free one"
-        )),
-        error @ RunError::Mqtt(_) => Failure::Input(error.into()),
+        error @ RunError::Station(StationError::Mqtt(DoorError::Listen { .. })) => Failure::Input(
+            anyhow::anyhow!("{error}; choose another port with --mqtt-port, 0 for any free one"),
+        ),
         error if error.is_input() => Failure::Input(error.into()),
         error => Failure::Run(error.into()),
     }

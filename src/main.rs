@@ -15,6 +15,8 @@ mod plot;
 mod powerflow;
 mod progress;
 mod simulate;
+mod site;
+mod stop;
 mod study;
 mod study_table;
 
@@ -34,6 +36,8 @@ const EXAMPLES: &str = "\
 Examples:
   gridflex demo                                  the evening on a real feeder, with a page at http://127.0.0.1:8080
   gridflex demo --headless --duration 6h --speed 240 --seed 7 --json
+  gridflex check site.toml                       is a site's configuration right, as a whole
+  gridflex serve site.toml                       the live system of that site
   gridflex simulate --seed 7 --out results       the same evening in virtual time
   gridflex journal verify results
   gridflex access add ada --role operator        an account; then gridflex demo --access access.json
@@ -49,6 +53,10 @@ Logs go to stderr; RUST_LOG=debug shows more.";
 enum Command {
     /// Run the whole loop on a real feeder: telemetry, estimate, forecast, market, devices, settlement
     Demo(demo::DemoArguments),
+    /// Run the live system of a site: its network, its MQTT door with rights and TLS, its page, its market
+    Serve(site::ServeArguments),
+    /// Check a site's file and everything it names without starting anything; every problem with file and line
+    Check(site::CheckArguments),
     /// Run a scenario in virtual time: the same actors, one seed, the same bytes every time
     Simulate(simulate::SimulateArguments),
     /// Voltages, flows and loadings of a network: power-grid-model JSON in and out
@@ -117,6 +125,8 @@ fn main() -> ExitCode {
         .init();
     let outcome = match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Serve(arguments) => site::serve(&arguments),
+        Command::Check(arguments) => site::check(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Powerflow(arguments) => powerflow::run(&arguments),
         Command::Estimate(arguments) => estimate::run(&arguments),

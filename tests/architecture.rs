@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each crate of the workspace may depend on, in the order of the dependency direction.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("grid", &[]),
     ("access", &["grid"]),
     ("estimation", &["grid"]),
@@ -18,10 +18,21 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("connectors", &["grid", "estimation", "market"]),
     ("actors", &["grid", "estimation", "market", "journal", "connectors"]),
     ("dashboards-server", &["grid", "access", "estimation", "market", "connectors", "actors"]),
-    ("sim", &["grid", "access", "estimation", "market", "connectors", "actors", "dashboards-server"]),
+    ("site", &["grid", "access", "estimation", "market", "connectors", "actors", "dashboards-server"]),
+    ("sim", &["grid", "access", "estimation", "market", "connectors", "actors", "dashboards-server", "site"]),
     (
         "gridflex",
-        &["grid", "access", "estimation", "market", "connectors", "actors", "dashboards-server", "sim"],
+        &[
+            "grid",
+            "access",
+            "estimation",
+            "market",
+            "connectors",
+            "actors",
+            "dashboards-server",
+            "site",
+            "sim",
+        ],
     ),
 ];
 /// Crates that stay synchronous: no runtime, no actor, no socket, no wire format, no logging.

@@ -54,7 +54,7 @@ fn usage_that_makes_no_sense_is_refused_and_named() {
 fn help_of_every_command_has_examples() {
     let market = ["market", "market aggregate", "market disaggregate"];
     let journal = ["journal", "journal verify", "journal replay", "journal export"];
-    for command in ["", "demo", "simulate"].into_iter().chain(market).chain(journal) {
+    for command in ["", "demo", "serve", "check", "simulate"].into_iter().chain(market).chain(journal) {
         let output = run(command.split_whitespace().chain(["--help"]));
         assert!(output.status.success(), "{command}: {}", words(&output));
         let help = String::from_utf8_lossy(&output.stdout);

@@ -3,7 +3,7 @@
 use estimation::{
     Feeder, LimitedElement, LiveEstimator, NotEstimable, OutlookRules, Plausibility, limited_elements, zones,
 };
-use grid::{BusId, DeviceId, ProsumerId, UsagePointId};
+use grid::{BusId, DeviceId, PointId, ProsumerId, UsagePointId};
 use market::{CongestionPoint, OfferRules, Rules, ZoneId, Zones};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -94,6 +94,8 @@ pub struct Area {
     pub bus_of: BTreeMap<UsagePointId, BusId>,
     /// Range rules for measurements.
     pub plausibility: Plausibility,
+    /// Standard deviation of a point's values as a share of them, where the usual one of its quantity is not meant.
+    pub accuracies: BTreeMap<PointId, f64>,
     /// Rules of the market.
     pub rules: Rules,
     /// Rules by which FlexOffer Agents make offers.
@@ -147,6 +149,7 @@ impl Area {
             zone_of,
             bus_of,
             plausibility,
+            accuracies: BTreeMap::new(),
             rules,
             offer_rules,
             dso,

@@ -21,7 +21,7 @@ use crate::observer::{Observer, Seen, Sources};
 use crate::picture::Picture;
 use crate::runtime::supervisor::SpawnError;
 use crate::runtime::{Address, Environment, Escalation, Incidents, Supervisor};
-use connectors::Link;
+use connectors::{Link, Source};
 use grid::ProsumerId;
 use market::Ledger;
 use std::collections::BTreeMap;
@@ -37,6 +37,8 @@ pub struct Parts {
     pub environment: Environment,
     /// The connection to the field.
     pub link: Link,
+    /// Connections that only bring measurements.
+    pub sources: Vec<Source>,
     /// Past mean powers of the connections, for the forecast.
     pub archive: Archive,
     /// An open journal.
@@ -57,7 +59,7 @@ pub struct System {
     picture: watch::Receiver<Arc<Picture>>,
     books: Books,
     door: OfferDoor,
-    pump: tokio::task::JoinHandle<()>,
+    pumps: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl System {
@@ -91,9 +93,14 @@ impl System {
         let start = Start { supervisor: &supervisor, area, books: books.clone(), journal, observer };
         let market = start.market_side(&parts.link).await?;
         let ingress = start.grid_side(&market, parts.archive).await?;
-        let pump = tokio::spawn(pump(parts.link.inbox, parts.link.counters, ingress, start.observer.clone()));
+        let (to, observer) = (ingress.clone(), start.observer.clone());
+        let mut pumps = vec![tokio::spawn(pump(parts.link.inbox, parts.link.counters, None, to, observer))];
+        for Source { name, inbox, counters } in parts.sources {
+            let (name, to, observer) = (Some(name.into()), ingress.clone(), start.observer.clone());
+            pumps.push(tokio::spawn(pump(inbox, counters, name, to, observer)));
+        }
         let door = OfferDoor::new(market.aggregator);
-        Ok(System { supervisor, picture, books, door, pump })
+        Ok(System { supervisor, picture, books, door, pumps })
     }
 
     /// What people look at, newest first out.
@@ -121,14 +128,14 @@ impl System {
         self.supervisor.escalation()
     }
 
-    /// Takes nothing more from the connector; to be called before the other end is told to go.
+    /// Takes nothing more from the connectors; to be called before the other end is told to go.
     pub fn stop_listening(&self) {
-        self.pump.abort();
+        self.pumps.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
     /// Stops all stages. What was acknowledged is durable already.
     pub async fn stop(self) {
-        self.pump.abort();
+        self.stop_listening();
         self.supervisor.stop().await;
     }
 }

@@ -7,7 +7,9 @@
 //! * [`doms_bid`]: the DSO's bid as D6.1 writes it, and the answer to it ⇄ [`market::DomsBid`];
 //! * [`exchange`]: the bounded hand-over from a connector to the system, and its counters;
 //! * [`mqtt`]: a door that speaks MQTT 3.1.1, and a client for any other broker;
+//! * [`modbus`]: meters and controllers asked over Modbus TCP;
 //! * [`loopback`]: the same two ends joined inside the process, through the same bytes, for virtual time;
+//! * [`point_map`]: what a foreign system calls its values, as CSV;
 //! * [`network_file`]: power-grid-model JSON → [`grid::Network`];
 //! * [`opendss`]: OpenDSS scripts → [`grid::network::NetworkParts`];
 //! * [`pandapower`]: pandapower JSON → a network with its sensors.
@@ -22,13 +24,15 @@ pub mod flex_offer;
 pub mod house;
 pub mod link;
 pub mod loopback;
+pub mod modbus;
 pub mod mqtt;
 pub mod network_file;
 pub mod opendss;
 pub mod pandapower;
+pub mod point_map;
 pub mod portfolio_file;
 pub mod power_grid_model;
 
 pub use exchange::{Arrival, CounterSnapshot, Counters, Inbox, LinkState, Receipt};
 pub use house::{Area, Message, RejectCode, Rejected};
-pub use link::{Link, Role};
+pub use link::{Link, Role, Source};

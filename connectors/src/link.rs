@@ -27,6 +27,18 @@ impl Role {
     }
 }
 
+/// A connector that only brings measurements: it polls or listens to somebody else's system. It ends when the inbox has
+/// been dropped. While it cannot reach the other side it keeps trying, says so once, and reports its points as missing.
+#[derive(Debug)]
+pub struct Source {
+    /// What people call it.
+    pub name: String,
+    /// What arrived.
+    pub inbox: Inbox,
+    /// What was received, refused and skipped.
+    pub counters: Arc<Counters>,
+}
+
 /// One end of a connector. The connector ends when both parts have been dropped, after it has tried for a
 /// few seconds to hand over what it still holds.
 #[derive(Debug)]

@@ -87,6 +87,11 @@ impl Plausibility {
         }
     }
 
+    /// Whether there is such a point.
+    pub fn knows(&self, point: PointId) -> bool {
+        self.range(point).is_some()
+    }
+
     /// Accepts a measurement that is finite, belongs to a known point and lies within its physical range.
     pub fn check(&self, measurement: &Measurement) -> Result<(), Implausible> {
         let (point, value) = (measurement.point, measurement.value);

@@ -63,7 +63,7 @@ pub fn wait_for<T>(what: &str, within: Duration, mut look: impl FnMut() -> Optio
     }
 }
 
-/// A running `gridflex demo`. Dropping it kills it.
+/// A running `gridflex demo` or `gridflex serve`. Dropping it kills it.
 pub struct Demo {
     child: Child,
     pub page: SocketAddr,
@@ -88,7 +88,16 @@ fn gather(stream: impl Read + Send + 'static) -> Lines {
 impl Demo {
     /// Starts it and waits until it has said where it listens.
     pub fn start<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut command = gridflex(["demo"].into_iter().chain(arguments));
+        Self::run(["demo"].into_iter().chain(arguments))
+    }
+
+    /// Starts `gridflex serve` on a site's file, and waits likewise.
+    pub fn serve(site: &Path) -> Self {
+        Self::run(["serve", text(site)])
+    }
+
+    fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut command = gridflex(arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (out, err) = (gather(child.stdout.take().unwrap()), gather(child.stderr.take().unwrap()));
         let said = |start: &str| -> Option<SocketAddr> {
@@ -102,7 +111,7 @@ impl Demo {
                 break (page, broker);
             }
             if let Some(status) = child.try_wait().unwrap() {
-                panic!("the demo ended with {status}: {:?}", err.lock().unwrap());
+                panic!("it ended with {status}: {:?}", err.lock().unwrap());
             }
             assert!(begin.elapsed() < PATIENCE, "the demo does not say where it listens");
             std::thread::sleep(Duration::from_millis(5));

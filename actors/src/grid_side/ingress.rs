@@ -24,6 +24,8 @@ pub enum IngressMsg {
     Arrived {
         /// In order of arrival.
         batch: Arc<Vec<Arrival>>,
+        /// From which connector beside the field connection, if it is one of those.
+        source: Option<Arc<str>>,
         /// Lets the next batch come when this one is sorted (or given up).
         credit: Arc<Credit>,
     },
@@ -39,23 +41,32 @@ impl Drop for Credit {
     }
 }
 
-/// Carries batches from a connector's inbox to the way in, one at a time, until the connector ends.
+/// Carries batches from a connector's inbox to the way in, one at a time, until the connector ends. `source` names a
+/// connector beside the field connection; the system lives on without it.
 pub async fn pump(
     mut inbox: Inbox,
     counters: Arc<Counters>,
+    source: Option<Arc<str>>,
     ingress: Address<IngressMsg>,
     observer: Address<Seen>,
 ) {
     let credits = Arc::new(Semaphore::new(1));
     while let Ok(permit) = credits.acquire().await {
         let Some(batch) = inbox.recv_batch().await else {
-            return ingress.deliver(IngressMsg::ConnectorEnded);
+            return match source {
+                None => ingress.deliver(IngressMsg::ConnectorEnded),
+                Some(name) => {
+                    let state = LinkState::Down { reason: "the connector has ended".to_owned() };
+                    observer.deliver(Seen::SourceChanged { name, state });
+                }
+            };
         };
         permit.forget();
         let credit = Arc::new(Credit(credits.clone()));
         let counted = counters.snapshot();
-        ingress.deliver(IngressMsg::Arrived { batch: Arc::new(batch), credit });
+        ingress.deliver(IngressMsg::Arrived { batch: Arc::new(batch), source: source.clone(), credit });
         observer.deliver(Seen::DoorCounted {
+            source: source.clone(),
             received: counted.received,
             skipped: counted.skipped,
             rejected: counted.rejected.into_iter().collect(),
@@ -177,14 +188,18 @@ impl Stage for Ingress {
     type Msg = IngressMsg;
 
     fn handle(&mut self, msg: IngressMsg, cx: &mut Context<IngressMsg>) {
-        let IngressMsg::Arrived { batch, credit } = msg else {
+        let IngressMsg::Arrived { batch, source, credit } = msg else {
             return cx.give_up("the field connector has ended".to_owned());
         };
         for arrival in batch.iter() {
             match arrival {
-                Arrival::Link(state) => {
-                    cx.send(&self.routes.observer, Seen::LinkChanged(*state == LinkState::Up));
-                }
+                Arrival::Link(state) => cx.send(
+                    &self.routes.observer,
+                    match &source {
+                        None => Seen::LinkChanged(*state == LinkState::Up),
+                        Some(name) => Seen::SourceChanged { name: name.clone(), state: state.clone() },
+                    },
+                ),
                 Arrival::Message(message) => self.on_message(message, None, cx),
                 Arrival::Owing(message, receipt) => self.on_message(message, Some(receipt), cx),
             }

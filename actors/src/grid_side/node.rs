@@ -1,7 +1,8 @@
 //! One grid node: everything measured at one bus, at the connections and devices behind it, and at the branches
 //! that leave it.
 //!
-//! It keeps the newest value per point, refuses the impossible, and passes the rest on.
+//! It keeps the newest value per point, refuses the impossible, and passes the rest on. That a value is missing is
+//! passed on as well: whoever used the last one must not go on with it.
 
 use super::region::RegionMsg;
 use crate::market_side::metering::MeteringMsg;
@@ -10,7 +11,7 @@ use crate::runtime::{Address, Context, Stage};
 use connectors::Receipt;
 use estimation::Plausibility;
 use grid::telemetry::Element;
-use grid::{Measurement, PointId, Quantity, Timestamp};
+use grid::{Measurement, PointId, Quality, Quantity, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -48,7 +49,10 @@ impl Node {
     fn sift(&mut self, batch: &[Measurement]) -> (Vec<Measurement>, Vec<Seen>) {
         let (mut accepted, mut refused) = (Vec::with_capacity(batch.len()), Vec::new());
         for value in batch {
-            if let Err(error) = self.plausibility.check(value) {
+            let is_missing = value.quality == Quality::Missing;
+            if let Err(error) = self.plausibility.check(value)
+                && !is_missing
+            {
                 refused.push(Seen::Rejected { code: error.rule, reason: error.to_string() });
                 continue;
             }
@@ -81,7 +85,7 @@ impl Stage for Node {
             accepted.into_iter().partition(|value| matches!(value.point.element, Element::Device(_)));
         for value in devices {
             cx.send(&self.observer, Seen::Telemetry(Arc::new(vec![value])));
-            if value.point.quantity == Quantity::SlotEnergy {
+            if value.point.quantity == Quantity::SlotEnergy && value.quality != Quality::Missing {
                 cx.send(&self.metering, MeteringMsg::Read(value, receipt.take()));
             }
         }

@@ -116,6 +116,10 @@ impl Region {
         let mut moved = BTreeSet::new();
         for value in values {
             match (value.point.element, value.point.quantity) {
+                // The next estimate does without it.
+                _ if value.quality == Quality::Missing => {
+                    self.latest.remove(&value.point);
+                }
                 // One phase of a three-phase meter is not the connection's energy.
                 (Element::UsagePoint(_), Quantity::SlotEnergy) if value.point.phase.is_some() => {}
                 (Element::UsagePoint(point), Quantity::SlotEnergy) => {
@@ -162,20 +166,23 @@ impl Region {
         MeasurementSet { values, priors: self.priors(now) }
     }
 
-    /// Standard deviation of a value by the class of its instrument (class 0.5 voltage, class 1 power and current; a
-    /// power reading errs with the apparent power), with a floor for small values; four times that for a substitute.
+    /// Standard deviation of a value by the accuracy its point map gives, else by the usual class of its instrument (class
+    /// 0.5 voltage, class 1 power and current); a power reading errs with the apparent power. With a floor for small
+    /// values; four times that for a substitute.
     fn sigma(&self, value: &Measurement) -> f64 {
         let other = |quantity| {
             let partner = self.latest.get(&PointId { quantity, ..value.point });
             partner.map_or(0.0, |partner| partner.value)
         };
-        let own: f64 = match value.point.quantity {
-            Quantity::VoltageMagnitude => 0.005 * value.value.abs(),
-            Quantity::CurrentMagnitude => (0.01 * value.value.abs()).max(0.5),
-            Quantity::ActivePower => (0.01 * value.value.hypot(other(Quantity::ReactivePower))).max(100.0),
-            Quantity::ReactivePower => (0.01 * value.value.hypot(other(Quantity::ActivePower))).max(100.0),
-            Quantity::SlotEnergy => (0.01 * value.value.abs()).max(100.0),
+        let (usual, magnitude, floor) = match value.point.quantity {
+            Quantity::VoltageMagnitude => (0.005, value.value.abs(), 0.0),
+            Quantity::CurrentMagnitude => (0.01, value.value.abs(), 0.5),
+            Quantity::ActivePower => (0.01, value.value.hypot(other(Quantity::ReactivePower)), 100.0),
+            Quantity::ReactivePower => (0.01, value.value.hypot(other(Quantity::ActivePower)), 100.0),
+            Quantity::SlotEnergy => (0.01, value.value.abs(), 100.0),
         };
+        let accuracy = self.area.accuracies.get(&value.point).copied().unwrap_or(usual);
+        let own = f64::max(accuracy * magnitude, floor * accuracy / usual);
         let factor = if value.quality == Quality::Measured { 1.0 } else { 4.0 };
         factor * own.max(1e-3)
     }

@@ -7,17 +7,25 @@ use crate::journal::planned_deviation_w;
 use crate::picture::{HISTORY_MINUTES, HistoryEntry, OutlookEntry, PointRow};
 use grid::telemetry::Element;
 use grid::{
-    BranchId, BusId, Estimate, Measurement, Observability, PerPhase, Phase, PointId, Quantity, Timestamp,
+    BranchId, BusId, Estimate, Measurement, Observability, PerPhase, Phase, PointId, Quality, Quantity,
+    Timestamp,
 };
 use std::sync::Arc;
 
 impl Observer {
     pub(super) fn on_telemetry(&mut self, values: &[Measurement]) {
-        let newest = values.iter().map(|value| value.received_at).max();
+        let arrived = values.iter().filter(|value| value.quality != Quality::Missing);
+        let newest = arrived.map(|value| value.received_at).max();
         let health = &mut self.picture.health;
         health.last_telemetry_at = health.last_telemetry_at.max(newest);
         for value in values {
-            self.points.insert(value.point, *value);
+            match self.points.get_mut(&value.point) {
+                // It was last measured then, and is missing now.
+                Some(known) if value.quality == Quality::Missing => known.quality = Quality::Missing,
+                _ => {
+                    self.points.insert(value.point, *value);
+                }
+            }
         }
         if let Some((kva, at)) = self.measured_kva()
             && let Some(transformer) = &mut self.picture.transformer
@@ -36,11 +44,8 @@ impl Observer {
         for line in network.lines().iter().filter(|line| line.from == busbar) {
             for phase in Phase::ALL {
                 let value = |quantity| {
-                    self.points.get(&PointId {
-                        element: Element::Branch(line.id),
-                        quantity,
-                        phase: Some(phase),
-                    })
+                    let point = PointId { element: Element::Branch(line.id), quantity, phase: Some(phase) };
+                    self.points.get(&point).filter(|value| value.quality != Quality::Missing)
                 };
                 let (p, q) = (value(Quantity::ActivePower)?, value(Quantity::ReactivePower)?);
                 (p_w, q_var, any) = (p_w + p.value, q_var + q.value, true);
@@ -189,7 +194,7 @@ impl Observer {
             };
             PointRow {
                 point: value.point,
-                value: Some(value.value),
+                value: (value.quality != Quality::Missing).then_some(value.value),
                 unit: value.point.quantity.unit(),
                 quality: value.quality,
                 measured_at: Some(value.measured_at),

@@ -12,6 +12,7 @@ use crate::picture::{
     FEED_ENTRIES_MAX, FeedEntry, FeedKind, Link, Picture, RejectionCount, TransformerPicture,
 };
 use crate::runtime::{Context, Incidents, Stage};
+use connectors::LinkState;
 use grid::{BusId, Estimate, Measurement, PerPhase, PointId, Timestamp};
 use market::{Clearing, MarketEvent};
 use std::collections::BTreeMap;
@@ -27,6 +28,13 @@ const REJECTION_QUIET: Duration = Duration::from_secs(60);
 pub enum Seen {
     /// The connection to the field came up or broke.
     LinkChanged(bool),
+    /// A connector beside the field connection reached the other side or lost it.
+    SourceChanged {
+        /// What people call it.
+        name: Arc<str>,
+        /// What it is now.
+        state: LinkState,
+    },
     /// Plausible values.
     Telemetry(Arc<Vec<Measurement>>),
     /// Something from outside was refused, by the rule with this code.
@@ -40,6 +48,8 @@ pub enum Seen {
     Superseded,
     /// The door's own counters.
     DoorCounted {
+        /// Whose counters, when they are not those of the field connection.
+        source: Option<Arc<str>>,
         /// Messages received so far.
         received: u64,
         /// Values skipped because a newer one of the same point overtook them in a full queue.
@@ -76,14 +86,22 @@ pub struct Observer {
     residuals: BTreeMap<PointId, (f64, f64)>,
     estimate: Option<Arc<Estimate>>,
     refused: BTreeMap<&'static str, u64>,
-    refused_at_door: BTreeMap<&'static str, u64>,
+    /// What each connector has counted; the field connection has no name.
+    counted: BTreeMap<Option<Arc<str>>, Counted>,
     quiet_until: BTreeMap<&'static str, Timestamp>,
     incidents_seen: u64,
     /// Values a node did not use because it had a newer one.
     superseded: u64,
-    skipped_at_door: u64,
     untold: market_facts::Untold,
     publish: watch::Sender<Arc<Picture>>,
+}
+
+/// The newest counters of one connector.
+#[derive(Debug, Default)]
+struct Counted {
+    received: u64,
+    skipped: u64,
+    refused: Vec<(&'static str, u64)>,
 }
 
 /// What the observer needs besides the area.
@@ -135,11 +153,10 @@ impl Observer {
             residuals: BTreeMap::new(),
             estimate: None,
             refused: BTreeMap::new(),
-            refused_at_door: BTreeMap::new(),
+            counted: BTreeMap::new(),
             quiet_until: BTreeMap::new(),
             incidents_seen: 0,
             superseded: 0,
-            skipped_at_door: 0,
             untold: market_facts::Untold::default(),
             publish,
         }
@@ -167,6 +184,14 @@ impl Observer {
         self.feed(now, FeedKind::Link, text.to_owned());
     }
 
+    fn on_source(&mut self, name: &str, state: &LinkState, now: Timestamp) {
+        let text = match state {
+            LinkState::Up => format!("{name} connected"),
+            LinkState::Down { reason } => format!("{name} lost, trying again: {reason}"),
+        };
+        self.feed(now, FeedKind::Link, text);
+    }
+
     fn on_publish(&mut self, cx: &mut Context<Seen>) {
         cx.wake_at(cx.now().plus(self.publish_period), Seen::PublishDue);
         let record = self.incidents.snapshot();
@@ -189,13 +214,15 @@ impl Observer {
         let (durable, refused_facts) = self.journal.durable_and_refused();
         picture.health.journal_records = durable;
         let mut by_code = self.refused.clone();
-        for (code, count) in &self.refused_at_door {
+        for (code, count) in self.counted.values().flat_map(|counted| &counted.refused) {
             *by_code.entry(code).or_default() += count;
         }
         if refused_facts > 0 {
             by_code.insert("fact_refused", refused_facts);
         }
-        picture.health.skipped = self.skipped_at_door + self.superseded;
+        picture.health.received = self.counted.values().map(|counted| counted.received).sum();
+        picture.health.skipped =
+            self.counted.values().map(|counted| counted.skipped).sum::<u64>() + self.superseded;
         picture.health.rejected = by_code.values().sum();
         picture.health.rejections = by_code
             .into_iter()
@@ -221,10 +248,9 @@ impl Stage for Observer {
             Seen::Telemetry(values) => self.on_telemetry(&values),
             Seen::Rejected { code, reason } => self.on_rejected(code, reason, cx.now()),
             Seen::Superseded => self.superseded += 1,
-            Seen::DoorCounted { received, skipped, rejected } => {
-                self.picture.health.received = received;
-                self.skipped_at_door = skipped;
-                self.refused_at_door = rejected.into_iter().collect();
+            Seen::SourceChanged { name, state } => self.on_source(&name, &state, cx.now()),
+            Seen::DoorCounted { source, received, skipped, rejected } => {
+                self.counted.insert(source, Counted { received, skipped, refused: rejected });
             }
             Seen::Estimated(Ok(estimate)) => self.on_estimate(&estimate),
             Seen::Estimated(Err(reason)) => self.on_no_estimate(reason),

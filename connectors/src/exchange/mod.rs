@@ -233,6 +233,11 @@ impl InboxWriter {
         self.put(Entry::Link(state))
     }
 
+    /// Whether the reading end has been dropped.
+    pub fn is_closed(&self) -> bool {
+        self.shared.queue().reader_gone
+    }
+
     /// Returns when the reading end has been dropped.
     pub async fn closed(&self) {
         while !self.shared.queue().reader_gone {

@@ -13,7 +13,7 @@ const SLOT_ENERGY_MAX: EnergyMwh = EnergyMwh(1_000_000_000_000_000);
 const SLOT_END: i64 = 7_258_118_400 / Slot::SECONDS;
 const REASON_BYTES_MAX: usize = 1024;
 
-pub(super) fn measurement(value: &Measurement) -> Result<(), Refusal> {
+pub(crate) fn measurement(value: &Measurement) -> Result<(), Refusal> {
     let point = value.point;
     number(&point.to_string(), value.value)?;
     let quantity = point.quantity;

@@ -9,9 +9,12 @@ mod reject;
 mod telemetry;
 mod topic;
 
+pub(crate) use check::measurement as check_measurement;
 pub use decode::decode;
 pub use encode::{Packet, encode};
+pub(crate) use reject::Refusal;
 pub use reject::{RejectCode, Rejected};
+pub(crate) use telemetry::factor as unit_factor;
 pub use topic::filters;
 
 use grid::Measurement;

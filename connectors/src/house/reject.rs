@@ -85,7 +85,7 @@ impl Rejected {
 }
 
 /// A refusal before the topic is added.
-pub(super) type Refusal = (RejectCode, String);
+pub(crate) type Refusal = (RejectCode, String);
 
 pub(super) fn refuse<T>(code: RejectCode, reason: impl Into<String>) -> Result<T, Refusal> {
     Err((code, reason.into()))

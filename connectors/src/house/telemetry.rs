@@ -115,7 +115,7 @@ fn quality(word: Option<&str>) -> Result<Quality, Refusal> {
 }
 
 /// What one of `unit` is in the base unit of the quantity.
-fn factor(quantity: Quantity, unit: &str) -> Result<f64, Refusal> {
+pub(crate) fn factor(quantity: Quantity, unit: &str) -> Result<f64, Refusal> {
     let (small, large, huge) = match quantity {
         Quantity::VoltageMagnitude => ("V", "kV", ""),
         Quantity::CurrentMagnitude => ("A", "kA", ""),

@@ -133,11 +133,11 @@ pub(crate) fn session_shown(request: &HttpRequest) -> Option<String> {
 }
 
 impl Access {
-    /// Whether somebody may grant rights.
-    pub(crate) fn has_administrator(&self) -> bool {
+    /// Who is known now; `None` where everybody is let in.
+    pub(crate) fn directory(&self) -> Option<Directory> {
         match self {
-            Self::Local => false,
-            Self::Accounts(accounts) => accounts.with(Directory::has_administrator),
+            Self::Local => None,
+            Self::Accounts(accounts) => Some(accounts.with(Clone::clone)),
         }
     }
 

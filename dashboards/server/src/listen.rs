@@ -1,6 +1,6 @@
 //! Where the server listens, and whether it may.
 
-use crate::guard::Access;
+use access::Directory;
 use connectors::mqtt::door::TlsFiles;
 use rustls::ServerConfig;
 use std::io;
@@ -58,16 +58,20 @@ pub enum ServeError {
 }
 
 impl Listen {
-    /// Checks what can be checked without listening: whether others may reach it, and the files of its TLS.
+    /// Checks what can be checked without listening: whether others may reach it, given who is known (`None`: everybody is
+    /// let in), and the files of its TLS.
     ///
     /// # Errors
     /// [`ServeError::NotLoopback`] or [`ServeError::Tls`].
-    pub fn check(&self, access: &Access) -> Result<Option<ServerConfig>, ServeError> {
+    pub fn check(&self, known: Option<&Directory>) -> Result<Option<ServerConfig>, ServeError> {
         if !self.address.ip().is_loopback() {
             let needs = [
                 (self.tls.is_none(), "TLS (certificate and key)"),
-                (matches!(access, Access::Local), "accounts"),
-                (!access.has_administrator(), "an administrator among them (role security-admin)"),
+                (known.is_none(), "accounts"),
+                (
+                    !known.is_some_and(Directory::has_administrator),
+                    "an administrator among them (role security-admin)",
+                ),
                 (self.names.is_empty(), "the names it is called by"),
             ];
             let missing: Vec<&str> = needs.into_iter().filter(|need| need.0).map(|need| need.1).collect();
@@ -81,7 +85,11 @@ impl Listen {
             .map_err(|error| ServeError::Tls(error.to_string()))
     }
 
-    pub(crate) fn bind(&self) -> Result<TcpListener, ServeError> {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// [`ServeError::PortInUse`] or [`ServeError::Listen`].
+    pub fn bind(&self) -> Result<TcpListener, ServeError> {
         TcpListener::bind(self.address).map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => ServeError::PortInUse { port: self.address.port() },
             _ => ServeError::Listen { address: self.address, source },
@@ -109,11 +117,11 @@ mod tests {
     #[test]
     fn a_public_address_says_all_that_is_missing() {
         let listen = Listen::from(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-        let refused = listen.check(&Access::Local).unwrap_err().to_string();
+        let refused = listen.check(None).unwrap_err().to_string();
         for missing in ["TLS (certificate and key)", "accounts", "an administrator", "the names"] {
             assert!(refused.contains(missing), "{refused}");
         }
-        assert!(Listen::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).check(&Access::Local).is_ok());
+        assert!(Listen::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).check(None).is_ok());
     }
 
     #[test]

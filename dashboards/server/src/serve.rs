@@ -126,7 +126,7 @@ pub async fn serve_with(
     page: PageFiles,
 ) -> Result<RunningServer, ServeError> {
     let listen: Listen = listen.into();
-    let tls = listen.check(&served.access)?;
+    let tls = listen.check(served.access.directory().as_ref())?;
     let address = listen.address;
     let listener = listen.bind()?;
     let refused = |source| ServeError::Listen { address, source };

@@ -7,15 +7,17 @@ use super::scoring::Scorer;
 use super::without::loading_without_flexibility;
 use super::{RunError, Setup};
 use crate::field::{self, FieldLog};
-use crate::run::page::Door;
+use actors::System;
 use actors::journal::Durability;
 use actors::picture::Picture;
-use actors::runtime::{Compute, Environment, Escalation, ScaledClock, WallClock};
-use actors::{Parts, System};
+use actors::runtime::ScaledClock;
 use connectors::mqtt::{self, ClientConfig, DoorConfig};
 use connectors::{Link, Role};
-use dashboards_server::{Access, Accounts, RunningServer, ServeError, Served, serve};
+use dashboards_server::RunningServer;
 use grid::{Clock, Timestamp};
+use site::check::{AUDIT_LOG, DOOR_DIRECTORY};
+use site::station::given_up;
+use site::{AccountFiles, Foundation, Kept, Listeners, Station};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,11 +29,6 @@ use tokio::task::JoinHandle;
 pub const ZONE: &str = "Europe/London";
 /// How long the system may still work off what arrived last, by its clock.
 const WORK_OFF: Duration = Duration::from_secs(60);
-
-/// Where in the data directory it is written down who did what.
-const AUDIT_LOG: &str = "audit.jsonl";
-/// Where in the data directory the MQTT door keeps what is retained.
-const DOOR_DIRECTORY: &str = "mqtt";
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -46,16 +43,6 @@ pub struct LiveOptions {
     pub speed: u32,
     /// The accounts of those who may ask; `None` lets in whoever reaches the loopback address.
     pub accounts: Option<PathBuf>,
-}
-
-/// Who may ask; what they do is written down in the data directory.
-fn access(options: &LiveOptions) -> Result<Access, RunError> {
-    let Some(directory) = &options.accounts else { return Ok(Access::Local) };
-    let io = |source| RunError::Io { doing: format!("making {}", options.data.display()), source };
-    std::fs::create_dir_all(&options.data).map_err(io)?;
-    // A session lasts by the wall's clock, however fast the evening is.
-    let accounts = Accounts::open(directory, &options.data.join(AUDIT_LOG), Arc::new(WallClock))?;
-    Ok(Access::Accounts(Arc::new(accounts)))
 }
 
 /// A live run.
@@ -79,43 +66,31 @@ impl Live {
     /// Takes the data directory, and starts the door, system, page and field, in that order.
     pub async fn start(setup: Setup, options: LiveOptions) -> Result<Self, RunError> {
         let setup = Arc::new(setup);
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let state = Some(options.data.join(DOOR_DIRECTORY));
+        let door = DoorConfig { listen: loopback(options.mqtt_port), state, ..DoorConfig::default() };
+        let accounts = options
+            .accounts
+            .clone()
+            .map(|directory| AccountFiles { directory, audit: options.data.join(AUDIT_LOG) });
+        let listeners = Listeners { page: loopback(options.port).into(), accounts, door };
         // The ports first: a port in use should be said before anything is written. Then the journal, whose lock makes the
         // data directory ours.
-        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let (listen, page) = (loopback(options.mqtt_port), loopback(options.port));
-        std::net::TcpListener::bind(listen)
-            .map_err(|source| mqtt::DoorError::Listen { address: listen, source })?;
-        std::net::TcpListener::bind(page).map_err(|source| match source.kind() {
-            std::io::ErrorKind::AddrInUse => ServeError::PortInUse { port: options.port },
-            _ => ServeError::Listen { address: page, source },
-        })?;
-        let access = access(&options)?;
+        listeners.are_free()?;
         let without = loading_without_flexibility(&setup.scenario, &setup.feeder)?;
         let recovered = recover(&setup, &options.data, Durability::Synced)?;
-        let state = Some(options.data.join(DOOR_DIRECTORY));
-        let mqtt = mqtt::Door::open(DoorConfig { listen, state, ..DoorConfig::default() })?;
         let clock = ScaledClock::start(recovered.at, options.speed);
-        let environment = Environment::new(clock, Compute::Blocking);
         let Recovered { journal, ledger, records, plant, at, resumed } = recovered;
-        let parts = Parts {
+        let foundation = Foundation {
             area: setup.area.clone(),
-            environment,
-            link: mqtt.link(super::setup::area_name()?, Arc::new(clock)),
-            archive: setup.archive_until(&plant, &ledger),
-            journal,
-            ledger,
-            records,
-            zone: ZONE.to_owned(),
-            publish_period: Duration::from_millis(250) * options.speed,
-        };
-        let system = System::start(parts).await?;
-        let served = Served {
+            name: super::setup::area_name()?,
             network: setup.network.clone(),
-            picture: system.picture(),
-            market: Arc::new(Door::new(system.door().clone(), system.books().clone())),
-            access,
+            archive: setup.archive_until(&plant, &ledger),
+            zone: ZONE.to_owned(),
         };
-        let server = serve(page, served).await?;
+        let kept = Kept { journal, ledger, records };
+        let Station { door: mqtt, system, server } =
+            Station::start(listeners, foundation, kept, clock, Vec::new()).await?;
         let log = FieldLog::default();
         let (ended, until) = watch::channel(false);
         let scorer = tokio::spawn(watch_picture(system.picture(), until));
@@ -213,17 +188,6 @@ fn connect(broker: SocketAddr, role: Role, name: &str, clock: ScaledClock) -> Re
     let area = super::setup::area_name()?;
     let config = ClientConfig::new(broker.ip().to_string(), broker.port(), name, area);
     Ok(mqtt::connect(config, role, Arc::new(clock))?)
-}
-
-async fn given_up(escalation: &mut Escalation) -> String {
-    loop {
-        if let Some(reason) = escalation.borrow_and_update().clone() {
-            return reason;
-        }
-        if escalation.changed().await.is_err() {
-            return std::future::pending().await;
-        }
-    }
 }
 
 /// Notes what every new picture says until told to end.

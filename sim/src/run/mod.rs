@@ -5,7 +5,6 @@
 
 pub mod live;
 pub mod outcome;
-mod page;
 pub mod recovery;
 pub mod scoring;
 pub mod setup;
@@ -52,24 +51,18 @@ pub enum RunError {
         /// The end.
         end: Timestamp,
     },
+    /// Door, page or an actor did not start.
+    #[error(transparent)]
+    Station(#[from] site::StationError),
     /// An actor did not start.
     #[error(transparent)]
     Spawn(#[from] actors::runtime::supervisor::SpawnError),
-    /// The broker did not start.
-    #[error(transparent)]
-    Mqtt(#[from] connectors::mqtt::DoorError),
     /// The connection to the broker is set up wrongly.
     #[error(transparent)]
     Client(#[from] connectors::mqtt::ConfigError),
-    /// Nobody can be let in.
-    #[error(transparent)]
-    Access(#[from] dashboards_server::AccessError),
     /// The area's name is no name.
     #[error("area name: {0}")]
     AreaName(#[from] grid::IdError),
-    /// The page cannot be served.
-    #[error(transparent)]
-    Serve(#[from] dashboards_server::ServeError),
     /// Something outside refused.
     #[error("{doing}: {source}")]
     Io {
@@ -96,7 +89,7 @@ impl RunError {
             }
             RunError::Network(_) | RunError::Topology(_) | RunError::Area(_) => true,
             RunError::OtherRun { .. } | RunError::Finished { .. } => true,
-            RunError::Mqtt(_) | RunError::Serve(_) | RunError::Access(_) => true,
+            RunError::Station(error) => error.is_input(),
             _ => false,
         }
     }

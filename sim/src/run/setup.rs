@@ -5,11 +5,12 @@ use crate::plant::{self, Plant};
 use crate::scenario::Scenario;
 use actors::grid_side::region::Archive;
 use actors::journal::planned_deviation_w;
-use actors::picture::{BranchKind, BranchPicture, BusPicture, DeviceKind, NetworkPicture, UsagePointPicture};
+use actors::picture::{DeviceKind, NetworkPicture};
 use actors::{Area, Device, DsoRules};
 use estimation::Feeder;
-use grid::{Money, Network, Slot};
+use grid::{Money, Slot};
 use market::{DeviceReport, DeviceState, Ledger, OfferRules, Rules};
+use site::network_picture;
 use std::sync::Arc;
 
 /// Name of the demo's market area, the second level of every topic.
@@ -41,7 +42,8 @@ impl Setup {
         let feeder = Arc::new(Feeder::new(&network)?);
         let plant = Plant::new(&scenario, feeder.clone())?;
         let devices: Vec<_> = plant.device_reports().iter().map(registered).collect();
-        let picture = network_picture(&network, &scenario, &devices);
+        let notes = plant::changes_in_words(&scenario);
+        let picture = network_picture(&network, (&scenario.name, AREA), notes, &devices);
         let rules =
             (Rules { gain_min: GAIN_MIN, ..Rules::default() }, OfferRules::default(), DsoRules::default());
         let area = Arc::new(Area::new(AREA, feeder.clone(), devices, rules)?);
@@ -89,44 +91,3 @@ const GAIN_MIN: Money = Money(50_000);
 
 /// Largest electrical power of a registered heat pump, back-up heater included, W.
 const HEAT_PUMP_MAX_W: f64 = 6_000.0;
-
-fn network_picture(network: &Network, scenario: &Scenario, devices: &[Device]) -> NetworkPicture {
-    let position = |bus| network.bus_index(bus).unwrap_or_default();
-    let lines = network.lines().iter().map(|line| BranchPicture {
-        id: line.id,
-        kind: BranchKind::Line,
-        from: position(line.from),
-        to: position(line.to),
-        rated_a: line.i_rated_a,
-        rated_kva: None,
-    });
-    let transformers = network.transformers().iter().map(|transformer| BranchPicture {
-        id: transformer.id,
-        kind: BranchKind::Transformer,
-        from: position(transformer.from),
-        to: position(transformer.to),
-        rated_a: None,
-        rated_kva: Some(transformer.s_rated_va / 1e3),
-    });
-    let usage_points = network.usage_points().iter().map(|point| UsagePointPicture {
-        id: point.id,
-        bus: position(point.bus),
-        phase: point.phase,
-        devices: devices.iter().filter(|d| d.usage_point == point.id).map(|d| d.kind).collect(),
-    });
-    NetworkPicture {
-        name: scenario.name.clone(),
-        notes: plant::changes_in_words(scenario),
-        area: AREA.to_owned(),
-        buses: (network.buses().iter())
-            .map(|bus| BusPicture {
-                id: bus.id,
-                x_m: bus.position_m.map(|(x, _)| x),
-                y_m: bus.position_m.map(|(_, y)| y),
-                u_rated_v: bus.u_rated_v,
-            })
-            .collect(),
-        branches: lines.chain(transformers).collect(),
-        usage_points: usage_points.collect(),
-    }
-}

@@ -59,6 +59,7 @@ async fn run(
         area: setup.area.clone(),
         environment: Environment::new(clock, Compute::Inline),
         link: system_end,
+        sources: Vec::new(),
         archive: setup.archive_until(&plant, &ledger),
         journal,
         ledger,

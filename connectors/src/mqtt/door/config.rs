@@ -149,8 +149,17 @@ pub enum DoorError {
 }
 
 impl DoorConfig {
-    /// Whether it may be opened where it is to listen.
-    pub(super) fn check(&self) -> Result<(), DoorError> {
+    /// Checks what can be checked without opening: whether it may be opened where it is to listen, and whether the
+    /// files of its TLS can be used.
+    ///
+    /// # Errors
+    /// [`DoorError::Unprotected`] or [`DoorError::Tls`].
+    pub fn check(&self) -> Result<(), DoorError> {
+        self.is_protected()?;
+        self.tls.as_ref().map(super::tls::server).transpose().map(drop)
+    }
+
+    pub(super) fn is_protected(&self) -> Result<(), DoorError> {
         let missing = match (self.tls.is_some(), !self.policy.is_open()) {
             _ if self.listen.ip().is_loopback() => return Ok(()),
             (true, true) => return Ok(()),

@@ -94,7 +94,7 @@ impl Door {
     /// # Errors
     /// [`DoorError`]; an address open to others needs both TLS and rights of clients.
     pub fn open(config: DoorConfig) -> Result<Self, DoorError> {
-        config.check()?;
+        config.is_protected()?;
         let DoorConfig { listen, tls, policy, limits, state } = config;
         let acceptor = tls.as_ref().map(tls::server).transpose()?.map(TlsAcceptor::from);
         let runtime = Builder::new_multi_thread()

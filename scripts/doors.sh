@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Door × peer × what passed, as one table: the stories with programs that we did not write.
+#
+# Exit: 0 nothing failed; 1 something did. What is not installed is skipped and said (scripts/setup.sh test installs it).
+set -uo pipefail
+cd "$(dirname "$0")/.."
+exec </dev/null
+
+# door | peer | part of the tests' names
+stories=(
+  "MQTT door|mosquitto_pub, mosquitto_sub|peers::mosquitto_clients"
+  "MQTT door|mosquitto_sub, persistent session|peers::a_persistent_session"
+  "MQTT door|paho-mqtt|peers::paho"
+  "MQTT door|rustls as client|rights::"
+  "MQTT door, whole system|rumqttc's codec, a stalled disk|actors::receipts"
+  "MQTT door, gridflex serve|rumqttc|the_example_site_runs"
+  "MQTT client|rumqttc at our door|connectors::contract"
+  "Modbus client|pymodbus|modbus::a_server_of_pymodbus"
+  "Modbus counter|pymodbus|modbus::a_counter"
+  "Modbus client|hand-made server|modbus::a_unit|modbus::a_small|modbus::answers"
+  "Modbus, gridflex serve|pymodbus|the_meters_of_the_example"
+)
+
+log="$(mktemp)"
+trap 'rm -f "$log"' EXIT
+filter='binary(door) | binary(sources) | binary(contract) | binary(receipts) | (package(gridflex) & binary(site))'
+cargo nextest run --locked --workspace --status-level pass --final-status-level none --success-output immediate \
+  -E "$filter" >"$log" 2>&1
+code=$?
+grep -qE '(PASS|FAIL) ' "$log" || { cat "$log"; exit 1; }
+
+# One line per test: "PASS name", "FAIL name" or "SKIP name".
+results="$(awk '
+  /^ +(PASS|FAIL|TIMEOUT|SIGABRT|TRY)/ { state = $1; sub(/.*\] */, ""); name = $0; order[++n] = name; result[name] = state == "PASS" ? "PASS" : "FAIL" }
+  /SKIPPED:/ && name { result[name] = "SKIP" }
+  END { for (i = 1; i <= n; i++) print result[order[i]], order[i] }' "$log" | sort -u)"
+
+printf '%-26s %-38s %s\n' door peer result
+for story in "${stories[@]}"; do
+  IFS='|' read -r door peer parts <<<"$story"
+  mine="$(grep -E "${parts}" <<<"$results" || true)"
+  count() { grep -c "^$1 " <<<"$mine"; }
+  if [[ -z "$mine" ]]; then result="no such test"; code=1
+  elif (($(count FAIL) > 0)); then result="FAILED: $(sed -n 's/^FAIL //p' <<<"$mine" | paste -sd ',')"
+  elif (($(count SKIP) > 0)); then result="SKIPPED: not installed"
+  else result="$(count PASS) passed"
+  fi
+  printf '%-26s %-38s %s\n' "$door" "$peer" "$result"
+done
+((code == 0)) || { grep -E '^ +(FAIL|TIMEOUT)' "$log" | sort -u; exit 1; }

@@ -1,0 +1,349 @@
+//! Everything a site file names, read and put together without starting anything; or all that is wrong with it.
+
+use crate::file::{self, HttpSection, MqttSection, SiteFile};
+use crate::network_picture;
+use crate::problem::Problem;
+use crate::station::{AccountFiles, Foundation, Listeners};
+use access::Directory;
+use actors::{Area, AreaError, Device};
+use connectors::modbus::ModbusConfig;
+use connectors::mqtt::door::{Policy, PolicyError};
+use connectors::mqtt::{DoorConfig, DoorError};
+use connectors::network_file;
+use connectors::point_map::{self, PointMap, PointMapError};
+use dashboards_server::{Listen, ServeError};
+use estimation::Feeder;
+use grid::{Network, PointId};
+use market::{OfferRules, Rules};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where in the data directory the MQTT door keeps what is retained.
+pub const DOOR_DIRECTORY: &str = "mqtt";
+/// Where in the data directory it is written down who did what.
+pub const AUDIT_LOG: &str = "audit.jsonl";
+/// Largest table of rights read, bytes.
+const RIGHTS_BYTES_MAX: u64 = 16 << 20;
+
+/// A site that can be started.
+#[derive(Debug)]
+pub struct Site {
+    /// What stands still.
+    pub foundation: Foundation,
+    /// Where it listens.
+    pub listeners: Listeners,
+    /// Modbus servers to be read.
+    pub modbus: Vec<ModbusConfig>,
+    /// Where the journal is kept.
+    pub data: PathBuf,
+    /// What it is, for people.
+    pub summary: Summary,
+}
+
+/// A checked site in figures.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// The market area.
+    pub name: String,
+    /// Buses of the network.
+    pub buses: usize,
+    /// Lines and transformers.
+    pub branches: usize,
+    /// Connections of customers.
+    pub usage_points: usize,
+    /// Registered devices.
+    pub devices: usize,
+    /// Points in point maps.
+    pub mapped_points: usize,
+    /// Where page and HTTP interface listen.
+    pub http: String,
+    /// Where the MQTT door listens, and for whom.
+    pub mqtt: String,
+    /// Where the journal is kept.
+    pub data: String,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "  network {} buses, {} branches, {} connections",
+            self.buses, self.branches, self.usage_points
+        )?;
+        writeln!(f, "  devices {}", self.devices)?;
+        writeln!(f, "  points  {} in point maps", self.mapped_points)?;
+        writeln!(f, "  http    {}", self.http)?;
+        writeln!(f, "  mqtt    {}", self.mqtt)?;
+        write!(f, "  data    {}", self.data)
+    }
+}
+
+/// Checks the site file at `path` and everything it names.
+///
+/// # Errors
+/// Every problem found, with file and line. A network that cannot be read hides what depends on it.
+pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
+    let written = file::read(path)?;
+    let mut problems = Vec::new();
+    let name = connectors::Area::new(written.name.value.as_str());
+    let name = name
+        .map_err(|error| problems.push(Problem::at(path, written.name.line, format!("name: {error}"))))
+        .ok();
+    if !is_zone(&written.zone) {
+        let what =
+            format!("zone: {:?} is no name of a time zone; write for example Europe/Berlin", written.zone);
+        problems.push(Problem::of(path, what));
+    }
+    let listeners = listeners(path, &written, &mut problems);
+    let network = network_file::read_path(&written.network.value);
+    let network = network.map_err(|error| problems.push(Problem::of(path, format!("network: {error}")))).ok();
+    let area = network.as_ref().and_then(|network| area(path, &written, network, &mut problems));
+    let maps = point_maps(path, &written, area.as_ref(), &mut problems);
+    let modbus = modbus(path, &written, &maps, &mut problems);
+    let (Some(name), Some(network), Some(mut area), true) = (name, network, area, problems.is_empty()) else {
+        return Err(problems);
+    };
+    area.accuracies = maps.iter().flatten().flat_map(PointMap::accuracies).collect();
+    let devices: Vec<Device> = area.devices.values().copied().collect();
+    let summary = summary(&written, &network, &maps);
+    let picture = network_picture(&network, (network.name(), &area.name), Vec::new(), &devices);
+    let foundation = Foundation {
+        area: Arc::new(area),
+        name,
+        network: Arc::new(picture),
+        archive: Arc::default(),
+        zone: written.zone,
+    };
+    Ok(Site { foundation, listeners, modbus, data: written.data, summary })
+}
+
+fn summary(written: &SiteFile, network: &Network, maps: &[Option<PointMap>]) -> Summary {
+    let mqtt = &written.mqtt;
+    let whom = match (&mqtt.tls, &mqtt.rights) {
+        (None, None) => "plain, for everyone on this machine",
+        (None, Some(_)) => "plain, clients with rights",
+        (Some(_), None) => "TLS, for everyone on this machine",
+        (Some(_), Some(_)) => "TLS, clients with rights",
+    };
+    Summary {
+        name: written.name.value.clone(),
+        buses: network.buses().len(),
+        branches: network.lines().len() + network.transformers().len(),
+        usage_points: network.usage_points().len(),
+        devices: written.devices.len(),
+        mapped_points: maps.iter().flatten().map(|map| map.rows.len()).sum(),
+        http: http_summary(&written.http),
+        mqtt: format!("{}, {whom}", mqtt.listen.value),
+        data: written.data.display().to_string(),
+    }
+}
+
+fn http_summary(http: &HttpSection) -> String {
+    let how = if http.tls.is_some() { "TLS" } else { "plain" };
+    let whom = if http.accounts.is_some() { "those with an account" } else { "everyone on this machine" };
+    format!("{}, {how}, for {whom}", http.listen.value)
+}
+
+/// The form of an IANA name; the page says when it does not know it.
+fn is_zone(zone: &str) -> bool {
+    let part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+-".contains(&byte))
+    };
+    zone.len() <= 64 && zone.split('/').all(part)
+}
+
+fn listeners(path: &Path, written: &SiteFile, problems: &mut Vec<Problem>) -> Listeners {
+    let http = &written.http;
+    let (page, accounts) = page(path, http, &written.data, problems);
+    let mqtt = &written.mqtt;
+    let door = DoorConfig {
+        listen: mqtt.listen.value,
+        tls: mqtt.tls.as_ref().map(|tls| tls.value.clone()),
+        policy: rights(mqtt, problems).unwrap_or_else(Policy::open),
+        state: Some(written.data.join(DOOR_DIRECTORY)),
+        ..DoorConfig::default()
+    };
+    match door.check() {
+        Ok(()) => {}
+        // Rights that could not be read were named already.
+        Err(DoorError::Unprotected { .. })
+            if mqtt.rights.is_some() && door.policy.is_open() && door.tls.is_some() => {}
+        Err(error @ DoorError::Tls { .. }) => {
+            let line = mqtt.tls.as_ref().map_or(mqtt.listen.line, |tls| tls.line);
+            problems.push(Problem::at(path, line, error.to_string()));
+        }
+        Err(error) => problems.push(Problem::at(path, mqtt.listen.line, format!("mqtt.listen: {error}"))),
+    }
+    Listeners { page, accounts, door }
+}
+
+/// Where the page is served, and to whom.
+fn page(
+    path: &Path,
+    http: &HttpSection,
+    data: &Path,
+    problems: &mut Vec<Problem>,
+) -> (Listen, Option<AccountFiles>) {
+    let tls = http.tls.as_ref().map(|tls| tls.value.clone());
+    let listen = Listen { address: http.listen.value, tls, names: http.names.clone() };
+    let files = http
+        .accounts
+        .as_ref()
+        .map(|accounts| AccountFiles { directory: accounts.value.clone(), audit: data.join(AUDIT_LOG) });
+    let directory = match &http.accounts {
+        None => None,
+        Some(accounts) => match Directory::read(&accounts.value) {
+            Ok(Some(directory)) => Some(directory),
+            Ok(None) => {
+                let what = "accounts: it is not there; make it with `gridflex access add`";
+                problems.push(Problem::of(&accounts.value, what));
+                return (listen, files);
+            }
+            Err(error) => {
+                problems.push(Problem::at(path, accounts.line, format!("http.accounts: {error}")));
+                return (listen, files);
+            }
+        },
+    };
+    if let Err(error) = listen.check(directory.as_ref()) {
+        let tls = http.tls.as_ref().filter(|_| matches!(error, ServeError::Tls(_)));
+        let line = tls.map_or(http.listen.line, |tls| tls.line);
+        problems.push(Problem::at(path, line, format!("http: {error}")));
+    }
+    (listen, files)
+}
+
+/// The table of rights, if there is one.
+fn rights(mqtt: &MqttSection, problems: &mut Vec<Problem>) -> Option<Policy> {
+    let path = &mqtt.rights.as_ref()?.value;
+    let text = match std::fs::metadata(path).map(|metadata| metadata.len()) {
+        Ok(bytes) if bytes > RIGHTS_BYTES_MAX => {
+            problems.push(Problem::of(path, format!("{bytes} bytes, at most {RIGHTS_BYTES_MAX} are read")));
+            return None;
+        }
+        Ok(_) => std::fs::read_to_string(path),
+        Err(error) => Err(error),
+    };
+    let text = text
+        .map_err(|error| problems.push(Problem::of(path, format!("rights cannot be read: {error}"))))
+        .ok()?;
+    let error = match Policy::from_toml(&text) {
+        Ok(policy) => return Some(policy),
+        Err(error) => error,
+    };
+    let entries = text.lines().zip(1..).filter(|(line, _)| line.trim_start().starts_with("[[client]]"));
+    let line = match &error {
+        PolicyError::Toml(_) => None,
+        PolicyError::Entry { place, .. } => entries.map(|(_, line)| line).nth(place - 1),
+    };
+    problems.push(Problem { line, ..Problem::of(path, error.to_string().trim_end()) });
+    None
+}
+
+fn area(path: &Path, written: &SiteFile, network: &Network, problems: &mut Vec<Problem>) -> Option<Area> {
+    let feeder = match Feeder::new(network) {
+        Ok(feeder) => Arc::new(feeder),
+        Err(error) => {
+            problems.push(Problem::of(&written.network.value, error.to_string()));
+            return None;
+        }
+    };
+    // All devices that are wrong are named, not only the first one.
+    let points: BTreeSet<_> = network.usage_points().iter().map(|point| point.id).collect();
+    let (mut seen, mut good) = (BTreeMap::new(), Vec::new());
+    for device in &written.devices {
+        let (id, usage_point) = (device.value.id, device.value.usage_point);
+        if let Some(first) = seen.insert(id, device.line) {
+            let what =
+                format!("{}; the first one is in line {first}", AreaError::DuplicateDevice { device: id });
+            problems.push(Problem::at(path, device.line, what));
+        } else if points.contains(&usage_point) {
+            good.push(device.value);
+        } else {
+            let error = AreaError::UnknownUsagePoint { device: id, usage_point };
+            problems.push(Problem::at(path, device.line, error.to_string()));
+        }
+    }
+    let rules = (Rules::default(), OfferRules::default(), written.dso);
+    let area = Area::new(written.name.value.as_str(), feeder, good, rules);
+    area.map_err(|error| problems.push(Problem::of(&written.network.value, error.to_string()))).ok()
+}
+
+/// Reads all point maps, in the order of the connectors, and checks them against the network and each other.
+fn point_maps(
+    path: &Path,
+    written: &SiteFile,
+    area: Option<&Area>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Option<PointMap>> {
+    let mut maps = Vec::new();
+    let mut first_of: BTreeMap<PointId, (PathBuf, u64)> = BTreeMap::new();
+    for section in &written.modbus {
+        let file = &section.points.value;
+        let map = match point_map::read_path(file) {
+            Ok(map) => map,
+            Err(PointMapError::Lines { bad, .. }) => {
+                problems.extend(bad.iter().map(|bad| bad_line(file, bad)));
+                maps.push(None);
+                continue;
+            }
+            Err(error) => {
+                problems.push(Problem::at(path, section.points.line, error.to_string()));
+                maps.push(None);
+                continue;
+            }
+        };
+        if let Some(area) = area {
+            let unknown = map.unknown(|point| area.plausibility.knows(point));
+            problems.extend(unknown.iter().map(|bad| bad_line(file, bad)));
+        }
+        for row in &map.rows {
+            if let Some((other, line)) = first_of.insert(row.point, (file.clone(), row.line)) {
+                let what = format!("{} stands in {}:{line} already", row.point, other.display());
+                problems.push(Problem::at(file, row.line, what));
+            }
+        }
+        maps.push(Some(map));
+    }
+    maps
+}
+
+fn modbus(
+    path: &Path,
+    written: &SiteFile,
+    maps: &[Option<PointMap>],
+    problems: &mut Vec<Problem>,
+) -> Vec<ModbusConfig> {
+    let mut configs = Vec::new();
+    for (section, map) in written.modbus.iter().zip(maps) {
+        if let Some(other) = written.modbus.iter().find(|other| other.name.value == section.name.value)
+            && other.name.line != section.name.line
+        {
+            let what = format!("modbus: {:?} is the name of another connector too", section.name.value);
+            problems.push(Problem::at(path, section.name.line, what));
+        }
+        let points = map.as_ref().map(ModbusConfig::points).transpose();
+        let bad = points.as_ref().err().into_iter().flatten();
+        problems.extend(bad.map(|bad| bad_line(&section.points.value, bad)));
+        let config = ModbusConfig {
+            name: section.name.value.clone(),
+            server: section.server.value.clone(),
+            period: section.period,
+            timeout: section.timeout,
+            points: points.unwrap_or_default().unwrap_or_default(),
+        };
+        if let Err(error) = config.check() {
+            problems.push(Problem::at(path, section.server.line, error.to_string()));
+        }
+        configs.push(config);
+    }
+    configs
+}
+
+fn bad_line(file: &Path, bad: &point_map::BadLine) -> Problem {
+    let column = bad.column.map_or_else(String::new, |column| format!("{column}: "));
+    Problem::at(file, bad.line, format!("{column}{}", bad.reason))
+}

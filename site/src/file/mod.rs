@@ -1,0 +1,253 @@
+//! `SITE.toml` as written ([docs/site.md](../../../docs/site.md)). Every key has a safe default; unknown ones are refused.
+
+mod section;
+#[cfg(test)]
+mod tests;
+
+pub use section::Located;
+
+use crate::problem::Problem;
+use actors::DsoRules;
+use actors::picture::DeviceKind;
+use connectors::mqtt::door::TlsFiles;
+use grid::{DeviceId, Money, ProsumerId, UsagePointId};
+use section::{Reading, Section};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Largest site file read, bytes.
+const BYTES_MAX: u64 = 4 << 20;
+
+/// What a site file says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SiteFile {
+    /// The market area, second level of every topic; by default the file's name without its ending.
+    pub name: Located<String>,
+    /// The network, power-grid-model JSON.
+    pub network: Located<PathBuf>,
+    /// Where the journal and the retained messages are kept.
+    pub data: PathBuf,
+    /// Time zone of the page (IANA name).
+    pub zone: String,
+    /// Page and HTTP interface.
+    pub http: HttpSection,
+    /// The MQTT door.
+    pub mqtt: MqttSection,
+    /// How the DSO plans and pays.
+    pub dso: DsoRules,
+    /// Registered devices.
+    pub devices: Vec<Located<actors::Device>>,
+    /// Modbus servers that are polled.
+    pub modbus: Vec<ModbusSection>,
+}
+
+/// `[http]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpSection {
+    /// Where page and HTTP interface listen.
+    pub listen: Located<SocketAddr>,
+    /// Who is let in; without it whoever reaches the address, which is a loopback address then.
+    pub accounts: Option<Located<PathBuf>>,
+    /// Certificate and key.
+    pub tls: Option<Located<TlsFiles>>,
+    /// Names it is called by, beside those of the loopback address.
+    pub names: Vec<String>,
+}
+
+/// `[mqtt]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MqttSection {
+    /// Where the door listens.
+    pub listen: Located<SocketAddr>,
+    /// The table of rights; without it everyone may do everything, on a loopback address.
+    pub rights: Option<Located<PathBuf>>,
+    /// Certificate and key.
+    pub tls: Option<Located<TlsFiles>>,
+}
+
+/// One `[[modbus]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModbusSection {
+    /// What people call it.
+    pub name: Located<String>,
+    /// `host:port`.
+    pub server: Located<String>,
+    /// Its point map.
+    pub points: Located<PathBuf>,
+    /// How often all of it is read.
+    pub period: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+}
+
+/// Reads a site file.
+///
+/// # Errors
+/// Every fault with its line: what is no TOML, no known key, of the wrong kind or out of range.
+pub fn read(path: &Path) -> Result<SiteFile, Vec<Problem>> {
+    let size = std::fs::metadata(path).map(|metadata| metadata.len());
+    let text = match size {
+        Ok(bytes) if bytes > BYTES_MAX => {
+            return Err(vec![Problem::of(path, format!("{bytes} bytes, at most {BYTES_MAX} are read"))]);
+        }
+        Ok(_) => std::fs::read_to_string(path),
+        Err(error) => Err(error),
+    };
+    match text {
+        Ok(text) => parse(path, &text),
+        Err(error) => Err(vec![Problem::of(path, format!("it cannot be read: {error}"))]),
+    }
+}
+
+/// Reads the text of a site file that stands at `path`.
+fn parse(path: &Path, text: &str) -> Result<SiteFile, Vec<Problem>> {
+    let reading = Reading::new(path, text);
+    let site = site(path, reading.root());
+    let problems = reading.problems();
+    if problems.is_empty() { Ok(site) } else { Err(problems) }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = root.text("name").unwrap_or(Located { value: stem, line: 1 });
+    let network = root.path_or("network", "network.json");
+    let data = root.path_or("data", "data").value;
+    let zone = root.text("zone").map_or("UTC".to_owned(), |zone| zone.value);
+    let http = http(root.section("http"));
+    let mqtt = mqtt(root.section("mqtt"));
+    let dso = dso(root.section("dso"));
+    let devices = root.sections("device").into_iter().filter_map(device).collect();
+    let modbus = root.sections("modbus").into_iter().filter_map(modbus).collect();
+    root.finish();
+    SiteFile { name, network, data, zone, http, mqtt, dso, devices, modbus }
+}
+
+fn http(mut section: Section<'_>) -> HttpSection {
+    let listen = section.address_or("listen", loopback(8080));
+    let accounts = section.path("accounts");
+    let tls = tls(&mut section, (None, None));
+    let names = section.text("names").map_or(String::new(), |names| names.value);
+    let names = names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+    section.finish();
+    HttpSection { listen, accounts, tls, names }
+}
+
+fn mqtt(mut section: Section<'_>) -> MqttSection {
+    let listen = section.address_or("listen", loopback(1883));
+    let rights = section.path("rights");
+    let clients = (section.path("client_authority"), section.path("revoked"));
+    let tls = tls(&mut section, clients);
+    section.finish();
+    MqttSection { listen, rights, tls }
+}
+
+/// Certificate and key, and what is known of the clients' certificates.
+fn tls(
+    section: &mut Section<'_>,
+    (authority, revoked): (Option<Located<PathBuf>>, Option<Located<PathBuf>>),
+) -> Option<Located<TlsFiles>> {
+    let (certificate, key) = (section.path("certificate"), section.path("key"));
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(Located {
+            line: certificate.line,
+            value: TlsFiles {
+                certificate: certificate.value,
+                key: key.value,
+                client_authority: authority.map(|authority| authority.value),
+                revoked: revoked.map(|revoked| revoked.value),
+            },
+        }),
+        (None, None) => {
+            for (key, path) in [("client_authority", authority), ("revoked", revoked)] {
+                if let Some(path) = path {
+                    section.note(path.line, key, "needs certificate and key beside it");
+                }
+            }
+            None
+        }
+        (one, other) => {
+            let line = one.or(other).map_or(section.line(), |path| path.line);
+            section.note(line, "certificate", "certificate and key belong together; one is missing");
+            None
+        }
+    }
+}
+
+fn dso(mut section: Section<'_>) -> DsoRules {
+    let mut rules = DsoRules::default();
+    if let Some(value) = section.number("value_eur_per_kwh", 0.0..=1_000.0) {
+        rules.value_per_kwh = Money((value.value * 1e6).round() as i64);
+    }
+    if let Some(limit) = section.number("planning_limit", 0.1..=2.0) {
+        rules.outlook.planning_limit = limit.value;
+    }
+    if let Some(power) = section.number("household_max_kw", 0.1..=1_000.0) {
+        rules.p_household_max_w = power.value * 1e3;
+    }
+    section.finish();
+    rules
+}
+
+fn device(mut section: Section<'_>) -> Option<Located<actors::Device>> {
+    let mut number = |key| {
+        let before = section.noted();
+        let number = section.whole(key, u32::MAX);
+        section.needed(key, number, before)
+    };
+    let (id, prosumer, usage_point) = (number("number"), number("prosumer"), number("usage_point"));
+    let before = section.noted();
+    let kind = section.text("kind");
+    let kind = section.needed("kind", kind, before).and_then(|kind| {
+        let known = match kind.value.as_str() {
+            "charger" => Some(DeviceKind::Charger),
+            "battery" => Some(DeviceKind::Battery),
+            "heat_pump" => Some(DeviceKind::HeatPump),
+            _ => None,
+        };
+        if known.is_none() {
+            let what = format!("{:?} is none of charger, battery, heat_pump", kind.value);
+            section.note(kind.line, "kind", what);
+        }
+        known
+    });
+    let before = section.noted();
+    let power = section.number("p_max_kw", 0.001..=100_000.0);
+    let power = section.needed("p_max_kw", power, before);
+    let line = section.line();
+    section.finish();
+    let value = actors::Device {
+        id: DeviceId(id?.value),
+        prosumer: ProsumerId(prosumer?.value),
+        usage_point: UsagePointId(usage_point?.value),
+        kind: kind?,
+        p_max_w: power?.value * 1e3,
+    };
+    Some(Located { value, line })
+}
+
+fn modbus(mut section: Section<'_>) -> Option<ModbusSection> {
+    let before = section.noted();
+    let name = section.text("name");
+    let name = section.needed("name", name, before);
+    let before = section.noted();
+    let server = section.text("server");
+    let server = section.needed("server", server, before);
+    let before = section.noted();
+    let points = section.path("points");
+    let points = section.needed("points", points, before);
+    let period = section.number("period_s", 0.1..=900.0).map_or(5.0, |seconds| seconds.value);
+    let timeout = section.number("timeout_s", 0.1..=60.0).map_or(3.0, |seconds| seconds.value);
+    section.finish();
+    Some(ModbusSection {
+        name: name?,
+        server: server?,
+        points: points?,
+        period: Duration::from_secs_f64(period),
+        timeout: Duration::from_secs_f64(timeout),
+    })
+}

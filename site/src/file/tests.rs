@@ -1,0 +1,83 @@
+//! Defaults, and every fault with its line.
+
+use super::*;
+
+fn parsed(text: &str) -> Result<SiteFile, Vec<Problem>> {
+    parse(Path::new("sites/river.toml"), text)
+}
+
+#[test]
+fn an_empty_file_listens_on_the_loopback_address_only() {
+    let site = parsed("").unwrap();
+    assert!(site.http.listen.value.ip().is_loopback() && site.mqtt.listen.value.ip().is_loopback());
+    assert_eq!((site.name.value.as_str(), site.zone.as_str()), ("river", "UTC"));
+    assert_eq!(site.network.value, Path::new("sites/network.json"));
+    assert_eq!(site.data, Path::new("sites/data"));
+    assert!(site.mqtt.tls.is_none() && site.mqtt.rights.is_none() && site.devices.is_empty());
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let site = parsed(
+        "name = \"riverside\"\nnetwork = \"/srv/lv.json\"\n[mqtt]\nlisten = \"[::1]:8883\"\ncertificate = \"a.pem\"\nkey = \"a.key\"\n\
+         [dso]\nvalue_eur_per_kwh = 0.25\n[[device]]\nnumber = 7\nprosumer = 1\nusage_point = 41\nkind = \"heat_pump\"\np_max_kw = 6\n",
+    )
+    .unwrap();
+    assert_eq!(site.network.value, Path::new("/srv/lv.json"));
+    assert_eq!(site.mqtt.tls.unwrap().value.certificate, Path::new("sites/a.pem"));
+    assert_eq!(site.dso.value_per_kwh, Money(250_000));
+    let device = &site.devices[0];
+    assert_eq!(
+        (device.value.id, device.value.kind, device.value.p_max_w),
+        (DeviceId(7), DeviceKind::HeatPump, 6_000.0)
+    );
+    assert_eq!(device.line, 9);
+}
+
+#[test]
+fn every_fault_is_named_with_its_line() {
+    let problems = parsed(
+        "name = 5\ncolour = \"red\"\n[http]\nlisten = \"everywhere\"\n[mqtt]\nkey = \"a.key\"\nuser = 1\n[dso]\nplanning_limit = 7\n\
+         [[device]]\nnumber = 1.5\nkind = \"kettle\"\nprosumer = -1\np_max_kw = \"much\"\n[[modbus]]\nname = \"meters\"\nperiod_s = 0\n",
+    )
+    .unwrap_err();
+    let said: Vec<_> =
+        problems.iter().map(|problem| (problem.line.unwrap(), problem.what.as_str())).collect();
+    let expected = [
+        (1, "name: 5 is not a text"),
+        (2, "colour: no such key; known are name, network"),
+        (4, "http.listen: \"everywhere\" is no address"),
+        (6, "mqtt.certificate: certificate and key belong together"),
+        (7, "mqtt.user: no such key"),
+        (9, "dso.planning_limit: 7 is not between"),
+        (10, "device 1.usage_point: is missing"),
+        (11, "device 1.number: 1.5 is no whole number"),
+        (12, "device 1.kind: \"kettle\" is none of"),
+        (13, "device 1.prosumer: -1 is not between"),
+        (14, "device 1.p_max_kw: \"much\" is not a number"),
+        (15, "modbus 1.server: is missing"),
+        (15, "modbus 1.points: is missing"),
+        (17, "modbus 1.period_s: 0 is not between"),
+    ];
+    assert_eq!(said.len(), expected.len(), "{said:#?}");
+    for ((line, what), (expected_line, start)) in said.iter().zip(expected) {
+        assert!(
+            *line == expected_line && what.starts_with(start),
+            "{line}: {what}, expected {expected_line}: {start}"
+        );
+    }
+    assert!(problems[0].to_string().starts_with("sites/river.toml:1: name"));
+}
+
+#[test]
+fn what_is_no_toml_is_named_with_its_line_and_the_rest_is_read() {
+    let problems = parsed("name = \"a\"\nzone = = 1\n[http]\nlisten = 3\n").unwrap_err();
+    let lines: Vec<_> = problems.iter().filter_map(|problem| problem.line).collect();
+    assert!(lines.contains(&2) && lines.contains(&4), "{problems:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let problems = read(Path::new("/no/such/site.toml")).unwrap_err();
+    assert!(problems[0].to_string().starts_with("/no/such/site.toml: it cannot be read"));
+}

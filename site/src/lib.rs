@@ -1,0 +1,22 @@
+//! The live system of one site: its file, checked as a whole, and the parts of the system started in order.
+//!
+//! * [`file`]: `SITE.toml` as written, every fault with its line;
+//! * [`check`]: everything the file names read and put together, or all that is wrong with it;
+//! * [`station`]: door, system and page of one site, for `gridflex serve` and for the demo;
+//! * [`running`]: the live system against the machine's clock.
+//!
+//! It knows no command line and nothing of a simulated plant.
+
+pub mod check;
+pub mod file;
+mod market;
+pub mod picture;
+pub mod problem;
+pub mod running;
+pub mod station;
+
+pub use check::{Site, check};
+pub use picture::network_picture;
+pub use problem::Problem;
+pub use running::{Running, SiteError};
+pub use station::{AccountFiles, Foundation, Kept, Listeners, Station, StationError};

@@ -1,0 +1,171 @@
+//! A live site: recovered from its journal, running by the machine's clock until it is told to stop.
+
+use crate::check::Site;
+use crate::station::{Kept, Station, StationError, given_up};
+use actors::journal::{Durability, Fact, Journal, JournalError, Opened};
+use actors::picture::Picture;
+use actors::runtime::ScaledClock;
+use actors::runtime::clock::machine_time;
+use connectors::modbus;
+use grid::{Clock, Timestamp};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::watch;
+
+/// The journal may be this much ahead of the machine's clock at a start: a clock that was set back a little.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
+/// The machine's clock may move this far against ours before the system starts anew with it.
+const DRIFT_MAX: Duration = Duration::from_secs(5);
+const DRIFT_CHECK_PERIOD: Duration = Duration::from_secs(10);
+
+/// Why a site does not run, or runs no more.
+#[derive(Debug, Error)]
+pub enum SiteError {
+    /// Door, page or an actor did not start.
+    #[error(transparent)]
+    Station(#[from] StationError),
+    /// A Modbus server cannot be read as it is configured.
+    #[error(transparent)]
+    Modbus(#[from] modbus::ConfigError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The data directory belongs to another site.
+    #[error("{}: the journal belongs to {found}, this is {wanted}; give this site its own data directory", directory.display())]
+    OtherSite {
+        /// The directory.
+        directory: PathBuf,
+        /// As the journal says.
+        found: String,
+        /// What was to be started.
+        wanted: String,
+    },
+    /// The machine's clock is behind the journal.
+    #[error("{}: the journal was written at {reached}, and this machine's clock says {now}; set the clock", directory.display())]
+    ClockBehind {
+        /// The directory.
+        directory: PathBuf,
+        /// The newest record.
+        reached: Timestamp,
+        /// The machine's clock.
+        now: Timestamp,
+    },
+    /// The machine's clock was set while the system ran.
+    #[error("the machine's clock was set by {seconds} s; start again")]
+    ClockSet {
+        /// Forward is positive.
+        seconds: i64,
+    },
+    /// A stage was given up by its supervisor.
+    #[error("{0}")]
+    GivenUp(String),
+}
+
+impl SiteError {
+    /// Whether what was asked for makes no sense (as opposed to a run that failed).
+    pub fn is_input(&self) -> bool {
+        match self {
+            SiteError::Station(error) => error.is_input(),
+            SiteError::Journal(error) => {
+                matches!(error, JournalError::Foreign { .. } | JournalError::Locked { .. })
+            }
+            SiteError::Modbus(_) | SiteError::OtherSite { .. } | SiteError::ClockBehind { .. } => true,
+            SiteError::ClockSet { .. } | SiteError::GivenUp(_) => false,
+        }
+    }
+}
+
+/// A running site.
+pub struct Running {
+    station: Station,
+    clock: ScaledClock,
+    /// How far our clock was ahead of the machine's at the start.
+    ahead: Duration,
+    resumed: bool,
+}
+
+impl Running {
+    /// Takes the data directory, then starts everything. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`SiteError`] names the file, port or step.
+    pub async fn start(site: Site) -> Result<Self, SiteError> {
+        site.listeners.are_free()?;
+        let machine = machine_time();
+        let wanted = format!("site {}", site.foundation.name);
+        let Opened { mut journal, standing, notes, .. } = Journal::open(&site.data, Durability::Synced)?;
+        notes.iter().for_each(|note| tracing::warn!(%note, "found in the journal"));
+        if let Some(found) = standing.configuration.filter(|found| *found != wanted) {
+            return Err(SiteError::OtherSite { directory: site.data, found: shortened(&found), wanted });
+        }
+        let origin = machine.max(standing.reached.unwrap_or(machine));
+        if origin.since(machine) > AHEAD_MAX {
+            return Err(SiteError::ClockBehind { directory: site.data, reached: origin, now: machine });
+        }
+        let records = journal.append([(origin, &Fact::Opened { configuration: wanted })])?;
+        let clock = ScaledClock::start(origin, 1);
+        let kept = Kept { journal, ledger: standing.ledger, records };
+        let sources = site.modbus.into_iter().map(|config| modbus::connect(config, Arc::new(clock)));
+        let sources = sources.collect::<Result<_, _>>()?;
+        let station = Station::start(site.listeners, site.foundation, kept, clock, sources).await?;
+        Ok(Self { station, clock, ahead: origin.since(machine), resumed: standing.records > 0 })
+    }
+
+    /// Where the page is.
+    pub fn page(&self) -> SocketAddr {
+        self.station.server.address()
+    }
+
+    /// Where the MQTT door listens.
+    pub fn door(&self) -> SocketAddr {
+        self.station.door.address()
+    }
+
+    /// Whether an earlier process's journal is continued.
+    pub fn resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// The newest picture.
+    pub fn picture(&self) -> watch::Receiver<Arc<Picture>> {
+        self.station.system.picture()
+    }
+
+    /// Resolves with the reason why the site cannot run on.
+    pub async fn failed(&self) -> SiteError {
+        let mut escalation = self.station.system.escalation();
+        tokio::select! {
+            biased;
+            reason = given_up(&mut escalation) => SiteError::GivenUp(reason),
+            seconds = self.clock_set() => SiteError::ClockSet { seconds },
+        }
+    }
+
+    /// Resolves when the machine's clock was set, with by how much.
+    async fn clock_set(&self) -> i64 {
+        loop {
+            tokio::time::sleep(DRIFT_CHECK_PERIOD).await;
+            let (machine, ours) = (machine_time().plus(self.ahead), self.clock.now());
+            if machine.since(ours).max(ours.since(machine)) > DRIFT_MAX {
+                return machine.seconds() - ours.seconds();
+            }
+        }
+    }
+
+    /// Closes the page first, so that nobody hands in offers to a system that is stopping; then system and door.
+    pub async fn stop(self) {
+        let Station { door, system, server } = self.station;
+        server.stop().await;
+        system.stop_listening();
+        system.stop().await;
+        door.close().await;
+    }
+}
+
+/// The beginning of what a journal is bound to; a demo's is its whole scenario.
+fn shortened(text: &str) -> String {
+    if text.chars().count() <= 60 { text.to_owned() } else { "a run of the demo".to_owned() }
+}

@@ -1,0 +1,173 @@
+//! Door, system and page of one site, started in order. `gridflex serve` and the demo are both this.
+
+use crate::market::Door as Market;
+use actors::grid_side::region::Archive;
+use actors::journal::Journal;
+use actors::picture::NetworkPicture;
+use actors::runtime::supervisor::SpawnError;
+use actors::runtime::{Compute, Environment, Escalation, ScaledClock, WallClock};
+use actors::{Area, Parts, System};
+use connectors::Source;
+use connectors::mqtt::{self, DoorConfig, DoorError};
+use dashboards_server::{Access, AccessError, Accounts, Listen, RunningServer, ServeError, Served, serve};
+use market::Ledger;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+
+/// How often the page is told, by the wall.
+const PUBLISH_PERIOD: Duration = Duration::from_millis(250);
+
+/// Why a station did not start.
+#[derive(Debug, Error)]
+pub enum StationError {
+    /// The MQTT door did not open.
+    #[error(transparent)]
+    Mqtt(#[from] DoorError),
+    /// The page cannot be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// Nobody can be let in.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// An actor did not start.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+}
+
+impl StationError {
+    /// Whether what was asked for makes no sense (as opposed to a start that failed).
+    pub fn is_input(&self) -> bool {
+        matches!(self, StationError::Mqtt(_) | StationError::Serve(_) | StationError::Access(_))
+    }
+}
+
+/// Files about the people and programs that are let in.
+#[derive(Debug, Clone)]
+pub struct AccountFiles {
+    /// Accounts and tokens.
+    pub directory: PathBuf,
+    /// The log of what they did; made when it is not there.
+    pub audit: PathBuf,
+}
+
+impl AccountFiles {
+    fn open(&self) -> Result<Access, AccessError> {
+        // A session lasts by the machine's clock, however fast the system's runs.
+        let accounts = Accounts::open(&self.directory, &self.audit, Arc::new(WallClock))?;
+        Ok(Access::Accounts(Arc::new(accounts)))
+    }
+}
+
+/// Where a station listens.
+#[derive(Debug, Clone)]
+pub struct Listeners {
+    /// Page and HTTP interface.
+    pub page: Listen,
+    /// Who is let in there; `None`: whoever reaches it.
+    pub accounts: Option<AccountFiles>,
+    /// The MQTT door.
+    pub door: DoorConfig,
+}
+
+impl Listeners {
+    /// Finds out whether the ports can be had: a port in use should be said before anything is written.
+    ///
+    /// # Errors
+    /// The one that cannot.
+    pub fn are_free(&self) -> Result<(), StationError> {
+        let address = self.door.listen;
+        TcpListener::bind(address).map_err(|source| DoorError::Listen { address, source })?;
+        self.page.bind()?;
+        Ok(())
+    }
+}
+
+/// What stands still while a station runs.
+#[derive(Debug, Clone)]
+pub struct Foundation {
+    /// The market area.
+    pub area: Arc<Area>,
+    /// Its name in topics.
+    pub name: connectors::Area,
+    /// The network as the page shows it.
+    pub network: Arc<NetworkPicture>,
+    /// Past mean powers of the connections.
+    pub archive: Archive,
+    /// Time zone of the page (IANA name).
+    pub zone: String,
+}
+
+/// An open journal and what it holds.
+#[derive(Debug)]
+pub struct Kept {
+    /// Open for appending.
+    pub journal: Journal,
+    /// Its facts, folded.
+    pub ledger: Ledger,
+    /// Records in it.
+    pub records: u64,
+}
+
+/// A running station.
+pub struct Station {
+    /// The MQTT door.
+    pub door: mqtt::Door,
+    /// The actors.
+    pub system: System,
+    /// Page and HTTP interface.
+    pub server: RunningServer,
+}
+
+impl Station {
+    /// Opens the door, and starts system and page, in that order.
+    ///
+    /// # Errors
+    /// [`StationError`]; what was started before ends with the process.
+    pub async fn start(
+        listeners: Listeners,
+        foundation: Foundation,
+        kept: Kept,
+        clock: ScaledClock,
+        sources: Vec<Source>,
+    ) -> Result<Self, StationError> {
+        let access =
+            listeners.accounts.as_ref().map(AccountFiles::open).transpose()?.unwrap_or(Access::Local);
+        let door = mqtt::Door::open(listeners.door)?;
+        let parts = Parts {
+            area: foundation.area,
+            environment: Environment::new(clock, Compute::Blocking),
+            link: door.link(foundation.name, Arc::new(clock)),
+            sources,
+            archive: foundation.archive,
+            journal: kept.journal,
+            ledger: kept.ledger,
+            records: kept.records,
+            zone: foundation.zone,
+            publish_period: PUBLISH_PERIOD * clock.speed(),
+        };
+        let system = System::start(parts).await?;
+        let served = Served {
+            network: foundation.network,
+            picture: system.picture(),
+            market: Arc::new(Market::new(system.door().clone(), system.books().clone())),
+            access,
+        };
+        let server = serve(listeners.page, served).await?;
+        Ok(Self { door, system, server })
+    }
+}
+
+/// Resolves when a stage was given up, with the reason.
+pub async fn given_up(escalation: &mut Escalation) -> String {
+    loop {
+        if let Some(reason) = escalation.borrow_and_update().clone() {
+            return reason;
+        }
+        if escalation.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `gridflex serve` and `gridflex check`: the live system of a site of one's own.
+
+use crate::Failure;
+use crate::answer::say;
+use crate::stop::asked_to_stop;
+use ::site::check::Summary;
+use ::site::{Problem, Running, Site, SiteError, StationError};
+use clap::Args;
+use connectors::mqtt::DoorError;
+use dashboards_server::ServeError;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  gridflex serve docs/example-site/site.toml     a small feeder, on the loopback address, until Ctrl-C
+  gridflex check site.toml && gridflex serve site.toml
+  mosquitto_pub -q 1 -t gridflex/riverside/telemetry/bus.3.u.a -m '{\"value\":231.2,\"unit\":\"V\"}'
+
+What can stand in SITE.toml: docs/site.md.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  gridflex check docs/example-site/site.toml     every problem as file:line: what; exit code 2 when there is one
+  gridflex check site.toml --json                one JSON document, for editors and pipelines";
+
+/// Arguments of `gridflex serve`.
+#[derive(Debug, Args)]
+#[command(after_help = SERVE_EXAMPLES)]
+pub struct ServeArguments {
+    /// The site's file; what it leaves out has a safe default
+    #[arg(value_name = "SITE.toml")]
+    site: PathBuf,
+}
+
+/// Arguments of `gridflex check`.
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_EXAMPLES)]
+pub struct CheckArguments {
+    /// The site's file
+    #[arg(value_name = "SITE.toml")]
+    site: PathBuf,
+    /// Print one JSON document to stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `check --json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    ok: bool,
+    problems: &'a [Problem],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<&'a Summary>,
+}
+
+/// Runs `gridflex check`.
+pub fn check(arguments: &CheckArguments) -> Result<(), Failure> {
+    let checked = ::site::check(&arguments.site);
+    if arguments.json {
+        let (problems, site) = match &checked {
+            Ok(site) => (&[][..], Some(&site.summary)),
+            Err(problems) => (problems.as_slice(), None),
+        };
+        let report = Report { ok: problems.is_empty(), problems, site };
+        say(serde_json::to_string_pretty(&report).map_err(|error| Failure::Run(error.into()))?)?;
+    }
+    match checked {
+        Ok(_) if arguments.json => Ok(()),
+        Ok(site) => say(format!("{}: good\n{}", arguments.site.display(), site.summary)),
+        Err(problems) => Err(refused(&arguments.site, &problems)),
+    }
+}
+
+/// Names every problem, and ends with one sentence.
+fn refused(site: &Path, problems: &[Problem]) -> Failure {
+    for problem in problems {
+        eprintln!("{problem}");
+    }
+    let count = match problems.len() {
+        1 => "one problem".to_owned(),
+        count => format!("{count} problems"),
+    };
+    Failure::Input(anyhow::anyhow!("{}: {count}, named above", site.display()))
+}
+
+/// Runs `gridflex serve`.
+pub fn serve(arguments: &ServeArguments) -> Result<(), Failure> {
+    let site = ::site::check(&arguments.site).map_err(|problems| refused(&arguments.site, &problems))?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::Run(error.into()))?;
+    runtime.block_on(run(site))
+}
+
+async fn run(site: Site) -> Result<(), Failure> {
+    let (name, data) = (site.summary.name.clone(), site.summary.data.clone());
+    let scheme = if site.listeners.door.tls.is_some() { "mqtts" } else { "mqtt" };
+    let running = Running::start(site).await.map_err(failure)?;
+    say(format!("gridflex serve: {name}"))?;
+    say(format!("  page    http://{}", running.page()))?;
+    say(format!("  broker  {scheme}://{}", running.door()))?;
+    say(format!("  journal {data}{}", if running.resumed() { " (taken up)" } else { "" }))?;
+    let outcome = tokio::select! {
+        error = running.failed() => Err(failure(error)),
+        stopped = asked_to_stop() => stopped.map_err(|error| Failure::Run(error.into())),
+    };
+    running.stop().await;
+    outcome
+}
+
+/// Sorts an error by exit code, and says which key of the site's file is to be changed.
+fn failure(error: SiteError) -> Failure {
+    match error {
+        SiteError::GivenUp(reason) => Failure::GivenUp(reason),
+        SiteError::Station(StationError::Serve(ServeError::PortInUse { port })) => Failure::Input(
+            anyhow::anyhow!("port {port} is in use; choose another one for http.listen in the site's file"),
+        ),
+        error @ SiteError::Station(StationError::Mqtt(DoorError::Listen { .. })) => {
+            Failure::Input(anyhow::anyhow!("{error}; choose another port for mqtt.listen in the site's file"))
+        }
+        error if error.is_input() => Failure::Input(error.into()),
+        error => Failure::Run(error.into()),
+    }
+}

@@ -1,0 +1,257 @@
+//! `gridflex check` and `gridflex serve` on the example site, and on sites that must not be started.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test
+
+mod harness;
+
+use harness::{Demo, PATIENCE, free_port, get, gridflex, run, text, wait_for, words};
+use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
+use serde_json::Value;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/example-site")
+}
+
+/// A copy of the example in a directory of its own, on free ports.
+fn copy() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(example()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let site = directory.path().join("site.toml");
+    change(&site, "127.0.0.1:8080", "127.0.0.1:0");
+    change(&site, "127.0.0.1:1883", "127.0.0.1:0");
+    change(&site, "127.0.0.1:1502", &format!("127.0.0.1:{}", free_port()));
+    (directory, site)
+}
+
+fn change(file: &Path, from: &str, to: &str) {
+    let old = std::fs::read_to_string(file).unwrap();
+    assert!(old.contains(from), "{} does not contain {from}", file.display());
+    std::fs::write(file, old.replace(from, to)).unwrap();
+}
+
+/// What `check` says to a file that is wrong; `serve` must say the same and end.
+fn refusal(site: &Path) -> String {
+    let output = run(["check", text(site)]);
+    assert_eq!(output.status.code(), Some(2), "{}", words(&output));
+    assert!(output.stdout.is_empty(), "{}", words(&output));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let output = run(["serve", text(site)]);
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(2), said.clone()));
+    said
+}
+
+#[test]
+fn the_example_site_is_good() {
+    let output = run(["check", text(&example().join("site.toml"))]);
+    assert!(output.status.success(), "{}", words(&output));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("4 buses, 3 branches, 4 connections")
+            && said.contains("devices 2")
+            && said.contains("points  10"),
+        "{said}"
+    );
+    let output = run(["check", "--json", text(&example().join("site.toml"))]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["ok"], &report["site"]["name"]), (&true.into(), &"riverside".into()));
+    assert!(!example().join("data").exists(), "a check left something behind");
+}
+
+#[test]
+fn an_empty_file_is_a_site_on_the_loopback_address() {
+    let (directory, site) = copy();
+    let empty = directory.path().join("empty.toml");
+    std::fs::write(&empty, "").unwrap();
+    let output = run(["check", text(&empty)]);
+    assert!(output.status.success(), "{}", words(&output));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("http    127.0.0.1:8080") && said.contains("mqtt    127.0.0.1:1883, plain"),
+        "{said}"
+    );
+    drop(site);
+}
+
+#[test]
+fn a_listener_open_to_others_is_refused_with_the_reason() {
+    let (_directory, site) = copy();
+    let listening = |what: &str| {
+        let (directory, site) = copy();
+        change(
+            &site,
+            &format!("[{what}]\nlisten = \"127.0.0.1:0\""),
+            &format!("[{what}]\nlisten = \"0.0.0.0:0\""),
+        );
+        let said = refusal(&site);
+        drop(directory);
+        said
+    };
+    let said = listening("http");
+    assert!(
+        said.contains("site.toml:10: http.listen") && said.contains("neither TLS nor an administrator"),
+        "{said}"
+    );
+    let said = listening("mqtt");
+    assert!(said.contains("site.toml:13: mqtt.listen") && said.contains("without TLS"), "{said}");
+    change(&site, "rights = \"rights.toml\"\n", "");
+    change(&site, "[mqtt]\nlisten = \"127.0.0.1:0\"", "[mqtt]\nlisten = \"0.0.0.0:0\"");
+    let said = refusal(&site);
+    assert!(said.contains("TLS and rights of clients"), "{said}");
+}
+
+#[test]
+fn every_problem_is_named_with_its_file_and_line() {
+    let (directory, site) = copy();
+    change(&site, "usage_point = 31", "usage_point = 99");
+    change(&site, "number = 432", "number = 311");
+    change(
+        &site,
+        "rights = \"rights.toml\"",
+        "rights = \"rights.toml\"\ncertificate = \"none.pem\"\nkey = \"none.key\"",
+    );
+    change(
+        &directory.path().join("rights.toml"),
+        "password = \"$7$101$cml2ZXJzaWRlLTAy",
+        "password = \"charger$",
+    );
+    let map = directory.path().join("substation.csv");
+    change(&map, "1/input/0/f32,bus.2,u,a", "1/input/0/f32,bus.7,u,a");
+    change(&map, "1/input/2/f32", "1/input/2/f33");
+    let said = refusal(&site);
+    for part in [
+        "site.toml:15: the MQTT door's TLS",
+        "site.toml:29: device 311 is behind usage point 99",
+        "site.toml:36: device 311 is given twice; the first one is in line 29",
+        "substation.csv:3: element: bus.7.u.a is no point of the network",
+        "substation.csv:4: tag: format \"f33\"",
+        "rights.toml:10: client 2 (\"311\"): the password is not a hash",
+        "6 problems",
+    ] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    let output = gridflex(["check", "--json", text(&site)]).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), report["problems"].as_array().unwrap().len()), (Some(2), 6));
+    std::fs::write(&site, "colour = 1\nzone = 2\n").unwrap();
+    let said = refusal(&site);
+    assert!(
+        said.contains("site.toml:1: colour: no such key") && said.contains("site.toml:2: zone"),
+        "{said}"
+    );
+}
+
+/// A Modbus server of pymodbus with the registers of the example; `None`, said loudly, where it is not installed.
+fn substation(port: u16) -> Option<std::process::Child> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("target/peers/venv/bin/python");
+    let has = std::process::Command::new(&python).args(["-c", "import pymodbus"]).output();
+    if !has.is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED: pymodbus is not installed; scripts/setup.sh test installs it");
+        return None;
+    }
+    let mut child = std::process::Command::new(python)
+        .args([root.join("connectors/tests/sources/modbus_server.py").as_os_str(), port.to_string().as_ref()])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // 230.5 V as three floats, then 12.5 kW, 0 and 0.25 kW fed back.
+    let registers = "input 1 0 17254 32768 17254 32768 17254 32768 0 12500 0 0 65535 65286";
+    writeln!(child.stdin.as_mut().unwrap(), "{registers}").unwrap();
+    Some(child)
+}
+
+#[test]
+fn the_meters_of_the_example_are_read_over_modbus_and_missed_when_they_go() {
+    let (directory, site) = copy();
+    let port = free_port();
+    let Some(mut server) = substation(port) else { return };
+    let written = std::fs::read_to_string(&site).unwrap();
+    let line = written.lines().find(|line| line.starts_with("server = ")).unwrap();
+    change(&site, line, &format!("server = \"127.0.0.1:{port}\""));
+    change(&site, "period_s = 5", "period_s = 0.5");
+    let running = Demo::serve(&site);
+    let row = |point: &str| {
+        let snapshot = running.snapshot();
+        snapshot["points"].as_array()?.iter().find(|row| row["point"] == point).cloned()
+    };
+    let is =
+        |point: &'static str, value: f64| move |row: &Value| row["point"] == point && row["value"] == value;
+    for (point, value) in [("bus.2.u.b", 230.5), ("branch.11.p.a", 12_500.0), ("branch.11.p.c", -250.0)] {
+        let found = wait_for(point, PATIENCE, || row(point).filter(is(point, value)));
+        assert_eq!(found["quality"], "measured");
+    }
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let missing =
+        wait_for("a missing point", PATIENCE, || row("bus.2.u.b").filter(|row| row["quality"] == "missing"));
+    assert_eq!(missing["value"], Value::Null);
+    let feed = running.snapshot()["feed"].to_string();
+    assert!(feed.contains("substation connected") && feed.contains("substation lost"), "{feed}");
+    drop(directory);
+}
+
+/// Publishes with quality 1 under a name; whether it was acknowledged.
+fn publishes(site: &Demo, (user, password): (&str, &str), topic: &str, payload: &str) -> bool {
+    let mut options = MqttOptions::new(user, site.broker.ip().to_string(), site.broker.port());
+    options.set_credentials(user, password).set_keep_alive(Duration::from_secs(10));
+    let (client, mut connection) = Client::new(options, 10);
+    client.publish(topic, QoS::AtLeastOnce, false, payload).unwrap();
+    for event in connection.iter() {
+        match event {
+            Ok(Event::Incoming(Packet::PubAck(_))) => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
+#[test]
+fn the_example_site_runs_takes_values_under_rights_and_is_taken_up_again() {
+    let (directory, site) = copy();
+    let running = Demo::serve(&site);
+    let substation = ("substation", "substation");
+    let voltage = r#"{"value":232.5,"unit":"V"}"#;
+    let point = "gridflex/riverside/telemetry/bus.3.u.a";
+    assert!(publishes(&running, substation, point, voltage));
+    assert!(!publishes(&running, ("substation", "wrong"), point, voltage), "a wrong password");
+    assert!(!publishes(&running, ("311", "charger"), point, voltage), "another's topic");
+    let shown = || {
+        let snapshot = running.snapshot();
+        let rows = snapshot["points"].as_array()?.clone();
+        rows.into_iter().find(|row| row["point"] == "bus.3.u.a" && row["value"] == 232.5)
+    };
+    assert_eq!(wait_for("the value in the picture", PATIENCE, shown)["quality"], "measured");
+    assert_eq!(get(running.page, "/api/v1/network").unwrap().json()["name"], "Riverside");
+    assert_eq!(get(running.page, "/healthz").unwrap().status, 200);
+    // Nobody else may take the same data.
+    let output = run(["serve", text(&site)]);
+    assert_eq!(output.status.code(), Some(2), "{}", words(&output));
+    assert!(words(&output).contains("another gridflex process"), "{}", words(&output));
+    running.signal("TERM");
+    let (status, out, err) = running.end(PATIENCE);
+    assert_eq!(status.code(), Some(0), "{out}\n{err}");
+
+    let running = Demo::serve(&site);
+    running.signal("INT");
+    let (status, out, _) = running.end(PATIENCE);
+    assert!(status.success() && out.contains("(taken up)"), "{out}");
+
+    change(&site, "name = \"riverside\"", "name = \"hillside\"");
+    let output = run(["serve", text(&site)]);
+    assert_eq!(output.status.code(), Some(2), "{}", words(&output));
+    assert!(
+        words(&output).contains("belongs to site riverside, this is site hillside"),
+        "{}",
+        words(&output)
+    );
+    drop(directory);
+}
