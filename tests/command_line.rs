@@ -118,7 +118,7 @@ fn record_starts(journal: &[u8]) -> Vec<usize> {
         let mut at = group + 64;
         while at < end {
             starts.push(at);
-            at += 40 + length(at);
+            at += 36 + length(at);
         }
         group = end.next_multiple_of(512);
     }
@@ -134,8 +134,8 @@ fn a_damaged_journal_is_refused_with_the_record_and_left_as_it_is() {
     let starts = record_starts(&whole);
     let middle = starts.len() / 2;
     let says = format!("record {} at byte {}", middle + 1, starts[middle]);
-    // In the payload, the chain, the check of the length, and the length itself.
-    for (offset, bit) in [(60, 1), (10, 1), (5, 1), (2, 1), (1, 0x80), (0, 1)] {
+    // In the payload, the chain, and the length.
+    for (offset, bit) in [(40, 1), (35, 0x80), (10, 1), (2, 1), (1, 0x80), (0, 1)] {
         let mut damaged = whole.clone();
         damaged[starts[middle] + offset] ^= bit;
         std::fs::write(&path, &damaged).unwrap();

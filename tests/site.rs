@@ -6,7 +6,7 @@ mod harness;
 use harness::{Demo, PATIENCE, free_port, get, gridflex, run, text, wait_for, words};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -95,7 +95,8 @@ fn a_listener_open_to_others_is_refused_with_the_reason() {
     };
     let said = listening("http");
     assert!(
-        said.contains("site.toml:10: http.listen") && said.contains("neither TLS nor an administrator"),
+        said.contains("site.toml:10: http: refusing to listen on 0.0.0.0:0")
+            && said.contains("needs TLS (certificate and key), accounts, an administrator"),
         "{said}"
     );
     let said = listening("mqtt");
@@ -254,4 +255,39 @@ fn the_example_site_runs_takes_values_under_rights_and_is_taken_up_again() {
         words(&output)
     );
     drop(directory);
+}
+
+/// Status code of a GET with a token.
+fn status_with(page: std::net::SocketAddr, path: &str, token: &str) -> u16 {
+    let mut socket = std::net::TcpStream::connect(page).unwrap();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_site_with_accounts_lets_in_those_who_have_one_until_they_are_removed() {
+    let (directory, site) = copy();
+    let accounts = directory.path().join("access.json");
+    change(&site, "[http]\n", "[http]\naccounts = \"access.json\"\n");
+    assert!(refusal(&site).contains("make it with `gridflex access add`"));
+    let made = run(["access", "token", "screen", "--role", "operator", "--file", text(&accounts)]);
+    assert!(made.status.success(), "{}", words(&made));
+    let token = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    let running = Demo::serve(&site);
+    assert_eq!(get(running.page, "/api/v1/network").unwrap().status, 401);
+    assert_eq!(status_with(running.page, "/api/v1/network", "gridflex_guessed"), 401);
+    assert_eq!(status_with(running.page, "/api/v1/network", &token), 200);
+    assert_eq!(status_with(running.page, "/api/v1/flexoffers/offer-1", &token), 404);
+    assert!(run(["access", "remove", "screen", "--file", text(&accounts)]).status.success());
+    assert_eq!(status_with(running.page, "/api/v1/network", &token), 401);
+    running.signal("TERM");
+    running.end(PATIENCE);
+    let log = directory.path().join("data/audit.jsonl");
+    let checked = run(["access", "audit", text(&log)]);
+    assert!(checked.status.success(), "{}", words(&checked));
 }
