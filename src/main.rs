@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr)] // the command line is where people are told what happens
 
 mod answer;
+mod ask;
 mod bench;
 mod demo;
 mod estimate;
@@ -13,6 +14,7 @@ mod options;
 mod plot;
 mod powerflow;
 mod progress;
+mod quarantine;
 mod simulate;
 mod study;
 mod study_table;
@@ -35,6 +37,7 @@ Examples:
   gridflex demo --headless --duration 6h --speed 240 --seed 7 --json
   gridflex simulate --seed 7 --out results       the same evening in virtual time
   gridflex journal verify results
+  gridflex quarantine list                       messages that a running gridflex has set aside
   gridflex market aggregate case.json -o out.json  like FlexOffers as one, and their schedules split again
   gridflex market clear case.json -o result.json schedules, prices, payments, and a bound on what was left
   gridflex powerflow network.json --table        the worst voltages and loadings of a network
@@ -59,6 +62,8 @@ enum Command {
     Market(market::MarketArguments),
     /// Look into a journal: is it whole, what does it say, was anything lost
     Journal(journal::JournalArguments),
+    /// Messages that a running gridflex has set aside: look at them, release or discard them
+    Quarantine(quarantine::QuarantineArguments),
 }
 
 /// Why the program ends with something other than 0.
@@ -119,6 +124,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Market(arguments) => market::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
+        Command::Quarantine(arguments) => quarantine::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

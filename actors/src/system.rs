@@ -12,6 +12,7 @@
 use crate::area::Area;
 use crate::door::OfferDoor;
 use crate::egress::Egress;
+use crate::figures::{Durations, Operations};
 use crate::grid_side::region::Archive;
 use crate::grid_side::{Doms, Ingress, Node, Region, Routes, pump};
 use crate::journal::stage::JournalCounters;
@@ -56,6 +57,7 @@ pub struct System {
     supervisor: Supervisor,
     picture: watch::Receiver<Arc<Picture>>,
     books: Books,
+    operations: Operations,
     door: OfferDoor,
     pump: tokio::task::JoinHandle<()>,
 }
@@ -66,6 +68,14 @@ impl System {
         let supervisor = Supervisor::start(parts.environment.clone()).await?;
         let (area, books) = (parts.area, Books::new(parts.ledger));
         let counters = JournalCounters::starting_at(parts.records);
+        let operations = Operations {
+            quarantine: supervisor.quarantine().clone(),
+            incidents: supervisor.incidents().clone(),
+            depths: supervisor.depths().clone(),
+            journal: counters.clone(),
+            books: books.clone(),
+            estimates: Durations::default(),
+        };
         let (publish, picture) = watch::channel(Arc::new(Picture::default()));
         let sources = Sources {
             books: books.clone(),
@@ -88,12 +98,14 @@ impl System {
                 move || JournalStage::new(file.clone(), books.clone(), counters.clone(), observer.clone());
             JournalWriter(supervisor.spawn_vital("journal", build).await?)
         };
-        let start = Start { supervisor: &supervisor, area, books: books.clone(), journal, observer };
+        let durations = operations.estimates.clone();
+        let start =
+            Start { supervisor: &supervisor, area, books: books.clone(), journal, observer, durations };
         let market = start.market_side(&parts.link).await?;
         let ingress = start.grid_side(&market, parts.archive).await?;
         let pump = tokio::spawn(pump(parts.link.inbox, parts.link.counters, ingress, start.observer.clone()));
         let door = OfferDoor::new(market.aggregator);
-        Ok(System { supervisor, picture, books, door, pump })
+        Ok(System { supervisor, picture, books, operations, door, pump })
     }
 
     /// What people look at, newest first out.
@@ -114,6 +126,11 @@ impl System {
     /// Restarts and quarantined messages so far.
     pub fn incidents(&self) -> &Incidents {
         self.supervisor.incidents()
+    }
+
+    /// Figures, and messages that were set aside.
+    pub fn operations(&self) -> &Operations {
+        &self.operations
     }
 
     /// Tells when a stage was given up and the process must end.
@@ -139,6 +156,7 @@ struct Start<'a> {
     books: Books,
     journal: JournalWriter,
     observer: Address<Seen>,
+    durations: Durations,
 }
 
 struct MarketSide {
@@ -213,9 +231,11 @@ impl Start<'_> {
             self.supervisor.spawn("doms", build).await?
         };
         let region = {
-            let (area, observer) = (area.clone(), observer.clone());
-            let build =
-                move || Region::new(area.clone(), &archive, books.clone(), doms.clone(), observer.clone());
+            let (area, observer, durations) = (area.clone(), observer.clone(), self.durations.clone());
+            let build = move || {
+                let (area, books, doms) = (area.clone(), books.clone(), doms.clone());
+                Region::new(area, &archive, books, doms, observer.clone(), durations.clone())
+            };
             self.supervisor.spawn("region", build).await?
         };
         let plausibility = Arc::new(area.plausibility.clone());

@@ -24,8 +24,9 @@ pub enum IngressMsg {
     Arrived {
         /// In order of arrival.
         batch: Arc<Vec<Arrival>>,
-        /// Lets the next batch come when this one is sorted (or given up).
-        credit: Arc<Credit>,
+        /// Lets the next batch come when this one is sorted (or given up). A part of a divided batch has none: it may be
+        /// set aside for long.
+        credit: Option<Arc<Credit>>,
     },
 }
 
@@ -52,7 +53,7 @@ pub async fn pump(
             return ingress.deliver(IngressMsg::ConnectorEnded);
         };
         permit.forget();
-        let credit = Arc::new(Credit(credits.clone()));
+        let credit = Some(Arc::new(Credit(credits.clone())));
         let counted = counters.snapshot();
         ingress.deliver(IngressMsg::Arrived { batch: Arc::new(batch), credit });
         observer.deliver(Seen::DoorCounted {
@@ -173,8 +174,38 @@ impl Ingress {
     }
 }
 
+/// Who something that arrived is from.
+fn source(arrival: &Arrival) -> String {
+    match arrival {
+        Arrival::Link(_) => "link".to_owned(),
+        Arrival::Message(message) | Arrival::Owing(message, _) => match message {
+            Message::Telemetry(values) => match values.first() {
+                Some(value) => format!("telemetry of {}", value.point),
+                None => "telemetry of nothing".to_owned(),
+            },
+            Message::Device(report) => format!("report of device {}", report.device),
+            Message::Status(status) => format!("answer of device {}", status.device),
+            Message::Activation(activation) => format!("order to device {}", activation.device),
+        },
+    }
+}
+
 impl Stage for Ingress {
     type Msg = IngressMsg;
+
+    fn kin(msg: &IngressMsg) -> Option<String> {
+        match msg {
+            IngressMsg::ConnectorEnded => None,
+            IngressMsg::Arrived { batch, .. } => batch.first().map(source),
+        }
+    }
+
+    fn divide(msg: &IngressMsg) -> Vec<IngressMsg> {
+        let IngressMsg::Arrived { batch, .. } = msg else { return Vec::new() };
+        let alone =
+            |arrival: &Arrival| IngressMsg::Arrived { batch: Arc::new(vec![arrival.clone()]), credit: None };
+        batch.iter().map(alone).collect()
+    }
 
     fn handle(&mut self, msg: IngressMsg, cx: &mut Context<IngressMsg>) {
         let IngressMsg::Arrived { batch, credit } = msg else {

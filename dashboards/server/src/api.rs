@@ -3,7 +3,7 @@
 use crate::page;
 use crate::problem::Problem;
 use crate::serve::State;
-use crate::{offers, stream};
+use crate::{metrics, offers, quarantine, stream};
 use actix_web::http::StatusCode;
 use actix_web::http::header::HOST;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -15,13 +15,21 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/healthz", web::get().to(healthz))
         .route("/readyz", web::get().to(readyz))
+        .route("/metrics", web::get().to(figures))
         .service(
             web::scope("/api/v1")
                 .service(resource("/network").route(web::get().to(network)))
                 .service(resource("/snapshot").route(web::get().to(snapshot)))
                 .service(resource("/stream").route(web::get().to(events)))
                 .service(resource("/flexoffers").route(web::post().to(offers::submit)))
-                .service(resource("/flexoffers/{id}").route(web::get().to(offers::find))),
+                .service(resource("/flexoffers/{id}").route(web::get().to(offers::find)))
+                .service(resource("/quarantine").route(web::get().to(quarantine::list)))
+                .service(
+                    resource("/quarantine/{id}")
+                        .route(web::get().to(quarantine::find))
+                        .route(web::delete().to(quarantine::discard)),
+                )
+                .service(resource("/quarantine/{id}/release").route(web::post().to(quarantine::release))),
         )
         .default_service(web::to(page_or_problem));
 }
@@ -50,6 +58,13 @@ async fn readyz(state: web::Data<State>) -> Result<HttpResponse, Problem> {
         Some(at) => Ok(json_answer(&json!({ "status": "ready", "estimate_at": at }))),
         None => Err(unavailable("not_ready", "there is no estimate yet")),
     }
+}
+
+/// Figures for Prometheus and its like.
+async fn figures(state: web::Data<State>) -> HttpResponse {
+    let picture = Arc::clone(&state.served.picture.borrow());
+    let text = metrics::text(&state.served.operations.families(&picture));
+    HttpResponse::Ok().insert_header(("cache-control", "no-store")).content_type(metrics::TEXT).body(text)
 }
 
 async fn network(state: web::Data<State>) -> HttpResponse {

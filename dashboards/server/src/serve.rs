@@ -6,6 +6,7 @@ use crate::page::{self, PageFiles};
 use actix_web::dev::{ServerHandle, Service};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{App, HttpServer, ResponseError, web};
+use actors::Operations;
 use actors::picture::{NetworkPicture, Picture};
 use futures_util::future::Either;
 use std::fmt;
@@ -30,6 +31,8 @@ pub struct Served {
     pub picture: watch::Receiver<Arc<Picture>>,
     /// Where FlexOffers go.
     pub offers: Arc<dyn OfferDoor>,
+    /// Figures, and messages that were set aside.
+    pub operations: Operations,
 }
 
 impl fmt::Debug for Served {

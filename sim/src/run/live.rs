@@ -8,7 +8,7 @@ use super::without::loading_without_flexibility;
 use super::{RunError, Setup};
 use crate::field::{self, FieldLog};
 use crate::run::page::Door;
-use actors::journal::Durability;
+use actors::journal::{Durability, Options};
 use actors::picture::Picture;
 use actors::runtime::{Compute, Environment, Escalation, ScaledClock};
 use actors::{Parts, System};
@@ -76,7 +76,7 @@ impl Live {
             _ => ServeError::Listen { address: page, source },
         })?;
         let without = loading_without_flexibility(&setup.scenario, &setup.feeder)?;
-        let recovered = recover(&setup, &options.data, Durability::Synced)?;
+        let recovered = recover(&setup, &options.data, Options::new(Durability::Synced))?;
         let state = Some(options.data.join(DOOR_DIRECTORY));
         let mqtt = mqtt::Door::open(DoorConfig { listen, state, ..DoorConfig::default() })?;
         let clock = ScaledClock::start(recovered.at, options.speed);
@@ -98,6 +98,7 @@ impl Live {
             network: setup.network.clone(),
             picture: system.picture(),
             offers: Arc::new(Door::new(system.door().clone(), system.books().clone())),
+            operations: system.operations().clone(),
         };
         let server = serve(page, served).await?;
         let log = FieldLog::default();

@@ -39,7 +39,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let mut evening = invented::Evening::new(&network, mode != "plain");
     let (sender, picture) = watch::channel(Arc::new(evening.picture(&network)));
-    let served = Served { network: Arc::clone(&network), picture, offers: Arc::new(NoMarket) };
+    let served = Served {
+        network: Arc::clone(&network),
+        picture,
+        offers: Arc::new(NoMarket),
+        operations: Default::default(),
+    };
     let server = serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), served).await?;
     tracing::info!(address = %server.address(), "invented evening");
     let mut interval = tokio::time::interval(Duration::from_millis(250));
