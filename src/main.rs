@@ -5,6 +5,7 @@
 
 mod access;
 mod answer;
+mod ask;
 mod bench;
 mod demo;
 mod estimate;
@@ -14,6 +15,7 @@ mod options;
 mod plot;
 mod powerflow;
 mod progress;
+mod quarantine;
 mod simulate;
 mod site;
 mod stop;
@@ -41,6 +43,7 @@ Examples:
   gridflex simulate --seed 7 --out results       the same evening in virtual time
   gridflex journal verify results
   gridflex access add ada --role operator        an account; then gridflex demo --access access.json
+  gridflex quarantine list                       messages that a running gridflex has set aside
   gridflex market aggregate case.json -o out.json  like FlexOffers as one, and their schedules split again
   gridflex market clear case.json -o result.json schedules, prices, payments, and a bound on what was left
   gridflex powerflow network.json --table        the worst voltages and loadings of a network
@@ -71,6 +74,8 @@ enum Command {
     Access(access::AccessArguments),
     /// Look into a journal: is it whole, what does it say, was anything lost
     Journal(journal::JournalArguments),
+    /// Messages that a running gridflex has set aside: look at them, release or discard them
+    Quarantine(quarantine::QuarantineArguments),
 }
 
 /// Why the program ends with something other than 0.
@@ -134,6 +139,7 @@ fn main() -> ExitCode {
         Command::Market(arguments) => market::run(&arguments),
         Command::Access(arguments) => access::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
+        Command::Quarantine(arguments) => quarantine::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

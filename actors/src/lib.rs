@@ -6,6 +6,7 @@
 pub mod area;
 pub mod door;
 pub mod egress;
+pub mod figures;
 pub mod grid_side;
 pub mod journal;
 pub mod market_side;
@@ -16,4 +17,5 @@ pub mod system;
 
 pub use area::{Area, AreaError, Device, DsoRules};
 pub use door::OfferDoor;
+pub use figures::Operations;
 pub use system::{Parts, System};

@@ -12,6 +12,7 @@
 use crate::area::Area;
 use crate::door::OfferDoor;
 use crate::egress::Egress;
+use crate::figures::{Durations, Operations};
 use crate::grid_side::region::Archive;
 use crate::grid_side::{Doms, Ingress, Node, Region, Routes, pump};
 use crate::journal::stage::JournalCounters;
@@ -58,6 +59,7 @@ pub struct System {
     supervisor: Supervisor,
     picture: watch::Receiver<Arc<Picture>>,
     books: Books,
+    operations: Operations,
     door: OfferDoor,
     pumps: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -68,6 +70,14 @@ impl System {
         let supervisor = Supervisor::start(parts.environment.clone()).await?;
         let (area, books) = (parts.area, Books::new(parts.ledger));
         let counters = JournalCounters::starting_at(parts.records);
+        let operations = Operations {
+            quarantine: supervisor.quarantine().clone(),
+            incidents: supervisor.incidents().clone(),
+            depths: supervisor.depths().clone(),
+            journal: counters.clone(),
+            books: books.clone(),
+            estimates: Durations::default(),
+        };
         let (publish, picture) = watch::channel(Arc::new(Picture::default()));
         let sources = Sources {
             books: books.clone(),
@@ -90,7 +100,9 @@ impl System {
                 move || JournalStage::new(file.clone(), books.clone(), counters.clone(), observer.clone());
             JournalWriter(supervisor.spawn_vital("journal", build).await?)
         };
-        let start = Start { supervisor: &supervisor, area, books: books.clone(), journal, observer };
+        let durations = operations.estimates.clone();
+        let start =
+            Start { supervisor: &supervisor, area, books: books.clone(), journal, observer, durations };
         let market = start.market_side(&parts.link).await?;
         let ingress = start.grid_side(&market, parts.archive).await?;
         let (to, observer) = (ingress.clone(), start.observer.clone());
@@ -100,7 +112,7 @@ impl System {
             pumps.push(tokio::spawn(pump(inbox, counters, name, to, observer)));
         }
         let door = OfferDoor::new(market.aggregator);
-        Ok(System { supervisor, picture, books, door, pumps })
+        Ok(System { supervisor, picture, books, operations, door, pumps })
     }
 
     /// What people look at, newest first out.
@@ -121,6 +133,11 @@ impl System {
     /// Restarts and quarantined messages so far.
     pub fn incidents(&self) -> &Incidents {
         self.supervisor.incidents()
+    }
+
+    /// Figures, and messages that were set aside.
+    pub fn operations(&self) -> &Operations {
+        &self.operations
     }
 
     /// Tells when a stage was given up and the process must end.
@@ -146,6 +163,7 @@ struct Start<'a> {
     books: Books,
     journal: JournalWriter,
     observer: Address<Seen>,
+    durations: Durations,
 }
 
 struct MarketSide {
@@ -220,9 +238,11 @@ impl Start<'_> {
             self.supervisor.spawn("doms", build).await?
         };
         let region = {
-            let (area, observer) = (area.clone(), observer.clone());
-            let build =
-                move || Region::new(area.clone(), &archive, books.clone(), doms.clone(), observer.clone());
+            let (area, observer, durations) = (area.clone(), observer.clone(), self.durations.clone());
+            let build = move || {
+                let (area, books, doms) = (area.clone(), books.clone(), doms.clone());
+                Region::new(area, &archive, books, doms, observer.clone(), durations.clone())
+            };
             self.supervisor.spawn("region", build).await?
         };
         let plausibility = Arc::new(area.plausibility.clone());

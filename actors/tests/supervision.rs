@@ -16,6 +16,10 @@ enum Word {
     PanicUntil(Arc<Mutex<u32>>),
     /// Rings in each second, for ever.
     Ring,
+    /// Something from outside: from whom, and whether it is poison.
+    From(u32, bool),
+    /// Several of them.
+    Batch(Vec<(u32, bool)>),
 }
 
 struct Listener {
@@ -26,6 +30,18 @@ struct Listener {
 impl Stage for Listener {
     type Msg = Word;
 
+    fn kin(msg: &Word) -> Option<String> {
+        match msg {
+            Word::From(source, _) => Some(format!("from {source}")),
+            _ => None,
+        }
+    }
+
+    fn divide(msg: &Word) -> Vec<Word> {
+        let Word::Batch(words) = msg else { return Vec::new() };
+        words.iter().map(|&(source, poison)| Word::From(source, poison)).collect()
+    }
+
     fn handle(&mut self, msg: Word, cx: &mut Context<Word>) {
         self.since_birth += 1;
         match msg {
@@ -33,6 +49,14 @@ impl Stage for Listener {
             Word::Ring => {
                 cx.wake_each(Duration::from_secs(1), Duration::ZERO, Word::Ring);
                 self.heard.lock().unwrap().push(0);
+            }
+            Word::From(source, poison) => {
+                assert!(!poison, "poison from {source}");
+                self.heard.lock().unwrap().push(source);
+            }
+            Word::Batch(words) => {
+                assert!(words.iter().all(|(_, poison)| !poison), "poison in a batch");
+                self.heard.lock().unwrap().extend(words.iter().map(|(source, _)| source));
             }
             Word::NoteAndPanic(note) => {
                 let myself = cx.myself().clone();
@@ -179,6 +203,100 @@ async fn a_beat_that_panicked_once_goes_on_once() {
     tokio::time::sleep(Duration::from_secs(605)).await;
     assert_eq!(supervisor.incidents().snapshot().restarts, 1);
     assert_eq!(heard.lock().unwrap().len(), 10);
+}
+
+/// Restarts within any ten seconds, at most.
+fn most_in_ten_seconds(restarts: &[(u64, u64)]) -> u64 {
+    let within = |from: u64| restarts.iter().filter(move |(at, _)| (from..from + 10_000).contains(at));
+    restarts.iter().map(|(at, _)| within(*at).map(|(_, count)| count).sum()).max().unwrap_or_default()
+}
+
+/// Ten thousand poison messages a second for `seconds`, alone or in batches, with good ones between them and to another
+/// stage. Returns what the stage heard, and how long each message to the other stage took, ms.
+async fn storm(seconds: u64, batched: bool) -> (Supervisor, Vec<u32>, Vec<u128>) {
+    const POISON_PER_MS: usize = 10;
+    let (supervisor, address, heard) = listener().await;
+    let other_heard = Heard::default();
+    let kept = other_heard.clone();
+    let build = move || Listener { heard: kept.clone(), since_birth: 0 };
+    let other = supervisor.spawn("another listener", build).await.unwrap();
+    let (mut restarts, mut known, mut waits) = (Vec::new(), 0, Vec::new());
+    for ms in 0..seconds * 1_000 {
+        let good = 100 + (ms % 7) as u32;
+        if batched {
+            let poison = std::iter::repeat_n((1, true), POISON_PER_MS);
+            address.deliver(Word::Batch(poison.chain([(good, false)]).collect()));
+        } else {
+            (0..POISON_PER_MS).for_each(|_| address.deliver(Word::From(1, true)));
+            address.deliver(Word::From(good, false));
+        }
+        let (sent, before) = (tokio::time::Instant::now(), other_heard.lock().unwrap().len());
+        other.deliver(Word::From(5, false));
+        while other_heard.lock().unwrap().len() == before {
+            tokio::task::yield_now().await;
+        }
+        waits.push(sent.elapsed().as_millis());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let now = supervisor.incidents().snapshot().restarts;
+        if now > known {
+            restarts.push((ms, now - known));
+            known = now;
+        }
+    }
+    settle().await;
+    assert!(most_in_ten_seconds(&restarts) <= 5, "{restarts:?}");
+    assert!(known >= seconds / 10, "no one is tried again: {restarts:?}");
+    let heard = heard.lock().unwrap().clone();
+    (supervisor, heard, waits)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_poison_costs_few_restarts_and_what_else_arrives_is_handled() {
+    for batched in [false, true] {
+        let (supervisor, heard, waits) = storm(25, batched).await;
+        assert_eq!(*supervisor.escalation().borrow(), None);
+        // Every good message was heard, in order.
+        let sent: Vec<u32> = (0..25_000).map(|ms| 100 + ms % 7).collect();
+        assert!(heard == sent, "{} of {} good messages, batched {batched}", heard.len(), sent.len());
+        // In virtual time a handler takes none: the other stage never waits for a restart of this one.
+        assert_eq!(waits.iter().max(), Some(&0));
+        let counts = supervisor.quarantine().counts();
+        assert_eq!((counts.total, counts.kept, counts.dropped), (250_000, 100, 249_900));
+        let kept = supervisor.quarantine().kept();
+        assert!(kept.iter().all(|message| message.deliveries <= 3), "{kept:?}");
+        assert_eq!((kept[0].deliveries, kept[0].kin.as_deref()), (3, Some("from 1")));
+        assert_eq!(kept[0].reason, "poison from 1");
+        supervisor.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_released_message_is_tried_again_and_a_discarded_one_is_gone() {
+    let (supervisor, address, heard) = listener().await;
+    let left = Arc::new(Mutex::new(3));
+    address.deliver(Word::PanicUntil(left.clone()));
+    address.deliver(Word::From(7, true));
+    settle().await;
+    let kept: Vec<u64> = supervisor.quarantine().kept().iter().map(|message| message.id).collect();
+    assert_eq!(kept, [1, 2]);
+    assert!(supervisor.quarantine().discard(2).is_some());
+    // What made it fail has passed.
+    assert_eq!(*left.lock().unwrap_or_else(std::sync::PoisonError::into_inner), 0);
+    address.deliver(Word::Note(1));
+    assert!(supervisor.quarantine().release(1).is_some());
+    settle().await;
+    assert_eq!(*heard.lock().unwrap(), [1]);
+    let counts = supervisor.quarantine().counts();
+    assert_eq!((counts.kept, counts.total, counts.released, counts.discarded), (0, 2, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_mailboxes_are_counted_and_empty_in_the_end() {
+    let (supervisor, address, _) = listener().await;
+    (0..50).for_each(|note| address.deliver(Word::Note(note)));
+    assert_eq!(supervisor.depths().by_kind()["listener"].waiting, 50);
+    settle().await;
+    assert_eq!(supervisor.depths().by_kind()["listener"].fullest, 0);
 }
 
 #[test]

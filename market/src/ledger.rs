@@ -11,6 +11,7 @@ mod queries;
 mod settling;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub use error::LedgerError;
 pub use queries::{ToActivate, Totals};
@@ -24,8 +25,6 @@ use crate::delegated::{DelegatedContract, Month, MonthlyBill};
 use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::settlement::{Account, MeterReading, SlotSettlement};
-use grid::packed;
-use grid::packed::Malformed;
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
 use settling::Valued;
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,25 +120,4 @@ pub struct Ledger {
     newest_record: RecordNumber,
     /// What the deliveries settled last come to, while nothing else was recorded since.
     valued: Valued,
-}
-
-packed!(enum OfferStatus { 0 = Open, 1 = Contracted, 2 = Assigned { until }, 3 = Withdrawn, 4 = Expired });
-packed!(struct OfferRecord { offer, status, aggregate, activation, record });
-packed!(struct ContractRecord { contract, assignments, formed, assigned });
-packed!(struct ActivationRecord { activation, answer });
-packed!(struct Ledger {
-    offers, by_device, open_offers, aggregates, unsold, need, bids, round, contracts, unassigned, activations,
-    unactivated, unanswered, planned, contracted, baselines, readings, unsettled, settled, relief, balances, delegations,
-    bills, totals, newest_record, valued => not_kept,
-});
-
-/// What is worked out again when it is asked for.
-mod not_kept {
-    use super::{Malformed, Valued};
-
-    pub(super) fn pack(_: &Valued, _: &mut Vec<u8>) {}
-
-    pub(super) fn unpack(_: &mut &[u8]) -> Result<Valued, Malformed> {
-        Ok(Valued::default())
-    }
 }

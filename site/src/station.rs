@@ -153,6 +153,7 @@ impl Station {
             network: foundation.network,
             picture: system.picture(),
             market: Arc::new(Market::new(system.door().clone(), system.books().clone())),
+            operations: system.operations().clone(),
             access,
         };
         let server = serve(listeners.page, served).await?;

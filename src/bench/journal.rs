@@ -60,8 +60,8 @@ pub fn table(figures: &Figures) -> String {
     rows.push(format!("  read {:>22.0} events/s, checked, without a ledger", figures.read_per_s));
     rows.push(format!("  fold {:>22.0} events/s, into a ledger from memory", figures.fold_per_s));
     rows.push(format!(
-        "start (wall time): {:.0} ms, 99 % {:.0} ms, with {} records after the snapshot",
-        figures.start_ms_p50, figures.start_ms_p99, figures.replayed_at_start
+        "start (wall time): {:.0} ms, 99 % {:.0} ms, with {} records after the snapshot; {:.0} ms of CPU time",
+        figures.start_ms_p50, figures.start_ms_p99, figures.replayed_at_start, figures.start_cpu_ms_p50
     ));
     rows.push(format!(
         "  a snapshot has {:.1} MB and takes {:.0} ms",

@@ -26,8 +26,9 @@ pub enum IngressMsg {
         batch: Arc<Vec<Arrival>>,
         /// From which connector beside the field connection, if it is one of those.
         source: Option<Arc<str>>,
-        /// Lets the next batch come when this one is sorted (or given up).
-        credit: Arc<Credit>,
+        /// Lets the next batch come when this one is sorted (or given up). A part of a divided batch has none: it may be
+        /// set aside for long.
+        credit: Option<Arc<Credit>>,
     },
 }
 
@@ -62,7 +63,7 @@ pub async fn pump(
             };
         };
         permit.forget();
-        let credit = Arc::new(Credit(credits.clone()));
+        let credit = Some(Arc::new(Credit(credits.clone())));
         let counted = counters.snapshot();
         ingress.deliver(IngressMsg::Arrived { batch: Arc::new(batch), source: source.clone(), credit });
         observer.deliver(Seen::DoorCounted {
@@ -184,8 +185,41 @@ impl Ingress {
     }
 }
 
+/// Who something that arrived is from.
+fn source(arrival: &Arrival) -> String {
+    match arrival {
+        Arrival::Link(_) => "link".to_owned(),
+        Arrival::Message(message) | Arrival::Owing(message, _) => match message {
+            Message::Telemetry(values) => match values.first() {
+                Some(value) => format!("telemetry of {}", value.point),
+                None => "telemetry of nothing".to_owned(),
+            },
+            Message::Device(report) => format!("report of device {}", report.device),
+            Message::Status(status) => format!("answer of device {}", status.device),
+            Message::Activation(activation) => format!("order to device {}", activation.device),
+        },
+    }
+}
+
 impl Stage for Ingress {
     type Msg = IngressMsg;
+
+    fn kin(msg: &IngressMsg) -> Option<String> {
+        match msg {
+            IngressMsg::ConnectorEnded => None,
+            IngressMsg::Arrived { batch, .. } => batch.first().map(source),
+        }
+    }
+
+    fn divide(msg: &IngressMsg) -> Vec<IngressMsg> {
+        let IngressMsg::Arrived { batch, source, .. } = msg else { return Vec::new() };
+        let alone = |arrival: &Arrival| IngressMsg::Arrived {
+            batch: Arc::new(vec![arrival.clone()]),
+            source: source.clone(),
+            credit: None,
+        };
+        batch.iter().map(alone).collect()
+    }
 
     fn handle(&mut self, msg: IngressMsg, cx: &mut Context<IngressMsg>) {
         let IngressMsg::Arrived { batch, source, credit } = msg else {

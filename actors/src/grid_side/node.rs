@@ -72,6 +72,18 @@ impl Node {
 impl Stage for Node {
     type Msg = NodeMsg;
 
+    fn kin(msg: &NodeMsg) -> Option<String> {
+        match msg {
+            NodeMsg::Reported(values) => values.first().map(|value| value.point.to_string()),
+            NodeMsg::Owing(value, _) => Some(value.point.to_string()),
+        }
+    }
+
+    fn divide(msg: &NodeMsg) -> Vec<NodeMsg> {
+        let NodeMsg::Reported(values) = msg else { return Vec::new() };
+        values.iter().map(|value| NodeMsg::Reported(Arc::new(vec![*value]))).collect()
+    }
+
     fn handle(&mut self, msg: NodeMsg, cx: &mut Context<NodeMsg>) {
         let (batch, mut receipt) = match msg {
             NodeMsg::Reported(batch) => (batch, None),

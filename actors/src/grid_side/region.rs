@@ -8,9 +8,10 @@
 
 use super::doms::DomsMsg;
 use crate::area::Area;
+use crate::figures::Durations;
 use crate::journal::{Books, planned_deviation_w};
 use crate::observer::Seen;
-use crate::runtime::{Address, Context, Stage};
+use crate::runtime::{Address, Context, Stage, Stopwatch};
 use estimation::{
     ForecastError, Forecaster, InjectionPrior, KeptEstimate, LiveEstimator, MeasurementSet, WeightedValue,
 };
@@ -79,6 +80,7 @@ pub struct Region {
     flow_measured: bool,
     doms: Address<DomsMsg>,
     observer: Address<Seen>,
+    durations: Durations,
 }
 
 impl Region {
@@ -89,6 +91,7 @@ impl Region {
         books: Books,
         doms: Address<DomsMsg>,
         observer: Address<Seen>,
+        durations: Durations,
     ) -> Self {
         let points = area.feeder.network().usage_points().iter().map(|point| point.id).collect();
         let mut forecaster = Forecaster::new(points);
@@ -109,6 +112,7 @@ impl Region {
             flow_measured: false,
             doms,
             observer,
+            durations,
         }
     }
 
@@ -233,8 +237,11 @@ impl Region {
         };
         self.flow_measured = set.values.iter().any(flow);
         let panicked = RegionMsg::SolveFinished(Err("the solver panicked".into()));
+        let durations = self.durations.clone();
         cx.compute(panicked, move || {
+            let stopwatch = Stopwatch::start();
             let solved = estimator.estimate_and_keep(at, &set);
+            durations.count(stopwatch.elapsed());
             let solved =
                 solved.map(|(estimate, kept)| Arc::new(Solved { estimate: Arc::new(estimate), kept }));
             RegionMsg::SolveFinished(solved.map_err(|error| error.to_string()))
@@ -285,6 +292,16 @@ impl Region {
 
 impl Stage for Region {
     type Msg = RegionMsg;
+
+    fn kin(msg: &RegionMsg) -> Option<String> {
+        let RegionMsg::NodeReported(values) = msg else { return None };
+        values.first().map(|value| value.point.to_string())
+    }
+
+    fn divide(msg: &RegionMsg) -> Vec<RegionMsg> {
+        let RegionMsg::NodeReported(values) = msg else { return Vec::new() };
+        values.iter().map(|value| RegionMsg::NodeReported(Arc::new(vec![*value]))).collect()
+    }
 
     fn started(&mut self, cx: &mut Context<RegionMsg>) {
         cx.wake_each(SOLVE_PERIOD, SOLVE_OFFSET, RegionMsg::SolveDue);

@@ -8,8 +8,9 @@
 //! can be taken back is refused, one that cannot waits with the others. Nobody is told of anything that is not on the disk.
 
 use super::books::Books;
+use crate::figures::{Count, Durations};
 use crate::observer::Seen;
-use crate::runtime::{Address, Context, Delivery, Stage};
+use crate::runtime::{Address, Context, Delivery, Stage, Stopwatch};
 use grid::Timestamp;
 use journal::{Fact, Journal, JournalError, Snapshotter};
 use market::{Applied, LedgerError, MarketEvent, RecordNumber};
@@ -112,21 +113,32 @@ pub struct JournalStage {
 
 /// What the journal has done so far.
 #[derive(Debug, Clone, Default)]
-pub struct JournalCounters(Arc<Mutex<(u64, u64)>>);
+pub struct JournalCounters {
+    durable: Count,
+    refused: Count,
+    /// Facts taken in and not durable yet.
+    pub waiting: Count,
+    /// Facts refused because the disk is full.
+    pub full: Count,
+    /// How long writing and syncing a group took.
+    pub syncs: Durations,
+    /// Snapshots that were made.
+    pub snapshots: Count,
+    /// Snapshots that could not be made.
+    pub snapshots_failed: Count,
+}
 
 impl JournalCounters {
     /// Starts from the records of earlier runs.
     pub fn starting_at(records: u64) -> Self {
-        Self(Arc::new(Mutex::new((records, 0))))
+        let counters = Self::default();
+        counters.durable.set(records);
+        counters
     }
 
     /// Records durable so far (records of earlier runs included), and facts refused because they cannot follow.
     pub fn durable_and_refused(&self) -> (u64, u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn change(&self, change: impl FnOnce(&mut (u64, u64))) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        (self.durable.get(), self.refused.get())
     }
 }
 
@@ -152,6 +164,7 @@ impl JournalStage {
     ) {
         if let Some(reason) = self.books.read_only() {
             if !otherwise.is_empty() {
+                self.counters.full.more();
                 cx.send(&self.observer, Seen::Rejected { code: JOURNAL_FULL, reason });
                 return otherwise.iter().for_each(Delivery::make);
             }
@@ -170,7 +183,7 @@ impl JournalStage {
                 }
                 Err(error) => {
                     tracing::error!(%error, "a fact cannot follow what is recorded and was refused");
-                    self.counters.change(|(_, refused)| *refused += 1);
+                    self.counters.refused.more();
                     return otherwise.iter().for_each(Delivery::make);
                 }
             }
@@ -181,7 +194,13 @@ impl JournalStage {
 
     fn wait(&mut self, now: Timestamp, fact: Arc<Fact>, then: Vec<Delivery>) {
         self.next += 1;
+        self.count_waiting();
         self.waiting.push((now, fact, then));
+    }
+
+    /// Facts that were taken in and are not durable: all up to the next number but those that are.
+    fn count_waiting(&self) {
+        self.counters.waiting.set((self.next - 1).saturating_sub(self.counters.durable.get()));
     }
 
     /// A fact that is recorded already: what it causes may have been lost on the way and is made again, once
@@ -208,11 +227,14 @@ impl JournalStage {
     }
 
     fn write(&self, group: Group, cx: &mut Context<JournalMsg>) {
-        let journal = self.journal.clone();
+        let (journal, syncs) = (self.journal.clone(), self.counters.syncs.clone());
         let panicked = JournalMsg::Failed { reason: "writing panicked".into() };
         cx.compute(panicked, move || {
             let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
-            match journal.append(group.iter().map(|(at, fact)| (*at, fact.as_ref()))) {
+            let stopwatch = Stopwatch::start();
+            let appended = journal.append(group.iter().map(|(at, fact)| (*at, fact.as_ref())));
+            syncs.count(stopwatch.elapsed());
+            match appended {
                 Ok(number) => JournalMsg::Committed { number, snapshot: journal.snapshot_due() },
                 Err(error @ JournalError::Full { .. }) => {
                     JournalMsg::NoRoom { group, reason: error.to_string() }
@@ -228,7 +250,8 @@ impl JournalStage {
             tracing::warn!("there is room on the disk again, recording goes on");
             self.books.set_read_only(None);
         }
-        self.counters.change(|(durable, _)| *durable = number);
+        self.counters.durable.set(number);
+        self.count_waiting();
         for delivery in self.syncing.drain(..) {
             cx.make(delivery);
         }
@@ -276,8 +299,14 @@ impl Stage for JournalStage {
             }
             JournalMsg::NoRoom { group, reason } => self.on_no_room(group, reason, cx),
             JournalMsg::RetryDue(group) => self.write(group, cx),
-            JournalMsg::SnapshotEnded(Ok(number)) => tracing::debug!(?number, "snapshot made"),
+            JournalMsg::SnapshotEnded(Ok(number)) => {
+                if number.is_some() {
+                    self.counters.snapshots.more();
+                }
+                tracing::debug!(?number, "snapshot made");
+            }
             JournalMsg::SnapshotEnded(Err(reason)) => {
+                self.counters.snapshots_failed.more();
                 tracing::warn!(%reason, "no snapshot; the next start takes longer");
             }
             // No restart can mend a failed sync: what is on the disk is not known any more. Stop and recover.

@@ -161,19 +161,22 @@ impl Aggregator {
         self.underway.insert(offer.id.clone(), offer.clone());
         let answer = submission.answer_to.delivery(&offer, OfferAnswer::Accepted);
         let admit = cx.myself().sending(AggregatorMsg::Admit(offer.clone()));
-        let refusal = OfferAnswer::Refused {
-            code: "not-recorded",
-            reason: format!("FlexOffer {}: the ledger refused it; see the log", offer.id),
-        };
-        let refused = submission.answer_to.delivery(&offer, refusal);
+        // Told when the time has come: the disk may have filled up since.
+        let (books, answer_to, refused) = (self.books.clone(), submission.answer_to.clone(), offer.clone());
+        let refused = Delivery::outside(move || {
+            let (code, reason) = unrecorded(&books, &refused).unwrap_or_else(|| {
+                ("not-recorded", format!("FlexOffer {}: the ledger refused it; see the log", refused.id))
+            });
+            answer_to.delivery(&refused, OfferAnswer::Refused { code, reason }).make();
+        });
         let disown = cx.myself().sending(AggregatorMsg::Disown(offer.id.clone()));
         let event = MarketEvent::OfferAccepted { offer: offer.as_ref().clone(), at: now };
         self.journal.record_or(cx, event, vec![admit, answer], vec![disown, refused]);
     }
 
     fn refusal(&self, offer: &FlexOffer, now: Timestamp) -> Option<(&'static str, String)> {
-        if let Some(reason) = self.books.read_only() {
-            return Some((JOURNAL_FULL, format!("FlexOffer {} cannot be recorded: {reason}", offer.id)));
+        if let Some(refusal) = unrecorded(&self.books, offer) {
+            return Some(refusal);
         }
         if let Err(error) = offer.check() {
             return Some((error.code(), error.to_string()));
@@ -314,8 +317,19 @@ fn bundle(aggregation: &mut Aggregation, area: &Area, offer: FlexOffer) {
     }
 }
 
+/// Why an offer cannot be recorded now.
+fn unrecorded(books: &Books, offer: &FlexOffer) -> Option<(&'static str, String)> {
+    let reason = books.read_only()?;
+    Some((JOURNAL_FULL, format!("FlexOffer {} cannot be recorded: {reason}", offer.id)))
+}
+
 impl Stage for Aggregator {
     type Msg = AggregatorMsg;
+
+    fn kin(msg: &AggregatorMsg) -> Option<String> {
+        let AggregatorMsg::Submit(submission) = msg else { return None };
+        Some(format!("offers of prosumer {}", submission.offer.prosumer))
+    }
 
     /// Places the open aggregates again and finishes contracts that were not split when the last run ended.
     fn started(&mut self, cx: &mut Context<AggregatorMsg>) {

@@ -198,6 +198,14 @@ impl Foa {
 impl Stage for Foa {
     type Msg = FoaMsg;
 
+    fn kin(msg: &FoaMsg) -> Option<String> {
+        match msg {
+            FoaMsg::Reported(report) => Some(format!("report of device {}", report.device)),
+            FoaMsg::Answered(status, _) => Some(format!("answer of device {}", status.device)),
+            _ => None,
+        }
+    }
+
     fn started(&mut self, cx: &mut Context<FoaMsg>) {
         let joined = AggregatorMsg::Joined { prosumer: self.prosumer, foa: cx.myself().clone() };
         cx.send(&self.aggregator, joined);

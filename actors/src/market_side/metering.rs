@@ -113,6 +113,13 @@ fn baseline(ledger: &Ledger, device: DeviceId, slot: Slot) -> EnergyMwh {
 impl Stage for Metering {
     type Msg = MeteringMsg;
 
+    fn kin(msg: &MeteringMsg) -> Option<String> {
+        match msg {
+            MeteringMsg::Read(value, _) => Some(value.point.to_string()),
+            MeteringMsg::CheckDue => None,
+        }
+    }
+
     fn started(&mut self, cx: &mut Context<MeteringMsg>) {
         cx.wake_each(CHECK_PERIOD, Duration::ZERO, MeteringMsg::CheckDue);
     }

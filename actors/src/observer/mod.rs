@@ -210,7 +210,7 @@ impl Observer {
         picture.clock.speed = f64::from(self.speed);
         picture.clock.zone.clone_from(&self.zone);
         picture.health.restarts = record.restarts;
-        picture.health.quarantined = record.quarantined;
+        picture.health.quarantined = record.quarantined + record.unseen;
         let (durable, refused_facts) = self.journal.durable_and_refused();
         picture.health.journal_records = durable;
         let mut by_code = self.refused.clone();
@@ -236,6 +236,14 @@ impl Observer {
 
 impl Stage for Observer {
     type Msg = Seen;
+
+    fn kin(msg: &Seen) -> Option<String> {
+        match msg {
+            Seen::Telemetry(values) => values.first().map(|value| value.point.to_string()),
+            Seen::Rejected { code, .. } => Some(format!("rejected by {code}")),
+            _ => None,
+        }
+    }
 
     fn started(&mut self, cx: &mut Context<Seen>) {
         let myself = cx.myself().clone();

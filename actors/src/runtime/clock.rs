@@ -45,6 +45,22 @@ pub fn machine_time() -> Timestamp {
     Timestamp::from_seconds(0).plus(since)
 }
 
+/// Measures how long something takes, in tokio's time; nothing passes while that is paused and work runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts it.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Since then.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 impl Clock for ScaledClock {
     fn now(&self) -> Timestamp {
         self.origin.plus(self.started.elapsed().saturating_mul(self.speed))

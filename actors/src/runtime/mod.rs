@@ -2,14 +2,18 @@
 //! and the supervisor above all of them.
 
 pub mod clock;
+pub mod depths;
 pub mod environment;
 pub mod incidents;
+pub mod quarantine;
 pub mod shell;
 pub mod stage;
 pub mod supervisor;
 
-pub use clock::{ScaledClock, WallClock};
+pub use clock::{ScaledClock, Stopwatch, WallClock};
+pub use depths::Depths;
 pub use environment::{Compute, Environment};
 pub use incidents::Incidents;
+pub use quarantine::{Quarantine, SetAside};
 pub use stage::{Address, Context, Delivery, Stage};
 pub use supervisor::{Escalation, Supervisor};

@@ -1,18 +1,25 @@
 //! The shell around a stage: delivers messages, and when a handler panics starts the stage anew *in place*.
 //!
 //! The mailbox outlives the restart, so nothing that waits is lost, and addresses stay valid. A message whose
-//! handling panics [`DELIVERIES_MAX`] times is set aside and counted. More than [`RESTARTS_MAX`] restarts within
-//! [`RESTART_WINDOW`] end the actor, which its supervisor takes as a failure of the whole system. Between
+//! handling panics [`DELIVERIES_MAX`] times is set aside into the [`Quarantine`] and counted. More than [`RESTARTS_MAX`]
+//! restarts within [`RESTART_WINDOW`] end the actor, which its supervisor takes as a failure of the whole system. Between
 //! restarts the shell waits, doubling from 50 ms to 5 s.
+//!
+//! A storm of poison must not spend the budget: after a message from outside was set aside, its *kin* ([`Stage::kin`]) are set aside
+//! unseen for [`SUSPECT_FOR`]. Then one of them is tried, once; it clears the others or renews the suspicion. While little
+//! is left of the budget every other message, too, is set aside after its first panic. So one source of poison costs three
+//! restarts and then one each ten seconds; four sources at once are taken for a broken stage.
 
+use super::depths::Depth;
 use super::environment::Environment;
 use super::incidents::Incidents;
-use super::stage::{Address, Context, Stage};
+use super::quarantine::{Quarantine, SetAside};
+use super::stage::{Address, Context, Delivery, Stage};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -22,6 +29,12 @@ pub const DELIVERIES_MAX: u32 = 3;
 pub const RESTARTS_MAX: usize = 5;
 /// The window of the restart budget, in runtime time.
 pub const RESTART_WINDOW: Duration = Duration::from_secs(10);
+/// How long the kin of a message that was set aside are set aside unseen, in runtime time.
+pub const SUSPECT_FOR: Duration = Duration::from_secs(10);
+/// How long after that a message of the kin has one try only.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+/// Letters of a message or a reason that are kept.
+const WORDS_MAX: usize = 2_000;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
@@ -38,6 +51,10 @@ pub struct Birth<S> {
     pub environment: Environment,
     /// Where restarts are recorded.
     pub incidents: Incidents,
+    /// Where poison goes.
+    pub quarantine: Quarantine,
+    /// Counts what waits in the mailbox.
+    pub depth: Depth,
     /// Restarts allowed within [`RESTART_WINDOW`]: [`RESTARTS_MAX`], or 0 for a stage whose state cannot be made
     /// anew, such as the journal.
     pub restarts_max: usize,
@@ -58,6 +75,40 @@ pub struct Running<S: Stage> {
     context: Context<S::Msg>,
     birth: Birth<S>,
     restarts: VecDeque<Instant>,
+    suspects: Suspects,
+}
+
+/// Kin of messages that were set aside, and until when they are not tried. Shared with whoever releases one.
+#[derive(Debug, Clone, Default)]
+struct Suspects(Arc<Mutex<BTreeMap<String, Instant>>>);
+
+impl Suspects {
+    fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Instant>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether there are any; forgets those that were quiet for long.
+    fn any(&self) -> bool {
+        self.with(|suspects| {
+            if !suspects.is_empty() {
+                let now = Instant::now();
+                suspects.retain(|_, until| now < *until + FORGOTTEN_AFTER);
+            }
+            !suspects.is_empty()
+        })
+    }
+
+    fn until(&self, kin: &str) -> Option<Instant> {
+        self.with(|suspects| suspects.get(kin).copied())
+    }
+
+    fn suspect(&self, kin: &str) {
+        self.with(|suspects| suspects.insert(kin.to_owned(), Instant::now() + SUSPECT_FOR));
+    }
+
+    fn clear(&self, kin: &str) {
+        self.with(|suspects| suspects.remove(kin));
+    }
 }
 
 impl<S: Stage> Actor for Shell<S> {
@@ -70,11 +121,12 @@ impl<S: Stage> Actor for Shell<S> {
         myself: ActorRef<S::Msg>,
         birth: Birth<S>,
     ) -> Result<Running<S>, ActorProcessingErr> {
-        let mut context = Context::new(birth.environment.clone(), Address::new(myself));
+        let mut context = Context::new(birth.environment.clone(), Address::new(myself, birth.depth.clone()));
         let mut stage = (birth.build)();
         stage.started(&mut context);
         context.release();
-        Ok(Running { stage, context, birth, restarts: VecDeque::new() })
+        let suspects = Suspects::default();
+        Ok(Running { stage, context, birth, restarts: VecDeque::new(), suspects })
     }
 
     async fn handle(
@@ -83,21 +135,112 @@ impl<S: Stage> Actor for Shell<S> {
         msg: S::Msg,
         running: &mut Running<S>,
     ) -> Result<(), ActorProcessingErr> {
-        for _ in 0..DELIVERIES_MAX {
-            match running.attempt(|stage, cx| stage.handle(msg.clone(), cx)) {
-                Ok(()) => return running.check_given_up(),
-                Err(reason) => running.restart(reason).await?,
-            }
+        running.birth.depth.taken();
+        if !running.suspects.any() {
+            return running.take(msg).await;
         }
-        let mut words = format!("{msg:?}");
-        words.truncate(words.char_indices().nth(200).map_or(words.len(), |(at, _)| at));
-        tracing::error!(stage = %running.birth.name, message = %words, "message quarantined");
-        running.birth.incidents.quarantined(&running.birth.name, &words);
+        let parts = S::divide(&msg);
+        if parts.is_empty() {
+            return running.take_part(msg, 0).await;
+        }
+        for part in parts {
+            running.take_part(part, 0).await?;
+        }
         Ok(())
     }
 }
 
+fn shortened(mut words: String, most: usize) -> String {
+    words.truncate(words.char_indices().nth(most).map_or(words.len(), |(at, _)| at));
+    words
+}
+
 impl<S: Stage> Running<S> {
+    /// Handles a message of which nothing is suspected; one that can be divided is, after its first panic.
+    async fn take(&mut self, msg: S::Msg) -> Result<(), ActorProcessingErr> {
+        let Err(reason) = self.attempt(|stage, cx| stage.handle(msg.clone(), cx)) else {
+            return self.check_given_up();
+        };
+        self.restart(reason.clone()).await?;
+        let parts = S::divide(&msg);
+        if parts.is_empty() {
+            return self.take_again(msg, 1, reason).await;
+        }
+        for part in parts {
+            self.take_part(part, 1).await?;
+        }
+        Ok(())
+    }
+
+    /// Handles a message that may be of suspected kin and was delivered `before` times as part of a larger one.
+    async fn take_part(&mut self, msg: S::Msg, before: u32) -> Result<(), ActorProcessingErr> {
+        let kin = S::kin(&msg);
+        let until = kin.as_ref().and_then(|kin| self.suspects.until(kin));
+        if until.is_some_and(|until| Instant::now() < until) {
+            self.birth.incidents.quarantined_unseen();
+            self.set_aside(msg, kin, "its like failed just before".to_owned(), before);
+            return Ok(());
+        }
+        let Err(reason) = self.attempt(|stage, cx| stage.handle(msg.clone(), cx)) else {
+            kin.iter().for_each(|kin| self.suspects.clear(kin));
+            return self.check_given_up();
+        };
+        self.restart(reason.clone()).await?;
+        if until.is_none() {
+            return self.take_again(msg, before + 1, reason).await;
+        }
+        // Its like had their tries.
+        self.quarantine(msg, before + 1, reason);
+        Ok(())
+    }
+
+    /// Delivers a message that panicked `tried` times until it is handled or set aside; at once when the budget is nearly
+    /// spent.
+    async fn take_again(
+        &mut self,
+        msg: S::Msg,
+        mut tried: u32,
+        mut reason: String,
+    ) -> Result<(), ActorProcessingErr> {
+        while tried < DELIVERIES_MAX && self.restarts.len() < DELIVERIES_MAX as usize {
+            match self.attempt(|stage, cx| stage.handle(msg.clone(), cx)) {
+                Ok(()) => return self.check_given_up(),
+                Err(again) => {
+                    self.restart(again.clone()).await?;
+                    (tried, reason) = (tried + 1, again);
+                }
+            }
+        }
+        self.quarantine(msg, tried, reason);
+        Ok(())
+    }
+
+    fn quarantine(&self, msg: S::Msg, tried: u32, reason: String) {
+        let (kin, words) = (S::kin(&msg), shortened(format!("{msg:?}"), 200));
+        tracing::error!(stage = %self.birth.name, ?kin, message = %words, "message quarantined");
+        self.birth.incidents.quarantined(&self.birth.name, &words);
+        kin.iter().for_each(|kin| self.suspects.suspect(kin));
+        self.set_aside(msg, kin, reason, tried);
+    }
+
+    fn set_aside(&self, msg: S::Msg, kin: Option<String>, reason: String, deliveries: u32) {
+        let message = SetAside {
+            id: 0,
+            stage: self.birth.name.clone(),
+            kin: kin.clone(),
+            message: shortened(format!("{msg:?}"), WORDS_MAX),
+            reason: shortened(reason, WORDS_MAX),
+            deliveries,
+            at: self.context.now(),
+        };
+        let (suspects, myself) = (self.suspects.clone(), self.context.myself().clone());
+        let release = Delivery::outside(move || {
+            kin.iter().for_each(|kin| suspects.clear(kin));
+            myself.deliver(msg.clone());
+        });
+        self.birth.quarantine.set_aside(message, release);
+    }
+
     /// Runs a handler; what it wanted to send leaves only when it returns.
     fn attempt(&mut self, run: impl FnOnce(&mut S, &mut Context<S::Msg>)) -> Result<(), String> {
         let (stage, context) = (&mut self.stage, &mut self.context);

@@ -1,6 +1,7 @@
 //! A stage: state with synchronous methods. What it wants to send is collected in a [`Context`] and leaves only
 //! when the handler has returned, so a handler that panics has sent nothing and can be repeated.
 
+use super::depths::Depth;
 use super::environment::{Compute, Environment};
 use grid::{Slot, Timestamp};
 use ractor::ActorRef;
@@ -22,27 +23,45 @@ pub trait Stage: Send + 'static {
 
     /// Handles one message.
     fn handle(&mut self, msg: Self::Msg, cx: &mut Context<Self::Msg>);
+
+    /// What a message from outside has in common with others that would fail like it: its kind and who it is from. After
+    /// one was quarantined, those of its kin are set aside unseen for a while. Nothing for the system's own messages, above
+    /// all timers: they are always tried, and when they keep failing the stage is broken.
+    fn kin(_msg: &Self::Msg) -> Option<String> {
+        None
+    }
+
+    /// The parts of a message that carries several independent things, so that one that fails does not take the others
+    /// with it. Empty when it cannot be divided.
+    fn divide(_msg: &Self::Msg) -> Vec<Self::Msg> {
+        Vec::new()
+    }
 }
 
 /// Where a stage receives its messages. It survives restarts of the stage.
 #[derive(Debug)]
-pub struct Address<M>(ActorRef<M>);
+pub struct Address<M> {
+    actor: ActorRef<M>,
+    depth: Depth,
+}
 
 impl<M> Clone for Address<M> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { actor: self.actor.clone(), depth: self.depth.clone() }
     }
 }
 
 impl<M: Clone + Send + Sync + 'static> Address<M> {
-    pub(super) fn new(actor: ActorRef<M>) -> Self {
-        Self(actor)
+    pub(super) fn new(actor: ActorRef<M>, depth: Depth) -> Self {
+        Self { actor, depth }
     }
 
     /// Puts a message into the mailbox at once. Stages use [`Context::send`] instead; this is for connectors,
     /// doors and tests. A stage that has stopped is part of a system that is stopping, so nothing is reported.
     pub fn deliver(&self, msg: M) {
-        if self.0.cast(msg).is_err() {
+        self.depth.put();
+        if self.actor.cast(msg).is_err() {
+            self.depth.taken();
             tracing::debug!("a message for a stopped stage was discarded");
         }
     }

@@ -4,8 +4,10 @@
 //! its budget, and the supervisor escalates: it tells whoever holds the [`Escalation`], and the process ends
 //! with an exit code of its own so that whatever started it can start it again from the journal.
 
+use super::depths::{Depth, Depths};
 use super::environment::Environment;
 use super::incidents::Incidents;
+use super::quarantine::Quarantine;
 use super::shell::{Birth, Build, RESTARTS_MAX, Shell};
 use super::stage::{Address, Stage};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -32,6 +34,8 @@ pub struct Supervisor {
     root: ActorRef<()>,
     environment: Environment,
     incidents: Incidents,
+    quarantine: Quarantine,
+    depths: Depths,
     escalation: Escalation,
 }
 
@@ -42,7 +46,8 @@ impl Supervisor {
         let (root, _) = Actor::spawn(None, Root, failed)
             .await
             .map_err(|error| SpawnError { name: "supervisor".into(), reason: error.to_string() })?;
-        Ok(Self { root, environment, incidents: Incidents::default(), escalation })
+        let (incidents, quarantine, depths) = Default::default();
+        Ok(Self { root, environment, incidents, quarantine, depths, escalation })
     }
 
     /// Starts a stage under this supervisor. `build` is called again after every panic.
@@ -69,18 +74,22 @@ impl Supervisor {
         build: Build<S>,
         restarts_max: usize,
     ) -> Result<Address<S::Msg>, SpawnError> {
+        let depth = Depth::default();
+        self.depths.add(&name, depth.clone());
         let birth = Birth {
             name: name.clone(),
             build,
             environment: self.environment.clone(),
             incidents: self.incidents.clone(),
+            quarantine: self.quarantine.clone(),
+            depth: depth.clone(),
             restarts_max,
         };
         // No registered name: names are process-wide and two systems may live in one process.
         let (actor, _) = Actor::spawn_linked(None, Shell::<S>::default(), birth, self.cell())
             .await
             .map_err(|error| SpawnError { name, reason: error.to_string() })?;
-        Ok(Address::new(actor))
+        Ok(Address::new(actor, depth))
     }
 
     /// Clock and compute policy of this system.
@@ -91,6 +100,16 @@ impl Supervisor {
     /// Restarts and quarantined messages so far.
     pub fn incidents(&self) -> &Incidents {
         &self.incidents
+    }
+
+    /// Messages that were set aside.
+    pub fn quarantine(&self) -> &Quarantine {
+        &self.quarantine
+    }
+
+    /// How many messages wait in the mailboxes.
+    pub fn depths(&self) -> &Depths {
+        &self.depths
     }
 
     /// Tells when a stage was given up.

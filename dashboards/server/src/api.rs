@@ -3,7 +3,7 @@
 use crate::guard::{Access, guard};
 use crate::problem::Problem;
 use crate::serve::State;
-use crate::{endpoints, openapi, page, session, stream};
+use crate::{endpoints, metrics, openapi, page, session, stream};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HOST};
 use actix_web::middleware::from_fn;
@@ -53,6 +53,13 @@ pub(crate) async fn readyz(state: web::Data<State>) -> Result<HttpResponse, Prob
         Some(at) => Ok(json_answer(&json!({ "status": "ready", "estimate_at": at }))),
         None => Err(unavailable("not_ready", "there is no estimate yet")),
     }
+}
+
+/// Figures for Prometheus and its like.
+pub(crate) async fn figures(state: web::Data<State>) -> HttpResponse {
+    let picture = Arc::clone(&state.served.picture.borrow());
+    let text = metrics::text(&state.served.operations.families(&picture));
+    HttpResponse::Ok().insert_header(("cache-control", "no-store")).content_type(metrics::TEXT).body(text)
 }
 
 pub(crate) async fn network(state: web::Data<State>) -> HttpResponse {

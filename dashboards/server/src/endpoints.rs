@@ -1,7 +1,7 @@
 //! Every endpoint, as data: what it answers to, whose right it asks for, what it takes and gives. The routes, the OpenAPI
 //! document and the tests of rights are made from this table; there is no other way to add a route.
 
-use crate::{api, bids, offers, session};
+use crate::{api, bids, offers, quarantine, session};
 use access::{Action, Resource};
 use actix_web::{Route, web};
 
@@ -14,6 +14,8 @@ pub enum Content {
     AnyJson,
     /// Server-sent events.
     Events,
+    /// Plain text.
+    Text,
     /// Nothing.
     Nothing,
 }
@@ -81,6 +83,17 @@ pub const ENDPOINTS: &[Endpoint] = &[
         answers: &[json(200, "There is", "Status")],
         problems: &[503],
         route: || web::get().to(api::readyz),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/metrics",
+        operation: "getFigures",
+        summary: "Counters, depths and times as Prometheus text",
+        right: (Resource::Metrics, Action::Read),
+        body: None,
+        answers: &[Answer { status: 200, meaning: "Version 0.0.4 of the format", content: Content::Text }],
+        problems: &[],
+        route: || web::get().to(api::figures),
     },
     Endpoint {
         method: "GET",
@@ -220,6 +233,50 @@ pub const ENDPOINTS: &[Endpoint] = &[
         answers: &[json(200, "The offer", "OfferFound")],
         problems: &[400, 404, 503],
         route: || web::get().to(offers::find),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/quarantine",
+        operation: "listQuarantine",
+        summary: "Messages that were set aside because handling them panicked, and how many there were",
+        right: (Resource::Quarantine, Action::Read),
+        body: None,
+        answers: &[json(200, "Counts and messages", "Quarantine")],
+        problems: &[],
+        route: || web::get().to(quarantine::list),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/quarantine/{id}",
+        operation: "getSetAside",
+        summary: "A message that was set aside",
+        right: (Resource::Quarantine, Action::Read),
+        body: None,
+        answers: &[json(200, "The message", "SetAside")],
+        problems: &[404],
+        route: || web::get().to(quarantine::find),
+    },
+    Endpoint {
+        method: "DELETE",
+        path: "/api/v1/quarantine/{id}",
+        operation: "discardSetAside",
+        summary: "Throw a message away that was set aside",
+        right: (Resource::Quarantine, Action::Act),
+        body: None,
+        answers: &[json(200, "What was thrown away", "SetAside")],
+        problems: &[404],
+        route: || web::delete().to(quarantine::discard),
+    },
+    Endpoint {
+        method: "POST",
+        path: "/api/v1/quarantine/{id}/release",
+        operation: "releaseSetAside",
+        summary: "Put a message back into its mailbox",
+        right: (Resource::Quarantine, Action::Act),
+        body: None,
+        answers: &[json(200, "What was released", "SetAside")],
+        problems: &[404, 415],
+        route: || web::post().to(quarantine::release),
     },
 ];
 

@@ -1,4 +1,4 @@
-//! HTTP: the page, the snapshot and the stream behind it, and the door for FlexOffers from outside.
+//! HTTP: the page, the snapshot and the stream behind it, the door for FlexOffers from outside, figures, and the quarantine.
 //!
 //! Handlers read the newest published picture and hand offers to an [`MarketDoor`]; they start nothing and know
 //! no actor. What there is to ask for stands in one table (`endpoints.rs`): routes, rights and the OpenAPI document are
@@ -10,10 +10,12 @@ mod door;
 mod endpoints;
 mod guard;
 mod listen;
+mod metrics;
 mod offers;
 mod openapi;
 mod page;
 mod problem;
+mod quarantine;
 mod serve;
 mod session;
 mod stream;

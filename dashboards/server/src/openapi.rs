@@ -82,6 +82,7 @@ fn responses(endpoint: &Endpoint) -> Value {
             Content::Json(schema) => Some(("application/json", reference(schema))),
             Content::AnyJson => Some(("application/json", json!({ "type": "object" }))),
             Content::Events => Some(("text/event-stream", json!({ "type": "string" }))),
+            Content::Text => Some(("text/plain", json!({ "type": "string" }))),
             Content::Nothing => None,
         };
         if let Some((media, schema)) = media {

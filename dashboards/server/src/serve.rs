@@ -8,6 +8,7 @@ use crate::page::{self, PageFiles};
 use actix_web::dev::{ServerHandle, Service};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{App, HttpServer, ResponseError, web};
+use actors::Operations;
 use actors::picture::{NetworkPicture, Picture};
 use futures_util::future::Either;
 use std::fmt;
@@ -31,6 +32,8 @@ pub struct Served {
     pub picture: watch::Receiver<Arc<Picture>>,
     /// Where FlexOffers go and bids are seen.
     pub market: Arc<dyn MarketDoor>,
+    /// Figures, and messages that were set aside.
+    pub operations: Operations,
     /// Who may ask.
     pub access: Access,
 }

@@ -85,7 +85,8 @@ fn loopback() -> SocketAddr {
 fn served() -> (watch::Sender<Arc<Picture>>, Served) {
     let (sender, picture) = watch::channel(Arc::new(Picture::default()));
     let network = Arc::new(NetworkPicture { name: "test feeder".to_owned(), ..NetworkPicture::default() });
-    (sender, Served { network, picture, market: Arc::new(Market::default()), access: Access::Local })
+    let market = Arc::new(Market::default());
+    (sender, Served { network, picture, market, operations: Default::default(), access: Access::Local })
 }
 
 async fn start_with(limits: Limits, page: fn(&str) -> Option<Cow<'static, [u8]>>) -> Running {
@@ -356,4 +357,36 @@ async fn a_stopped_server_frees_its_port() {
     running.server.stop().await;
     let (_picture, served) = served();
     serve(address, served).await.unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn figures_are_served_as_text_and_the_quarantine_answers_with_facts() {
+    let running = start().await;
+    let figures = running.get("/metrics").await;
+    assert!(
+        figures.starts_with("HTTP/1.1 200") && figures.contains("text/plain; version=0.0.4"),
+        "{figures}"
+    );
+    for name in [
+        "stage_restarts_total",
+        "quarantine_messages 0",
+        "journal_sync_seconds_count 0",
+        "journal_read_only 0",
+    ] {
+        assert!(figures.contains(name), "{name} is not in\n{figures}");
+    }
+    let list = running.get("/api/v1/quarantine").await;
+    assert!(list.starts_with("HTTP/1.1 200") && list.contains("\"messages\":[]"), "{list}");
+    assert!(running.get("/api/v1/quarantine/7").await.starts_with("HTTP/1.1 404"));
+    assert!(running.get("/api/v1/quarantine/x").await.starts_with("HTTP/1.1 400"));
+    let ask = |method: &str, path: &str, kind: &str| {
+        format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n{kind}\r\n"
+        )
+    };
+    let release = "/api/v1/quarantine/7/release";
+    assert!(running.raw(&ask("POST", release, "")).await.starts_with("HTTP/1.1 415"));
+    let json = "content-type: application/json\r\n";
+    assert!(running.raw(&ask("POST", release, json)).await.starts_with("HTTP/1.1 404"));
+    assert!(running.raw(&ask("DELETE", "/api/v1/quarantine/7", "")).await.starts_with("HTTP/1.1 404"));
 }

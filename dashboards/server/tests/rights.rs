@@ -36,6 +36,11 @@ const MATRIX: &str = "
     listBids            .    +    .    +    +    .    .    +    .
     getBid              .    +    .    +    +    .    .    +    .
     getBidFeedback      .    +    .    +    +    .    .    +    .
+    getFigures          .    +    .    .    .    .    +    +    .
+    listQuarantine      .    +    .    .    .    .    .    +    .
+    getSetAside         .    +    .    .    .    .    .    +    .
+    discardSetAside     .    +    .    .    .    .    .    .    .
+    releaseSetAside     .    +    .    .    .    .    .    .    .
     submitFlexOffer     .    .    .    .    o    o    .    .    .
     getFlexOffer        .    +    .    +    o    o    .    +    .
 ";
@@ -129,8 +134,13 @@ async fn start() -> Running {
     picture.health.estimator.at = Some(Fixed.now());
     let (sender, picture) = watch::channel(Arc::new(picture));
     let access = Access::Accounts(Arc::new(accounts));
-    let served =
-        Served { network: Arc::new(NetworkPicture::default()), picture, market: Arc::new(Market), access };
+    let served = Served {
+        network: Arc::new(NetworkPicture::default()),
+        picture,
+        market: Arc::new(Market),
+        operations: Default::default(),
+        access,
+    };
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = serve_with(address, served, Limits::default(), |_| None).await.unwrap();
     Running { server, tokens, directory: path, audit, _folder: folder, _picture: sender }
@@ -181,13 +191,20 @@ async fn every_role_may_at_every_endpoint_what_the_matrix_says_and_nothing_else(
         for (role, cell) in roles.zip(declared) {
             let proof = running.bearer(role);
             for owner in [3, 4] {
-                let path = endpoint.path.replace("{id}", &format!("offer-{owner}"));
+                let id = if endpoint.path.contains("quarantine") {
+                    "1".to_owned()
+                } else {
+                    format!("offer-{owner}")
+                };
+                let path = endpoint.path.replace("{id}", &id);
                 let body = (endpoint.operation == "submitFlexOffer").then(|| offer(owner).to_string());
                 let (status, answer) = running.ask(endpoint.method, &path, &proof, body).await;
                 let allowed = cell == '+' || (cell == 'o' && owner == 3);
                 // Another's offer is as if it were not there.
                 let hidden = cell == 'o' && owner == 4 && endpoint.operation == "getFlexOffer";
                 let expected = match (role, allowed) {
+                    // There is nothing in quarantine, and nobody's name was given.
+                    (_, true) if endpoint.operation.contains("SetAside") => status == 404,
                     (_, true) => status < 300 || (endpoint.operation == "logIn" && status == 400),
                     (None, false) => status == 401,
                     (Some(_), false) if hidden => status == 404,

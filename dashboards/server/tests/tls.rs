@@ -73,7 +73,13 @@ fn served(folder: &Path, roles: &[Role]) -> (watch::Sender<Arc<Picture>>, Served
     let access = Access::Accounts(Arc::new(accounts));
     (
         sender,
-        Served { network: Arc::new(NetworkPicture::default()), picture, market: Arc::new(NoMarket), access },
+        Served {
+            network: Arc::new(NetworkPicture::default()),
+            picture,
+            market: Arc::new(NoMarket),
+            operations: Default::default(),
+            access,
+        },
     )
 }
 

@@ -8,7 +8,7 @@ use super::without::loading_without_flexibility;
 use super::{RunError, Setup};
 use crate::field::{self, FieldLog};
 use actors::System;
-use actors::journal::Durability;
+use actors::journal::{Durability, Options};
 use actors::picture::Picture;
 use actors::runtime::ScaledClock;
 use connectors::mqtt::{self, ClientConfig, DoorConfig};
@@ -78,7 +78,7 @@ impl Live {
         // data directory ours.
         listeners.are_free()?;
         let without = loading_without_flexibility(&setup.scenario, &setup.feeder)?;
-        let recovered = recover(&setup, &options.data, Durability::Synced)?;
+        let recovered = recover(&setup, &options.data, Options::new(Durability::Synced))?;
         let clock = ScaledClock::start(recovered.at, options.speed);
         let Recovered { journal, ledger, records, plant, at, resumed } = recovered;
         let foundation = Foundation {

@@ -2,7 +2,7 @@
 
 use super::{RunError, Setup};
 use crate::plant::Plant;
-use actors::journal::{Durability, Fact, Journal, Opened};
+use actors::journal::{Fact, Journal, Opened, Options};
 use grid::Timestamp;
 use market::{Activation, Ledger};
 use std::path::Path;
@@ -24,8 +24,8 @@ pub struct Recovered {
 }
 
 /// Opens the journal in `directory`, folds it, and rebuilds the plant up to the last recorded minute.
-pub fn recover(setup: &Setup, directory: &Path, durability: Durability) -> Result<Recovered, RunError> {
-    let Opened { mut journal, standing, .. } = Journal::open(directory, durability)?;
+pub fn recover(setup: &Setup, directory: &Path, options: Options) -> Result<Recovered, RunError> {
+    let Opened { mut journal, standing, .. } = Journal::open_with(directory, options)?;
     if standing.configuration.as_ref().is_some_and(|known| *known != setup.configuration()) {
         return Err(RunError::OtherRun { directory: directory.to_owned() });
     }

@@ -7,7 +7,7 @@ use super::recovery::{Recovered, recover};
 use super::without::loading_without_flexibility;
 use super::{RunError, Setup};
 use crate::field::{self, FieldLog, Minute};
-use actors::journal::Durability;
+use actors::journal::{Durability, Options};
 use actors::runtime::{Compute, Environment, ScaledClock};
 use actors::{Parts, System};
 use connectors::loopback;
@@ -51,7 +51,7 @@ async fn run(
     each_minute: impl Fn(Timestamp) + Send + 'static,
 ) -> Result<Simulated, RunError> {
     let without = loading_without_flexibility(&setup.scenario, &setup.feeder)?;
-    let recovered = recover(&setup, directory, Durability::Simulated)?;
+    let recovered = recover(&setup, directory, Options::new(Durability::Simulated))?;
     let Recovered { journal, ledger, records, plant, at, resumed } = recovered;
     let clock = ScaledClock::start(at, 1);
     let (system_end, field_end) = loopback::pair(&super::setup::area_name()?, Arc::new(clock));

@@ -47,8 +47,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let mut evening = invented::Evening::new(&network, mode != "plain");
     let (sender, picture) = watch::channel(Arc::new(evening.picture(&network)));
-    let served =
-        Served { network: Arc::clone(&network), picture, market: Arc::new(NoMarket), access: Access::Local };
+    let served = Served {
+        network: Arc::clone(&network),
+        picture,
+        market: Arc::new(NoMarket),
+        operations: Default::default(),
+        access: Access::Local,
+    };
     let server = serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), served).await?;
     tracing::info!(address = %server.address(), "invented evening");
     let mut interval = tokio::time::interval(Duration::from_millis(250));

@@ -1,0 +1,62 @@
+//! Messages that were set aside: to look at, to release, to discard.
+
+use crate::offers::require_json;
+use crate::problem::Problem;
+use crate::serve::State;
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actors::runtime::SetAside;
+use serde_json::json;
+
+/// `GET /api/v1/quarantine`.
+pub async fn list(state: web::Data<State>) -> HttpResponse {
+    let quarantine = &state.served.operations.quarantine;
+    answer(&json!({ "counts": quarantine.counts(), "messages": quarantine.kept() }))
+}
+
+/// `GET /api/v1/quarantine/{id}`.
+pub async fn find(path: web::Path<String>, state: web::Data<State>) -> Result<HttpResponse, Problem> {
+    let id = number(&path)?;
+    let kept = state.served.operations.quarantine.kept();
+    kept.into_iter()
+        .find(|message| message.id == id)
+        .map(|message| answer(&message))
+        .ok_or_else(|| missing(id))
+}
+
+/// `POST /api/v1/quarantine/{id}/release`: back into its mailbox. JSON is asked for although there is nothing to say, so that a
+/// form of a foreign page cannot do it.
+pub async fn release(
+    request: HttpRequest,
+    path: web::Path<String>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    require_json(&request)?;
+    gone(number(&path)?, |id| state.served.operations.quarantine.release(id))
+}
+
+/// `DELETE /api/v1/quarantine/{id}`: thrown away.
+pub async fn discard(path: web::Path<String>, state: web::Data<State>) -> Result<HttpResponse, Problem> {
+    gone(number(&path)?, |id| state.served.operations.quarantine.discard(id))
+}
+
+fn gone(id: u64, take: impl FnOnce(u64) -> Option<SetAside>) -> Result<HttpResponse, Problem> {
+    take(id).map(|message| answer(&message)).ok_or_else(|| missing(id))
+}
+
+fn number(path: &str) -> Result<u64, Problem> {
+    path.parse().map_err(|_| {
+        let detail = "a message in quarantine is called by its number; GET /api/v1/quarantine lists them";
+        Problem::new(StatusCode::BAD_REQUEST, "id_malformed", detail)
+    })
+}
+
+fn missing(id: u64) -> Problem {
+    Problem::not_found(format!(
+        "there is no message {id} in quarantine; it was released or discarded, or never kept"
+    ))
+}
+
+fn answer(value: &impl serde::Serialize) -> HttpResponse {
+    HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(value)
+}
