@@ -23,9 +23,8 @@ stories=(
 
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
-filter='binary(door) | binary(sources) | binary(contract) | binary(receipts) | (package(gridflex) & binary(site))'
-cargo nextest run --locked --workspace --status-level pass --final-status-level none --success-output immediate \
-  -E "$filter" >"$log" 2>&1
+cargo nextest run --locked --workspace --test door --test sources --test contract --test receipts --test site \
+  --status-level pass --final-status-level none --success-output immediate >"$log" 2>&1
 code=$?
 grep -qE '(PASS|FAIL) ' "$log" || { cat "$log"; exit 1; }
 

@@ -1,7 +1,7 @@
 //! The live system of one site: its file, checked as a whole, and the parts of the system started in order.
 //!
-//! * [`file`]: `SITE.toml` as written, every fault with its line;
-//! * [`check`]: everything the file names read and put together, or all that is wrong with it;
+//! * [`mod@file`]: `SITE.toml` as written, every fault with its line;
+//! * [`mod@check`]: everything the file names read and put together, or all that is wrong with it;
 //! * [`station`]: door, system and page of one site, for `gridflex serve` and for the demo;
 //! * [`running`]: the live system against the machine's clock.
 //!
