@@ -20,12 +20,14 @@ mod overload;
 mod tests;
 
 use crate::price_clearing::{ClearingProblem, NodePrice, OfferTerms, Payee, Plan, PriceClearing, Pricing};
-use offer_gain::{Gain, NodeTariff, most_gained};
+use offer_gain::{Gain, Lump, NodeTariff, most_gained};
 pub use overload::{Overload, overload};
 use thiserror::Error;
 
 /// 10⁻¹⁸ of the currency in a micro-unit.
 const MICRO: i128 = 1_000_000_000_000;
+/// Largest unit of a lump price, mWh.
+const UNIT_MAX: i64 = 1_000_000_000_000;
 /// Millionths in one.
 const MILLION: i128 = 1_000_000;
 
@@ -41,7 +43,9 @@ pub enum Objection {
     Schedule { offer: u32, what: &'static str },
     #[error("offer {offer}: {what} is {said} micro-units, it should be {found}")]
     Money { offer: u32, what: &'static str, said: i64, found: i128 },
-    #[error("a price of {what} {number} in interval {interval} is below 0 or above the penalty")]
+    #[error(
+        "a price of {what} {number} in interval {interval} is below 0, above the penalty, or its unit is not allowed"
+    )]
     Price { what: &'static str, number: usize, interval: usize },
     #[error("row {row} in interval {interval} is used otherwise than the schedules make it")]
     Use { row: usize, interval: usize },
@@ -115,6 +119,8 @@ fn lengths(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(), Ob
         ("row prices", prices.row.len(), rows, false),
         ("lump prices of bids", prices.bid_lump.len(), bids, true),
         ("lump prices of rows", prices.row_lump.len(), rows, true),
+        ("lump units of bids", prices.bid_unit.len(), bids, true),
+        ("lump units of rows", prices.row_unit.len(), rows, true),
         ("row uses", clearing.row_use.len(), rows, false),
         ("node prices", clearing.node_prices.len(), problem.nodes() * problem.intervals(), false),
     ] {
@@ -128,15 +134,16 @@ fn lengths(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(), Ob
 fn allowed_prices(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(), Objection> {
     let t = problem.intervals();
     let prices = &clearing.prices;
-    let fits = |price: i64, lump: Option<&i64>, penalty: i64| {
-        let lump = lump.copied().unwrap_or_default();
-        price >= 0 && lump >= 0 && i128::from(price) + i128::from(lump) <= i128::from(penalty)
+    let fits = |price: i64, lump: Lump, penalty: i64| {
+        let lump_fits = lump.price >= 0 && i128::from(price) + i128::from(lump.price) <= i128::from(penalty);
+        let unit_fits = lump.unit == 0 || (lump.price > 0 && (1..=UNIT_MAX).contains(&lump.unit));
+        price >= 0 && lump_fits && unit_fits
     };
     for (number, bid) in problem.bids().iter().enumerate() {
         for interval in 0..t {
             let at = number * t + interval;
             let penalty = if bid.asked[interval] > 0 { bid.price[interval] } else { 0 };
-            if !fits(prices.bid[at], prices.bid_lump.get(at), penalty) {
+            if !fits(prices.bid[at], bid_lump(problem, clearing, number, interval), penalty) {
                 return Err(Objection::Price { what: "bid", number, interval });
             }
         }
@@ -147,14 +154,42 @@ fn allowed_prices(problem: &ClearingProblem, clearing: &PriceClearing) -> Result
             let at = number * t + interval;
             // What nobody uses has the price that proves most, and no other.
             let idle = if row.headroom[interval] < 0 { row.penalty } else { 0 };
-            let lump = prices.row_lump.get(at);
-            let settled = used || (prices.row[at] == idle && lump.is_none_or(|&lump| lump == 0));
+            let lump = row_lump(problem, clearing, number, interval, 1);
+            let settled = used || (prices.row[at] == idle && lump.price == 0);
             if !settled || !fits(prices.row[at], lump, row.penalty) {
                 return Err(Objection::Price { what: "row", number, interval });
             }
         }
     }
     Ok(())
+}
+
+/// The lump price of a bid.
+fn bid_lump(problem: &ClearingProblem, clearing: &PriceClearing, number: usize, interval: usize) -> Lump {
+    let (prices, at) = (&clearing.prices, number * problem.intervals() + interval);
+    Lump {
+        factor: MILLION,
+        price: prices.bid_lump.get(at).copied().unwrap_or_default(),
+        headroom: -problem.bids()[number].asked[interval],
+        unit: prices.bid_unit.get(at).copied().unwrap_or_default(),
+    }
+}
+
+/// The lump price of a row for a node of some sensitivity.
+fn row_lump(
+    problem: &ClearingProblem,
+    clearing: &PriceClearing,
+    number: usize,
+    interval: usize,
+    factor: i64,
+) -> Lump {
+    let (prices, at) = (&clearing.prices, number * problem.intervals() + interval);
+    Lump {
+        factor: i128::from(factor),
+        price: prices.row_lump.get(at).copied().unwrap_or_default(),
+        headroom: problem.rows()[number].headroom[interval],
+        unit: prices.row_unit.get(at).copied().unwrap_or_default(),
+    }
 }
 
 /// What energy costs at every node.
@@ -165,26 +200,18 @@ fn tariffs(problem: &ClearingProblem, clearing: &PriceClearing) -> Vec<NodeTarif
     for (number, bid) in problem.bids().iter().enumerate() {
         for &node in &bid.nodes {
             for interval in 0..t {
-                let at = number * t + interval;
-                let lump = prices.bid_lump.get(at).copied().unwrap_or_default();
+                let price = prices.bid[number * t + interval];
                 let tariff = &mut tariffs[node as usize];
-                tariff.add(interval, MILLION, prices.bid[at], lump, -bid.asked[interval]);
-                tariff.of_bids[interval] += i128::from(prices.bid[at]) * MILLION;
+                tariff.add(interval, price, bid_lump(problem, clearing, number, interval));
+                tariff.of_bids[interval] += i128::from(price) * MILLION;
             }
         }
     }
     for (number, row) in problem.rows().iter().enumerate() {
         for &(node, factor) in &row.sensitivities {
             for interval in 0..t {
-                let at = number * t + interval;
-                let lump = prices.row_lump.get(at).copied().unwrap_or_default();
-                tariffs[node as usize].add(
-                    interval,
-                    i128::from(factor),
-                    prices.row[at],
-                    lump,
-                    row.headroom[interval],
-                );
+                let lump = row_lump(problem, clearing, number, interval, factor);
+                tariffs[node as usize].add(interval, prices.row[number * t + interval], lump);
             }
         }
     }
@@ -358,18 +385,16 @@ fn bound(problem: &ClearingProblem, clearing: &PriceClearing, gains: &[Gain]) ->
     for (number, bid) in problem.bids().iter().enumerate() {
         for interval in (0..t).filter(|&interval| bid.asked[interval] > 0) {
             let at = number * t + interval;
-            let charged = prices.bid[at] + prices.bid_lump.get(at).copied().unwrap_or_default();
-            sum += i128::from(bid.price[interval] - charged) * i128::from(bid.asked[interval]) * MILLION;
+            let left = bid.price[interval] - prices.bid[at];
+            sum += i128::from(left) * i128::from(bid.asked[interval]) * MILLION
+                + bid_lump(problem, clearing, number, interval).free();
         }
     }
     for (number, row) in problem.rows().iter().enumerate() {
         for interval in 0..t {
             let at = number * t + interval;
-            let headroom = i128::from(row.headroom[interval]);
-            sum += i128::from(prices.row[at]) * headroom * MILLION;
-            if headroom < 0 {
-                sum += i128::from(prices.row_lump.get(at).copied().unwrap_or_default()) * headroom * MILLION;
-            }
+            sum += i128::from(prices.row[at]) * i128::from(row.headroom[interval]) * MILLION
+                + row_lump(problem, clearing, number, interval, 1).free();
         }
     }
     let mut plans = clearing.plans.iter().peekable();

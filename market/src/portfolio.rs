@@ -36,7 +36,7 @@ use bundle::Bundle;
 use grid::{Slot, Timestamp};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use member::{CellStore, Member};
+use member::Member;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
@@ -154,7 +154,6 @@ pub struct Portfolio {
     bounds: Bounds,
     hash_key: u64,
     members: Places<Member>,
-    cells: CellStore,
     /// Members by name.
     names: HashTable<Hashed>,
     groups: Places<GroupOfBundles>,
@@ -179,7 +178,6 @@ impl Portfolio {
             bounds,
             hash_key,
             members: Places::default(),
-            cells: CellStore::default(),
             names: HashTable::new(),
             groups: Places::default(),
             keys: HashTable::new(),
@@ -189,10 +187,9 @@ impl Portfolio {
         }
     }
 
-    /// Makes room for this many offers more of this many slices in all.
-    pub fn reserve(&mut self, offers: usize, slices: usize) {
+    /// Makes room for this many offers more.
+    pub fn reserve(&mut self, offers: usize) {
         self.members.values.reserve(offers);
-        self.cells.reserve(slices);
         self.names.reserve(offers, |hashed| Hashed::wide(hashed.hash));
     }
 
@@ -225,15 +222,13 @@ impl Portfolio {
             Entry::Occupied(_) => return Err(PortfolioError::Twice { offer: offer.id.clone() }),
             Entry::Vacant(vacant) => vacant.insert(Hashed { hash, place }),
         };
-        let mut member = Member::of(offer, self.cells.put(offer));
+        let (total, kept) = member::measure(offer);
         let group_at = self.group_of(Group::of(offer, zone, &self.tolerances));
-        let bundle_at = self.room_for(group_at, member.energy);
-        member.bundle = bundle_at;
+        let bundle_at = self.room_for(group_at, kept.energy);
         let published = self.is_published(bundle_at);
-        if let Some(bundle) = self.bundles.get_mut(bundle_at) {
-            member.at = bundle.add(place, &member, self.cells.get(member.cells));
-        }
-        self.members.put(member);
+        let bundle = self.bundles.get_mut(bundle_at);
+        let at = bundle.map_or(0, |bundle| bundle.add(place, offer, total, kept));
+        self.members.put(Member { id: offer.id.clone(), bundle: bundle_at, at });
         self.reopen(bundle_at);
         Ok(self.change(bundle_at, offer.id.clone(), published, ChangeKind::Grown))
     }
@@ -249,8 +244,7 @@ impl Portfolio {
         let member = self.members.take(hashed.place)?;
         let bundle_at = member.bundle;
         let published = self.is_published(bundle_at);
-        self.bundles.get_mut(bundle_at)?.take_out(&member, self.cells.get(member.cells));
-        self.cells.give_back(member.cells);
+        self.bundles.get_mut(bundle_at)?.take_out(member.at);
         self.reopen(bundle_at);
         let change = self.change(bundle_at, member.id, published, ChangeKind::Shrunk);
         if change.members == 0 {
@@ -268,7 +262,7 @@ impl Portfolio {
     pub fn waiting(&self) -> Vec<FlexOfferId> {
         let small = self.by_number.values().filter(|&&at| !self.is_published(at));
         let bundles = small.filter_map(|&at| self.bundles.get(at));
-        let members = bundles.flat_map(|bundle| bundle.places().filter_map(|place| self.members.get(place)));
+        let members = bundles.flat_map(|bundle| bundle.rows().filter_map(|row| self.members.get(row.place)));
         members.map(|member| member.id.clone()).collect()
     }
 

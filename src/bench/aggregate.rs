@@ -144,7 +144,7 @@ fn bulk(arguments: &AggregateArguments, with_total: bool) -> Result<Bulk, Failur
 /// Sums all offers and reads every aggregate.
 fn aggregate(offers: &[FlexOffer]) -> Result<Portfolio, Failure> {
     let mut portfolio = Portfolio::new(Tolerances::default(), Bounds::default());
-    portfolio.reserve(offers.len(), offers.iter().map(|offer| offer.slices.len()).sum());
+    portfolio.reserve(offers.len());
     for offer in offers {
         let change = portfolio.insert(offer, ZoneId(1)).map_err(|error| Failure::Run(error.into()))?;
         black_box(change);

@@ -82,6 +82,8 @@ pub fn read_result(case: &MarketCase, text: &str) -> Result<PriceClearing, Resul
             row: prices(&read.prices.rows, |limit| &limit.price)?,
             bid_lump: prices(&read.prices.congestion_points, |limit| &limit.lump)?,
             row_lump: prices(&read.prices.rows, |limit| &limit.lump)?,
+            bid_unit: prices(&read.prices.congestion_points, |limit| &limit.lump_unit)?,
+            row_unit: prices(&read.prices.rows, |limit| &limit.lump_unit)?,
         },
         node_prices: node_prices(case, &read)?,
         row_use: read.rows.iter().flat_map(|row| row.r#use.iter().map(|&kwh| fine(kwh))).collect(),

@@ -89,12 +89,14 @@ pub(super) struct Prices {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct LimitPrice {
     pub id: String,
     pub price: Vec<f64>,
     #[serde(default)]
     pub lump: Vec<f64>,
+    #[serde(default)]
+    pub lump_unit: Vec<f64>,
 }
 
 #[derive(Deserialize)]

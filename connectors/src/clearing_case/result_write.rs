@@ -107,11 +107,14 @@ struct Prices<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct LimitPrice<'a> {
     id: &'a str,
     price: Vec<f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     lump: Vec<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lump_unit: Vec<f64>,
 }
 
 #[derive(Serialize)]
@@ -264,9 +267,13 @@ fn prices<'a>(case: &'a MarketCase, clearing: &PriceClearing) -> Prices<'a> {
     let t = case.problem.intervals();
     let prices = &clearing.prices;
     let part = |values: &[i64], at: usize| values.get(at * t..(at + 1) * t).map(decimals).unwrap_or_default();
-    let limit = |ids: &'a [String], price: &[i64], lump: &[i64]| -> Vec<LimitPrice<'a>> {
-        let one =
-            |(at, id): (usize, &'a String)| LimitPrice { id, price: part(price, at), lump: part(lump, at) };
+    let limit = |ids: &'a [String], price: &[i64], lump: &[i64], unit: &[i64]| -> Vec<LimitPrice<'a>> {
+        let one = |(at, id): (usize, &'a String)| LimitPrice {
+            id,
+            price: part(price, at),
+            lump: part(lump, at),
+            lump_unit: part(unit, at),
+        };
         ids.iter().enumerate().map(one).collect()
     };
     let money = |values: &[NodePrice], of: fn(&NodePrice) -> i128| -> Vec<f64> {
@@ -284,8 +291,8 @@ fn prices<'a>(case: &'a MarketCase, clearing: &PriceClearing) -> Prices<'a> {
         }
     };
     Prices {
-        congestion_points: limit(&case.congestion_points, &prices.bid, &prices.bid_lump),
-        rows: limit(&case.elements, &prices.row, &prices.row_lump),
+        congestion_points: limit(&case.congestion_points, &prices.bid, &prices.bid_lump, &prices.bid_unit),
+        rows: limit(&case.elements, &prices.row, &prices.row_lump, &prices.row_unit),
         nodes: case.nodes.iter().enumerate().map(node).collect(),
     }
 }

@@ -1,7 +1,7 @@
 //! Whether every offer is answered, and whether what is said of the declined ones follows from the prices.
 
-use super::offer_gain::{Gain, NodeTariff, lump_charge};
-use super::{MICRO, MILLION, Objection, asks, change, within};
+use super::offer_gain::{Gain, NodeTariff};
+use super::{MICRO, MILLION, Objection, asks, bid_lump, change, row_lump, within};
 use crate::price_clearing::{
     ClearingProblem, DeclineReason, Declined, Limit, OfferTerms, Plan, PriceClearing,
 };
@@ -40,14 +40,14 @@ pub(super) fn all_answered(
 }
 
 /// The limits that each node uses, bids first, with the sensitivity in millionths.
-fn limits_of_nodes(problem: &ClearingProblem) -> Vec<Vec<(Limit, i128)>> {
+fn limits_of_nodes(problem: &ClearingProblem) -> Vec<Vec<(Limit, i64)>> {
     let mut limits = vec![Vec::new(); problem.nodes()];
     for (number, bid) in problem.bids().iter().enumerate() {
-        bid.nodes.iter().for_each(|&node| limits[node as usize].push((Limit::Bid(number as u32), MILLION)));
+        bid.nodes.iter().for_each(|&node| limits[node as usize].push((Limit::Bid(number as u32), 1_000_000)));
     }
     for (number, row) in problem.rows().iter().enumerate() {
         for &(node, factor) in &row.sensitivities {
-            limits[node as usize].push((Limit::Row(number as u32), i128::from(factor)));
+            limits[node as usize].push((Limit::Row(number as u32), factor));
         }
     }
     limits
@@ -57,7 +57,7 @@ struct Judge<'a> {
     problem: &'a ClearingProblem,
     clearing: &'a PriceClearing,
     tariff: &'a NodeTariff,
-    limits: &'a [(Limit, i128)],
+    limits: &'a [(Limit, i64)],
 }
 
 impl Judge<'_> {
@@ -110,22 +110,19 @@ impl Judge<'_> {
         let t = self.problem.intervals();
         let mut worst = (0, None);
         for &(limit, factor) in self.limits {
-            let prices = &self.clearing.prices;
-            let (price, lumps, first) = match limit {
-                Limit::Bid(bid) => (&prices.bid, &prices.bid_lump, bid as usize * t),
-                Limit::Row(row) => (&prices.row, &prices.row_lump, row as usize * t),
-            };
+            let (problem, prices) = (self.problem, &self.clearing.prices);
             for &(interval, energy) in change {
-                let at = first + interval;
-                let headroom = match limit {
-                    Limit::Bid(bid) => -self.problem.bids()[bid as usize].asked[interval],
-                    Limit::Row(row) => self.problem.rows()[row as usize].headroom[interval],
+                let (price, lump) = match limit {
+                    Limit::Bid(bid) => (
+                        prices.bid[bid as usize * t + interval],
+                        bid_lump(problem, self.clearing, bid as usize, interval),
+                    ),
+                    Limit::Row(row) => (
+                        prices.row[row as usize * t + interval],
+                        row_lump(problem, self.clearing, row as usize, interval, factor),
+                    ),
                 };
-                let lump = lumps.get(at).copied().unwrap_or_default();
-                let mut charge = i128::from(price[at]) * factor * energy;
-                if lump > 0 {
-                    charge += lump_charge(factor, lump, headroom, energy);
-                }
+                let charge = i128::from(price) * i128::from(factor) * energy + lump.charge(energy);
                 if charge > worst.0 {
                     worst = (charge, Some((limit, interval as u16)));
                 }

@@ -15,28 +15,50 @@ pub(super) struct NodeTariff {
 
 /// A lump price: charged on what one offer uses of the element beyond the head-room, and paid for what it relieves.
 #[derive(Debug, Clone, Copy)]
-struct Lump {
-    factor: i128,
-    price: i128,
-    headroom: i128,
+pub(super) struct Lump {
+    /// Sensitivity, millionths.
+    pub factor: i128,
+    /// Micro-units per kWh.
+    pub price: i64,
+    /// mWh.
+    pub headroom: i64,
+    /// In which uses are counted, mWh; 0 for none.
+    pub unit: i64,
 }
 
 impl Lump {
-    fn charge(self, energy: i128) -> i128 {
-        let used = self.factor * energy;
-        let counted = match (self.headroom >= 0, used > 0) {
-            (true, true) => (used - self.headroom * MILLION).max(0),
+    /// What a use of one element pays for the lump part.
+    pub fn charge(self, energy: i128) -> i128 {
+        i128::from(self.price) * self.counted(self.factor * energy)
+    }
+
+    /// What counts of a use (millionths of a mWh). In units: of every whole one what the head-room leaves of a unit, and
+    /// what the rest exceeds that by.
+    fn counted(self, used: i128) -> i128 {
+        let headroom = i128::from(self.headroom);
+        if self.unit > 0 {
+            let unit = i128::from(self.unit) * MILLION;
+            let remainder = (headroom * MILLION).rem_euclid(unit);
+            let rest = used.rem_euclid(unit);
+            return (used - rest) / unit * (unit - remainder)
+                + if rest > remainder { rest - remainder } else { 0 };
+        }
+        match (headroom >= 0, used > 0) {
+            (true, true) => (used - headroom * MILLION).max(0),
             (true, false) => used,
             (false, true) => 0,
-            (false, false) => used.max(self.headroom * MILLION),
-        };
-        counted * self.price
+            (false, false) => used.max(headroom * MILLION),
+        }
     }
-}
 
-/// What a use of one element with a lump price pays for the lump part.
-pub(super) fn lump_charge(factor: i128, price: i64, headroom: i64, energy: i128) -> i128 {
-    Lump { factor, price: i128::from(price), headroom: i128::from(headroom) }.charge(energy)
+    /// What all uses together may count without overload, times the price.
+    pub fn free(self) -> i128 {
+        let whole = Self { factor: MILLION, ..self };
+        match (self.unit > 0, self.headroom > 0) {
+            (false, true) => 0,
+            _ => whole.charge(i128::from(self.headroom)),
+        }
+    }
 }
 
 impl NodeTariff {
@@ -44,17 +66,16 @@ impl NodeTariff {
         Self { price: vec![0; intervals], of_bids: vec![0; intervals], lumps: vec![Vec::new(); intervals] }
     }
 
-    pub fn add(&mut self, interval: usize, factor: i128, price: i64, lump: i64, headroom: i64) {
-        self.price[interval] += i128::from(price) * factor;
-        if lump > 0 {
-            let (price, headroom) = (i128::from(lump), i128::from(headroom));
-            self.lumps[interval].push(Lump { factor, price, headroom });
+    pub fn add(&mut self, interval: usize, price: i64, lump: Lump) {
+        self.price[interval] += i128::from(price) * lump.factor;
+        if lump.price > 0 {
+            self.lumps[interval].push(lump);
         }
     }
 
     /// Σ sensitivity × lump price.
     pub fn lump_price(&self, interval: usize) -> i128 {
-        self.lumps[interval].iter().map(|lump| lump.price * lump.factor).sum()
+        self.lumps[interval].iter().map(|lump| i128::from(lump.price) * lump.factor).sum()
     }
 
     /// What an energy pays at the node in an interval.
@@ -67,7 +88,8 @@ impl NodeTariff {
     fn sides(&self, interval: usize) -> (i128, i128) {
         let relief = |up: bool| -> i128 {
             let counts = |lump: &&Lump| if up { lump.factor < 0 } else { lump.factor > 0 };
-            self.lumps[interval].iter().filter(counts).map(|lump| lump.price * lump.factor).sum()
+            let all = self.lumps[interval].iter().filter(counts);
+            all.map(|lump| i128::from(lump.price) * lump.factor).sum()
         };
         (self.price[interval] + relief(false), self.price[interval] + relief(true))
     }

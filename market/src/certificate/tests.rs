@@ -9,7 +9,7 @@ fn tamper(problem: &ClearingProblem, honest: &PriceClearing, stream: &mut Stream
     let mut bad = honest.clone();
     let amount = [-1, 1, -1_000_000, 1_000_000, 12_345][stream.below(5)];
     let plans = bad.plans.len();
-    match stream.below(17) {
+    match stream.below(18) {
         0 => bad.bound.0 += i128::from(amount),
         1 => bad.welfare.0 += i128::from(amount),
         2 if plans > 0 => bad.plans[stream.below(plans)].payment += amount,
@@ -53,6 +53,11 @@ fn tamper(problem: &ClearingProblem, honest: &PriceClearing, stream: &mut Stream
         15 if !bad.declined.is_empty() => {
             let at = stream.below(bad.declined.len());
             tamper_declined(problem, &mut bad.declined[at], stream, amount)?;
+        }
+        17 => {
+            let at = stream.below(bad.prices.row_unit.len().max(1));
+            let unit = bad.prices.row_unit.get_mut(at)?;
+            *unit = if bad.prices.row_lump[at] == 0 { 1_500_000 } else { -1 - *unit };
         }
         16 if !bad.declined.is_empty() => {
             bad.declined.remove(stream.below(bad.declined.len()));

@@ -59,12 +59,13 @@ impl Profile<'_> {
         if self.slices.len() > SLICES_MAX {
             return Err(Fault::TooManySlices { slices: self.slices.len(), max: SLICES_MAX });
         }
-        for (slice, &EnergyBounds { min, max }) in self.slices.iter().enumerate() {
+        let sound =
+            |&EnergyBounds { min, max }: &Slice| min <= max && min.0 >= -ENERGY_MAX && max.0 <= ENERGY_MAX;
+        if let Some(slice) = self.slices.iter().position(|slice| !sound(slice)) {
+            let EnergyBounds { min, max } = self.slices[slice];
             check_magnitude("a slice", min)?;
             check_magnitude("a slice", max)?;
-            if min > max {
-                return Err(Fault::InvertedSlice { slice, min, max });
-            }
+            return Err(Fault::InvertedSlice { slice, min, max });
         }
         for slot in [self.start_after, self.start_before, self.default_schedule.start] {
             check_slot(slot)?;

@@ -1,12 +1,12 @@
 //! A bundle: an aggregate while members come and go. All sums are integers, so taking a member out leaves exactly
 //! what was there before it came.
 
-use super::member::{Cell, Member, safe_bounds};
+use super::member::{Cell, CellStore, Kept, Row, safe_bounds};
 use super::multiset::Multiset;
 use super::tolerance::Group;
-use crate::flex_offer::ActivationCost;
+use crate::flex_offer::{ActivationCost, FlexOffer};
 
-/// A hole in a bundle's list of members.
+/// A hole in a bundle's lists of members.
 pub(super) const HOLE: u32 = u32::MAX;
 
 /// Sums over the members in one slot of the bundle, mWh.
@@ -14,31 +14,16 @@ pub(super) const HOLE: u32 = u32::MAX;
 pub(super) struct SlotSum {
     pub least: i64,
     pub most: i64,
-    pub safe_least: i64,
-    pub safe_most: i64,
     pub default: i64,
     /// How many members have a slice here.
     pub members: u32,
 }
 
-impl SlotSum {
-    fn add(&mut self, cell: &Cell, safe: (i64, i64)) {
-        self.least += cell.least;
-        self.most += cell.most;
-        self.safe_least += safe.0;
-        self.safe_most += safe.1;
-        self.default += cell.default;
-        self.members += 1;
-    }
-
-    fn take_out(&mut self, cell: &Cell, safe: (i64, i64)) {
-        self.least -= cell.least;
-        self.most -= cell.most;
-        self.safe_least -= safe.0;
-        self.safe_most -= safe.1;
-        self.default -= cell.default;
-        self.members -= 1;
-    }
+/// How far the members' safe bounds lie inside their bounds in one slot, summed, mWh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct SlotCut {
+    pub below: i64,
+    pub above: i64,
 }
 
 #[derive(Debug, Clone)]
@@ -49,12 +34,16 @@ pub(super) struct Bundle {
     pub group: Group,
     /// How roomy it is filed in its group; `None` when it is not open.
     pub open: Option<u32>,
-    /// Places in the portfolio's list of members, or holes.
-    pub members: Vec<u32>,
+    /// The members, with holes.
+    rows: Vec<Row>,
+    kept: Vec<Kept>,
+    pub cells: CellStore,
     holes: Vec<u32>,
     pub count: usize,
     /// From the group's base on.
     pub sums: Vec<SlotSum>,
+    /// Likewise, as far as bound members ever reached.
+    cuts: Vec<SlotCut>,
     pub total: (i64, i64),
     /// Members with total bounds that exclude something.
     pub bound_members: usize,
@@ -76,10 +65,13 @@ impl Bundle {
             group_at,
             group,
             open: None,
-            members: Vec::new(),
+            rows: Vec::new(),
+            kept: Vec::new(),
+            cells: CellStore::default(),
             holes: Vec::new(),
             count: 0,
             sums: Vec::new(),
+            cuts: Vec::new(),
             total: (0, 0),
             bound_members: 0,
             flexibilities: Multiset::default(),
@@ -92,72 +84,89 @@ impl Bundle {
         }
     }
 
-    /// Slots from the base to the member's earliest start.
-    pub(super) fn offset(&self, member: &Member) -> usize {
-        usize::try_from(member.start_after.0 - self.group.base.0).unwrap_or_default()
-    }
-
-    /// Adds a member; returns its place in the list.
-    pub(super) fn add(&mut self, place: u32, member: &Member, cells: &[Cell]) -> u32 {
-        let offset = self.offset(member);
-        if self.sums.len() < offset + cells.len() {
-            self.sums.resize(offset + cells.len(), SlotSum::default());
+    /// Adds a member; returns its place in the lists.
+    pub(super) fn add(&mut self, place: u32, offer: &FlexOffer, total: (i64, i64), kept: Kept) -> u32 {
+        let offset = usize::try_from(offer.start_after.0 - self.group.base.0).unwrap_or_default();
+        let run = self.cells.put(offer);
+        let end = offset + run.len();
+        if self.sums.len() < end {
+            self.sums.resize(end, SlotSum::default());
         }
-        let sums = self.sums[offset..].iter_mut().zip(cells);
-        match member.bound {
-            false => sums.for_each(|(sum, cell)| sum.add(cell, (cell.least, cell.most))),
-            true => {
-                sums.zip(safe_bounds(cells, member.total)).for_each(|((sum, cell), safe)| sum.add(cell, safe))
+        let cells = self.cells.get(run);
+        for (sum, cell) in self.sums[offset..].iter_mut().zip(cells) {
+            sum.least += cell.least;
+            sum.most += cell.most;
+            sum.default += cell.default;
+            sum.members += 1;
+        }
+        if kept.bound {
+            if self.cuts.len() < end {
+                self.cuts.resize(end, SlotCut::default());
+            }
+            for (cut, (below, above)) in self.cuts[offset..].iter_mut().zip(cuts(cells, total)) {
+                cut.below += below;
+                cut.above += above;
             }
         }
-        self.total = (self.total.0 + member.total.0, self.total.1 + member.total.1);
-        self.bound_members += usize::from(member.bound);
-        self.flexibilities.insert(member.flexibility.into());
-        self.flexibility_sum += i64::from(member.flexibility);
-        self.assignments.insert(member.assignment_nanos);
-        self.decreases.insert(member.prices.decrease.0);
-        self.increases.insert(member.prices.increase.0);
-        self.cost.activation += member.cost.activation;
-        self.cost.per_slot_shifted += member.cost.per_slot_shifted;
-        self.energy += member.energy;
+        self.total = (self.total.0 + total.0, self.total.1 + total.1);
+        self.bound_members += usize::from(kept.bound);
+        self.flexibilities.insert(kept.flexibility.into());
+        self.flexibility_sum += i64::from(kept.flexibility);
+        self.assignments.insert(kept.assignment_nanos);
+        self.decreases.insert(kept.prices.decrease.0);
+        self.increases.insert(kept.prices.increase.0);
+        self.cost.activation += kept.cost.activation;
+        self.cost.per_slot_shifted += kept.cost.per_slot_shifted;
+        self.energy += kept.energy;
         self.count += 1;
         self.revision += 1;
+        let row = Row { place, offset: offset as u32, cells: run, total };
         match self.holes.pop() {
             Some(at) => {
-                self.members[at as usize] = place;
+                self.rows[at as usize] = row;
+                self.kept[at as usize] = kept;
                 at
             }
             None => {
-                self.members.push(place);
-                (self.members.len() - 1) as u32
+                self.rows.push(row);
+                self.kept.push(kept);
+                (self.rows.len() - 1) as u32
             }
         }
     }
 
-    /// Takes a member out, exactly.
-    pub(super) fn take_out(&mut self, member: &Member, cells: &[Cell]) {
-        let offset = self.offset(member);
-        let sums = self.sums[offset..].iter_mut().zip(cells);
-        match member.bound {
-            false => sums.for_each(|(sum, cell)| sum.take_out(cell, (cell.least, cell.most))),
-            true => sums
-                .zip(safe_bounds(cells, member.total))
-                .for_each(|((sum, cell), safe)| sum.take_out(cell, safe)),
+    /// Takes the member at a place of the lists out, exactly.
+    pub(super) fn take_out(&mut self, at: u32) {
+        let (row, kept) = (self.rows[at as usize], self.kept[at as usize]);
+        let offset = row.offset as usize;
+        let cells = self.cells.get(row.cells);
+        for (sum, cell) in self.sums[offset..].iter_mut().zip(cells) {
+            sum.least -= cell.least;
+            sum.most -= cell.most;
+            sum.default -= cell.default;
+            sum.members -= 1;
         }
-        self.total = (self.total.0 - member.total.0, self.total.1 - member.total.1);
-        self.bound_members -= usize::from(member.bound);
-        self.flexibilities.remove(member.flexibility.into());
-        self.flexibility_sum -= i64::from(member.flexibility);
-        self.assignments.remove(member.assignment_nanos);
-        self.decreases.remove(member.prices.decrease.0);
-        self.increases.remove(member.prices.increase.0);
-        self.cost.activation -= member.cost.activation;
-        self.cost.per_slot_shifted -= member.cost.per_slot_shifted;
-        self.energy -= member.energy;
+        if kept.bound {
+            for (cut, (below, above)) in self.cuts[offset..].iter_mut().zip(cuts(cells, row.total)) {
+                cut.below -= below;
+                cut.above -= above;
+            }
+        }
+        self.total = (self.total.0 - row.total.0, self.total.1 - row.total.1);
+        self.bound_members -= usize::from(kept.bound);
+        self.flexibilities.remove(kept.flexibility.into());
+        self.flexibility_sum -= i64::from(kept.flexibility);
+        self.assignments.remove(kept.assignment_nanos);
+        self.decreases.remove(kept.prices.decrease.0);
+        self.increases.remove(kept.prices.increase.0);
+        self.cost.activation -= kept.cost.activation;
+        self.cost.per_slot_shifted -= kept.cost.per_slot_shifted;
+        self.energy -= kept.energy;
         self.count -= 1;
         self.revision += 1;
-        self.members[member.at as usize] = HOLE;
-        self.holes.push(member.at);
+        self.cells.give_back(row.cells);
+        self.rows[at as usize].place = HOLE;
+        self.holes.push(at);
         while self.sums.last().is_some_and(|sum| sum.members == 0) {
             self.sums.pop();
         }
@@ -173,8 +182,18 @@ impl Bundle {
         self.flexibilities.min().unwrap_or_default()
     }
 
-    /// Places of the members, in the order of the list.
-    pub(super) fn places(&self) -> impl Iterator<Item = u32> {
-        self.members.iter().copied().filter(|&place| place != HOLE)
+    /// The members, in the order of the list.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Row> + Clone {
+        self.rows.iter().filter(|row| row.place != HOLE)
     }
+
+    /// How far the safe bounds lie inside the bounds, from a slot on.
+    pub(super) fn cuts(&self, first: usize) -> impl Iterator<Item = SlotCut> {
+        self.cuts.iter().skip(first).copied().chain(std::iter::repeat(SlotCut::default()))
+    }
+}
+
+/// How far a bound member's safe bounds lie inside its bounds.
+fn cuts(cells: &[Cell], total: (i64, i64)) -> impl Iterator<Item = (i64, i64)> {
+    cells.iter().zip(safe_bounds(cells, total)).map(|(cell, safe)| (safe.0 - cell.least, cell.most - safe.1))
 }

@@ -15,14 +15,12 @@ fn narrow(hash: u64) -> u32 {
 
 /// Hash of a text.
 pub(super) fn of_text(key: u64, text: &str) -> u32 {
-    let bytes = text.as_bytes();
-    let mut hash = key ^ bytes.len() as u64;
-    let mut chunks = bytes.chunks_exact(8);
-    for chunk in &mut chunks {
-        let word = chunk.iter().rev().fold(0_u64, |word, &byte| word << 8 | u64::from(byte));
-        hash = fold(hash ^ word, MULTIPLIER ^ key.rotate_left(32));
+    let mut hash = key ^ text.len() as u64;
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    for &word in words {
+        hash = fold(hash ^ u64::from_le_bytes(word), MULTIPLIER ^ key.rotate_left(32));
     }
-    let rest = chunks.remainder().iter().fold(1_u64, |word, &byte| word << 8 | u64::from(byte));
+    let rest = rest.iter().fold(1_u64, |word, &byte| word << 8 | u64::from(byte));
     narrow(fold(hash ^ rest, MULTIPLIER ^ key.rotate_left(17)))
 }
 

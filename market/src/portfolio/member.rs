@@ -1,8 +1,8 @@
 //! What a portfolio keeps of an offer.
 
-use crate::flex_offer::{ActivationCost, DeviationPrices, FlexOffer, FlexOfferId};
+use crate::flex_offer::{ActivationCost, DeviationPrices, FlexOffer, FlexOfferId, Slice};
 use crate::proportional::Shares;
-use grid::Slot;
+use grid::EnergyMwh;
 
 /// One slice, mWh.
 #[derive(Debug, Clone, Copy)]
@@ -12,23 +12,35 @@ pub(super) struct Cell {
     pub default: i64,
 }
 
-/// An offer inside a bundle; two cache lines.
+/// An offer by name, and where the rest of it lies.
 #[derive(Debug, Clone)]
-#[repr(align(64))]
 pub(super) struct Member {
     pub id: FlexOfferId,
-    /// Which bundle, and where in its list.
+    /// Which bundle, and where in its lists.
     pub bundle: u32,
     pub at: u32,
+}
+
+/// What splitting looks at, one member after the other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    /// Place in the portfolio's list of members, or [`super::bundle::HOLE`].
+    pub place: u32,
+    /// Slots from the bundle's base to its earliest start.
+    pub offset: u32,
     /// Its slices.
     pub cells: Run,
+    /// Least and most total energy, never beyond what the slices allow, mWh.
+    pub total: (i64, i64),
+}
+
+/// What else a bundle has of a member, to take it out again exactly.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
     /// Time flexibility, slots.
     pub flexibility: u32,
     /// Whether the total bounds exclude something that the slices allow.
     pub bound: bool,
-    pub start_after: Slot,
-    /// Least and most total energy, never beyond what the slices allow, mWh.
-    pub total: (i64, i64),
     pub assignment_nanos: i64,
     pub prices: DeviationPrices,
     pub cost: ActivationCost,
@@ -36,31 +48,24 @@ pub(super) struct Member {
     pub energy: i64,
 }
 
-impl Member {
-    /// Of an offer whose slices lie at `cells`.
-    pub(super) fn of(offer: &FlexOffer, cells: Run) -> Self {
-        let (mut least, mut most, mut energy) = (0, 0, 0);
-        for slice in &offer.slices {
-            least += slice.min.0;
-            most += slice.max.0;
-            energy += slice.min.0.abs().max(slice.max.0.abs());
-        }
-        let total = offer.total_energy.map_or((least, most), |t| (t.min.0.max(least), t.max.0.min(most)));
-        Self {
-            id: offer.id.clone(),
-            bundle: 0,
-            at: 0,
-            cells,
-            flexibility: u32::try_from(offer.start_before.0 - offer.start_after.0).unwrap_or_default(),
-            bound: total != (least, most),
-            start_after: offer.start_after,
-            total,
-            assignment_nanos: offer.assignment_before.nanos(),
-            prices: offer.prices,
-            cost: offer.terms.cost,
-            energy,
-        }
+/// The total bounds of an offer, and what is kept of it beside its slices.
+pub(super) fn measure(offer: &FlexOffer) -> ((i64, i64), Kept) {
+    let (mut least, mut most, mut energy) = (0, 0, 0);
+    for slice in &offer.slices {
+        least += slice.min.0;
+        most += slice.max.0;
+        energy += slice.min.0.abs().max(slice.max.0.abs());
     }
+    let total = offer.total_energy.map_or((least, most), |t| (t.min.0.max(least), t.max.0.min(most)));
+    let kept = Kept {
+        flexibility: u32::try_from(offer.start_before.0 - offer.start_after.0).unwrap_or_default(),
+        bound: total != (least, most),
+        assignment_nanos: offer.assignment_before.nanos(),
+        prices: offer.prices,
+        cost: offer.terms.cost,
+        energy,
+    };
+    (total, kept)
 }
 
 /// The largest bounds around the default, in proportion to the slices' room below and above it, such that every
@@ -95,7 +100,8 @@ impl Run {
     }
 }
 
-/// The slices of all members in one piece of memory. A run that is left is used again by one of its length.
+/// The slices of a bundle's members in one piece of memory, in the order in which they came, so that splitting reads
+/// them in a row. A run that is left is used again by one of its length.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CellStore {
     cells: Vec<Cell>,
@@ -104,10 +110,6 @@ pub(super) struct CellStore {
 }
 
 impl CellStore {
-    pub(super) fn reserve(&mut self, cells: usize) {
-        self.cells.reserve(cells);
-    }
-
     pub(super) fn get(&self, run: Run) -> &[Cell] {
         self.cells.get(run.start as usize..(run.start + run.len) as usize).unwrap_or_default()
     }
@@ -115,7 +117,7 @@ impl CellStore {
     /// Stores the slices of an offer.
     pub(super) fn put(&mut self, offer: &FlexOffer) -> Run {
         let len = offer.slices.len();
-        let cell = |(slice, default): (&crate::flex_offer::Slice, &grid::EnergyMwh)| Cell {
+        let cell = |(slice, default): (&Slice, &EnergyMwh)| Cell {
             least: slice.min.0,
             most: slice.max.0,
             default: default.0,

@@ -1,7 +1,7 @@
 //! What others see of a bundle.
 
 use super::Portfolio;
-use super::bundle::{Bundle, SlotSum};
+use super::bundle::{Bundle, SlotCut, SlotSum};
 use crate::bid::ZoneId;
 use crate::flex_offer::{
     ActivationCost, DeviationPrices, EnergyBounds, FlexOffer, FlexOfferId, Schedule, Slice, Terms,
@@ -106,15 +106,15 @@ impl Portfolio {
         let bundle = self.bundle(number)?;
         let first = bundle.first();
         let (mut least, mut most) = (0_i64, 0_i64);
-        for member in bundle.places().filter_map(|place| self.members.get(place)) {
-            let offset = bundle.offset(member) - first;
+        for row in bundle.rows() {
+            let offset = row.offset as usize - first;
             let (mut within, mut without) = ((0, 0), (0, 0));
-            for (k, cell) in self.cells.get(member.cells).iter().enumerate() {
+            for (k, cell) in bundle.cells.get(row.cells).iter().enumerate() {
                 let sum = if inside(offset + k) { &mut within } else { &mut without };
                 *sum = (sum.0 + cell.least, sum.1 + cell.most);
             }
-            least += within.0.max(member.total.0 - without.1);
-            most += within.1.min(member.total.1 - without.0);
+            least += within.0.max(row.total.0 - without.1);
+            most += within.1.min(row.total.1 - without.0);
         }
         Some((EnergyMwh(least), EnergyMwh(most)))
     }
@@ -126,7 +126,7 @@ fn publish(bundle: &Bundle) -> Option<Published> {
     let start_after = bundle.group.base.plus(first as i64);
     let flexibility = bundle.flexibility();
     let slice = |min, max| EnergyBounds { min: EnergyMwh(min), max: EnergyMwh(max) };
-    let lost = |sum: &SlotSum| (sum.most - sum.least) - (sum.safe_most - sum.safe_least);
+    let safe = |(sum, cut): (&SlotSum, SlotCut)| slice(sum.least + cut.below, sum.most - cut.above);
     let count = i64::try_from(bundle.count).unwrap_or(i64::MAX);
     Some(Published {
         number: bundle.number,
@@ -137,7 +137,7 @@ fn publish(bundle: &Bundle) -> Option<Published> {
         assignment_before: Timestamp::from_nanos(bundle.assignments.min()?),
         start_after,
         start_before: start_after.plus(flexibility),
-        slices: sums.iter().map(|sum| slice(sum.safe_least, sum.safe_most)).collect(),
+        slices: sums.iter().zip(bundle.cuts(first)).map(safe).collect(),
         outer_slices: sums.iter().map(|sum| slice(sum.least, sum.most)).collect(),
         total_energy: (bundle.bound_members > 0).then(|| slice(bundle.total.0, bundle.total.1)),
         default_schedule: Schedule {
@@ -151,7 +151,7 @@ fn publish(bundle: &Bundle) -> Option<Published> {
         cost: bundle.cost,
         loss: Loss {
             time_slots: bundle.flexibility_sum - flexibility * count,
-            energy: EnergyMwh(sums.iter().map(lost).sum()),
+            energy: EnergyMwh(bundle.cuts(first).take(sums.len()).map(|cut| cut.below + cut.above).sum()),
         },
     })
 }

@@ -6,9 +6,9 @@
 //! ([`crate::transport`]), which finds them whenever they exist. A schedule that cannot be split is answered with the
 //! slices that ask for too much or too little.
 
-use super::Portfolio;
 use super::bundle::Bundle;
-use super::member::{Cell, CellStore, Member};
+use super::member::{Cell, Member, Row};
+use super::{Places, Portfolio};
 use crate::flex_offer::{FlexOfferId, Schedule};
 use crate::proportional::Shares;
 use crate::transport::{NoFlow, Transport};
@@ -81,7 +81,8 @@ impl SplitError {
 /// The members' parts of a schedule.
 #[derive(Debug, Clone)]
 pub struct Split<'a> {
-    members: Vec<&'a Member>,
+    members: &'a Places<Member>,
+    bundle: &'a Bundle,
     shift: i64,
     /// Energies of the first member, then of the second, …, mWh.
     energies: Vec<i64>,
@@ -90,21 +91,22 @@ pub struct Split<'a> {
 impl Split<'_> {
     /// How many members there are.
     pub fn len(&self) -> usize {
-        self.members.len()
+        self.bundle.count
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.bundle.count == 0
     }
 
     /// Each member's name, start and energies in mWh.
     pub fn parts(&self) -> impl Iterator<Item = (&FlexOfferId, Slot, &[i64])> {
         let mut from = 0;
-        self.members.iter().map(move |member| {
-            let part = &self.energies[from..from + member.cells.len()];
-            from += member.cells.len();
-            (&member.id, member.start_after.plus(self.shift), part)
+        self.bundle.rows().filter_map(move |row| {
+            let part = &self.energies[from..from + row.cells.len()];
+            from += row.cells.len();
+            let start = self.bundle.group.base.plus(i64::from(row.offset) + self.shift);
+            Some((&self.members.get(row.place)?.id, start, part))
         })
     }
 
@@ -134,14 +136,13 @@ impl Portfolio {
             let start_before = start_after.plus(bundle.flexibility());
             return Err(SplitError::Start { aggregate, start: schedule.start, start_after, start_before });
         }
-        let members: Vec<&Member> = bundle.places().filter_map(|place| self.members.get(place)).collect();
         let at_default = shift == bundle.group.default_shift;
         let energies = match bundle.bound_members {
-            0 => fill(bundle, &self.cells, &members, first, &schedule.energies, at_default),
-            _ => flow(bundle, &self.cells, &members, first, &schedule.energies, at_default),
+            0 => fill(bundle, first, &schedule.energies, at_default),
+            _ => flow(bundle, first, &schedule.energies, at_default),
         };
         match energies {
-            Ok(energies) => Ok(Split { members, shift, energies }),
+            Ok(energies) => Ok(Split { members: &self.members, bundle, shift, energies }),
             Err(NoFlow { columns, .. }) => Err(self.unattainable(number, schedule, &columns)),
         }
     }
@@ -156,14 +157,7 @@ impl Portfolio {
 }
 
 /// Fills every slice at one fraction.
-fn fill(
-    bundle: &Bundle,
-    store: &CellStore,
-    members: &[&Member],
-    first: usize,
-    energies: &[EnergyMwh],
-    at_default: bool,
-) -> Result<Vec<i64>, NoFlow> {
+fn fill(bundle: &Bundle, first: usize, energies: &[EnergyMwh], at_default: bool) -> Result<Vec<i64>, NoFlow> {
     let mut columns = Vec::with_capacity(energies.len());
     for (k, (energy, sum)) in energies.iter().zip(&bundle.sums[first..]).enumerate() {
         if energy.0 < sum.least || energy.0 > sum.most {
@@ -181,10 +175,10 @@ fn fill(
         };
         columns.push((side, Shares::new(energy.0 - least, most - least)));
     }
-    let mut parts = Vec::with_capacity(members.iter().map(|member| member.cells.len()).sum());
-    for member in members {
-        let offset = bundle.offset(member) - first;
-        for (cell, (side, shares)) in store.get(member.cells).iter().zip(&mut columns[offset..]) {
+    let mut parts = Vec::with_capacity(bundle.rows().map(|row| row.cells.len()).sum());
+    for row in bundle.rows() {
+        let offset = row.offset as usize - first;
+        for (cell, (side, shares)) in bundle.cells.get(row.cells).iter().zip(&mut columns[offset..]) {
             let (least, most) = side.of(cell);
             parts.push(least + shares.next(most - least));
         }
@@ -211,32 +205,27 @@ impl Side {
 }
 
 /// Finds parts that keep the totals.
-fn flow(
-    bundle: &Bundle,
-    store: &CellStore,
-    members: &[&Member],
-    first: usize,
-    energies: &[EnergyMwh],
-    at_default: bool,
-) -> Result<Vec<i64>, NoFlow> {
+fn flow(bundle: &Bundle, first: usize, energies: &[EnergyMwh], at_default: bool) -> Result<Vec<i64>, NoFlow> {
     let sums = &bundle.sums[first..];
     if at_default && energies.iter().zip(sums).all(|(energy, sum)| energy.0 == sum.default) {
-        let cells = members.iter().flat_map(|member| store.get(member.cells));
-        return Ok(cells.map(|cell| cell.default).collect());
+        return Ok(cells(bundle).map(|cell| cell.default).collect());
     }
-    let cells = members.iter().map(|member| member.cells.len()).sum();
-    let mut problem = Transport::with_capacity(members.len(), cells);
-    for member in members {
-        let offset = (bundle.offset(member) - first) as u32;
-        let cells = store.get(member.cells);
+    let mut problem = Transport::with_capacity(bundle.count, bundle.rows().map(|row| row.cells.len()).sum());
+    for row in bundle.rows() {
+        let offset = row.offset - first as u32;
+        let cells = bundle.cells.get(row.cells);
         let rooms = cells.iter().zip(offset..).map(|(cell, column)| (column, cell.most - cell.least));
         let least: i64 = cells.iter().map(|cell| cell.least).sum();
-        problem.push_row(rooms, member.total.0 - least, member.total.1 - least);
+        problem.push_row(rooms, row.total.0 - least, row.total.1 - least);
     }
     let need: Vec<i64> =
         energies.iter().zip(sums).map(|(energy, sum)| energy.0.saturating_sub(sum.least)).collect();
     let mut parts = problem.solve(&need)?;
-    let cells = members.iter().flat_map(|member| store.get(member.cells));
-    parts.iter_mut().zip(cells).for_each(|(part, cell)| *part += cell.least);
+    parts.iter_mut().zip(cells(bundle)).for_each(|(part, cell)| *part += cell.least);
     Ok(parts)
+}
+
+/// The slices of all members, one member after the other.
+fn cells(bundle: &Bundle) -> impl Iterator<Item = &Cell> {
+    bundle.rows().flat_map(|row: &Row| bundle.cells.get(row.cells))
 }

@@ -217,7 +217,7 @@ fn five_thousand_adds_and_deletes_leave_what_building_anew_would_give() {
             continue;
         };
         let members: Vec<&FlexOffer> =
-            bundle.places().map(|place| &offers[&portfolio.members.get(place).unwrap().id]).collect();
+            bundle.rows().map(|row| &offers[&portfolio.members.get(row.place).unwrap().id]).collect();
         assert!(members.len() == change.members && members.len() <= 10);
         assert!(members.iter().all(|offer| portfolio.aggregate_of(&offer.id) == Some(change.aggregate)));
         let published = portfolio.published(change.aggregate);

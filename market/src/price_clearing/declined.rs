@@ -96,16 +96,19 @@ impl Session {
         let t = self.problem.intervals();
         let mut worst: Option<(i128, Limit, usize)> = None;
         for &(limit, factor) in self.incidence.limits(node) {
-            let (prices, lumps, first) = match limit {
-                Limit::Bid(bid) => (&self.prices.bid, &self.prices.bid_lump, bid as usize * t),
-                Limit::Row(row) => (&self.prices.row, &self.prices.row_lump, row as usize * t),
+            let all = &self.prices;
+            let (prices, lumps, units, first) = match limit {
+                Limit::Bid(bid) => (&all.bid, &all.bid_lump, &all.bid_unit, bid as usize * t),
+                Limit::Row(row) => (&all.row, &all.row_lump, &all.row_unit, row as usize * t),
             };
             for (j, &x) in values.iter().enumerate() {
                 let i = at + j;
                 let used = i128::from(factor) * i128::from(x);
                 let mut charge = i128::from(prices[first + i]) * used;
                 if let Some(&nu) = lumps.get(first + i).filter(|&&nu| nu > 0) {
-                    charge += i128::from(nu) * worth::lump(used, worth::headroom(&self.problem, limit, i));
+                    let unit = i128::from(units.get(first + i).copied().unwrap_or_default());
+                    let headroom = worth::headroom(&self.problem, limit, i);
+                    charge += i128::from(nu) * worth::lump(used, headroom, unit);
                 }
                 if charge > 0 && worst.is_none_or(|(most, ..)| charge > most) {
                     worst = Some((charge, limit, i));

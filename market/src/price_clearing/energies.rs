@@ -3,6 +3,9 @@
 //! Minimise Σ pₖxₖ + ½rₖxₖ² + up·xₖ⁺ + down·xₖ⁻ over loₖ ≤ xₖ ≤ upₖ and tl ≤ Σxₖ ≤ tu, where x is the deviation from
 //! what would be taken anyway.
 
+/// Most steps toward a total.
+const STEPS_MAX: usize = 50;
+
 /// One such problem; the vectors have the same length.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Profile {
@@ -18,7 +21,7 @@ pub(super) struct Profile {
     pub down: f64,
     /// The answer.
     pub x: Vec<f64>,
-    other: Vec<f64>,
+    inverse: Vec<f64>,
     pub segments: Vec<Segment>,
 }
 
@@ -111,75 +114,64 @@ impl Profile {
 
     /// Solves with curvature, to rounding.
     pub fn quadratic(&mut self) {
-        let sum = self.at(0.0, false);
+        self.inverse.clear();
+        self.inverse.extend(self.curve.iter().map(|r| 1.0 / r));
+        let (mut sum, mut slope) = self.at(0.0);
         if sum >= self.total_lower && sum <= self.total_upper {
             return;
         }
         let wanted = if sum > self.total_upper { self.total_upper } else { self.total_lower };
-        // Σx falls with the price ν that is put on it: bracket, then false position.
-        let (mut near, mut near_sum) = (0.0, sum);
-        let mut step = if sum > wanted { 1.0 } else { -1.0 }
-            * (self.price.iter().fold(1.0_f64, |m, p| m.max(p.abs())) * 0.25);
-        let (mut far, mut far_sum);
-        let mut tries = 0;
-        loop {
-            far = near + step;
-            far_sum = self.at(far, false);
-            tries += 1;
-            if (far_sum - wanted) * (sum - wanted) <= 0.0 || tries > 60 {
+        // Σx falls with the price ν that is put on it, piece by piece along straight lines: Newton's steps, kept between
+        // the nearest ν on both sides.
+        let (mut nu, mut low, mut high) = (0.0, f64::NEG_INFINITY, f64::INFINITY);
+        let mut step = 0.25 * self.price.iter().fold(1.0_f64, |most, p| most.max(p.abs()));
+        for _ in 0..STEPS_MAX {
+            let over = sum - wanted;
+            if over.abs() < 0.5 {
                 break;
             }
-            (near, near_sum) = (far, far_sum);
-            step *= 2.0;
-        }
-        for turn in 0..14 {
-            let spread = far_sum - near_sum;
-            if spread.abs() < 1.0 || (far - near).abs() < 1e-9 {
-                break;
-            }
-            let share = ((wanted - near_sum) / spread).clamp(0.05, 0.95);
-            let share = if turn % 3 == 2 { 0.5 } else { share };
-            let middle = near + (far - near) * share;
-            let middle_sum = self.at(middle, false);
-            if (middle_sum - wanted) * (near_sum - wanted) > 0.0 {
-                (near, near_sum) = (middle, middle_sum);
+            if over > 0.0 {
+                low = nu
             } else {
-                (far, far_sum) = (middle, middle_sum);
+                high = nu
             }
-        }
-        // Sums of both ends are linear in their mixture.
-        let near_sum = self.at(near, true);
-        let far_sum = self.at(far, false);
-        let share = if far_sum == near_sum {
-            1.0
-        } else {
-            ((wanted - near_sum) / (far_sum - near_sum)).clamp(0.0, 1.0)
-        };
-        for (x, other) in self.x.iter_mut().zip(&self.other) {
-            *x = other + share * (*x - other);
+            let mut next = if slope > 0.0 { nu + over / slope } else { f64::NAN };
+            if !(next > low && next < high) {
+                next = if low.is_finite() && high.is_finite() {
+                    0.5 * (low + high)
+                } else {
+                    step *= 2.0;
+                    nu + 0.5 * step.copysign(over)
+                };
+            }
+            if next == nu {
+                break;
+            }
+            nu = next;
+            (sum, slope) = self.at(nu);
         }
     }
 
-    /// The best energies if a unit also costs `nu`, and their sum.
-    fn at(&mut self, nu: f64, keep: bool) -> f64 {
-        let target = if keep { &mut self.other } else { &mut self.x };
-        target.clear();
-        let mut sum = 0.0;
-        for k in 0..self.lower.len() {
-            let q = self.price[k] + nu;
-            let r = self.curve[k];
-            let free = if q + self.up < 0.0 {
-                -(q + self.up) / r
-            } else if q - self.down > 0.0 {
-                -(q - self.down) / r
-            } else {
-                0.0
-            };
-            let x = free.max(self.lower[k]).min(self.upper[k]);
-            sum += x;
-            target.push(x);
+    /// The best energies if a unit also costs `nu`: their sum, and how fast it falls with `nu`.
+    fn at(&mut self, nu: f64) -> (f64, f64) {
+        let n = self.lower.len();
+        let (up, down) = (self.up, self.down);
+        let (price, inverse) = (&self.price[..n], &self.inverse[..n]);
+        let (lower, upper) = (&self.lower[..n], &self.upper[..n]);
+        self.x.resize(n, 0.0);
+        let x = &mut self.x[..n];
+        for k in 0..n {
+            let q = price[k] + nu;
+            let free = (-(q + up) * inverse[k]).max(0.0) + ((down - q) * inverse[k]).min(0.0);
+            x[k] = free.max(lower[k]).min(upper[k]);
         }
-        sum
+        let (mut sum, mut slope) = (0.0, 0.0);
+        for k in 0..n {
+            sum += x[k];
+            let moves = x[k] > lower[k] && x[k] < upper[k] && x[k] != 0.0;
+            slope += if moves { inverse[k] } else { 0.0 };
+        }
+        (sum, slope)
     }
 
     /// Greedy over concave segments that were collected from the lower bounds upward, best first.

@@ -1,9 +1,11 @@
 //! Lump prices for markets of few, lumpy offers: the dual of `worth.rs` in `f64`, raised by subgradient steps.
 //!
 //! A limit's penalty is split into a price on its use and a lump price (`worth.rs` says what that is and why it is
-//! valid). Each evaluation answers every offer once; the answers say where both move.
+//! valid). Each evaluation answers every offer once; the answers say where both move, and their running mean which
+//! units tell most (`lump_unit`).
 
 use super::arrays::{Arrays, Kind, Offer};
+use super::lump_unit::Mean;
 use super::respond::{Answer, Deviation, Scratch};
 
 /// Prices, lump prices, and the least bound seen.
@@ -11,6 +13,8 @@ use super::respond::{Answer, Deviation, Scratch};
 pub(super) struct LumpDual {
     pub price: Vec<f64>,
     pub lump: Vec<f64>,
+    /// Unit of each lump price, mWh; 0 for none.
+    pub unit: Vec<f64>,
     pub bound: f64,
     slope_price: Vec<f64>,
     slope_lump: Vec<f64>,
@@ -25,9 +29,41 @@ struct NodeTerms {
     /// Σ ν·factor over limits whose factor is positive, and over the others.
     below: Vec<f64>,
     above: Vec<f64>,
-    lumps: Vec<(f64, f64, f64)>,
+    lumps: Vec<(f64, Measure, f64)>,
     first: Vec<u32>,
 }
+
+/// What counts of a use: `G` or `φ` of `worth.rs`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measure {
+    headroom: f64,
+    unit: f64,
+    /// Head-room modulo the unit.
+    rest: f64,
+}
+
+impl Measure {
+    pub fn new(headroom: f64, unit: f64) -> Self {
+        Self { headroom, unit, rest: if unit > 0.0 { headroom.rem_euclid(unit) } else { 0.0 } }
+    }
+
+    #[inline]
+    pub fn of(&self, x: f64) -> f64 {
+        if self.unit > 0.0 {
+            let whole = (x / self.unit).floor();
+            return (self.unit - self.rest) * whole + (x - whole * self.unit - self.rest).max(0.0);
+        }
+        lump(x, self.headroom)
+    }
+
+    /// What all uses together may count without overload.
+    pub fn free(&self) -> f64 {
+        if self.unit > 0.0 { self.of(self.headroom) } else { self.headroom.min(0.0) }
+    }
+}
+
+/// How often units are chosen.
+const UNIT_CHOICES: usize = 9;
 
 #[inline]
 fn lump(x: f64, headroom: f64) -> f64 {
@@ -41,7 +77,7 @@ fn lump(x: f64, headroom: f64) -> f64 {
 }
 
 impl NodeTerms {
-    fn set(&mut self, arrays: &Arrays, price: &[f64], lumps: &[f64], node: usize) {
+    fn set(&mut self, arrays: &Arrays, trial: &Trial, node: usize) {
         let t = arrays.t;
         for field in [&mut self.linear, &mut self.below, &mut self.above] {
             field.clear();
@@ -53,12 +89,12 @@ impl NodeTerms {
             self.first.push(self.lumps.len() as u32);
             for &(limit, factor) in arrays.limits_of(node) {
                 let at = limit as usize * t + i;
-                self.linear[i] += factor * price[at];
-                let nu = lumps[at];
+                self.linear[i] += factor * trial.price[at];
+                let nu = trial.lumps[at];
                 if nu > 0.0 {
                     let side = if factor > 0.0 { &mut self.below } else { &mut self.above };
                     side[i] += nu * factor;
-                    self.lumps.push((factor, arrays.headroom[at], nu));
+                    self.lumps.push((factor, trial.measures[at], nu));
                 }
             }
         }
@@ -68,8 +104,8 @@ impl NodeTerms {
     #[inline]
     fn charge(&self, i: usize, x: f64) -> f64 {
         let mut sum = self.linear[i] * x;
-        for &(factor, headroom, nu) in &self.lumps[self.first[i] as usize..self.first[i + 1] as usize] {
-            sum += nu * lump(factor * x, headroom);
+        for (factor, measure, nu) in &self.lumps[self.first[i] as usize..self.first[i + 1] as usize] {
+            sum += nu * measure.of(factor * x);
         }
         sum
     }
@@ -81,6 +117,7 @@ impl LumpDual {
         Self {
             price,
             lump: vec![0.0; size],
+            unit: vec![0.0; size],
             bound: f64::INFINITY,
             slope_price: vec![0.0; size],
             slope_lump: vec![0.0; size],
@@ -89,14 +126,16 @@ impl LumpDual {
         }
     }
 
-    /// The bound at prices, with its slopes in `slope_price` and `slope_lump`.
-    fn value(&mut self, arrays: &Arrays, price: &[f64], lumps: &[f64], scratch: &mut Scratch) -> f64 {
+    /// The bound at prices, with its slopes in `slope_price` and `slope_lump`; the answers go into `mean`.
+    fn value(&mut self, arrays: &Arrays, at: &Trial, mean: &mut Mean, scratch: &mut Scratch) -> f64 {
+        let Trial { price, lumps, measures, .. } = at;
         let mut sum = arrays.constant;
         for i in 0..price.len() {
             let headroom = arrays.headroom[i];
-            sum += price[i] * headroom + lumps[i] * headroom.min(0.0);
+            let free = measures[i].free();
+            sum += price[i] * headroom + lumps[i] * free;
             self.slope_price[i] = headroom;
-            self.slope_lump[i] = headroom.min(0.0);
+            self.slope_lump[i] = free;
         }
         let mut node_terms = std::mem::take(&mut self.node);
         for node in 0..arrays.nodes {
@@ -104,7 +143,7 @@ impl LumpDual {
             if offers.is_empty() {
                 continue;
             }
-            node_terms.set(arrays, price, lumps, node);
+            node_terms.set(arrays, at, node);
             for &index in offers {
                 let offer = &arrays.offers[index as usize];
                 let answer = respond(arrays, offer, &node_terms, scratch);
@@ -113,7 +152,8 @@ impl LumpDual {
                 }
                 sum -= answer.cost;
                 arrays.deviation(offer, &answer, &scratch.energies, &mut self.deviation);
-                self.follow(arrays, node, offer.kind);
+                self.follow(arrays, node, offer.kind, measures);
+                mean.take(arrays, index as usize, &answer, &self.deviation);
             }
         }
         self.node = node_terms;
@@ -121,7 +161,7 @@ impl LumpDual {
     }
 
     /// Takes an answer into the slopes.
-    fn follow(&mut self, arrays: &Arrays, node: usize, kind: Kind) {
+    fn follow(&mut self, arrays: &Arrays, node: usize, kind: Kind, measures: &[Measure]) {
         let deviation = &self.deviation;
         let whole = matches!(kind, Kind::Shift | Kind::Option);
         for &(limit, factor) in arrays.limits_of(node) {
@@ -129,8 +169,7 @@ impl LumpDual {
             for (j, &x) in deviation.values.iter().enumerate() {
                 let used = factor * x;
                 self.slope_price[at + j] -= used;
-                self.slope_lump[at + j] -=
-                    if whole { lump(used, arrays.headroom[at + j]) } else { used.min(0.0) };
+                self.slope_lump[at + j] -= if whole { measures[at + j].of(used) } else { used.min(0.0) };
             }
         }
     }
@@ -145,29 +184,45 @@ impl LumpDual {
         scratch: &mut Scratch,
     ) {
         let size = self.price.len();
-        let (mut price, mut lumps) = (self.price.clone(), self.lump.clone());
+        let mut trial = Trial {
+            price: self.price.clone(),
+            lumps: self.lump.clone(),
+            units: self.unit.clone(),
+            measures: Vec::new(),
+        };
+        trial.measure(arrays);
+        let mut mean = Mean::new(arrays);
         let mut heavy = (vec![0.0; size], vec![0.0; size]);
         let (mut step, mut since) = (1.0_f64, 0);
         for turn in 0..turns {
-            let value = self.value(arrays, &price, &lumps, scratch);
+            if turn > 0 && turn.is_multiple_of((turns / UNIT_CHOICES).max(1)) {
+                mean.choose(arrays, &mut trial.units);
+                trial.measure(arrays);
+            }
+            mean.fade();
+            let value = self.value(arrays, &trial, &mut mean, scratch);
             if value < self.bound {
                 if self.bound - value > 1e-4 * self.bound.abs() {
                     since = 0;
                 }
                 self.bound = value;
-                self.price.copy_from_slice(&price);
-                self.lump.copy_from_slice(&lumps);
+                self.price.copy_from_slice(&trial.price);
+                self.lump.copy_from_slice(&trial.lumps);
+                self.unit.copy_from_slice(&trial.units);
             }
             since += 1;
             if since > 20 {
                 (step, since) = (step * 0.7, 0);
-                price.copy_from_slice(&self.price);
-                lumps.copy_from_slice(&self.lump);
+                trial.price.copy_from_slice(&self.price);
+                trial.lumps.copy_from_slice(&self.lump);
+                trial.units.copy_from_slice(&self.unit);
+                trial.measure(arrays);
                 continue;
             }
             if self.bound - target <= enough * self.bound.abs() {
                 break;
             }
+            let Trial { price, lumps, .. } = &mut trial;
             // Deflected direction: most of the last one stays, which keeps it from zigzagging.
             let keep = if turn == 0 { 0.0 } else { 0.7 };
             let mut norm = 0.0;
@@ -197,6 +252,22 @@ impl LumpDual {
                 (price[i], lumps[i]) = (p, n);
             }
         }
+    }
+}
+
+/// Prices that are tried.
+struct Trial {
+    price: Vec<f64>,
+    lumps: Vec<f64>,
+    units: Vec<f64>,
+    measures: Vec<Measure>,
+}
+
+impl Trial {
+    fn measure(&mut self, arrays: &Arrays) {
+        self.measures.clear();
+        let both = arrays.headroom.iter().zip(&self.units);
+        self.measures.extend(both.map(|(&headroom, &unit)| Measure::new(headroom, unit)));
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! * `problem`: what is cleared, on integers; `fault`: why a part of it is refused; `gate`: what is decided already
 //! * `arrays`, `respond`, `energies`, `state`: the solver's view, and what one offer does at given prices
-//! * `ascent`, `rearrange`, `dual`, `lump_dual`, `exact`: rounds, exchanges, bounds, branch and bound
+//! * `ascent`, `rearrange`, `dual`, `lump_dual`, `lump_unit`, `exact`: rounds, exchanges, bounds, branch and bound
 //! * `solve`, `change`: from a problem to a clearing, and to the next one after a change
 //! * `worth`, `report`, `declined`, `outcome`: the same on integers, and what is said of it
 
@@ -20,6 +20,7 @@ mod exact;
 mod fault;
 mod gate;
 mod lump_dual;
+mod lump_unit;
 mod outcome;
 mod problem;
 mod rearrange;

@@ -131,6 +131,10 @@ pub struct Prices {
     pub bid_lump: Vec<i64>,
     /// Part of a row's price that charges each offer only beyond the head-room. Empty: none.
     pub row_lump: Vec<i64>,
+    /// Unit in which a bid's lump price counts, mWh; 0 counts by the head-room alone. Empty: 0 everywhere.
+    pub bid_unit: Vec<i64>,
+    /// The same of the rows.
+    pub row_unit: Vec<i64>,
 }
 
 /// The result of a clearing by prices.

@@ -38,6 +38,7 @@ pub(super) struct Scratch {
     pub deviation: Deviation,
     pub kinks: Vec<f64>,
     shifted: Vec<f64>,
+    costs: Vec<f64>,
 }
 
 impl Arrays {
@@ -166,25 +167,29 @@ impl Arrays {
             }
             &price[first..last + n]
         };
-        let mut best = Answer::REST;
-        for start in first..=last {
-            if start == from {
-                continue;
-            }
-            let mut sum = away + offer.activation + offer.shifted * (start.abs_diff(from)) as f64;
-            let here = &window[start - first..start - first + n];
+        // All starts at once, slice by slice: sums of their own are added side by side.
+        let costs = &mut scratch.costs;
+        costs.clear();
+        let asked = |start: usize| away + offer.activation + offer.shifted * start.abs_diff(from) as f64;
+        costs.extend((first..=last).map(asked));
+        for k in 0..n {
+            let e = energies[k];
+            let here = &window[k..k + costs.len()];
             if CURVED {
-                let slope = &curve[start..start + n];
-                for k in 0..n {
-                    sum += (here[k] + 0.5 * slope[k] * energies[k]) * energies[k];
+                let slope = &curve[first + k..first + k + costs.len()];
+                for ((sum, p), r) in costs.iter_mut().zip(here).zip(slope) {
+                    *sum += (p + 0.5 * r * e) * e;
                 }
             } else {
-                for k in 0..n {
-                    sum += here[k] * energies[k];
+                for (sum, p) in costs.iter_mut().zip(here) {
+                    *sum += p * e;
                 }
             }
-            if sum < best.cost {
-                best = Answer { active: true, start: start as u32, factor: 0.0, cost: sum };
+        }
+        let mut best = Answer::REST;
+        for (start, &cost) in (first..).zip(costs.iter()) {
+            if start != from && cost < best.cost {
+                best = Answer { active: true, start: start as u32, factor: 0.0, cost };
             }
         }
         best

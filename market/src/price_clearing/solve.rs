@@ -74,8 +74,8 @@ impl Session {
         let arrays = Arrays::new(&problem);
         let mut work = Work::new(&arrays);
         let few = arrays.offers.len() <= FEW_OFFERS;
-        let (state, price, lump) = if few { work.few() } else { work.many() };
-        let prices = whole_prices(&problem, &arrays, &price, &lump);
+        let (state, proof) = if few { work.few() } else { work.many() };
+        let prices = whole_prices(&problem, &arrays, &proof);
         let sweep = std::mem::take(&mut work.sweep);
         let proved = work.proved;
         let incidence = Incidence::new(&problem);
@@ -118,14 +118,16 @@ impl Session {
 }
 
 /// Prices made whole: never below 0, never together above the penalty. Any such prices prove a bound.
-fn whole_prices(problem: &ClearingProblem, arrays: &Arrays, price: &[f64], lump: &[f64]) -> Prices {
+fn whole_prices(problem: &ClearingProblem, arrays: &Arrays, proof: &Proof) -> Prices {
+    let Proof { price, lump, unit } = proof;
     let bids = problem.bids().len() * arrays.t;
     let mut whole = vec![0_i64; price.len()];
     let mut used = vec![false; arrays.limits];
     for node in 0..arrays.nodes {
         arrays.limits_of(node).iter().for_each(|&(limit, _)| used[limit as usize] = true);
     }
-    let mut lumps = vec![0_i64; if lump.is_empty() { 0 } else { price.len() }];
+    let mut lumps = vec![0_i64; lump.len()];
+    let mut units = vec![0_i64; lump.len()];
     for i in 0..price.len() {
         let penalty = arrays.penalty[i] as i64;
         if !used[i / arrays.t] {
@@ -136,11 +138,25 @@ fn whole_prices(problem: &ClearingProblem, arrays: &Arrays, price: &[f64], lump:
         whole[i] = (price[i].round() as i64).clamp(0, penalty);
         if let Some(to) = lumps.get_mut(i) {
             *to = (lump[i].round() as i64).clamp(0, penalty - whole[i]);
+            // A unit without a price says nothing.
+            units[i] = if *to > 0 { unit[i] as i64 } else { 0 };
         }
     }
     let row = whole.split_off(bids);
-    let row_lump = if lumps.is_empty() { Vec::new() } else { lumps.split_off(bids) };
-    Prices { bid: whole, row, bid_lump: lumps, row_lump }
+    if units.iter().all(|&unit| unit == 0) {
+        units.clear();
+    }
+    let rows_of = |all: &mut Vec<i64>| if all.is_empty() { Vec::new() } else { all.split_off(bids) };
+    let (row_lump, row_unit) = (rows_of(&mut lumps), rows_of(&mut units));
+    Prices { bid: whole, row, bid_lump: lumps, row_lump, bid_unit: units, row_unit }
+}
+
+/// What proves the bound, per limit and interval: prices, lump prices (none at all where they are not tried) and the
+/// units in which those count, whole mWh.
+struct Proof {
+    price: Vec<f64>,
+    lump: Vec<f64>,
+    unit: Vec<f64>,
 }
 
 /// The solver at work on one problem.
@@ -221,7 +237,7 @@ impl<'a> Work<'a> {
     }
 
     /// Many offers: each is small, prices do nearly all.
-    fn many(&mut self) -> (State, Vec<f64>, Vec<f64>) {
+    fn many(&mut self) -> (State, Proof) {
         let arrays = self.arrays;
         let crowd = self.lump * arrays.offers.len() as f64;
         let mut state = State::at_rest(arrays);
@@ -252,11 +268,11 @@ impl<'a> Work<'a> {
             width *= 1.2;
         }
         dual.offer(arrays, &price, &mut self.sweep.scratch);
-        (state, dual.price, Vec::new())
+        (state, Proof { price: dual.price, lump: Vec::new(), unit: Vec::new() })
     }
 
     /// Few offers: lumps decide, so there are more and finer rounds, several beginnings, and lump prices.
-    fn few(&mut self) -> (State, Vec<f64>, Vec<f64>) {
+    fn few(&mut self) -> (State, Proof) {
         let arrays = self.arrays;
         let mut best: Option<(f64, State)> = None;
         let mut beginnings = Vec::new();
@@ -304,11 +320,12 @@ impl<'a> Work<'a> {
         let mut lumps = LumpDual::new(arrays, dual.price);
         lumps.improve(
             arrays,
-            welfare + 0.3 * (dual.bound - welfare),
-            if small { 200 } else { 900 },
+            // What is proved is reached; otherwise a goal that can be reached makes better steps.
+            if small { welfare } else { welfare + 0.3 * (dual.bound - welfare) },
+            if small { 500 } else { 900 },
             1e-5,
             &mut self.sweep.scratch,
         );
-        (state, lumps.price, lumps.lump)
+        (state, Proof { price: lumps.price, lump: lumps.lump, unit: lumps.unit })
     }
 }

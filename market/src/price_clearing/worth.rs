@@ -8,6 +8,11 @@
 //! `Σ(xᵢ − H)⁺`. Where `H < 0` (relief of `D = −H` is wanted) it exceeds `D + Σ G(xᵢ)` with `G(x) = −min(−x, D)` for
 //! `x < 0` and 0 otherwise. So part of a penalty may be charged on `G`: a charger that would not fit pays in full what
 //! a share of it would not, and relief beyond what is asked earns nothing. Few, lumpy offers are judged far better so.
+//!
+//! A *unit* `δ` counts several lumps together (mixed-integer rounding): with `r = H mod δ`,
+//! `φ(x) = (δ − r)·⌊x/δ⌋ + max(0, x mod δ − r)` is superadditive and nowhere steeper than 1, so
+//! `s ≥ φ(Σxᵢ) − φ(H) ≥ Σ φ(xᵢ) − φ(H)`. Of two chargers, each a little larger than half of the head-room, it knows that
+//! only one fits. Divisible amounts count as relief in full and as nothing when they add.
 
 use super::outcome::{Limit, NodePrice, Plan, Prices};
 use super::problem::{ClearingProblem, OfferView, WHOLE};
@@ -18,9 +23,22 @@ const MILLION: i128 = WHOLE as i128;
 #[derive(Debug, Clone, Default)]
 pub(super) struct NodePrices {
     pub linear: Vec<i128>,
-    /// Per interval: (sensitivity in millionths, head-room mWh, price µ/kWh) of the lump prices.
-    pub lumps: Vec<Vec<(i128, i128, i128)>>,
+    /// Per interval: the lump prices.
+    pub lumps: Vec<Vec<LumpPrice>>,
     pub lumpy: bool,
+}
+
+/// A lump price of one limit in one interval.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LumpPrice {
+    /// Sensitivity, millionths.
+    factor: i128,
+    /// mWh.
+    headroom: i128,
+    /// mWh; 0 for none.
+    unit: i128,
+    /// Micro-units per kWh.
+    price: i128,
 }
 
 /// Which limits each node uses.
@@ -53,15 +71,20 @@ impl Incidence {
         let t = problem.intervals();
         let mut out = NodePrices { linear: vec![0; t], lumps: vec![Vec::new(); t], lumpy: false };
         for &(limit, factor) in &self.of_node[node] {
-            let (linear, lump, at) = match limit {
-                Limit::Bid(bid) => (&prices.bid, &prices.bid_lump, bid as usize * t),
-                Limit::Row(row) => (&prices.row, &prices.row_lump, row as usize * t),
+            let (linear, lump, units, at) = match limit {
+                Limit::Bid(bid) => (&prices.bid, &prices.bid_lump, &prices.bid_unit, bid as usize * t),
+                Limit::Row(row) => (&prices.row, &prices.row_lump, &prices.row_unit, row as usize * t),
             };
             for i in 0..t {
                 out.linear[i] += i128::from(linear[at + i]) * i128::from(factor);
                 let nu = lump.get(at + i).copied().unwrap_or_default();
                 if nu > 0 {
-                    out.lumps[i].push((i128::from(factor), headroom(problem, limit, i), i128::from(nu)));
+                    out.lumps[i].push(LumpPrice {
+                        factor: i128::from(factor),
+                        headroom: headroom(problem, limit, i),
+                        unit: i128::from(units.get(at + i).copied().unwrap_or_default()),
+                        price: i128::from(nu),
+                    });
                     out.lumpy = true;
                 }
             }
@@ -102,8 +125,12 @@ pub(super) fn headroom(problem: &ClearingProblem, limit: Limit, interval: usize)
     }
 }
 
-/// `G` of a use `x` (millionths of a mWh) at a head-room (mWh).
-pub(super) fn lump(x: i128, headroom: i128) -> i128 {
+/// `G` or `φ` of a use `x` (millionths of a mWh) at a head-room and in a unit (mWh).
+pub(super) fn lump(x: i128, headroom: i128, unit: i128) -> i128 {
+    if unit > 0 {
+        let (unit, rest) = (unit * MILLION, headroom.rem_euclid(unit) * MILLION);
+        return (unit - rest) * x.div_euclid(unit) + (x.rem_euclid(unit) - rest).max(0);
+    }
     let limit = headroom * MILLION;
     if headroom >= 0 {
         if x > 0 { (x - limit).max(0) } else { x }
@@ -112,6 +139,11 @@ pub(super) fn lump(x: i128, headroom: i128) -> i128 {
     } else {
         0
     }
+}
+
+/// What the lumps of all offers may come to without overload, mWh: `φ` of the head-room.
+fn lump_room(headroom: i128, unit: i128) -> i128 {
+    if unit > 0 { (unit - headroom.rem_euclid(unit)) * headroom.div_euclid(unit) } else { headroom.min(0) }
 }
 
 /// Deviation per interval of a schedule: first interval, values in mWh.
@@ -185,13 +217,17 @@ pub(super) fn welfare(problem: &ClearingProblem, plans: &[Plan]) -> (i128, Vec<i
 pub(super) fn price_constant(problem: &ClearingProblem, prices: &Prices) -> i128 {
     let t = problem.intervals();
     let mut sum = 0;
-    let lump_at = |lumps: &[i64], at: usize| lumps.get(at).copied().unwrap_or_default();
+    let at_most = |values: &[i64], at: usize| i128::from(values.get(at).copied().unwrap_or_default());
+    let lumps = |lumps: &[i64], units: &[i64], at: usize, headroom: i128| match at_most(lumps, at) {
+        0 => 0,
+        price => price * lump_room(headroom, at_most(units, at)),
+    };
     for (number, bid) in problem.bids.iter().enumerate() {
         for i in 0..t {
             let at = number * t + i;
             let asked = i128::from(bid.asked[i]);
-            let left = bid.price[i] - prices.bid[at] - lump_at(&prices.bid_lump, at);
-            sum += asked * i128::from(left);
+            sum += asked * i128::from(bid.price[i] - prices.bid[at])
+                + lumps(&prices.bid_lump, &prices.bid_unit, at, -asked);
         }
     }
     for (number, row) in problem.rows.iter().enumerate() {
@@ -199,7 +235,7 @@ pub(super) fn price_constant(problem: &ClearingProblem, prices: &Prices) -> i128
             let at = number * t + i;
             let headroom = i128::from(row.headroom[i]);
             sum += i128::from(prices.row[at]) * headroom
-                + i128::from(lump_at(&prices.row_lump, at)) * headroom.min(0);
+                + lumps(&prices.row_lump, &prices.row_unit, at, headroom);
         }
     }
     sum * MILLION
@@ -212,8 +248,8 @@ impl NodePrices {
         for (j, &x) in values.iter().enumerate() {
             let x = i128::from(x);
             sum += self.linear[at + j] * x;
-            for &(factor, headroom, nu) in &self.lumps[at + j] {
-                sum += nu * lump(factor * x, headroom);
+            for part in &self.lumps[at + j] {
+                sum += part.price * lump(part.factor * x, part.headroom, part.unit);
             }
         }
         sum
@@ -227,13 +263,10 @@ impl NodePrices {
     /// Slopes of what a divisible amount pays below and above 0, per mWh: never more than it pays.
     fn slopes(&self, i: usize) -> (i128, i128) {
         let (mut below, mut above) = (self.linear[i], self.linear[i]);
-        for &(factor, _, nu) in &self.lumps[i] {
+        for part in &self.lumps[i] {
             // Charged as if all relief counted, and nothing of what is added.
-            if factor > 0 {
-                below += nu * factor
-            } else {
-                above += nu * factor
-            };
+            let side = if part.factor > 0 { &mut below } else { &mut above };
+            *side += part.price * part.factor;
         }
         (below, above)
     }

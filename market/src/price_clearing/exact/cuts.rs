@@ -1,7 +1,8 @@
 //! Mixed-integer rounding of one limit in one interval.
 //!
-//! Σ d·z − Σ c − s ≤ H, with choices z, amounts c ≥ 0 that relieve and overload s ≥ 0, divided by some δ and rounded:
-//! Σ F(d/δ)·z − (Σ c + s)/(δ(1−f)) ≤ ⌊H/δ⌋, f the fraction of H/δ and F(q) = ⌊q⌋ + max(0, frac(q) − f)/(1 − f).
+//! Σ d·z + Σ a·c − s ≤ H, with choices z, amounts 0 ≤ c ≤ u and overload s ≥ 0. What stands nearer to its upper end is
+//! written from there first (z = 1 − z̄, c = u − c̄), which moves the head-room to H̄. Then, for a unit δ and r = H̄ mod δ,
+//! Σ φ(d)·z − s − Σ (relief by amounts) ≤ φ(H̄) with φ(x) = (δ − r)·⌊x/δ⌋ + max(0, x mod δ − r).
 //! Amounts that load the limit are dropped; a choice that relieves may be counted as an amount, whichever is tighter.
 
 /// A column of the limit at the present point.
@@ -10,66 +11,97 @@ pub(super) struct Entry {
     pub column: u32,
     pub use_kwh: f64,
     pub value: f64,
+    /// Most it can be; at least it is 0.
+    pub upper: f64,
     pub whole: bool,
 }
 
 /// Least violation that is worth a row, kWh.
 const VIOLATION_MIN: f64 = 1e-3;
-/// Most divisors tried.
-const DIVISORS_MAX: usize = 40;
+/// Most units tried.
+const UNITS_MAX: usize = 40;
+/// A unit beyond everything.
+const WIDE: f64 = 1e6;
 
 /// The most violated cut: entries and right-hand side; overload counts with −1.
 pub(super) fn rounding_cut(entries: &[Entry], headroom: f64, over: f64) -> Option<(Vec<(u32, f64)>, f64)> {
-    let mut divisors = vec![1e6];
-    let moving = entries.iter().filter(|entry| entry.whole && entry.value > 1e-6);
-    divisors.extend(moving.map(|entry| entry.use_kwh.abs()).filter(|&d| d > 1e-3));
-    divisors.extend([headroom.abs() + 1e-4, 0.5 * headroom.abs() + 1e-4]);
-    divisors.sort_by(|a, b| b.total_cmp(a));
-    divisors.dedup();
-    divisors.truncate(DIVISORS_MAX);
+    let turned: Vec<Turned> = entries.iter().map(Turned::new).collect();
+    let headroom = headroom - turned.iter().map(|entry| entry.moved).sum::<f64>();
+    let mut units = vec![WIDE];
+    let moving = turned.iter().filter(|entry| entry.whole && entry.value > 1e-6);
+    units.extend(moving.map(|entry| entry.use_kwh.abs()).filter(|&d| d > 1e-3));
+    units.extend([1.0, 0.5, 1.0 / 3.0].map(|part| part * headroom.abs() + 1e-4));
+    units.sort_by(|a, b| b.total_cmp(a));
+    units.dedup();
+    units.truncate(UNITS_MAX);
     let mut best: Option<(f64, f64)> = None;
-    for &divisor in &divisors {
-        let Some(rule) = Rule::new(headroom, divisor) else { continue };
+    for &unit in &units {
+        let Some(rule) = Rule::new(headroom, unit) else { continue };
         let mut left = -over - rule.rhs;
-        for entry in entries.iter().filter(|entry| entry.value > 0.0) {
+        for entry in turned.iter().filter(|entry| entry.value > 0.0) {
             left += rule.coefficient(entry) * entry.value;
         }
         if left > VIOLATION_MIN && best.is_none_or(|(most, _)| left > most) {
-            best = Some((left, divisor));
+            best = Some((left, unit));
         }
     }
     let rule = Rule::new(headroom, best?.1)?;
-    let row = entries.iter().map(|entry| (entry.column, rule.coefficient(entry))).filter(|&(_, a)| a != 0.0);
-    Some((row.collect(), rule.rhs))
+    let (mut row, mut rhs) = (Vec::with_capacity(entries.len()), rule.rhs);
+    for (entry, from) in turned.iter().zip(entries) {
+        let a = rule.coefficient(entry);
+        if a != 0.0 {
+            row.push((from.column, if entry.from_top { -a } else { a }));
+            rhs -= if entry.from_top { a * from.upper } else { 0.0 };
+        }
+    }
+    Some((row, rhs))
 }
 
-/// One divisor's rounding.
+/// A column counted from the end that it is nearer to.
+struct Turned {
+    use_kwh: f64,
+    value: f64,
+    whole: bool,
+    from_top: bool,
+    /// What it uses at the end from which it is counted.
+    moved: f64,
+}
+
+impl Turned {
+    fn new(entry: &Entry) -> Self {
+        let from_top = entry.upper.is_finite() && entry.value > 0.5 * entry.upper && entry.upper > 0.0;
+        let moved = if from_top { entry.use_kwh * entry.upper } else { 0.0 };
+        let (use_kwh, value) =
+            if from_top { (-entry.use_kwh, entry.upper - entry.value) } else { (entry.use_kwh, entry.value) };
+        Self { use_kwh, value, whole: entry.whole, from_top, moved }
+    }
+}
+
+/// One unit's rounding.
 struct Rule {
-    divisor: f64,
-    fraction: f64,
-    scale: f64,
+    unit: f64,
+    rest: f64,
     rhs: f64,
 }
 
 impl Rule {
-    fn new(headroom: f64, divisor: f64) -> Option<Self> {
-        let quotient = headroom / divisor;
+    fn new(headroom: f64, unit: f64) -> Option<Self> {
+        let quotient = headroom / unit;
         let fraction = quotient - quotient.floor();
-        if divisor < 1e5 && !(0.01..=0.99).contains(&fraction) {
+        if unit < 0.1 * WIDE && !(0.01..=0.99).contains(&fraction) {
             return None;
         }
-        let scale = divisor * (1.0 - fraction);
-        Some(Self { divisor, fraction, scale, rhs: scale * quotient.floor() })
+        let rest = fraction * unit;
+        Some(Self { unit, rest, rhs: (unit - rest) * quotient.floor() })
     }
 
-    fn coefficient(&self, entry: &Entry) -> f64 {
+    fn coefficient(&self, entry: &Turned) -> f64 {
         if !entry.whole {
             return entry.use_kwh.min(0.0);
         }
-        let quotient = entry.use_kwh / self.divisor;
-        let part = quotient - quotient.floor();
+        let floor = (entry.use_kwh / self.unit).floor();
         let rounded =
-            self.scale * (quotient.floor() + (part - self.fraction).max(0.0) / (1.0 - self.fraction));
+            (self.unit - self.rest) * floor + (entry.use_kwh - floor * self.unit - self.rest).max(0.0);
         if entry.use_kwh < 0.0 { rounded.max(entry.use_kwh) } else { rounded }
     }
 }

@@ -16,13 +16,22 @@ use relaxation::{Relaxation, Solved};
 
 /// Most nodes of the tree.
 const NODES_MAX: usize = 4_000;
-/// Most pivots in all.
-const PIVOTS_MAX: usize = 8_000;
-/// Rounds of cuts at the root, and at other nodes.
-const ROUNDS: (usize, usize) = (12, 0);
+/// Most work in all: pivots times rows.
+const EFFORT_MAX: u64 = 30_000_000;
+/// Rounds of cuts at the root.
+const ROUNDS: usize = 40;
 
 /// A fixed column.
 type Fixing = (u32, f64, f64);
+
+/// A node of the tree that is still to be looked at.
+struct Open {
+    fixings: Vec<Fixing>,
+    /// What the relaxation above it was worth.
+    above: f64,
+    /// How it differs from that: the offer, whether the choice is taken, and how far it was from that.
+    step: Option<(u32, bool, f64)>,
+}
 
 /// Improves `state` to the optimum; returns the welfare (10⁻⁶ micro-units) that nothing exceeds, or `None` when the
 /// tree grew too large or the offers are of a kind that is not modelled.
@@ -30,67 +39,72 @@ pub(super) fn prove(arrays: &Arrays, state: &mut State, sweep: &mut Sweep, toler
     let mut relaxation = Relaxation::new(arrays)?;
     let mut stream = Stream(17);
     let mut welfare = state.welfare(arrays);
-    let mut open: Vec<Vec<Fixing>> = vec![Vec::new()];
+    let mut open = vec![Open { fixings: Vec::new(), above: f64::INFINITY, step: None }];
+    let mut losses = Losses::new(arrays.offers.len());
     let mut nodes = 0;
     // What was cut off although it might have been worth this much.
     let mut proved = f64::NEG_INFINITY;
-    while let Some(fixings) = open.pop() {
+    while let Some(node) = open.pop() {
         nodes += 1;
-        if nodes > NODES_MAX || relaxation.pivots() > PIVOTS_MAX {
+        if nodes > NODES_MAX || relaxation.effort() > EFFORT_MAX {
             return None;
         }
-        relaxation.fix(&fixings);
-        let root = fixings.is_empty();
         let margin = tolerance * welfare.abs().max(1.0);
+        if node.above <= welfare + margin {
+            // Something better was found meanwhile.
+            proved = proved.max(node.above.max(welfare));
+            continue;
+        }
+        relaxation.fix(&node.fixings);
+        let root = node.step.is_none();
         let mut last = f64::INFINITY;
         let mut solved = Solved::Stopped;
-        for round in 0..=(if root { ROUNDS.0 } else { ROUNDS.1 }) {
+        // Cuts deeper in the tree cost more than they save: measured.
+        for _ in 0..=(if root { ROUNDS } else { 0 }) {
             solved = relaxation.solve(arrays);
             let Solved::Bound(bound) = solved else { break };
             if bound <= welfare + margin {
                 break;
             }
-            if root || round == 0 {
-                relaxation.round_into(arrays, state, sweep, &mut stream, &mut welfare);
-            }
-            if last - bound < 1e-4 * bound.abs() || !relaxation.cut(arrays) {
+            relaxation.round_into(arrays, state, sweep, &mut stream, &mut welfare);
+            if !root || last - bound < 2e-5 * bound.abs() || !relaxation.cut(arrays) {
                 break;
             }
             last = bound;
         }
         let bound = match solved {
             Solved::Bound(bound) => bound,
-            Solved::Infeasible => continue,
+            Solved::Infeasible => f64::NEG_INFINITY,
             Solved::Stopped => return None,
         };
+        losses.learn(&node, bound.max(welfare));
+        if bound == f64::NEG_INFINITY {
+            continue;
+        }
         if bound <= welfare + margin {
             proved = proved.max(bound.max(welfare));
             continue;
         }
-        let Some((column, value)) = relaxation.fractional() else {
+        let Some((column, value)) = relaxation.branching(&losses) else {
             // The relaxation stands on a clearing: the state that was made of it is as good up to whole mWh.
             proved = proved.max(bound);
             continue;
         };
-        let mut fixings = fixings;
+        let mut fixings = node.fixings;
         fixings.extend(relaxation.hopeless(bound - welfare));
-        let (lower, upper) = relaxation.bounds(column);
-        let children = if relaxation.is_choice(column) {
-            [(0.0, 0.0), (1.0, 1.0)]
-        } else {
-            [(0.0, 0.0), (lower, upper)]
+        let choice = relaxation.offer_of(column);
+        let mut pair = match choice {
+            Some(offer) => [(0.0, false), (1.0, true)].map(|(at, taken)| Open {
+                fixings: with(&fixings, (column, at, at)),
+                above: bound,
+                step: Some((offer, taken, (value - at).abs())),
+            }),
+            None => [column, relaxation.twin(column)].map(|column| Open {
+                fixings: with(&fixings, (column, 0.0, 0.0)),
+                above: bound,
+                step: Some((u32::MAX, false, 1.0)),
+            }),
         };
-        let mut pair: Vec<Vec<Fixing>> = Vec::new();
-        for (at, &(l, u)) in children.iter().enumerate() {
-            let mut child = fixings.clone();
-            let (fixed, l, u) = if at == 1 && !relaxation.is_choice(column) {
-                (relaxation.twin(column), 0.0, 0.0)
-            } else {
-                (column, l, u)
-            };
-            child.push((fixed, l, u));
-            pair.push(child);
-        }
         // The likelier child is looked at first.
         if value < 0.5 {
             pair.swap(0, 1);
@@ -98,4 +112,43 @@ pub(super) fn prove(arrays: &Arrays, state: &mut State, sweep: &mut Sweep, toler
         open.extend(pair);
     }
     Some(proved.max(welfare))
+}
+
+fn with(fixings: &[Fixing], one: Fixing) -> Vec<Fixing> {
+    fixings.iter().copied().chain([one]).collect()
+}
+
+/// What taking or leaving a choice of an offer cost the bound so far, per unit of the way there.
+struct Losses {
+    /// Sum and count per offer, leaving first.
+    of: Vec<[(f64, f64); 2]>,
+    all: [(f64, f64); 2],
+}
+
+impl Losses {
+    fn new(offers: usize) -> Self {
+        Self { of: vec![[(0.0, 0.0); 2]; offers], all: [(0.0, 0.0); 2] }
+    }
+
+    fn learn(&mut self, node: &Open, bound: f64) {
+        let Some((offer, taken, way)) = node.step else { return };
+        let Some(of) = self.of.get_mut(offer as usize) else { return };
+        let loss = (node.above - bound).max(0.0) / way.max(1e-6);
+        for (sum, count) in [&mut of[usize::from(taken)], &mut self.all[usize::from(taken)]] {
+            *sum += loss;
+            *count += 1.0;
+        }
+    }
+
+    /// How much is expected of branching on a choice of an offer at a value between 0 and 1.
+    fn score(&self, offer: u32, value: f64) -> f64 {
+        let expected = |side: usize, way: f64| {
+            let (sum, count) = self.of[offer as usize][side];
+            let (all, of_all) = self.all[side];
+            // An offer that is little known is taken for an average one.
+            let average = if of_all > 0.0 { all / of_all } else { 1.0 };
+            (sum + average) / (count + 1.0) * way
+        };
+        expected(0, value).max(1e-9) * expected(1, 1.0 - value).max(1e-9)
+    }
 }

@@ -4,9 +4,9 @@ use super::super::arrays::{Arrays, Kind};
 use super::super::ascent::{Stream, Sweep};
 use super::super::respond::{Answer, Deviation};
 use super::super::state::State;
-use super::Fixing;
 use super::cuts::{Entry, rounding_cut};
 use super::simplex::{End, Simplex};
+use super::{Fixing, Losses};
 
 /// mWh in a kWh, and the solver's money in a micro-unit.
 pub(super) const MILLION: f64 = 1e6;
@@ -44,6 +44,8 @@ pub(super) struct Relaxation {
     overload: Vec<u32>,
     has_row: Vec<bool>,
     fixed: Vec<Fixing>,
+    /// Most each column can be, whatever is fixed; 0 for those that stand for nothing.
+    most: Vec<f64>,
     constant: f64,
 }
 
@@ -66,6 +68,7 @@ impl Relaxation {
             overload: vec![u32::MAX; arrays.limits * t],
             has_row: vec![false; arrays.limits * t],
             fixed: Vec::new(),
+            most: Vec::new(),
             constant: arrays.constant,
         };
         let mut deviation = Deviation::default();
@@ -86,6 +89,8 @@ impl Relaxation {
         let column = self.simplex.column(cost, 0.0, upper);
         self.meaning.resize(column as usize, Meaning::Other);
         self.meaning.push(meaning);
+        self.most.resize(column as usize, 0.0);
+        self.most.push(upper);
         column
     }
 
@@ -134,15 +139,12 @@ impl Relaxation {
         column
     }
 
-    pub fn pivots(&self) -> usize {
-        self.simplex.pivots
+    /// Work so far: pivots times rows.
+    pub fn effort(&self) -> u64 {
+        self.simplex.effort
     }
 
-    pub fn bounds(&self, column: u32) -> (f64, f64) {
-        self.simplex.bounds(column)
-    }
-
-    pub fn is_choice(&self, column: u32) -> bool {
+    fn is_choice(&self, column: u32) -> bool {
         matches!(self.meaning[column as usize], Meaning::Choice(..))
     }
 
@@ -239,6 +241,7 @@ impl Relaxation {
                     column,
                     use_kwh,
                     value: self.simplex.value(column),
+                    upper: self.most[column as usize],
                     whole: self.is_choice(column),
                 })
                 .collect();
@@ -258,14 +261,16 @@ impl Relaxation {
     }
 
     /// A column to branch on: a choice between none and all, or a slice that is raised and lowered at once.
-    pub fn fractional(&self) -> Option<(u32, f64)> {
+    pub fn branching(&self, losses: &Losses) -> Option<(u32, f64)> {
         let mut best: Option<(f64, u32, f64)> = None;
-        for (column, meaning) in self.meaning.iter().enumerate() {
-            let column = column as u32;
-            if let Meaning::Choice(..) = meaning {
+        for (column, meaning) in (0_u32..).zip(&self.meaning) {
+            if let Meaning::Choice(offer, _) = *meaning {
                 let value = self.simplex.value(column);
-                let score = value.min(1.0 - value);
-                if score > 1e-6 && best.is_none_or(|(most, ..)| score > most) {
+                if value < 1e-6 || value > 1.0 - 1e-6 {
+                    continue;
+                }
+                let score = losses.score(offer, value);
+                if best.is_none_or(|(most, ..)| score > most) {
                     best = Some((score, column, value));
                 }
             }
@@ -279,6 +284,14 @@ impl Relaxation {
             }
             _ => None,
         })
+    }
+
+    /// The offer of a choice.
+    pub fn offer_of(&self, column: u32) -> Option<u32> {
+        match self.meaning[column as usize] {
+            Meaning::Choice(offer, _) => Some(offer),
+            _ => None,
+        }
     }
 
     /// Choices that cannot be part of anything better by `gap` (10⁻⁶ micro-units).

@@ -6,6 +6,8 @@
 
 const FEASIBLE: f64 = 1e-7;
 const PIVOT_MIN: f64 = 1e-9;
+/// Most that rows and basic columns may be wrong by, relatively, before the inverse is made anew.
+const DRIFT_MAX: f64 = 1e-7;
 
 /// How a solve ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +40,9 @@ pub(super) struct Simplex {
     basic: Vec<u32>,
     values: Vec<f64>,
     inverse: Vec<Vec<f64>>,
-    pub pivots: usize,
+    pivots: usize,
+    /// Pivots times rows, summed.
+    pub effort: u64,
 }
 
 impl Simplex {
@@ -146,7 +150,8 @@ impl Simplex {
                 end => return end,
             }
             self.pivots += 1;
-            if self.pivots.is_multiple_of(200) && !self.refresh() {
+            self.effort += self.rows.len() as u64;
+            if self.pivots.is_multiple_of(100) && !self.refresh() {
                 return End::Stopped;
             }
         }
@@ -249,7 +254,11 @@ impl Simplex {
             .collect();
         let pivot = column[row];
         if (pivot - alpha[entering]).abs() > 1e-6 * (1.0 + pivot.abs()) || pivot.abs() < PIVOT_MIN {
-            return if self.refresh() { End::Optimal } else { End::Stopped };
+            if !self.invert() {
+                return End::Stopped;
+            }
+            self.evaluate();
+            return End::Optimal;
         }
         let step = (self.values[row] - bound) / pivot;
         let value = self.value(entering as u32) + step;
@@ -270,20 +279,66 @@ impl Simplex {
         self.basic[row] = entering as u32;
         let mut pivot_row = std::mem::take(&mut self.inverse[row]);
         pivot_row.iter_mut().for_each(|v| *v /= pivot);
+        // Much of the inverse is zero, because many basic columns are slacks.
+        let filled: Vec<(u32, f64)> =
+            (0_u32..).zip(&pivot_row).filter(|&(_, &p)| p != 0.0).map(|(k, &p)| (k, p)).collect();
+        let sparse = 3 * filled.len() < pivot_row.len();
         for (i, other) in self.inverse.iter_mut().enumerate() {
             let a = column[i];
-            if i != row && a.abs() > 1e-14 {
-                for (v, p) in other.iter_mut().zip(&pivot_row) {
-                    *v -= a * p;
-                }
+            if i == row || a.abs() <= 1e-14 {
+                continue;
+            }
+            if sparse {
+                filled.iter().for_each(|&(k, p)| other[k as usize] -= a * p);
+            } else {
+                other.iter_mut().zip(&pivot_row).for_each(|(v, p)| *v -= a * p);
             }
         }
         self.inverse[row] = pivot_row;
         End::Optimal
     }
 
-    /// Inverse, values and reduced costs from the basis alone; false when it is singular.
+    /// Values and reduced costs from the inverse, and the inverse from the basis where it has drifted; false when that
+    /// is singular.
     fn refresh(&mut self) -> bool {
+        self.evaluate();
+        if self.drift() <= DRIFT_MAX {
+            return true;
+        }
+        let made = self.invert();
+        if made {
+            self.evaluate();
+        }
+        made
+    }
+
+    /// How far rows and basic columns are from holding, relative to what stands in them.
+    fn drift(&self) -> f64 {
+        let mut worst = 0.0_f64;
+        for (entries, rhs) in self.rows.iter().zip(&self.rhs) {
+            let (mut left, mut size) = (*rhs, 1.0 + rhs.abs());
+            for &(column, a) in entries {
+                let part = a * self.value(column);
+                left -= part;
+                size += part.abs();
+            }
+            worst = worst.max(left.abs() / size);
+        }
+        let duals = self.duals();
+        for &column in &self.basic {
+            let (mut left, mut size) = (self.cost[column as usize], 1.0 + self.cost[column as usize].abs());
+            for &(row, a) in &self.columns[column as usize] {
+                let part = a * duals[row as usize];
+                left -= part;
+                size += part.abs();
+            }
+            worst = worst.max(left.abs() / size);
+        }
+        worst
+    }
+
+    /// The inverse from the basis alone; false when it is singular.
+    fn invert(&mut self) -> bool {
         let m = self.rows.len();
         let mut basis = vec![vec![0.0; m]; m];
         for (at, &column) in self.basic.iter().enumerate() {
@@ -293,33 +348,38 @@ impl Simplex {
         }
         let mut inverse: Vec<Vec<f64>> =
             (0..m).map(|i| (0..m).map(|k| f64::from(u8::from(i == k))).collect()).collect();
-        for at in 0..m {
-            let Some(best) = (at..m).max_by(|&a, &b| basis[a][at].abs().total_cmp(&basis[b][at].abs()))
-            else {
-                return false;
-            };
-            if basis[best][at].abs() < 1e-11 {
-                return false;
-            }
+        // Short columns first: slacks cost nothing, and little is filled in.
+        let mut order: Vec<usize> = (0..m).collect();
+        order.sort_by_key(|&at| (self.columns[self.basic[at] as usize].len(), at));
+        let mut done = vec![false; m];
+        for &at in &order {
+            let free = (0..m).filter(|&row| !done[row]);
+            let best = free.max_by(|&a, &b| basis[a][at].abs().total_cmp(&basis[b][at].abs()));
+            let Some(best) = best.filter(|&best| basis[best][at].abs() >= 1e-11) else { return false };
             basis.swap(at, best);
             inverse.swap(at, best);
+            done[at] = true;
             let scale = 1.0 / basis[at][at];
-            basis[at].iter_mut().for_each(|v| *v *= scale);
-            inverse[at].iter_mut().for_each(|v| *v *= scale);
-            let (pivot_row, pivot_inverse) = (basis[at].clone(), inverse[at].clone());
+            let filled = |row: &mut [f64]| -> Vec<(u32, f64)> {
+                row.iter_mut().for_each(|v| *v *= scale);
+                (0_u32..).zip(row.iter()).filter(|&(_, &v)| v != 0.0).map(|(k, &v)| (k, v)).collect()
+            };
+            let (pivot_row, pivot_inverse) = (filled(&mut basis[at]), filled(&mut inverse[at]));
             for i in (0..m).filter(|&i| i != at) {
                 let a = basis[i][at];
                 if a != 0.0 {
-                    basis[i].iter_mut().zip(&pivot_row).skip(at).for_each(|(v, p)| *v -= a * p);
-                    inverse[i].iter_mut().zip(&pivot_inverse).for_each(|(v, p)| {
-                        if *p != 0.0 {
-                            *v -= a * p
-                        }
-                    });
+                    let (row, inverse) = (&mut basis[i], &mut inverse[i]);
+                    pivot_row.iter().for_each(|&(k, p)| row[k as usize] -= a * p);
+                    pivot_inverse.iter().for_each(|&(k, p)| inverse[k as usize] -= a * p);
                 }
             }
         }
         self.inverse = inverse;
+        true
+    }
+
+    /// Values of the basic columns and all reduced costs, by the inverse.
+    fn evaluate(&mut self) {
         let mut right = self.rhs.clone();
         for (j, entries) in self.columns.iter().enumerate() {
             let value = if matches!(self.place[j], Place::Basic(_)) { 0.0 } else { self.value(j as u32) };
@@ -330,18 +390,22 @@ impl Simplex {
         for (value, row) in self.values.iter_mut().zip(&self.inverse) {
             *value = row.iter().zip(&right).map(|(a, b)| a * b).sum();
         }
-        let mut duals = vec![0.0; m];
+        let duals = self.duals();
+        for (j, entries) in self.columns.iter().enumerate() {
+            let basic = matches!(self.place[j], Place::Basic(_));
+            let charged: f64 = entries.iter().map(|&(row, a)| duals[row as usize] * a).sum();
+            self.reduced[j] = if basic { 0.0 } else { self.cost[j] - charged };
+        }
+    }
+
+    fn duals(&self) -> Vec<f64> {
+        let mut duals = vec![0.0; self.rows.len()];
         for (row, &column) in self.inverse.iter().zip(&self.basic) {
             let c = self.cost[column as usize];
             if c != 0.0 {
                 duals.iter_mut().zip(row).for_each(|(y, v)| *y += c * v);
             }
         }
-        for (j, entries) in self.columns.iter().enumerate() {
-            let basic = matches!(self.place[j], Place::Basic(_));
-            let charged: f64 = entries.iter().map(|&(row, a)| duals[row as usize] * a).sum();
-            self.reduced[j] = if basic { 0.0 } else { self.cost[j] - charged };
-        }
-        true
+        duals
     }
 }
