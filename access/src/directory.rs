@@ -169,7 +169,8 @@ impl Directory {
     }
 
     fn check(&self) -> Result<(), String> {
-        for account in self.accounts.iter().filter(|account| !secret::is_password_hash(&account.password)) {
+        let unhashed = |account: &&Account| !secret::is_password_hash(&account.password);
+        if let Some(account) = self.accounts.iter().find(unhashed) {
             return Err(format!("the password of {} is no Argon2id hash", account.name));
         }
         let people = self.accounts.iter().map(|account| (&account.name, &account.roles));

@@ -53,10 +53,12 @@ fn divide<const N: usize>(tree: &Tree<'_, N>, i: usize, left: &Left) -> Vec<(usi
     for (at, (reach, child)) in open.iter().enumerate() {
         let sum = sums[at].clone();
         if free(&sum, at) {
-            (joins.push(None), sums.push(sum));
+            joins.push(None);
+            sums.push(sum);
         } else {
             let join = Join::new(core, sum, reach.span(), *child);
-            (sums.push(join.total()), joins.push(Some(join)));
+            sums.push(join.total());
+            joins.push(Some(join));
         }
     }
     let mut left = left.clone();
