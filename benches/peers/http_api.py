@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The HTTP interface under schemathesis: requests made from its own OpenAPI document, right and wrong ones.
 
-    python benches/peers/http_api.py [--examples 200] [--binary target/release/gridflex] [--workers 2] [--seed 1]
+    python benches/peers/http_api.py [--examples 200] [--binary target/release/gridflex] [--seed 1]
 
 Starts a demo with accounts, asks it with a token that may do everything, and checks every answer: no server error, no
 undocumented status, body or header, wrong data refused, and what needs a right refused without one. The endless stream is
@@ -60,7 +60,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--examples", type=int, default=200, help="requests of a kind per endpoint (200)")
     parser.add_argument("--binary", default=REPOSITORY / "target" / "release" / "gridflex", type=Path)
-    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     use_environment("schemathesis")
@@ -79,7 +78,7 @@ def main():
                 PEERS / "venv" / "bin" / "st", "--config-file", HERE / "http_api.toml", "run",
                 f"{url}/api/v1/openapi.json", "--url", url,
                 "--exclude-path", "/api/v1/stream",
-                "--checks", "all", "--max-examples", str(options.examples), "--workers", str(options.workers),
+                "--checks", "all", "--max-examples", str(options.examples), "--workers", "1",
                 "--seed", str(options.seed), "--continue-on-failure", "--request-timeout", "20",
                 "--report", "json", "--report-json-path", report, "--no-color",
             ]

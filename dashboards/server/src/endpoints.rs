@@ -36,7 +36,7 @@ pub struct Answer {
 pub struct Endpoint {
     /// `GET`, `POST` or `DELETE`.
     pub method: &'static str,
-    /// Its path; `{id}` stands for one segment.
+    /// Its path; `{id}` stands for a name, `{number}` for a number.
     pub path: &'static str,
     /// Name of the operation.
     pub operation: &'static str,
@@ -247,7 +247,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         method: "GET",
-        path: "/api/v1/quarantine/{id}",
+        path: "/api/v1/quarantine/{number}",
         operation: "getSetAside",
         summary: "A message that was set aside",
         right: (Resource::Quarantine, Action::Read),
@@ -258,7 +258,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         method: "DELETE",
-        path: "/api/v1/quarantine/{id}",
+        path: "/api/v1/quarantine/{number}",
         operation: "discardSetAside",
         summary: "Throw a message away that was set aside",
         right: (Resource::Quarantine, Action::Act),
@@ -269,13 +269,13 @@ pub const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         method: "POST",
-        path: "/api/v1/quarantine/{id}/release",
+        path: "/api/v1/quarantine/{number}/release",
         operation: "releaseSetAside",
         summary: "Put a message back into its mailbox",
         right: (Resource::Quarantine, Action::Act),
-        body: None,
+        body: Some("Nothing"),
         answers: &[json(200, "What was released", "SetAside")],
-        problems: &[404, 415],
+        problems: &[404, 408, 413, 415, 422],
         route: || web::post().to(quarantine::release),
     },
 ];

@@ -101,7 +101,7 @@ pub(crate) async fn read_json(
 }
 
 /// Also keeps forms of foreign pages out: a browser sends JSON across origins only after asking first.
-pub(crate) fn require_json(request: &HttpRequest) -> Result<(), Problem> {
+fn require_json(request: &HttpRequest) -> Result<(), Problem> {
     let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let media_type = given.split(';').next().unwrap_or("").trim();
     if media_type.eq_ignore_ascii_case("application/json") {

@@ -16,14 +16,12 @@ pub fn document() -> Value {
     let mut paths = Map::new();
     for endpoints in by_path() {
         let mut item = Map::new();
-        if endpoints[0].path.contains("{id}") {
-            item.insert(
-                "parameters".to_owned(),
-                json!([{
-                    "name": "id", "in": "path", "required": true,
-                    "schema": { "$ref": "#/components/schemas/Name" },
-                }]),
-            );
+        for (name, schema) in [("id", "Name"), ("number", "Count")] {
+            if endpoints[0].path.contains(&format!("{{{name}}}")) {
+                let schema = reference(schema);
+                let parameter = json!({ "name": name, "in": "path", "required": true, "schema": schema });
+                item.insert("parameters".to_owned(), json!([parameter]));
+            }
         }
         for endpoint in endpoints {
             item.insert(endpoint.method.to_lowercase(), operation(endpoint));

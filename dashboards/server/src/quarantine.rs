@@ -1,6 +1,6 @@
 //! Messages that were set aside: to look at, to release, to discard.
 
-use crate::offers::require_json;
+use crate::offers::read_json;
 use crate::problem::Problem;
 use crate::serve::State;
 use actix_web::http::StatusCode;
@@ -14,7 +14,7 @@ pub async fn list(state: web::Data<State>) -> HttpResponse {
     answer(&json!({ "counts": quarantine.counts(), "messages": quarantine.kept() }))
 }
 
-/// `GET /api/v1/quarantine/{id}`.
+/// `GET /api/v1/quarantine/{number}`.
 pub async fn find(path: web::Path<String>, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let id = number(&path)?;
     let kept = state.served.operations.quarantine.kept();
@@ -24,18 +24,23 @@ pub async fn find(path: web::Path<String>, state: web::Data<State>) -> Result<Ht
         .ok_or_else(|| missing(id))
 }
 
-/// `POST /api/v1/quarantine/{id}/release`: back into its mailbox. JSON is asked for although there is nothing to say, so that a
-/// form of a foreign page cannot do it.
+/// `POST /api/v1/quarantine/{number}/release`: back into its mailbox. JSON is asked for although there is nothing to say (no body, or
+/// `{}`), so that a form of a foreign page cannot do it.
 pub async fn release(
     request: HttpRequest,
     path: web::Path<String>,
+    payload: web::Payload,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    require_json(&request)?;
+    let body = read_json(&request, payload, &state.limits).await?;
+    if !body.is_empty() && serde_json::from_slice(&body).ok() != Some(json!({})) {
+        let detail = "there is nothing to say beyond the number: no body, or {}";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "body_not_empty", detail));
+    }
     gone(number(&path)?, |id| state.served.operations.quarantine.release(id))
 }
 
-/// `DELETE /api/v1/quarantine/{id}`: thrown away.
+/// `DELETE /api/v1/quarantine/{number}`: thrown away.
 pub async fn discard(path: web::Path<String>, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     gone(number(&path)?, |id| state.served.operations.quarantine.discard(id))
 }
