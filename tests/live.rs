@@ -7,7 +7,7 @@ mod harness;
 
 use grid::Timestamp;
 use harness::mqtt::{Witness, publish};
-use harness::{Demo, get, wait_for};
+use harness::{Demo, get, run, wait_for, words};
 use serde_json::Value;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -42,6 +42,32 @@ fn refused(picture: &Value, code: &str) -> u64 {
     reasons.iter().find(|reason| reason["code"] == code).map_or(0, |reason| reason["count"].as_u64().unwrap())
 }
 
+/// What an operator sees of a demo in good order.
+fn the_figures_and_an_empty_quarantine(demo: &Demo) {
+    let figures = String::from_utf8(get(demo.page, "/metrics").unwrap().body).unwrap();
+    let figure = |name: &str| -> f64 {
+        let found = figures.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        found.unwrap_or_else(|| panic!("{name} is not in\n{figures}"))
+    };
+    for (name, least) in [
+        ("field_received_messages_total", 1.0),
+        ("estimate_solve_seconds_count", 1.0),
+        ("journal_sync_seconds_count", 1.0),
+        ("journal_records_total", 1.0),
+        ("stage_waiting_messages{stage=\"node\"}", 0.0),
+    ] {
+        assert!(figure(name) >= least, "{name}:\n{figures}");
+    }
+    let server = demo.page.to_string();
+    let listed = run(["quarantine", "--server", &server, "list", "--json"]);
+    assert!(listed.status.success(), "{}", words(&listed));
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!((&listed["counts"]["kept"], &listed["messages"]), (&0.into(), &Value::Array(Vec::new())));
+    let released = run(["quarantine", "--server", &server, "release", "7"]);
+    assert_eq!(released.status.code(), Some(1));
+    assert!(words(&released).contains("there is no message 7 in quarantine"), "{}", words(&released));
+}
+
 #[test]
 fn telemetry_is_on_the_broker_and_a_hand_made_value_on_the_page_within_two_seconds() {
     let demo = Demo::start(EVENING);
@@ -57,6 +83,7 @@ fn telemetry_is_on_the_broker_and_a_hand_made_value_on_the_page_within_two_secon
     }
     let demo = demo.ready();
     assert_eq!(get(demo.page, "/healthz").unwrap().status, 200);
+    the_figures_and_an_empty_quarantine(&demo);
 
     // A point without an instrument, so that nothing but the hand can give it a value.
     assert_eq!(point(&demo.snapshot(), "bus.34.u.a"), None);

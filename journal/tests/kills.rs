@@ -1,7 +1,7 @@
 //! `kill -9` of a process that appends, again and again: what it acknowledged is there, once and in order. The child is this
 //! program itself, told by the environment; its acknowledgements come through a pipe. The null control acknowledges before it
 //! appends, and the same check finds it out.
-#![allow(clippy::unwrap_used, clippy::panic)] // a test
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test
 #![allow(clippy::disallowed_methods, clippy::print_stderr)] // outside the program there is only the wall clock
 
 use grid::{DeviceId, EnergyMwh, Quality, Slot, Timestamp};

@@ -88,17 +88,18 @@ fn gather(stream: impl Read + Send + 'static) -> Lines {
 impl Demo {
     /// Starts it and waits until it has said where it listens.
     pub fn start<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
-        Self::run(["demo"].into_iter().chain(arguments))
+        Self::start_by(gridflex(["demo"].into_iter().chain(arguments)))
     }
 
     /// Starts `gridflex serve` on a site's file, and waits likewise.
     pub fn serve(site: &Path) -> Self {
-        Self::run(["serve", text(site)])
+        Self::start_by(gridflex(["serve", text(site)]))
     }
 
-    fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut command = gridflex(arguments);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    /// The same by a command that becomes `gridflex demo` or `serve`.
+    pub fn start_by(mut command: Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (out, err) = (gather(child.stdout.take().unwrap()), gather(child.stderr.take().unwrap()));
         let said = |start: &str| -> Option<SocketAddr> {
             let (out, err) = (out.lock().unwrap(), err.lock().unwrap());
@@ -130,6 +131,11 @@ impl Demo {
     /// The newest picture.
     pub fn snapshot(&self) -> Value {
         get(self.page, "/api/v1/snapshot").expect("the demo answers").json()
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether it still runs.
