@@ -266,7 +266,7 @@ impl Relaxation {
         for (column, meaning) in (0_u32..).zip(&self.meaning) {
             if let Meaning::Choice(offer, _) = *meaning {
                 let value = self.simplex.value(column);
-                if value < 1e-6 || value > 1.0 - 1e-6 {
+                if !(1e-6..=1.0 - 1e-6).contains(&value) {
                     continue;
                 }
                 let score = losses.score(offer, value);
