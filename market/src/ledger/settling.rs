@@ -18,8 +18,15 @@ const ENERGY_MAX: EnergyMwh = EnergyMwh(1_000_000_000_000_000);
 /// What deliveries that were valued together come to. Those of a group follow each other, and each would value all of
 /// them again. Settling one changes nothing that the others rest on: only a rebound rests on settlements, and it stands
 /// alone. Forgotten with every other fact. No part of what a ledger is: two are equal whatever they have valued.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Valued(Vec<SlotSettlement>);
+
+/// Nothing of it: what is written of two equal ledgers is the same.
+impl std::fmt::Debug for Valued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Valued")
+    }
+}
 
 impl Valued {
     fn has(&self, settlement: &SlotSettlement) -> bool {
