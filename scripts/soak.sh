@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The long tests: those marked #[ignore], then the property tests again with seeds drawn anew (SOAK_ROUNDS times, 10).
-# Fails when one fails or when there is none.
+# Last the HTTP interface under schemathesis. Fails when one fails or when there is none.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
@@ -24,4 +24,10 @@ for ((round = 1; round <= ${SOAK_ROUNDS:-10}; round++)); do
     cargo test --workspace --lib || failures=1
   fi
 done
+# The HTTP interface under more than 100,000 requests; about an hour.
+if [[ -x target/peers/venv/bin/st ]]; then
+  cargo build --locked --bin gridflex && python3 benches/peers/http_api.py --binary target/debug/gridflex --examples 34000 || failures=1
+else
+  echo "SKIPPED: schemathesis is not installed; benches/peers/setup.sh installs it"
+fi
 exit $failures
