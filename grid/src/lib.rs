@@ -6,7 +6,7 @@
 //! * **Sign**: load convention. Positive power or energy is taken from the grid.
 //! * **Time**: UTC in integer nanoseconds; a market slot is the half-open quarter-hour `[start, end)`.
 //!
-//! This crate knows no actor, no runtime, no file, no clock reading and no wire format; [`packed`] is the one way to write
+//! This crate knows no actor, no runtime, no file, no clock reading and no wire format; [`mod@packed`] is the one way to write
 //! values as bytes.
 
 pub mod estimate;
