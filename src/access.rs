@@ -19,6 +19,7 @@ Examples:
   gridflex access list
   gridflex access remove scraper                       a running system lets it in no more, at once
   gridflex access audit evening/audit.jsonl            checks the log of who did what
+  gridflex access audit evening/audit.jsonl --knows 4a5e…   and that it still holds what it said then
   gridflex demo --access access.json                   asks who you are
 
 Roles: operator, engineer, market-operator, aggregator, prosumer, viewer, auditor, security-admin. What each may do:
@@ -91,6 +92,9 @@ enum AccessCommand {
     Audit {
         /// The log, `audit.jsonl` in a data directory
         log: PathBuf,
+        /// A hash that was printed earlier and kept elsewhere: the log must still hold it
+        #[arg(long, value_name = "HASH")]
+        knows: Option<String>,
         /// Print one JSON document
         #[arg(long)]
         json: bool,
@@ -125,7 +129,7 @@ pub fn run(arguments: &AccessArguments) -> Result<(), Failure> {
             say(format!("{name} was removed from {}", place.file.display()))
         }
         AccessCommand::List { json, place } => list(&place.file, *json),
-        AccessCommand::Audit { log, json } => audit(log, *json),
+        AccessCommand::Audit { log, knows, json } => audit(log, knows.as_deref(), *json),
     }
 }
 
@@ -146,10 +150,7 @@ fn change<T>(
     place: &Place,
     change: impl FnOnce(&mut Directory) -> Result<T, DirectoryError>,
 ) -> Result<T, Failure> {
-    let mut directory = read(&place.file)?;
-    let changed = change(&mut directory).map_err(input)?;
-    directory.write(&place.file).map_err(|error| Failure::Run(error.into()))?;
-    Ok(changed)
+    Directory::change(&place.file, change).map_err(input)
 }
 
 fn input(error: DirectoryError) -> Failure {
@@ -217,15 +218,20 @@ fn granted(roles: &[Role], scope: &Scope) -> String {
     }
 }
 
-fn audit(log: &Path, json: bool) -> Result<(), Failure> {
-    let report = verify_audit(log).map_err(|error| Failure::Input(anyhow!("{}: {error}", log.display())))?;
+fn audit(log: &Path, knows: Option<&str>, json: bool) -> Result<(), Failure> {
+    let report =
+        verify_audit(log, knows).map_err(|error| Failure::Input(anyhow!("{}: {error}", log.display())))?;
+    let missing = knows.filter(|_| !report.known).map(|hash| format!("it does not hold the hash {hash}"));
+    let fault = report.broken.clone().or(missing);
     if json {
-        let broken = &report.broken;
-        say(serde_json::json!({ "entries": report.entries, "last": report.last, "broken": broken }))?;
-    } else if report.broken.is_none() {
-        say(format!("{} entries, whole; the newest hash is {}", report.entries, report.last))?;
+        say(serde_json::json!({
+            "entries": report.entries, "last": report.last, "torn": report.torn, "broken": fault,
+        }))?;
+    } else if fault.is_none() {
+        let torn = if report.torn { "; an unfinished one follows, which was never acknowledged" } else { "" };
+        say(format!("{} entries, whole{torn}; the newest hash is {}", report.entries, report.last))?;
     }
-    match report.broken {
+    match fault {
         None => Ok(()),
         Some(reason) => Err(Failure::Run(anyhow!("{}: {reason}", log.display()))),
     }

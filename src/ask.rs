@@ -22,8 +22,7 @@ pub fn ask(server: SocketAddr, method: &str, path: &str) -> Result<Value, Failur
     };
     let mut stream = TcpStream::connect_timeout(&server, PATIENCE).map_err(unreachable)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
-    let proof = std::env::var(TOKEN).ok().filter(|token| !token.contains(['\r', '\n']));
-    let proof = proof.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
+    let proof = proof(server)?;
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n{proof}Content-Type: application/json\r\n\
          Content-Length: 0\r\n\r\n"
@@ -39,6 +38,20 @@ pub fn ask(server: SocketAddr, method: &str, path: &str) -> Result<Value, Failur
     }
     let words = body.get("detail").and_then(Value::as_str).unwrap_or("no reason given");
     Err(Failure::Run(anyhow::anyhow!("{status}: {words}")))
+}
+
+/// The line that shows the token, where there is one. It is not sent in clear to another machine.
+fn proof(server: SocketAddr) -> Result<String, Failure> {
+    let Ok(token) = std::env::var(TOKEN) else { return Ok(String::new()) };
+    if !server.ip().is_loopback() {
+        return Err(Failure::Input(anyhow::anyhow!(
+            "{TOKEN} is set and {server} is another machine: it would be sent in clear; ask on that machine"
+        )));
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Failure::Input(anyhow::anyhow!("{TOKEN} is no token: it holds spaces or line ends")));
+    }
+    Ok(format!("Authorization: Bearer {token}\r\n"))
 }
 
 /// Status and JSON body of an answer with a length, or one that ends with the connection.

@@ -94,9 +94,10 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), Failure> {
 async fn run(site: Site) -> Result<(), Failure> {
     let (name, data) = (site.summary.name.clone(), site.summary.data.clone());
     let scheme = if site.listeners.door.tls.is_some() { "mqtts" } else { "mqtt" };
+    let page = if site.listeners.page.tls.is_some() { "https" } else { "http" };
     let running = Running::start(site).await.map_err(failure)?;
     say(format!("gridflex serve: {name}"))?;
-    say(format!("  page    http://{}", running.page()))?;
+    say(format!("  page    {page}://{}", running.page()))?;
     say(format!("  broker  {scheme}://{}", running.door()))?;
     say(format!("  journal {data}{}", if running.resumed() { " (taken up)" } else { "" }))?;
     let outcome = tokio::select! {

@@ -1,8 +1,10 @@
 //! The audit log: one line of JSON per entry, each with the hash of the one before.
 //!
 //! `hash = SHA-256(previous hash ‖ the line without its hash)`. Changing, removing or inserting an entry breaks the chain
-//! at that place; cutting entries off the end does not, which is why the newest hash is worth keeping elsewhere
-//! (`gridflex access audit` prints it).
+//! at that place. Cutting entries off the end does not, nor does writing the whole chain anew from some entry on: whoever keeps
+//! a hash elsewhere finds that ([`verify`] tells whether the log still holds it).
+//!
+//! An entry whose last byte is missing was never acknowledged: opening the log cuts it off.
 
 use grid::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -53,10 +55,14 @@ pub struct AuditLog {
     file: File,
     next: u64,
     last: String,
+    /// Bytes of whole entries.
+    good: u64,
+    /// Why nothing can be written any more.
+    stuck: Option<String>,
 }
 
 impl AuditLog {
-    /// Opens a log, new or old, and reads all of it.
+    /// Opens a log, new or old, reads all of it, and cuts off an entry that a crash left unfinished.
     ///
     /// # Errors
     /// The operating system's, or [`io::ErrorKind::InvalidData`] with the place where the chain is broken.
@@ -66,24 +72,36 @@ impl AuditLog {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path)?;
-        let report = walk(BufReader::new(&file))?;
+        let report = walk(BufReader::new(&file), None)?;
         if let Some(reason) = report.broken {
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
-        Ok(Self { file, next: report.entries, last: report.last })
+        if report.torn {
+            file.set_len(report.good)?;
+        }
+        Ok(Self { file, next: report.entries, last: report.last, good: report.good, stuck: None })
     }
 
     /// Writes an entry; it is on the disk when this returns.
     ///
     /// # Errors
-    /// The operating system's; the log must not be used any more then.
+    /// The operating system's. The entry is taken back then; where that fails too, nothing is written any more.
     pub fn write(&mut self, entry: Entry) -> io::Result<()> {
+        if let Some(reason) = &self.stuck {
+            return Err(io::Error::other(reason.clone()));
+        }
         let hash = hash(&self.last, self.next, &entry)?;
         let mut text = serde_json::to_string(&Line { number: self.next, entry, hash: hash.clone() })?;
         text.push('\n');
-        self.file.write_all(text.as_bytes())?;
-        self.file.sync_data()?;
-        (self.next, self.last) = (self.next + 1, hash);
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            if let Err(worse) = self.file.set_len(self.good) {
+                self.stuck =
+                    Some(format!("{error}; and what was written of it cannot be taken back: {worse}"));
+            }
+            return Err(error);
+        }
+        (self.next, self.last, self.good) = (self.next + 1, hash, self.good + text.len() as u64);
         Ok(())
     }
 }
@@ -95,23 +113,34 @@ pub struct AuditReport {
     pub entries: u64,
     /// Hash of the last one.
     pub last: String,
+    /// Bytes they take.
+    pub good: u64,
+    /// Whether an unfinished entry follows, which was never acknowledged.
+    pub torn: bool,
+    /// Whether one of them has the hash that was asked for.
+    pub known: bool,
     /// Where and how the chain is broken; `None` when it is whole.
     pub broken: Option<String>,
 }
 
-/// Reads a log and checks its chain, without anything but the file.
+/// Reads a log and checks its chain, without anything but the file; and whether it holds a hash that was kept elsewhere.
 ///
 /// # Errors
 /// The operating system's.
-pub fn verify(path: &Path) -> io::Result<AuditReport> {
-    walk(BufReader::new(File::open(path)?))
+pub fn verify(path: &Path, kept: Option<&str>) -> io::Result<AuditReport> {
+    walk(BufReader::new(File::open(path)?), kept)
 }
 
-fn walk(mut reader: impl BufRead) -> io::Result<AuditReport> {
-    let mut report = AuditReport { entries: 0, last: START.to_owned(), broken: None };
+fn walk(mut reader: impl BufRead, kept: Option<&str>) -> io::Result<AuditReport> {
+    let last = START.to_owned();
+    let mut report = AuditReport { entries: 0, last, good: 0, torn: false, known: false, broken: None };
     loop {
         let mut text = Vec::new();
         if reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut text)? == 0 {
+            return Ok(report);
+        }
+        if text.last() != Some(&b'\n') && (text.len() as u64) < LINE_BYTES_MAX {
+            report.torn = true;
             return Ok(report);
         }
         let number = report.entries;
@@ -131,7 +160,9 @@ fn walk(mut reader: impl BufRead) -> io::Result<AuditReport> {
             report.broken = Some(format!("line {}: {fault}", number + 1));
             return Ok(report);
         }
+        report.known |= kept == Some(report.last.as_str());
         report.entries += 1;
+        report.good += text.len() as u64;
     }
 }
 
@@ -159,7 +190,7 @@ mod tests {
                 log.write(entry(3 * round + number)).unwrap();
             }
         }
-        let report = verify(&path).unwrap();
+        let report = verify(&path, None).unwrap();
         assert_eq!((report.entries, report.broken), (6, None));
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
@@ -170,7 +201,7 @@ mod tests {
         for (broken, line) in [(without, 3), (swapped, 1), (changed, 5), (text.replacen("ada", "eve", 1), 1)]
         {
             std::fs::write(&path, broken).unwrap();
-            let found = verify(&path).unwrap().broken.unwrap();
+            let found = verify(&path, None).unwrap().broken.unwrap();
             assert!(found.starts_with(&format!("line {line}: ")), "{found}");
             assert_eq!(AuditLog::open(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
         }
@@ -185,13 +216,48 @@ mod tests {
             log.write(entry(number)).unwrap();
         }
         let whole = std::fs::read(&path).unwrap();
-        let last = verify(&path).unwrap().last;
+        let last = verify(&path, None).unwrap().last;
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[at] ^= 1;
             std::fs::write(&path, &flipped).unwrap();
-            let report = verify(&path).unwrap();
-            assert!(report.broken.is_some() || report.last != last, "byte {at}");
+            let report = verify(&path, None).unwrap();
+            assert!(report.broken.is_some() || report.torn || report.last != last, "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_log_cut_anywhere_goes_on_from_its_last_whole_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let mut log = AuditLog::open(&path).unwrap();
+        for number in 0..3 {
+            log.write(entry(number)).unwrap();
+        }
+        let whole = std::fs::read(&path).unwrap();
+        let ends: Vec<usize> = (0..whole.len()).filter(|&at| whole[at] == b'\n').collect();
+        for cut in 0..whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let kept = ends.iter().filter(|&&end| end < cut).count() as u64;
+            let mut log = AuditLog::open(&path).unwrap();
+            log.write(entry(9)).unwrap();
+            let report = verify(&path, None).unwrap();
+            assert_eq!((report.entries, report.torn, report.broken), (kept + 1, false, None), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_hash_kept_elsewhere_tells_a_chain_that_was_written_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let mut log = AuditLog::open(&path).unwrap();
+        log.write(entry(1)).unwrap();
+        let kept = verify(&path, None).unwrap().last;
+        log.write(entry(2)).unwrap();
+        assert!(verify(&path, Some(&kept)).unwrap().known);
+        std::fs::remove_file(&path).unwrap();
+        AuditLog::open(&path).unwrap().write(entry(3)).unwrap();
+        let anew = verify(&path, Some(&kept)).unwrap();
+        assert!(anew.broken.is_none() && !anew.known);
     }
 }

@@ -168,6 +168,25 @@ impl Directory {
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
     }
 
+    /// Reads a directory (an empty one where there is none), changes it and writes it, while nobody else does.
+    ///
+    /// # Errors
+    /// [`DirectoryError`], of reading, of the change, or of writing; nothing was changed then.
+    pub fn change<T>(
+        path: &Path,
+        change: impl FnOnce(&mut Self) -> Result<T, DirectoryError>,
+    ) -> Result<T, DirectoryError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let failed = |source| DirectoryError::File { what: "lock", path: PathBuf::from(&name), source };
+        let lock = std::fs::File::create(&name).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        let mut directory = Self::read(path)?.unwrap_or_default();
+        let changed = change(&mut directory)?;
+        directory.write(path)?;
+        Ok(changed)
+    }
+
     fn check(&self) -> Result<(), String> {
         let unhashed = |account: &&Account| !secret::is_password_hash(&account.password);
         if let Some(account) = self.accounts.iter().find(unhashed) {
@@ -292,6 +311,12 @@ impl Directory {
     /// The person of this name as it stands now.
     pub fn by_name(&self, name: &str) -> Option<Principal> {
         self.accounts.iter().find(|account| account.name == name).map(Account::principal)
+    }
+
+    /// What tells the account of this name from an earlier one of the same name: it changes with the password.
+    pub fn mark(&self, name: &str) -> Option<String> {
+        let account = self.accounts.iter().find(|account| account.name == name)?;
+        Some(secret::fingerprint(&account.password))
     }
 }
 

@@ -72,8 +72,9 @@ impl SiteError {
             SiteError::Journal(error) => {
                 matches!(error, JournalError::Foreign { .. } | JournalError::Locked { .. })
             }
-            SiteError::Modbus(_) | SiteError::OtherSite { .. } | SiteError::ClockBehind { .. } => true,
-            SiteError::ClockSet { .. } | SiteError::GivenUp(_) => false,
+            SiteError::Modbus(_) | SiteError::OtherSite { .. } => true,
+            // A clock comes right by itself: whoever supervises the process may start it again.
+            SiteError::ClockBehind { .. } | SiteError::ClockSet { .. } | SiteError::GivenUp(_) => false,
         }
     }
 }

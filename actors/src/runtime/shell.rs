@@ -178,7 +178,7 @@ impl<S: Stage> Running<S> {
         let until = kin.as_ref().and_then(|kin| self.suspects.until(kin));
         if until.is_some_and(|until| Instant::now() < until) {
             self.birth.incidents.quarantined_unseen();
-            self.set_aside(msg, kin, "its like failed just before".to_owned(), before);
+            self.set_aside(msg, kin, "its like failed just before".to_owned(), 0);
             return Ok(());
         }
         let Err(reason) = self.attempt(|stage, cx| stage.handle(msg.clone(), cx)) else {

@@ -23,6 +23,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// How late a counter may be read at the boundary of a slot, in periods, and at least.
 const LATE_PERIODS: u32 = 2;
 const LATE_MIN: Duration = Duration::from_secs(2);
+/// A count that is later belongs to the next quarter-hour by more than a hundredth.
+const LATE_MAX: Duration = Duration::from_secs(10);
 
 /// Starts to read a server in a task of its own. Must be called inside a tokio runtime. The task ends soon after the
 /// inbox was dropped.
@@ -35,7 +37,7 @@ pub fn connect(config: ModbusConfig, clock: Arc<dyn Clock>) -> Result<Source, Co
     let (writer, reader) = inbox(Limits::default(), counters.clone());
     let name = config.name.clone();
     let registers: Vec<Register> = config.points.iter().map(|(register, _)| *register).collect();
-    let late = LATE_MIN.max(LATE_PERIODS * config.period);
+    let late = LATE_MIN.max(LATE_PERIODS * config.period).min(LATE_MAX);
     let points =
         config.points.into_iter().map(|(register, mapped)| Point::new(register, mapped, late)).collect();
     let client = Client {
@@ -239,6 +241,8 @@ impl Client {
             }
         }
         if answered || self.plan.is_empty() {
+            // A whole round, not one answer: a server that hangs up after its first is not asked again at once.
+            self.backoff = BACKOFF_MIN;
             return self.reached().map_err(End::from);
         }
         Err(End::Lost(format!("{}: no answer within {:?}", self.server, self.timeout)))
@@ -266,7 +270,6 @@ impl Client {
 
     /// The server answered.
     fn reached(&mut self) -> Result<(), Closed> {
-        self.backoff = BACKOFF_MIN;
         if self.up == Some(true) {
             return Ok(());
         }

@@ -1,9 +1,10 @@
 //! The routes and what they answer.
 
-use crate::guard::{Access, guard};
+use crate::guard::{Access, Proof, guard};
 use crate::problem::Problem;
 use crate::serve::State;
 use crate::{endpoints, metrics, openapi, page, session, stream};
+use access::{Action, Decision, Resource, decide};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HOST};
 use actix_web::middleware::from_fn;
@@ -71,11 +72,17 @@ pub(crate) async fn snapshot(state: web::Data<State>) -> HttpResponse {
     json_answer(&*picture)
 }
 
-pub(crate) async fn events(state: web::Data<State>) -> Result<HttpResponse, Problem> {
+pub(crate) async fn events(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let place = Arc::clone(&state.stream_places).try_acquire_owned().map_err(|_| {
         unavailable("too_many_streams", format!("{} pages are open already", state.limits.streams_max))
     })?;
-    let events = stream::events(state.served.picture.clone(), state.stopping.clone(), place);
+    // Rights may end while the stream goes on.
+    let (proof, access) = (Proof::of(&request), state.access.clone());
+    let may = move || {
+        let principal = access.principal(&proof);
+        decide(principal.as_ref(), Resource::Picture, Action::Read, None) == Decision::Allowed
+    };
+    let events = stream::events(state.served.picture.clone(), state.stopping.clone(), place, may);
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header(("cache-control", "no-store"))
@@ -99,7 +106,7 @@ async fn page_or_problem(request: HttpRequest, state: web::Data<State>) -> Resul
             "/login.js" => return ours("text/javascript; charset=utf-8", session::SCRIPT),
             "/login.css" => return ours("text/css; charset=utf-8", session::STYLE),
             // The page is of no use to somebody who may not see what it shows.
-            "/" if state.access.principal(&request).is_none() => {
+            "/" if state.access.principal(&Proof::of(&request)).is_none() => {
                 return Ok(HttpResponse::SeeOther().insert_header(("location", "/login")).finish());
             }
             _ => {}

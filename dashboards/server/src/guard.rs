@@ -13,12 +13,17 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, COOKIE as COOKIE_HEADER};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError, web};
-use grid::{Clock, ProsumerId};
+use grid::{Clock, ProsumerId, Timestamp};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+/// How long a refusal is not written down again.
+const REFUSED_AGAIN: Duration = Duration::from_secs(60);
+/// Different refusals that are written down in that time.
+const REFUSED_MAX: usize = 1024;
 /// Name of the cookie that holds a session.
 pub const COOKIE: &str = "gridflex_session";
 
@@ -34,11 +39,13 @@ pub enum Access {
 /// A directory of accounts in use.
 pub struct Accounts {
     path: PathBuf,
-    directory: Mutex<(Directory, Option<SystemTime>)>,
+    directory: Mutex<(Directory, Option<Stamp>)>,
     pub(crate) sessions: Mutex<Sessions>,
     audit: Mutex<AuditLog>,
+    /// When a refusal was last written down, by who and what: a page that asks again and again fills no disk.
+    refused: Mutex<BTreeMap<(String, String), Timestamp>>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) failures: Mutex<crate::session::Failures>,
+    failures: Mutex<crate::session::Failures>,
 }
 
 /// Why accounts cannot be used.
@@ -71,9 +78,10 @@ impl Accounts {
             AuditLog::open(audit).map_err(|source| AccessError::Audit { path: audit.to_owned(), source })?;
         Ok(Self {
             path: directory.to_owned(),
-            directory: Mutex::new((read, modified(directory))),
+            directory: Mutex::new((read, stamp(directory))),
             sessions: Mutex::default(),
             audit: Mutex::new(log),
+            refused: Mutex::default(),
             clock,
             failures: Mutex::default(),
         })
@@ -82,7 +90,7 @@ impl Accounts {
     /// Reads from the directory as it is now. One that became unreadable lets nobody in.
     pub(crate) fn with<T>(&self, read: impl FnOnce(&Directory) -> T) -> T {
         let mut kept = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = modified(&self.path);
+        let newest = stamp(&self.path);
         if newest != kept.1 {
             let directory = Directory::read(&self.path).unwrap_or_else(|error| {
                 tracing::error!(%error, "accounts cannot be read: nobody is let in");
@@ -91,6 +99,10 @@ impl Accounts {
             *kept = (directory.unwrap_or_default(), newest);
         }
         read(&kept.0)
+    }
+
+    pub(crate) fn failures(&self) -> std::sync::MutexGuard<'_, crate::session::Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes down what was done; it is on the disk when this returns.
@@ -105,31 +117,78 @@ impl Accounts {
         })
     }
 
-    /// Who shows a token or a session.
-    fn principal(&self, request: &HttpRequest) -> Option<Principal> {
+    /// Writes a refusal down, the same one once a minute.
+    pub(crate) fn note_refusal(
+        &self,
+        who: &str,
+        what: String,
+        object: &str,
+        outcome: &str,
+    ) -> Result<(), Problem> {
         let now = self.clock.now();
-        let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        if let Some(token) = shown.and_then(|shown| shown.strip_prefix("Bearer ")) {
-            return self.with(|directory| directory.by_token(token.trim(), now));
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.retain(|_, at| now.since(*at) < REFUSED_AGAIN);
+        let key = (who.to_owned(), what.clone());
+        if refused.contains_key(&key) || refused.len() >= REFUSED_MAX {
+            return Ok(());
         }
-        let session = session_shown(request)?;
+        refused.insert(key, now);
+        drop(refused);
+        self.note(who, what, object, outcome)
+    }
+
+    /// Whose proof this is.
+    fn principal(&self, proof: &Proof) -> Option<Principal> {
+        let now = self.clock.now();
+        if let Some(token) = &proof.token {
+            return self.with(|directory| directory.by_token(token, now));
+        }
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = sessions.name(&session, now)?.to_owned();
+        let (name, mark) = sessions.whose(proof.session.as_deref()?, now)?;
+        let (name, mark) = (name.to_owned(), mark.to_owned());
         drop(sessions);
-        self.with(|directory| directory.by_name(&name))
+        self.with(|directory| {
+            let same = directory.mark(&name).is_some_and(|now| now == mark);
+            directory.by_name(&name).filter(|_| same)
+        })
     }
 }
 
-fn modified(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+/// What a request shows of who asks.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Proof {
+    token: Option<String>,
+    pub session: Option<String>,
 }
 
-/// The session in the request's cookies.
-pub(crate) fn session_shown(request: &HttpRequest) -> Option<String> {
-    let cookies = request.headers().get_all(COOKIE_HEADER).filter_map(|value| value.to_str().ok());
-    let mut pairs =
-        cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned())
+impl Proof {
+    pub fn of(request: &HttpRequest) -> Self {
+        let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token =
+            shown.and_then(|shown| shown.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
+        let cookies = request.headers().get_all(COOKIE_HEADER).filter_map(|value| value.to_str().ok());
+        let mut pairs =
+            cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let session = pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned());
+        Self { token, session }
+    }
+}
+
+/// What tells a file from the same file after a change of its contents, owner or mode.
+type Stamp = (SystemTime, u64, i64, i64, u64);
+
+#[cfg(unix)]
+fn stamp(path: &Path) -> Option<Stamp> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(path).ok()?;
+    let changed = (metadata.ctime(), metadata.ctime_nsec());
+    Some((metadata.modified().ok()?, metadata.len(), changed.0, changed.1, metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len(), 0, 0, 0))
 }
 
 impl Access {
@@ -142,10 +201,10 @@ impl Access {
     }
 
     /// Who asks; `None` for somebody who proved nothing.
-    pub(crate) fn principal(&self, request: &HttpRequest) -> Option<Principal> {
+    pub(crate) fn principal(&self, proof: &Proof) -> Option<Principal> {
         match self {
             Self::Local => Some(Principal::local()),
-            Self::Accounts(accounts) => accounts.principal(request),
+            Self::Accounts(accounts) => accounts.principal(proof),
         }
     }
 }
@@ -163,7 +222,7 @@ pub async fn guard<B: MessageBody + 'static>(
     let Some(state) = request.app_data::<web::Data<State>>().cloned() else {
         return Err(actix_web::error::ErrorInternalServerError("no state"));
     };
-    let principal = state.access.principal(request.request());
+    let principal = state.access.principal(&Proof::of(request.request()));
     let path = request.path().to_owned();
     if let Err(problem) = allow(&state.access, principal.as_ref(), endpoint.right, None, path).await {
         return Ok(request.into_response(problem.error_response()));
@@ -191,7 +250,11 @@ pub(crate) async fn allow(
         let ours = resource != Resource::Session && resource != Resource::Open;
         if ours && (refused || (decided && counts)) {
             let (accounts, who) = (Arc::clone(accounts), principal.name.clone());
-            let note = move || accounts.note(&who, format!("{action} {resource}"), &object, code(decision));
+            let what = format!("{action} {resource}");
+            let note = move || match decision {
+                Decision::Allowed => accounts.note(&who, what, &object, code(decision)),
+                _ => accounts.note_refusal(&who, what, &object, code(decision)),
+            };
             web::block(note).await.map_err(|_| stopped())??;
         }
     }

@@ -8,7 +8,7 @@ use crate::serve::{Limits, State};
 use access::{Action, Principal, Resource};
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use futures_util::StreamExt;
 use market::{FlexOffer, FlexOfferId};
 use serde_json::json;
@@ -47,7 +47,10 @@ pub async fn find(
     let unknown = || Problem::not_found(format!("there is no FlexOffer {id}"));
     let found = found.ok_or_else(unknown)?;
     // Whose offers there are is nobody else's business.
-    own(&request, &state, Action::Read, &found.offer).await.map_err(|_| unknown())?;
+    let allowed = own(&request, &state, Action::Read, &found.offer).await;
+    allowed.map_err(
+        |problem| if problem.status_code() == StatusCode::FORBIDDEN { unknown() } else { problem },
+    )?;
     Ok(HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(found))
 }
 

@@ -74,7 +74,7 @@ pub(crate) struct State {
     pub access: Access,
     pub limits: Limits,
     /// Held while a password is checked.
-    pub login_turn: tokio::sync::Mutex<()>,
+    pub login_turn: Arc<tokio::sync::Mutex<()>>,
     pub page: PageFiles,
     pub stopping: watch::Receiver<bool>,
     pub stream_places: Arc<Semaphore>,
@@ -139,7 +139,7 @@ pub async fn serve_with(
         access: served.access.clone(),
         served,
         limits,
-        login_turn: tokio::sync::Mutex::new(()),
+        login_turn: Arc::default(),
         page,
         stopping: stopped,
         stream_places: Arc::new(Semaphore::new(limits.streams_max)),

@@ -1,6 +1,6 @@
 //! Logging in and out, and the page for it.
 
-use crate::guard::{Access, Accounts, COOKIE, session_shown, stopped};
+use crate::guard::{Access, Accounts, COOKIE, Proof, stopped};
 use crate::offers::read_json;
 use crate::problem::Problem;
 use crate::serve::State;
@@ -11,6 +11,7 @@ use grid::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -21,39 +22,45 @@ pub const SCRIPT: &[u8] = include_bytes!("login.js");
 /// Its looks.
 pub const STYLE: &[u8] = include_bytes!("login.css");
 
-/// Wrong passwords for one name within [`FAILURES_WITHIN`] before it has to wait.
+/// Wrong passwords for a name from one address within [`FAILURES_WITHIN`] before it has to wait there.
 const FAILURES_MAX: usize = 10;
+/// The same for all names that nobody has, together.
+const UNKNOWN_MAX: usize = 100;
 /// How long a wrong password counts.
 const FAILURES_WITHIN: Duration = Duration::from_secs(15 * 60);
-/// Names whose failures are counted; more share one count.
-const NAMES_MAX: usize = 1024;
+/// Names and addresses whose failures are counted one by one; more share one count by name.
+const COUNTED_MAX: usize = 4096;
 
-/// Wrong passwords of late, by name.
+/// Wrong passwords of late. A known name is counted by address, so that a stranger's guesses keep nobody out elsewhere.
 #[derive(Debug, Default)]
-pub struct Failures(BTreeMap<String, Vec<Timestamp>>);
+pub struct Failures(BTreeMap<(String, Option<IpAddr>), Vec<Timestamp>>);
 
 impl Failures {
-    fn key(&self, name: &str) -> String {
-        let known = self.0.contains_key(name) || self.0.len() < NAMES_MAX;
-        if known { name.to_owned() } else { String::new() }
-    }
-
-    /// Whether this name may try once more; the try counts as wrong until [`Failures::right`] is told.
-    fn try_once(&mut self, name: &str, now: Timestamp) -> bool {
+    /// Whether one may try once more; the try counts as wrong until [`Failures::right`] is told. `name` is empty for one that
+    /// nobody has.
+    fn try_once(&mut self, name: &str, from: Option<IpAddr>, now: Timestamp) -> bool {
         self.0.retain(|_, times| {
             times.retain(|at| now.since(*at) < FAILURES_WITHIN);
             !times.is_empty()
         });
-        let times = self.0.entry(self.key(name)).or_default();
-        let free = times.len() < FAILURES_MAX;
+        let most = if name.is_empty() { UNKNOWN_MAX } else { FAILURES_MAX };
+        let times = self.0.entry(self.key(name, from)).or_default();
+        let free = times.len() < most;
         if free {
             times.push(now);
         }
         free
     }
 
-    fn right(&mut self, name: &str) {
-        self.0.remove(name);
+    fn key(&self, name: &str, from: Option<IpAddr>) -> (String, Option<IpAddr>) {
+        let key = (name.to_owned(), from.filter(|_| !name.is_empty()));
+        let one_by_one = self.0.contains_key(&key) || self.0.len() < COUNTED_MAX;
+        if one_by_one { key } else { (key.0, None) }
+    }
+
+    fn right(&mut self, name: &str, from: Option<IpAddr>) {
+        let key = self.key(name, from);
+        self.0.remove(&key);
     }
 }
 
@@ -87,11 +94,27 @@ pub async fn begin(
     let Access::Accounts(accounts) = &state.access else {
         return Err(Problem::not_found("there are no accounts: everybody on this machine is let in"));
     };
-    // Argon2 takes memory: one at a time, so that a thousand wrong passwords cost the server one core.
-    let _turn = state.login_turn.lock().await;
+    let from = request.peer_addr().map(|address| address.ip());
+    let known = accounts.with(|directory| directory.by_name(&credentials.name).is_some());
+    // The name of somebody who is not known may be a password: it is not kept.
+    let name = if known { credentials.name.clone() } else { String::new() };
+    if !accounts.failures().try_once(&name, from, accounts.clock.now()) {
+        let minutes = FAILURES_WITHIN.as_secs() / 60;
+        let detail = format!("too many wrong passwords; try again in {minutes} minutes");
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", detail));
+    }
+    // Argon2 takes memory: one at a time. The turn goes with the work, which goes on when the client has left.
+    let turn = tokio::time::timeout(state.limits.answer_deadline, Arc::clone(&state.login_turn).lock_owned());
+    let turn = turn.await.map_err(|_| {
+        let detail = "too many people are logging in; try again in a moment";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
+    })?;
     let accounts = Arc::clone(accounts);
-    let (principal, session) =
-        web::block(move || log_in(&accounts, &credentials)).await.map_err(|_| stopped())??;
+    let logged_in = web::block(move || {
+        let _turn = turn;
+        log_in(&accounts, &credentials, &name, from)
+    });
+    let (principal, session) = logged_in.await.map_err(|_| stopped())??;
     let seconds = SESSION_LASTS.as_secs();
     let secure = if state.encrypted { "; Secure" } else { "" };
     let cookie = format!("{COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
@@ -102,25 +125,27 @@ pub async fn begin(
     Ok(answer)
 }
 
-fn log_in(accounts: &Accounts, shown: &Credentials) -> Result<(Principal, String), Problem> {
+fn log_in(
+    accounts: &Accounts,
+    shown: &Credentials,
+    name: &str,
+    from: Option<IpAddr>,
+) -> Result<(Principal, String), Problem> {
     let now = accounts.clock.now();
-    let failures = || accounts.failures.lock().unwrap_or_else(PoisonError::into_inner);
-    if !failures().try_once(&shown.name, now) {
-        let minutes = FAILURES_WITHIN.as_secs() / 60;
-        let detail = format!("too many wrong passwords for this name; try again in {minutes} minutes");
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", detail));
-    }
     let directory = accounts.with(Clone::clone);
     let Some(principal) = directory.by_password(&shown.name, &shown.password) else {
-        // The name of somebody who is not known may be a password: it is not written down.
-        let known = directory.by_name(&shown.name).map_or_else(String::new, |principal| principal.name);
-        accounts.note("", "log in".to_owned(), &known, "wrong_password")?;
+        let what = "log in".to_owned();
+        match name.is_empty() {
+            true => accounts.note_refusal("", what, "", "wrong_password")?,
+            false => accounts.note("", what, name, "wrong_password")?,
+        }
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_password", "name or password is wrong"));
     };
-    failures().right(&shown.name);
+    accounts.failures().right(name, from);
     accounts.note(&principal.name, "log in".to_owned(), "", "allowed")?;
-    let begun = accounts.sessions.lock().unwrap_or_else(PoisonError::into_inner).begin(&principal.name, now);
-    let session = begun.ok_or_else(|| {
+    let mark = directory.mark(&principal.name).unwrap_or_default();
+    let mut sessions = accounts.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+    let session = sessions.begin(&principal.name, &mark, now).ok_or_else(|| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_random", "the machine has no random numbers")
     })?;
     Ok((principal, session))
@@ -128,7 +153,7 @@ fn log_in(accounts: &Accounts, shown: &Credentials) -> Result<(Principal, String
 
 /// `DELETE /api/v1/session`.
 pub async fn end(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
-    if let (Access::Accounts(accounts), Some(session)) = (&state.access, session_shown(&request)) {
+    if let (Access::Accounts(accounts), Some(session)) = (&state.access, Proof::of(&request).session) {
         accounts.sessions.lock().unwrap_or_else(PoisonError::into_inner).end(&session);
     }
     let gone = format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
@@ -144,28 +169,42 @@ fn described(principal: &Principal) -> HttpResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
-    #[test]
-    fn ten_wrong_passwords_make_a_name_wait_and_no_other() {
-        let mut failures = Failures::default();
-        let start = Timestamp::from_seconds(0);
-        for _ in 0..FAILURES_MAX {
-            assert!(failures.try_once("ada", start));
-        }
-        assert!(!failures.try_once("ada", start));
-        assert!(failures.try_once("eve", start));
-        assert!(failures.try_once("ada", start.plus(FAILURES_WITHIN)));
-        failures.right("ada");
-        assert!(failures.try_once("ada", start));
+    fn from(last: u8) -> Option<IpAddr> {
+        Some(Ipv4Addr::new(10, 0, 0, last).into())
     }
 
     #[test]
-    fn names_that_nobody_has_are_counted_in_bounded_memory() {
+    fn ten_wrong_passwords_make_a_name_wait_at_that_address_and_nobody_elsewhere() {
         let mut failures = Failures::default();
-        for number in 0..5 * NAMES_MAX {
-            failures.try_once(&number.to_string(), Timestamp::from_seconds(0));
+        let start = Timestamp::from_seconds(0);
+        for _ in 0..FAILURES_MAX {
+            assert!(failures.try_once("ada", from(1), start));
         }
-        assert!(failures.0.len() <= NAMES_MAX + 1);
-        assert!(!failures.try_once("one more", Timestamp::from_seconds(0)));
+        assert!(!failures.try_once("ada", from(1), start));
+        assert!(failures.try_once("ada", from(2), start), "a stranger kept her out");
+        assert!(failures.try_once("eve", from(1), start));
+        assert!(failures.try_once("ada", from(1), start.plus(FAILURES_WITHIN)));
+        failures.right("ada", from(1));
+        assert!(failures.try_once("ada", from(1), start));
+    }
+
+    #[test]
+    fn names_that_nobody_has_keep_nobody_out_who_has_one() {
+        let mut failures = Failures::default();
+        let start = Timestamp::from_seconds(0);
+        let tried = (0..1000).filter(|_| failures.try_once("", from(1), start)).count();
+        assert_eq!((tried, failures.0.len()), (UNKNOWN_MAX, 1));
+        assert!(failures.try_once("ada", from(1), start));
+    }
+
+    #[test]
+    fn failures_are_counted_in_bounded_memory() {
+        let mut failures = Failures::default();
+        for number in 0..2 * COUNTED_MAX as u32 {
+            failures.try_once("ada", Some(Ipv4Addr::from(number).into()), Timestamp::from_seconds(0));
+        }
+        assert!(failures.0.len() <= COUNTED_MAX + 1);
     }
 }

@@ -21,7 +21,9 @@ const CHANGE_INTERVAL: Duration = Duration::from_millis(250);
 /// Beats come every so many change intervals.
 const BEAT_EVERY: u32 = 4;
 
-struct Client {
+struct Client<M> {
+    /// Whether it may still listen.
+    may: M,
     picture: watch::Receiver<Arc<Picture>>,
     stopping: watch::Receiver<bool>,
     sent: Option<Arc<Picture>>,
@@ -30,27 +32,29 @@ struct Client {
     _place: OwnedSemaphorePermit,
 }
 
-/// The events for one client; ends when the server stops or the picture's publisher is gone.
-pub fn events(
+/// The events for one client; ends when the server stops, the picture's publisher is gone, or the client may listen no more.
+pub fn events<M: Fn() -> bool>(
     picture: watch::Receiver<Arc<Picture>>,
     stopping: watch::Receiver<bool>,
     place: OwnedSemaphorePermit,
+    may: M,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let mut interval = interval(CHANGE_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let client = Client { picture, stopping, sent: None, ticks: 0, interval, _place: place };
+    let client = Client { may, picture, stopping, sent: None, ticks: 0, interval, _place: place };
     stream::unfold(client, |mut client| async move {
         let bytes = client.next().await?;
         Some((Ok(bytes), client))
     })
 }
 
-impl Client {
+impl<M: Fn() -> bool> Client<M> {
     /// Waits for the next tick that has something to say.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             self.interval.tick().await;
-            if *self.stopping.borrow() || self.picture.has_changed().is_err() {
+            let beat = self.ticks.is_multiple_of(BEAT_EVERY);
+            if *self.stopping.borrow() || self.picture.has_changed().is_err() || (beat && !(self.may)()) {
                 return None;
             }
             let newest = self.picture.borrow_and_update().clone();
@@ -62,7 +66,7 @@ impl Client {
                 }
                 Some(_) => {}
             }
-            if self.ticks.is_multiple_of(BEAT_EVERY) {
+            if beat {
                 text.push_str(&format!("event: beat\ndata: {{\"seq\":{}}}\n\n", newest.seq));
             }
             self.ticks = self.ticks.wrapping_add(1);

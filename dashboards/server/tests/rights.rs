@@ -1,7 +1,7 @@
 //! Role by endpoint by ownership, over real HTTP. The table here is written by hand, from the matrix of rights in
 //! `docs/access.md`; an endpoint that is not in it fails.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // helpers outside the test functions may fail a test too
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers outside the test functions may fail a test too
 
 use access::{Directory, Role, Scope, verify_audit};
 use actors::picture::{NetworkPicture, Picture};
@@ -238,6 +238,16 @@ async fn a_person_logs_in_with_a_password_and_a_session_ends_by_logging_out() {
     directory.write(&running.directory).unwrap();
     let gone = running.bearer(Some(Role::Operator));
     assert_eq!(running.ask("GET", "/api/v1/snapshot", &gone, None).await.0, 401);
+    // Another password, or somebody else of that name: the session was not theirs.
+    directory.remove("ada").unwrap();
+    directory.add_account("ada", "another long secret", vec![Role::Operator], Scope::Nothing).unwrap();
+    directory.write(&running.directory).unwrap();
+    assert_eq!(running.ask("GET", "/api/v1/snapshot", &proof, None).await.0, 401);
+    let again = serde_json::json!({ "name": "ada", "password": "another long secret" }).to_string();
+    let (_, answer) = running.ask("POST", "/api/v1/session", "", Some(again)).await;
+    let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+    let proof = format!("cookie: {}\r\n", cookie.split(';').next().unwrap());
+    assert_eq!(running.ask("GET", "/api/v1/snapshot", &proof, None).await.0, 200);
     assert_eq!(running.ask("DELETE", "/api/v1/session", &proof, None).await.0, 204);
     assert_eq!(running.ask("GET", "/api/v1/snapshot", &proof, None).await.0, 401);
     running.server.stop().await;
@@ -257,7 +267,7 @@ async fn guessing_passwords_has_an_end_and_everything_is_written_down() {
     running.ask("POST", "/api/v1/flexoffers", &prosumer, Some(offer(3).to_string())).await;
     running.ask("GET", "/api/v1/snapshot", &prosumer, None).await;
     running.server.stop().await;
-    let report = verify_audit(&running.audit).unwrap();
+    let report = verify_audit(&running.audit, None).unwrap();
     assert_eq!(report.broken, None);
     let text = std::fs::read_to_string(&running.audit).unwrap();
     assert_eq!(text.matches("wrong_password").count(), 10);
@@ -289,5 +299,23 @@ async fn what_the_dso_asks_for_has_the_sign_of_table_1() {
     );
     let (_, answer) = running.ask("GET", "/api/v1/bids", &aggregator, None).await;
     assert!(answer.contains(r#""congestion_point":{"branch":1,"phase":null}"#), "{answer}");
+    running.server.stop().await;
+}
+
+#[tokio::test]
+async fn an_open_stream_ends_with_the_right_to_it() {
+    let running = start().await;
+    let mut socket = TcpStream::connect(running.server.address()).await.unwrap();
+    let proof = running.bearer(Some(Role::Operator));
+    let request =
+        format!("GET /api/v1/stream HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{proof}\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut chunk = [0; 65536];
+    assert!(socket.read(&mut chunk).await.unwrap() > 0);
+    let mut directory = Directory::read(&running.directory).unwrap().unwrap();
+    directory.remove("operator-program").unwrap();
+    directory.write(&running.directory).unwrap();
+    let to_the_end = async { while socket.read(&mut chunk).await.is_ok_and(|count| count > 0) {} };
+    tokio::time::timeout(std::time::Duration::from_secs(10), to_the_end).await.expect("the stream goes on");
     running.server.stop().await;
 }

@@ -144,7 +144,8 @@ impl Ledger {
 
     /// Whether a settlement rests on a device's reading of a slot: its own, or one of the same contract.
     fn is_settled_with(&self, device: DeviceId, slot: Slot) -> bool {
-        let in_slot = self.settled.iter().skip_while(|((at, _, _), _)| *at < slot);
+        // From the end: what is corrected is seldom old.
+        let in_slot = self.settled.iter().rev().skip_while(|((at, _, _), _)| *at > slot);
         let mut in_slot = in_slot.take_while(|((at, _, _), _)| *at == slot);
         in_slot.any(|((_, contract, _), _)| {
             let parts = self.contracts.get(contract).and_then(|record| record.assignments.as_deref());

@@ -38,6 +38,11 @@ export class Live {
         location.assign('/login');
         return;
       }
+      if (answer.status === 403) {
+        // Asking again would change nothing.
+        this.problem = 'this account may not see the grid; log in with another one at /login';
+        return;
+      }
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
       this.network = (await answer.json()) as NetworkPicture;
       this.listen();
