@@ -45,10 +45,11 @@ pub fn read(bytes: &[u8]) -> Result<PointMap, Vec<BadLine>> {
     let places = columns(&header)?;
     let (mut rows, mut bad) = (Vec::new(), Vec::new());
     let (mut tags, mut points) = (BTreeMap::new(), BTreeMap::new());
+    let mut lines = Lines { text: bytes, at: 0, line: 1 };
     for record in reader.records() {
         // The text is in memory and UTF-8: what is left to go wrong is nothing, and would be named.
         let record = record.map_err(|error| whole(1, error.to_string()))?;
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = record.position().map_or(0, |position| lines.of(position.byte() as usize));
         if rows.len() + bad.len() >= ROWS_MAX {
             let reason = format!("more than {ROWS_MAX} lines are not read");
             bad.push(BadLine { line, column: None, reason });
@@ -79,6 +80,36 @@ pub fn read(bytes: &[u8]) -> Result<PointMap, Vec<BadLine>> {
         }));
     }
     if bad.is_empty() { Ok(PointMap { rows }) } else { Err(bad) }
+}
+
+/// Counts lines as somebody's editor does: a record's own position is where the reader was before it skipped comments and
+/// empty lines, and before the second byte of a line end.
+struct Lines<'a> {
+    text: &'a [u8],
+    /// Up to where lines were counted.
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of the record that follows after `position`. Positions ascend.
+    fn of(&mut self, position: usize) -> u64 {
+        let mut start = position;
+        loop {
+            match self.text.get(start) {
+                Some(b'\r' | b'\n') => start += 1,
+                Some(b'#') => {
+                    let rest = self.text[start..].iter();
+                    start += rest.take_while(|&&byte| byte != b'\n').count();
+                }
+                _ => break,
+            }
+        }
+        let passed = self.text.get(self.at..start).unwrap_or_default();
+        self.line += passed.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        self.at = start.max(self.at);
+        self.line
+    }
 }
 
 /// Where each of [`COLUMNS`] stands in the file.

@@ -32,6 +32,16 @@ fn columns_may_come_in_any_order_and_a_byte_order_mark_before_them() {
 }
 
 #[test]
+fn lines_are_those_of_an_editor_whatever_stands_between_and_ends_them() {
+    let text = "tag,element,quantity,unit\r\n# the first\r\n\r\na,tree.2,i,A\r\nb,branch.11,i,A\r\n\r\n#\r\nc,tree.3,i,A\r\n";
+    let bad = read(text.as_bytes()).unwrap_err();
+    assert_eq!(bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [4, 8]);
+    let bad = read(text.replace('\r', "").as_bytes()).unwrap_err();
+    assert_eq!(bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [4, 8]);
+    assert_eq!(good("tag,element,quantity,unit\r\n\r\nb,branch.11,i,A\r\n").rows[0].line, 3);
+}
+
+#[test]
 fn every_bad_line_is_named_and_not_only_the_first() {
     let text = "tag,element,quantity,phase,unit,scale,sign,accuracy,deadband\n\
         a,bus.2,u,a,V,,,,\n\
