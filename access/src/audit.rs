@@ -180,6 +180,18 @@ mod tests {
         }
     }
 
+    /// A log, and its bytes.
+    fn three_entries() -> (tempfile::TempDir, std::path::PathBuf, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let mut log = AuditLog::open(&path).unwrap();
+        for number in 0..3 {
+            log.write(entry(number)).unwrap();
+        }
+        let whole = std::fs::read(&path).unwrap();
+        (folder, path, whole)
+    }
+
     #[test]
     fn what_was_written_goes_on_after_a_restart_and_any_change_is_found() {
         let folder = tempfile::tempdir().unwrap();
@@ -209,13 +221,7 @@ mod tests {
 
     #[test]
     fn every_flipped_byte_is_found() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("audit.jsonl");
-        let mut log = AuditLog::open(&path).unwrap();
-        for number in 0..3 {
-            log.write(entry(number)).unwrap();
-        }
-        let whole = std::fs::read(&path).unwrap();
+        let (_folder, path, whole) = three_entries();
         let last = verify(&path, None).unwrap().last;
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
@@ -228,13 +234,7 @@ mod tests {
 
     #[test]
     fn a_log_cut_anywhere_goes_on_from_its_last_whole_entry() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("audit.jsonl");
-        let mut log = AuditLog::open(&path).unwrap();
-        for number in 0..3 {
-            log.write(entry(number)).unwrap();
-        }
-        let whole = std::fs::read(&path).unwrap();
+        let (_folder, path, whole) = three_entries();
         let ends: Vec<usize> = (0..whole.len()).filter(|&at| whole[at] == b'\n').collect();
         for cut in 0..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();

@@ -77,7 +77,7 @@ pub(crate) async fn events(request: HttpRequest, state: web::Data<State>) -> Res
         unavailable("too_many_streams", format!("{} pages are open already", state.limits.streams_max))
     })?;
     // Rights may end while the stream goes on.
-    let (proof, access) = (Proof::of(&request), state.access.clone());
+    let (proof, access) = (Proof::of(&request), state.served.access.clone());
     let may = move || {
         let principal = access.principal(&proof);
         decide(principal.as_ref(), Resource::Picture, Action::Read, None) == Decision::Allowed
@@ -98,7 +98,7 @@ async fn page_or_problem(request: HttpRequest, state: web::Data<State>) -> Resul
     if request.method() != "GET" && request.method() != "HEAD" {
         return Ok(method_not_allowed(request, "GET, HEAD".to_owned()).await);
     }
-    if let Access::Accounts(_) = &state.access {
+    if let Access::Accounts(_) = &state.served.access {
         let ours =
             |media_type, contents: &'static [u8]| Ok(page::file(media_type, "no-cache", contents.into()));
         match request.path() {
@@ -106,7 +106,7 @@ async fn page_or_problem(request: HttpRequest, state: web::Data<State>) -> Resul
             "/login.js" => return ours("text/javascript; charset=utf-8", session::SCRIPT),
             "/login.css" => return ours("text/css; charset=utf-8", session::STYLE),
             // The page is of no use to somebody who may not see what it shows.
-            "/" if state.access.principal(&Proof::of(&request)).is_none() => {
+            "/" if state.served.access.principal(&Proof::of(&request)).is_none() => {
                 return Ok(HttpResponse::SeeOther().insert_header(("location", "/login")).finish());
             }
             _ => {}
@@ -115,7 +115,8 @@ async fn page_or_problem(request: HttpRequest, state: web::Data<State>) -> Resul
     page::answer(state.page, &request)
 }
 
-fn json_answer(value: &impl serde::Serialize) -> HttpResponse {
+/// JSON that nobody keeps.
+pub(crate) fn json_answer(value: &impl serde::Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(value)
 }
 

@@ -1,5 +1,6 @@
 //! What the DSO asks for, as GOFLEX writes it (D6.1, Table 1): for whoever sells flexibility and asks every now and then.
 
+use crate::api::json_answer;
 use crate::problem::Problem;
 use crate::serve::State;
 use actix_web::http::StatusCode;
@@ -11,13 +12,13 @@ use serde_json::{Value, json};
 /// `GET /api/v1/bids`: those of the newest need, one per congested element.
 pub async fn list(state: web::Data<State>) -> HttpResponse {
     let bids: Vec<Value> = state.served.market.bids().iter().map(listed).collect();
-    answer(&json!({ "bids": bids }))
+    json_answer(&json!({ "bids": bids }))
 }
 
 /// `GET /api/v1/bids/{id}`: one of them, or an earlier one.
 pub async fn find(path: web::Path<String>, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let (_, found) = found(&path, &state)?;
-    Ok(answer(&table_1(&found.bid)))
+    Ok(json_answer(&table_1(&found.bid)))
 }
 
 /// `GET /api/v1/bids/{id}/feedback`: what was bought for it.
@@ -28,7 +29,7 @@ pub async fn feedback(path: web::Path<String>, state: web::Data<State>) -> Resul
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_feedback_yet", detail));
     }
     let text = doms_bid::encode_feedback(&doms_bid::Feedback { bid: id, bought: found.bought });
-    Ok(answer(&parsed(&text)))
+    Ok(json_answer(&parsed(&text)))
 }
 
 fn found(path: &str, state: &State) -> Result<(BidId, crate::BidFound), Problem> {
@@ -51,8 +52,4 @@ fn table_1(bid: &DomsBid) -> Value {
 /// What the codec wrote, as part of a larger document.
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
-}
-
-fn answer(value: &Value) -> HttpResponse {
-    HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(value)
 }

@@ -222,9 +222,9 @@ pub async fn guard<B: MessageBody + 'static>(
     let Some(state) = request.app_data::<web::Data<State>>().cloned() else {
         return Err(actix_web::error::ErrorInternalServerError("no state"));
     };
-    let principal = state.access.principal(&Proof::of(request.request()));
+    let principal = state.served.access.principal(&Proof::of(request.request()));
     let path = request.path().to_owned();
-    if let Err(problem) = allow(&state.access, principal.as_ref(), endpoint.right, None, path).await {
+    if let Err(problem) = allow(&state.served.access, principal.as_ref(), endpoint.right, None, path).await {
         return Ok(request.into_response(problem.error_response()));
     }
     if let Some(principal) = principal {

@@ -1,5 +1,6 @@
 //! The offer routes: a bounded body, one FlexOffer, one answer after the system made it durable.
 
+use crate::api::json_answer;
 use crate::door::OfferAnswer;
 use crate::guard::allow;
 use crate::page::shortened;
@@ -51,14 +52,14 @@ pub async fn find(
     allowed.map_err(
         |problem| if problem.status_code() == StatusCode::FORBIDDEN { unknown() } else { problem },
     )?;
-    Ok(HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(found))
+    Ok(json_answer(&found))
 }
 
 /// Whether the offer is the principal's own, where it may only have its own.
 async fn own(request: &HttpRequest, state: &State, action: Action, offer: &FlexOffer) -> Result<(), Problem> {
     let principal = request.extensions().get::<Principal>().cloned();
     let right = (Resource::FlexOffer, action);
-    allow(&state.access, principal.as_ref(), right, Some(offer.prosumer), offer.id.to_string()).await
+    allow(&state.served.access, principal.as_ref(), right, Some(offer.prosumer), offer.id.to_string()).await
 }
 
 fn no_answer() -> Problem {

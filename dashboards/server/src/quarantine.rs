@@ -1,5 +1,6 @@
 //! Messages that were set aside: to look at, to release, to discard.
 
+use crate::api::json_answer;
 use crate::offers::read_json;
 use crate::problem::Problem;
 use crate::serve::State;
@@ -11,7 +12,7 @@ use serde_json::json;
 /// `GET /api/v1/quarantine`.
 pub async fn list(state: web::Data<State>) -> HttpResponse {
     let quarantine = &state.served.operations.quarantine;
-    answer(&json!({ "counts": quarantine.counts(), "messages": quarantine.kept() }))
+    json_answer(&json!({ "counts": quarantine.counts(), "messages": quarantine.kept() }))
 }
 
 /// `GET /api/v1/quarantine/{number}`.
@@ -20,7 +21,7 @@ pub async fn find(path: web::Path<String>, state: web::Data<State>) -> Result<Ht
     let kept = state.served.operations.quarantine.kept();
     kept.into_iter()
         .find(|message| message.id == id)
-        .map(|message| answer(&message))
+        .map(|message| json_answer(&message))
         .ok_or_else(|| missing(id))
 }
 
@@ -46,7 +47,7 @@ pub async fn discard(path: web::Path<String>, state: web::Data<State>) -> Result
 }
 
 fn gone(id: u64, take: impl FnOnce(u64) -> Option<SetAside>) -> Result<HttpResponse, Problem> {
-    take(id).map(|message| answer(&message)).ok_or_else(|| missing(id))
+    take(id).map(|message| json_answer(&message)).ok_or_else(|| missing(id))
 }
 
 fn number(path: &str) -> Result<u64, Problem> {
@@ -60,8 +61,4 @@ fn missing(id: u64) -> Problem {
     Problem::not_found(format!(
         "there is no message {id} in quarantine; it was released or discarded, or never kept"
     ))
-}
-
-fn answer(value: &impl serde::Serialize) -> HttpResponse {
-    HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(value)
 }

@@ -71,7 +71,6 @@ impl Default for Limits {
 /// What every handler can reach.
 pub(crate) struct State {
     pub served: Served,
-    pub access: Access,
     pub limits: Limits,
     /// Held while a password is checked.
     pub login_turn: Arc<tokio::sync::Mutex<()>>,
@@ -136,7 +135,6 @@ pub async fn serve_with(
     let bound = listener.local_addr().map_err(refused)?;
     let (stopping, stopped) = watch::channel(false);
     let state = web::Data::new(State {
-        access: served.access.clone(),
         served,
         limits,
         login_turn: Arc::default(),

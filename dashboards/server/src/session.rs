@@ -1,5 +1,6 @@
 //! Logging in and out, and the page for it.
 
+use crate::api::json_answer;
 use crate::guard::{Access, Accounts, COOKIE, Proof, stopped};
 use crate::offers::read_json;
 use crate::problem::Problem;
@@ -91,7 +92,7 @@ pub async fn begin(
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
         Problem::new(status, "credentials_malformed", format!("name and password are needed: {error}"))
     })?;
-    let Access::Accounts(accounts) = &state.access else {
+    let Access::Accounts(accounts) = &state.served.access else {
         return Err(Problem::not_found("there are no accounts: everybody on this machine is let in"));
     };
     let from = request.peer_addr().map(|address| address.ip());
@@ -153,7 +154,7 @@ fn log_in(
 
 /// `DELETE /api/v1/session`.
 pub async fn end(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
-    if let (Access::Accounts(accounts), Some(session)) = (&state.access, Proof::of(&request).session) {
+    if let (Access::Accounts(accounts), Some(session)) = (&state.served.access, Proof::of(&request).session) {
         accounts.sessions.lock().unwrap_or_else(PoisonError::into_inner).end(&session);
     }
     let gone = format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
@@ -161,9 +162,7 @@ pub async fn end(request: HttpRequest, state: web::Data<State>) -> HttpResponse 
 }
 
 fn described(principal: &Principal) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header(("cache-control", "no-store"))
-        .json(json!({ "name": principal.name, "roles": principal.roles }))
+    json_answer(&json!({ "name": principal.name, "roles": principal.roles }))
 }
 
 #[cfg(test)]
