@@ -18,12 +18,19 @@ stories=(
   "Modbus client|pymodbus|modbus::a_server_of_pymodbus"
   "Modbus counter|pymodbus|modbus::a_counter"
   "Modbus client|hand-made server|modbus::a_unit|modbus::a_small|modbus::answers"
+  "OPC UA client|asyncua as server, Basic256Sha256|opcua::a_server_of_asyncua|opcua::statuses|opcua::a_small"
+  "OPC UA client, trust|asyncua as server, Basic256Sha256|opcua::another_certificate|opcua::a_wrong_password"
+  "OPC UA client|hand-made servers|opcua::a_server_that_is_silent"
+  "OPC UA server|asyncua as client, Basic256Sha256|shown asyncua_reads"
+  "OPC UA server, trust|asyncua as client|shown who_is_not"
+  "OPC UA server, abuse|silent peers, noise, asyncua|shown silent_peers"
+  "OPC UA, gridflex serve|asyncua both ways|a_scada_is_heard"
   "Modbus, gridflex serve|pymodbus|the_meters_of_the_example"
 )
 
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
-cargo nextest run --locked --workspace --test door --test sources --test contract --test receipts --test site \
+cargo nextest run --locked --workspace --test door --test sources --test shown --test contract --test receipts --test site \
   --status-level pass --final-status-level none --success-output immediate >"$log" 2>&1
 code=$?
 grep -qE '(PASS|FAIL) ' "$log" || { cat "$log"; exit 1; }

@@ -7,6 +7,7 @@ use ::site::check::Summary;
 use ::site::{Problem, Running, Site, SiteError, StationError};
 use clap::Args;
 use connectors::mqtt::DoorError;
+use connectors::opcua::server::ServerError;
 use dashboards_server::ServeError;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -99,6 +100,9 @@ async fn run(site: Site) -> Result<(), Failure> {
     say(format!("gridflex serve: {name}"))?;
     say(format!("  page    {page}://{}", running.page()))?;
     say(format!("  broker  {scheme}://{}", running.door()))?;
+    if let Some(opcua) = running.opcua() {
+        say(format!("  opcua   opc.tcp://{opcua}"))?;
+    }
     say(format!("  journal {data}{}", if running.resumed() { " (taken up)" } else { "" }))?;
     let outcome = tokio::select! {
         error = running.failed() => Err(failure(error)),
@@ -118,6 +122,9 @@ fn failure(error: SiteError) -> Failure {
         error @ SiteError::Station(StationError::Mqtt(DoorError::Listen { .. })) => {
             Failure::Input(anyhow::anyhow!("{error}; choose another port for mqtt.listen in the site's file"))
         }
+        error @ SiteError::Station(StationError::OpcUa(ServerError::Listen { .. })) => Failure::Input(
+            anyhow::anyhow!("{error}; choose another port for opcua_server.listen in the site's file"),
+        ),
         error if error.is_input() => Failure::Input(error.into()),
         error => Failure::Run(error.into()),
     }

@@ -6,7 +6,7 @@ mod harness;
 use harness::{Demo, PATIENCE, free_port, get, gridflex, run, text, wait_for, words};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -128,8 +128,8 @@ fn every_problem_is_named_with_its_file_and_line() {
     let said = refusal(&site);
     for part in [
         "site.toml:15: the MQTT door's TLS",
-        "site.toml:29: device 311 is behind usage point 99",
-        "site.toml:36: device 311 is given twice; the first one is in line 29",
+        "site.toml:42: device 311 is behind usage point 99",
+        "site.toml:49: device 311 is given twice; the first one is in line 42",
         "substation.csv:3: element: bus.7.u.a is no point of the network",
         "substation.csv:4: tag: format \"f33\"",
         "rights.toml:10: client 2 (\"311\"): the password is not a hash",
@@ -197,6 +197,138 @@ fn the_meters_of_the_example_are_read_over_modbus_and_missed_when_they_go() {
     let feed = running.snapshot()["feed"].to_string();
     assert!(feed.contains("substation connected") && feed.contains("substation lost"), "{feed}");
     drop(directory);
+}
+
+/// Starts a script of the connectors' tests under the peers' Python; `None`, said loudly, where asyncua is not installed.
+fn asyncua(
+    script: &str,
+    arguments: &[&str],
+) -> Option<(std::process::Child, BufReader<std::process::ChildStdout>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("target/peers/venv/bin/python");
+    let has = std::process::Command::new(&python).args(["-c", "import asyncua"]).output();
+    if !has.is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED: asyncua is not installed; scripts/setup.sh test installs it");
+        return None;
+    }
+    let mut child = std::process::Command::new(python)
+        .arg(root.join("connectors/tests").join(script))
+        .args(arguments)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    Some((child, output))
+}
+
+fn line(output: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    line.trim().to_owned()
+}
+
+#[test]
+fn a_scada_is_heard_over_opc_ua_and_sees_what_the_site_knows() {
+    let (directory, site) = copy();
+    let (scada, own) = (free_port(), free_port());
+    let folder = text(directory.path());
+    let Some((mut server, mut said)) = asyncua("sources/opcua_server.py", &[&scada.to_string(), folder])
+    else {
+        return;
+    };
+    assert_eq!(line(&mut said), "listening");
+    std::fs::write(
+        directory.path().join("scada.csv"),
+        "tag,element,quantity,phase,unit\nns=2;s=P1,bus.3,u,a,V\n",
+    )
+    .unwrap();
+    std::fs::write(directory.path().join("scada.password"), "secret\n").unwrap();
+    let written = std::fs::read_to_string(&site).unwrap();
+    let more = format!(
+        "\n[[opcua]]\nname = \"scada\"\nendpoint = \"opc.tcp://127.0.0.1:{scada}/peer\"\npoints = \"scada.csv\"\n\
+         server_certificate = \"server.der\"\nuser = \"scada\"\npassword_file = \"scada.password\"\nperiod_s = 0.2\n\
+         [opcua_server]\nlisten = \"127.0.0.1:{own}\"\nanonymous = true\n"
+    );
+    std::fs::write(&site, written + &more).unwrap();
+    let running = Demo::serve(&site);
+    let row = |quality: &'static str| {
+        let snapshot = running.snapshot();
+        let row = snapshot["points"].as_array()?.iter().find(|row| row["point"] == "bus.3.u.a").cloned();
+        row.filter(|row| row["quality"] == quality)
+    };
+    let measured = wait_for("a value", PATIENCE, || row("measured"));
+    assert_eq!(measured["value"], 230.0);
+
+    // Nobody trusts the client yet; an operator does, then it sees what there is.
+    let client = || asyncua("shown/opcua_client.py", &[&own.to_string(), folder]).unwrap();
+    let (mut stranger, mut said) = client();
+    assert!(line(&mut said).starts_with("refused"));
+    stranger.wait().unwrap();
+    let store = directory.path().join("data/opcua/server");
+    for entry in std::fs::read_dir(store.join("rejected")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::rename(&path, store.join("trusted").join(path.file_name().unwrap())).unwrap();
+    }
+    let (mut client, mut said) = client();
+    assert_eq!(line(&mut said), "connected");
+    let mut ask = |question: &str| {
+        writeln!(client.stdin.as_mut().unwrap(), "{question}").unwrap();
+        line(&mut said)
+    };
+    assert!(ask("browse objects").contains("gridflex_riverside"), "spaces are shown as underscores");
+    assert_eq!(ask("browse gridflex"), "Alarms Branches Buses Health Outlook");
+    let now = wait_for("the clock", PATIENCE, || {
+        Some(ask("read health.now")).filter(|said| said.contains(" Good "))
+    });
+    assert!(now.starts_with("20"), "{now}");
+    let heard = wait_for("telemetry", PATIENCE, || {
+        Some(ask("read alarms.telemetry")).filter(|said| said.starts_with("False Good"))
+    });
+    drop(heard);
+
+    server.kill().unwrap();
+    server.wait().unwrap();
+    wait_for("a missing point", PATIENCE, || row("missing"));
+    let feed = running.snapshot()["feed"].to_string();
+    assert!(feed.contains("scada connected") && feed.contains("scada lost"), "{feed}");
+    client.kill().unwrap();
+    client.wait().unwrap();
+}
+
+#[test]
+fn every_problem_of_opc_ua_is_named_with_its_file_and_line() {
+    let (directory, site) = copy();
+    let map = "tag,element,quantity,unit,phase\nP1,bus.3,u,V,a\nns=2;s=P2,meter.31,energy,Wh,\nns=2;s=P3,bus.9,u,V,a\n";
+    std::fs::write(directory.path().join("scada.csv"), map).unwrap();
+    let first = std::fs::read_to_string(&site).unwrap().lines().count() as u64;
+    let more = "[[opcua]]\nname = \"substation\"\nendpoint = \"rtu:4840\"\npoints = \"scada.csv\"\nsecurity = \"Basic128\"\n\
+                [[opcua]]\nname = \"other\"\nendpoint = \"opc.tcp://rtu:4840\"\npoints = \"scada.csv\"\nuser = \"ada\"\n\
+                [opcua_server]\nlisten = \"0.0.0.0:4840\"\nsecurity = \"None\"\n";
+    let written = std::fs::read_to_string(&site).unwrap();
+    std::fs::write(&site, written.clone() + more).unwrap();
+    let said = refusal(&site);
+    for part in [
+        format!("site.toml:{}: opcua 1.security: security \"Basic128\" is none of Basic256Sha256", first + 5),
+        format!("site.toml:{}: opcua 2.user: give user and password_file", first + 10),
+    ] {
+        assert!(said.contains(&part), "{part}\n{said}");
+    }
+    let more = more.replace("security = \"Basic128\"\n", "").replace("user = \"ada\"\n", "");
+    std::fs::write(&site, written + &more).unwrap();
+    let said = refusal(&site);
+    for part in [
+        format!("site.toml:{}: opcua: \"substation\" is the name of another connector too", first + 2),
+        format!("site.toml:{}: opcua endpoint \"rtu:4840\" is not opc.tcp://host:port", first + 3),
+        format!("site.toml:{}: opcua server_certificate is missing", first + 7),
+        format!("site.toml:{}: opcua_server: 0.0.0.0:4840 can be reached from other machines", first + 10),
+        format!("site.toml:{}: opcua_server: nobody could log in", first + 10),
+        "scada.csv:2: tag: \"P1\" is no node".to_owned(),
+        "scada.csv:3: quantity: energies of quarter-hours are not read over OPC UA".to_owned(),
+        "scada.csv:4: element: bus.9.u.a is no point of the network".to_owned(),
+    ] {
+        assert!(said.contains(&part), "{part}\n{said}");
+    }
 }
 
 /// Publishes with quality 1 under a name; whether it was acknowledged.

@@ -7,6 +7,7 @@
 //! * [`doms_bid`]: the DSO's bid as D6.1 writes it, and the answer to it ⇄ [`market::DomsBid`];
 //! * [`exchange`]: the bounded hand-over from a connector to the system, and its counters;
 //! * [`mqtt`]: a door that speaks MQTT 3.1.1, and a client for any other broker;
+//! * [`opcua`]: OPC UA servers listened to, and a server that shows what the system knows;
 //! * [`modbus`]: meters and controllers asked over Modbus TCP;
 //! * [`loopback`]: the same two ends joined inside the process, through the same bytes, for virtual time;
 //! * [`point_map`]: what a foreign system calls its values, as CSV;
@@ -27,6 +28,7 @@ pub mod loopback;
 pub mod modbus;
 pub mod mqtt;
 pub mod network_file;
+pub mod opcua;
 pub mod opendss;
 pub mod pandapower;
 pub mod point_map;

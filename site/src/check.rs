@@ -1,8 +1,9 @@
 //! Everything a site file names, read and put together without starting anything; or all that is wrong with it.
 
-use crate::file::{self, HttpSection, MqttSection, SiteFile};
+use crate::file::{self, HttpSection, MqttSection, OpcUaServerSection, SiteFile};
 use crate::network_picture;
 use crate::problem::Problem;
+use crate::sources;
 use crate::station::{AccountFiles, Foundation, Listeners};
 use access::Directory;
 use actors::{Area, AreaError, Device};
@@ -10,10 +11,12 @@ use connectors::modbus::ModbusConfig;
 use connectors::mqtt::door::{Policy, PolicyError};
 use connectors::mqtt::{DoorConfig, DoorError};
 use connectors::network_file;
-use connectors::point_map::{self, PointMap, PointMapError};
+use connectors::opcua::OpcUaConfig;
+use connectors::opcua::server::ServerConfig;
+use connectors::point_map::PointMap;
 use dashboards_server::{Listen, ServeError};
 use estimation::Feeder;
-use grid::{Network, PointId};
+use grid::Network;
 use market::{OfferRules, Rules};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +40,8 @@ pub struct Site {
     pub listeners: Listeners,
     /// Modbus servers to be read.
     pub modbus: Vec<ModbusConfig>,
+    /// OPC UA servers to be listened to.
+    pub opcua: Vec<OpcUaConfig>,
     /// Where the journal is kept.
     pub data: PathBuf,
     /// What it is, for people.
@@ -62,6 +67,9 @@ pub struct Summary {
     pub http: String,
     /// Where the MQTT door listens, and for whom.
     pub mqtt: String,
+    /// Where the OPC UA server listens, and for whom; `None` when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opcua: Option<String>,
     /// Where the journal is kept.
     pub data: String,
 }
@@ -77,6 +85,9 @@ impl fmt::Display for Summary {
         writeln!(f, "  points  {} in point maps", self.mapped_points)?;
         writeln!(f, "  http    {}", self.http)?;
         writeln!(f, "  mqtt    {}", self.mqtt)?;
+        if let Some(opcua) = &self.opcua {
+            writeln!(f, "  opcua   {opcua}")?;
+        }
         write!(f, "  data    {}", self.data)
     }
 }
@@ -101,8 +112,8 @@ pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
     let network = network_file::read_path(&written.network.value);
     let network = network.map_err(|error| problems.push(Problem::of(path, format!("network: {error}")))).ok();
     let area = network.as_ref().and_then(|network| area(path, &written, network, &mut problems));
-    let maps = point_maps(path, &written, area.as_ref(), &mut problems);
-    let modbus = modbus(path, &written, &maps, &mut problems);
+    let maps = sources::point_maps(path, &written, area.as_ref(), &mut problems);
+    let (modbus, opcua) = sources::configs(path, &written, &maps, &mut problems);
     let (Some(name), Some(network), Some(mut area), true) = (name, network, area, problems.is_empty()) else {
         return Err(problems);
     };
@@ -117,7 +128,7 @@ pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
         archive: Arc::default(),
         zone: written.zone,
     };
-    Ok(Site { foundation, listeners, modbus, data: written.data, summary })
+    Ok(Site { foundation, listeners, modbus, opcua, data: written.data, summary })
 }
 
 fn summary(written: &SiteFile, network: &Network, maps: &[Option<PointMap>]) -> Summary {
@@ -137,8 +148,16 @@ fn summary(written: &SiteFile, network: &Network, maps: &[Option<PointMap>]) -> 
         mapped_points: maps.iter().flatten().map(|map| map.rows.len()).sum(),
         http: http_summary(&written.http),
         mqtt: format!("{}, {whom}", mqtt.listen.value),
+        opcua: written.opcua_server.as_ref().map(opcua_summary),
         data: written.data.display().to_string(),
     }
+}
+
+fn opcua_summary(server: &OpcUaServerSection) -> String {
+    let how = if server.plain { "encrypted or plain" } else { "encrypted" };
+    let whom =
+        if server.anonymous { "clients whose certificate is trusted" } else { "those with an account" };
+    format!("{}, {how}, for {whom}", server.listen.value)
 }
 
 fn http_summary(http: &HttpSection) -> String {
@@ -177,7 +196,34 @@ fn listeners(path: &Path, written: &SiteFile, problems: &mut Vec<Problem>) -> Li
         }
         Err(error) => problems.push(Problem::at(path, mqtt.listen.line, format!("mqtt.listen: {error}"))),
     }
-    Listeners { page, accounts, door }
+    let opcua = written.opcua_server.as_ref().map(|server| opcua_server(path, written, server, problems));
+    Listeners { page, accounts, door, opcua }
+}
+
+/// Where the picture is shown over OPC UA.
+fn opcua_server(
+    path: &Path,
+    written: &SiteFile,
+    section: &OpcUaServerSection,
+    problems: &mut Vec<Problem>,
+) -> ServerConfig {
+    let config = ServerConfig {
+        listen: section.listen.value,
+        host: section.host.clone(),
+        plain: section.plain,
+        anonymous: section.anonymous,
+        store: sources::opcua_store(written),
+        application: sources::opcua_application(written),
+    };
+    if let Err(error) = config.check() {
+        problems.push(Problem::at(path, section.listen.line, format!("opcua_server: {error}")));
+    }
+    if !section.anonymous && written.http.accounts.is_none() {
+        let what = "opcua_server: nobody could log in: name the accounts in [http], or let everyone in whose certificate is \
+                    trusted with anonymous = true";
+        problems.push(Problem::at(path, section.listen.line, what));
+    }
+    config
 }
 
 /// Where the page is served, and to whom.
@@ -270,80 +316,4 @@ fn area(path: &Path, written: &SiteFile, network: &Network, problems: &mut Vec<P
     let rules = (Rules::default(), OfferRules::default(), written.dso);
     let area = Area::new(written.name.value.as_str(), feeder, good, rules);
     area.map_err(|error| problems.push(Problem::of(&written.network.value, error.to_string()))).ok()
-}
-
-/// Reads all point maps, in the order of the connectors, and checks them against the network and each other.
-fn point_maps(
-    path: &Path,
-    written: &SiteFile,
-    area: Option<&Area>,
-    problems: &mut Vec<Problem>,
-) -> Vec<Option<PointMap>> {
-    let mut maps = Vec::new();
-    let mut first_of: BTreeMap<PointId, (PathBuf, u64)> = BTreeMap::new();
-    for section in &written.modbus {
-        let file = &section.points.value;
-        let map = match point_map::read_path(file) {
-            Ok(map) => map,
-            Err(PointMapError::Lines { bad, .. }) => {
-                problems.extend(bad.iter().map(|bad| bad_line(file, bad)));
-                maps.push(None);
-                continue;
-            }
-            Err(error) => {
-                problems.push(Problem::at(path, section.points.line, error.to_string()));
-                maps.push(None);
-                continue;
-            }
-        };
-        if let Some(area) = area {
-            let unknown = map.unknown(|point| area.plausibility.knows(point));
-            problems.extend(unknown.iter().map(|bad| bad_line(file, bad)));
-        }
-        for row in &map.rows {
-            if let Some((other, line)) = first_of.insert(row.point, (file.clone(), row.line)) {
-                let what = format!("{} stands in {}:{line} already", row.point, other.display());
-                problems.push(Problem::at(file, row.line, what));
-            }
-        }
-        maps.push(Some(map));
-    }
-    maps
-}
-
-fn modbus(
-    path: &Path,
-    written: &SiteFile,
-    maps: &[Option<PointMap>],
-    problems: &mut Vec<Problem>,
-) -> Vec<ModbusConfig> {
-    let mut configs = Vec::new();
-    for (section, map) in written.modbus.iter().zip(maps) {
-        if let Some(other) = written.modbus.iter().find(|other| other.name.value == section.name.value)
-            && other.name.line != section.name.line
-        {
-            let what = format!("modbus: {:?} is the name of another connector too", section.name.value);
-            problems.push(Problem::at(path, section.name.line, what));
-        }
-        let points = map.as_ref().map(ModbusConfig::points).transpose();
-        let bad = points.as_ref().err().into_iter().flatten();
-        problems.extend(bad.map(|bad| bad_line(&section.points.value, bad)));
-        let config = ModbusConfig {
-            name: section.name.value.clone(),
-            server: section.server.value.clone(),
-            period: section.period,
-            timeout: section.timeout,
-            points: points.unwrap_or_default().unwrap_or_default(),
-        };
-        if let Err(error) = config.check() {
-            problems.push(Problem::at(path, section.server.line, error.to_string()));
-        }
-        configs.push(config);
-    }
-    configs
-}
-
-fn bad_line(file: &Path, bad: &point_map::BadLine) -> Problem {
-    let column = bad.column.map_or_else(String::new, |column| format!("{column}: "));
-    Problem::at(file, bad.line, format!("{column}{}", bad.reason))
 }

@@ -3,6 +3,7 @@
 //! * [`mod@file`]: `SITE.toml` as written, every fault with its line;
 //! * [`mod@check`]: everything the file names read and put together, or all that is wrong with it;
 //! * [`station`]: door, system and page of one site, for `gridflex serve` and for the demo;
+//! * `sources`: what is read from others; `published`: what others see over OPC UA;
 //! * [`running`]: the live system against the machine's clock.
 //!
 //! It knows no command line and nothing of a simulated plant.
@@ -12,11 +13,14 @@ pub mod file;
 mod market;
 pub mod picture;
 pub mod problem;
+mod published;
 pub mod running;
+mod sources;
 pub mod station;
 
 pub use check::{Site, check};
 pub use picture::network_picture;
 pub use problem::Problem;
+pub use published::Published;
 pub use running::{Running, SiteError};
 pub use station::{AccountFiles, Foundation, Kept, Listeners, Station, StationError};

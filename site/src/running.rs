@@ -6,7 +6,7 @@ use actors::journal::{Durability, Fact, Journal, JournalError, Opened};
 use actors::picture::Picture;
 use actors::runtime::ScaledClock;
 use actors::runtime::clock::machine_time;
-use connectors::modbus;
+use connectors::{modbus, opcua};
 use grid::{Clock, Timestamp};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +30,9 @@ pub enum SiteError {
     /// A Modbus server cannot be read as it is configured.
     #[error(transparent)]
     Modbus(#[from] modbus::ConfigError),
+    /// An OPC UA server cannot be listened to as it is configured.
+    #[error(transparent)]
+    OpcUa(#[from] opcua::ConfigError),
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -72,7 +75,7 @@ impl SiteError {
             SiteError::Journal(error) => {
                 matches!(error, JournalError::Foreign { .. } | JournalError::Locked { .. })
             }
-            SiteError::Modbus(_) | SiteError::OtherSite { .. } => true,
+            SiteError::Modbus(_) | SiteError::OpcUa(_) | SiteError::OtherSite { .. } => true,
             // A clock comes right by itself: whoever supervises the process may start it again.
             SiteError::ClockBehind { .. } | SiteError::ClockSet { .. } | SiteError::GivenUp(_) => false,
         }
@@ -109,8 +112,13 @@ impl Running {
         let records = journal.append([(origin, &Fact::Opened { configuration: wanted })])?;
         let clock = ScaledClock::start(origin, 1);
         let kept = Kept { journal, ledger: standing.ledger, records };
-        let sources = site.modbus.into_iter().map(|config| modbus::connect(config, Arc::new(clock)));
-        let sources = sources.collect::<Result<_, _>>()?;
+        let mut sources = Vec::new();
+        for config in site.modbus {
+            sources.push(modbus::connect(config, Arc::new(clock))?);
+        }
+        for config in site.opcua {
+            sources.push(opcua::connect(config, Arc::new(clock))?);
+        }
         let station = Station::start(site.listeners, site.foundation, kept, clock, sources).await?;
         Ok(Self { station, clock, ahead: origin.since(machine), resumed: standing.records > 0 })
     }
@@ -128,6 +136,11 @@ impl Running {
     /// Whether an earlier process's journal is continued.
     pub fn resumed(&self) -> bool {
         self.resumed
+    }
+
+    /// Where the OPC UA server listens.
+    pub fn opcua(&self) -> Option<SocketAddr> {
+        self.station.opcua.as_ref().map(crate::Published::address)
     }
 
     /// The newest picture.
@@ -158,7 +171,10 @@ impl Running {
 
     /// Closes the page first, so that nobody hands in offers to a system that is stopping; then system and door.
     pub async fn stop(self) {
-        let Station { door, system, server } = self.station;
+        let Station { door, system, server, opcua } = self.station;
+        if let Some(opcua) = opcua {
+            opcua.close().await;
+        }
         server.stop().await;
         system.stop_listening();
         system.stop().await;

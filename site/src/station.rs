@@ -1,6 +1,7 @@
 //! Door, system and page of one site, started in order. `gridflex serve` and the demo are both this.
 
 use crate::market::Door as Market;
+use crate::published::Published;
 use actors::grid_side::region::Archive;
 use actors::journal::Journal;
 use actors::picture::NetworkPicture;
@@ -9,6 +10,7 @@ use actors::runtime::{Compute, Environment, Escalation, ScaledClock, WallClock};
 use actors::{Area, Parts, System};
 use connectors::Source;
 use connectors::mqtt::{self, DoorConfig, DoorError};
+use connectors::opcua::server::{ServerConfig, ServerError};
 use dashboards_server::{Access, AccessError, Accounts, Listen, RunningServer, ServeError, Served, serve};
 use market::Ledger;
 use std::net::TcpListener;
@@ -29,6 +31,9 @@ pub enum StationError {
     /// The page cannot be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The OPC UA server did not start.
+    #[error(transparent)]
+    OpcUa(#[from] ServerError),
     /// Nobody can be let in.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -40,7 +45,10 @@ pub enum StationError {
 impl StationError {
     /// Whether what was asked for makes no sense (as opposed to a start that failed).
     pub fn is_input(&self) -> bool {
-        matches!(self, StationError::Mqtt(_) | StationError::Serve(_) | StationError::Access(_))
+        matches!(
+            self,
+            StationError::Mqtt(_) | StationError::Serve(_) | StationError::Access(_) | StationError::OpcUa(_)
+        )
     }
 }
 
@@ -70,6 +78,8 @@ pub struct Listeners {
     pub accounts: Option<AccountFiles>,
     /// The MQTT door.
     pub door: DoorConfig,
+    /// The OPC UA server, if there is to be one.
+    pub opcua: Option<ServerConfig>,
 }
 
 impl Listeners {
@@ -81,6 +91,9 @@ impl Listeners {
         let address = self.door.listen;
         TcpListener::bind(address).map_err(|source| DoorError::Listen { address, source })?;
         self.page.bind()?;
+        if let Some(ServerConfig { listen: address, .. }) = self.opcua {
+            TcpListener::bind(address).map_err(|source| ServerError::Listen { address, source })?;
+        }
         Ok(())
     }
 }
@@ -119,6 +132,8 @@ pub struct Station {
     pub system: System,
     /// Page and HTTP interface.
     pub server: RunningServer,
+    /// The picture over OPC UA.
+    pub opcua: Option<Published>,
 }
 
 impl Station {
@@ -149,6 +164,13 @@ impl Station {
             publish_period: PUBLISH_PERIOD * clock.speed(),
         };
         let system = System::start(parts).await?;
+        let opcua = match listeners.opcua {
+            None => None,
+            Some(config) => {
+                let picture = system.picture();
+                Some(Published::open(config, &foundation.network, picture, access.clone()).await?)
+            }
+        };
         let served = Served {
             network: foundation.network,
             picture: system.picture(),
@@ -157,7 +179,7 @@ impl Station {
             access,
         };
         let server = serve(listeners.page, served).await?;
-        Ok(Self { door, system, server })
+        Ok(Self { door, system, server, opcua })
     }
 }
 

@@ -49,10 +49,12 @@ impl Node {
     fn sift(&mut self, batch: &[Measurement]) -> (Vec<Measurement>, Vec<Seen>) {
         let (mut accepted, mut refused) = (Vec::with_capacity(batch.len()), Vec::new());
         for value in batch {
-            let is_missing = value.quality == Quality::Missing;
-            if let Err(error) = self.plausibility.check(value)
-                && !is_missing
-            {
+            if value.quality == Quality::Missing {
+                // When it was found missing is our time; when the next value was measured is its source's.
+                accepted.push(*value);
+                continue;
+            }
+            if let Err(error) = self.plausibility.check(value) {
                 refused.push(Seen::Rejected { code: error.rule, reason: error.to_string() });
                 continue;
             }

@@ -57,8 +57,8 @@ impl Observer {
     }
 
     pub(super) fn on_estimate(&mut self, estimate: &Arc<Estimate>) {
-        self.estimate = Some(estimate.clone());
         let picture = &mut self.picture;
+        picture.estimate = Some(estimate.clone());
         picture.health.estimator.ok = true;
         picture.health.estimator.at = Some(estimate.at);
         picture.health.estimator.iterations = estimate.iterations as u64;
@@ -115,7 +115,7 @@ impl Observer {
 
     /// Puts moved voltages in their places, where the estimate gave any.
     pub(super) fn on_voltages_moved(&mut self, moved: &[(BusId, PerPhase<f64>)]) {
-        let (network, Some(estimate)) = (self.area.feeder.network(), &self.estimate) else { return };
+        let (network, Some(estimate)) = (self.area.feeder.network(), &self.picture.estimate) else { return };
         let shown = &mut self.picture.voltages;
         for (bus, u_v) in moved {
             let Some(index) = network.bus_index(*bus) else { continue };
@@ -188,9 +188,10 @@ impl Observer {
         let row = |value: &Measurement| {
             let (estimated, normalized) = match self.residuals.get(&value.point) {
                 Some(&(estimated, normalized)) => (Some(estimated), Some(normalized)),
-                None => {
-                    (self.estimate.as_deref().and_then(|estimate| self.said_of(value.point, estimate)), None)
-                }
+                None => (
+                    self.picture.estimate.as_deref().and_then(|estimate| self.said_of(value.point, estimate)),
+                    None,
+                ),
             };
             PointRow {
                 point: value.point,

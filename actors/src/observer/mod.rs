@@ -84,7 +84,6 @@ pub struct Observer {
     points: BTreeMap<PointId, Measurement>,
     /// What the newest estimate says of each measured point: the value, and the normalised residual.
     residuals: BTreeMap<PointId, (f64, f64)>,
-    estimate: Option<Arc<Estimate>>,
     refused: BTreeMap<&'static str, u64>,
     /// What each connector has counted; the field connection has no name.
     counted: BTreeMap<Option<Arc<str>>, Counted>,
@@ -151,7 +150,6 @@ impl Observer {
             picture,
             points: BTreeMap::new(),
             residuals: BTreeMap::new(),
-            estimate: None,
             refused: BTreeMap::new(),
             counted: BTreeMap::new(),
             quiet_until: BTreeMap::new(),

@@ -15,8 +15,9 @@ pub use market::{
 };
 pub use network::{BranchKind, BranchPicture, BusPicture, DeviceKind, NetworkPicture, UsagePointPicture};
 
-use grid::{BranchId, Observability, PointId, Quality, Timestamp};
+use grid::{BranchId, Estimate, Observability, PointId, Quality, Timestamp};
 use serde::Serialize;
+use std::sync::Arc;
 
 /// Minutes of history kept for the transformer.
 pub const HISTORY_MINUTES: usize = 360;
@@ -36,6 +37,9 @@ pub struct Picture {
     pub voltages: Voltages,
     /// Estimated loading of every branch in the order of [`NetworkPicture::branches`], fraction of the rating.
     pub branch_loading: Vec<Option<f32>>,
+    /// The newest estimate as a whole, for doors that tell more than the page; `None` before the first.
+    #[serde(skip)]
+    pub estimate: Option<Arc<Estimate>>,
     /// Measured against estimated.
     pub points: Vec<PointRow>,
     /// What the DSO asks for now.

@@ -8,6 +8,7 @@
 
 mod hand_made;
 mod modbus;
+mod opcua;
 mod peer;
 
 use connectors::{Arrival, LinkState, Message, Source};
@@ -53,13 +54,14 @@ pub enum Heard {
 }
 
 impl Heard {
-    /// `point=value`, `point missing`, `up` or `down`.
+    /// `point=value`, `point~value` of a substitute, `point missing`, `up` or `down`.
     pub fn words(&self) -> String {
         match self {
             Heard::Up => "up".to_owned(),
             Heard::Down(_) => "down".to_owned(),
             Heard::Value(value) => match value.quality {
                 Quality::Measured => format!("{}={}", value.point, value.value),
+                Quality::Substituted => format!("{}~{}", value.point, value.value),
                 Quality::Missing => format!("{} missing", value.point),
                 other => panic!("{other:?} of {}", value.point),
             },

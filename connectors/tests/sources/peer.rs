@@ -33,24 +33,42 @@ pub fn free_port() -> u16 {
 impl Peer {
     /// Starts a script of this directory and waits until it listens.
     pub fn start(python: &Path, script: &str, port: u16) -> Self {
+        Self::start_with(python, script, port, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(python: &Path, script: &str, port: u16, arguments: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sources").join(script);
+        let (peer, said) = Self::run(python, &script, port, arguments);
+        assert_eq!(said, "listening", "{}", script.display());
+        peer
+    }
+
+    /// Starts a script; the peer and the first line that it says.
+    pub fn run(python: &Path, script: &Path, port: u16, arguments: &[&str]) -> (Self, String) {
         let mut child = Command::new(python)
             .args([script.as_os_str(), port.to_string().as_ref()])
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         let mut peer = Self { child, input, output };
-        assert_eq!(peer.line(), "listening", "{}", script.display());
-        peer
+        let said = peer.line();
+        (peer, said)
+    }
+
+    /// Asks it something; what it answers, a line.
+    pub fn ask(&mut self, line: &str) -> String {
+        writeln!(self.input, "{line}").unwrap();
+        self.input.flush().unwrap();
+        self.line()
     }
 
     /// Tells it something and waits until it is done.
     pub fn tell(&mut self, line: &str) {
-        writeln!(self.input, "{line}").unwrap();
-        self.input.flush().unwrap();
-        assert_eq!(self.line(), "done", "{line}");
+        assert_eq!(self.ask(line), "done", "{line}");
     }
 
     fn line(&mut self) -> String {

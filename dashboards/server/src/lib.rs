@@ -26,3 +26,4 @@ pub use guard::{Access, AccessError, Accounts};
 pub use listen::{Listen, ServeError};
 pub use openapi::document as openapi;
 pub use serve::{Limits, RunningServer, Served, serve, serve_with};
+pub use session::Admitted;

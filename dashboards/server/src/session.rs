@@ -5,7 +5,7 @@ use crate::guard::{Access, Accounts, COOKIE, Proof, stopped};
 use crate::offers::read_json;
 use crate::problem::Problem;
 use crate::serve::State;
-use access::{Principal, SESSION_LASTS};
+use access::{Action, Decision, Principal, Resource, SESSION_LASTS, decide};
 use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use grid::Timestamp;
@@ -150,6 +150,61 @@ fn log_in(
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_random", "the machine has no random numbers")
     })?;
     Ok((principal, session))
+}
+
+impl Accounts {
+    /// Whether a name and password that are shown at a door other than HTTP (`door`, in words) have a right. Guesses are
+    /// limited and everything is written down, as it is here; what is returned is for [`Accounts::still_admits`]. Argon2id
+    /// takes its time and memory: not for many at once.
+    pub fn admits(
+        &self,
+        door: &str,
+        name: &str,
+        password: &str,
+        right: (Resource, Action),
+    ) -> Option<Admitted> {
+        let is_known = self.with(|directory| directory.by_name(name).is_some());
+        // The name of somebody who is not known may be a password: it is not kept.
+        let counted = if is_known { name } else { "" };
+        if !self.failures().try_once(counted, None, self.clock.now()) {
+            return None;
+        }
+        let what = format!("log in over {door}");
+        let directory = self.with(Clone::clone);
+        let Some(principal) = directory.by_password(name, password) else {
+            let noted = match is_known {
+                true => self.note("", what, name, "wrong_password"),
+                false => self.note_refusal("", what, "", "wrong_password"),
+            };
+            drop(noted);
+            return None;
+        };
+        self.failures().right(counted, None);
+        let mark = directory.mark(&principal.name).unwrap_or_default();
+        let admitted = Admitted { name: principal.name, mark, right };
+        let allowed = self.still_admits(&admitted);
+        let outcome = if allowed { "allowed" } else { "forbidden" };
+        let noted = self.note(&admitted.name, what, "", outcome);
+        (noted.is_ok() && allowed).then_some(admitted)
+    }
+
+    /// Whether somebody who was let in has the right still, and the same password.
+    pub fn still_admits(&self, admitted: &Admitted) -> bool {
+        let (resource, action) = admitted.right;
+        self.with(|directory| {
+            let same = directory.mark(&admitted.name).is_some_and(|mark| mark == admitted.mark);
+            let principal = directory.by_name(&admitted.name).filter(|_| same);
+            decide(principal.as_ref(), resource, action, None) == Decision::Allowed
+        })
+    }
+}
+
+/// Somebody who was let in at a door other than HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Admitted {
+    name: String,
+    mark: String,
+    right: (Resource, Action),
 }
 
 /// `DELETE /api/v1/session`.

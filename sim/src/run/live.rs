@@ -73,7 +73,7 @@ impl Live {
             .accounts
             .clone()
             .map(|directory| AccountFiles { directory, audit: options.data.join(AUDIT_LOG) });
-        let listeners = Listeners { page: loopback(options.port).into(), accounts, door };
+        let listeners = Listeners { page: loopback(options.port).into(), accounts, door, opcua: None };
         // The ports first: a port in use should be said before anything is written. Then the journal, whose lock makes the
         // data directory ours.
         listeners.are_free()?;
@@ -89,7 +89,7 @@ impl Live {
             zone: ZONE.to_owned(),
         };
         let kept = Kept { journal, ledger, records };
-        let Station { door: mqtt, system, server } =
+        let Station { door: mqtt, system, server, opcua: _ } =
             Station::start(listeners, foundation, kept, clock, Vec::new()).await?;
         let log = FieldLog::default();
         let (ended, until) = watch::channel(false);

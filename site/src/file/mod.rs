@@ -1,5 +1,6 @@
 //! `SITE.toml` as written ([docs/site.md](../../../docs/site.md)). Every key has a safe default; unknown ones are refused.
 
+mod opcua;
 mod section;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ use crate::problem::Problem;
 use actors::DsoRules;
 use actors::picture::DeviceKind;
 use connectors::mqtt::door::TlsFiles;
+use connectors::opcua::{Security, User};
 use grid::{DeviceId, Money, ProsumerId, UsagePointId};
 use section::{Reading, Section};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -40,6 +42,10 @@ pub struct SiteFile {
     pub devices: Vec<Located<actors::Device>>,
     /// Modbus servers that are polled.
     pub modbus: Vec<ModbusSection>,
+    /// OPC UA servers that are listened to.
+    pub opcua: Vec<OpcUaSection>,
+    /// Our own OPC UA server, if there is one.
+    pub opcua_server: Option<OpcUaServerSection>,
 }
 
 /// `[http]`.
@@ -79,6 +85,40 @@ pub struct ModbusSection {
     pub period: Duration,
     /// How long an answer may take.
     pub timeout: Duration,
+}
+
+/// One `[[opcua]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpcUaSection {
+    /// What people call it.
+    pub name: Located<String>,
+    /// `opc.tcp://host:port`.
+    pub endpoint: Located<String>,
+    /// Its point map.
+    pub points: Located<PathBuf>,
+    /// How messages are protected.
+    pub security: Security,
+    /// The server's own certificate.
+    pub server_certificate: Option<Located<PathBuf>>,
+    /// Who we say we are.
+    pub user: User,
+    /// How often it looks for changes.
+    pub period: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+}
+
+/// `[opcua_server]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpcUaServerSection {
+    /// Where it listens.
+    pub listen: Located<SocketAddr>,
+    /// The name by which it is reached.
+    pub host: Option<String>,
+    /// Whether there is an endpoint without protection too.
+    pub plain: bool,
+    /// Whether clients need no name.
+    pub anonymous: bool,
 }
 
 /// Reads a site file.
@@ -123,8 +163,10 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let dso = dso(root.section("dso"));
     let devices = root.sections("device").into_iter().filter_map(device).collect();
     let modbus = root.sections("modbus").into_iter().filter_map(modbus).collect();
+    let opcua = root.sections("opcua").into_iter().filter_map(opcua::source).collect();
+    let opcua_server = root.section_if("opcua_server").map(opcua::server);
     root.finish();
-    SiteFile { name, network, data, zone, http, mqtt, dso, devices, modbus }
+    SiteFile { name, network, data, zone, http, mqtt, dso, devices, modbus, opcua, opcua_server }
 }
 
 fn http(mut section: Section<'_>) -> HttpSection {

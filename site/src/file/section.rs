@@ -196,6 +196,28 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// `[key]`, if it is written.
+    pub fn section_if(&mut self, key: &'static str) -> Option<Section<'a>> {
+        let is_written = self.left.iter().any(|(name, ..)| name == key);
+        if !is_written {
+            self.known.push(key);
+            return None;
+        }
+        Some(self.section(key))
+    }
+
+    /// Yes or no; no where it is not written.
+    pub fn flag(&mut self, key: &'static str) -> bool {
+        match self.take(key) {
+            None => false,
+            Some(Located { value: DeValue::Boolean(value), .. }) => value,
+            Some(Located { value, line }) => {
+                self.wrong::<()>(line, key, "true or false", &value);
+                false
+            }
+        }
+    }
+
     /// All `[[key]]`.
     pub fn sections(&mut self, key: &'static str) -> Vec<Section<'a>> {
         let Some(Located { value, line }) = self.take(key) else { return Vec::new() };

@@ -250,6 +250,7 @@ impl Evening {
         let needs = self.needs();
         self.totals.need_kwh = needs.iter().map(|need| need.change_kwh.abs()).sum();
         Picture {
+            estimate: None,
             seq: self.seq,
             clock: ClockPicture { now: self.now, speed: 60.0, zone: "Europe/Berlin".to_owned() },
             health: self.health(),
