@@ -132,7 +132,8 @@ impl Entry {
     /// As it is sent; the server's own time is that of sending.
     pub(super) fn wire(&self) -> DataValue {
         DataValue {
-            value: self.value.as_ref().map(Value::wire),
+            // Never without a value: the library leaves out the status of what has none, and it would be taken for good.
+            value: Some(self.value.as_ref().map_or(Variant::Empty, Value::wire)),
             status: Some(self.standing.status()),
             source_timestamp: Some(date_time(self.at)),
             server_timestamp: Some(DateTime::now()),

@@ -50,6 +50,7 @@ impl Nodes {
             builder.insert(space);
             if let Some(NodeType::Variable(made)) = space.find_mut(&id) {
                 made.set_data_value(DataValue {
+                    value: Some(Variant::Empty),
                     status: Some(StatusCode::BadWaitingForInitialData),
                     ..DataValue::default()
                 });
