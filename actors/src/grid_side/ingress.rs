@@ -221,6 +221,15 @@ impl Stage for Ingress {
         batch.iter().map(alone).collect()
     }
 
+    fn unowed(msg: IngressMsg) -> IngressMsg {
+        let IngressMsg::Arrived { batch, source, credit: _ } = msg else { return msg };
+        let batch = batch.iter().map(|arrival| match arrival {
+            Arrival::Owing(message, _) => Arrival::Message(message.clone()),
+            Arrival::Link(_) | Arrival::Message(_) => arrival.clone(),
+        });
+        IngressMsg::Arrived { batch: Arc::new(batch.collect()), source, credit: None }
+    }
+
     fn handle(&mut self, msg: IngressMsg, cx: &mut Context<IngressMsg>) {
         let IngressMsg::Arrived { batch, source, credit } = msg else {
             return cx.give_up("the field connector has ended".to_owned());

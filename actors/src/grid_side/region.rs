@@ -15,6 +15,7 @@ use crate::runtime::{Address, Context, Stage, Stopwatch};
 use estimation::{
     ForecastError, Forecaster, InjectionPrior, KeptEstimate, LiveEstimator, MeasurementSet, WeightedValue,
 };
+use grid::defect::{Defect, planted};
 use grid::telemetry::Element;
 use grid::{BusId, Estimate, Measurement, PointId, Quality, Quantity, Slot, Timestamp, UsagePointId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -222,7 +223,7 @@ impl Region {
 
     fn on_solve_due(&mut self, cx: &mut Context<RegionMsg>) {
         cx.wake_each(SOLVE_PERIOD, SOLVE_OFFSET, RegionMsg::SolveDue);
-        if self.solving {
+        if self.solving || (planted(Defect::StopsEstimating) && self.slot_totals.len() > 2) {
             return;
         }
         let (set, at, estimator) = (self.measurement_set(cx.now()), cx.now(), self.estimator.clone());

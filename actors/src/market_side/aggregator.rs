@@ -8,6 +8,7 @@ use crate::journal::stage::JOURNAL_FULL;
 use crate::journal::{Books, JournalWriter};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Delivery, Stage};
+use grid::defect::{Defect, planted};
 use grid::{EnergyMwh, ProsumerId, Slot, Timestamp};
 use market::{
     AggregateId, AggregatedFlexOffer, Aggregation, Assignment, Contract, ContractId, FlexOffer, FlexOfferId,
@@ -238,7 +239,8 @@ impl Aggregator {
     fn on_seal(&mut self, cx: &mut Context<AggregatorMsg>) {
         cx.wake_each(SEAL_PERIOD, SEAL_OFFSET, AggregatorMsg::SealDue);
         let now = cx.now();
-        for offer in self.books.read(|ledger| ledger.overdue_offers(now.minus(EXPIRE_AFTER))) {
+        let overdue = self.books.read(|ledger| ledger.overdue_offers(now.minus(EXPIRE_AFTER)));
+        for offer in overdue.into_iter().filter(|_| !planted(Defect::NeverExpires)) {
             if let Removal::Sealed(aggregate) = self.aggregation.remove(&offer) {
                 self.aggregation.forget(&aggregate);
                 cx.send(&self.matcher, MatcherMsg::WithdrawOffer(aggregate));

@@ -224,6 +224,7 @@ impl<S: Stage> Running<S> {
     }
 
     fn set_aside(&self, msg: S::Msg, kin: Option<String>, reason: String, deliveries: u32) {
+        let msg = S::unowed(msg);
         let message = SetAside {
             id: 0,
             stage: self.birth.name.clone(),
@@ -244,7 +245,11 @@ impl<S: Stage> Running<S> {
     /// Runs a handler; what it wanted to send leaves only when it returns.
     fn attempt(&mut self, run: impl FnOnce(&mut S, &mut Context<S::Msg>)) -> Result<(), String> {
         let (stage, context) = (&mut self.stage, &mut self.context);
-        match catch_unwind(AssertUnwindSafe(|| run(stage, context))) {
+        let stumbling = |stage: &mut S, context: &mut Context<S::Msg>| {
+            run(stage, context);
+            assert!(!grid::defect::stumbles(), "stumbled on purpose");
+        };
+        match catch_unwind(AssertUnwindSafe(|| stumbling(stage, context))) {
             Ok(()) => {
                 self.context.release();
                 Ok(())

@@ -36,6 +36,13 @@ pub trait Stage: Send + 'static {
     fn divide(_msg: &Self::Msg) -> Vec<Self::Msg> {
         Vec::new()
     }
+
+    /// The message without what its sender waits for, to be set aside: what lies in quarantine, perhaps for days, must not
+    /// hold back acknowledgements. A message that carries a [`Receipt`](connectors::Receipt) gives it up here; its sender
+    /// learns that it was not taken.
+    fn unowed(msg: Self::Msg) -> Self::Msg {
+        msg
+    }
 }
 
 /// Where a stage receives its messages. It survives restarts of the stage.
