@@ -311,7 +311,9 @@ fn a_delivery_can_be_made_more_than_once() {
 
 /// Something whose sender waits until the last of it is gone.
 #[derive(Debug, Clone)]
-struct Owed(Option<Arc<()>>);
+struct Owed {
+    _receipt: Option<Arc<()>>,
+}
 
 #[tokio::test(start_paused = true)]
 async fn what_lies_in_quarantine_keeps_nobody_waiting() {
@@ -319,7 +321,7 @@ async fn what_lies_in_quarantine_keeps_nobody_waiting() {
     impl Stage for Poisoned {
         type Msg = Owed;
         fn unowed(_: Owed) -> Owed {
-            Owed(None)
+            Owed { _receipt: None }
         }
         fn handle(&mut self, _: Owed, _: &mut Context<Owed>) {
             panic!("poison");
@@ -330,7 +332,7 @@ async fn what_lies_in_quarantine_keeps_nobody_waiting() {
     let address = supervisor.spawn("poisoned", || Poisoned).await.unwrap();
     let receipt = Arc::new(());
     let waits = Arc::downgrade(&receipt);
-    address.deliver(Owed(Some(receipt)));
+    address.deliver(Owed { _receipt: Some(receipt) });
     assert!(waits.upgrade().is_some());
     settle().await;
     assert_eq!(supervisor.quarantine().counts().kept, 1);

@@ -107,16 +107,28 @@ mod tests {
     use proptest::prelude::*;
 
     pub fn values() -> impl Strategy<Value = Vec<Value>> {
-        let one = (0_usize..3, 0_usize..5, 0_u32..50, 0_u64..5, 0_u64..4, -1e9_f64..1e9, prop::option::of(0_f64..1e3), 0_i64..4_000_000, 0_i64..9_000_000);
-        let one = one.prop_map(|(kind, quality, number, quantity, phase, value, std, measured, received)| Value {
-            kind: Kind::ALL[kind],
-            quality: QUALITIES[quality],
-            point: decode(((kind as u64) << 40) | (u64::from(number) << 8) | (quantity << 2) | phase).unwrap(),
-            value,
-            std,
-            measured_at: from_micros(measured * 1000),
-            received_at: from_micros(received),
-        });
+        let one = (
+            0_usize..3,
+            0_usize..5,
+            0_u32..50,
+            0_u64..5,
+            0_u64..4,
+            -1e9_f64..1e9,
+            prop::option::of(0_f64..1e3),
+            0_i64..4_000_000,
+            0_i64..9_000_000,
+        );
+        let one =
+            one.prop_map(|(kind, quality, number, quantity, phase, value, std, measured, received)| Value {
+                kind: Kind::ALL[kind],
+                quality: QUALITIES[quality],
+                point: decode(((kind as u64) << 40) | (u64::from(number) << 8) | (quantity << 2) | phase)
+                    .unwrap(),
+                value,
+                std,
+                measured_at: from_micros(measured * 1000),
+                received_at: from_micros(received),
+            });
         prop::collection::vec(one, 1..60)
     }
 

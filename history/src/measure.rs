@@ -44,18 +44,26 @@ impl Noise {
 fn minute(monitors: u32, minute: i64, noise: &mut Noise, state: &mut [f64]) -> Vec<Value> {
     let mut values = Vec::with_capacity(monitors as usize * 12);
     let measured_at = Timestamp::from_seconds(1_700_000_000 + minute * 60);
-    let kinds = [(Quantity::VoltageMagnitude, 0.1), (Quantity::ActivePower, 1.0), (Quantity::ReactivePower, 1.0), (Quantity::CurrentMagnitude, 0.01)];
+    let kinds = [
+        (Quantity::VoltageMagnitude, 0.1),
+        (Quantity::ActivePower, 1.0),
+        (Quantity::ReactivePower, 1.0),
+        (Quantity::CurrentMagnitude, 0.01),
+    ];
     for monitor in 0..monitors {
         // All values of a monitor come in one message.
-        let received_at = measured_at.plus(std::time::Duration::from_micros((noise.next() * 900_000.0) as u64));
+        let received_at =
+            measured_at.plus(std::time::Duration::from_micros((noise.next() * 900_000.0) as u64));
         for (at, (quantity, resolution)) in kinds.into_iter().enumerate() {
             for phase in Phase::ALL {
                 let place = (monitor as usize * 4 + at) * 3 + phase.index();
                 if let Some(value) = state.get_mut(place) {
                     *value += (noise.next() - 0.5) * 40.0 * resolution;
-                    let point = PointId { element: Element::Bus(BusId(monitor)), quantity, phase: Some(phase) };
+                    let point =
+                        PointId { element: Element::Bus(BusId(monitor)), quantity, phase: Some(phase) };
                     let value = (*value / resolution).round() * resolution;
-                    let measurement = Measurement { point, value, quality: Quality::Measured, measured_at, received_at };
+                    let measurement =
+                        Measurement { point, value, quality: Quality::Measured, measured_at, received_at };
                     values.push(Value::measured(&measurement));
                 }
             }
@@ -75,7 +83,12 @@ fn median(mut of: Vec<f64>) -> f64 {
 
 /// Appends `values` values of `monitors` monitors in groups, seals them, and asks for a day of one point.
 #[allow(clippy::disallowed_methods)] // it measures time
-pub fn measure(directory: &Path, values: usize, monitors: u32, group: usize) -> Result<Measured, HistoryError> {
+pub fn measure(
+    directory: &Path,
+    values: usize,
+    monitors: u32,
+    group: usize,
+) -> Result<Measured, HistoryError> {
     let options = Options { keep: Default::default(), ..Options::default() };
     let mut history = History::open(directory, options.clone())?;
     let (mut noise, mut state) = (Noise(7), vec![230.0; monitors as usize * 12]);
@@ -107,7 +120,14 @@ pub fn measure(directory: &Path, values: usize, monitors: u32, group: usize) -> 
         phase: Some(Phase::B),
     };
     let (from, until) = (Timestamp::from_seconds(middle - 43_200), Timestamp::from_seconds(middle + 43_200));
-    let query = Query { kind: Kind::Telemetry, points: vec![point], from, until, versions: Versions::Newest, most: 1 << 20 };
+    let query = Query {
+        kind: Kind::Telemetry,
+        points: vec![point],
+        from,
+        until,
+        versions: Versions::Newest,
+        most: 1 << 20,
+    };
     let (mut query_values, mut queries) = (0, Vec::new());
     for _ in 0..50 {
         let began = Instant::now();

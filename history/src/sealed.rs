@@ -115,7 +115,9 @@ impl Sealed {
         }
         let start = end_of(&groups) as u64;
         let length = bytes.checked_sub(start).and_then(|length| usize::try_from(length).ok());
-        let length = length.filter(|length| *length <= END_MAX).ok_or_else(|| damaged("it is too short or too long".into()))?;
+        let length = length
+            .filter(|length| *length <= END_MAX)
+            .ok_or_else(|| damaged("it is too short or too long".into()))?;
         let mut end = vec![0; length];
         let file = File::open(path).map_err(io(path, "opening"))?;
         file.read_exact_at(&mut end, start).map_err(io(path, "reading"))?;
@@ -128,7 +130,10 @@ impl Sealed {
     /// Adds what is wanted of it to `found`, as long as that is not longer than `most`.
     pub fn search(&self, wanted: &Wanted, most: usize, found: &mut Vec<Value>) -> Result<(), HistoryError> {
         let fits = |group: &Covered| {
-            wanted.overlaps((group.first, group.last), (from_micros(group.from_us), from_micros(group.until_us)))
+            wanted.overlaps(
+                (group.first, group.last),
+                (from_micros(group.from_us), from_micros(group.until_us)),
+            )
         };
         if !self.groups.iter().any(fits) {
             return Ok(());
@@ -179,7 +184,8 @@ fn io<'a>(path: &'a Path, doing: &'static str) -> impl Fn(std::io::Error) -> His
 
 fn reader(path: &Path) -> Result<SerializedFileReader<File>, HistoryError> {
     let file = File::open(path).map_err(io(path, "opening"))?;
-    let damaged = |error: ParquetError| HistoryError::Damaged { path: path.to_owned(), reason: error.to_string() };
+    let damaged =
+        |error: ParquetError| HistoryError::Damaged { path: path.to_owned(), reason: error.to_string() };
     SerializedFileReader::new(file).map_err(damaged)
 }
 
@@ -192,7 +198,12 @@ pub(crate) fn parse_name(name: &str) -> Option<(Kind, u64, &str)> {
 }
 
 /// Writes sorted values of one kind as the sealed file of a log. It appears under its name only when it is whole and synced.
-pub(crate) fn write(directory: &Path, kind: Kind, number: u64, values: &[Value]) -> Result<Sealed, HistoryError> {
+pub(crate) fn write(
+    directory: &Path,
+    kind: Kind,
+    number: u64,
+    values: &[Value],
+) -> Result<Sealed, HistoryError> {
     let path = &directory.join(format!("{}-{number:010}.unfinished", kind.word()));
     let unwritten = |error: ParquetError| HistoryError::Io {
         path: path.to_owned(),
@@ -207,6 +218,17 @@ pub(crate) fn write(directory: &Path, kind: Kind, number: u64, values: &[Value])
     let sealed = directory.join(format!("{}-{number:010}.{sum}.parquet", kind.word()));
     std::fs::rename(path, &sealed).map_err(io(path, "renaming"))?;
     Ok(Sealed { path: sealed, kind, groups, bytes: encoded.len() as u64 })
+}
+
+/// Writes values of one kind, in order, as a file for others, and syncs it.
+///
+/// # Errors
+/// The operating system's.
+pub fn export(path: &Path, values: &[Value]) -> Result<(), HistoryError> {
+    let unwritten = |error: ParquetError| io(path, "writing")(std::io::Error::other(error.to_string()));
+    let (encoded, _) = encoded(values).map_err(unwritten)?;
+    let mut file = File::create_new(path).map_err(io(path, "making"))?;
+    file.write_all(&encoded).and_then(|()| file.sync_all()).map_err(io(path, "writing"))
 }
 
 /// Where the last row group ends.
@@ -246,7 +268,8 @@ fn encoded(values: &[Value]) -> Result<(Vec<u8>, Vec<Covered>), ParquetError> {
         });
         let names: Vec<ByteArray> = names.collect();
         put::<ByteArrayType>(&mut group, &names, None)?;
-        let instants = |of: fn(&Value) -> Timestamp| rows.iter().map(|row| micros(of(row))).collect::<Vec<_>>();
+        let instants =
+            |of: fn(&Value) -> Timestamp| rows.iter().map(|row| micros(of(row))).collect::<Vec<_>>();
         put::<Int64Type>(&mut group, &instants(|row| row.measured_at), None)?;
         put::<Int64Type>(&mut group, &instants(|row| row.received_at), None)?;
         put::<DoubleType>(&mut group, &rows.iter().map(|row| row.value).collect::<Vec<_>>(), None)?;
@@ -254,7 +277,8 @@ fn encoded(values: &[Value]) -> Result<(Vec<u8>, Vec<Covered>), ParquetError> {
         let stds: Vec<f64> = rows.iter().filter_map(|row| row.std).collect();
         put::<DoubleType>(&mut group, &stds, Some(&present))?;
         let words = QUALITIES.map(|(_, word)| ByteArray::from(word));
-        let quality = |row: &Value| QUALITIES.iter().position(|(quality, _)| *quality == row.quality).unwrap_or(4);
+        let quality =
+            |row: &Value| QUALITIES.iter().position(|(quality, _)| *quality == row.quality).unwrap_or(4);
         let qualities: Vec<ByteArray> = rows.iter().map(|row| words[quality(row)].clone()).collect();
         put::<ByteArrayType>(&mut group, &qualities, None)?;
         group.close()?;

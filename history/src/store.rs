@@ -17,7 +17,7 @@ use std::time::Duration;
 const LOCK: &str = "history.lock";
 
 /// How a history is kept.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Values in memory and in the log before they are sealed.
     pub head_values: usize,
@@ -27,10 +27,10 @@ pub struct Options {
 
 impl Default for Options {
     /// Half a million values (some 30 MB of memory) between two sealings. Telemetry for a year, energies for three,
-    /// estimates for a year.
+    /// estimates for a month: they are many, and can be made again.
     fn default() -> Self {
         let days = |count: u64| Duration::from_secs(count * 86_400);
-        let keep = [(Kind::Telemetry, days(366)), (Kind::Energy, days(1096)), (Kind::Estimate, days(366))];
+        let keep = [(Kind::Telemetry, days(366)), (Kind::Energy, days(1096)), (Kind::Estimate, days(31))];
         Self { head_values: 500_000, keep: keep.into() }
     }
 }
@@ -51,7 +51,6 @@ pub struct Figures {
 }
 
 /// An open history. Holds an exclusive lock.
-#[derive(Debug)]
 pub struct History {
     directory: PathBuf,
     options: Options,
@@ -100,7 +99,12 @@ fn layout(directory: &Path) -> Result<(Vec<u64>, Vec<Found>), HistoryError> {
             logs.extend(number.parse::<u64>());
         }
         let known = sealed::parse_name(name);
-        sealed.extend(known.map(|(kind, number, sum)| Found { path: entry.path(), kind, number, sum: sum.to_owned() }));
+        sealed.extend(known.map(|(kind, number, sum)| Found {
+            path: entry.path(),
+            kind,
+            number,
+            sum: sum.to_owned(),
+        }));
     }
     logs.sort_unstable();
     sealed.sort_by(|one, other| one.path.cmp(&other.path));
@@ -115,9 +119,18 @@ fn read_log(path: &Path) -> Result<Vec<Value>, HistoryError> {
     let (values, whole) = log::read(&bytes);
     if whole < bytes.len() {
         tracing::warn!(path = %path.display(), bytes = bytes.len() - whole, "a torn, never acknowledged end was cut off");
-        file.set_len(whole as u64).and_then(|()| file.sync_all()).map_err(io(path, "cutting off a torn end of"))?;
+        file.set_len(whole as u64)
+            .and_then(|()| file.sync_all())
+            .map_err(io(path, "cutting off a torn end of"))?;
     }
     Ok(values)
+}
+
+/// Not its values: there are too many.
+impl std::fmt::Debug for History {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("History").field("directory", &self.directory).finish_non_exhaustive()
+    }
 }
 
 impl History {
@@ -135,7 +148,8 @@ impl History {
         }
         for left in logs.into_iter().filter(|log| *log < number) {
             let path = log_path(directory, left);
-            let sealer = Sealer { directory: directory.to_owned(), number: left, values: Arc::new(read_log(&path)?) };
+            let sealer =
+                Sealer { directory: directory.to_owned(), number: left, values: Arc::new(read_log(&path)?) };
             sealer.make()?;
             std::fs::remove_file(&path).map_err(io(&path, "removing"))?;
         }
@@ -243,7 +257,8 @@ impl History {
 
     /// What is there.
     pub fn figures(&self) -> BTreeMap<Kind, Figures> {
-        let mut figures: BTreeMap<Kind, Figures> = Kind::ALL.into_iter().map(|kind| (kind, Figures::default())).collect();
+        let mut figures: BTreeMap<Kind, Figures> =
+            Kind::ALL.into_iter().map(|kind| (kind, Figures::default())).collect();
         for value in self.sealing.iter().flat_map(|values| values.iter()).chain(&self.unsealed) {
             figures.entry(value.kind).or_default().unsealed += 1;
         }
@@ -290,7 +305,8 @@ impl Sealer {
     pub fn make(self) -> Result<Made, HistoryError> {
         let mut files = Vec::new();
         for kind in Kind::ALL {
-            let mut values: Vec<Value> = self.values.iter().filter(|value| value.kind == kind).copied().collect();
+            let mut values: Vec<Value> =
+                self.values.iter().filter(|value| value.kind == kind).copied().collect();
             if values.is_empty() {
                 continue;
             }

@@ -130,7 +130,15 @@ mod tests {
     #[test]
     fn every_point_has_its_number() {
         let mut last = None;
-        for name in ["bus.1.u", "bus.1.u.a", "bus.1.u.c", "bus.2.u", "branch.1.p.b", "meter.12.energy", "device.4294967295.energy"] {
+        for name in [
+            "bus.1.u",
+            "bus.1.u.a",
+            "bus.1.u.c",
+            "bus.2.u",
+            "branch.1.p.b",
+            "meter.12.energy",
+            "device.4294967295.energy",
+        ] {
             let point: PointId = name.parse().unwrap();
             assert_eq!(decode(code(point)), Some(point));
             assert!(last < Some(code(point)), "{name}");

@@ -17,8 +17,10 @@ fn point(name: &str) -> PointId {
 }
 
 fn value(name: &str, value: f64, measured_s: i64, received_s: i64) -> Value {
-    let (measured_at, received_at) = (Timestamp::from_seconds(measured_s), Timestamp::from_seconds(received_s));
-    let measurement = Measurement { point: point(name), value, quality: Quality::Measured, measured_at, received_at };
+    let (measured_at, received_at) =
+        (Timestamp::from_seconds(measured_s), Timestamp::from_seconds(received_s));
+    let measurement =
+        Measurement { point: point(name), value, quality: Quality::Measured, measured_at, received_at };
     Value::measured(&measurement)
 }
 
@@ -59,10 +61,10 @@ fn oracle(all: &[Value], query: &Query) -> Vec<Value> {
 }
 
 fn one() -> impl Strategy<Value = Value> {
-    let names = ["bus.3.u.a", "bus.3.u.b", "branch.7.p.c", "meter.12.energy", "device.121.energy", "meter.12.p"];
-    (prop::sample::select(names.to_vec()), -1e6_f64..1e6, 0_i64..50, 0_i64..50).prop_map(|(name, number, measured, received)| {
-        value(name, number, measured, received)
-    })
+    let names =
+        ["bus.3.u.a", "bus.3.u.b", "branch.7.p.c", "meter.12.energy", "device.121.energy", "meter.12.p"];
+    (prop::sample::select(names.to_vec()), -1e6_f64..1e6, 0_i64..50, 0_i64..50)
+        .prop_map(|(name, number, measured, received)| value(name, number, measured, received))
 }
 
 proptest! {
@@ -109,7 +111,8 @@ proptest! {
 
 #[test]
 fn a_crash_between_any_two_steps_of_sealing_loses_and_doubles_nothing() {
-    let all: Vec<Value> = (0..100).map(|at| value("bus.3.u.a", f64::from(at), i64::from(at), i64::from(at))).collect();
+    let all: Vec<Value> =
+        (0..100).map(|at| value("bus.3.u.a", f64::from(at), i64::from(at), i64::from(at))).collect();
     let found = |history: &History| history.query(&everything(Kind::Telemetry, Versions::All)).unwrap();
     for step in 0..3 {
         let directory = tempfile::tempdir().unwrap();
@@ -185,7 +188,11 @@ fn a_damaged_file_is_named_and_never_served() {
         damaged(directory.path());
     }
     let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| if panic.location().is_some_and(|at| at.file().contains("store.rs")) { usual(panic) }));
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.location().is_some_and(|at| at.file().contains("store.rs")) {
+            usual(panic)
+        }
+    }));
     for at in 0..good.len() * 2 {
         let mut bytes = good.clone();
         bytes[at / 2] ^= if at % 2 == 0 { 0x10 } else { 0x81 };
@@ -204,7 +211,9 @@ fn what_was_kept_long_enough_goes_kind_by_kind() {
     let mut history = History::open(directory.path(), options).unwrap();
     for start in [0, 1000] {
         let values: Vec<Value> = (0..10)
-            .map(|at| value(if at % 2 == 0 { "bus.3.u.a" } else { "meter.1.energy" }, 1.0, start + at, start + at))
+            .map(|at| {
+                value(if at % 2 == 0 { "bus.3.u.a" } else { "meter.1.energy" }, 1.0, start + at, start + at)
+            })
             .collect();
         history.append(&values).unwrap();
         seal(&mut history);

@@ -1,6 +1,6 @@
 //! A live site: recovered from its journal, running by the machine's clock until it is told to stop.
 
-use crate::check::Site;
+use crate::check::{HISTORY_DIRECTORY, Site};
 use crate::station::{Kept, Station, StationError, given_up};
 use actors::journal::{Durability, Fact, Journal, JournalError, Opened};
 use actors::picture::Picture;
@@ -8,6 +8,7 @@ use actors::runtime::ScaledClock;
 use actors::runtime::clock::machine_time;
 use connectors::modbus;
 use grid::{Clock, Timestamp};
+use history::{History, HistoryError};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +34,9 @@ pub enum SiteError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The history cannot be kept.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// The data directory belongs to another site.
     #[error("{}: the journal belongs to {found}, this is {wanted}; give this site its own data directory", directory.display())]
     OtherSite {
@@ -72,6 +76,7 @@ impl SiteError {
             SiteError::Journal(error) => {
                 matches!(error, JournalError::Foreign { .. } | JournalError::Locked { .. })
             }
+            SiteError::History(error) => matches!(error, HistoryError::Locked { .. }),
             SiteError::Modbus(_) | SiteError::OtherSite { .. } => true,
             // A clock comes right by itself: whoever supervises the process may start it again.
             SiteError::ClockBehind { .. } | SiteError::ClockSet { .. } | SiteError::GivenUp(_) => false,
@@ -108,7 +113,8 @@ impl Running {
         }
         let records = journal.append([(origin, &Fact::Opened { configuration: wanted })])?;
         let clock = ScaledClock::start(origin, 1);
-        let kept = Kept { journal, ledger: standing.ledger, records };
+        let history = Some(History::open(&site.data.join(HISTORY_DIRECTORY), site.history)?);
+        let kept = Kept { journal, ledger: standing.ledger, records, history };
         let sources = site.modbus.into_iter().map(|config| modbus::connect(config, Arc::new(clock)));
         let sources = sources.collect::<Result<_, _>>()?;
         let station = Station::start(site.listeners, site.foundation, kept, clock, sources).await?;

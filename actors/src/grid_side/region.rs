@@ -9,6 +9,7 @@
 use super::doms::DomsMsg;
 use crate::area::Area;
 use crate::figures::Durations;
+use crate::historian::Historian;
 use crate::journal::{Books, planned_deviation_w};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage, Stopwatch};
@@ -81,7 +82,16 @@ pub struct Region {
     flow_measured: bool,
     doms: Address<DomsMsg>,
     observer: Address<Seen>,
-    durations: Durations,
+    made: Made,
+}
+
+/// What is told of estimates outside the actors.
+#[derive(Debug, Clone, Default)]
+pub struct Made {
+    /// How long each took.
+    pub durations: Durations,
+    /// Who keeps them.
+    pub historian: Option<Historian>,
 }
 
 impl Region {
@@ -92,7 +102,7 @@ impl Region {
         books: Books,
         doms: Address<DomsMsg>,
         observer: Address<Seen>,
-        durations: Durations,
+        made: Made,
     ) -> Self {
         let points = area.feeder.network().usage_points().iter().map(|point| point.id).collect();
         let mut forecaster = Forecaster::new(points);
@@ -113,7 +123,7 @@ impl Region {
             flow_measured: false,
             doms,
             observer,
-            durations,
+            made,
         }
     }
 
@@ -238,7 +248,7 @@ impl Region {
         };
         self.flow_measured = set.values.iter().any(flow);
         let panicked = RegionMsg::SolveFinished(Err("the solver panicked".into()));
-        let durations = self.durations.clone();
+        let durations = self.made.durations.clone();
         cx.compute(panicked, move || {
             let stopwatch = Stopwatch::start();
             let solved = estimator.estimate_and_keep(at, &set);
@@ -262,6 +272,9 @@ impl Region {
             estimate
         });
         // Without a measured flow the total is little but the forecast itself, and the drift would feed on its own.
+        if let (Ok(estimate), Some(historian)) = (&outcome, &self.made.historian) {
+            historian.keep_estimate(estimate);
+        }
         if let Ok(estimate) = &outcome
             && self.flow_measured
         {

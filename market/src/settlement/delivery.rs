@@ -36,7 +36,8 @@ pub(super) struct Credit {
 impl Part {
     /// The part by itself: deficiency is one-sided, a surplus neither earns nor costs.
     pub(super) fn alone(&self) -> Credit {
-        let most = if planted(Defect::PaysBeyondTheOrder) { self.along.max(self.ordered) } else { self.ordered };
+        let most =
+            if planted(Defect::PaysBeyondTheOrder) { self.along.max(self.ordered) } else { self.ordered };
         Credit {
             delivered: whole(self.along.clamp(0, most)),
             netted: 0,

@@ -108,7 +108,8 @@ fn places(feeder: &Feeder, count: usize) -> Vec<Monitor> {
     let mut heads: Vec<usize> = (0..lines.len()).find(|&line| homes[line] == all).into_iter().collect();
     if heads.is_empty() {
         let busbars: Vec<_> = network.transformers().iter().map(|transformer| transformer.to).collect();
-        heads = (0..lines.len()).filter(|&line| homes[line] > 0 && busbars.contains(&lines[line].from)).collect();
+        heads =
+            (0..lines.len()).filter(|&line| homes[line] > 0 && busbars.contains(&lines[line].from)).collect();
     }
     let mut arms: Vec<Vec<usize>> = vec![Vec::new(); network.buses().len()];
     for (_, above) in tree(network) {

@@ -86,7 +86,11 @@ fn refolded(entries: &[Entry], ledger: &Ledger) -> Vec<String> {
             return vec![format!("record {} cannot follow: {error}", entry.number)];
         }
     }
-    if standing.ledger == *ledger { Vec::new() } else { vec!["the ledger is not the sum of its records".to_owned()] }
+    if standing.ledger == *ledger {
+        Vec::new()
+    } else {
+        vec!["the ledger is not the sum of its records".to_owned()]
+    }
 }
 
 /// Each minute, on the running system.
@@ -96,14 +100,23 @@ pub fn running(ledger: &Ledger) -> Vec<String> {
 }
 
 /// When nothing has gone wrong for long: what was begun has ended, and the picture is fresh.
-pub fn settled_down(ledger: &Ledger, picture: &Picture, known: &Known, quiet: Timestamp, now: Timestamp) -> Vec<String> {
+pub fn settled_down(
+    ledger: &Ledger,
+    picture: &Picture,
+    known: &Known,
+    quiet: Timestamp,
+    now: Timestamp,
+) -> Vec<String> {
     let mut wrong = Vec::new();
     let before = now.minus(SOON);
     let old = ledger.contracts_without_assignment().filter(|contract| contract.formed_at < before);
     wrong.extend(old.map(|contract| format!("{} was never split among its members", contract.id)));
     for part in ledger.assignments_without_activation() {
         if part.contract.formed_at < before {
-            wrong.push(format!("{} of {} was never given to its device", part.assignment.offer, part.contract.id));
+            wrong.push(format!(
+                "{} of {} was never given to its device",
+                part.assignment.offer, part.contract.id
+            ));
         }
     }
     for (order, answer) in ledger.activations() {

@@ -135,7 +135,8 @@ fn each_planted_defect_is_found_within_a_thousand_seeds_drawn_otherwise() {
 #[ignore = "an hour; `make soak` runs it"]
 fn ten_thousand_seeds_give_no_objection() {
     let (from, each) = (number("TRIAL_FROM", 0), number("TRIAL_COUNT", 10_000) / 2);
-    let lines: Vec<String> = [child(from, each), child(from + each, each)].into_iter().flat_map(told).collect();
+    let lines: Vec<String> =
+        [child(from, each), child(from + each, each)].into_iter().flat_map(told).collect();
     assert_eq!(lines.len() as u64, 2 * each);
     println!("{} trials, {}", lines.len(), sums(&lines));
 }

@@ -102,8 +102,7 @@ impl Plan {
         let mut random = Random(seed ^ 0x7472_6961_6c73);
         let random = &mut random;
         let mut scenario = Scenario::from_toml(STREET).expect("the street is a scenario");
-        scenario.grid.network =
-            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trials/street.json").to_owned();
+        scenario.grid.network = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trials/street.json").to_owned();
         scenario.seed = seed;
         scenario.duration_minutes = (LENGTH.as_secs() / 60) as u32;
         scenario.start = "2026-01-15T14:00:00Z".parse::<Timestamp>().expect("an instant");

@@ -143,7 +143,8 @@ impl Trial {
 
     /// Opens what is on the disk, holds it against what the outside knows, and starts the system with it.
     async fn start(&mut self, wire: &Wire, disk: &Arc<TestDisk>, skew_s: i64) -> Option<System> {
-        let options = Options { durability: Durability::Synced, segment_bytes: 16 << 10, snapshot_bytes: 32 << 10 };
+        let options =
+            Options { durability: Durability::Synced, segment_bytes: 16 << 10, snapshot_bytes: 32 << 10 };
         let opened = match Journal::open_on(disk.clone(), options) {
             Ok(opened) => opened,
             Err(error) => {
@@ -170,6 +171,7 @@ impl Trial {
             journal,
             ledger: standing.ledger,
             records,
+            history: None,
             zone: "UTC".to_owned(),
             publish_period: Duration::from_secs(20),
         };
@@ -177,7 +179,13 @@ impl Trial {
     }
 
     /// Lives on until something ends it or the trial is over.
-    async fn until(&mut self, system: &System, wire: &Wire, disk: &Arc<TestDisk>, mishaps: &mut Mishaps) -> Ended {
+    async fn until(
+        &mut self,
+        system: &System,
+        wire: &Wire,
+        disk: &Arc<TestDisk>,
+        mishaps: &mut Mishaps,
+    ) -> Ended {
         let start = self.plan.scenario.start;
         loop {
             let next = mishaps.next();
@@ -196,7 +204,13 @@ impl Trial {
     }
 
     /// What happens; the disk as it is found afterwards, when it ends the life.
-    async fn suffer(&mut self, system: &System, wire: &Wire, disk: &Arc<TestDisk>, mishap: Mishap) -> Option<State> {
+    async fn suffer(
+        &mut self,
+        system: &System,
+        wire: &Wire,
+        disk: &Arc<TestDisk>,
+        mishap: Mishap,
+    ) -> Option<State> {
         let patience = match mishap.end {
             End::Crash(survives) => {
                 wire.cut();
@@ -276,8 +290,7 @@ impl Trial {
         let quiet = self.plan.scenario.start.plus(FAULTS_UNTIL);
         let (picture, now) = (system.picture().borrow().clone(), self.truth.now());
         let ledger = system.books().read(Clone::clone);
-        let objections =
-            wire.known(|known| checks::settled_down(&ledger, &picture, known, quiet, now));
+        let objections = wire.known(|known| checks::settled_down(&ledger, &picture, known, quiet, now));
         self.object(objections);
         let incidents = system.incidents().snapshot();
         if incidents.restarts > self.stumbles || incidents.quarantined > 0 {

@@ -93,7 +93,9 @@ impl Wire {
         tokio::spawn(async move {
             while let Some(message) = said.recv().await {
                 let insists = insists(&message);
-                for packet in encode(&up.area, &message).expect("the field says nothing that cannot be written") {
+                for packet in
+                    encode(&up.area, &message).expect("the field says nothing that cannot be written")
+                {
                     let wire = up.clone();
                     match insists {
                         true => tokio::spawn(wire.insist(packet)),
@@ -180,7 +182,8 @@ impl Wire {
         for _ in 0..1 + u32::from(fate.doubled) {
             if let Some(ear) = self.ear().filter(|_| !fate.lost) {
                 self.note("up", &packet);
-                let _ = ear.writer.lock().await.deliver(&packet.topic, &packet.payload, self.clock.now()).await;
+                let _ =
+                    ear.writer.lock().await.deliver(&packet.topic, &packet.payload, self.clock.now()).await;
             }
         }
     }
@@ -219,7 +222,11 @@ impl Wire {
     async fn delivered(&self, packet: &Packet, ear: Ear) -> bool {
         let (done, told) = oneshot::channel();
         let handed = async {
-            ear.writer.lock().await.deliver_owing(&packet.topic, &packet.payload, self.clock.now(), done).await
+            ear.writer
+                .lock()
+                .await
+                .deliver_owing(&packet.topic, &packet.payload, self.clock.now(), done)
+                .await
         };
         if handed.await.is_err() {
             return false;
