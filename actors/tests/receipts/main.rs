@@ -249,9 +249,9 @@ async fn telemetry_that_was_acknowledged_is_in_the_history_every_value_of_it() {
     let monitor = spawn_blocking(move || {
         for number in 0..500_u16 {
             let payload = format!(
-                r#"{{"value":{}.5,"unit":"V","measured_at":"2026-01-15T17:40:{:02}Z"}}"#,
+                r#"{{"value":{}.5,"unit":"V","measured_at":"2026-01-15T17:45:{:02}Z"}}"#,
                 220 + number % 20,
-                number % 60
+                number % 10
             );
             assert!(monitor.publish("gridflex/demo/telemetry/bus.3.u.b", &payload));
         }

@@ -101,7 +101,9 @@ fn query(kind: Kind, asked: &[(String, String)], now: Timestamp) -> Result<Query
                 most = limit.ok_or_else(|| refuse(format!("limit: a whole number from 1 to {LIMIT_MAX}")))?;
             }
             _ => {
-                return Err(refuse(format!("{name:?} is none of point, from, until, as_of, versions, limit")));
+                return Err(refuse(format!(
+                    "{name:?} is none of point, from, until, as_of, versions, limit"
+                )));
             }
         }
     }
