@@ -124,7 +124,7 @@ pub fn run(arguments: &HistoryArguments) -> Result<(), Failure> {
                 return Err(Failure::Input(anyhow::anyhow!("{} is there already", out.display())));
             }
             let (_, values) = what.find(usize::MAX)?;
-            history::sealed::export(out, &values).map_err(failure)?;
+            history::sealed::export(out, &values.iter().collect::<Vec<_>>()).map_err(failure)?;
             say(format!("{} values in {}", values.len(), out.display()))
         }
     }

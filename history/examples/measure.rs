@@ -1,5 +1,5 @@
 //! `gridflex bench history` without building the rest: DIRECTORY, values, monitors, values of a group.
-#![allow(clippy::print_stdout, clippy::unwrap_used)] // an example
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)] // an example
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

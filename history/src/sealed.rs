@@ -58,8 +58,8 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 impl Covered {
-    fn of(rows: &[Value], start: usize, bytes: &[u8]) -> Self {
-        let point = |row: Option<&Value>| row.map_or(0, |row| code(row.point));
+    fn of(rows: &[&Value], start: usize, bytes: &[u8]) -> Self {
+        let point = |row: Option<&&Value>| row.map_or(0, |row| code(row.point));
         let instants = || rows.iter().map(|row| micros(row.measured_at));
         Self {
             first: point(rows.first()),
@@ -202,7 +202,7 @@ pub(crate) fn write(
     directory: &Path,
     kind: Kind,
     number: u64,
-    values: &[Value],
+    values: &[&Value],
 ) -> Result<Sealed, HistoryError> {
     let path = &directory.join(format!("{}-{number:010}.unfinished", kind.word()));
     let unwritten = |error: ParquetError| HistoryError::Io {
@@ -224,7 +224,7 @@ pub(crate) fn write(
 ///
 /// # Errors
 /// The operating system's.
-pub fn export(path: &Path, values: &[Value]) -> Result<(), HistoryError> {
+pub fn export(path: &Path, values: &[&Value]) -> Result<(), HistoryError> {
     let unwritten = |error: ParquetError| io(path, "writing")(std::io::Error::other(error.to_string()));
     let (encoded, _) = encoded(values).map_err(unwritten)?;
     let mut file = File::create_new(path).map_err(io(path, "making"))?;
@@ -236,7 +236,7 @@ fn end_of(groups: &[Covered]) -> usize {
     groups.iter().map(|group| group.end as usize).max().unwrap_or(0)
 }
 
-fn encoded(values: &[Value]) -> Result<(Vec<u8>, Vec<Covered>), ParquetError> {
+fn encoded(values: &[&Value]) -> Result<(Vec<u8>, Vec<Covered>), ParquetError> {
     let column = |name: &str| ColumnPath::from(name);
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("gridflex ", env!("CARGO_PKG_VERSION")).to_owned())

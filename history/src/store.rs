@@ -209,7 +209,9 @@ impl History {
         let path = log_path(&self.directory, self.number + 1);
         let next = OpenOptions::new().append(true).create(true).open(&path).map_err(io(&path, "making"))?;
         sync_names(&self.directory)?;
-        let values = Arc::new(std::mem::take(&mut self.unsealed));
+        // As much room again, so that it never has to be moved while it grows.
+        let next_values = Vec::with_capacity(self.unsealed.capacity());
+        let values = Arc::new(std::mem::replace(&mut self.unsealed, next_values));
         self.sealing = Some(values.clone());
         let sealer = Sealer { directory: self.directory.clone(), number: self.number, values };
         (self.head, self.head_path, self.number) = (next, path, self.number + 1);
@@ -305,12 +307,11 @@ impl Sealer {
     pub fn make(self) -> Result<Made, HistoryError> {
         let mut files = Vec::new();
         for kind in Kind::ALL {
-            let mut values: Vec<Value> =
-                self.values.iter().filter(|value| value.kind == kind).copied().collect();
+            let mut values: Vec<&Value> = self.values.iter().filter(|value| value.kind == kind).collect();
             if values.is_empty() {
                 continue;
             }
-            values.sort_by_key(Value::order);
+            values.sort_by_key(|value| value.order());
             files.push(sealed::write(&self.directory, kind, self.number, &values)?);
         }
         sync_names(&self.directory)?;

@@ -3,23 +3,28 @@
 
 use super::meter;
 use crate::Failure;
+use actors::journal::{Durability, Journal};
+use actors::picture::DeviceKind;
 use actors::runtime::{Compute, Environment, ScaledClock};
-use actors::{Parts, System};
+use actors::{Device, Parts, System};
+use anyhow::Context;
 use clap::Args;
 use connectors::house::{self, Message};
 use connectors::mqtt::{Door, DoorConfig, door::Limits};
 use grid::telemetry::Element;
-use grid::{Measurement, Phase, PointId, Quality, Quantity, Timestamp};
+use grid::{Clock, Measurement, Phase, PointId, Quality, Quantity, Timestamp};
 use history::{History, Options};
+use market::{DeviceReport, DeviceState};
 use serde::Serialize;
 use sim::Scenario;
 use sim::run::{Setup, setup::AREA};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 /// Arguments of `gridflex bench ingest`.
 #[derive(Debug, Args)]
@@ -68,63 +73,108 @@ pub struct Figures {
 
 /// Measures.
 pub fn measure(arguments: &IngestArguments) -> Result<Figures, Failure> {
-    let failed = |error: std::io::Error| Failure::Run(anyhow::Error::from(error).context("bench ingest"));
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(failed)?;
-    runtime.block_on(async {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Run(error.into()))?;
+    let measured = runtime.block_on(async {
         match arguments.broker {
             Some(address) => {
-                let scenario = Scenario::first_light().map_err(|error| Failure::Run(error.into()))?;
-                let setup = Setup::new(scenario).map_err(|error| Failure::Run(error.into()))?;
-                send_all(arguments, address, &setup, format!("broker {address}")).await.map_err(failed)
+                let setup = Setup::new(Scenario::first_light()?)?;
+                send_all(arguments, address, &setup, format!("broker {address}")).await
             }
             None => into_gridflex(arguments).await,
         }
-    })
+    });
+    measured.map_err(|error| Failure::Run(error.context("bench ingest")))
 }
 
-async fn into_gridflex(arguments: &IngestArguments) -> Result<Figures, Failure> {
-    let run = |error: anyhow::Error| Failure::Run(error);
-    let mut place = tempfile::Builder::new();
-    place.prefix("gridflex-bench-ingest-");
-    let place = match &arguments.on {
-        Some(directory) => place.tempdir_in(directory),
-        None => place.tempdir(),
-    };
-    let place =
-        place.map_err(|error| Failure::Input(anyhow::anyhow!("a directory to measure in: {error}")))?;
-    let setup = Setup::new(Scenario::first_light().map_err(|error| run(error.into()))?)
-        .map_err(|error| run(error.into()))?;
-    let limits = Limits { packets_per_second: u32::MAX, ..Limits::default() };
-    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let door = Door::open(DoorConfig { listen, limits, ..DoorConfig::default() })
-        .map_err(|error| run(error.into()))?;
-    let clock = ScaledClock::start(setup.scenario.start, 1);
-    let area = connectors::Area::new(AREA).map_err(|error| run(error.into()))?;
-    let opened =
-        actors::journal::Journal::open(&place.path().join("journal"), actors::journal::Durability::Synced);
-    let opened = opened.map_err(|error| run(error.into()))?;
-    let history = History::open(&place.path().join("history"), Options::default())
-        .map_err(|error| run(error.into()))?;
-    let parts = Parts {
-        area: setup.area.clone(),
-        environment: Environment::new(clock, Compute::Blocking),
-        link: door.link(area, Arc::new(clock)),
-        sources: Vec::new(),
-        archive: setup.archive.clone(),
-        journal: opened.journal,
-        ledger: opened.standing.ledger,
-        records: opened.standing.records,
-        history: Some(history),
-        zone: "UTC".to_owned(),
-        publish_period: Duration::from_secs(1),
-    };
-    let system = System::start(parts).await.map_err(|error| run(error.into()))?;
-    let figures = send_all(arguments, door.address(), &setup, "gridflex, into the history".to_owned()).await;
-    let mut figures = figures.map_err(|error| run(anyhow::Error::from(error).context("bench ingest")))?;
-    figures.kept = system.operations().historian.as_ref().map(|historian| historian.kept.get());
-    system.stop().await;
-    door.close().await;
+/// A system with door, journal and history, in a directory that goes with it: the feeder of `gridflex demo` without its plant.
+pub struct Bench {
+    /// What stands still.
+    pub setup: Setup,
+    /// The system.
+    pub system: System,
+    /// Its clock.
+    pub clock: ScaledClock,
+    door: Door,
+    _place: tempfile::TempDir,
+}
+
+impl Bench {
+    /// Starts it in a new directory, in `on` where that is given.
+    pub async fn start(on: Option<&Path>) -> anyhow::Result<Self> {
+        let mut place = tempfile::Builder::new();
+        place.prefix("gridflex-bench-");
+        let place = match on {
+            Some(directory) => place.tempdir_in(directory),
+            None => place.tempdir(),
+        };
+        let place = place.context("a directory to measure in")?;
+        let setup = Setup::new(Scenario::first_light()?)?;
+        let limits = Limits { packets_per_second: u32::MAX, ..Limits::default() };
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let door = Door::open(DoorConfig { listen, limits, ..DoorConfig::default() })?;
+        let clock = ScaledClock::start(setup.scenario.start, 1);
+        let opened = Journal::open(&place.path().join("journal"), Durability::Synced)?;
+        let parts = Parts {
+            area: setup.area.clone(),
+            environment: Environment::new(clock, Compute::Blocking),
+            link: door.link(connectors::Area::new(AREA)?, Arc::new(clock)),
+            sources: Vec::new(),
+            archive: setup.archive.clone(),
+            journal: opened.journal,
+            ledger: opened.standing.ledger,
+            records: opened.standing.records,
+            history: Some(History::open(&place.path().join("history"), Options::default())?),
+            zone: "UTC".to_owned(),
+            publish_period: Duration::from_secs(1),
+        };
+        let system = System::start(parts).await?;
+        Ok(Self { setup, system, clock, door, _place: place })
+    }
+
+    /// What its devices would report, each with a vehicle that could wait.
+    pub fn reports(&self) -> Vec<DeviceReport> {
+        let at = self.clock.now();
+        let departure = at.plus(Duration::from_secs(10 * 3600));
+        let chargers = self.setup.area.devices.values().filter(|device| device.kind == DeviceKind::Charger);
+        let report = |device: &Device| {
+            let Device { id: device, prosumer, usage_point, p_max_w, .. } = *device;
+            let state = DeviceState::Charger { session: 1, energy_needed_wh: 9_000.0, departure, p_max_w };
+            DeviceReport { device, prosumer, usage_point, at, state }
+        };
+        chargers.map(report).collect()
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.system.stop().await;
+        self.door.close().await;
+    }
+}
+
+/// Clients that send as fast as they can for a while; each tells in the end how many messages it sent.
+pub async fn flood(
+    bench: &Bench,
+    clients: u16,
+    values: u16,
+    duration: Duration,
+) -> anyhow::Result<Vec<JoinHandle<std::io::Result<usize>>>> {
+    let until_ms = meter::wall_ms() + duration.as_secs_f64() * 1e3;
+    let mut running = Vec::new();
+    for number in 0..clients {
+        let client =
+            Client::connect(bench.door.address(), number, packets(&bench.setup, number, values)?).await?;
+        running.push(tokio::spawn(async move { Ok(client.send(usize::MAX, until_ms, 64).await?.len()) }));
+    }
+    Ok(running)
+}
+
+async fn into_gridflex(arguments: &IngestArguments) -> anyhow::Result<Figures> {
+    let bench = Bench::start(arguments.on.as_deref()).await?;
+    let into = "gridflex, into the history".to_owned();
+    let mut figures = send_all(arguments, bench.door.address(), &bench.setup, into).await?;
+    figures.kept = bench.system.operations().historian.as_ref().map(|historian| historian.kept.get());
+    bench.stop().await;
     Ok(figures)
 }
 
@@ -133,7 +183,7 @@ async fn send_all(
     to: SocketAddr,
     setup: &Setup,
     into: String,
-) -> std::io::Result<Figures> {
+) -> anyhow::Result<Figures> {
     let per_client = (arguments.messages / u32::from(arguments.clients)).max(1) as usize;
     let mut clients = Vec::new();
     for number in 0..arguments.clients {
@@ -143,11 +193,11 @@ async fn send_all(
     let began = meter::wall_ms();
     let running: Vec<_> = clients
         .into_iter()
-        .map(|client| tokio::spawn(client.send(per_client, usize::from(arguments.window))))
+        .map(|client| tokio::spawn(client.send(per_client, f64::INFINITY, usize::from(arguments.window))))
         .collect();
     let mut waits = Vec::new();
     for client in running {
-        waits.extend(client.await.map_err(std::io::Error::other)??);
+        waits.extend(client.await??);
     }
     let seconds = (meter::wall_ms() - began) / 1e3;
     let messages = waits.len();
@@ -258,11 +308,14 @@ impl Client {
         Ok(Self { stream, packets })
     }
 
-    /// Sends so many messages; how long each waited for its PUBACK, ms.
-    async fn send(mut self, messages: usize, window: usize) -> std::io::Result<Vec<f64>> {
-        let (mut sent, mut waits) = (Vec::<f64>::with_capacity(messages), Vec::with_capacity(messages));
+    /// Sends so many messages, none after some time; how long each waited for its PUBACK, ms.
+    async fn send(mut self, mut messages: usize, until_ms: f64, window: usize) -> std::io::Result<Vec<f64>> {
+        let (mut sent, mut waits) = (Vec::<f64>::new(), Vec::new());
         let (mut out, mut input, mut filled) = (Vec::new(), vec![0; 4 * window], 0);
         while waits.len() < messages {
+            if meter::wall_ms() > until_ms {
+                messages = messages.min(sent.len());
+            }
             out.clear();
             while sent.len() < messages && sent.len() - waits.len() < window {
                 let packet = &self.packets[sent.len() % self.packets.len()];

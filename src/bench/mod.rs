@@ -9,6 +9,7 @@ mod estimate;
 mod ingest;
 mod journal;
 pub mod meter;
+mod overload;
 mod powerflow;
 mod service;
 
@@ -29,6 +30,7 @@ A case is a folder with input.json and update.json in power-grid-model's form; u
   gridflex bench journal --on /var/lib/gridflex     acknowledgement on that disk, replay, start at a million records
   gridflex bench ingest --on /var/lib/gridflex --values 20      telemetry over MQTT, acknowledged when it is on that disk
   gridflex bench ingest --broker 127.0.0.1:1884     the same clients against another broker
+  gridflex bench overload --seconds 600 --on /var/lib/gridflex     ten minutes of too much telemetry
   gridflex bench actors --agents 100000             as many agents in one process: memory, messages, offers
   gridflex bench aggregate --offers 100000 --sizes 10000,1000000 --json     synthetic FlexOffers, no case needed
 
@@ -64,6 +66,8 @@ enum What {
     Journal(journal::JournalArguments),
     /// Very many FlexOffer Agents in one process: memory, a round of messages, offers
     Actors(actors::ActorsArguments),
+    /// Far more telemetry than it can take: memory, offers meanwhile, back to normal
+    Overload(overload::OverloadArguments),
     /// Telemetry over MQTT, acknowledged when it is on the disk
     Ingest(ingest::IngestArguments),
 }
@@ -129,6 +133,9 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
         }
         What::Actors(arguments) => {
             return answer(&actors::measure(arguments)?, arguments.json, actors::table);
+        }
+        What::Overload(arguments) => {
+            return answer(&overload::measure(arguments)?, arguments.json, overload::table);
         }
         What::Ingest(arguments) => {
             return answer(&ingest::measure(arguments)?, arguments.json, ingest::table);

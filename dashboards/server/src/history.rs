@@ -56,7 +56,7 @@ pub async fn values(
     Ok(json_answer(&json!({ "kind": kind, "values": values })))
 }
 
-fn historian<'a>(state: &'a State) -> Result<&'a Historian, Problem> {
+fn historian(state: &State) -> Result<&Historian, Problem> {
     let none = || Problem::new(StatusCode::NOT_FOUND, "no_history", "this system keeps no history");
     state.served.operations.historian.as_ref().ok_or_else(none)
 }

@@ -77,6 +77,7 @@ type Mishaps = std::vec::IntoIter<Mishap>;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Why a life ended.
+#[allow(clippy::large_enum_variant)] // there are a few of them
 enum Ended {
     /// Of a mishap: the disk as the next life finds it.
     Died(State, Mishap),

@@ -130,7 +130,7 @@ impl Wire {
                     return;
                 }
                 for packet in encode(&down.area, &message).expect("an order can be written") {
-                    tokio::spawn(down.clone().to_field(packet));
+                    tokio::spawn(down.clone().send_down(packet));
                 }
             }
         });
@@ -248,7 +248,7 @@ impl Wire {
         }
     }
 
-    async fn to_field(self, packet: Packet) {
+    async fn send_down(self, packet: Packet) {
         let fate = self.fate();
         tokio::time::sleep(fate.after).await;
         if fate.lost {
