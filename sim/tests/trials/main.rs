@@ -35,6 +35,7 @@ fn run_all(seeds: impl Iterator<Item = u64>) -> Vec<(u64, Ran)> {
     let ran = seeds.map(|seed| {
         let ran = run(seed, None);
         assert!(ran.objections.is_empty(), "seed {seed}: {:#?}\nrepeat: {}", ran.objections, repeat(seed));
+        println!("trial {seed}: {ran:?}");
         (seed, ran)
     });
     ran.collect()
@@ -57,9 +58,8 @@ fn one_seed() {
 #[ignore = "for the test that compares two processes, and for soaks: TRIAL_FROM, TRIAL_COUNT"]
 fn some_seeds() {
     let from = number("TRIAL_FROM", 0);
-    for (seed, ran) in run_all(from..from + number("TRIAL_COUNT", 10)) {
-        println!("trial {seed}: {ran:?}");
-    }
+    let ran = run_all(from..from + number("TRIAL_COUNT", 10));
+    println!("{} trials", ran.len());
 }
 
 /// What a child process says of seeds, started with the same arguments as another one.
@@ -85,6 +85,9 @@ fn same_in_two_processes(from: u64, count: u64) {
     for (one, other) in first.iter().zip(&second) {
         assert_eq!(one, other);
     }
+    println!("{}", sums(&first));
+    // The running system makes snapshots and starts from them.
+    assert!(!sums(&first).contains(" 0 from_snapshot"), "{}", sums(&first));
 }
 
 #[test]
@@ -141,7 +144,7 @@ fn ten_thousand_seeds_give_no_objection() {
     println!("{} trials, {}", lines.len(), sums(&lines));
 }
 
-/// Lives, contracts, answered orders and settlements of all trials.
+/// Lives, those that began with a snapshot, contracts, answered orders and settlements of all trials.
 fn sums(lines: &[String]) -> String {
     let sum = |name: &str| -> u64 {
         let numbers = lines.iter().filter_map(|line| {
@@ -150,6 +153,7 @@ fn sums(lines: &[String]) -> String {
         });
         numbers.sum()
     };
-    let all = ["lives", "contracts", "answered", "settlements"].map(|name| format!("{} {name}", sum(name)));
+    let all = ["lives", "from_snapshot", "contracts", "answered", "settlements"]
+        .map(|name| format!("{} {name}", sum(name)));
     all.join(", ")
 }

@@ -26,6 +26,8 @@ pub struct Ran {
     pub objections: Vec<String>,
     /// How often the system started.
     pub lives: u32,
+    /// How often it started from a snapshot.
+    pub from_snapshot: u32,
     /// Contracts, orders answered, and settlements in the end.
     pub contracts: u64,
     pub answered: usize,
@@ -145,7 +147,7 @@ impl Trial {
     /// Opens what is on the disk, holds it against what the outside knows, and starts the system with it.
     async fn start(&mut self, wire: &Wire, disk: &Arc<TestDisk>, skew_s: i64) -> Option<System> {
         let options =
-            Options { durability: Durability::Synced, segment_bytes: 16 << 10, snapshot_bytes: 32 << 10 };
+            Options { durability: Durability::Synced, segment_bytes: 4 << 10, snapshot_bytes: 8 << 10 };
         let opened = match Journal::open_on(disk.clone(), options) {
             Ok(opened) => opened,
             Err(error) => {
@@ -154,6 +156,7 @@ impl Trial {
             }
         };
         let (mut journal, standing) = (opened.journal, opened.standing);
+        self.ran.from_snapshot += u32::from(opened.replayed < standing.records);
         let report = Journal::verify_on(disk.as_ref()).expect("what opens can be read");
         let objections = wire.known(|known| checks::recovered(&report.entries, &standing, known));
         self.object(objections);
