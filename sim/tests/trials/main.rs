@@ -106,8 +106,8 @@ fn found(defect: Defect, seeds: std::ops::Range<u64>) -> Option<(u64, String)> {
 /// Seeds before this one let the defect pass.
 fn first_seed(defect: Defect) -> u64 {
     match defect {
-        Defect::ActsBeforeSync => 13,
-        Defect::OrdersBeforeRecording => 70,
+        Defect::ActsBeforeSync => 14,
+        Defect::OrdersBeforeRecording => 353,
         Defect::NeverExpires => 2,
         _ => 0,
     }
