@@ -9,6 +9,7 @@ mod ask;
 mod bench;
 mod demo;
 mod estimate;
+mod history;
 mod journal;
 mod market;
 mod options;
@@ -74,6 +75,8 @@ enum Command {
     Access(access::AccessArguments),
     /// Look into a journal: is it whole, what does it say, was anything lost
     Journal(journal::JournalArguments),
+    /// What was measured and estimated, from a data directory that no running gridflex uses
+    History(history::HistoryArguments),
     /// Messages that a running gridflex has set aside: look at them, release or discard them
     Quarantine(quarantine::QuarantineArguments),
 }
@@ -139,6 +142,7 @@ fn main() -> ExitCode {
         Command::Market(arguments) => market::run(&arguments),
         Command::Access(arguments) => access::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
+        Command::History(arguments) => history::run(&arguments),
         Command::Quarantine(arguments) => quarantine::run(&arguments),
     };
     match outcome {

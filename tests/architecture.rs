@@ -9,17 +9,34 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each crate of the workspace may depend on, in the order of the dependency direction.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("grid", &[]),
     ("access", &["grid"]),
     ("estimation", &["grid"]),
     ("market", &["grid"]),
+    ("history", &["grid"]),
     ("journal", &["grid", "market"]),
     ("connectors", &["grid", "estimation", "market"]),
-    ("actors", &["grid", "estimation", "market", "journal", "connectors"]),
-    ("dashboards-server", &["grid", "access", "estimation", "market", "connectors", "actors"]),
-    ("site", &["grid", "access", "estimation", "market", "connectors", "actors", "dashboards-server"]),
-    ("sim", &["grid", "access", "estimation", "market", "connectors", "actors", "dashboards-server", "site"]),
+    ("actors", &["grid", "estimation", "market", "history", "journal", "connectors"]),
+    ("dashboards-server", &["grid", "access", "estimation", "market", "history", "connectors", "actors"]),
+    (
+        "site",
+        &["grid", "access", "estimation", "market", "history", "connectors", "actors", "dashboards-server"],
+    ),
+    (
+        "sim",
+        &[
+            "grid",
+            "access",
+            "estimation",
+            "market",
+            "history",
+            "connectors",
+            "actors",
+            "dashboards-server",
+            "site",
+        ],
+    ),
     (
         "gridflex",
         &[
@@ -27,6 +44,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "access",
             "estimation",
             "market",
+            "history",
             "connectors",
             "actors",
             "dashboards-server",

@@ -16,6 +16,8 @@ pub enum Resource {
     Network,
     /// Estimate, forecast, needs and what was traded, as the page shows them.
     Picture,
+    /// What was measured, metered and estimated, as it is kept.
+    History,
     /// A FlexOffer; belongs to a prosumer.
     FlexOffer,
     /// What the DSO asks for, and what was bought for it.
@@ -83,6 +85,9 @@ pub const POLICY: &[Grant] = &[
     all(Resource::Picture, Action::Read, Role::Operator),
     all(Resource::Picture, Action::Read, Role::Engineer),
     all(Resource::Picture, Action::Read, Role::Auditor),
+    all(Resource::History, Action::Read, Role::Operator),
+    all(Resource::History, Action::Read, Role::Engineer),
+    all(Resource::History, Action::Read, Role::Auditor),
     all(Resource::FlexOffer, Action::Read, Role::Operator),
     all(Resource::FlexOffer, Action::Read, Role::MarketOperator),
     all(Resource::FlexOffer, Action::Read, Role::Auditor),
@@ -150,6 +155,7 @@ impl fmt::Display for Resource {
             Self::Session => "session",
             Self::Network => "network",
             Self::Picture => "picture",
+            Self::History => "history",
             Self::FlexOffer => "flex-offer",
             Self::Bid => "bid",
             Self::Metrics => "metrics",

@@ -1,6 +1,7 @@
 //! Figures about the running system for whoever watches it from outside: families of numbers with labels, in no
 //! particular notation.
 
+use crate::historian::Historian;
 use crate::journal::Books;
 use crate::journal::stage::JournalCounters;
 use crate::picture::Picture;
@@ -55,6 +56,11 @@ impl Count {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// So many more.
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
     /// Another number.
     pub fn set(&self, number: u64) {
         self.0.store(number, Ordering::Relaxed);
@@ -106,6 +112,36 @@ pub struct Operations {
     pub books: Books,
     /// How long the estimator took.
     pub estimates: Durations,
+    /// Who keeps telemetry and estimates, where a history is kept.
+    pub historian: Option<Historian>,
+}
+
+/// Figures of the history.
+fn kept(historian: &Historian) -> Vec<Family> {
+    let family = |name, help, values| Family { name, help, values };
+    let figures = historian.figures();
+    let by_kind = |of: fn(&history::Figures) -> u64| {
+        let each = figures
+            .iter()
+            .map(|(kind, figures)| (vec![("kind", kind.word().to_owned())], of(figures) as f64));
+        Values::Now(each.collect())
+    };
+    vec![
+        family("history_kept_values_total", "Values appended to the history.", plain(historian.kept.get())),
+        family("history_lost_values_total", "Values that could not be kept.", plain(historian.lost.get())),
+        family(
+            "history_sync_seconds",
+            "Time to write and sync a group of values.",
+            Values::Durations(historian.syncs.counted()),
+        ),
+        family("history_unsealed_values", "Values in the log, by kind.", by_kind(|figures| figures.unsealed)),
+        family(
+            "history_sealed_values",
+            "Values in sealed files, by kind.",
+            by_kind(|figures| figures.sealed),
+        ),
+        family("history_sealed_bytes", "Bytes of sealed files, by kind.", by_kind(|figures| figures.bytes)),
+    ]
 }
 
 fn plain(value: u64) -> Values {
@@ -127,6 +163,7 @@ impl Operations {
         let mut families = self.outside(picture);
         families.extend(self.stages());
         families.extend(self.recorded());
+        families.extend(self.historian.as_ref().map(kept).into_iter().flatten());
         let offers = picture.health.offers_open as f64;
         families.extend([
             family(

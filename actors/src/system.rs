@@ -13,8 +13,9 @@ use crate::area::Area;
 use crate::door::OfferDoor;
 use crate::egress::Egress;
 use crate::figures::{Durations, Operations};
-use crate::grid_side::region::Archive;
+use crate::grid_side::region::{Archive, Made};
 use crate::grid_side::{Doms, Ingress, Node, Region, Routes, pump};
+use crate::historian::Historian;
 use crate::journal::stage::JournalCounters;
 use crate::journal::{Books, Journal, JournalStage, JournalWriter};
 use crate::market_side::{Aggregator, Foa, Matcher, Metering, SettlementStage, foa::Exits};
@@ -24,6 +25,7 @@ use crate::runtime::supervisor::SpawnError;
 use crate::runtime::{Address, Environment, Escalation, Incidents, Supervisor};
 use connectors::{Link, Source};
 use grid::ProsumerId;
+use history::History;
 use market::Ledger;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -48,6 +50,8 @@ pub struct Parts {
     pub ledger: Ledger,
     /// Records in the journal.
     pub records: u64,
+    /// Where telemetry and estimates are kept; nowhere when absent.
+    pub history: Option<History>,
     /// Time zone of the page (IANA name).
     pub zone: String,
     /// How often the picture is published, by the system's clock.
@@ -67,6 +71,12 @@ pub struct System {
 impl System {
     /// Starts every stage, the last one first.
     pub async fn start(parts: Parts) -> Result<System, SpawnError> {
+        let historian = parts.history.map(|history| {
+            let (historian, tap) = Historian::start(history, parts.environment.clone());
+            let inboxes = parts.sources.iter().map(|source| &source.inbox).chain([&parts.link.inbox]);
+            inboxes.for_each(|inbox| inbox.tap_into(tap.clone()));
+            historian
+        });
         let supervisor = Supervisor::start(parts.environment.clone()).await?;
         let (area, books) = (parts.area, Books::new(parts.ledger));
         let counters = JournalCounters::starting_at(parts.records);
@@ -77,6 +87,7 @@ impl System {
             journal: counters.clone(),
             books: books.clone(),
             estimates: Durations::default(),
+            historian,
         };
         let (publish, picture) = watch::channel(Arc::new(Picture::default()));
         let sources = Sources {
@@ -100,9 +111,8 @@ impl System {
                 move || JournalStage::new(file.clone(), books.clone(), counters.clone(), observer.clone());
             JournalWriter(supervisor.spawn_vital("journal", build).await?)
         };
-        let durations = operations.estimates.clone();
-        let start =
-            Start { supervisor: &supervisor, area, books: books.clone(), journal, observer, durations };
+        let made = Made { durations: operations.estimates.clone(), historian: operations.historian.clone() };
+        let start = Start { supervisor: &supervisor, area, books: books.clone(), journal, observer, made };
         let market = start.market_side(&parts.link).await?;
         let ingress = start.grid_side(&market, parts.archive).await?;
         let (to, observer) = (ingress.clone(), start.observer.clone());
@@ -163,7 +173,7 @@ struct Start<'a> {
     books: Books,
     journal: JournalWriter,
     observer: Address<Seen>,
-    durations: Durations,
+    made: Made,
 }
 
 struct MarketSide {
@@ -238,10 +248,10 @@ impl Start<'_> {
             self.supervisor.spawn("doms", build).await?
         };
         let region = {
-            let (area, observer, durations) = (area.clone(), observer.clone(), self.durations.clone());
+            let (area, observer, made) = (area.clone(), observer.clone(), self.made.clone());
             let build = move || {
                 let (area, books, doms) = (area.clone(), books.clone(), doms.clone());
-                Region::new(area, &archive, books, doms, observer.clone(), durations.clone())
+                Region::new(area, &archive, books, doms, observer.clone(), made.clone())
             };
             self.supervisor.spawn("region", build).await?
         };

@@ -308,3 +308,37 @@ fn a_delivery_can_be_made_more_than_once() {
     delivery.clone().make();
     assert_eq!(*count.lock().unwrap(), 2);
 }
+
+/// Something whose sender waits until the last of it is gone.
+#[derive(Debug, Clone)]
+struct Owed {
+    _receipt: Option<Arc<()>>,
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lies_in_quarantine_keeps_nobody_waiting() {
+    struct Poisoned;
+    impl Stage for Poisoned {
+        type Msg = Owed;
+        fn unowed(_: Owed) -> Owed {
+            Owed { _receipt: None }
+        }
+        fn handle(&mut self, _: Owed, _: &mut Context<Owed>) {
+            panic!("poison");
+        }
+    }
+    let clock = ScaledClock::start(Timestamp::from_seconds(0), 1);
+    let supervisor = Supervisor::start(Environment::new(clock, Compute::Inline)).await.unwrap();
+    let address = supervisor.spawn("poisoned", || Poisoned).await.unwrap();
+    let receipt = Arc::new(());
+    let waits = Arc::downgrade(&receipt);
+    address.deliver(Owed { _receipt: Some(receipt) });
+    assert!(waits.upgrade().is_some());
+    settle().await;
+    assert_eq!(supervisor.quarantine().counts().kept, 1);
+    assert!(waits.upgrade().is_none(), "its sender waits for somebody to look at the quarantine");
+    // It can be released all the same.
+    assert!(supervisor.quarantine().release(1).is_some());
+    settle().await;
+    assert_eq!(supervisor.quarantine().counts().total, 2);
+}

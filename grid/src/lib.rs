@@ -9,6 +9,7 @@
 //! This crate knows no actor, no runtime, no file, no clock reading and no wire format; [`mod@packed`] is the one way to write
 //! values as bytes.
 
+pub mod defect;
 pub mod estimate;
 pub mod forecast;
 pub mod id;

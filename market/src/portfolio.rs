@@ -16,6 +16,7 @@
 //! Offers with bounds on their running energy, dependency polygons, conditions of acceptance or an exclusive group
 //! are not summed: [`PortfolioError::Restricted`].
 
+mod bulk;
 mod bundle;
 mod hash;
 mod member;
@@ -36,7 +37,7 @@ use bundle::Bundle;
 use grid::{Slot, Timestamp};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use member::Member;
+use member::{Kept, Member};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
@@ -133,6 +134,17 @@ struct GroupOfBundles {
     open: BTreeSet<(Reverse<u32>, u32)>,
 }
 
+/// An offer that is about to be taken up.
+#[derive(Debug, Clone, Copy)]
+struct Coming {
+    /// Of its name.
+    hash: u32,
+    group: Group,
+    group_hash: u32,
+    total: (i64, i64),
+    kept: Kept,
+}
+
 /// A place with enough of its hash to move it to a larger table without looking at what lies there.
 #[derive(Debug, Clone, Copy)]
 struct Hashed {
@@ -205,37 +217,17 @@ impl Portfolio {
 
     /// Takes up an offer whose energy flows through `zone`.
     pub fn insert(&mut self, offer: &FlexOffer, zone: ZoneId) -> Result<Change, PortfolioError> {
-        offer.check()?;
-        if let Some(restriction) = offer.terms.restriction() {
-            return Err(PortfolioError::Restricted { offer: offer.id.clone(), restriction });
-        }
-        if self.len() >= OFFERS_MAX {
-            return Err(PortfolioError::Full { offer: offer.id.clone(), max: OFFERS_MAX });
-        }
-        let hash = hash::of_text(self.hash_key, offer.id.as_str());
-        let place = self.members.next();
-        let members = &self.members;
-        let is_it = |hashed: &Hashed| {
-            hashed.hash == hash && members.get(hashed.place).is_some_and(|member| member.id == offer.id)
-        };
-        match self.names.entry(Hashed::wide(hash), is_it, |hashed| Hashed::wide(hashed.hash)) {
-            Entry::Occupied(_) => return Err(PortfolioError::Twice { offer: offer.id.clone() }),
-            Entry::Vacant(vacant) => vacant.insert(Hashed { hash, place }),
-        };
-        let (total, kept) = member::measure(offer);
-        let group_at = self.group_of(Group::of(offer, zone, &self.tolerances));
-        let bundle_at = self.room_for(group_at, kept.energy);
+        let coming = self.look_at(offer, zone)?;
+        let place = self.name(offer, coming.hash)?;
+        let bundle_at = self.bundle_for(&coming);
         let published = self.is_published(bundle_at);
-        let bundle = self.bundles.get_mut(bundle_at);
-        let at = bundle.map_or(0, |bundle| bundle.add(place, offer, total, kept));
-        self.members.put(Member { id: offer.id.clone(), bundle: bundle_at, at });
-        self.reopen(bundle_at);
+        self.file(offer, &coming, place, bundle_at);
         Ok(self.change(bundle_at, offer.id.clone(), published, ChangeKind::Grown))
     }
 
     /// Takes an offer out; `None` when it is not here.
     pub fn remove(&mut self, offer: &FlexOfferId) -> Option<Change> {
-        let hash = hash::of_text(self.hash_key, offer.as_str());
+        let hash = hash::of_name(self.hash_key, offer);
         let members = &self.members;
         let is_it = |hashed: &Hashed| {
             hashed.hash == hash && members.get(hashed.place).is_some_and(|member| member.id == *offer)
@@ -268,7 +260,7 @@ impl Portfolio {
 
     /// The aggregate an offer is in.
     pub fn aggregate_of(&self, offer: &FlexOfferId) -> Option<u64> {
-        let hash = hash::of_text(self.hash_key, offer.as_str());
+        let hash = hash::of_name(self.hash_key, offer);
         let member = self.members.get(self.find(hash, offer)?)?;
         self.bundles.get(member.bundle).map(|bundle| bundle.number)
     }
@@ -284,9 +276,54 @@ impl Portfolio {
         self.names.find(Hashed::wide(hash), is_it).map(|hashed| hashed.place)
     }
 
+    /// What there is to know of an offer without the others; refuses what cannot be summed.
+    fn look_at(&self, offer: &FlexOffer, zone: ZoneId) -> Result<Coming, PortfolioError> {
+        offer.check()?;
+        if let Some(restriction) = offer.terms.restriction() {
+            return Err(PortfolioError::Restricted { offer: offer.id.clone(), restriction });
+        }
+        let (total, kept) = member::measure(offer);
+        let group = Group::of(offer, zone, &self.tolerances);
+        let group_hash = group.hash(self.hash_key);
+        Ok(Coming { hash: hash::of_name(self.hash_key, &offer.id), group, group_hash, total, kept })
+    }
+
+    /// Takes a name up; says where its member will lie.
+    fn name(&mut self, offer: &FlexOffer, hash: u32) -> Result<u32, PortfolioError> {
+        if self.len() >= OFFERS_MAX {
+            return Err(PortfolioError::Full { offer: offer.id.clone(), max: OFFERS_MAX });
+        }
+        let place = self.members.next();
+        let members = &self.members;
+        let is_it = |hashed: &Hashed| {
+            hashed.hash == hash && members.get(hashed.place).is_some_and(|member| member.id == offer.id)
+        };
+        match self.names.entry(Hashed::wide(hash), is_it, |hashed| Hashed::wide(hashed.hash)) {
+            Entry::Occupied(_) => return Err(PortfolioError::Twice { offer: offer.id.clone() }),
+            Entry::Vacant(vacant) => vacant.insert(Hashed { hash, place }),
+        };
+        self.members.put(Member { id: offer.id.clone(), bundle: bundle::HOLE, at: 0 });
+        Ok(place)
+    }
+
+    /// The bundle that an offer goes to.
+    fn bundle_for(&mut self, coming: &Coming) -> u32 {
+        let group_at = self.group_of(coming.group, coming.group_hash);
+        self.room_for(group_at, coming.kept.energy)
+    }
+
+    /// Puts a named offer into its bundle.
+    fn file(&mut self, offer: &FlexOffer, coming: &Coming, place: u32, bundle_at: u32) {
+        let Some(bundle) = self.bundles.get_mut(bundle_at) else { return };
+        let at = bundle.add(place, offer, coming.total, coming.kept);
+        if let Some(member) = self.members.get_mut(place) {
+            (member.bundle, member.at) = (bundle_at, at);
+        }
+        self.reopen(bundle_at);
+    }
+
     /// The place of a group, which is made if it is new.
-    fn group_of(&mut self, group: Group) -> u32 {
-        let hash = group.hash(self.hash_key);
+    fn group_of(&mut self, group: Group, hash: u32) -> u32 {
         let groups = &self.groups;
         let is_it = |hashed: &Hashed| {
             hashed.hash == hash && groups.get(hashed.place).is_some_and(|known| known.group == group)

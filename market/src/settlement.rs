@@ -27,6 +27,7 @@ use crate::contract::{Assignment, Contract, ContractId};
 use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId, TradingMode};
 use delivery::{Credit, Part, net};
+use grid::defect::{Defect, planted};
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Quality, Slot, Timestamp};
 use payment::Payment;
 use serde::{Deserialize, Serialize};
@@ -228,7 +229,8 @@ fn valued(due: &Due<'_>, credit: Credit, cites: &[RecordNumber]) -> Result<SlotS
         TradingMode::Delegated => Account::Aggregator,
     };
     let amounts = [(Account::Dso, -earned), (party, earned - fee), (Account::MarketFee, fee)];
-    let postings = amounts.into_iter().filter(|(_, amount)| *amount != 0);
+    let lost = |account| account == Account::MarketFee && planted(Defect::LosesTheFee);
+    let postings = amounts.into_iter().filter(|(account, amount)| *amount != 0 && !lost(*account));
     Ok(SlotSettlement {
         contract: due.contract.id.clone(),
         offer: due.offer.id.clone(),

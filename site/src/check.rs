@@ -26,6 +26,8 @@ use std::sync::Arc;
 
 /// Where in the data directory the MQTT door keeps what is retained.
 pub const DOOR_DIRECTORY: &str = "mqtt";
+/// Where in the data directory telemetry and estimates are kept.
+pub const HISTORY_DIRECTORY: &str = "history";
 /// Where in the data directory it is written down who did what.
 pub const AUDIT_LOG: &str = "audit.jsonl";
 /// Largest table of rights read, bytes.
@@ -44,6 +46,8 @@ pub struct Site {
     pub opcua: Vec<OpcUaConfig>,
     /// Where the journal is kept.
     pub data: PathBuf,
+    /// How long telemetry, energies and estimates are kept.
+    pub history: history::Options,
     /// What it is, for people.
     pub summary: Summary,
 }
@@ -128,7 +132,7 @@ pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
         archive: Arc::default(),
         zone: written.zone,
     };
-    Ok(Site { foundation, listeners, modbus, opcua, data: written.data, summary })
+    Ok(Site { foundation, listeners, modbus, opcua, data: written.data, history: written.history, summary })
 }
 
 fn summary(written: &SiteFile, network: &Network, maps: &[Option<PointMap>]) -> Summary {

@@ -1,6 +1,6 @@
 //! A live site: recovered from its journal, running by the machine's clock until it is told to stop.
 
-use crate::check::Site;
+use crate::check::{HISTORY_DIRECTORY, Site};
 use crate::station::{Kept, Station, StationError, given_up};
 use actors::journal::{Durability, Fact, Journal, JournalError, Opened};
 use actors::picture::Picture;
@@ -8,6 +8,7 @@ use actors::runtime::ScaledClock;
 use actors::runtime::clock::machine_time;
 use connectors::{modbus, opcua};
 use grid::{Clock, Timestamp};
+use history::{History, HistoryError};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +37,9 @@ pub enum SiteError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The history cannot be kept.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// The data directory belongs to another site.
     #[error("{}: the journal belongs to {found}, this is {wanted}; give this site its own data directory", directory.display())]
     OtherSite {
@@ -75,6 +79,7 @@ impl SiteError {
             SiteError::Journal(error) => {
                 matches!(error, JournalError::Foreign { .. } | JournalError::Locked { .. })
             }
+            SiteError::History(error) => matches!(error, HistoryError::Locked { .. }),
             SiteError::Modbus(_) | SiteError::OpcUa(_) | SiteError::OtherSite { .. } => true,
             // A clock comes right by itself: whoever supervises the process may start it again.
             SiteError::ClockBehind { .. } | SiteError::ClockSet { .. } | SiteError::GivenUp(_) => false,
@@ -111,7 +116,8 @@ impl Running {
         }
         let records = journal.append([(origin, &Fact::Opened { configuration: wanted })])?;
         let clock = ScaledClock::start(origin, 1);
-        let kept = Kept { journal, ledger: standing.ledger, records };
+        let history = Some(History::open(&site.data.join(HISTORY_DIRECTORY), site.history)?);
+        let kept = Kept { journal, ledger: standing.ledger, records, history };
         let mut sources = Vec::new();
         for config in site.modbus {
             sources.push(modbus::connect(config, Arc::new(clock))?);

@@ -12,6 +12,7 @@ use connectors::Source;
 use connectors::mqtt::{self, DoorConfig, DoorError};
 use connectors::opcua::server::{ServerConfig, ServerError};
 use dashboards_server::{Access, AccessError, Accounts, Listen, RunningServer, ServeError, Served, serve};
+use history::History;
 use market::Ledger;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -122,6 +123,8 @@ pub struct Kept {
     pub ledger: Ledger,
     /// Records in it.
     pub records: u64,
+    /// Open for appending; `None` when telemetry is not to be kept.
+    pub history: Option<History>,
 }
 
 /// A running station.
@@ -160,6 +163,7 @@ impl Station {
             journal: kept.journal,
             ledger: kept.ledger,
             records: kept.records,
+            history: kept.history,
             zone: foundation.zone,
             publish_period: PUBLISH_PERIOD * clock.speed(),
         };

@@ -141,13 +141,11 @@ fn bulk(arguments: &AggregateArguments, with_total: bool) -> Result<Bulk, Failur
     })
 }
 
-/// Sums all offers and reads every aggregate.
+/// Sums all offers, as one reads them from a file, and reads every aggregate.
 fn aggregate(offers: &[FlexOffer]) -> Result<Portfolio, Failure> {
     let mut portfolio = Portfolio::new(Tolerances::default(), Bounds::default());
-    portfolio.reserve(offers.len());
-    for offer in offers {
-        let change = portfolio.insert(offer, ZoneId(1)).map_err(|error| Failure::Run(error.into()))?;
-        black_box(change);
+    if let Some((_, error)) = portfolio.insert_all(offers.iter().map(|offer| (offer, ZoneId(1)))).pop() {
+        return Err(Failure::Run(error.into()));
     }
     for number in portfolio.numbers() {
         black_box(portfolio.published(number));

@@ -9,6 +9,12 @@ pub fn cpu_ms() -> f64 {
     time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 * 1e-6
 }
 
+/// CPU time of all threads of this process so far, ms.
+pub fn process_cpu_ms() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 * 1e-6
+}
+
 /// Time since some instant in the past, ms; does not go back.
 pub fn wall_ms() -> f64 {
     let time = clock_gettime(ClockId::Monotonic);

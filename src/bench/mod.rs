@@ -1,12 +1,15 @@
 //! `gridflex bench`: how long the kernels take on a case, in CPU time of one thread, so that other programs can be laid
 //! beside it on the same case in the same run (`benches/peers`).
 
+mod actors;
 mod aggregate;
 mod case;
 mod clear;
 mod estimate;
+mod ingest;
 mod journal;
 pub mod meter;
+mod overload;
 mod powerflow;
 mod service;
 
@@ -25,6 +28,10 @@ A case is a folder with input.json and update.json in power-grid-model's form; u
   gridflex bench service target/peers/cases/asym-10000      the same network behind measurement points
   gridflex bench clear market.json --json           a market case, see docs/clearing.md
   gridflex bench journal --on /var/lib/gridflex     acknowledgement on that disk, replay, start at a million records
+  gridflex bench ingest --on /var/lib/gridflex --values 20      telemetry over MQTT, acknowledged when it is on that disk
+  gridflex bench ingest --broker 127.0.0.1:1884     the same clients against another broker
+  gridflex bench overload --seconds 600 --on /var/lib/gridflex     ten minutes of too much telemetry
+  gridflex bench actors --agents 100000             as many agents in one process: memory, messages, offers
   gridflex bench aggregate --offers 100000 --sizes 10000,1000000 --json     synthetic FlexOffers, no case needed
 
 All times are CPU time of one thread, medians of --repeat runs:
@@ -57,6 +64,12 @@ enum What {
     Aggregate(AggregateArguments),
     /// The journal: acknowledgement with group commit, replay, start from a snapshot
     Journal(journal::JournalArguments),
+    /// Very many FlexOffer Agents in one process: memory, a round of messages, offers
+    Actors(actors::ActorsArguments),
+    /// Far more telemetry than it can take: memory, offers meanwhile, back to normal
+    Overload(overload::OverloadArguments),
+    /// Telemetry over MQTT, acknowledged when it is on the disk
+    Ingest(ingest::IngestArguments),
 }
 
 #[derive(Debug, Args)]
@@ -117,6 +130,15 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
         What::Aggregate(arguments) => {
             let figures = aggregate::measure(arguments)?;
             return answer(&figures, arguments.json, aggregate::table);
+        }
+        What::Actors(arguments) => {
+            return answer(&actors::measure(arguments)?, arguments.json, actors::table);
+        }
+        What::Overload(arguments) => {
+            return answer(&overload::measure(arguments)?, arguments.json, overload::table);
+        }
+        What::Ingest(arguments) => {
+            return answer(&ingest::measure(arguments)?, arguments.json, ingest::table);
         }
         What::Journal(arguments) => {
             return answer(&journal::measure(arguments)?, arguments.json, journal::table);

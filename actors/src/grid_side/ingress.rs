@@ -1,19 +1,19 @@
 //! The way in: sorts what a connector decoded to the node, the agent or the observer it belongs to.
 //!
-//! The connector's queue is bounded, and a batch is taken from it only when the one before was sorted: that is what
-//! slows the connector down. Mailboxes behind it have no limit of their own yet.
+//! The connector's queue is bounded, and a batch is taken from it only when there is a credit for it, which comes back when
+//! all that an earlier batch caused was handled ([`Credits`]): that is what slows the connector down, and bounds the mailboxes
+//! of all stages.
 
 use super::node::NodeMsg;
 use crate::area::Area;
 use crate::market_side::FoaMsg;
 use crate::observer::Seen;
-use crate::runtime::{Address, Context, Stage};
+use crate::runtime::{Address, Context, Credits, Stage};
 use connectors::{Arrival, Counters, Inbox, LinkState, Message, Receipt};
 use grid::telemetry::Element;
 use grid::{BranchId, BusId, DeviceId, Measurement, ProsumerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 
 /// What can wake the way in.
 #[derive(Debug, Clone)]
@@ -26,23 +26,13 @@ pub enum IngressMsg {
         batch: Arc<Vec<Arrival>>,
         /// From which connector beside the field connection, if it is one of those.
         source: Option<Arc<str>>,
-        /// Lets the next batch come when this one is sorted (or given up). A part of a divided batch has none: it may be
-        /// set aside for long.
-        credit: Option<Arc<Credit>>,
     },
 }
 
-/// The right to hand over the next batch; returned when it is dropped, however that comes about.
-#[derive(Debug)]
-pub struct Credit(Arc<Semaphore>);
+/// Batches of a connector that are under way through the system, at most.
+pub const BATCHES_MAX: usize = 4;
 
-impl Drop for Credit {
-    fn drop(&mut self) {
-        self.0.add_permits(1);
-    }
-}
-
-/// Carries batches from a connector's inbox to the way in, one at a time, until the connector ends. `source` names a
+/// Carries batches from a connector's inbox to the way in, a few at a time, until the connector ends. `source` names a
 /// connector beside the field connection; the system lives on without it.
 pub async fn pump(
     mut inbox: Inbox,
@@ -51,8 +41,9 @@ pub async fn pump(
     ingress: Address<IngressMsg>,
     observer: Address<Seen>,
 ) {
-    let credits = Arc::new(Semaphore::new(1));
-    while let Ok(permit) = credits.acquire().await {
+    let credits = Credits::new(BATCHES_MAX);
+    loop {
+        let credit = credits.take().await;
         let Some(batch) = inbox.recv_batch().await else {
             return match source {
                 None => ingress.deliver(IngressMsg::ConnectorEnded),
@@ -62,10 +53,9 @@ pub async fn pump(
                 }
             };
         };
-        permit.forget();
-        let credit = Some(Arc::new(Credit(credits.clone())));
         let counted = counters.snapshot();
-        ingress.deliver(IngressMsg::Arrived { batch: Arc::new(batch), source: source.clone(), credit });
+        let arrived = IngressMsg::Arrived { batch: Arc::new(batch), source: source.clone() };
+        ingress.deliver_carrying(arrived, Some(credit));
         observer.deliver(Seen::DoorCounted {
             source: source.clone(),
             received: counted.received,
@@ -212,17 +202,25 @@ impl Stage for Ingress {
     }
 
     fn divide(msg: &IngressMsg) -> Vec<IngressMsg> {
-        let IngressMsg::Arrived { batch, source, .. } = msg else { return Vec::new() };
+        let IngressMsg::Arrived { batch, source } = msg else { return Vec::new() };
         let alone = |arrival: &Arrival| IngressMsg::Arrived {
             batch: Arc::new(vec![arrival.clone()]),
             source: source.clone(),
-            credit: None,
         };
         batch.iter().map(alone).collect()
     }
 
+    fn unowed(msg: IngressMsg) -> IngressMsg {
+        let IngressMsg::Arrived { batch, source } = msg else { return msg };
+        let batch = batch.iter().map(|arrival| match arrival {
+            Arrival::Owing(message, _) => Arrival::Message(message.clone()),
+            Arrival::Link(_) | Arrival::Message(_) => arrival.clone(),
+        });
+        IngressMsg::Arrived { batch: Arc::new(batch.collect()), source }
+    }
+
     fn handle(&mut self, msg: IngressMsg, cx: &mut Context<IngressMsg>) {
-        let IngressMsg::Arrived { batch, source, credit } = msg else {
+        let IngressMsg::Arrived { batch, source } = msg else {
             return cx.give_up("the field connector has ended".to_owned());
         };
         for arrival in batch.iter() {
@@ -238,6 +236,5 @@ impl Stage for Ingress {
                 Arrival::Owing(message, receipt) => self.on_message(message, Some(receipt), cx),
             }
         }
-        drop(credit);
     }
 }

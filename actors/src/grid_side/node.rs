@@ -86,6 +86,13 @@ impl Stage for Node {
         values.iter().map(|value| NodeMsg::Reported(Arc::new(vec![*value]))).collect()
     }
 
+    fn unowed(msg: NodeMsg) -> NodeMsg {
+        match msg {
+            NodeMsg::Owing(value, _) => NodeMsg::Reported(Arc::new(vec![value])),
+            NodeMsg::Reported(_) => msg,
+        }
+    }
+
     fn handle(&mut self, msg: NodeMsg, cx: &mut Context<NodeMsg>) {
         let (batch, mut receipt) = match msg {
             NodeMsg::Reported(batch) => (batch, None),

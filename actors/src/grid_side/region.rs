@@ -9,12 +9,14 @@
 use super::doms::DomsMsg;
 use crate::area::Area;
 use crate::figures::Durations;
+use crate::historian::Historian;
 use crate::journal::{Books, planned_deviation_w};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage, Stopwatch};
 use estimation::{
     ForecastError, Forecaster, InjectionPrior, KeptEstimate, LiveEstimator, MeasurementSet, WeightedValue,
 };
+use grid::defect::{Defect, planted};
 use grid::telemetry::Element;
 use grid::{BusId, Estimate, Measurement, PointId, Quality, Quantity, Slot, Timestamp, UsagePointId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,7 +82,16 @@ pub struct Region {
     flow_measured: bool,
     doms: Address<DomsMsg>,
     observer: Address<Seen>,
-    durations: Durations,
+    made: Made,
+}
+
+/// What is told of estimates outside the actors.
+#[derive(Debug, Clone, Default)]
+pub struct Made {
+    /// How long each took.
+    pub durations: Durations,
+    /// Who keeps them.
+    pub historian: Option<Historian>,
 }
 
 impl Region {
@@ -91,7 +102,7 @@ impl Region {
         books: Books,
         doms: Address<DomsMsg>,
         observer: Address<Seen>,
-        durations: Durations,
+        made: Made,
     ) -> Self {
         let points = area.feeder.network().usage_points().iter().map(|point| point.id).collect();
         let mut forecaster = Forecaster::new(points);
@@ -112,7 +123,7 @@ impl Region {
             flow_measured: false,
             doms,
             observer,
-            durations,
+            made,
         }
     }
 
@@ -222,7 +233,7 @@ impl Region {
 
     fn on_solve_due(&mut self, cx: &mut Context<RegionMsg>) {
         cx.wake_each(SOLVE_PERIOD, SOLVE_OFFSET, RegionMsg::SolveDue);
-        if self.solving {
+        if self.solving || (planted(Defect::StopsEstimating) && self.slot_totals.len() > 2) {
             return;
         }
         let (set, at, estimator) = (self.measurement_set(cx.now()), cx.now(), self.estimator.clone());
@@ -237,7 +248,7 @@ impl Region {
         };
         self.flow_measured = set.values.iter().any(flow);
         let panicked = RegionMsg::SolveFinished(Err("the solver panicked".into()));
-        let durations = self.durations.clone();
+        let durations = self.made.durations.clone();
         cx.compute(panicked, move || {
             let stopwatch = Stopwatch::start();
             let solved = estimator.estimate_and_keep(at, &set);
@@ -261,6 +272,9 @@ impl Region {
             estimate
         });
         // Without a measured flow the total is little but the forecast itself, and the drift would feed on its own.
+        if let (Ok(estimate), Some(historian)) = (&outcome, &self.made.historian) {
+            historian.keep_estimate(estimate);
+        }
         if let Ok(estimate) = &outcome
             && self.flow_measured
         {

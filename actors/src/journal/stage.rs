@@ -12,6 +12,7 @@ use crate::figures::{Count, Durations};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Delivery, Stage, Stopwatch};
 use grid::Timestamp;
+use grid::defect::{Defect, planted};
 use journal::{Fact, Journal, JournalError, Snapshotter};
 use market::{Applied, LedgerError, MarketEvent, RecordNumber};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -187,6 +188,9 @@ impl JournalStage {
                     return otherwise.iter().for_each(Delivery::make);
                 }
             }
+        }
+        if planted(Defect::ActsBeforeSync) {
+            then.drain(..).for_each(|delivery| delivery.make());
         }
         self.quiet = false;
         self.wait(cx.now(), fact, then);

@@ -8,7 +8,8 @@ use crate::journal::stage::JOURNAL_FULL;
 use crate::journal::{Books, JournalWriter};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Delivery, Stage};
-use grid::{EnergyMwh, ProsumerId, Slot, Timestamp};
+use grid::defect::{Defect, planted};
+use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, Timestamp};
 use market::{
     AggregateId, AggregatedFlexOffer, Aggregation, Assignment, Contract, ContractId, FlexOffer, FlexOfferId,
     MarketEvent, OfferStatus, Removal, disaggregate,
@@ -108,6 +109,8 @@ pub struct Aggregator {
     agents: BTreeMap<ProsumerId, Address<FoaMsg>>,
     /// Offers recorded but not yet durable, so that a second submission is not recorded again.
     underway: BTreeMap<FlexOfferId, Arc<FlexOffer>>,
+    /// The offer underway of each device that has one.
+    busy: BTreeMap<DeviceId, FlexOfferId>,
     journal: JournalWriter,
     matcher: Address<MatcherMsg>,
     observer: Address<Seen>,
@@ -130,8 +133,8 @@ impl Aggregator {
         for offer in waiting {
             bundle(&mut aggregation, &area, offer);
         }
-        let (agents, underway) = (BTreeMap::new(), BTreeMap::new());
-        Self { area, books, aggregation, sealed, agents, underway, journal, matcher, observer }
+        let (agents, underway, busy) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { area, books, aggregation, sealed, agents, underway, busy, journal, matcher, observer }
     }
 
     fn on_submission(&mut self, submission: &Submission, cx: &mut Context<AggregatorMsg>) {
@@ -159,6 +162,7 @@ impl Aggregator {
     fn accept(&mut self, submission: &Submission, now: Timestamp, cx: &mut Context<AggregatorMsg>) {
         let offer = submission.offer.clone();
         self.underway.insert(offer.id.clone(), offer.clone());
+        self.busy.insert(offer.device, offer.id.clone());
         let answer = submission.answer_to.delivery(&offer, OfferAnswer::Accepted);
         let admit = cx.myself().sending(AggregatorMsg::Admit(offer.clone()));
         // Told when the time has come: the disk may have filled up since.
@@ -222,7 +226,7 @@ impl Aggregator {
                 },
             );
         let open = open.map(|(open, _)| open.id);
-        let underway = self.underway.values().find(|other| other.device == device.id).map(|o| o.id.clone());
+        let underway = self.busy.get(&device.id).cloned();
         open.or(underway).map(|open| {
             let reason =
                 format!("FlexOffer {}: device {} already has the open offer {open}", offer.id, device.id);
@@ -230,15 +234,24 @@ impl Aggregator {
         })
     }
 
+    fn no_longer_underway(&mut self, offer: &FlexOfferId) {
+        if let Some(offer) = self.underway.remove(offer)
+            && self.busy.get(&offer.device) == Some(&offer.id)
+        {
+            self.busy.remove(&offer.device);
+        }
+    }
+
     fn on_admit(&mut self, offer: &FlexOffer) {
-        self.underway.remove(&offer.id);
+        self.no_longer_underway(&offer.id);
         bundle(&mut self.aggregation, &self.area, offer.clone());
     }
 
     fn on_seal(&mut self, cx: &mut Context<AggregatorMsg>) {
         cx.wake_each(SEAL_PERIOD, SEAL_OFFSET, AggregatorMsg::SealDue);
         let now = cx.now();
-        for offer in self.books.read(|ledger| ledger.overdue_offers(now.minus(EXPIRE_AFTER))) {
+        let overdue = self.books.read(|ledger| ledger.overdue_offers(now.minus(EXPIRE_AFTER)));
+        for offer in overdue.into_iter().filter(|_| !planted(Defect::NeverExpires)) {
             if let Removal::Sealed(aggregate) = self.aggregation.remove(&offer) {
                 self.aggregation.forget(&aggregate);
                 cx.send(&self.matcher, MatcherMsg::WithdrawOffer(aggregate));
@@ -355,7 +368,7 @@ impl Stage for Aggregator {
             AggregatorMsg::Submit(submission) => self.on_submission(&submission, cx),
             AggregatorMsg::Admit(offer) => self.on_admit(&offer),
             AggregatorMsg::Disown(offer) => {
-                self.underway.remove(&offer);
+                self.no_longer_underway(&offer);
             }
             AggregatorMsg::ContractFormed(contract) => self.on_contract(&contract, cx),
             AggregatorMsg::SealDue => self.on_seal(cx),

@@ -5,13 +5,14 @@
 //! repeats what is missing, so a lost message, a silent device and a restart are one case.
 
 use super::aggregator::{AggregatorMsg, AnswerTo, OfferAnswer, Submission};
-use super::metering::confirming;
+use super::metering::{confirming, confirming_a_refusal};
 use crate::area::Area;
 use crate::egress::EgressMsg;
 use crate::journal::{Books, JournalWriter};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage};
 use connectors::Receipt;
+use grid::defect::{Defect, planted};
 use grid::{DeviceId, ProsumerId, Timestamp};
 use market::{
     Activation, ActivationId, ActivationStatus, Assignment, ContractId, DeviceReport, FlexOfferId,
@@ -144,6 +145,9 @@ impl Foa {
 
     /// Records an order and sends it once it is durable. Recording it again changes nothing and sends it again.
     fn order(&self, activation: Activation, cx: &mut Context<FoaMsg>) {
+        if planted(Defect::OrdersBeforeRecording) {
+            cx.send(&self.egress, EgressMsg::Order(Arc::new(activation.clone())));
+        }
         let order = self.egress.sending(EgressMsg::Order(Arc::new(activation.clone())));
         self.journal.record(cx, MarketEvent::ActivationIssued { activation, at: cx.now() }, vec![order]);
     }
@@ -159,9 +163,10 @@ impl Foa {
         if !wanted {
             return receipt.iter().for_each(Receipt::confirm);
         }
-        let answer: Vec<_> = receipt.into_iter().map(confirming).collect();
+        let refused = receipt.clone().map(|receipt| confirming_a_refusal(&self.books, receipt));
         let event = MarketEvent::ActivationAnswered { status, at: cx.now() };
-        self.journal.record_or(cx, event, answer.clone(), answer);
+        let then = receipt.into_iter().map(confirming).collect();
+        self.journal.record_or(cx, event, then, refused.into_iter().collect());
     }
 
     fn on_check(&mut self, cx: &mut Context<FoaMsg>) {
@@ -174,6 +179,9 @@ impl Foa {
 
     /// Issues what was assigned but never issued, and repeats what was issued but never answered.
     fn repeat_orders(&mut self, now: Timestamp, cx: &mut Context<FoaMsg>) {
+        if planted(Defect::ForgetsOrders) {
+            return;
+        }
         let (unissued, unanswered) = self.books.read(|ledger| {
             let unissued = ledger.assignments_without_activation();
             let unissued = unissued.filter(|part| part.offer.prosumer == self.prosumer);
@@ -186,7 +194,12 @@ impl Foa {
         for (contract, assignment) in unissued {
             self.on_assigned(&contract, &assignment, cx);
         }
-        for activation in unanswered {
+        for mut activation in unanswered {
+            if planted(Defect::RenamesRepeatedOrders)
+                && let Ok(id) = ActivationId::new(format!("{}-again", activation.id))
+            {
+                activation.id = id;
+            }
             let end = activation.schedule.start.plus(activation.schedule.energies.len() as i64).start();
             if now < end {
                 self.order(activation, cx);
@@ -203,6 +216,13 @@ impl Stage for Foa {
             FoaMsg::Reported(report) => Some(format!("report of device {}", report.device)),
             FoaMsg::Answered(status, _) => Some(format!("answer of device {}", status.device)),
             _ => None,
+        }
+    }
+
+    fn unowed(msg: FoaMsg) -> FoaMsg {
+        match msg {
+            FoaMsg::Answered(status, _) => FoaMsg::Answered(status, None),
+            other => other,
         }
     }
 

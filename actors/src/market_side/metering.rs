@@ -4,6 +4,7 @@ use super::settlement::SettlementMsg;
 use crate::journal::{Books, JournalWriter};
 use crate::runtime::{Address, Context, Delivery, Stage};
 use connectors::Receipt;
+use grid::defect::{Defect, planted};
 use grid::telemetry::Element;
 use grid::{DeviceId, EnergyMwh, Measurement, Quality, Slot};
 use market::{Ledger, MarketEvent, MeterReading};
@@ -39,6 +40,7 @@ impl Metering {
         let reading = reading(value).filter(|reading| self.is_wanted(reading, receipt.is_some()));
         match reading {
             Some(reading) => self.record(reading, receipt, cx),
+            None if planted(Defect::KeepsReceipts) => {}
             None => receipt.iter().for_each(Receipt::confirm),
         }
     }
@@ -61,9 +63,9 @@ impl Metering {
     fn record(&self, reading: MeterReading, receipt: Option<Receipt>, cx: &mut Context<MeteringMsg>) {
         let settle =
             self.settlement.sending(SettlementMsg::Read { device: reading.device, slot: reading.slot });
-        let answer = receipt.map(confirming);
-        let then = std::iter::once(settle).chain(answer.clone()).collect();
-        self.journal.record_or(cx, MarketEvent::MeterRead { reading }, then, answer.into_iter().collect());
+        let refused = receipt.clone().map(|receipt| confirming_a_refusal(&self.books, receipt));
+        let then = std::iter::once(settle).chain(receipt.map(confirming)).collect();
+        self.journal.record_or(cx, MarketEvent::MeterRead { reading }, then, refused.into_iter().collect());
     }
 
     /// A reading that is overdue is replaced by the baseline: nothing counts as delivered, nothing is fined.
@@ -74,6 +76,9 @@ impl Metering {
             let missing = ledger.missing_readings(now.minus(SUBSTITUTE_AFTER)).into_iter();
             missing.map(|(device, slot)| (device, slot, baseline(ledger, device, slot))).collect::<Vec<_>>()
         });
+        if planted(Defect::NeverSubstitutes) {
+            return;
+        }
         for (device, slot, energy) in overdue {
             let reading =
                 MeterReading { device, slot, energy, quality: Quality::Substituted, received_at: now };
@@ -86,13 +91,25 @@ impl Metering {
 fn reading(value: &Measurement) -> Option<MeterReading> {
     let Element::Device(device) = value.point.element else { return None };
     let energy = EnergyMwh::from_watt_hours(value.value).ok()?;
-    let slot = value.measured_at.slot().plus(-1);
+    let slot = value.measured_at.slot().plus(if planted(Defect::ReadsTheNextQuarter) { -2 } else { -1 });
+    let energy = if planted(Defect::TurnsReadingsRound) { EnergyMwh(-energy.0) } else { energy };
     Some(MeterReading { device, slot, energy, quality: value.quality, received_at: value.received_at })
 }
 
 /// Tells whoever sent a message that what it causes is durable.
 pub(super) fn confirming(receipt: Receipt) -> Delivery {
     Delivery::outside(move || receipt.confirm())
+}
+
+/// Lets go of a message whose fact was refused: it may not come again, for that would not make it better. Unless it is only
+/// that the disk is full; then it is not acknowledged, and comes again.
+pub(super) fn confirming_a_refusal(books: &Books, receipt: Receipt) -> Delivery {
+    let books = books.clone();
+    Delivery::outside(move || {
+        if books.read_only().is_none() {
+            receipt.confirm();
+        }
+    })
 }
 
 /// What a device was expected to take in a slot without its order, mWh.
@@ -117,6 +134,13 @@ impl Stage for Metering {
         match msg {
             MeteringMsg::Read(value, _) => Some(value.point.to_string()),
             MeteringMsg::CheckDue => None,
+        }
+    }
+
+    fn unowed(msg: MeteringMsg) -> MeteringMsg {
+        match msg {
+            MeteringMsg::Read(value, _) => MeteringMsg::Read(value, None),
+            MeteringMsg::CheckDue => msg,
         }
     }
 

@@ -2,6 +2,7 @@
 //! and the supervisor above all of them.
 
 pub mod clock;
+pub mod credit;
 pub mod depths;
 pub mod environment;
 pub mod incidents;
@@ -11,6 +12,7 @@ pub mod stage;
 pub mod supervisor;
 
 pub use clock::{ScaledClock, Stopwatch, WallClock};
+pub use credit::{Credit, Credits};
 pub use depths::Depths;
 pub use environment::{Compute, Environment};
 pub use incidents::Incidents;

@@ -10,11 +10,12 @@
 //! is left of the budget every other message, too, is set aside after its first panic. So one source of poison costs three
 //! restarts and then one each ten seconds; four sources at once are taken for a broken stage.
 
+use super::credit::{Credit, carrying};
 use super::depths::Depth;
 use super::environment::Environment;
 use super::incidents::Incidents;
 use super::quarantine::{Quarantine, SetAside};
-use super::stage::{Address, Context, Delivery, Stage};
+use super::stage::{Address, Context, Delivery, Envelope, Stage};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
@@ -76,6 +77,8 @@ pub struct Running<S: Stage> {
     birth: Birth<S>,
     restarts: VecDeque<Instant>,
     suspects: Suspects,
+    /// What the message that is being handled carries.
+    credit: Option<Credit>,
 }
 
 /// Kin of messages that were set aside, and until when they are not tried. Shared with whoever releases one.
@@ -112,13 +115,13 @@ impl Suspects {
 }
 
 impl<S: Stage> Actor for Shell<S> {
-    type Msg = S::Msg;
+    type Msg = Envelope<S::Msg>;
     type State = Running<S>;
     type Arguments = Birth<S>;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<S::Msg>,
+        myself: ActorRef<Self::Msg>,
         birth: Birth<S>,
     ) -> Result<Running<S>, ActorProcessingErr> {
         let mut context = Context::new(birth.environment.clone(), Address::new(myself, birth.depth.clone()));
@@ -126,25 +129,35 @@ impl<S: Stage> Actor for Shell<S> {
         stage.started(&mut context);
         context.release();
         let suspects = Suspects::default();
-        Ok(Running { stage, context, birth, restarts: VecDeque::new(), suspects })
+        Ok(Running { stage, context, birth, restarts: VecDeque::new(), suspects, credit: None })
     }
 
     async fn handle(
         &self,
-        _myself: ActorRef<S::Msg>,
-        msg: S::Msg,
+        _myself: ActorRef<Self::Msg>,
+        Envelope { msg, credit }: Envelope<S::Msg>,
         running: &mut Running<S>,
     ) -> Result<(), ActorProcessingErr> {
         running.birth.depth.taken();
-        if !running.suspects.any() {
-            return running.take(msg).await;
+        // Returned when this message is done with, if nothing that it caused carries it any more.
+        running.credit = credit;
+        let done = running.receive(msg).await;
+        running.credit = None;
+        done
+    }
+}
+
+impl<S: Stage> Running<S> {
+    async fn receive(&mut self, msg: S::Msg) -> Result<(), ActorProcessingErr> {
+        if !self.suspects.any() {
+            return self.take(msg).await;
         }
         let parts = S::divide(&msg);
         if parts.is_empty() {
-            return running.take_part(msg, 0).await;
+            return self.take_part(msg, 0).await;
         }
         for part in parts {
-            running.take_part(part, 0).await?;
+            self.take_part(part, 0).await?;
         }
         Ok(())
     }
@@ -224,6 +237,7 @@ impl<S: Stage> Running<S> {
     }
 
     fn set_aside(&self, msg: S::Msg, kin: Option<String>, reason: String, deliveries: u32) {
+        let msg = S::unowed(msg);
         let message = SetAside {
             id: 0,
             stage: self.birth.name.clone(),
@@ -244,9 +258,13 @@ impl<S: Stage> Running<S> {
     /// Runs a handler; what it wanted to send leaves only when it returns.
     fn attempt(&mut self, run: impl FnOnce(&mut S, &mut Context<S::Msg>)) -> Result<(), String> {
         let (stage, context) = (&mut self.stage, &mut self.context);
-        match catch_unwind(AssertUnwindSafe(|| run(stage, context))) {
+        let stumbling = |stage: &mut S, context: &mut Context<S::Msg>| {
+            run(stage, context);
+            assert!(!grid::defect::stumbles(), "stumbled on purpose");
+        };
+        match catch_unwind(AssertUnwindSafe(|| stumbling(stage, context))) {
             Ok(()) => {
-                self.context.release();
+                carrying(&self.credit, || self.context.release());
                 Ok(())
             }
             Err(panic) => {

@@ -1,6 +1,7 @@
 //! A stage: state with synchronous methods. What it wants to send is collected in a [`Context`] and leaves only
 //! when the handler has returned, so a handler that panics has sent nothing and can be repeated.
 
+use super::credit::{Credit, carried};
 use super::depths::Depth;
 use super::environment::{Compute, Environment};
 use grid::{Slot, Timestamp};
@@ -36,13 +37,27 @@ pub trait Stage: Send + 'static {
     fn divide(_msg: &Self::Msg) -> Vec<Self::Msg> {
         Vec::new()
     }
+
+    /// The message without what its sender waits for, to be set aside: what lies in quarantine, perhaps for days, must not
+    /// hold back acknowledgements. A message that carries a [`Receipt`](connectors::Receipt) gives it up here; its sender
+    /// learns that it was not taken.
+    fn unowed(msg: Self::Msg) -> Self::Msg {
+        msg
+    }
 }
 
 /// Where a stage receives its messages. It survives restarts of the stage.
 #[derive(Debug)]
 pub struct Address<M> {
-    actor: ActorRef<M>,
+    actor: ActorRef<Envelope<M>>,
     depth: Depth,
+}
+
+/// A message with the credit it carries.
+#[derive(Debug)]
+pub struct Envelope<M> {
+    pub(super) msg: M,
+    pub(super) credit: Option<Credit>,
 }
 
 impl<M> Clone for Address<M> {
@@ -52,15 +67,20 @@ impl<M> Clone for Address<M> {
 }
 
 impl<M: Clone + Send + Sync + 'static> Address<M> {
-    pub(super) fn new(actor: ActorRef<M>, depth: Depth) -> Self {
+    pub(super) fn new(actor: ActorRef<Envelope<M>>, depth: Depth) -> Self {
         Self { actor, depth }
     }
 
     /// Puts a message into the mailbox at once. Stages use [`Context::send`] instead; this is for connectors,
     /// doors and tests. A stage that has stopped is part of a system that is stopping, so nothing is reported.
     pub fn deliver(&self, msg: M) {
+        self.deliver_carrying(msg, carried());
+    }
+
+    /// Puts a message into the mailbox at once that carries a credit.
+    pub fn deliver_carrying(&self, msg: M, credit: Option<Credit>) {
         self.depth.put();
-        if self.actor.cast(msg).is_err() {
+        if self.actor.cast(Envelope { msg, credit }).is_err() {
             self.depth.taken();
             tracing::debug!("a message for a stopped stage was discarded");
         }

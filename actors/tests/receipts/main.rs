@@ -15,6 +15,7 @@ use connectors::mqtt::{Door, DoorConfig};
 use estimation::Feeder;
 use evening::{ACTIVATION, DEVICE, PROSUMER, USAGE_POINT, network, slot, up_to_the_order};
 use grid::Timestamp;
+use history::{History, Kind, Query, Value, Versions};
 use market::{ActivationId, Ledger, MarketEvent, OfferRules, Rules};
 use raw::Raw;
 use rumqttc::mqttbytes::QoS;
@@ -71,6 +72,7 @@ impl Running {
             journal,
             ledger: standing.ledger,
             records: standing.records,
+            history: Some(History::open(&directory.join("history"), history::Options::default()).unwrap()),
             zone: "UTC".to_owned(),
             publish_period: Duration::from_secs(1),
         };
@@ -225,4 +227,47 @@ async fn a_crash_while_the_disk_stalls_loses_nothing_that_was_acknowledged_and_d
     };
     assert_eq!(count(|event| matches!(event, MarketEvent::MeterRead { .. })), 1);
     assert_eq!(count(|event| matches!(event, MarketEvent::ActivationAnswered { .. })), 1);
+}
+
+/// Everything of a kind.
+fn everything(kind: Kind) -> Query {
+    let (from, until) = (Timestamp::from_seconds(0), Timestamp::from_seconds(4_000_000_000));
+    Query { kind, points: Vec::new(), from, until, versions: Versions::All, most: 1_000_000 }
+}
+
+async fn kept(running: &Running, kind: Kind) -> Vec<Value> {
+    let historian = running.system.operations().historian.clone().unwrap();
+    historian.query(everything(kind)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn telemetry_that_was_acknowledged_is_in_the_history_every_value_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let running = Running::start(directory.path()).await;
+    let mut monitor = running.client("monitor").await;
+    // Far more of one point than the system looks at: the newest is enough for the estimate, the history has all.
+    let monitor = spawn_blocking(move || {
+        for number in 0..500_u16 {
+            let payload = format!(
+                r#"{{"value":{}.5,"unit":"V","measured_at":"2026-01-15T17:45:{:02}Z"}}"#,
+                220 + number % 20,
+                number % 10
+            );
+            assert!(monitor.publish("gridflex/demo/telemetry/bus.3.u.b", &payload));
+        }
+        monitor
+    })
+    .await
+    .unwrap();
+    drop(is_acknowledged(send(monitor, ENERGY, 2).await, 2).await);
+    assert_eq!(kept(&running, Kind::Telemetry).await.len(), 500);
+    assert_eq!(kept(&running, Kind::Energy).await.len(), 1);
+    running.until("an estimate", |r| r.system.picture().borrow().voltages.at.is_some()).await;
+    running.end().await;
+
+    // All of it lasts, and estimates were kept with their standard deviations.
+    let history = History::open(&directory.path().join("history"), history::Options::default()).unwrap();
+    assert_eq!(history.query(&everything(Kind::Telemetry)).unwrap().len(), 500);
+    let estimates = history.query(&everything(Kind::Estimate)).unwrap();
+    assert!(estimates.iter().any(|value| value.std.is_some_and(|std| std > 0.0)), "{estimates:?}");
 }

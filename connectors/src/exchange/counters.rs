@@ -12,6 +12,7 @@ pub struct Counters {
     measurements: AtomicU64,
     rejected: [AtomicU64; RejectCode::ALL.len()],
     skipped: AtomicU64,
+    unkept: AtomicU64,
     waited: AtomicU64,
     sent: AtomicU64,
     connected: AtomicU64,
@@ -28,6 +29,8 @@ pub struct CounterSnapshot {
     pub rejected: BTreeMap<&'static str, u64>,
     /// Measurements and device reports that gave way to newer ones before the system fetched them.
     pub skipped: u64,
+    /// Measurements that the history had no room for.
+    pub unkept: u64,
     /// How often the connector had to wait for the system before it could pass on what must not be dropped.
     pub waited: u64,
     /// Messages handed to the other side (over MQTT: acknowledged by the broker).
@@ -56,6 +59,7 @@ impl Counters {
                 .filter(|&(_, count)| count > 0)
                 .collect(),
             skipped: read(&self.skipped),
+            unkept: read(&self.unkept),
             waited: read(&self.waited),
             sent: read(&self.sent),
             connected: read(&self.connected),
@@ -72,6 +76,10 @@ impl Counters {
 
     pub(crate) fn add_rejected(&self, code: RejectCode) {
         add(&self.rejected[code as usize], 1);
+    }
+
+    pub(crate) fn add_unkept(&self, count: usize) {
+        add(&self.unkept, count as u64);
     }
 
     pub(crate) fn add_skipped(&self, count: u64) {

@@ -14,21 +14,26 @@
 //! when it is in the queue.
 //!
 //! Whatever gives way is counted as `skipped`. *Newest* means latest to arrive.
+//!
+//! Where a history is kept, a [`Tap`] takes all telemetry before any of it gives way ([`Inbox::tap_into`]); then telemetry, too,
+//! is acknowledged only when it is kept.
 
 mod counters;
 mod queue;
 mod receipt;
 mod reject_log;
+mod tap;
 
 pub use counters::{CounterSnapshot, Counters};
 pub use queue::Limits;
 pub use receipt::Receipt;
+pub use tap::{Tap, Tapped, tap};
 
 use crate::house::{self, Message, Rejected};
 use grid::{Measurement, Quantity, Timestamp};
 use queue::{Entry, Queue};
 use reject_log::RejectLog;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
 
@@ -71,6 +76,8 @@ struct Shared {
     /// There is room again, or the reader has gone. One writer waits on it.
     room: Notify,
     counters: Arc<Counters>,
+    /// Who keeps all telemetry.
+    tap: OnceLock<Tap>,
 }
 
 impl Shared {
@@ -96,11 +103,22 @@ pub struct InboxWriter {
 /// Makes both ends of an empty inbox.
 pub fn inbox(limits: Limits, counters: Arc<Counters>) -> (InboxWriter, Inbox) {
     let queue = Mutex::new(Queue::new(limits));
-    let shared = Arc::new(Shared { queue, arrived: Notify::new(), room: Notify::new(), counters });
+    let shared = Arc::new(Shared {
+        queue,
+        arrived: Notify::new(),
+        room: Notify::new(),
+        counters,
+        tap: OnceLock::new(),
+    });
     (InboxWriter { shared: shared.clone(), log: RejectLog::default() }, Inbox { shared })
 }
 
 impl Inbox {
+    /// From here on all telemetry goes into a tap as well. The first one stays.
+    pub fn tap_into(&self, tap: Tap) {
+        let _ = self.shared.tap.set(tap);
+    }
+
     /// Waits for something to arrive and returns all that waits, at most [`BATCH_ENTRIES_MAX`] entries.
     /// `None` when the connector has ended and everything was fetched. Cancelling loses nothing.
     pub async fn recv_batch(&mut self) -> Option<Vec<Arrival>> {
@@ -167,7 +185,10 @@ impl InboxWriter {
         match house::decode(topic, payload, received_at) {
             Ok(message) => {
                 let parts = match &message {
-                    Message::Telemetry(values) => values.iter().filter(|value| is_kept(value)).count(),
+                    Message::Telemetry(values) => {
+                        let tapped = usize::from(self.shared.tap.get().is_some());
+                        values.iter().filter(|value| is_kept(value)).count() + tapped
+                    }
                     Message::Status(_) | Message::Activation(_) => 1,
                     Message::Device(_) => 0,
                 };
@@ -200,8 +221,13 @@ impl InboxWriter {
         self.send_owing(message, Vec::new()).await
     }
 
-    /// Passes on a message with one receipt for each part that is kept, or none.
-    async fn send_owing(&mut self, message: Message, receipts: Vec<Receipt>) -> Result<(), Closed> {
+    /// Passes on a message with one receipt for each part that is kept, or none. Where there is a tap, the last one is its.
+    async fn send_owing(&mut self, message: Message, mut receipts: Vec<Receipt>) -> Result<(), Closed> {
+        if let (Message::Telemetry(values), Some(tap)) = (&message, self.shared.tap.get())
+            && !tap.pass(values, receipts.pop()).await
+        {
+            self.shared.counters.add_unkept(values.len());
+        }
         let mut receipts = receipts.into_iter();
         match message {
             Message::Telemetry(values) => {
@@ -231,6 +257,11 @@ impl InboxWriter {
             self.shared.counters.add_connected();
         }
         self.put(Entry::Link(state))
+    }
+
+    /// Whether everything was fetched.
+    pub fn is_empty(&self) -> bool {
+        self.shared.queue().is_empty()
     }
 
     /// Whether the reading end has been dropped.

@@ -175,6 +175,11 @@ impl Queue {
         1
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Removes the first entries, at most `count`; neighbouring measurements become one message.
     pub(super) fn take(&mut self, count: usize) -> Vec<Arrival> {
         let mut arrivals = Vec::new();

@@ -45,15 +45,12 @@ pub fn aggregate(
     let mut figures = AggregateFigures { offers: messages.len(), ..AggregateFigures::default() };
     let mut portfolio = Portfolio::new(tolerances, bounds);
     let mut passed: Vec<usize> = Vec::new();
-    let mut created: BTreeMap<u64, Timestamp> = BTreeMap::new();
-    for (position, OfferMessage { offer, .. }) in &messages {
-        match portfolio.insert(offer, ZoneId(offer.usage_point.0)) {
-            Ok(change) => {
-                let newest = created.entry(change.aggregate).or_insert(offer.created_at);
-                *newest = (*newest).max(offer.created_at);
-            }
-            Err(PortfolioError::Restricted { .. }) => passed.push(*position),
-            Err(error) => refusals.push(refusal(&offer.id, &error)),
+    let zoned = messages.iter().map(|(_, message)| (&message.offer, ZoneId(message.offer.usage_point.0)));
+    for (at, error) in portfolio.insert_all(zoned) {
+        let (position, OfferMessage { offer, .. }) = &messages[at];
+        match error {
+            PortfolioError::Restricted { .. } => passed.push(*position),
+            error => refusals.push(refusal(&offer.id, &error)),
         }
     }
     let positions: BTreeMap<&FlexOfferId, usize> =
@@ -64,9 +61,12 @@ pub fn aggregate(
 
     let mut made = Made::default();
     let mut members: BTreeMap<u64, Vec<(&FlexOfferId, usize)>> = BTreeMap::new();
+    let mut created: BTreeMap<u64, Timestamp> = BTreeMap::new();
     for (position, message) in &messages {
         if let Some(number) = portfolio.aggregate_of(&message.offer.id) {
             members.entry(number).or_default().push((&message.offer.id, *position));
+            let newest = created.entry(number).or_insert(message.offer.created_at);
+            *newest = (*newest).max(message.offer.created_at);
         }
     }
     for seen in portfolio.numbers().filter_map(|number| portfolio.published(number)) {

@@ -1,7 +1,7 @@
 //! Every endpoint, as data: what it answers to, whose right it asks for, what it takes and gives. The routes, the OpenAPI
 //! document and the tests of rights are made from this table; there is no other way to add a route.
 
-use crate::{api, bids, offers, quarantine, session};
+use crate::{api, bids, history, offers, quarantine, session};
 use access::{Action, Resource};
 use actix_web::{Route, web};
 
@@ -31,6 +31,36 @@ pub struct Answer {
     pub content: Content,
 }
 
+/// Something that may stand behind the question mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// Name of its schema.
+    pub schema: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// Whether it may stand there more than once.
+    pub many: bool,
+}
+
+const fn parameter(name: &'static str, schema: &'static str, meaning: &'static str) -> Parameter {
+    Parameter { name, schema, meaning, many: false }
+}
+
+/// What is asked of the history.
+const HISTORY_QUERY: &[Parameter] = &[
+    Parameter {
+        many: true,
+        ..parameter("point", "Name", "Which points, for example bus.34.u.a; all when absent")
+    },
+    parameter("from", "Instant", "First instant; a day before `until` when absent"),
+    parameter("until", "Instant", "First instant after it; now when absent"),
+    parameter("as_of", "Instant", "Answer with what was there at this instant"),
+    parameter("versions", "Versions", "`all` answers with what was replaced as well"),
+    parameter("limit", "Limit", "Values that may be returned; with more it is a problem"),
+];
+
 /// One method of one path.
 #[derive(Clone, Copy)]
 pub struct Endpoint {
@@ -44,6 +74,8 @@ pub struct Endpoint {
     pub summary: &'static str,
     /// Whose right it asks for: of what, and to do what.
     pub right: (Resource, Action),
+    /// What may stand behind the question mark.
+    pub query: &'static [Parameter],
     /// Schema of the body it takes.
     pub body: Option<&'static str>,
     /// Its answers when all is well.
@@ -68,6 +100,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "isAlive",
         summary: "Whether the process runs",
         right: OPEN,
+        query: &[],
         body: None,
         answers: &[json(200, "It does", "Status")],
         problems: &[503],
@@ -79,6 +112,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "isReady",
         summary: "Whether there is an estimate",
         right: OPEN,
+        query: &[],
         body: None,
         answers: &[json(200, "There is", "Status")],
         problems: &[503],
@@ -90,6 +124,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "getFigures",
         summary: "Counters, depths and times as Prometheus text",
         right: (Resource::Metrics, Action::Read),
+        query: &[],
         body: None,
         answers: &[Answer { status: 200, meaning: "Version 0.0.4 of the format", content: Content::Text }],
         problems: &[],
@@ -101,6 +136,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "describe",
         summary: "This document",
         right: OPEN,
+        query: &[],
         body: None,
         answers: &[Answer { status: 200, meaning: "OpenAPI 3.1", content: Content::AnyJson }],
         problems: &[],
@@ -112,6 +148,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "whoAmI",
         summary: "Who asks, and with which roles",
         right: (Resource::Session, Action::Read),
+        query: &[],
         body: None,
         answers: &[json(200, "Somebody who is known", "Session")],
         problems: &[401],
@@ -123,6 +160,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "logIn",
         summary: "Log in with name and password; the answer sets a cookie",
         right: (Resource::Session, Action::Create),
+        query: &[],
         body: Some("Credentials"),
         answers: &[json(200, "Logged in", "Session")],
         problems: &[400, 401, 404, 408, 413, 415, 422, 429, 503],
@@ -134,6 +172,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "logOut",
         summary: "Log out",
         right: (Resource::Session, Action::Act),
+        query: &[],
         body: None,
         answers: &[Answer {
             status: 204,
@@ -149,6 +188,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "getNetwork",
         summary: "Buses, branches and usage points, as they are drawn",
         right: (Resource::Network, Action::Read),
+        query: &[],
         body: None,
         answers: &[json(200, "The network", "Network")],
         problems: &[],
@@ -160,6 +200,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "getSnapshot",
         summary: "Everything the page shows, once",
         right: (Resource::Picture, Action::Read),
+        query: &[],
         body: None,
         answers: &[json(200, "The newest picture", "Picture")],
         problems: &[],
@@ -171,6 +212,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "followPicture",
         summary: "Server-sent events: one `snapshot`, then `change` at most four times a second, `beat` every second",
         right: (Resource::Picture, Action::Read),
+        query: &[],
         body: None,
         answers: &[Answer { status: 200, meaning: "Events without end", content: Content::Events }],
         problems: &[503],
@@ -178,10 +220,35 @@ pub const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         method: "GET",
+        path: "/api/v1/history",
+        operation: "getHistoryFigures",
+        summary: "What is kept of telemetry, energies and estimates",
+        right: (Resource::History, Action::Read),
+        query: &[],
+        body: None,
+        answers: &[json(200, "Figures by kind", "HistoryFigures")],
+        problems: &[404],
+        route: || web::get().to(history::figures),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/history/{kind}",
+        operation: "getHistory",
+        summary: "Values of points in a span of time, by point and instant",
+        right: (Resource::History, Action::Read),
+        query: HISTORY_QUERY,
+        body: None,
+        answers: &[json(200, "The values", "History")],
+        problems: &[400, 404, 422],
+        route: || web::get().to(history::values),
+    },
+    Endpoint {
+        method: "GET",
         path: "/api/v1/bids",
         operation: "listBids",
         summary: "What the DSO asks for now, one bid per congested element",
         right: (Resource::Bid, Action::Read),
+        query: &[],
         body: None,
         answers: &[json(200, "The bids of the newest need", "Bids")],
         problems: &[],
@@ -193,6 +260,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "getBid",
         summary: "A bid as D6.1 writes it (Table 1)",
         right: (Resource::Bid, Action::Read),
+        query: &[],
         body: None,
         answers: &[json(200, "The bid", "Bid")],
         problems: &[400, 404],
@@ -204,6 +272,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "getBidFeedback",
         summary: "What was bought for a bid",
         right: (Resource::Bid, Action::Read),
+        query: &[],
         body: None,
         answers: &[json(200, "Accepted with the schedule that was bought, or rejected", "BidFeedback")],
         problems: &[400, 404],
@@ -215,6 +284,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "submitFlexOffer",
         summary: "Hand in a FlexOffer; repeating it is safe",
         right: (Resource::FlexOffer, Action::Create),
+        query: &[],
         body: Some("FlexOffer"),
         answers: &[
             json(200, "The same offer was accepted before; nothing changed", "OfferName"),
@@ -229,6 +299,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "getFlexOffer",
         summary: "An offer and where it stands",
         right: (Resource::FlexOffer, Action::Read),
+        query: &[],
         body: None,
         answers: &[json(200, "The offer", "OfferFound")],
         problems: &[400, 404, 503],
@@ -240,6 +311,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "listQuarantine",
         summary: "Messages that were set aside because handling them panicked, and how many there were",
         right: (Resource::Quarantine, Action::Read),
+        query: &[],
         body: None,
         answers: &[json(200, "Counts and messages", "Quarantine")],
         problems: &[],
@@ -251,6 +323,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "getSetAside",
         summary: "A message that was set aside",
         right: (Resource::Quarantine, Action::Read),
+        query: &[],
         body: None,
         answers: &[json(200, "The message", "SetAside")],
         problems: &[404],
@@ -262,6 +335,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "discardSetAside",
         summary: "Throw a message away that was set aside",
         right: (Resource::Quarantine, Action::Act),
+        query: &[],
         body: None,
         answers: &[json(200, "What was thrown away", "SetAside")],
         problems: &[404],
@@ -273,6 +347,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "releaseSetAside",
         summary: "Put a message back into its mailbox",
         right: (Resource::Quarantine, Action::Act),
+        query: &[],
         body: Some("Nothing"),
         answers: &[json(200, "What was released", "SetAside")],
         problems: &[404, 408, 413, 415, 422],

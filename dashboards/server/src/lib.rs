@@ -9,6 +9,7 @@ mod bids;
 mod door;
 mod endpoints;
 mod guard;
+mod history;
 mod listen;
 mod metrics;
 mod offers;

@@ -1,6 +1,6 @@
 //! The OpenAPI document, from the table of endpoints and the schemas beside it.
 
-use crate::endpoints::{Answer, Content, Endpoint, by_path};
+use crate::endpoints::{Answer, Content, Endpoint, Parameter, by_path};
 use crate::problem::PROBLEM_JSON;
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ pub fn document() -> Value {
     let mut paths = Map::new();
     for endpoints in by_path() {
         let mut item = Map::new();
-        for (name, schema) in [("id", "Name"), ("number", "Count")] {
+        for (name, schema) in [("id", "Name"), ("number", "Count"), ("kind", "Kind")] {
             if endpoints[0].path.contains(&format!("{{{name}}}")) {
                 let schema = reference(schema);
                 let parameter = json!({ "name": name, "in": "path", "required": true, "schema": schema });
@@ -63,6 +63,9 @@ fn operation(endpoint: &Endpoint) -> Value {
     if !endpoint.is_open() {
         operation["security"] = json!([{ "token": [] }, { "session": [] }]);
     }
+    if !endpoint.query.is_empty() {
+        operation["parameters"] = endpoint.query.iter().map(parameter).collect();
+    }
     if let Some(schema) = endpoint.body {
         operation["requestBody"] = json!({
             "required": true,
@@ -70,6 +73,12 @@ fn operation(endpoint: &Endpoint) -> Value {
         });
     }
     operation
+}
+
+fn parameter(parameter: &Parameter) -> Value {
+    let one = reference(parameter.schema);
+    let schema = if parameter.many { json!({ "type": "array", "items": one }) } else { one };
+    json!({ "name": parameter.name, "in": "query", "description": parameter.meaning, "schema": schema })
 }
 
 fn responses(endpoint: &Endpoint) -> Value {

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers outside the test functions may fail a test too
 
+use actors::Historian;
 use actors::picture::{EstimatorHealth, FeedEntry, FeedKind, Health, NetworkPicture, Picture};
+use actors::runtime::{Compute, Environment, ScaledClock};
 use dashboards_server::{
     Access, Limits, MarketDoor, OfferAnswer, OfferFound, OfferState, RunningServer, ServeError, Served,
     serve, serve_with,
 };
 use futures_util::future::BoxFuture;
+use grid::{BusEstimate, BusId, Estimate, Observability, Timestamp};
+use history::History;
 use market::{FlexOffer, FlexOfferId};
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -389,4 +393,70 @@ async fn figures_are_served_as_text_and_the_quarantine_answers_with_facts() {
     let json = "content-type: application/json\r\n";
     assert!(running.raw(&ask("POST", release, json)).await.starts_with("HTTP/1.1 404"));
     assert!(running.raw(&ask("DELETE", "/api/v1/quarantine/7", "")).await.starts_with("HTTP/1.1 404"));
+}
+
+/// An estimate of one voltage.
+fn estimate(at: Timestamp) -> Estimate {
+    let bus = BusEstimate {
+        bus: BusId(34),
+        u_v: [231.5, 230.0, 229.0],
+        u_angle_rad: [0.0; 3],
+        u_std_v: [0.25; 3],
+        u_pu: [1.0; 3],
+        observability: [Observability::Measured; 3],
+    };
+    let (branches, usage_points, residuals) = (Vec::new(), Vec::new(), Vec::new());
+    let (objective, degrees_of_freedom, iterations) = (0.0, 0, 1);
+    Estimate {
+        at,
+        buses: vec![bus],
+        branches,
+        usage_points,
+        residuals,
+        objective,
+        degrees_of_freedom,
+        iterations,
+    }
+}
+
+#[tokio::test]
+async fn the_history_is_asked_by_point_and_time() {
+    let running = start().await;
+    let answer = running.get("/api/v1/history").await;
+    assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("no_history"), "{answer}");
+
+    let directory = tempfile::tempdir().unwrap();
+    let at: Timestamp = "2026-01-15T16:30:00Z".parse().unwrap();
+    let environment = Environment::new(ScaledClock::start(at, 1), Compute::Blocking);
+    let history = History::open(directory.path(), history::Options::default()).unwrap();
+    let (historian, _tap) = Historian::start(history, environment);
+    historian.keep_estimate(&Arc::new(estimate(at)));
+    let (picture, mut served) = served();
+    served.operations.historian = Some(historian.clone());
+    let server = serve_with(loopback(), served, Limits::default(), some_page).await.unwrap();
+    let running = Running { server, picture };
+    for _ in 0..500 {
+        if historian.kept.get() > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let answer = running.get("/api/v1/history").await;
+    assert!(answer.contains(r#""estimate":{"unsealed":3,"sealed":0"#), "{answer}");
+    let asked =
+        "/api/v1/history/estimate?point=bus.34.u.a&from=2026-01-15T16:30:00Z&until=2026-01-15T16:30:01Z";
+    let answer = running.get(asked).await;
+    assert!(
+        answer.contains(r#""point":"bus.34.u.a""#) && answer.contains(r#""value":231.5,"std":0.25"#),
+        "{answer}"
+    );
+    assert!(answer.contains(r#""unit":"V""#) && !answer.contains("bus.34.u.b"), "{answer}");
+    let answer = running.get(&asked.replace("bus.34.u.a", "bus.34")).await;
+    assert!(answer.starts_with("HTTP/1.1 422") && answer.contains("query_malformed"), "{answer}");
+    let answer = running
+        .get("/api/v1/history/estimate?from=2026-01-15T16:30:00Z&until=2026-01-16T16:30:00Z&limit=2")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 422") && answer.contains("too_many_values"), "{answer}");
+    assert!(running.get("/api/v1/history/prices").await.starts_with("HTTP/1.1 404"));
+    assert!(running.get("/metrics").await.contains("history_unsealed_values{kind=\"estimate\"} 3"));
 }

@@ -11,6 +11,7 @@
 use crate::contract::{AggregateError, AggregateId, AggregatedFlexOffer, Assignment};
 use crate::flex_offer::{FlexOffer, FlexOfferError, FlexOfferId, Schedule};
 use grid::EnergyMwh;
+use grid::defect::{Defect, planted};
 use thiserror::Error;
 
 /// Why a schedule cannot be split.
@@ -134,6 +135,9 @@ fn fill(ranges: &[(i64, i64)], energy: i64) -> Option<Vec<i64>> {
         remainders.push((std::cmp::Reverse(product % room), index));
     }
     remainders.sort_unstable();
+    if planted(Defect::LosesTheRest) {
+        left = 0;
+    }
     for &(_, index) in remainders.iter().take(usize::try_from(left).ok()?) {
         *shares.get_mut(index)? += 1;
     }

@@ -9,6 +9,7 @@ use crate::flex_offer::FlexOfferId;
 use crate::settlement::{
     Account, Due, MeterReading, Posting, SlotSettlement, ordered_in, rebound_slots, settle_together,
 };
+use grid::defect::{Defect, planted};
 use grid::{DeviceId, EnergyMwh, Money, Quality, Slot, Timestamp};
 use std::collections::btree_map::Entry;
 
@@ -132,7 +133,7 @@ impl Ledger {
             Entry::Occupied(known) => known.into_mut().0.clone(),
         };
         if (known.energy, known.quality) == (reading.energy, reading.quality) {
-            return Ok(Applied::Known);
+            return Ok(if planted(Defect::RecordsReadingsTwice) { Applied::New } else { Applied::Known });
         }
         let corrects = known.quality != Quality::Measured && reading.quality == Quality::Measured;
         if !corrects || self.is_settled_with(reading.device, reading.slot) {

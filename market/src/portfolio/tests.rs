@@ -239,3 +239,33 @@ fn five_thousand_adds_and_deletes_leave_what_building_anew_would_give() {
     ids.iter().for_each(|id| assert!(portfolio.remove(id).is_some()));
     assert!(portfolio.is_empty() && portfolio.by_number.is_empty() && portfolio.keys.is_empty());
 }
+
+#[test]
+fn many_at_once_are_taken_up_as_one_after_the_other() {
+    let mut dice = Dice(41);
+    let mut offers: Vec<FlexOffer> =
+        (0..1_000).map(|n| dice.offer(&format!("fo-{n}"), 6, n % 3 == 0)).collect();
+    // One that is here twice, one that breaks a rule, one that cannot be summed.
+    offers.insert(70, offers[3].clone());
+    offers[200].slices.clear();
+    offers[201].terms.exclusive_group = Some(crate::flex_offer::ExclusiveGroupId::new("either").unwrap());
+    let bounds = Bounds { members_max: 9, members_min: 2, ..Bounds::default() };
+    let zone = |offer: &FlexOffer| ZoneId(u32::from(offer.slices.len() > 3));
+    let mut alone = Portfolio::new(wide(), bounds);
+    let mut refused = Vec::new();
+    for (at, offer) in offers.iter().enumerate() {
+        refused.extend(alone.insert(offer, zone(offer)).err().map(|error| (at, error)));
+    }
+    let mut together = Portfolio::new(wide(), bounds);
+    assert_eq!(together.insert_all(offers.iter().map(|offer| (offer, zone(offer)))), refused);
+    assert_eq!(refused.iter().map(|&(at, _)| at).collect::<Vec<_>>(), [70, 200, 201]);
+    assert_eq!(together.len(), 998);
+    assert_eq!(together.waiting(), alone.waiting());
+    let seen = |portfolio: &Portfolio| -> Vec<_> {
+        portfolio.numbers().map(|number| portfolio.published(number)).collect()
+    };
+    assert_eq!(seen(&together), seen(&alone));
+    for offer in &offers {
+        assert_eq!(together.aggregate_of(&offer.id), alone.aggregate_of(&offer.id));
+    }
+}

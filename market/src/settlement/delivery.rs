@@ -11,6 +11,7 @@
 //! its own; the shortfall that is left is owed in proportion to the members' own.
 
 use crate::proportional::Shares;
+use grid::defect::{Defect, planted};
 
 /// One member's part in one interval. Magnitudes along the order, mWh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,8 +36,10 @@ pub(super) struct Credit {
 impl Part {
     /// The part by itself: deficiency is one-sided, a surplus neither earns nor costs.
     pub(super) fn alone(&self) -> Credit {
+        let most =
+            if planted(Defect::PaysBeyondTheOrder) { self.along.max(self.ordered) } else { self.ordered };
         Credit {
-            delivered: whole(self.along.clamp(0, self.ordered)),
+            delivered: whole(self.along.clamp(0, most)),
             netted: 0,
             shortfall: whole((self.ordered - self.along).max(0)),
         }

@@ -10,6 +10,7 @@ use super::fault::SettlementError;
 use crate::contract::{Assignment, Contract};
 use crate::price_clearing::Pricing;
 use crate::proportional::Shares;
+use grid::defect::{Defect, planted};
 use grid::{EnergyMwh, Slot};
 
 /// A part's deviation priced under its contract.
@@ -21,7 +22,8 @@ pub(super) struct Payment<'a> {
 /// Rounded half away from zero, without a limit.
 fn worth(energy: i64, price_per_kwh: i64) -> i128 {
     let product = i128::from(energy) * i128::from(price_per_kwh);
-    (product + if product < 0 { -500_000 } else { 500_000 }) / 1_000_000
+    let half = if planted(Defect::RoundsUp) { 999_999 } else { 500_000 };
+    (product + if product < 0 { -half } else { half }) / 1_000_000
 }
 
 impl<'a> Payment<'a> {

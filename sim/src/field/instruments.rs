@@ -1,4 +1,4 @@
-//! Line monitors: one on the first line behind the transformer, some where the feeder branches. Each reads active
+//! Line monitors: one on the first line behind the transformer (or on each, where several leave it), some where the feeder branches. Each reads active
 //! and reactive power, current and voltage of every phase at its line's `from` side, as mean of the last minute.
 
 use crate::plant::Plant;
@@ -104,7 +104,13 @@ fn places(feeder: &Feeder, count: usize) -> Vec<Monitor> {
         Monitor { line, bus }
     };
     let all = network.usage_points().len();
-    let head = (0..lines.len()).find(|&line| homes[line] == all);
+    // The section that everything passes, or the feeders that leave the transformer.
+    let mut heads: Vec<usize> = (0..lines.len()).find(|&line| homes[line] == all).into_iter().collect();
+    if heads.is_empty() {
+        let busbars: Vec<_> = network.transformers().iter().map(|transformer| transformer.to).collect();
+        heads =
+            (0..lines.len()).filter(|&line| homes[line] > 0 && busbars.contains(&lines[line].from)).collect();
+    }
     let mut arms: Vec<Vec<usize>> = vec![Vec::new(); network.buses().len()];
     for (_, above) in tree(network) {
         if let Some((parent, branch)) = above
@@ -116,6 +122,7 @@ fn places(feeder: &Feeder, count: usize) -> Vec<Monitor> {
     }
     let mut junctions: Vec<usize> = arms.into_iter().filter(|arms| arms.len() > 1).flatten().collect();
     junctions.sort_by_key(|&line| (std::cmp::Reverse(homes[line]), line));
+    junctions.retain(|line| !heads.contains(line));
     junctions.truncate(count);
-    head.into_iter().chain(junctions).map(monitor).collect()
+    heads.into_iter().chain(junctions).map(monitor).collect()
 }

@@ -15,7 +15,8 @@ use connectors::mqtt::{self, ClientConfig, DoorConfig};
 use connectors::{Link, Role};
 use dashboards_server::RunningServer;
 use grid::{Clock, Timestamp};
-use site::check::{AUDIT_LOG, DOOR_DIRECTORY};
+use history::History;
+use site::check::{AUDIT_LOG, DOOR_DIRECTORY, HISTORY_DIRECTORY};
 use site::station::given_up;
 use site::{AccountFiles, Foundation, Kept, Listeners, Station};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -88,7 +89,9 @@ impl Live {
             archive: setup.archive_until(&plant, &ledger),
             zone: ZONE.to_owned(),
         };
-        let kept = Kept { journal, ledger, records };
+        let history =
+            Some(History::open(&options.data.join(HISTORY_DIRECTORY), history::Options::default())?);
+        let kept = Kept { journal, ledger, records, history };
         let Station { door: mqtt, system, server, opcua: _ } =
             Station::start(listeners, foundation, kept, clock, Vec::new()).await?;
         let log = FieldLog::default();

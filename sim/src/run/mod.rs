@@ -37,6 +37,9 @@ pub enum RunError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] actors::journal::JournalError),
+    /// The history cannot be kept.
+    #[error(transparent)]
+    History(#[from] history::HistoryError),
     /// The data directory holds another run.
     #[error("{}: the journal belongs to a run with another scenario, seed or duration; give the same ones or another --data directory", directory.display())]
     OtherRun {
@@ -87,6 +90,7 @@ impl RunError {
             RunError::Journal(error) => {
                 matches!(error, JournalError::Foreign { .. } | JournalError::Locked { .. })
             }
+            RunError::History(error) => matches!(error, history::HistoryError::Locked { .. }),
             RunError::Network(_) | RunError::Topology(_) | RunError::Area(_) => true,
             RunError::OtherRun { .. } | RunError::Finished { .. } => true,
             RunError::Station(error) => error.is_input(),

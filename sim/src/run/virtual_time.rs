@@ -64,6 +64,7 @@ async fn run(
         journal,
         ledger,
         records,
+        history: None,
         zone: ZONE.to_owned(),
         publish_period: PUBLISH_PERIOD,
     };

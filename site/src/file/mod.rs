@@ -13,6 +13,7 @@ use actors::picture::DeviceKind;
 use connectors::mqtt::door::TlsFiles;
 use connectors::opcua::{Security, User};
 use grid::{DeviceId, Money, ProsumerId, UsagePointId};
+use history::Kind;
 use section::{Reading, Section};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ pub struct SiteFile {
     pub mqtt: MqttSection,
     /// How the DSO plans and pays.
     pub dso: DsoRules,
+    /// How long telemetry, energies and estimates are kept.
+    pub history: history::Options,
     /// Registered devices.
     pub devices: Vec<Located<actors::Device>>,
     /// Modbus servers that are polled.
@@ -161,12 +164,13 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let http = http(root.section("http"));
     let mqtt = mqtt(root.section("mqtt"));
     let dso = dso(root.section("dso"));
+    let history = history(root.section("history"));
     let devices = root.sections("device").into_iter().filter_map(device).collect();
     let modbus = root.sections("modbus").into_iter().filter_map(modbus).collect();
     let opcua = root.sections("opcua").into_iter().filter_map(opcua::source).collect();
     let opcua_server = root.section_if("opcua_server").map(opcua::server);
     root.finish();
-    SiteFile { name, network, data, zone, http, mqtt, dso, devices, modbus, opcua, opcua_server }
+    SiteFile { name, network, data, zone, http, mqtt, dso, history, devices, modbus, opcua, opcua_server }
 }
 
 fn http(mut section: Section<'_>) -> HttpSection {
@@ -233,6 +237,23 @@ fn dso(mut section: Section<'_>) -> DsoRules {
     }
     section.finish();
     rules
+}
+
+/// Days each kind is kept.
+fn history(mut section: Section<'_>) -> history::Options {
+    let mut options = history::Options::default();
+    let keys = [
+        (Kind::Telemetry, "telemetry_days"),
+        (Kind::Energy, "energy_days"),
+        (Kind::Estimate, "estimate_days"),
+    ];
+    for (kind, key) in keys {
+        if let Some(days) = section.number(key, 1.0..=36_500.0) {
+            options.keep.insert(kind, Duration::from_secs_f64(days.value * 86_400.0));
+        }
+    }
+    section.finish();
+    options
 }
 
 fn device(mut section: Section<'_>) -> Option<Located<actors::Device>> {

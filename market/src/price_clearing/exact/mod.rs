@@ -6,6 +6,7 @@
 //! branching. What is proved is within `tolerance` of the welfare found.
 
 mod cuts;
+mod factor;
 mod relaxation;
 mod simplex;
 
@@ -15,9 +16,9 @@ use super::state::State;
 use relaxation::{Relaxation, Solved};
 
 /// Most nodes of the tree.
-const NODES_MAX: usize = 4_000;
+const NODES_MAX: usize = 20_000;
 /// Most work in all: pivots times rows.
-const EFFORT_MAX: u64 = 30_000_000;
+const EFFORT_MAX: u64 = 200_000_000;
 /// Rounds of cuts at the root.
 const ROUNDS: usize = 40;
 
@@ -32,7 +33,7 @@ struct Open {
     fixings: Vec<Fixing>,
     /// What the relaxation above it was worth.
     above: f64,
-    /// How it differs from that: the offer, whether the choice is taken, and how far it was from that.
+    /// How it differs from that: the question (`Relaxation::question`), its answer, and how far it was from that.
     step: Option<(u32, bool, f64)>,
 }
 
@@ -43,7 +44,7 @@ pub(super) fn prove(arrays: &Arrays, state: &mut State, sweep: &mut Sweep, toler
     let mut stream = Stream(17);
     let mut welfare = state.welfare(arrays);
     let mut open = vec![Open { fixings: Vec::new(), above: f64::INFINITY, step: None }];
-    let mut losses = Losses::new(arrays.offers.len());
+    let mut losses = Losses::new(2 * arrays.offers.len());
     let mut nodes = 0;
     // What was cut off although it might have been worth this much.
     let mut proved = f64::NEG_INFINITY;
@@ -64,7 +65,7 @@ pub(super) fn prove(arrays: &Arrays, state: &mut State, sweep: &mut Sweep, toler
         let mut solved = Solved::Stopped;
         // Cuts deeper in the tree cost more than they save: measured.
         for _ in 0..=(if root { ROUNDS } else { 0 }) {
-            solved = relaxation.solve(arrays);
+            solved = relaxation.solve(arrays, welfare + margin);
             let Solved::Bound(bound) = solved else { break };
             if bound <= welfare + margin {
                 break;
@@ -99,14 +100,14 @@ pub(super) fn prove(arrays: &Arrays, state: &mut State, sweep: &mut Sweep, toler
         };
         let mut fixings = node.fixings;
         fixings.extend(relaxation.hopeless(bound - welfare));
-        let choice = relaxation.offer_of(column);
-        let mut pair = match choice {
-            Some(offer) => [(0.0, false), (1.0, true)].map(|(at, taken)| Open {
+        let question = relaxation.question(column);
+        let mut pair = match question {
+            0..u32::MAX => [(0.0, false), (1.0, true)].map(|(at, taken)| Open {
                 fixings: with(&fixings, (column, at, at)),
                 above: bound,
-                step: Some((offer, taken, (value - at).abs())),
+                step: Some((question, taken, (value - at).abs())),
             }),
-            None => [column, relaxation.twin(column)].map(|column| Open {
+            u32::MAX => [column, relaxation.twin(column)].map(|column| Open {
                 fixings: with(&fixings, (column, 0.0, 0.0)),
                 above: bound,
                 step: Some((u32::MAX, false, 1.0)),
@@ -125,21 +126,21 @@ fn with(fixings: &[Fixing], one: Fixing) -> Vec<Fixing> {
     fixings.iter().copied().chain([one]).collect()
 }
 
-/// What taking or leaving a choice of an offer cost the bound so far, per unit of the way there.
+/// What the answers to a question (`Relaxation::question`) cost the bound so far, per unit of the way there.
 struct Losses {
-    /// Sum and count per offer, leaving first.
+    /// Sum and count per question, "no" first.
     of: Vec<[(f64, f64); 2]>,
     all: [(f64, f64); 2],
 }
 
 impl Losses {
-    fn new(offers: usize) -> Self {
-        Self { of: vec![[(0.0, 0.0); 2]; offers], all: [(0.0, 0.0); 2] }
+    fn new(questions: usize) -> Self {
+        Self { of: vec![[(0.0, 0.0); 2]; questions], all: [(0.0, 0.0); 2] }
     }
 
     fn learn(&mut self, node: &Open, bound: f64) {
-        let Some((offer, taken, way)) = node.step else { return };
-        let Some(of) = self.of.get_mut(offer as usize) else { return };
+        let Some((question, taken, way)) = node.step else { return };
+        let Some(of) = self.of.get_mut(question as usize) else { return };
         let loss = (node.above - bound).max(0.0) / way.max(1e-6);
         for (sum, count) in [&mut of[usize::from(taken)], &mut self.all[usize::from(taken)]] {
             *sum += loss;
@@ -147,12 +148,12 @@ impl Losses {
         }
     }
 
-    /// How much is expected of branching on a choice of an offer at a value between 0 and 1.
-    fn score(&self, offer: u32, value: f64) -> f64 {
+    /// How much is expected of branching on a question whose value lies between 0 and 1.
+    fn score(&self, question: u32, value: f64) -> f64 {
         let expected = |side: usize, way: f64| {
-            let (sum, count) = self.of[offer as usize][side];
+            let (sum, count) = self.of[question as usize][side];
             let (all, of_all) = self.all[side];
-            // An offer that is little known is taken for an average one.
+            // What is little known is taken for an average one.
             let average = if of_all > 0.0 { all / of_all } else { 1.0 };
             (sum + average) / (count + 1.0) * way
         };

@@ -30,6 +30,8 @@ enum Meaning {
     Less(u32, u32),
     /// A start of an offer, or its option.
     Choice(u32, u32),
+    /// None of an offer's starts.
+    Rest(u32),
     Other,
 }
 
@@ -122,8 +124,10 @@ impl Relaxation {
         let choices: Vec<(u32, f64)> =
             starts.map(|start| (self.choice(arrays, index, start, deviation), 1.0)).collect();
         if choices.len() > 1 {
+            // Its slack is the choice of none of them.
             self.simplex.row(choices, 1.0, 1.0);
-            self.meaning.push(Meaning::Other);
+            self.meaning.push(Meaning::Rest(index as u32));
+            self.most.push(0.0);
         }
     }
 
@@ -173,15 +177,17 @@ impl Relaxation {
         }
     }
 
-    /// Solves, with every limit that is exceeded as a row.
-    pub fn solve(&mut self, arrays: &Arrays) -> Solved {
+    /// Solves, with every limit that is exceeded as a row; as far as it takes to know that nothing is worth more than
+    /// `least`.
+    pub fn solve(&mut self, arrays: &Arrays, least: f64) -> Solved {
+        let cutoff = (self.constant - least) / MILLION;
         loop {
-            match self.simplex.solve(PIVOTS) {
+            match self.simplex.solve(PIVOTS, cutoff) {
                 End::Infeasible => return Solved::Infeasible,
                 End::Stopped => return Solved::Stopped,
                 End::Optimal => {}
             }
-            if !self.add_rows(arrays) {
+            if self.simplex.objective() > cutoff || !self.add_rows(arrays) {
                 return Solved::Bound(self.constant - self.simplex.objective() * MILLION);
             }
         }
@@ -264,15 +270,16 @@ impl Relaxation {
     pub fn branching(&self, losses: &Losses) -> Option<(u32, f64)> {
         let mut best: Option<(f64, u32, f64)> = None;
         for (column, meaning) in (0_u32..).zip(&self.meaning) {
-            if let Meaning::Choice(offer, _) = *meaning {
-                let value = self.simplex.value(column);
-                if !(1e-6..=1.0 - 1e-6).contains(&value) {
-                    continue;
-                }
-                let score = losses.score(offer, value);
-                if best.is_none_or(|(most, ..)| score > most) {
-                    best = Some((score, column, value));
-                }
+            if !matches!(meaning, Meaning::Choice(..) | Meaning::Rest(_)) {
+                continue;
+            }
+            let value = self.simplex.value(column);
+            if !(1e-6..=1.0 - 1e-6).contains(&value) {
+                continue;
+            }
+            let score = losses.score(self.question(column), value);
+            if best.is_none_or(|(most, ..)| score > most) {
+                best = Some((score, column, value));
             }
         }
         if let Some((_, column, value)) = best {
@@ -286,11 +293,13 @@ impl Relaxation {
         })
     }
 
-    /// The offer of a choice.
-    pub fn offer_of(&self, column: u32) -> Option<u32> {
+    /// What a branching on a column asks: twice the offer, and 1 when it asks whether the offer rests.
+    /// `u32::MAX` when it is no choice.
+    pub fn question(&self, column: u32) -> u32 {
         match self.meaning[column as usize] {
-            Meaning::Choice(offer, _) => Some(offer),
-            _ => None,
+            Meaning::Choice(offer, _) => 2 * offer,
+            Meaning::Rest(offer) => 2 * offer + 1,
+            _ => u32::MAX,
         }
     }
 

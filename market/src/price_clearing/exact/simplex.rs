@@ -1,13 +1,15 @@
-//! A dual simplex for problems that grow: bounded columns, rows added when they are violated, the inverse of the basis
-//! held dense (a few hundred rows). All costs are at least 0 and all columns begin at their lower bound, so the first
+//! A dual simplex for problems that grow: bounded columns, rows added when they are violated, a sparse basis
+//! (`factor.rs`), steepest edges. All costs are at least 0 and all columns begin at their lower bound, so the first
 //! basis is dual feasible, and stays so when rows come or bounds move.
 //!
 //! Minimise Σ cⱼxⱼ with Σ aᵢⱼxⱼ + wᵢ = bᵢ, 0 ≤ wᵢ ≤ rangeᵢ, lower ≤ x ≤ upper.
 
+use super::factor::Factor;
+
 const FEASIBLE: f64 = 1e-7;
 const PIVOT_MIN: f64 = 1e-9;
-/// Most that rows and basic columns may be wrong by, relatively, before the inverse is made anew.
-const DRIFT_MAX: f64 = 1e-7;
+/// Exchanges after which the basis is factored anew.
+const EXCHANGES_MAX: usize = 64;
 
 /// How a solve ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,18 @@ enum Place {
     Upper,
 }
 
+/// Vectors of one pivot.
+#[derive(Debug, Default)]
+struct Buffers {
+    /// A row of the inverse, by constraint, and that times all columns.
+    inverse_row: Vec<f64>,
+    alpha: Vec<f64>,
+    /// The column that comes, by position.
+    column: Vec<f64>,
+    edge: Vec<f64>,
+    candidates: Vec<(f64, u32)>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Simplex {
     cost: Vec<f64>,
@@ -39,10 +53,15 @@ pub(super) struct Simplex {
     rhs: Vec<f64>,
     basic: Vec<u32>,
     values: Vec<f64>,
-    inverse: Vec<Vec<f64>>,
+    /// Squared length of each position's row of the inverse.
+    weights: Vec<f64>,
+    factor: Factor,
+    /// Rows or bounds came since the values were made.
+    stale: bool,
     pivots: usize,
     /// Pivots times rows, summed.
     pub effort: u64,
+    buffers: Buffers,
 }
 
 impl Simplex {
@@ -62,19 +81,10 @@ impl Simplex {
         let m = self.rows.len();
         let slack = self.column(0.0, 0.0, range);
         let mut value = rhs;
-        let mut inverse = vec![0.0; m + 1];
         for &(column, a) in &entries {
             value -= a * self.value(column);
-            if let Place::Basic(row) = self.place[column as usize] {
-                for k in 0..m {
-                    inverse[k] -= a * self.inverse[row as usize][k];
-                }
-            }
             self.columns[column as usize].push((m as u32, a));
         }
-        inverse[m] = 1.0;
-        self.inverse.iter_mut().for_each(|row| row.push(0.0));
-        self.inverse.push(inverse);
         self.columns[slack as usize].push((m as u32, 1.0));
         self.place[slack as usize] = Place::Basic(m as u32);
         self.basic.push(slack);
@@ -83,6 +93,7 @@ impl Simplex {
         entries.push((slack, 1.0));
         self.rows.push(entries);
         self.rhs.push(rhs);
+        self.stale = true;
     }
 
     pub fn value(&self, column: u32) -> f64 {
@@ -123,41 +134,55 @@ impl Simplex {
         (self.lower[j], self.upper[j]) = (lower, upper);
         self.place[j] =
             if self.reduced[j] >= 0.0 || upper.is_infinite() { Place::Lower } else { Place::Upper };
-        let step = self.value(column) - before;
-        if step != 0.0 {
-            let entries: Vec<(u32, f64)> = self.columns[j].iter().map(|&(row, a)| (row, a * step)).collect();
-            self.shift(&entries);
-        }
+        self.stale |= self.value(column) != before;
     }
 
-    /// Takes Σ of columns that moved out of the basic values.
-    fn shift(&mut self, entries: &[(u32, f64)]) {
-        for (row, value) in self.inverse.iter().zip(&mut self.values) {
-            *value -= entries.iter().map(|&(k, a)| row[k as usize] * a).sum::<f64>();
-        }
-    }
-
-    /// Makes the basis feasible, in at most `limit` pivots.
-    pub fn solve(&mut self, limit: usize) -> End {
+    /// Makes the basis feasible, in at most `limit` pivots, or ends when the objective is beyond `cutoff`: it only grows.
+    pub fn solve(&mut self, limit: usize, cutoff: f64) -> End {
         let stop = self.pivots + limit;
+        if self.stale && !self.renew() {
+            return End::Stopped;
+        }
+        let mut doubts = 0;
         loop {
-            let Some((row, below)) = self.leaving() else { return End::Optimal };
-            if self.pivots >= stop {
+            let Some((row, below)) = self.leaving() else {
+                if self.factor.exchanges() == 0 {
+                    return End::Optimal;
+                }
+                // Said by exact values only.
+                if !self.renew() {
+                    return End::Stopped;
+                }
+                if self.leaving().is_none() {
+                    return End::Optimal;
+                }
+                continue;
+            };
+            if self.pivots.is_multiple_of(8) && self.objective() > cutoff {
+                return End::Optimal;
+            }
+            if self.pivots >= stop || doubts > 20 {
                 return End::Stopped;
             }
             match self.pivot(row, below) {
-                End::Optimal => {}
-                end => return end,
+                Step::Made => {}
+                Step::Doubtful => {
+                    doubts += 1;
+                    if !self.renew() {
+                        return End::Stopped;
+                    }
+                }
+                Step::Infeasible => return End::Infeasible,
             }
             self.pivots += 1;
             self.effort += self.rows.len() as u64;
-            if self.pivots.is_multiple_of(100) && !self.refresh() {
+            if self.factor.exchanges() >= EXCHANGES_MAX && !self.renew() {
                 return End::Stopped;
             }
         }
     }
 
-    /// The row whose basic value breaks its bounds most, by the length of its row in the inverse.
+    /// The position whose value breaks its bounds most, by the length of its row of the inverse.
     fn leaving(&self) -> Option<(usize, bool)> {
         let mut best: Option<(f64, usize, bool)> = None;
         for (row, &column) in self.basic.iter().enumerate() {
@@ -166,8 +191,7 @@ impl Simplex {
             let over = value - self.upper[j];
             let worst = short.max(over);
             if worst > FEASIBLE {
-                let norm: f64 = self.inverse[row].iter().map(|v| v * v).sum();
-                let score = worst * worst / norm.max(1e-12);
+                let score = worst * worst / self.weights[row];
                 if best.is_none_or(|(most, ..)| score > most) {
                     best = Some((score, row, short > over));
                 }
@@ -176,13 +200,24 @@ impl Simplex {
         best.map(|(_, row, below)| (row, below))
     }
 
-    fn pivot(&mut self, row: usize, below: bool) -> End {
+    fn pivot(&mut self, row: usize, below: bool) -> Step {
+        let mut buffers = std::mem::take(&mut self.buffers);
+        let step = self.pivot_with(row, below, &mut buffers);
+        self.buffers = buffers;
+        step
+    }
+
+    fn pivot_with(&mut self, row: usize, below: bool, buffers: &mut Buffers) -> Step {
         let leaving = self.basic[row] as usize;
         let bound = if below { self.lower[leaving] } else { self.upper[leaving] };
-        let alpha = self.row_of(row);
+        self.row_of(row, buffers);
         let sign = if below { -1.0 } else { 1.0 };
-        let mut candidates: Vec<(f64, u32)> = Vec::new();
+        let (alpha, candidates) = (&buffers.alpha, &mut buffers.candidates);
+        candidates.clear();
         for (j, &a) in alpha.iter().enumerate() {
+            if a == 0.0 {
+                continue;
+            }
             let a = a * sign;
             let moves = match self.place[j] {
                 Place::Basic(_) => false,
@@ -194,77 +229,107 @@ impl Simplex {
             }
         }
         candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let mut slope = (self.values[row] - bound).abs();
-        let (mut entering, mut flips) = (None, Vec::new());
+        let far = (self.values[row] - bound).abs();
+        let (entering, passed) = self.entering(candidates, alpha, far);
+        let Some(entering) = entering else {
+            // With exchanges since the factors were made the row may be wrong.
+            return if self.factor.exchanges() == 0 { Step::Infeasible } else { Step::Doubtful };
+        };
+        let entering = entering as usize;
+        let column = &mut buffers.column;
+        self.expand(entering, column);
+        self.factor.forward(column);
+        let pivot = column[row];
+        // The same number by a row and by a column.
+        let drifted = (pivot - alpha[entering]).abs() > 1e-7 * (1.0 + pivot.abs());
+        if pivot.abs() < PIVOT_MIN || drifted && self.factor.exchanges() > 0 {
+            return Step::Doubtful;
+        }
+        if passed > 0 {
+            self.flip(&buffers.candidates[..passed], &mut buffers.edge);
+        }
+        self.exchange(row, below, entering, buffers);
+        Step::Made
+    }
+
+    /// Which candidate comes, and how many before it turn to their other bound on a way this far.
+    fn entering(&self, candidates: &[(f64, u32)], alpha: &[f64], far: f64) -> (Option<u32>, usize) {
+        let mut left = far;
         for (at, &(ratio, j)) in candidates.iter().enumerate() {
             let reach = (self.upper[j as usize] - self.lower[j as usize]) * alpha[j as usize].abs();
-            if slope - reach < 0.0 || !reach.is_finite() {
+            // One that goes all the way comes, too: with none left nothing would be feasible.
+            if left - reach <= FEASIBLE || !reach.is_finite() {
                 // Of those that are as near, the largest pivot.
                 let near = candidates[at..].iter().take_while(|&&(other, _)| other <= ratio + 1e-12);
-                entering = near
-                    .map(|&(_, j)| j)
-                    .max_by(|&a, &b| alpha[a as usize].abs().total_cmp(&alpha[b as usize].abs()));
-                break;
+                let size = |j: &u32| alpha[*j as usize].abs();
+                return (near.map(|&(_, j)| j).max_by(|a, b| size(a).total_cmp(&size(b))), at);
             }
-            slope -= reach;
-            flips.push(j);
+            left -= reach;
         }
-        let Some(entering) = entering else { return End::Infeasible };
-        let mut moved: Vec<(u32, f64)> = Vec::new();
-        for j in flips {
+        (None, candidates.len())
+    }
+
+    /// A column by constraints.
+    fn expand(&self, column: usize, to: &mut Vec<f64>) {
+        to.clear();
+        to.resize(self.rows.len(), 0.0);
+        self.columns[column].iter().for_each(|&(row, a)| to[row as usize] = a);
+    }
+
+    /// Moves columns whose price turns from one bound to the other.
+    fn flip(&mut self, flips: &[(f64, u32)], moved: &mut Vec<f64>) {
+        moved.clear();
+        moved.resize(self.rows.len(), 0.0);
+        for &(_, j) in flips {
             let j = j as usize;
             let up = self.place[j] == Place::Lower;
             let step = if up { self.upper[j] - self.lower[j] } else { self.lower[j] - self.upper[j] };
             self.place[j] = if up { Place::Upper } else { Place::Lower };
-            moved.extend(self.columns[j].iter().map(|&(k, a)| (k, a * step)));
+            self.columns[j].iter().for_each(|&(k, a)| moved[k as usize] += a * step);
         }
-        if !moved.is_empty() {
-            self.shift(&moved);
-        }
-        self.exchange(row, leaving, bound, below, entering as usize, &alpha)
+        self.factor.forward(moved);
+        self.values.iter_mut().zip(moved.iter()).for_each(|(value, x)| *value -= x);
     }
 
-    /// Row of B⁻¹A over all columns.
-    fn row_of(&self, row: usize) -> Vec<f64> {
-        let mut alpha = vec![0.0; self.cost.len()];
-        for (k, &r) in self.inverse[row].iter().enumerate() {
+    /// A row of B⁻¹, and of B⁻¹A over all columns.
+    fn row_of(&mut self, row: usize, buffers: &mut Buffers) {
+        let Buffers { inverse_row, alpha, .. } = buffers;
+        inverse_row.clear();
+        inverse_row.resize(self.rows.len(), 0.0);
+        inverse_row[row] = 1.0;
+        self.factor.backward(inverse_row);
+        alpha.clear();
+        alpha.resize(self.cost.len(), 0.0);
+        for (k, &r) in inverse_row.iter().enumerate() {
             if r.abs() > 1e-13 {
                 for &(column, a) in &self.rows[k] {
                     alpha[column as usize] += r * a;
                 }
             }
         }
-        alpha
     }
 
-    fn exchange(
-        &mut self,
-        row: usize,
-        leaving: usize,
-        bound: f64,
-        below: bool,
-        entering: usize,
-        alpha: &[f64],
-    ) -> End {
-        let entries = &self.columns[entering];
-        let column: Vec<f64> = self
-            .inverse
-            .iter()
-            .map(|inverse| entries.iter().map(|&(k, a)| inverse[k as usize] * a).sum())
-            .collect();
+    /// A column takes the place of the basic one at a position, which goes to its bound.
+    fn exchange(&mut self, row: usize, below: bool, entering: usize, buffers: &mut Buffers) {
+        let Buffers { inverse_row, alpha, column, edge, .. } = buffers;
+        let leaving = self.basic[row] as usize;
+        let bound = if below { self.lower[leaving] } else { self.upper[leaving] };
         let pivot = column[row];
-        if (pivot - alpha[entering]).abs() > 1e-6 * (1.0 + pivot.abs()) || pivot.abs() < PIVOT_MIN {
-            if !self.invert() {
-                return End::Stopped;
-            }
-            self.evaluate();
-            return End::Optimal;
-        }
         let step = (self.values[row] - bound) / pivot;
         let value = self.value(entering as u32) + step;
-        for (v, a) in self.values.iter_mut().zip(&column) {
-            *v -= step * a;
+        let weight: f64 = inverse_row.iter().map(|v| v * v).sum();
+        edge.clear();
+        edge.extend_from_slice(inverse_row);
+        self.factor.forward(edge);
+        for (i, &a) in column.iter().enumerate() {
+            if a != 0.0 && i != row {
+                self.values[i] -= step * a;
+                let ratio = a / pivot;
+                let other = self.weights[i] - 2.0 * ratio * edge[i] + ratio * ratio * weight;
+                self.weights[i] = other.max(1e-4);
+            }
         }
+        self.weights[row] = (weight / (pivot * pivot)).max(1e-4);
         self.values[row] = value;
         let dual = self.reduced[entering] / pivot;
         for (j, &a) in alpha.iter().enumerate() {
@@ -277,109 +342,18 @@ impl Simplex {
         self.place[leaving] = if below { Place::Lower } else { Place::Upper };
         self.place[entering] = Place::Basic(row as u32);
         self.basic[row] = entering as u32;
-        let mut pivot_row = std::mem::take(&mut self.inverse[row]);
-        pivot_row.iter_mut().for_each(|v| *v /= pivot);
-        // Much of the inverse is zero, because many basic columns are slacks.
-        let filled: Vec<(u32, f64)> =
-            (0_u32..).zip(&pivot_row).filter(|&(_, &p)| p != 0.0).map(|(k, &p)| (k, p)).collect();
-        let sparse = 3 * filled.len() < pivot_row.len();
-        for (i, other) in self.inverse.iter_mut().enumerate() {
-            let a = column[i];
-            if i == row || a.abs() <= 1e-14 {
-                continue;
-            }
-            if sparse {
-                filled.iter().for_each(|&(k, p)| other[k as usize] -= a * p);
-            } else {
-                other.iter_mut().zip(&pivot_row).for_each(|(v, p)| *v -= a * p);
-            }
-        }
-        self.inverse[row] = pivot_row;
-        End::Optimal
+        self.factor.exchange(row, column);
     }
 
-    /// Values and reduced costs from the inverse, and the inverse from the basis where it has drifted; false when that
-    /// is singular.
-    fn refresh(&mut self) -> bool {
-        self.evaluate();
-        if self.drift() <= DRIFT_MAX {
-            return true;
-        }
-        let made = self.invert();
-        if made {
-            self.evaluate();
-        }
-        made
-    }
-
-    /// How far rows and basic columns are from holding, relative to what stands in them.
-    fn drift(&self) -> f64 {
-        let mut worst = 0.0_f64;
-        for (entries, rhs) in self.rows.iter().zip(&self.rhs) {
-            let (mut left, mut size) = (*rhs, 1.0 + rhs.abs());
-            for &(column, a) in entries {
-                let part = a * self.value(column);
-                left -= part;
-                size += part.abs();
-            }
-            worst = worst.max(left.abs() / size);
-        }
-        let duals = self.duals();
-        for &column in &self.basic {
-            let (mut left, mut size) = (self.cost[column as usize], 1.0 + self.cost[column as usize].abs());
-            for &(row, a) in &self.columns[column as usize] {
-                let part = a * duals[row as usize];
-                left -= part;
-                size += part.abs();
-            }
-            worst = worst.max(left.abs() / size);
-        }
-        worst
-    }
-
-    /// The inverse from the basis alone; false when it is singular.
-    fn invert(&mut self) -> bool {
+    /// The basis factored anew, values and reduced costs made of it; false when it is singular.
+    fn renew(&mut self) -> bool {
         let m = self.rows.len();
-        let mut basis = vec![vec![0.0; m]; m];
-        for (at, &column) in self.basic.iter().enumerate() {
-            for &(row, a) in &self.columns[column as usize] {
-                basis[row as usize][at] = a;
-            }
+        let columns: Vec<&[(u32, f64)]> =
+            self.basic.iter().map(|&column| self.columns[column as usize].as_slice()).collect();
+        if !self.factor.make(&columns) {
+            return false;
         }
-        let mut inverse: Vec<Vec<f64>> =
-            (0..m).map(|i| (0..m).map(|k| f64::from(u8::from(i == k))).collect()).collect();
-        // Short columns first: slacks cost nothing, and little is filled in.
-        let mut order: Vec<usize> = (0..m).collect();
-        order.sort_by_key(|&at| (self.columns[self.basic[at] as usize].len(), at));
-        let mut done = vec![false; m];
-        for &at in &order {
-            let free = (0..m).filter(|&row| !done[row]);
-            let best = free.max_by(|&a, &b| basis[a][at].abs().total_cmp(&basis[b][at].abs()));
-            let Some(best) = best.filter(|&best| basis[best][at].abs() >= 1e-11) else { return false };
-            basis.swap(at, best);
-            inverse.swap(at, best);
-            done[at] = true;
-            let scale = 1.0 / basis[at][at];
-            let filled = |row: &mut [f64]| -> Vec<(u32, f64)> {
-                row.iter_mut().for_each(|v| *v *= scale);
-                (0_u32..).zip(row.iter()).filter(|&(_, &v)| v != 0.0).map(|(k, &v)| (k, v)).collect()
-            };
-            let (pivot_row, pivot_inverse) = (filled(&mut basis[at]), filled(&mut inverse[at]));
-            for i in (0..m).filter(|&i| i != at) {
-                let a = basis[i][at];
-                if a != 0.0 {
-                    let (row, inverse) = (&mut basis[i], &mut inverse[i]);
-                    pivot_row.iter().for_each(|&(k, p)| row[k as usize] -= a * p);
-                    pivot_inverse.iter().for_each(|&(k, p)| inverse[k as usize] -= a * p);
-                }
-            }
-        }
-        self.inverse = inverse;
-        true
-    }
-
-    /// Values of the basic columns and all reduced costs, by the inverse.
-    fn evaluate(&mut self) {
+        self.stale = false;
         let mut right = self.rhs.clone();
         for (j, entries) in self.columns.iter().enumerate() {
             let value = if matches!(self.place[j], Place::Basic(_)) { 0.0 } else { self.value(j as u32) };
@@ -387,25 +361,29 @@ impl Simplex {
                 entries.iter().for_each(|&(row, a)| right[row as usize] -= a * value);
             }
         }
-        for (value, row) in self.values.iter_mut().zip(&self.inverse) {
-            *value = row.iter().zip(&right).map(|(a, b)| a * b).sum();
-        }
-        let duals = self.duals();
+        self.factor.forward(&mut right);
+        self.values = right;
+        let mut duals: Vec<f64> = self.basic.iter().map(|&column| self.cost[column as usize]).collect();
+        self.factor.backward(&mut duals);
         for (j, entries) in self.columns.iter().enumerate() {
             let basic = matches!(self.place[j], Place::Basic(_));
             let charged: f64 = entries.iter().map(|&(row, a)| duals[row as usize] * a).sum();
             self.reduced[j] = if basic { 0.0 } else { self.cost[j] - charged };
         }
-    }
-
-    fn duals(&self) -> Vec<f64> {
-        let mut duals = vec![0.0; self.rows.len()];
-        for (row, &column) in self.inverse.iter().zip(&self.basic) {
-            let c = self.cost[column as usize];
-            if c != 0.0 {
-                duals.iter_mut().zip(row).for_each(|(y, v)| *y += c * v);
-            }
+        for position in self.weights.len()..m {
+            let mut row = vec![0.0; m];
+            row[position] = 1.0;
+            self.factor.backward(&mut row);
+            self.weights.push(row.iter().map(|v| v * v).sum::<f64>().max(1e-4));
         }
-        duals
+        true
     }
+}
+
+/// How a pivot ended.
+enum Step {
+    Made,
+    /// The factors have drifted too far.
+    Doubtful,
+    Infeasible,
 }

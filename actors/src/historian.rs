@@ -1,0 +1,230 @@
+//! Keeps telemetry and estimates: everything that came is appended to the history in groups, one sync each; then whoever sent
+//! it is told.
+//!
+//! It is no stage: it changes nothing that another stage sees, and its queue is bounded. When it cannot keep up, connectors
+//! wait with what they have to acknowledge, and the rest is counted and not kept.
+
+use crate::figures::{Count, Durations};
+use crate::runtime::{Environment, Stopwatch};
+use connectors::exchange::{Tap, Tapped, tap};
+use grid::telemetry::Element;
+use grid::{Estimate, Measurement, Phase, PointId, Quality, Quantity, Timestamp};
+use history::{Figures, History, HistoryError, Kind, Query, Value};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+/// Messages that wait to be kept.
+const WAITING_MAX: usize = 4096;
+/// Estimates that wait to be kept.
+const ESTIMATES_MAX: usize = 4;
+/// Values that are appended together, at least when there are so many.
+const GROUP_VALUES: usize = 20_000;
+/// How often is looked for values that were kept long enough.
+const RETAIN_PERIOD: Duration = Duration::from_secs(3600);
+
+/// What is kept and how: for questions and figures. Clones speak of the same history.
+#[derive(Debug, Clone)]
+pub struct Historian {
+    history: Arc<Mutex<History>>,
+    estimates: mpsc::Sender<Arc<Estimate>>,
+    /// Values that were kept.
+    pub kept: Count,
+    /// Values that could not be kept: the disk was full or failed, or an estimate found no room.
+    pub lost: Count,
+    /// How long writing and syncing a group took.
+    pub syncs: Durations,
+}
+
+/// A poisoned lock is taken over: every change of a history is complete or marked as failed.
+fn locked(history: &Mutex<History>) -> MutexGuard<'_, History> {
+    history.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Historian {
+    /// Begins to keep what comes through the tap, and estimates. Must be called inside a tokio runtime; ends when the tap and
+    /// all clones are gone.
+    pub fn start(history: History, environment: Environment) -> (Self, Tap) {
+        let (tap, messages) = tap(WAITING_MAX);
+        let (estimates, made) = mpsc::channel(ESTIMATES_MAX);
+        let (history, kept, lost, syncs) =
+            (Arc::new(Mutex::new(history)), Count::default(), Count::default(), Durations::default());
+        let keeper = Keeper {
+            history: history.clone(),
+            kept: kept.clone(),
+            lost: lost.clone(),
+            syncs: syncs.clone(),
+            retained_at: environment.now(),
+            environment,
+        };
+        tokio::spawn(keeper.keep(messages, made));
+        (Self { history, estimates, kept, lost, syncs }, tap)
+    }
+
+    /// Keeps an estimate, when there is room.
+    pub fn keep_estimate(&self, estimate: &Arc<Estimate>) {
+        if self.estimates.try_send(estimate.clone()).is_err() {
+            self.lost.add(values_of(estimate, estimate.at).len() as u64);
+        }
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// [`HistoryError`], above all when more is asked for than may be returned.
+    pub async fn query(&self, query: Query) -> Result<Vec<Value>, HistoryError> {
+        let history = self.history.clone();
+        let search = move || {
+            let search = locked(&history).search(&query);
+            search.finish()
+        };
+        match spawn_blocking(search).await {
+            Ok(found) => found,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// What is there, by kind.
+    pub fn figures(&self) -> BTreeMap<Kind, Figures> {
+        locked(&self.history).figures()
+    }
+}
+
+/// Who writes.
+struct Keeper {
+    history: Arc<Mutex<History>>,
+    kept: Count,
+    lost: Count,
+    syncs: Durations,
+    environment: Environment,
+    retained_at: Timestamp,
+}
+
+impl Keeper {
+    async fn keep(
+        mut self,
+        mut messages: mpsc::Receiver<Tapped>,
+        mut estimates: mpsc::Receiver<Arc<Estimate>>,
+    ) {
+        loop {
+            let (mut values, mut receipts) = (Vec::new(), Vec::new());
+            let mut take = |tapped: Tapped, values: &mut Vec<Value>| {
+                values.extend(
+                    tapped.values.iter().filter(|value| value.value.is_finite()).map(Value::measured),
+                );
+                receipts.extend(tapped.receipt);
+            };
+            tokio::select! {
+                message = messages.recv() => match message {
+                    Some(tapped) => take(tapped, &mut values),
+                    None => return,
+                },
+                Some(estimate) = estimates.recv() => values.extend(values_of(&estimate, self.environment.now())),
+            }
+            while values.len() < GROUP_VALUES
+                && let Ok(tapped) = messages.try_recv()
+            {
+                take(tapped, &mut values);
+            }
+            if self.append(values).await {
+                receipts.iter().for_each(connectors::Receipt::confirm);
+            }
+            self.retain().await;
+        }
+    }
+
+    /// Whether the values last now.
+    async fn append(&mut self, values: Vec<Value>) -> bool {
+        let (history, count, syncs) = (self.history.clone(), values.len() as u64, self.syncs.clone());
+        let append = move || {
+            let stopwatch = Stopwatch::start();
+            let mut history = locked(&history);
+            history.append(&values)?;
+            syncs.count(stopwatch.elapsed());
+            history.seal_due()
+        };
+        let sealer = match flat(spawn_blocking(append).await) {
+            Ok(sealer) => sealer,
+            Err(reason) => {
+                tracing::error!(%reason, values = count, "not kept in the history");
+                self.lost.add(count);
+                return false;
+            }
+        };
+        self.kept.add(count);
+        if let Some(sealer) = sealer {
+            let history = self.history.clone();
+            // What comes meanwhile goes to the next log.
+            tokio::spawn(async move {
+                let made = spawn_blocking(move || {
+                    let made = sealer.make();
+                    locked(&history).adopt(made)
+                });
+                if let Err(reason) = flat(made.await) {
+                    tracing::error!(%reason, "values of the history stay in their log; the next start seals them");
+                }
+            });
+        }
+        true
+    }
+
+    async fn retain(&mut self) {
+        let now = self.environment.now();
+        if now.since(self.retained_at) < RETAIN_PERIOD {
+            return;
+        }
+        self.retained_at = now;
+        let history = self.history.clone();
+        if let Err(reason) = flat(spawn_blocking(move || locked(&history).retain(now)).await) {
+            tracing::error!(%reason, "old values of the history could not be removed");
+        }
+    }
+}
+
+fn flat<T>(outcome: Result<Result<T, HistoryError>, tokio::task::JoinError>) -> Result<T, String> {
+    match outcome {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What is kept of an estimate: voltages of buses, powers into branches at their `from` side, powers of usage points.
+fn values_of(estimate: &Estimate, made_at: Timestamp) -> Vec<Value> {
+    let value = |element, quantity, phase, value: f64, std| {
+        let point = PointId { element, quantity, phase };
+        let (measured_at, received_at) = (estimate.at, made_at);
+        let measurement = Measurement { point, value, quality: Quality::Estimated, measured_at, received_at };
+        Value::new(Kind::Estimate, &measurement, std)
+    };
+    let mut values = Vec::new();
+    for bus in &estimate.buses {
+        for phase in Phase::ALL {
+            let (u_v, std_v) = (bus.u_v[phase.index()], bus.u_std_v[phase.index()]);
+            // What nothing determines is a number that means nothing.
+            if bus.observability[phase.index()] != grid::Observability::Unobservable {
+                values.push(value(
+                    Element::Bus(bus.bus),
+                    Quantity::VoltageMagnitude,
+                    Some(phase),
+                    u_v,
+                    Some(std_v),
+                ));
+            }
+        }
+    }
+    for branch in &estimate.branches {
+        let powers = Phase::ALL.map(|phase| (phase, branch.p_from_w[phase.index()]));
+        let element = Element::Branch(branch.branch);
+        values
+            .extend(powers.map(|(phase, p_w)| value(element, Quantity::ActivePower, Some(phase), p_w, None)));
+    }
+    for point in &estimate.usage_points {
+        let element = Element::UsagePoint(point.usage_point);
+        values.push(value(element, Quantity::ActivePower, None, point.p_w, Some(point.p_std_w)));
+    }
+    values.retain(|value| value.value.is_finite());
+    values
+}

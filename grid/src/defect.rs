@@ -1,0 +1,118 @@
+//! Defects planted on purpose, one at a time, to prove that a simulated trial finds them.
+//!
+//! A checker that has never objected to anything proves nothing. So the places below ask whether *their* defect is
+//! planted, and behave wrongly when it is. That is possible only in builds with the feature `defects`, which tests switch
+//! on; in every other build [`planted`] is the constant `false` and costs nothing.
+
+/// What may be planted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Defect {
+    /// What a fact causes happens when it is handed to the journal, not when it is durable.
+    ActsBeforeSync,
+    /// The journal tells that it synced and did not.
+    SkipsSync,
+    /// Starting takes the last record for a torn one.
+    ForgetsTheLastRecord,
+    /// An order is sent to its device and then recorded.
+    OrdersBeforeRecording,
+    /// An order that is repeated gets another name, and so is another order.
+    RenamesRepeatedOrders,
+    /// Orders that were not answered are not repeated, those that a crash kept from being given are not given.
+    ForgetsOrders,
+    /// A meter reading that is known is recorded once more.
+    RecordsReadingsTwice,
+    /// A meter's quarter-hour is taken for the next one.
+    ReadsTheNextQuarter,
+    /// A meter's energy has the wrong sign.
+    TurnsReadingsRound,
+    /// A reading that nobody needs is never acknowledged.
+    KeepsReceipts,
+    /// A missing reading is waited for for ever.
+    NeverSubstitutes,
+    /// A reading is recorded and its delivery never valued.
+    ForgetsToSettle,
+    /// A payment is rounded up where it has to be rounded to the nearest.
+    RoundsUp,
+    /// What was delivered beyond the order is paid, too.
+    PaysBeyondTheOrder,
+    /// The fee is taken from the buyer and given to nobody.
+    LosesTheFee,
+    /// What is left over when a schedule is split goes to nobody.
+    LosesTheRest,
+    /// An offer stays open after its deadline.
+    NeverExpires,
+    /// After the first ten estimates there are no more.
+    StopsEstimating,
+}
+
+impl Defect {
+    /// All of them.
+    pub const ALL: [Defect; 18] = [
+        Self::ActsBeforeSync,
+        Self::SkipsSync,
+        Self::ForgetsTheLastRecord,
+        Self::OrdersBeforeRecording,
+        Self::RenamesRepeatedOrders,
+        Self::ForgetsOrders,
+        Self::RecordsReadingsTwice,
+        Self::ReadsTheNextQuarter,
+        Self::TurnsReadingsRound,
+        Self::KeepsReceipts,
+        Self::NeverSubstitutes,
+        Self::ForgetsToSettle,
+        Self::RoundsUp,
+        Self::PaysBeyondTheOrder,
+        Self::LosesTheFee,
+        Self::LosesTheRest,
+        Self::NeverExpires,
+        Self::StopsEstimating,
+    ];
+}
+
+#[cfg(feature = "defects")]
+mod switch {
+    use super::Defect;
+    use std::cell::Cell;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Defect>> = const { Cell::new(None) };
+        static STUMBLES_AFTER: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+
+    /// A stage will panic once in this thread, when so many messages more were handled.
+    pub fn stumble_after(messages: Option<u32>) {
+        STUMBLES_AFTER.set(messages);
+    }
+
+    /// Whether it is time to panic; counts.
+    pub fn stumbles() -> bool {
+        let left = STUMBLES_AFTER.get();
+        STUMBLES_AFTER.set(left.and_then(|left| left.checked_sub(1)));
+        left == Some(0)
+    }
+
+    /// Plants a defect in this thread, in place of another one.
+    pub fn plant(defect: Option<Defect>) {
+        PLANTED.set(defect);
+    }
+
+    /// Whether this defect is planted in this thread.
+    pub fn planted(defect: Defect) -> bool {
+        PLANTED.get() == Some(defect)
+    }
+}
+
+#[cfg(feature = "defects")]
+pub use switch::{plant, planted, stumble_after, stumbles};
+
+/// Whether this defect is planted: never, in this build.
+#[cfg(not(feature = "defects"))]
+pub const fn planted(_: Defect) -> bool {
+    false
+}
+
+/// Whether it is time to panic: never, in this build.
+#[cfg(not(feature = "defects"))]
+pub const fn stumbles() -> bool {
+    false
+}

@@ -1,0 +1,53 @@
+//! Why the history cannot be written or read.
+
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why the history cannot be written or read.
+#[derive(Debug, Error)]
+pub enum HistoryError {
+    /// The operating system refused.
+    #[error("{}: {doing}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// A sealed file is no Parquet file of the history, or damaged.
+    #[error("{}: not a file of this history, or damaged: {reason}. Move it away to start without it", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Another process writes here.
+    #[error("{}: another process writes this history", path.display())]
+    Locked {
+        /// The lock's file.
+        path: PathBuf,
+    },
+    /// An earlier write failed, and what is on the disk is not known.
+    #[error("{}: an earlier write failed; start again to go on", path.display())]
+    Failed {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A query that would return more than it may.
+    #[error("more than {most} values fit; ask for a shorter time, fewer points, or a larger limit")]
+    TooMany {
+        /// Values that may be returned.
+        most: usize,
+    },
+}
+
+impl HistoryError {
+    /// Whether the disk is full.
+    pub fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+}

@@ -1,0 +1,165 @@
+//! The log: groups of values in the order in which they came.
+//!
+//! ```text
+//! group  = number of values (u32), first 8 bytes of SHA-256 over number and values, values
+//! value  = kind, quality (u8 each), point (u64), value, standard deviation (f64; NaN for none), measured, received (i64, µs)
+//! ```
+//!
+//! All little-endian. What follows the last whole group was never acknowledged and is cut off.
+
+use crate::value::{Kind, Value, code, decode};
+use grid::{Quality, Timestamp};
+use sha2::{Digest, Sha256};
+
+const HEAD: usize = 12;
+const ROW: usize = 42;
+/// Values of one group, at most.
+pub const GROUP_MAX: usize = 1 << 20;
+
+const QUALITIES: [Quality; 5] =
+    [Quality::Measured, Quality::Estimated, Quality::Substituted, Quality::Forecast, Quality::Missing];
+
+/// Appends a group; of more than [`GROUP_MAX`] values several.
+pub fn write(values: &[Value], bytes: &mut Vec<u8>) {
+    for group in values.chunks(GROUP_MAX) {
+        let start = bytes.len();
+        bytes.reserve(HEAD + ROW * group.len());
+        bytes.extend_from_slice(&(group.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&[0; 8]);
+        for value in group {
+            write_row(value, bytes);
+        }
+        let sum = checksum(&bytes[start..start + 4], &bytes[start + HEAD..]);
+        bytes[start + 4..start + HEAD].copy_from_slice(&sum);
+    }
+}
+
+fn checksum(count: &[u8], rows: &[u8]) -> [u8; 8] {
+    let digest = Sha256::new().chain_update(count).chain_update(rows).finalize();
+    let mut sum = [0; 8];
+    sum.copy_from_slice(&digest[..8]);
+    sum
+}
+
+fn write_row(value: &Value, bytes: &mut Vec<u8>) {
+    let quality = QUALITIES.iter().position(|quality| *quality == value.quality).unwrap_or(4);
+    bytes.extend_from_slice(&[value.kind as u8, quality as u8]);
+    bytes.extend_from_slice(&code(value.point).to_le_bytes());
+    bytes.extend_from_slice(&value.value.to_le_bytes());
+    bytes.extend_from_slice(&value.std.unwrap_or(f64::NAN).to_le_bytes());
+    bytes.extend_from_slice(&micros(value.measured_at).to_le_bytes());
+    bytes.extend_from_slice(&micros(value.received_at).to_le_bytes());
+}
+
+pub(crate) fn micros(at: Timestamp) -> i64 {
+    at.nanos().div_euclid(1000)
+}
+
+/// Instants beyond what nanoseconds can count are cut to the last one.
+pub(crate) fn from_micros(micros: i64) -> Timestamp {
+    Timestamp::from_nanos(micros.saturating_mul(1000))
+}
+
+fn read_row(row: &[u8]) -> Option<Value> {
+    let word = |at: usize| -> Option<[u8; 8]> { row.get(at..at + 8)?.try_into().ok() };
+    let std = f64::from_le_bytes(word(18)?);
+    let value = Value {
+        kind: *Kind::ALL.get(usize::from(*row.first()?))?,
+        quality: *QUALITIES.get(usize::from(*row.get(1)?))?,
+        point: decode(u64::from_le_bytes(word(2)?))?,
+        value: f64::from_le_bytes(word(10)?),
+        std: std.is_finite().then_some(std),
+        measured_at: from_micros(i64::from_le_bytes(word(26)?)),
+        received_at: from_micros(i64::from_le_bytes(word(34)?)),
+    };
+    value.value.is_finite().then_some(value)
+}
+
+/// Reads whole groups from the front; returns the values and how many bytes they take. Whatever the rest is, it is left.
+pub fn read(bytes: &[u8]) -> (Vec<Value>, usize) {
+    let (mut values, mut at) = (Vec::new(), 0);
+    while let Some(group) = group_at(bytes, at) {
+        let before = values.len();
+        values.extend(group.chunks_exact(ROW).map_while(read_row));
+        if values.len() - before != group.len() / ROW {
+            values.truncate(before);
+            break;
+        }
+        at += HEAD + group.len();
+    }
+    (values, at)
+}
+
+/// The rows of the group that begins at a byte, when it is whole.
+fn group_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let head = bytes.get(at..at + HEAD)?;
+    let count = u32::from_le_bytes(head.get(..4)?.try_into().ok()?) as usize;
+    if count == 0 || count > GROUP_MAX {
+        return None;
+    }
+    let rows = bytes.get(at + HEAD..at + HEAD + count * ROW)?;
+    (checksum(&head[..4], rows) == head[4..]).then_some(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub fn values() -> impl Strategy<Value = Vec<Value>> {
+        let one = (
+            0_usize..3,
+            0_usize..5,
+            0_u32..50,
+            0_u64..5,
+            0_u64..4,
+            -1e9_f64..1e9,
+            prop::option::of(0_f64..1e3),
+            0_i64..4_000_000,
+            0_i64..9_000_000,
+        );
+        let one =
+            one.prop_map(|(kind, quality, number, quantity, phase, value, std, measured, received)| Value {
+                kind: Kind::ALL[kind],
+                quality: QUALITIES[quality],
+                point: decode(((kind as u64) << 40) | (u64::from(number) << 8) | (quantity << 2) | phase)
+                    .unwrap(),
+                value,
+                std,
+                measured_at: from_micros(measured * 1000),
+                received_at: from_micros(received),
+            });
+        prop::collection::vec(one, 1..60)
+    }
+
+    proptest! {
+        #[test]
+        fn groups_round_trip_and_a_torn_end_is_left(groups in prop::collection::vec(values(), 1..5), cut in 1_usize..500) {
+            let (mut bytes, mut ends) = (Vec::new(), vec![0]);
+            for group in &groups {
+                write(group, &mut bytes);
+                ends.push(bytes.len());
+            }
+            let all: Vec<Value> = groups.concat();
+            prop_assert_eq!(read(&bytes), (all.clone(), bytes.len()));
+            let torn = &bytes[..bytes.len() - cut.min(bytes.len())];
+            let (values, whole) = read(torn);
+            prop_assert!(ends.contains(&whole));
+            prop_assert_eq!(&values[..], &all[..values.len()]);
+        }
+
+        #[test]
+        fn any_flipped_bit_is_noticed(group in values(), at in 0_usize..10_000, bit in 0_u32..8) {
+            let mut bytes = Vec::new();
+            write(&group, &mut bytes);
+            let at = at % bytes.len();
+            bytes[at] ^= 1 << bit;
+            prop_assert_eq!(read(&bytes), (Vec::new(), 0));
+        }
+
+        #[test]
+        fn rubbish_is_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read(&bytes);
+        }
+    }
+}

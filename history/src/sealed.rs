@@ -1,0 +1,374 @@
+//! Sealed files: values by point, instant and version, as Parquet that any analysis tool reads.
+//!
+//! Columns: `point` (`bus.34.u.a`), `measured_at`, `received_at` (UTC, µs), `value`, `std` (in the unit of the quantity),
+//! `quality`. What each row group covers, and its checksum, stands in the file's metadata under `gridflex.groups`; the checksum
+//! of all that follows the last row group is part of the file's name. So damage is found wherever it is.
+
+use crate::error::HistoryError;
+use crate::log::{from_micros, micros};
+use crate::query::Wanted;
+use crate::value::{Kind, Value, code};
+use grid::{PointId, Quality, Timestamp};
+use parquet::basic::{Compression, Encoding};
+use parquet::column::reader::ColumnReader;
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::ColumnPath;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const SCHEMA: &str = "message history { required binary point (UTF8); required int64 measured_at (TIMESTAMP(MICROS,true)); \
+    required int64 received_at (TIMESTAMP(MICROS,true)); required double value; optional double std; \
+    required binary quality (UTF8); }";
+const COVERED: &str = "gridflex.groups";
+/// Rows of a row group: what a query reads at least.
+const GROUP_ROWS: usize = 32_768;
+/// Rows of a row group that are read, at most: a file may be damaged.
+const ROWS_MAX: usize = 1 << 22;
+/// Bytes of metadata at the end of a file that are read, at most.
+const END_MAX: usize = 1 << 26;
+
+/// What a row group covers, and where it lies in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Covered {
+    first: u64,
+    last: u64,
+    from_us: i64,
+    until_us: i64,
+    rows: u64,
+    start: u64,
+    end: u64,
+    /// First half of the SHA-256 of its bytes, hexadecimal: damage is found before anything is decoded.
+    sha256: String,
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Covered {
+    fn of(rows: &[&Value], start: usize, bytes: &[u8]) -> Self {
+        let point = |row: Option<&&Value>| row.map_or(0, |row| code(row.point));
+        let instants = || rows.iter().map(|row| micros(row.measured_at));
+        Self {
+            first: point(rows.first()),
+            last: point(rows.last()),
+            from_us: instants().min().unwrap_or(0),
+            until_us: instants().max().unwrap_or(0),
+            rows: rows.len() as u64,
+            start: start as u64,
+            end: (start + bytes.len()) as u64,
+            sha256: digest(bytes),
+        }
+    }
+}
+
+/// A sealed file and what it covers.
+#[derive(Debug, Clone)]
+pub(crate) struct Sealed {
+    pub path: PathBuf,
+    pub kind: Kind,
+    groups: Vec<Covered>,
+    pub bytes: u64,
+}
+
+impl Sealed {
+    /// Rows in it.
+    pub fn rows(&self) -> u64 {
+        self.groups.iter().map(|group| group.rows).sum()
+    }
+
+    /// The newest instant in it.
+    pub fn newest(&self) -> Timestamp {
+        from_micros(self.groups.iter().map(|group| group.until_us).max().unwrap_or(i64::MIN / 1000))
+    }
+
+    /// The oldest instant in it.
+    pub fn oldest(&self) -> Timestamp {
+        from_micros(self.groups.iter().map(|group| group.from_us).min().unwrap_or(i64::MAX / 1000))
+    }
+
+    /// Reads what a file covers. `sum` is the checksum of its end that its name gives.
+    pub fn open(path: &Path, kind: Kind, sum: &str) -> Result<Self, HistoryError> {
+        let bytes = std::fs::metadata(path).map_err(io(path, "looking at"))?.len();
+        let damaged = |reason: String| HistoryError::Damaged { path: path.to_owned(), reason };
+        let reader = guarded(path, || reader(path))?;
+        let pairs = reader.metadata().file_metadata().key_value_metadata();
+        let covered = pairs.into_iter().flatten().find(|pair| pair.key == COVERED);
+        let covered = covered.and_then(|pair| pair.value.as_ref());
+        let covered = covered.ok_or_else(|| damaged(format!("{COVERED} is missing in its metadata")))?;
+        let groups: Vec<Covered> =
+            serde_json::from_str(covered).map_err(|error| damaged(format!("{COVERED}: {error}")))?;
+        if groups.len() != reader.num_row_groups() {
+            return Err(damaged(format!("{COVERED} speaks of another number of row groups")));
+        }
+        let start = end_of(&groups) as u64;
+        let length = bytes.checked_sub(start).and_then(|length| usize::try_from(length).ok());
+        let length = length
+            .filter(|length| *length <= END_MAX)
+            .ok_or_else(|| damaged("it is too short or too long".into()))?;
+        let mut end = vec![0; length];
+        let file = File::open(path).map_err(io(path, "opening"))?;
+        file.read_exact_at(&mut end, start).map_err(io(path, "reading"))?;
+        if digest(&end) != sum {
+            return Err(damaged("the checksum in its name is that of another file".into()));
+        }
+        Ok(Self { path: path.to_owned(), kind, groups, bytes })
+    }
+
+    /// Adds what is wanted of it to `found`, as long as that is not longer than `most`.
+    pub fn search(&self, wanted: &Wanted, most: usize, found: &mut Vec<Value>) -> Result<(), HistoryError> {
+        let fits = |group: &Covered| {
+            wanted.overlaps(
+                (group.first, group.last),
+                (from_micros(group.from_us), from_micros(group.until_us)),
+            )
+        };
+        if !self.groups.iter().any(fits) {
+            return Ok(());
+        }
+        let reader = guarded(&self.path, || reader(&self.path))?;
+        for (at, group) in self.groups.iter().enumerate().filter(|(_, group)| fits(group)) {
+            let rows = guarded(&self.path, || self.rows_of(&reader, at, group))?;
+            for value in rows.into_iter().filter(|value| wanted.fits(value)) {
+                if found.len() >= most {
+                    return Err(HistoryError::TooMany { most });
+                }
+                found.push(value);
+            }
+        }
+        Ok(())
+    }
+
+    fn rows_of(
+        &self,
+        reader: &SerializedFileReader<File>,
+        at: usize,
+        group: &Covered,
+    ) -> Result<Vec<Value>, HistoryError> {
+        let damaged = |reason: String| HistoryError::Damaged { path: self.path.clone(), reason };
+        let length = group.end.checked_sub(group.start).filter(|_| group.end <= self.bytes);
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        let mut bytes = vec![0; length.ok_or_else(|| damaged(format!("row group {at} lies nowhere")))?];
+        let file = File::open(&self.path).map_err(io(&self.path, "opening"))?;
+        file.read_exact_at(&mut bytes, group.start).map_err(io(&self.path, "reading"))?;
+        if digest(&bytes) != group.sha256 {
+            return Err(damaged(format!("the checksum of row group {at} is wrong")));
+        }
+        let rows = reader.get_row_group(at);
+        let rows = rows.and_then(|rows| read_group(rows.as_ref(), group.rows as usize, self.kind));
+        rows.map_err(|error| damaged(error.to_string()))
+    }
+}
+
+/// The Parquet library panics on some damaged files; here that is an error like others.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, HistoryError>) -> Result<T, HistoryError> {
+    let panicked = || HistoryError::Damaged { path: path.to_owned(), reason: "it cannot be read".to_owned() };
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(panicked()))
+}
+
+fn io<'a>(path: &'a Path, doing: &'static str) -> impl Fn(std::io::Error) -> HistoryError + 'a {
+    move |source| HistoryError::Io { path: path.to_owned(), doing, source }
+}
+
+fn reader(path: &Path) -> Result<SerializedFileReader<File>, HistoryError> {
+    let file = File::open(path).map_err(io(path, "opening"))?;
+    let damaged =
+        |error: ParquetError| HistoryError::Damaged { path: path.to_owned(), reason: error.to_string() };
+    SerializedFileReader::new(file).map_err(damaged)
+}
+
+/// What the name of a sealed file says: kind, number of its log, checksum of its end.
+pub(crate) fn parse_name(name: &str) -> Option<(Kind, u64, &str)> {
+    let (start, sum) = name.strip_suffix(".parquet")?.split_once('.')?;
+    let (word, number) = start.split_once('-')?;
+    let kind = Kind::ALL.into_iter().find(|kind| kind.word() == word)?;
+    Some((kind, number.parse().ok()?, sum))
+}
+
+/// Writes sorted values of one kind as the sealed file of a log. It appears under its name only when it is whole and synced.
+pub(crate) fn write(
+    directory: &Path,
+    kind: Kind,
+    number: u64,
+    values: &[&Value],
+) -> Result<Sealed, HistoryError> {
+    let path = &directory.join(format!("{}-{number:010}.unfinished", kind.word()));
+    let unwritten = |error: ParquetError| HistoryError::Io {
+        path: path.to_owned(),
+        doing: "writing",
+        source: std::io::Error::other(error.to_string()),
+    };
+    let (encoded, groups) = encoded(values).map_err(unwritten)?;
+    let mut file = File::create(path).map_err(io(path, "making"))?;
+    file.write_all(&encoded).map_err(io(path, "writing"))?;
+    file.sync_all().map_err(io(path, "syncing"))?;
+    let sum = digest(&encoded[end_of(&groups)..]);
+    let sealed = directory.join(format!("{}-{number:010}.{sum}.parquet", kind.word()));
+    std::fs::rename(path, &sealed).map_err(io(path, "renaming"))?;
+    Ok(Sealed { path: sealed, kind, groups, bytes: encoded.len() as u64 })
+}
+
+/// Writes values of one kind, in order, as a file for others, and syncs it.
+///
+/// # Errors
+/// The operating system's.
+pub fn export(path: &Path, values: &[&Value]) -> Result<(), HistoryError> {
+    let unwritten = |error: ParquetError| io(path, "writing")(std::io::Error::other(error.to_string()));
+    let (encoded, _) = encoded(values).map_err(unwritten)?;
+    let mut file = File::create_new(path).map_err(io(path, "making"))?;
+    file.write_all(&encoded).and_then(|()| file.sync_all()).map_err(io(path, "writing"))
+}
+
+/// Where the last row group ends.
+fn end_of(groups: &[Covered]) -> usize {
+    groups.iter().map(|group| group.end as usize).max().unwrap_or(0)
+}
+
+fn encoded(values: &[&Value]) -> Result<(Vec<u8>, Vec<Covered>), ParquetError> {
+    let column = |name: &str| ColumnPath::from(name);
+    let mut properties = WriterProperties::builder()
+        .set_created_by(concat!("gridflex ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(Compression::SNAPPY);
+    for instants in ["measured_at", "received_at"] {
+        properties = properties
+            .set_column_dictionary_enabled(column(instants), false)
+            .set_column_encoding(column(instants), Encoding::DELTA_BINARY_PACKED);
+    }
+    for floats in ["value", "std"] {
+        properties = properties
+            .set_column_dictionary_enabled(column(floats), false)
+            .set_column_encoding(column(floats), Encoding::BYTE_STREAM_SPLIT);
+    }
+    let schema = Arc::new(parse_message_type(SCHEMA)?);
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties.build()))?;
+    let mut groups = Vec::new();
+    for rows in values.chunks(GROUP_ROWS) {
+        let start = writer.bytes_written();
+        let mut group = writer.next_row_group()?;
+        let mut last: Option<(PointId, ByteArray)> = None;
+        let names = rows.iter().map(|row| match &last {
+            Some((point, name)) if *point == row.point => name.clone(),
+            _ => {
+                let name = ByteArray::from(row.point.to_string().as_str());
+                last = Some((row.point, name.clone()));
+                name
+            }
+        });
+        let names: Vec<ByteArray> = names.collect();
+        put::<ByteArrayType>(&mut group, &names, None)?;
+        let instants =
+            |of: fn(&Value) -> Timestamp| rows.iter().map(|row| micros(of(row))).collect::<Vec<_>>();
+        put::<Int64Type>(&mut group, &instants(|row| row.measured_at), None)?;
+        put::<Int64Type>(&mut group, &instants(|row| row.received_at), None)?;
+        put::<DoubleType>(&mut group, &rows.iter().map(|row| row.value).collect::<Vec<_>>(), None)?;
+        let present: Vec<i16> = rows.iter().map(|row| i16::from(row.std.is_some())).collect();
+        let stds: Vec<f64> = rows.iter().filter_map(|row| row.std).collect();
+        put::<DoubleType>(&mut group, &stds, Some(&present))?;
+        let words = QUALITIES.map(|(_, word)| ByteArray::from(word));
+        let quality =
+            |row: &Value| QUALITIES.iter().position(|(quality, _)| *quality == row.quality).unwrap_or(4);
+        let qualities: Vec<ByteArray> = rows.iter().map(|row| words[quality(row)].clone()).collect();
+        put::<ByteArrayType>(&mut group, &qualities, None)?;
+        group.close()?;
+        let bytes = writer.inner().get(start..).unwrap_or_default();
+        groups.push(Covered::of(rows, start, bytes));
+    }
+    let covered = serde_json::to_string(&groups).map_err(|error| ParquetError::General(error.to_string()))?;
+    writer.append_key_value_metadata(KeyValue::new(COVERED.to_owned(), covered));
+    Ok((writer.into_inner()?, groups))
+}
+
+const QUALITIES: [(Quality, &str); 5] = [
+    (Quality::Measured, "measured"),
+    (Quality::Estimated, "estimated"),
+    (Quality::Substituted, "substituted"),
+    (Quality::Forecast, "forecast"),
+    (Quality::Missing, "missing"),
+];
+
+fn put<T: DataType>(
+    group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
+    values: &[T::T],
+    present: Option<&[i16]>,
+) -> Result<(), ParquetError> {
+    let missing = || ParquetError::General("the schema has fewer columns than values".to_owned());
+    let mut column = group.next_column()?.ok_or_else(missing)?;
+    column.typed::<T>().write_batch(values, present, None)?;
+    column.close()
+}
+
+fn read_group(group: &dyn RowGroupReader, rows: usize, kind: Kind) -> Result<Vec<Value>, ParquetError> {
+    let wrong = |what: &str| ParquetError::General(format!("column {what} is not what it should be"));
+    let rows = rows.min(usize::try_from(group.metadata().num_rows()).unwrap_or(0));
+    if rows > ROWS_MAX {
+        return Err(wrong("of some kind: too many rows in a group"));
+    }
+    let names = bytes_of(group.get_column_reader(0)?, rows)?.ok_or_else(|| wrong("point"))?;
+    let measured = instants_of(group.get_column_reader(1)?, rows)?.ok_or_else(|| wrong("measured_at"))?;
+    let received = instants_of(group.get_column_reader(2)?, rows)?.ok_or_else(|| wrong("received_at"))?;
+    let (values, _) = floats_of(group.get_column_reader(3)?, rows)?.ok_or_else(|| wrong("value"))?;
+    let (stds, present) = floats_of(group.get_column_reader(4)?, rows)?.ok_or_else(|| wrong("std"))?;
+    let qualities = bytes_of(group.get_column_reader(5)?, rows)?.ok_or_else(|| wrong("quality"))?;
+    let lengths = [names.len(), measured.len(), received.len(), values.len(), qualities.len(), present.len()];
+    if lengths.iter().any(|length| *length != rows) {
+        return Err(wrong("of some kind"));
+    }
+    let mut found: Vec<Value> = Vec::with_capacity(rows);
+    let (mut last, mut stds) = (None::<(ByteArray, PointId)>, stds.into_iter());
+    for at in 0..rows {
+        let point = match &last {
+            Some((name, point)) if *name == names[at] => *point,
+            _ => {
+                let text = std::str::from_utf8(names[at].data()).map_err(|_| wrong("point"))?;
+                let point: PointId = text.parse().map_err(|_| wrong("point"))?;
+                last = Some((names[at].clone(), point));
+                point
+            }
+        };
+        let quality = QUALITIES.iter().find(|(_, word)| word.as_bytes() == qualities[at].data());
+        found.push(Value {
+            kind,
+            point,
+            value: values[at],
+            std: if present[at] == 1 { stds.next() } else { None },
+            quality: quality.ok_or_else(|| wrong("quality"))?.0,
+            measured_at: from_micros(measured[at]),
+            received_at: from_micros(received[at]),
+        });
+    }
+    Ok(found)
+}
+
+fn bytes_of(column: ColumnReader, rows: usize) -> Result<Option<Vec<ByteArray>>, ParquetError> {
+    let ColumnReader::ByteArrayColumnReader(mut column) = column else { return Ok(None) };
+    let mut values = Vec::with_capacity(rows);
+    column.read_records(rows, None, None, &mut values)?;
+    Ok(Some(values))
+}
+
+fn instants_of(column: ColumnReader, rows: usize) -> Result<Option<Vec<i64>>, ParquetError> {
+    let ColumnReader::Int64ColumnReader(mut column) = column else { return Ok(None) };
+    let mut values = Vec::with_capacity(rows);
+    column.read_records(rows, None, None, &mut values)?;
+    Ok(Some(values))
+}
+
+/// The values that are there, and for each row whether it has one.
+fn floats_of(column: ColumnReader, rows: usize) -> Result<Option<(Vec<f64>, Vec<i16>)>, ParquetError> {
+    let ColumnReader::DoubleColumnReader(mut column) = column else { return Ok(None) };
+    let (mut values, mut present) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+    column.read_records(rows, Some(&mut present), None, &mut values)?;
+    Ok(Some((values, present)))
+}

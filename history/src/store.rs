@@ -1,0 +1,349 @@
+//! The store: a log that grows, sealed files that stay, and what is asked of both.
+
+use crate::error::HistoryError;
+use crate::log;
+use crate::query::{Query, Versions, Wanted, ordered};
+use crate::sealed::{self, Sealed};
+use crate::value::{Kind, Value};
+use grid::Timestamp;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+const LOCK: &str = "history.lock";
+
+/// How a history is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Values in memory and in the log before they are sealed.
+    pub head_values: usize,
+    /// How long values of each kind are kept, after the instant they describe; for ever when absent.
+    pub keep: BTreeMap<Kind, Duration>,
+}
+
+impl Default for Options {
+    /// Half a million values (some 30 MB of memory) between two sealings. Telemetry for a year, energies for three,
+    /// estimates for a month: they are many, and can be made again.
+    fn default() -> Self {
+        let days = |count: u64| Duration::from_secs(count * 86_400);
+        let keep = [(Kind::Telemetry, days(366)), (Kind::Energy, days(1096)), (Kind::Estimate, days(31))];
+        Self { head_values: 500_000, keep: keep.into() }
+    }
+}
+
+/// What is there of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Figures {
+    /// Values that are not sealed yet.
+    pub unsealed: u64,
+    /// Values in sealed files.
+    pub sealed: u64,
+    /// Sealed files.
+    pub files: u64,
+    /// Bytes of sealed files.
+    pub bytes: u64,
+    /// The oldest instant in sealed files.
+    pub oldest: Option<Timestamp>,
+}
+
+/// An open history. Holds an exclusive lock.
+pub struct History {
+    directory: PathBuf,
+    options: Options,
+    /// The log that is written to.
+    head: File,
+    head_path: PathBuf,
+    number: u64,
+    unsealed: Vec<Value>,
+    /// What is being sealed.
+    sealing: Option<Arc<Vec<Value>>>,
+    sealed: Vec<Arc<Sealed>>,
+    buffer: Vec<u8>,
+    failed: bool,
+    _lock: File,
+}
+
+fn io<'a>(path: &'a Path, doing: &'static str) -> impl Fn(std::io::Error) -> HistoryError + 'a {
+    move |source| HistoryError::Io { path: path.to_owned(), doing, source }
+}
+
+fn log_path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("head-{number:010}.log"))
+}
+
+fn sync_names(directory: &Path) -> Result<(), HistoryError> {
+    File::open(directory).and_then(|folder| folder.sync_all()).map_err(io(directory, "syncing the names in"))
+}
+
+/// A sealed file by its name.
+struct Found {
+    path: PathBuf,
+    kind: Kind,
+    number: u64,
+    sum: String,
+}
+
+/// The files of a directory: logs by number, sealed ones.
+fn layout(directory: &Path) -> Result<(Vec<u64>, Vec<Found>), HistoryError> {
+    let (mut logs, mut sealed) = (Vec::new(), Vec::new());
+    let entries = std::fs::read_dir(directory).map_err(io(directory, "listing"))?;
+    for entry in entries {
+        let entry = entry.map_err(io(directory, "listing"))?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if let Some(number) = name.strip_prefix("head-").and_then(|rest| rest.strip_suffix(".log")) {
+            logs.extend(number.parse::<u64>());
+        }
+        let known = sealed::parse_name(name);
+        sealed.extend(known.map(|(kind, number, sum)| Found {
+            path: entry.path(),
+            kind,
+            number,
+            sum: sum.to_owned(),
+        }));
+    }
+    logs.sort_unstable();
+    sealed.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok((logs, sealed))
+}
+
+/// Reads a log; what follows the last whole group is cut off.
+fn read_log(path: &Path) -> Result<Vec<Value>, HistoryError> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(io(path, "opening"))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(io(path, "reading"))?;
+    let (values, whole) = log::read(&bytes);
+    if whole < bytes.len() {
+        tracing::warn!(path = %path.display(), bytes = bytes.len() - whole, "a torn, never acknowledged end was cut off");
+        file.set_len(whole as u64)
+            .and_then(|()| file.sync_all())
+            .map_err(io(path, "cutting off a torn end of"))?;
+    }
+    Ok(values)
+}
+
+/// Not its values: there are too many.
+impl std::fmt::Debug for History {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("History").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+impl History {
+    /// Opens or makes the history in a directory: seals logs that were left, reads the newest one, and looks at what each
+    /// sealed file covers.
+    pub fn open(directory: &Path, options: Options) -> Result<Self, HistoryError> {
+        std::fs::create_dir_all(directory).map_err(io(directory, "making"))?;
+        let lock = lock(directory)?;
+        let (logs, found) = layout(directory)?;
+        // A number is never used twice.
+        let number = logs.last().copied().max(found.iter().map(|file| file.number + 1).max()).unwrap_or(1);
+        // A log that is there is sealed anew; what a crash left of the last time goes.
+        for half in found.iter().filter(|file| logs.contains(&file.number)) {
+            std::fs::remove_file(&half.path).map_err(io(&half.path, "removing"))?;
+        }
+        for left in logs.into_iter().filter(|log| *log < number) {
+            let path = log_path(directory, left);
+            let sealer =
+                Sealer { directory: directory.to_owned(), number: left, values: Arc::new(read_log(&path)?) };
+            sealer.make()?;
+            std::fs::remove_file(&path).map_err(io(&path, "removing"))?;
+        }
+        let (_, found) = layout(directory)?;
+        let sealed = found.iter().map(|file| Sealed::open(&file.path, file.kind, &file.sum).map(Arc::new));
+        let sealed: Result<Vec<_>, _> = sealed.collect();
+        let head_path = log_path(directory, number);
+        let unsealed = if head_path.exists() { read_log(&head_path)? } else { Vec::new() };
+        let head = OpenOptions::new().append(true).create(true).open(&head_path);
+        let head = head.map_err(io(&head_path, "opening"))?;
+        sync_names(directory)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            options,
+            head,
+            head_path,
+            number,
+            unsealed,
+            sealing: None,
+            sealed: sealed?,
+            buffer: Vec::new(),
+            failed: false,
+            _lock: lock,
+        })
+    }
+
+    /// Appends values as one group; they last when this returns. On a full disk nothing is kept of them, and the next
+    /// attempt may succeed; after any other failure the history has to be opened again.
+    pub fn append(&mut self, values: &[Value]) -> Result<(), HistoryError> {
+        if self.failed {
+            return Err(HistoryError::Failed { path: self.directory.clone() });
+        }
+        if values.is_empty() {
+            return Ok(());
+        }
+        self.buffer.clear();
+        log::write(values, &mut self.buffer);
+        let end = self.head.metadata().map_err(io(&self.head_path, "looking at"))?.len();
+        if let Err(error) = self.head.write_all(&self.buffer).map_err(io(&self.head_path, "appending to")) {
+            // Whatever was written of it goes again.
+            self.failed = !error.is_full() || self.head.set_len(end).is_err();
+            return Err(error);
+        }
+        if let Err(error) = self.head.sync_data() {
+            self.failed = true;
+            return Err(io(&self.head_path, "syncing")(error));
+        }
+        self.unsealed.extend_from_slice(values);
+        Ok(())
+    }
+
+    /// What to seal, when there is enough of it and nothing is being sealed. From here on values go to the next log.
+    pub fn seal_due(&mut self) -> Result<Option<Sealer>, HistoryError> {
+        if self.unsealed.len() < self.options.head_values || self.sealing.is_some() || self.failed {
+            return Ok(None);
+        }
+        let path = log_path(&self.directory, self.number + 1);
+        let next = OpenOptions::new().append(true).create(true).open(&path).map_err(io(&path, "making"))?;
+        sync_names(&self.directory)?;
+        // As much room again, so that it never has to be moved while it grows.
+        let next_values = Vec::with_capacity(self.unsealed.capacity());
+        let values = Arc::new(std::mem::replace(&mut self.unsealed, next_values));
+        self.sealing = Some(values.clone());
+        let sealer = Sealer { directory: self.directory.clone(), number: self.number, values };
+        (self.head, self.head_path, self.number) = (next, path, self.number + 1);
+        Ok(Some(sealer))
+    }
+
+    /// Takes over what was sealed; its log goes. After a failure the values stay where they are, and another start seals
+    /// them.
+    pub fn adopt(&mut self, made: Result<Made, HistoryError>) -> Result<(), HistoryError> {
+        let made = made?;
+        self.sealed.extend(made.files.into_iter().map(Arc::new));
+        self.sealing = None;
+        let path = log_path(&self.directory, made.number);
+        std::fs::remove_file(&path).map_err(io(&path, "removing"))
+    }
+
+    /// Removes sealed files all of whose values are older than their kind is kept. Returns how many values went.
+    pub fn retain(&mut self, now: Timestamp) -> Result<u64, HistoryError> {
+        let keep = &self.options.keep;
+        let old = |file: &Sealed| keep.get(&file.kind).is_some_and(|keep| file.newest() < now.minus(*keep));
+        let (gone, kept): (Vec<_>, Vec<_>) = self.sealed.drain(..).partition(|file| old(file));
+        self.sealed = kept;
+        let mut values = 0;
+        for file in gone {
+            std::fs::remove_file(&file.path).map_err(io(&file.path, "removing"))?;
+            tracing::info!(path = %file.path.display(), values = file.rows(), "kept long enough and removed");
+            values += file.rows();
+        }
+        Ok(values)
+    }
+
+    /// Begins a search: what is in memory is found at once, so that the files can be read while values are appended.
+    pub fn search(&self, query: &Query) -> Search {
+        let wanted = Wanted::new(query);
+        let unsealed = self.sealing.iter().flat_map(|values| values.iter()).chain(&self.unsealed);
+        let found = unsealed.filter(|value| wanted.fits(value)).copied().collect();
+        let files = self.sealed.iter().filter(|file| file.kind == wanted.kind()).cloned().collect();
+        Search { wanted, versions: query.versions, most: query.most, found, files }
+    }
+
+    /// Searches.
+    pub fn query(&self, query: &Query) -> Result<Vec<Value>, HistoryError> {
+        self.search(query).finish()
+    }
+
+    /// What is there.
+    pub fn figures(&self) -> BTreeMap<Kind, Figures> {
+        let mut figures: BTreeMap<Kind, Figures> =
+            Kind::ALL.into_iter().map(|kind| (kind, Figures::default())).collect();
+        for value in self.sealing.iter().flat_map(|values| values.iter()).chain(&self.unsealed) {
+            figures.entry(value.kind).or_default().unsealed += 1;
+        }
+        for file in &self.sealed {
+            let of_kind = figures.entry(file.kind).or_default();
+            of_kind.sealed += file.rows();
+            of_kind.files += 1;
+            of_kind.bytes += file.bytes;
+            let oldest = file.oldest();
+            of_kind.oldest = Some(of_kind.oldest.map_or(oldest, |known| known.min(oldest)));
+        }
+        figures
+    }
+}
+
+fn lock(directory: &Path) -> Result<File, HistoryError> {
+    let path = directory.join(LOCK);
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(io(&path, "opening"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(HistoryError::Locked { path }),
+        Err(TryLockError::Error(source)) => Err(io(&path, "locking")(source)),
+    }
+}
+
+/// Seals one log, on any thread.
+#[derive(Debug)]
+pub struct Sealer {
+    directory: PathBuf,
+    number: u64,
+    values: Arc<Vec<Value>>,
+}
+
+/// Files that were made of a log.
+#[derive(Debug)]
+pub struct Made {
+    number: u64,
+    files: Vec<Sealed>,
+}
+
+impl Sealer {
+    /// Sorts, and writes one file for each kind.
+    pub fn make(self) -> Result<Made, HistoryError> {
+        let mut files = Vec::new();
+        for kind in Kind::ALL {
+            let mut values: Vec<&Value> = self.values.iter().filter(|value| value.kind == kind).collect();
+            if values.is_empty() {
+                continue;
+            }
+            values.sort_by_key(|value| value.order());
+            files.push(sealed::write(&self.directory, kind, self.number, &values)?);
+        }
+        sync_names(&self.directory)?;
+        Ok(Made { number: self.number, files })
+    }
+}
+
+/// A search that was begun.
+pub struct Search {
+    wanted: Wanted,
+    versions: Versions,
+    most: usize,
+    found: Vec<Value>,
+    files: Vec<Arc<Sealed>>,
+}
+
+impl Search {
+    /// Reads the files that may have something, and puts everything in order: by point, instant, version.
+    pub fn finish(mut self) -> Result<Vec<Value>, HistoryError> {
+        let sealed = std::mem::take(&mut self.found);
+        let mut found = Vec::new();
+        for file in &self.files {
+            match file.search(&self.wanted, self.most, &mut found) {
+                // It was kept long enough, and went while we searched.
+                Err(HistoryError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+                other => other?,
+            }
+        }
+        found.extend(sealed);
+        if found.len() > self.most {
+            return Err(HistoryError::TooMany { most: self.most });
+        }
+        Ok(ordered(found, self.versions))
+    }
+}

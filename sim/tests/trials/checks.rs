@@ -1,0 +1,143 @@
+//! What must be true, whatever went wrong. Each check knows the outside and the journal only, and shares no code with what
+//! it judges but the ledger's queries and the audit, which is an independent judge itself.
+
+use crate::wire::Known;
+use actors::picture::Picture;
+use grid::{Money, Quality, Timestamp};
+use journal::{Entry, Fact, Standing};
+use market::{Ledger, RecordNumber, audit_records};
+use std::time::Duration;
+
+/// How long the last steps of something may take when nothing goes wrong.
+const SOON: Duration = Duration::from_secs(5 * 60);
+/// Longest wait for a meter before its value is substituted.
+const METER: Duration = Duration::from_secs(30 * 60);
+
+/// What the journal says after a start, against what the outside knows.
+pub fn recovered(entries: &[Entry], standing: &Standing, known: &Known) -> Vec<String> {
+    let ledger = &standing.ledger;
+    let mut wrong = Vec::new();
+    for answer in &known.answers {
+        if ledger.activation(answer).is_none_or(|(_, status)| status.is_none()) {
+            wrong.push(format!("the answer to {answer} was acknowledged and is lost"));
+        }
+    }
+    for ((device, slot), _) in known.energies.iter() {
+        let wanted = ledger.contracted_deviation().contains_key(&(*device, *slot));
+        if wanted && ledger.reading(*device, *slot).is_none() {
+            wrong.push(format!("the energy of device {device} in {slot} was acknowledged and is lost"));
+        }
+    }
+    for (id, order) in &known.orders {
+        match ledger.activation(id) {
+            None => wrong.push(format!("{id} reached its device and is not in the journal")),
+            Some((recorded, _)) if recorded != order => {
+                wrong.push(format!("{id} reached its device as something else than is recorded"));
+            }
+            Some(_) => {}
+        }
+    }
+    wrong.extend(known.changed.iter().map(|id| format!("{id} reached its device with two contents")));
+    wrong.extend(audited(entries));
+    wrong.extend(readings(entries, known));
+    wrong.extend(refolded(entries, ledger));
+    wrong
+}
+
+/// The independent judge of the market. Orders that came too late are another check's.
+fn audited(entries: &[Entry]) -> Vec<String> {
+    let report = audit_records(entries.iter().filter_map(|entry| match &entry.fact {
+        Fact::Market(event) => Some((RecordNumber(entry.number), event)),
+        Fact::Opened { .. } | Fact::Reached => None,
+    }));
+    let late = |words: &&String| words.contains(" began, but ");
+    let violations = report.violations.iter().filter(|words| !late(words));
+    let mut wrong: Vec<String> = violations.map(|words| format!("audit: {words}")).collect();
+    if report.orders_doubled > 0 {
+        wrong.push(format!("{} orders were given twice", report.orders_doubled));
+    }
+    if report.energy_mismatch_mwh != 0 {
+        wrong.push(format!("{} mWh are not conserved", report.energy_mismatch_mwh));
+    }
+    if report.money_imbalance != Money::ZERO {
+        wrong.push(format!("{} micro-units are not conserved", report.money_imbalance.0));
+    }
+    wrong
+}
+
+/// What was recorded as measured must be what the meter said of that quarter-hour.
+fn readings(entries: &[Entry], known: &Known) -> Vec<String> {
+    let read = entries.iter().filter_map(|entry| match &entry.fact {
+        Fact::Market(market::MarketEvent::MeterRead { reading }) => Some(reading),
+        _ => None,
+    });
+    let measured = read.filter(|reading| reading.quality == Quality::Measured);
+    let foreign = measured.filter(|reading| {
+        known.told.get(&(reading.device, reading.slot)).is_none_or(|told| *told != reading.energy)
+    });
+    foreign.map(|reading| format!("{reading:?} is not what the meter said")).collect()
+}
+
+/// Snapshots and the running system must be what all records add up to.
+fn refolded(entries: &[Entry], ledger: &Ledger) -> Vec<String> {
+    let mut standing = Standing::default();
+    for entry in entries {
+        if let Err(error) = standing.fold(entry.clone()) {
+            return vec![format!("record {} cannot follow: {error}", entry.number)];
+        }
+    }
+    if standing.ledger == *ledger {
+        Vec::new()
+    } else {
+        vec!["the ledger is not the sum of its records".to_owned()]
+    }
+}
+
+/// Each minute, on the running system.
+pub fn running(ledger: &Ledger) -> Vec<String> {
+    let sum: i128 = ledger.balances().values().map(|money| i128::from(money.0)).sum();
+    if sum == 0 { Vec::new() } else { vec![format!("the accounts add up to {sum} micro-units")] }
+}
+
+/// When nothing has gone wrong for long: what was begun has ended, and the picture is fresh.
+pub fn settled_down(
+    ledger: &Ledger,
+    picture: &Picture,
+    known: &Known,
+    quiet: Timestamp,
+    now: Timestamp,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let before = now.minus(SOON);
+    let old = ledger.contracts_without_assignment().filter(|contract| contract.formed_at < before);
+    wrong.extend(old.map(|contract| format!("{} was never split among its members", contract.id)));
+    for part in ledger.assignments_without_activation() {
+        if part.contract.formed_at < before {
+            wrong.push(format!(
+                "{} of {} was never given to its device",
+                part.assignment.offer, part.contract.id
+            ));
+        }
+    }
+    for (order, answer) in ledger.activations() {
+        let end = order.schedule.start.plus(order.schedule.energies.len() as i64).start();
+        let contract = ledger.contract(&order.contract).map(|(contract, _)| contract.formed_at);
+        // While it can still be given it is repeated each minute.
+        if answer.is_none() && end > quiet.plus(SOON) && contract.is_some_and(|formed| formed < before) {
+            wrong.push(format!("{} was never answered", order.id));
+        }
+    }
+    wrong.extend(ledger.overdue_offers(before).iter().map(|offer| format!("{offer} never expires")));
+    let missing = ledger.missing_readings(before.minus(METER));
+    wrong.extend(missing.iter().map(|(device, slot)| format!("device {device} was never read in {slot}")));
+    let due = ledger.unsettled_due().into_iter().flatten().filter(|due| due.reading.received_at < before);
+    wrong.extend(due.map(|due| format!("{} was never settled in {}", due.offer.id, due.slot)));
+    let waiting = known.waiting.values().filter(|since| **since < before).count();
+    if waiting > 0 {
+        wrong.push(format!("{waiting} senders wait in vain for an acknowledgement"));
+    }
+    if picture.health.estimator.at.is_none_or(|at| at < before) {
+        wrong.push(format!("the newest estimate is of {:?}", picture.health.estimator));
+    }
+    wrong
+}

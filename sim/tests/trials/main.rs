@@ -1,0 +1,159 @@
+//! Trials: the whole system in virtual time, one seed deciding everything that goes wrong, with checkers that know the
+//! outside and the journal only. Crashes, power cuts at any operation of the disk, failed and full disks, packets that are
+//! lost, doubled and late, clocks that are off, meters that are late or silent.
+//!
+//! A seed that fails is repeated with `TRIAL_SEED=17 cargo nextest run --workspace -E 'binary(trials)' --run-ignored
+//! only one_seed --no-capture`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test
+
+mod checks;
+#[allow(dead_code)] // the journal's own tests use all of it
+#[path = "../../../journal/tests/power/disk.rs"]
+mod disk;
+mod plan;
+mod trace;
+mod trial;
+mod wire;
+
+use grid::defect::Defect;
+use std::process::Stdio;
+use trial::{Ran, run};
+
+/// How to repeat a seed.
+fn repeat(seed: u64) -> String {
+    format!(
+        "TRIAL_SEED={seed} cargo nextest run --workspace -E 'binary(trials)' --run-ignored only one_seed --no-capture"
+    )
+}
+
+fn number(variable: &str, without: u64) -> u64 {
+    std::env::var(variable).map_or(without, |text| text.parse().expect("a number"))
+}
+
+/// Runs seeds, and says of each what it came to. Ends with the first objection.
+fn run_all(seeds: impl Iterator<Item = u64>) -> Vec<(u64, Ran)> {
+    let ran = seeds.map(|seed| {
+        let ran = run(seed, None);
+        assert!(ran.objections.is_empty(), "seed {seed}: {:#?}\nrepeat: {}", ran.objections, repeat(seed));
+        println!("trial {seed}: {ran:?}");
+        (seed, ran)
+    });
+    ran.collect()
+}
+
+#[test]
+#[ignore = "repeats a seed; TRIAL_SEED says which, TRIAL_DEFECT what to plant"]
+fn one_seed() {
+    let name = std::env::var("TRIAL_DEFECT").ok();
+    let defect = name.map(|name| {
+        let known = Defect::ALL.into_iter().find(|defect| format!("{defect:?}") == name);
+        known.unwrap_or_else(|| panic!("{name} is none of {:?}", Defect::ALL))
+    });
+    let seed = number("TRIAL_SEED", 1);
+    println!("{:#?}\n{:#?}", plan::Plan::of(seed), run(seed, defect));
+}
+
+/// A child of another test.
+#[test]
+#[ignore = "for the test that compares two processes, and for soaks: TRIAL_FROM, TRIAL_COUNT"]
+fn some_seeds() {
+    let from = number("TRIAL_FROM", 0);
+    let ran = run_all(from..from + number("TRIAL_COUNT", 10));
+    println!("{} trials", ran.len());
+}
+
+/// What a child process says of seeds, started with the same arguments as another one.
+fn child(from: u64, count: u64) -> std::process::Child {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "some_seeds", "--nocapture"]);
+    command.env("TRIAL_FROM", from.to_string()).env("TRIAL_COUNT", count.to_string());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Lines about trials; fails with all words of the child when it failed.
+fn told(child: std::process::Child) -> Vec<String> {
+    let output = child.wait_with_output().unwrap();
+    let (words, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{words}\n{errors}");
+    words.lines().filter(|line| line.starts_with("trial ")).map(str::to_owned).collect()
+}
+
+fn same_in_two_processes(from: u64, count: u64) {
+    let children = [child(from, count), child(from, count)];
+    let [first, second] = children.map(told);
+    assert_eq!(first.len() as u64, count);
+    for (one, other) in first.iter().zip(&second) {
+        assert_eq!(one, other);
+    }
+    println!("{}", sums(&first));
+    // The running system makes snapshots and starts from them.
+    assert!(!sums(&first).contains(" 0 from_snapshot"), "{}", sums(&first));
+}
+
+#[test]
+fn nothing_is_lost_doubled_or_left_undone_and_two_processes_agree_on_every_byte() {
+    same_in_two_processes(0, 200);
+}
+
+/// How many seeds it takes until a defect is found, and by which words.
+fn found(defect: Defect, seeds: std::ops::Range<u64>) -> Option<(u64, String)> {
+    seeds.into_iter().find_map(|seed| {
+        let mut objections = run(seed, Some(defect)).objections;
+        (!objections.is_empty()).then(|| (seed, objections.swap_remove(0)))
+    })
+}
+
+/// Seeds before this one let the defect pass.
+fn first_seed(defect: Defect) -> u64 {
+    match defect {
+        Defect::ActsBeforeSync => 14,
+        Defect::OrdersBeforeRecording => 353,
+        Defect::NeverExpires => 2,
+        _ => 0,
+    }
+}
+
+#[test]
+fn each_planted_defect_is_found() {
+    for defect in Defect::ALL {
+        let first = first_seed(defect);
+        let found = found(defect, first..first + 20);
+        assert!(found.is_some(), "{defect:?} is not found from seed {first} on");
+        println!("{defect:?}: {found:?}");
+    }
+}
+
+#[test]
+#[ignore = "minutes; `make soak` runs it"]
+fn each_planted_defect_is_found_within_a_thousand_seeds_drawn_otherwise() {
+    let from = number("TRIAL_FROM", 1_000_000);
+    for defect in Defect::ALL {
+        let found = found(defect, from..from + 1000);
+        println!("{defect:?}: after {:?} seeds", found.as_ref().map(|(seed, _)| seed - from));
+        assert!(found.is_some(), "{defect:?} is never found");
+    }
+}
+
+#[test]
+#[ignore = "an hour; `make soak` runs it"]
+fn ten_thousand_seeds_give_no_objection() {
+    let (from, each) = (number("TRIAL_FROM", 0), number("TRIAL_COUNT", 10_000) / 2);
+    let lines: Vec<String> =
+        [child(from, each), child(from + each, each)].into_iter().flat_map(told).collect();
+    assert_eq!(lines.len() as u64, 2 * each);
+    println!("{} trials, {}", lines.len(), sums(&lines));
+}
+
+/// Lives, those that began with a snapshot, contracts, answered orders and settlements of all trials.
+fn sums(lines: &[String]) -> String {
+    let sum = |name: &str| -> u64 {
+        let numbers = lines.iter().filter_map(|line| {
+            let after = line.split_once(&format!("{name}: "))?.1;
+            after.split(|letter: char| !letter.is_ascii_digit()).next()?.parse::<u64>().ok()
+        });
+        numbers.sum()
+    };
+    let all = ["lives", "from_snapshot", "contracts", "answered", "settlements"]
+        .map(|name| format!("{} {name}", sum(name)));
+    all.join(", ")
+}

@@ -1,0 +1,128 @@
+//! What a seed decides: the street, its evening, and everything that goes wrong in it.
+
+use crate::disk::{Fault, Random, Survives};
+use grid::Timestamp;
+use sim::Scenario;
+use std::time::Duration;
+
+const STREET: &str = include_str!("street.toml");
+/// Nothing goes wrong after this; what was begun has time to end.
+pub const FAULTS_UNTIL: Duration = Duration::from_secs(80 * 60);
+/// Length of a trial. Between, an offer's deadline, its delivery and the wait for its meter must all pass.
+pub const LENGTH: Duration = Duration::from_secs(160 * 60);
+
+/// How a life of the system ends.
+#[derive(Debug, Clone, Copy)]
+pub enum End {
+    /// `kill -9`, or a power cut of which so much survives that was not synced.
+    Crash(Survives),
+    /// The power goes at this operation of the disk, counted from the start of the life.
+    PowerAt(usize),
+    /// This operation of the disk goes wrong.
+    Fault(usize, Fault),
+    /// The disk fills up; somebody makes room after a while. The life goes on.
+    Full,
+    /// A stage panics after so many messages more, at the end of handling one. The life goes on, unless it is the journal.
+    Stumble(u32),
+}
+
+/// What goes wrong once.
+#[derive(Debug, Clone, Copy)]
+pub struct Mishap {
+    /// When, from the scenario's start.
+    pub after: Duration,
+    /// How many other tasks run in that instant before it happens.
+    pub turns: usize,
+    /// What.
+    pub end: End,
+    /// How long the system is away.
+    pub away: Duration,
+    /// How far the clock of the next life is ahead of the true one, s.
+    pub skew_s: i64,
+}
+
+/// How the wires are; shares of packets.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wires {
+    pub lost: f64,
+    pub doubled: f64,
+    /// Longest delay.
+    pub slow: Duration,
+}
+
+/// A whole trial.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub scenario: Scenario,
+    pub mishaps: Vec<Mishap>,
+    pub wires: Wires,
+}
+
+/// A share in [0, 1).
+pub fn share(random: &mut Random) -> f64 {
+    (random.next() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+fn pick<T: Copy>(random: &mut Random, of: &[T]) -> T {
+    of[random.below(of.len())]
+}
+
+fn seconds(random: &mut Random, most: usize) -> Duration {
+    Duration::from_secs(random.below(most + 1) as u64)
+}
+
+fn mishap(random: &mut Random) -> Mishap {
+    let minute = 4 + random.below(FAULTS_UNTIL.as_secs() as usize / 60 - 8);
+    // On the second of a stage's own beat, or at any other.
+    let second = if random.below(3) > 0 { pick(random, &[0, 5, 10, 20, 30, 50]) } else { random.below(60) };
+    // Of one of the next groups of records, or of one some minutes away.
+    let most = pick(random, &[8, 100]);
+    let operations = 1 + random.below(most);
+    let end = match random.below(12) {
+        0..=2 => End::Crash(Survives::Everything),
+        3..=4 => End::Crash(Survives::Nothing),
+        5 => End::Crash(Survives::Some),
+        6..=7 => End::PowerAt(operations),
+        8 => End::Fault(operations, pick(random, &[Fault::Fails, Fault::FailsHalfway, Fault::Full])),
+        9 => End::Full,
+        _ => End::Stumble(random.below(200) as u32),
+    };
+    Mishap {
+        after: Duration::from_secs((minute * 60 + second) as u64),
+        turns: random.below(60),
+        end,
+        away: seconds(random, 240),
+        skew_s: random.below(41) as i64 - 20,
+    }
+}
+
+impl Plan {
+    /// What a seed decides.
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random(seed ^ 0x7472_6961_6c73);
+        let random = &mut random;
+        let mut scenario = Scenario::from_toml(STREET).expect("the street is a scenario");
+        scenario.grid.network = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trials/street.json").to_owned();
+        scenario.seed = seed;
+        scenario.duration_minutes = (LENGTH.as_secs() / 60) as u32;
+        scenario.start = "2026-01-15T14:00:00Z".parse::<Timestamp>().expect("an instant");
+        scenario.start = scenario.start.plus(Duration::from_secs(900 * random.below(16) as u64));
+        scenario.grid.transformer_kva = 12.0 + random.below(10) as f64;
+        scenario.chargers.count = 3 + random.below(3);
+        scenario.heat_pumps.count = random.below(4);
+        scenario.batteries.count = random.below(4);
+        scenario.photovoltaics.count = random.below(3);
+        scenario.chargers.arrival_mean_h = 15.0 + 4.0 * share(random);
+        scenario.field.meter_missing = pick(random, &[0.0, 0.05, 0.3]);
+        scenario.field.device_meter_missing = pick(random, &[0.0, 0.02, 0.2]);
+        scenario.field.device_meter_delay_max_s = pick(random, &[240, 900, 2700]);
+        let mut mishaps: Vec<_> = (0..random.below(7)).map(|_| mishap(random)).collect();
+        mishaps.sort_by_key(|mishap| mishap.after);
+        let wires = Wires {
+            lost: pick(random, &[0.0, 0.05, 0.3]),
+            doubled: pick(random, &[0.0, 0.05, 0.3]),
+            slow: pick(random, &[Duration::ZERO, Duration::from_secs(5), Duration::from_secs(60)]),
+        };
+        Self { scenario, mishaps, wires }
+    }
+}
