@@ -30,6 +30,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "access",
             "estimation",
             "market",
+            "journal",
             "history",
             "connectors",
             "actors",

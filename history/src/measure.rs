@@ -1,10 +1,9 @@
-//! How fast and how small: for `gridflex bench history` and the example of the same name.
+//! How fast and how small: for the example `measure`.
 
 use crate::{History, HistoryError, Kind, Options, Query, Value, Versions};
 use grid::{BusId, Measurement, Phase, PointId, Quality, Quantity, Timestamp, telemetry::Element};
 use serde::Serialize;
 use std::path::Path;
-use std::time::Instant;
 
 /// What was found.
 #[derive(Debug, Clone, Serialize)]
@@ -72,22 +71,19 @@ fn minute(monitors: u32, minute: i64, noise: &mut Noise, state: &mut [f64]) -> V
     values
 }
 
-fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
-}
-
 fn median(mut of: Vec<f64>) -> f64 {
     of.sort_by(f64::total_cmp);
     of.get(of.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Appends `values` values of `monitors` monitors in groups, seals them, and asks for a day of one point.
-#[allow(clippy::disallowed_methods)] // it measures time
+/// Appends `values` values of `monitors` monitors in groups, seals them, and asks for a day of one point. Wall time is what
+/// `now_ms` says.
 pub fn measure(
     directory: &Path,
     values: usize,
     monitors: u32,
     group: usize,
+    now_ms: &dyn Fn() -> f64,
 ) -> Result<Measured, HistoryError> {
     let options = Options { keep: Default::default(), ..Options::default() };
     let mut history = History::open(directory, options.clone())?;
@@ -98,15 +94,15 @@ pub fn measure(
         let minute = minute(monitors, number, &mut noise, &mut state);
         number += 1;
         for group in minute.chunks(group.max(1)) {
-            let began = Instant::now();
+            let began = now_ms();
             history.append(group)?;
-            waits.push(milliseconds(began));
+            waits.push(now_ms() - began);
             appended += group.len();
         }
-        let began = Instant::now();
+        let began = now_ms();
         if let Some(sealer) = history.seal_due()? {
             let made = sealer.make();
-            sealing_s += began.elapsed().as_secs_f64();
+            sealing_s += (now_ms() - began) / 1e3;
             history.adopt(made)?;
             sealed += options.head_values;
         }
@@ -130,14 +126,14 @@ pub fn measure(
     };
     let (mut query_values, mut queries) = (0, Vec::new());
     for _ in 0..50 {
-        let began = Instant::now();
+        let began = now_ms();
         query_values = history.query(&query)?.len();
-        queries.push(milliseconds(began));
+        queries.push(now_ms() - began);
     }
     drop(history);
-    let began = Instant::now();
+    let began = now_ms();
     drop(History::open(directory, options)?);
-    let open_ms = milliseconds(began);
+    let open_ms = now_ms() - began;
     let longest = waits.iter().copied().fold(0.0, f64::max);
     Ok(Measured {
         values: appended,
