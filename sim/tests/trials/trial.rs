@@ -47,7 +47,7 @@ pub fn run(seed: u64, defect: Option<Defect>) -> Ran {
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     plant(defect);
-    let ran = runtime.expect("a runtime").block_on(Trial::new(seed).live());
+    let ran = runtime.expect("a runtime").block_on(async { Trial::new(seed).live().await });
     plant(None);
     ran
 }
