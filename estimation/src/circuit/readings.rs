@@ -115,3 +115,31 @@ pub struct Readings {
     /// First injection (index into `injections`) that is only a pseudo-measurement; they stand last.
     pub first_pseudo: Option<u32>,
 }
+
+impl Readings {
+    /// Which rows there are and which of them are exact, without what they say. Readings of one pattern determine the same.
+    pub fn pattern(&self) -> Self {
+        let exact = |variance: &mut f64| *variance = if *variance > 0.0 { 1.0 } else { *variance };
+        let mut pattern = self.clone();
+        pattern.reference_angle = 0.0;
+        for voltage in &mut pattern.voltages {
+            (voltage.magnitude, voltage.angle) = (0.0, voltage.angle.map(|_| 0.0));
+            exact(&mut voltage.variance);
+        }
+        for injection in &mut pattern.injections {
+            injection.s = Complex64::ZERO;
+            exact(&mut injection.variance_p);
+            exact(&mut injection.variance_q);
+        }
+        for power in &mut pattern.powers {
+            power.s = Complex64::ZERO;
+            power.variance_p.iter_mut().chain(&mut power.variance_q).for_each(exact);
+        }
+        for current in &mut pattern.currents {
+            (current.magnitude, current.angle) = (0.0, current.angle.map(|_| 0.0));
+            exact(&mut current.variance);
+            exact(&mut current.variance_across);
+        }
+        pattern
+    }
+}

@@ -12,15 +12,15 @@ mod readings;
 mod tests;
 
 use crate::assembly::{AppliancePlace, Assembly, AssemblyError};
-use crate::circuit::{NotATree, Tree};
+use crate::circuit::{NotATree, Readings, Tree};
 use crate::feeder::Feeder;
 use crate::measurement_set::{EstimationError, MeasurementSet, check};
-use crate::smoother::Smoother;
+use crate::smoother::{Observability, Smoother};
 use crate::solve::Tolerance;
 use grid::{Estimate, Network, Phase, Timestamp};
 use readings::LiveReadings;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 
 pub use kept::KeptEstimate;
@@ -59,6 +59,8 @@ pub struct LiveEstimator {
     taken: Vec<Taken>,
     /// Wires of the source.
     free: Vec<u32>,
+    /// What readings of the newest pattern determine: the same instruments speak most of the time.
+    seen: Mutex<Option<(Readings, Arc<[Observability]>)>>,
 }
 
 impl LiveEstimator {
@@ -76,7 +78,7 @@ impl LiveEstimator {
         }
         free.sort_unstable();
         free.dedup();
-        Ok(Self { feeder, assembly, tree, taken, free })
+        Ok(Self { feeder, assembly, tree, taken, free, seen: Mutex::default() })
     }
 
     /// The feeder it estimates.
@@ -86,6 +88,18 @@ impl LiveEstimator {
 
     fn network(&self) -> &Network {
         self.feeder.network()
+    }
+
+    /// What these readings determine, by global wire. `smoother` has them.
+    fn observability(&self, readings: &Readings, smoother: &mut Smoother) -> Arc<[Observability]> {
+        let pattern = readings.pattern();
+        let known = |seen: &(Readings, Arc<[Observability]>)| (seen.0 == pattern).then(|| seen.1.clone());
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.as_ref().and_then(known).unwrap_or_else(|| {
+            let found: Arc<[Observability]> = smoother.observability().into();
+            *seen = Some((pattern, found.clone()));
+            found
+        })
     }
 
     /// The state that fits the values and expectations best, with standard deviations from the curvature at the

@@ -43,7 +43,7 @@ pub(super) fn outcome(
 ) -> Estimate {
     let results = Results::new(region.network(), &region.assembly, &solved.voltages);
     let deviations = smoother.uncertainty();
-    let seen = smoother.observability();
+    let seen = region.observability(&live.readings, smoother);
     let (usage_points, q_std_var) = usage_points(region, live, solved, &deviations);
     let view = View { region, set, live, solved, results, deviations, usage_points, q_std_var };
     let metered = live.rows.iter().filter(|row| matches!(row, Row::Injection { .. })).count();

@@ -85,6 +85,29 @@ fn what_rests_on_expectations_is_told_apart_from_what_is_measured() {
     assert!(found.buses.iter().all(|bus| !bus.observability.contains(&Observability::Unobservable)));
 }
 
+/// One estimator remembers what a pattern of instruments determines; others, made anew, must say the same.
+#[test]
+fn what_is_determined_follows_the_instruments_that_speak() {
+    let (feeder, all, _) = european();
+    let kept = LiveEstimator::new(feeder.clone()).unwrap();
+    let of =
+        |estimate: grid::Estimate| estimate.buses.iter().map(|bus| bus.observability).collect::<Vec<_>>();
+    let mut different = std::collections::BTreeSet::new();
+    for step in 0..6 {
+        let mut set = all.clone();
+        if step % 3 == 2 {
+            set.values.retain(|item| !item.point.to_string().contains(".u."));
+        }
+        for item in &mut set.values {
+            item.value *= 1.0 + 0.001 * f64::from(step);
+        }
+        let found = of(kept.estimate(Timestamp::default(), &set).unwrap());
+        assert_eq!(found, of(estimate(&feeder, &set)), "step {step}");
+        different.insert(format!("{found:?}"));
+    }
+    assert_eq!(different.len(), 2, "without voltages less is determined");
+}
+
 #[test]
 fn a_changed_value_is_what_the_next_estimate_says_but_for_what_it_bends() {
     let (feeder, set, _) = european();
