@@ -19,7 +19,7 @@ impl NatsServers {
     /// Starts three; `None` and a loud word when there is no NATS server here.
     pub fn start(directory: &Path) -> Option<Self> {
         if Command::new("nats-server").arg("--version").stdout(Stdio::null()).status().is_err() {
-            println!("SKIPPED: nats-server is not installed (Debian: apt-get install nats-server)");
+            eprintln!("SKIPPED: nats-server is not installed (Debian: apt-get install nats-server)");
             return None;
         }
         let (ports, routes): (Vec<u16>, Vec<u16>) = (0..3).map(|_| (free_port(), free_port())).unzip();
