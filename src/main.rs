@@ -7,6 +7,7 @@ mod access;
 mod answer;
 mod ask;
 mod bench;
+mod cluster;
 mod demo;
 mod estimate;
 mod history;

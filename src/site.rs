@@ -6,6 +6,7 @@ use crate::stop::asked_to_stop;
 use ::site::check::Summary;
 use ::site::{Problem, Running, Site, SiteError, StationError};
 use clap::Args;
+use cluster::Servers;
 use connectors::mqtt::DoorError;
 use connectors::opcua::server::ServerError;
 use dashboards_server::ServeError;
@@ -17,6 +18,8 @@ Examples:
   gridflex serve docs/example-site/site.toml     a small feeder, on the loopback address, until Ctrl-C
   gridflex check site.toml && gridflex serve site.toml
   mosquitto_pub -q 1 -t gridflex/riverside/telemetry/bus.3.u.a -m '{\"value\":231.2,\"unit\":\"V\"}'
+  gridflex serve north.toml south.toml --member a --cluster nats://10.0.0.1:4222,nats://10.0.0.2:4222,nats://10.0.0.3:4222
+                                                 one of several processes that share these sites: docs/cluster.md
 
 What can stand in SITE.toml: docs/site.md.";
 
@@ -29,9 +32,26 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = SERVE_EXAMPLES)]
 pub struct ServeArguments {
-    /// The site's file; what it leaves out has a safe default
-    #[arg(value_name = "SITE.toml")]
-    site: PathBuf,
+    /// The site's file; what it leaves out has a safe default. Several only with --cluster
+    #[arg(value_name = "SITE.toml", required = true)]
+    sites: Vec<PathBuf>,
+    /// NATS servers of a cluster whose members share the sites: each site is served by one of them and copied by the others
+    #[arg(long, value_name = "URL,URL…", requires = "member")]
+    cluster: Option<Servers>,
+    /// Name of this process in the cluster, unlike that of all others
+    #[arg(long, value_name = "NAME", requires = "cluster", value_parser = member_name)]
+    member: Option<String>,
+    /// How many NATS servers keep the journal; fewer than three only to try things out
+    #[arg(long, value_name = "COUNT", default_value_t = 3, requires = "cluster", value_parser = clap::value_parser!(u8).range(1..=5))]
+    replicas: u8,
+}
+
+fn member_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    match !text.is_empty() && text.len() <= 60 && text.chars().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err("a name is 1 to 60 letters, digits, '-' and '_'".into()),
+    }
 }
 
 /// Arguments of `gridflex check`.
@@ -87,9 +107,21 @@ fn refused(site: &Path, problems: &[Problem]) -> Failure {
 
 /// Runs `gridflex serve`.
 pub fn serve(arguments: &ServeArguments) -> Result<(), Failure> {
-    let site = ::site::check(&arguments.site).map_err(|problems| refused(&arguments.site, &problems))?;
+    let checked = |path: &PathBuf| match ::site::check(path) {
+        Ok(site) => Ok((path.clone(), site)),
+        Err(problems) => Err(refused(path, &problems)),
+    };
+    let sites: Result<Vec<_>, _> = arguments.sites.iter().map(checked).collect();
+    let mut sites = sites?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::Run(error.into()))?;
-    runtime.block_on(run(site))
+    if let (Some(servers), Some(member)) = (arguments.cluster.clone(), arguments.member.clone()) {
+        let options = cluster::Options { servers, member, replicas: arguments.replicas.into() };
+        return runtime.block_on(crate::cluster::serve(options, sites));
+    }
+    match (sites.pop(), sites.is_empty()) {
+        (Some((_, site)), true) => runtime.block_on(run(site)),
+        _ => Err(Failure::Input(anyhow::anyhow!("several sites in one process need --cluster"))),
+    }
 }
 
 async fn run(site: Site) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each crate of the workspace may depend on, in the order of the dependency direction.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("grid", &[]),
     ("access", &["grid"]),
     ("estimation", &["grid"]),
@@ -23,6 +23,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
         "site",
         &["grid", "access", "estimation", "market", "history", "connectors", "actors", "dashboards-server"],
     ),
+    ("cluster", &["history", "journal", "actors", "site"]),
     (
         "sim",
         &[
@@ -50,6 +51,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "actors",
             "dashboards-server",
             "site",
+            "cluster",
             "sim",
         ],
     ),

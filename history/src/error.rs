@@ -36,6 +36,12 @@ pub enum HistoryError {
         /// The directory.
         path: PathBuf,
     },
+    /// What came from another history is no group of values.
+    #[error("{bytes} bytes that are no group of this version's history")]
+    Group {
+        /// How many.
+        bytes: usize,
+    },
     /// A query that would return more than it may.
     #[error("more than {most} values fit; ask for a shorter time, fewer points, or a larger limit")]
     TooMany {

@@ -25,5 +25,5 @@ mod value;
 
 pub use error::HistoryError;
 pub use query::{Query, Versions};
-pub use store::{Figures, History, Made, Options, Sealer, Search};
+pub use store::{Copies, Figures, History, Made, Options, Sealer, Search};
 pub use value::{Kind, Value};

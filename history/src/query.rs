@@ -81,6 +81,8 @@ impl Wanted {
 pub(crate) fn ordered(mut found: Vec<Value>, versions: Versions) -> Vec<Value> {
     // Stable: of two with the same version the later written one comes last.
     found.sort_by_key(Value::order);
+    // A copy that was taken up again may have the same twice.
+    found.dedup();
     if versions == Versions::All {
         return found;
     }

@@ -50,6 +50,18 @@ pub struct Figures {
     pub oldest: Option<Timestamp>,
 }
 
+/// Largest group that is copied at once, values: some 400 kB.
+const COPIED_MAX: usize = 10_000;
+
+/// Another place where values have to be before they last.
+pub trait Copies: Send {
+    /// Returns when a group of the log is there, too.
+    ///
+    /// # Errors
+    /// Whatever the place says; then nothing more is appended.
+    fn copy(&mut self, group: &[u8]) -> std::io::Result<()>;
+}
+
 /// An open history. Holds an exclusive lock.
 pub struct History {
     directory: PathBuf,
@@ -63,6 +75,7 @@ pub struct History {
     sealing: Option<Arc<Vec<Value>>>,
     sealed: Vec<Arc<Sealed>>,
     buffer: Vec<u8>,
+    copies: Option<Box<dyn Copies>>,
     failed: bool,
     _lock: File,
 }
@@ -171,9 +184,28 @@ impl History {
             sealing: None,
             sealed: sealed?,
             buffer: Vec::new(),
+            copies: None,
             failed: false,
             _lock: lock,
         })
+    }
+
+    /// From now on values last only when `copies` has them, too.
+    pub fn copied_to(mut self, copies: Box<dyn Copies>) -> Self {
+        self.copies = Some(copies);
+        self
+    }
+
+    /// Appends what another history copied; something else is refused as a whole.
+    ///
+    /// # Errors
+    /// [`HistoryError::Group`], and those of [`append`](Self::append).
+    pub fn append_copied(&mut self, group: &[u8]) -> Result<(), HistoryError> {
+        let (values, whole) = log::read(group);
+        match whole == group.len() {
+            true => self.append(&values),
+            false => Err(HistoryError::Group { bytes: group.len() }),
+        }
     }
 
     /// Appends values as one group; they last when this returns. On a full disk nothing is kept of them, and the next
@@ -198,6 +230,19 @@ impl History {
             return Err(io(&self.head_path, "syncing")(error));
         }
         self.unsealed.extend_from_slice(values);
+        self.copy(values)
+    }
+
+    fn copy(&mut self, values: &[Value]) -> Result<(), HistoryError> {
+        let Some(copies) = &mut self.copies else { return Ok(()) };
+        for group in values.chunks(COPIED_MAX) {
+            self.buffer.clear();
+            log::write(group, &mut self.buffer);
+            if let Err(error) = copies.copy(&self.buffer) {
+                self.failed = true;
+                return Err(io(&self.head_path, "copying")(error));
+            }
+        }
         Ok(())
     }
 

@@ -43,6 +43,11 @@ fn number(name: &str, ending: &str) -> Option<u64> {
     (digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
+/// Whether a file of that name is part of the journal itself, and not something made from it.
+pub fn is_segment(name: &str) -> bool {
+    name == FILE_NAME || number(name, SEGMENT).is_some_and(|first| first > 1)
+}
+
 /// The name of the segment that begins with a record.
 pub(crate) fn segment_name(first: u64) -> String {
     if first == 1 { FILE_NAME.to_owned() } else { format!("{PREFIX}{first:012}{SEGMENT}") }

@@ -29,10 +29,10 @@ mod writer;
 
 pub use disk::{Disk, Folder};
 pub use error::JournalError;
-pub use layout::FILE_NAME;
+pub use layout::{FILE_NAME, is_segment};
 pub use record::{Chain, Entry, Fact};
 pub use report::VerifyReport;
 pub use snapshot::Snapshotter;
 pub use standing::Standing;
-pub use start::Opened;
+pub use start::{Lock, Opened};
 pub use writer::{Durability, Journal, Options};

@@ -37,11 +37,13 @@ impl Journal {
 
     /// Opens or creates the journal in `directory`, takes its lock, and brings it to its end.
     pub fn open_with(directory: &Path, options: Options) -> Result<Opened, JournalError> {
-        let folder = Folder::new(directory);
-        let io = |doing| io_in(&folder, "", doing);
-        std::fs::create_dir_all(directory).map_err(io("creating the data directory"))?;
-        let lock = lock(&folder)?;
-        let mut opened = Self::open_on(Arc::new(folder), options)?;
+        let lock = Lock::take(directory)?;
+        Self::open_locked(lock, Arc::new(Folder::new(directory)), options)
+    }
+
+    /// Opens or creates the journal on a disk whose folder is locked, and holds the lock.
+    pub fn open_locked(lock: Lock, disk: SharedDisk, options: Options) -> Result<Opened, JournalError> {
+        let mut opened = Self::open_on(disk, options)?;
         opened.journal.hold(lock);
         Ok(opened)
     }
@@ -94,15 +96,28 @@ impl Journal {
     }
 }
 
-/// Takes the journal's lock, held as long as the file is open.
-fn lock(folder: &Folder) -> Result<File, JournalError> {
-    let path = folder.place().join(FILE_NAME);
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(io_in(folder, FILE_NAME, "opening the journal"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(JournalError::Locked { path }),
-        Err(TryLockError::Error(source)) => Err(io_in(folder, FILE_NAME, "locking the journal")(source)),
+/// The right to write in a directory, held until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Makes the directory where there is none, and takes it.
+    ///
+    /// # Errors
+    /// [`JournalError::Locked`] when another process, or this one, has it.
+    pub fn take(directory: &Path) -> Result<Self, JournalError> {
+        let folder = Folder::new(directory);
+        std::fs::create_dir_all(directory).map_err(io_in(&folder, "", "creating the data directory"))?;
+        let path = directory.join(FILE_NAME);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(io_in(&folder, FILE_NAME, "opening the journal"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(JournalError::Locked { path }),
+            Err(TryLockError::Error(source)) => Err(io_in(&folder, FILE_NAME, "locking the journal")(source)),
+        }
     }
 }
 

@@ -7,10 +7,10 @@ use crate::reader::Active;
 use crate::record::{Chain, Fact, encode};
 use crate::segment::{self, Position, SECTOR, chain_of_head, close_group, open_group};
 use crate::snapshot::{Kept, Snapshotter};
+use crate::start::Lock;
 use crate::tip;
 use grid::Timestamp;
 use grid::defect::{Defect, planted};
-use std::fs::File;
 use std::io::{Error, ErrorKind};
 
 /// When an append counts as done.
@@ -56,7 +56,7 @@ pub struct Journal {
     sealed: u64,
     kept: Kept,
     failed: bool,
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 /// Where a journal that was read ends.
@@ -97,7 +97,7 @@ impl Journal {
         Ok(journal)
     }
 
-    pub(crate) fn hold(&mut self, lock: File) {
+    pub(crate) fn hold(&mut self, lock: Lock) {
         self._lock = Some(lock);
     }
 

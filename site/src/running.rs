@@ -10,7 +10,7 @@ use connectors::{modbus, opcua};
 use grid::{Clock, Timestamp};
 use history::{History, HistoryError};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -103,21 +103,29 @@ impl Running {
     /// [`SiteError`] names the file, port or step.
     pub async fn start(site: Site) -> Result<Self, SiteError> {
         site.listeners.are_free()?;
-        let machine = machine_time();
-        let wanted = format!("site {}", site.foundation.name);
-        let Opened { mut journal, standing, notes, .. } = Journal::open(&site.data, Durability::Synced)?;
-        notes.iter().for_each(|note| tracing::warn!(%note, "found in the journal"));
-        if let Some(found) = standing.configuration.filter(|found| *found != wanted) {
-            return Err(SiteError::OtherSite { directory: site.data, found: shortened(&found), wanted });
-        }
-        let origin = machine.max(standing.reached.unwrap_or(machine));
-        if origin.since(machine) > AHEAD_MAX {
-            return Err(SiteError::ClockBehind { directory: site.data, reached: origin, now: machine });
-        }
-        let records = journal.append([(origin, &Fact::Opened { configuration: wanted })])?;
+        let directory = site.data.clone();
+        let history = (directory.join(HISTORY_DIRECTORY), site.history.clone());
+        let open_journal = move || Journal::open(&directory, Durability::Synced);
+        Self::start_on(site, open_journal, move || History::open(&history.0, history.1)).await
+    }
+
+    /// Starts everything on journal and history as they are opened here, where it may be waited.
+    ///
+    /// # Errors
+    /// [`SiteError`] names the file, port or step.
+    pub async fn start_on(
+        site: Site,
+        open_journal: impl FnOnce() -> Result<Opened, JournalError> + Send + 'static,
+        open_history: impl FnOnce() -> Result<History, HistoryError> + Send + 'static,
+    ) -> Result<Self, SiteError> {
+        let (wanted, directory) = (format!("site {}", site.foundation.name), site.data.clone());
+        let take_up = move || take_up(open_journal()?, wanted, &directory, open_history);
+        let taken_up = tokio::task::spawn_blocking(take_up);
+        let TakenUp { kept, origin, ahead, resumed } = match taken_up.await {
+            Ok(taken_up) => taken_up?,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        };
         let clock = ScaledClock::start(origin, 1);
-        let history = Some(History::open(&site.data.join(HISTORY_DIRECTORY), site.history)?);
-        let kept = Kept { journal, ledger: standing.ledger, records, history };
         let mut sources = Vec::new();
         for config in site.modbus {
             sources.push(modbus::connect(config, Arc::new(clock))?);
@@ -126,7 +134,7 @@ impl Running {
             sources.push(opcua::connect(config, Arc::new(clock))?);
         }
         let station = Station::start(site.listeners, site.foundation, kept, clock, sources).await?;
-        Ok(Self { station, clock, ahead: origin.since(machine), resumed: standing.records > 0 })
+        Ok(Self { station, clock, ahead, resumed })
     }
 
     /// Where the page is.
@@ -186,6 +194,40 @@ impl Running {
         system.stop().await;
         door.close().await;
     }
+}
+
+/// What was kept, and by which clock the site goes on.
+struct TakenUp {
+    kept: Kept,
+    origin: Timestamp,
+    ahead: Duration,
+    resumed: bool,
+}
+
+/// Finds out whether an open journal is this site's and can be gone on with now, and notes in it that it is.
+fn take_up(
+    opened: Opened,
+    wanted: String,
+    directory: &Path,
+    open_history: impl FnOnce() -> Result<History, HistoryError>,
+) -> Result<TakenUp, SiteError> {
+    let Opened { mut journal, standing, notes, .. } = opened;
+    notes.iter().for_each(|note| tracing::warn!(%note, "found in the journal"));
+    if let Some(found) = standing.configuration.filter(|found| *found != wanted) {
+        let (directory, found) = (directory.to_owned(), shortened(&found));
+        return Err(SiteError::OtherSite { directory, found, wanted });
+    }
+    let machine = machine_time();
+    let origin = machine.max(standing.reached.unwrap_or(machine));
+    let ahead = origin.since(machine);
+    if ahead > AHEAD_MAX {
+        let directory = directory.to_owned();
+        return Err(SiteError::ClockBehind { directory, reached: origin, now: machine });
+    }
+    let records = journal.append([(origin, &Fact::Opened { configuration: wanted })])?;
+    let history = Some(open_history()?);
+    let kept = Kept { journal, ledger: standing.ledger, records, history };
+    Ok(TakenUp { kept, origin, ahead, resumed: standing.records > 0 })
 }
 
 /// The beginning of what a journal is bound to; a demo's is its whole scenario.

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods)] // witnesses outside the program read the wall clock and run in threads
 
 pub mod checker;
+pub mod cluster;
 pub mod customer;
 pub mod mqtt;
 

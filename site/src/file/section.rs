@@ -22,13 +22,16 @@ pub struct Located<T> {
 pub struct Reading<'a> {
     path: &'a Path,
     text: &'a str,
+    /// Where lines end, bytes.
+    ends: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
 }
 
 impl<'a> Reading<'a> {
     /// Reads this text, which stands in that file.
     pub fn new(path: &'a Path, text: &'a str) -> Self {
-        Self { path, text, problems: RefCell::default() }
+        let ends = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n').map(|(at, _)| at).collect();
+        Self { path, text, ends, problems: RefCell::default() }
     }
 
     /// The file as a table; syntax errors are noted.
@@ -54,8 +57,7 @@ impl<'a> Reading<'a> {
     }
 
     fn line(&self, span: &Range<usize>) -> u64 {
-        let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
-        1 + before.iter().filter(|&&byte| byte == b'\n').count() as u64
+        1 + self.ends.partition_point(|end| *end < span.start) as u64
     }
 
     /// What a path in the file means: relative ones start at the file.

@@ -1,0 +1,118 @@
+//! An area's telemetry and estimates on every member: groups of the history's log as messages.
+//!
+//! Beside the files lies `replica.json`, up to which message they are in the history. It is written now and then, so after a crash
+//! some groups are taken in a second time; a history answers with each value once.
+
+use crate::mirrored::NOTE_PERIOD;
+use crate::nats::{AreaStream, Message, PublishError};
+use bytes::Bytes;
+use history::{Copies, History, HistoryError, Options};
+use std::io;
+use std::path::{Path, PathBuf};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+const POSITION: &str = "replica.json";
+
+/// A follower's history.
+pub struct Copy {
+    history: History,
+    sequence: u64,
+    place: PathBuf,
+    noted_at: Instant,
+}
+
+impl Copy {
+    /// Takes it up in a directory.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn open(directory: &Path, options: Options) -> Result<Self, HistoryError> {
+        let history = History::open(directory, options)?;
+        let place = directory.join(POSITION);
+        // Without a position everything comes again, which costs time and nothing else.
+        let noted = std::fs::read(&place).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Ok(Self { history, sequence: noted.unwrap_or(0), place, noted_at: Instant::now() })
+    }
+
+    /// The newest message in it.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Goes on from a stream that ends here. A stream that was made anew begins anew.
+    pub fn goes_on(&mut self, stream_ends: u64) {
+        if self.sequence > stream_ends {
+            tracing::warn!(place = %self.place.display(), "the cluster's history is a new one and begins anew");
+            self.sequence = 0;
+        }
+    }
+
+    /// Takes in what a message carries; an empty one is a claim.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn apply(&mut self, message: &Message) -> Result<(), HistoryError> {
+        if !message.payload.is_empty() {
+            self.history.append_copied(&message.payload)?;
+            if let Some(sealer) = self.history.seal_due()? {
+                self.history.adopt(sealer.make())?;
+            }
+        }
+        self.sequence = message.sequence;
+        if self.noted_at.elapsed() > NOTE_PERIOD {
+            self.note();
+        }
+        Ok(())
+    }
+
+    /// Writes down how far it is.
+    pub fn note(&mut self) {
+        self.noted_at = Instant::now();
+        note(&self.place, self.sequence);
+    }
+
+    /// Becomes the history of the member that serves; `claimed` is the message it goes on from.
+    pub fn serve(self, stream: AreaStream, term: String, claimed: u64) -> History {
+        let Self { history, place, noted_at, .. } = self;
+        let runtime = Handle::current();
+        history.copied_to(Box::new(ToStream { stream, sequence: claimed, term, runtime, place, noted_at }))
+    }
+}
+
+fn note(place: &Path, sequence: u64) {
+    if let Err(error) = std::fs::write(place, sequence.to_string()) {
+        tracing::warn!(%error, place = %place.display(), "the next start takes in more of the history again");
+    }
+}
+
+/// The stream, as the place where values have to be before they last.
+struct ToStream {
+    stream: AreaStream,
+    sequence: u64,
+    term: String,
+    runtime: Handle,
+    place: PathBuf,
+    noted_at: Instant,
+}
+
+impl Copies for ToStream {
+    fn copy(&mut self, group: &[u8]) -> io::Result<()> {
+        let id = format!("{}-{}", self.term, self.sequence + 1);
+        let append = self.stream.append(self.sequence, &id, Bytes::copy_from_slice(group));
+        self.sequence = self.runtime.block_on(append).map_err(io::Error::other)?;
+        if self.noted_at.elapsed() > NOTE_PERIOD {
+            self.noted_at = Instant::now();
+            note(&self.place, self.sequence);
+        }
+        Ok(())
+    }
+}
+
+/// Claims a history's stream, which must end where the copy does.
+///
+/// # Errors
+/// [`PublishError::Fenced`] when it has gone on.
+pub async fn claim(stream: &AreaStream, ends: u64, term: &str) -> Result<u64, PublishError> {
+    stream.append(ends, &format!("{term}-{}", ends + 1), Bytes::new()).await
+}

@@ -1,0 +1,307 @@
+//! The connection to NATS, and what lies there.
+//!
+//! ```text
+//! stream  GRIDFLEX_JOURNAL_<area>     subject gridflex.journal.<area>; files, nothing is ever removed
+//! stream  GRIDFLEX_HISTORY_<area>     subject gridflex.history.<area>; files, kept for HISTORY_KEPT
+//! bucket  gridflex_cluster            lease.<area>, member.<name>; each entry lapses after LAPSE
+//! ```
+//!
+//! All have as many replicas as asked for, three unless told otherwise.
+
+use async_nats::header::{NATS_EXPECTED_LAST_SEQUENCE, NATS_MESSAGE_ID};
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::stream::{self, DiscardPolicy, StorageType};
+use async_nats::jetstream::{self, kv};
+use async_nats::{ConnectOptions, HeaderMap};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::time::Instant;
+
+/// A lease, or a member's announcement, ends so long after it was last renewed.
+pub const LAPSE: Duration = Duration::from_secs(3);
+/// A request that was not answered is repeated after this.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+/// A message that nobody confirmed for so long is given up, and the area with it.
+const PUBLISH_MAX: Duration = Duration::from_secs(15);
+/// A member that was away for longer than this has a gap in its copy of telemetry and estimates.
+const HISTORY_KEPT: Duration = Duration::from_secs(7 * 86_400);
+const BUCKET: &str = "gridflex_cluster";
+
+/// NATS servers of one cluster.
+#[derive(Debug, Clone)]
+pub struct Servers(Vec<async_nats::ServerAddr>);
+
+impl FromStr for Servers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let servers: Result<Vec<_>, _> = text
+            .split(',')
+            .map(|url| {
+                let url = url.trim();
+                url.parse()
+                    .map_err(|error| format!("{url:?}: {error}; write for example nats://10.0.0.1:4222"))
+            })
+            .collect();
+        servers.map(Self)
+    }
+}
+
+/// Why NATS cannot be used.
+#[derive(Debug, Error)]
+pub enum NatsError {
+    /// No server answered.
+    #[error("no NATS server of the cluster can be reached: {0}")]
+    Connect(String),
+    /// A stream or the bucket cannot be made.
+    #[error("NATS: {what}: {reason}")]
+    Setup {
+        /// Which.
+        what: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// A request failed.
+    #[error("NATS: {doing}: {reason}")]
+    Request {
+        /// What was asked.
+        doing: &'static str,
+        /// What the server or the client said.
+        reason: String,
+    },
+}
+
+/// Why a message did not get into a stream.
+#[derive(Debug, Error)]
+pub enum PublishError {
+    /// Another member has written.
+    #[error("another member serves this area: its journal went on after message {expected}")]
+    Fenced {
+        /// The newest message this member knows.
+        expected: u64,
+    },
+    /// Nobody confirmed it.
+    #[error("NATS did not confirm for {} s: {reason}", PUBLISH_MAX.as_secs())]
+    Unconfirmed {
+        /// The last answer.
+        reason: String,
+    },
+}
+
+/// A connection.
+#[derive(Debug, Clone)]
+pub struct Nats {
+    context: jetstream::Context,
+    replicas: usize,
+}
+
+/// One message of an area's stream.
+#[derive(Debug)]
+pub struct Message {
+    /// Its number in the stream, from 1 without gaps.
+    pub sequence: u64,
+    /// What it carries.
+    pub payload: Bytes,
+}
+
+/// An area's stream.
+#[derive(Debug, Clone)]
+pub struct AreaStream {
+    context: jetstream::Context,
+    name: String,
+    subject: String,
+}
+
+impl Nats {
+    /// Connects, and goes on connecting when the connection is lost.
+    ///
+    /// # Errors
+    /// When no server answers within a few seconds.
+    pub async fn connect(servers: &Servers, member: &str, replicas: usize) -> Result<Self, NatsError> {
+        let options = ConnectOptions::new()
+            .name(format!("gridflex {member}"))
+            .connection_timeout(Duration::from_secs(3))
+            .ping_interval(Duration::from_secs(2))
+            .reconnect_delay_callback(|attempts| Duration::from_millis((50 * attempts as u64).min(500)));
+        let client = options.connect(&servers.0[..]).await;
+        let client = client.map_err(|error| NatsError::Connect(error.to_string()))?;
+        let context = jetstream::ContextBuilder::new()
+            .timeout(REQUEST_TIMEOUT)
+            .ack_timeout(REQUEST_TIMEOUT)
+            .build(client);
+        Ok(Self { context, replicas })
+    }
+
+    /// The bucket of leases and members.
+    ///
+    /// # Errors
+    /// When it is not there and cannot be made.
+    pub async fn bucket(&self) -> Result<kv::Store, NatsError> {
+        // As the bucket it is; the client's own way asks for more than servers before 2.10 answer.
+        let config = stream::Config {
+            name: format!("KV_{BUCKET}"),
+            description: Some("who serves which area of gridflex".into()),
+            subjects: vec![format!("$KV.{BUCKET}.>")],
+            max_messages_per_subject: 1,
+            max_age: LAPSE,
+            duplicate_window: LAPSE,
+            discard: DiscardPolicy::New,
+            storage: StorageType::Memory,
+            num_replicas: self.replicas,
+            allow_rollup: true,
+            deny_delete: true,
+            allow_direct: true,
+            ..stream::Config::default()
+        };
+        let setup = |reason: String| NatsError::Setup {
+            what: format!("bucket {BUCKET} with {} replicas", self.replicas),
+            reason,
+        };
+        self.context.get_or_create_stream(config).await.map_err(|error| setup(error.to_string()))?;
+        self.context.get_key_value(BUCKET).await.map_err(|error| setup(error.to_string()))
+    }
+
+    /// The stream of an area's journal.
+    ///
+    /// # Errors
+    /// When it is not there and cannot be made.
+    pub async fn journal(&self, area: &str) -> Result<AreaStream, NatsError> {
+        self.area(area, "journal", Duration::ZERO).await
+    }
+
+    /// The stream of an area's telemetry and estimates.
+    ///
+    /// # Errors
+    /// When it is not there and cannot be made.
+    pub async fn history(&self, area: &str) -> Result<AreaStream, NatsError> {
+        self.area(area, "history", HISTORY_KEPT).await
+    }
+
+    async fn area(&self, area: &str, what: &str, max_age: Duration) -> Result<AreaStream, NatsError> {
+        let name = format!("GRIDFLEX_{}_{area}", what.to_ascii_uppercase());
+        let subject = format!("gridflex.{what}.{area}");
+        let config = stream::Config {
+            name: name.clone(),
+            description: Some(format!("the {what} of area {area}")),
+            subjects: vec![subject.clone()],
+            storage: StorageType::File,
+            num_replicas: self.replicas,
+            max_age,
+            deny_delete: true,
+            ..stream::Config::default()
+        };
+        let what = format!("stream {name} with {} replicas", self.replicas);
+        let made = self.context.get_or_create_stream(config).await;
+        made.map_err(|error| NatsError::Setup { what, reason: error.to_string() })?;
+        Ok(AreaStream { context: self.context.clone(), name, subject })
+    }
+}
+
+/// Messages of a stream, as they come.
+pub type Messages = Pin<Box<dyn futures_util::Stream<Item = Result<Message, NatsError>> + Send>>;
+
+impl AreaStream {
+    /// The number of its newest message, 0 when it has none.
+    ///
+    /// # Errors
+    /// [`NatsError::Request`].
+    pub async fn end(&self) -> Result<u64, NatsError> {
+        let doing = "asking for the end of a journal";
+        let failed = |reason: String| NatsError::Request { doing, reason };
+        let stream = self.context.get_stream(&self.name).await.map_err(|error| failed(error.to_string()))?;
+        Ok(stream.cached_info().state.last_sequence)
+    }
+
+    /// Its messages after this one, as they come, in order and without gaps but for those that are not kept any more.
+    ///
+    /// # Errors
+    /// [`NatsError::Request`].
+    pub async fn after(&self, sequence: u64) -> Result<Messages, NatsError> {
+        let doing = "reading a journal";
+        let config = pull::OrderedConfig {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: sequence + 1 },
+            ..pull::OrderedConfig::default()
+        };
+        let consumer = self.context.create_consumer_on_stream(config, &self.name).await;
+        let consumer = consumer.map_err(|error| NatsError::Request { doing, reason: error.to_string() })?;
+        let messages = consumer.messages().await;
+        let messages = messages.map_err(|error| NatsError::Request { doing, reason: error.to_string() })?;
+        Ok(Box::pin(messages.map(move |message| {
+            let failed = |reason: String| NatsError::Request { doing, reason };
+            let message = message.map_err(|error| failed(error.to_string()))?;
+            let sequence = message.info().map_err(|error| failed(error.to_string()))?.stream_sequence;
+            Ok(Message { sequence, payload: message.message.payload })
+        })))
+    }
+
+    /// The same after the messages came to an end, or to an error.
+    ///
+    /// # Errors
+    /// [`NatsError::Request`].
+    pub async fn again(
+        &self,
+        sequence: u64,
+        ended: Option<Result<Message, NatsError>>,
+    ) -> Result<Messages, NatsError> {
+        if let Some(Err(error)) = ended {
+            tracing::debug!(stream = self.name, %error, "reading begins anew");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.after(sequence).await
+    }
+
+    /// Appends a message after message `expected`, and returns when as many servers have it as a decision takes.
+    ///
+    /// `id` must not be used for another message. A message that was confirmed to nobody is sent again until it is, so that
+    /// [`Fenced`](PublishError::Fenced) means that another member has written.
+    ///
+    /// # Errors
+    /// [`PublishError`]; after any of them it is not known whether the message is there.
+    pub async fn append(&self, expected: u64, id: &str, payload: Bytes) -> Result<u64, PublishError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_EXPECTED_LAST_SEQUENCE, expected.to_string());
+        headers.insert(NATS_MESSAGE_ID, id);
+        let begun = Instant::now();
+        loop {
+            let sent = self
+                .context
+                .publish_with_headers(self.subject.clone(), headers.clone(), payload.clone())
+                .await;
+            let outcome = match sent {
+                Ok(sent) => sent.await,
+                Err(error) => Err(error),
+            };
+            let reason = match outcome {
+                Ok(confirmed) if confirmed.sequence == expected + 1 => return Ok(confirmed.sequence),
+                Ok(_) => return Err(PublishError::Fenced { expected }),
+                Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
+                    match self.id_of(expected + 1).await {
+                        Ok(Some(found)) if found == id => return Ok(expected + 1),
+                        Ok(_) => return Err(PublishError::Fenced { expected }),
+                        Err(error) => error.to_string(),
+                    }
+                }
+                Err(error) => error.to_string(),
+            };
+            if begun.elapsed() > PUBLISH_MAX {
+                return Err(PublishError::Unconfirmed { reason });
+            }
+            tracing::warn!(stream = self.name, %reason, "a message was not confirmed and is sent again");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The id of the message with this number.
+    async fn id_of(&self, sequence: u64) -> Result<Option<String>, NatsError> {
+        let failed =
+            |reason: String| NatsError::Request { doing: "looking at a message of a journal", reason };
+        let stream = self.context.get_stream(&self.name).await.map_err(|error| failed(error.to_string()))?;
+        let message = stream.get_raw_message(sequence).await.map_err(|error| failed(error.to_string()))?;
+        Ok(message.headers.get(NATS_MESSAGE_ID).map(|id| id.as_str().to_owned()))
+    }
+}

@@ -1,0 +1,136 @@
+//! Copies that stop anywhere, and copies that were written to by a member whose words never reached the stream.
+
+use super::*;
+use std::path::PathBuf;
+
+const FIRST: &str = journal::FILE_NAME;
+const SECOND: &str = "market-000000000009.journal";
+
+fn write(name: &str, at: u64, bytes: &[u8]) -> Operation {
+    Operation::Write { name: name.into(), at, bytes: bytes.to_vec() }
+}
+
+/// What a stream holds: two segments, a group that was taken back, a segment that was begun and removed.
+fn stream() -> Vec<Operation> {
+    vec![
+        Operation::Claim { member: "a".into() },
+        write(FIRST, 0, b""),
+        write(FIRST, 0, b"head"),
+        write(FIRST, 4, b"one"),
+        write(FIRST, 7, b"half"),
+        write(FIRST, 7, b""),
+        write(FIRST, 7, b"two"),
+        write(SECOND, 0, b"begun"),
+        Operation::Remove { name: SECOND.into() },
+        write(FIRST, 10, b"three"),
+        Operation::Claim { member: "b".into() },
+        write(SECOND, 0, b"head"),
+        write(SECOND, 4, b"four"),
+    ]
+}
+
+fn apply(replica: &mut Replica, stream: &[Operation], from: u64) {
+    for (nth, operation) in stream.iter().enumerate().skip(from as usize) {
+        replica.apply(nth as u64 + 1, operation).unwrap();
+    }
+}
+
+fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path: PathBuf = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if is_segment(&name) {
+            found.insert(name, std::fs::read(path).unwrap());
+        }
+    }
+    found
+}
+
+fn whole() -> BTreeMap<String, Vec<u8>> {
+    [(FIRST.to_owned(), b"headonetwothree".to_vec()), (SECOND.to_owned(), b"headfour".to_vec())].into()
+}
+
+#[test]
+fn a_copy_is_the_same_wherever_it_stopped_and_whatever_was_synced() {
+    let stream = stream();
+    for stop in 0..=stream.len() {
+        for synced in 0..=stop {
+            let directory = tempfile::tempdir().unwrap();
+            let mut replica = Replica::open(directory.path()).unwrap();
+            apply(&mut replica, &stream[..synced], 0);
+            replica.sync().unwrap();
+            apply(&mut replica, &stream[..stop], synced as u64);
+            drop(replica);
+            let mut replica = Replica::open(directory.path()).unwrap();
+            let known = replica.sequence();
+            assert_eq!(known, synced as u64);
+            replica.go_on(stream.len() as u64).unwrap();
+            apply(&mut replica, &stream, known);
+            assert_eq!(contents(directory.path()), whole(), "stopped at {stop}, synced at {synced}");
+        }
+    }
+}
+
+#[test]
+fn what_a_member_wrote_and_the_stream_never_had_is_cut_off() {
+    let (stream, directory) = (stream(), tempfile::tempdir().unwrap());
+    let mut replica = Replica::open(directory.path()).unwrap();
+    apply(&mut replica, &stream, 0);
+    replica.sync().unwrap();
+    let folder = Folder::new(directory.path());
+    folder.write(SECOND, 8, b"never sent").unwrap();
+    folder.write("market-000000000042.journal", 0, b"never sent").unwrap();
+    let before = contents(directory.path());
+    let mut replica = Replica::open(directory.path()).unwrap();
+    assert!(replica.go_on(1).is_err());
+    assert_eq!(contents(directory.path()), before, "a stream that lost messages changes nothing");
+    replica.go_on(stream.len() as u64).unwrap();
+    let mut expected = whole();
+    expected.insert("market-000000000042.journal".into(), Vec::new());
+    assert_eq!(contents(directory.path()), expected);
+    assert_eq!(replica.sequence(), stream.len() as u64);
+}
+
+#[test]
+fn a_copy_that_lost_bytes_begins_anew() {
+    let (stream, directory) = (stream(), tempfile::tempdir().unwrap());
+    let mut replica = Replica::open(directory.path()).unwrap();
+    apply(&mut replica, &stream, 0);
+    replica.sync().unwrap();
+    Folder::new(directory.path()).remove(SECOND).unwrap();
+    let mut replica = Replica::open(directory.path()).unwrap();
+    assert_eq!(replica.sequence(), 0);
+    apply(&mut replica, &stream, 0);
+    assert_eq!(contents(directory.path()), whole());
+}
+
+#[test]
+fn another_journal_is_never_overwritten() {
+    let (stream, directory) = (stream(), tempfile::tempdir().unwrap());
+    let mut replica = Replica::open(directory.path()).unwrap();
+    apply(&mut replica, &stream, 0);
+    replica.sync().unwrap();
+    let ends = stream.len() as u64;
+    let mut replica = Replica::open(directory.path()).unwrap();
+    assert!(matches!(replica.go_on(ends - 1), Err(ReplicaError::Ahead { .. })));
+
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join(FIRST), b"a journal of one machine").unwrap();
+    let mut replica = Replica::open(directory.path()).unwrap();
+    assert!(matches!(replica.go_on(1), Err(ReplicaError::Foreign { .. })));
+    replica.go_on(0).unwrap();
+    assert_eq!(replica.seed().unwrap(), [write(FIRST, 0, b"a journal of one machine")]);
+    assert_eq!(replica.seed().unwrap(), []);
+}
+
+#[test]
+fn a_gap_in_the_stream_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut replica = Replica::open(directory.path()).unwrap();
+    replica.apply(1, &write(FIRST, 0, b"head")).unwrap();
+    let gap = replica.apply(2, &write(FIRST, 5, b"beyond"));
+    assert!(matches!(gap, Err(ReplicaError::Gap { at: 5, length: 4, .. })));
+    std::fs::write(directory.path().join(POSITION), b"{\"sequence\": -1}").unwrap();
+    assert!(matches!(Replica::open(directory.path()), Err(ReplicaError::Damaged { .. })));
+}
