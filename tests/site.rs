@@ -331,6 +331,20 @@ fn every_problem_of_opc_ua_is_named_with_its_file_and_line() {
     }
 }
 
+#[test]
+fn a_point_may_have_two_sources_of_different_ranks() {
+    let (_directory, site) = copy();
+    let written = std::fs::read_to_string(&site).unwrap();
+    let backup =
+        "\n[[modbus]]\nname = \"backup\"\nserver = \"127.0.0.1:1502\"\npoints = \"substation.csv\"\n";
+    std::fs::write(&site, format!("{written}{backup}")).unwrap();
+    let said = refusal(&site);
+    assert!(said.contains("give one of the two connectors another rank"), "{said}");
+    std::fs::write(&site, format!("{written}{backup}rank = 2\n")).unwrap();
+    let output = gridflex(["check", text(&site)]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Publishes with quality 1 under a name; whether it was acknowledged.
 fn publishes(site: &Demo, (user, password): (&str, &str), topic: &str, payload: &str) -> bool {
     let mut options = MqttOptions::new(user, site.broker.ip().to_string(), site.broker.port());

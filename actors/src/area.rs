@@ -1,7 +1,8 @@
 //! What is known about a market area before it starts: its feeder, its devices, its limits, its rules.
 
 use estimation::{
-    Feeder, LimitedElement, LiveEstimator, NotEstimable, OutlookRules, Plausibility, limited_elements, zones,
+    Feeder, LimitedElement, LiveEstimator, NotEstimable, OutlookRules, Plausibility, Register,
+    RegisteredDevice, limited_elements, zones,
 };
 use grid::{BusId, DeviceId, PointId, ProsumerId, UsagePointId};
 use market::{CongestionPoint, OfferRules, Rules, ZoneId, Zones};
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
 
+use crate::grid_side::Ranks;
 use crate::picture::DeviceKind;
 
 /// A controllable device that is registered for the market.
@@ -92,8 +94,10 @@ pub struct Area {
     pub zone_of: BTreeMap<UsagePointId, ZoneId>,
     /// The bus of each usage point.
     pub bus_of: BTreeMap<UsagePointId, BusId>,
-    /// Range rules for measurements.
+    /// Limits of measurements.
     pub plausibility: Plausibility,
+    /// Which source is believed when several report the same point.
+    pub ranks: Ranks,
     /// Standard deviation of a point's values as a share of them, where the usual one of its quantity is not meant.
     pub accuracies: BTreeMap<PointId, f64>,
     /// Rules of the market.
@@ -137,8 +141,7 @@ impl Area {
             zone_of.insert(point.id, *known.entry(path).or_insert(next));
         }
         let zones = known.into_iter().map(|(path, zone)| (zone, path)).collect();
-        let p_max: Vec<_> = by_id.values().map(|device| (device.id, device.p_max_w)).collect();
-        let plausibility = Plausibility::new(feeder.network(), &p_max);
+        let plausibility = Plausibility::new(feeder.network(), &register(&by_id, &dso, None));
         Ok(Self {
             name: name.into(),
             estimator: Arc::new(LiveEstimator::new(feeder.clone())?),
@@ -149,12 +152,35 @@ impl Area {
             zone_of,
             bus_of,
             plausibility,
+            ranks: Ranks::default(),
             accuracies: BTreeMap::new(),
             rules,
             offer_rules,
             dso,
         })
     }
+
+    /// All generators are known: the most that those behind a connection feed in, W. Whoever has none, and no battery, only
+    /// takes; a value that says otherwise has the wrong sign.
+    pub fn know_generators(&mut self, generators: BTreeMap<UsagePointId, f64>) {
+        let register = register(&self.devices, &self.dso, Some(generators));
+        self.plausibility = Plausibility::new(self.feeder.network(), &register);
+    }
+}
+
+/// What measurements are judged by besides the network.
+fn register(
+    devices: &BTreeMap<DeviceId, Device>,
+    dso: &DsoRules,
+    generators: Option<BTreeMap<UsagePointId, f64>>,
+) -> Register {
+    let devices = devices.values().map(|device| RegisteredDevice {
+        id: device.id,
+        usage_point: device.usage_point,
+        p_max_w: device.p_max_w,
+        feeds_in: device.kind == DeviceKind::Battery,
+    });
+    Register { devices: devices.collect(), generators, p_household_max_w: dso.p_household_max_w }
 }
 
 /// The market's name of a limited element.

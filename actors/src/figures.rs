@@ -6,6 +6,7 @@ use crate::journal::Books;
 use crate::journal::stage::JournalCounters;
 use crate::picture::Picture;
 use crate::runtime::{Depths, Incidents, Quarantine};
+use estimation::Rule;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -179,6 +180,10 @@ impl Operations {
     fn outside(&self, picture: &Picture) -> Vec<Family> {
         let health = &picture.health;
         let rejected = health.rejections.iter().map(|row| (row.code.as_str(), row.count));
+        let left = Rule::ALL.into_iter().filter(|rule| !rule.doubts()).map(|rule| {
+            let row = health.skips.iter().find(|row| row.code == rule.name());
+            (rule.name(), row.map_or(0, |row| row.count))
+        });
         let link = u8::from(health.link == crate::picture::Link::Up);
         vec![
             Family {
@@ -198,8 +203,8 @@ impl Operations {
             },
             Family {
                 name: "telemetry_skipped_values_total",
-                help: "Values that were not used because a newer one of the same point came first.",
-                values: Values::Totals(by("reason", [("overtaken", health.skipped)])),
+                help: "Values that were not used although nothing is wrong with them, by the rule.",
+                values: Values::Totals(by("reason", left)),
             },
         ]
     }

@@ -1,4 +1,4 @@
-//! Keeps telemetry and estimates: everything that came is appended to the history in groups, one sync each; then whoever sent
+//! Keeps telemetry, what was found of it, and estimates: everything that came is appended to the history in groups, one sync each; then whoever sent
 //! it is told.
 //!
 //! It is no stage: it changes nothing that another stage sees, and its queue is bounded. When it cannot keep up, connectors
@@ -7,6 +7,7 @@
 use crate::figures::{Count, Durations};
 use crate::runtime::{Environment, Stopwatch};
 use connectors::exchange::{Tap, Tapped, tap};
+use estimation::{Implausible, Rule};
 use grid::telemetry::Element;
 use grid::{Estimate, Measurement, Phase, PointId, Quality, Quantity, Timestamp};
 use history::{Figures, History, HistoryError, Kind, Query, Value};
@@ -18,8 +19,8 @@ use tokio::task::spawn_blocking;
 
 /// Messages that wait to be kept.
 const WAITING_MAX: usize = 4096;
-/// Estimates that wait to be kept.
-const ESTIMATES_MAX: usize = 4;
+/// Estimates, and batches of doubted values, that wait to be kept.
+const MADE_MAX: usize = 64;
 /// Values that are appended together, at least when there are so many.
 const GROUP_VALUES: usize = 20_000;
 /// How often is looked for values that were kept long enough.
@@ -29,13 +30,20 @@ const RETAIN_PERIOD: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone)]
 pub struct Historian {
     history: Arc<Mutex<History>>,
-    estimates: mpsc::Sender<Arc<Estimate>>,
+    made: mpsc::Sender<Made>,
     /// Values that were kept.
     pub kept: Count,
     /// Values that could not be kept: the disk was full or failed, or an estimate found no room.
     pub lost: Count,
     /// How long writing and syncing a group took.
     pub syncs: Durations,
+}
+
+/// What is kept besides what comes through the tap.
+#[derive(Debug)]
+enum Made {
+    Estimate(Arc<Estimate>),
+    Doubted(Vec<Value>),
 }
 
 /// A poisoned lock is taken over: every change of a history is complete or marked as failed.
@@ -48,7 +56,7 @@ impl Historian {
     /// all clones are gone.
     pub fn start(history: History, environment: Environment) -> (Self, Tap) {
         let (tap, messages) = tap(WAITING_MAX);
-        let (estimates, made) = mpsc::channel(ESTIMATES_MAX);
+        let (make, made) = mpsc::channel(MADE_MAX);
         let (history, kept, lost, syncs) =
             (Arc::new(Mutex::new(history)), Count::default(), Count::default(), Durations::default());
         let keeper = Keeper {
@@ -60,13 +68,27 @@ impl Historian {
             environment,
         };
         tokio::spawn(keeper.keep(messages, made));
-        (Self { history, estimates, kept, lost, syncs }, tap)
+        (Self { history, made: make, kept, lost, syncs }, tap)
     }
 
     /// Keeps an estimate, when there is room.
     pub fn keep_estimate(&self, estimate: &Arc<Estimate>) {
-        if self.estimates.try_send(estimate.clone()).is_err() {
+        if self.made.try_send(Made::Estimate(estimate.clone())).is_err() {
             self.lost.add(values_of(estimate, estimate.at).len() as u64);
+        }
+    }
+
+    /// Keeps that values were found implausible, when there is room: as a newer version of each.
+    pub fn keep_doubted(&self, values: &[Implausible], now: Timestamp) {
+        let doubted = values.iter().filter(|one| one.measurement.quality == Quality::Implausible);
+        let version = now.plus(Duration::from_micros(1));
+        let values: Vec<Value> = doubted
+            .filter(|one| one.measurement.value.is_finite() && one.rule != Rule::KnownPoint)
+            .map(|one| Value::measured(&Measurement { received_at: version, ..one.measurement }))
+            .collect();
+        let count = values.len() as u64;
+        if count > 0 && self.made.try_send(Made::Doubted(values)).is_err() {
+            self.lost.add(count);
         }
     }
 
@@ -103,11 +125,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn keep(
-        mut self,
-        mut messages: mpsc::Receiver<Tapped>,
-        mut estimates: mpsc::Receiver<Arc<Estimate>>,
-    ) {
+    async fn keep(mut self, mut messages: mpsc::Receiver<Tapped>, mut made: mpsc::Receiver<Made>) {
         loop {
             let (mut values, mut receipts) = (Vec::new(), Vec::new());
             let mut take = |tapped: Tapped, values: &mut Vec<Value>| {
@@ -121,7 +139,10 @@ impl Keeper {
                     Some(tapped) => take(tapped, &mut values),
                     None => return,
                 },
-                Some(estimate) = estimates.recv() => values.extend(values_of(&estimate, self.environment.now())),
+                Some(made) = made.recv() => match made {
+                    Made::Estimate(estimate) => values.extend(values_of(&estimate, self.environment.now())),
+                    Made::Doubted(doubted) => values.extend(doubted),
+                },
             }
             while values.len() < GROUP_VALUES
                 && let Ok(tapped) = messages.try_recv()

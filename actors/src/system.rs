@@ -260,7 +260,11 @@ impl Start<'_> {
         for bus in area.feeder.network().buses() {
             let (rules, region, metering, observer) =
                 (plausibility.clone(), region.clone(), market.metering.clone(), observer.clone());
-            let build = move || Node::new(rules.clone(), region.clone(), metering.clone(), observer.clone());
+            let historian = self.made.historian.clone();
+            let build = move || {
+                let (metering, observer) = (metering.clone(), observer.clone());
+                Node::new(rules.clone(), region.clone(), metering, observer, historian.clone())
+            };
             nodes.insert(bus.id, self.supervisor.spawn(format!("node {}", bus.id), build).await?);
         }
         let routes = Routes { nodes, agents: market.agents.clone(), observer };

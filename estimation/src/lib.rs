@@ -43,7 +43,9 @@ pub use limited_element::{LimitedElement, limited_elements, zones};
 pub use live::{KeptEstimate, LiveEstimator, NotEstimable};
 pub use measurement_set::{EstimationError, InjectionPrior, MeasurementSet, WeightedValue};
 pub use outlook::{OutlookRules, outlook};
-pub use plausibility::{Implausible, Plausibility};
+pub use plausibility::{
+    Implausible, Judged, LATE_AFTER, Plausibility, Register, RegisteredDevice, Rule, Watch,
+};
 pub use power_flow::{FlowError, FlowSolution};
 
 #[cfg(test)]

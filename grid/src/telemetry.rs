@@ -173,9 +173,18 @@ pub enum Quality {
     Forecast,
     /// Not known.
     Missing,
+    /// Reported, and stopped by a rule: it is never used as measured.
+    Implausible,
 }
 
-crate::packed!(enum Quality { 0 = Measured, 1 = Estimated, 2 = Substituted, 3 = Forecast, 4 = Missing });
+crate::packed!(enum Quality {
+    0 = Measured,
+    1 = Estimated,
+    2 = Substituted,
+    3 = Forecast,
+    4 = Missing,
+    5 = Implausible,
+});
 
 /// One value of one point. Finite by construction at every door.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

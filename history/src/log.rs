@@ -16,8 +16,14 @@ const ROW: usize = 42;
 /// Values of one group, at most.
 pub const GROUP_MAX: usize = 1 << 20;
 
-const QUALITIES: [Quality; 5] =
-    [Quality::Measured, Quality::Estimated, Quality::Substituted, Quality::Forecast, Quality::Missing];
+const QUALITIES: [Quality; 6] = [
+    Quality::Measured,
+    Quality::Estimated,
+    Quality::Substituted,
+    Quality::Forecast,
+    Quality::Missing,
+    Quality::Implausible,
+];
 
 /// Appends a group; of more than [`GROUP_MAX`] values several.
 pub fn write(values: &[Value], bytes: &mut Vec<u8>) {

@@ -290,12 +290,13 @@ fn encoded(values: &[&Value]) -> Result<(Vec<u8>, Vec<Covered>), ParquetError> {
     Ok((writer.into_inner()?, groups))
 }
 
-const QUALITIES: [(Quality, &str); 5] = [
+const QUALITIES: [(Quality, &str); 6] = [
     (Quality::Measured, "measured"),
     (Quality::Estimated, "estimated"),
     (Quality::Substituted, "substituted"),
     (Quality::Forecast, "forecast"),
     (Quality::Missing, "missing"),
+    (Quality::Implausible, "implausible"),
 ];
 
 fn put<T: DataType>(

@@ -1,6 +1,6 @@
 //! Everything a site file names, read and put together without starting anything; or all that is wrong with it.
 
-use crate::file::{self, HttpSection, MqttSection, OpcUaServerSection, SiteFile};
+use crate::file::{self, HttpSection, Located, MqttSection, OpcUaServerSection, SiteFile};
 use crate::network_picture;
 use crate::problem::Problem;
 use crate::sources;
@@ -16,7 +16,7 @@ use connectors::opcua::server::ServerConfig;
 use connectors::point_map::PointMap;
 use dashboards_server::{Listen, ServeError};
 use estimation::Feeder;
-use grid::Network;
+use grid::{Network, UsagePointId};
 use market::{OfferRules, Rules};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,6 +121,10 @@ pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
     let (Some(name), Some(network), Some(mut area), true) = (name, network, area, problems.is_empty()) else {
         return Err(problems);
     };
+    area.ranks = sources::ranks(&written);
+    if written.all_generators {
+        area.know_generators(generators(&written));
+    }
     area.accuracies = maps.iter().flatten().flat_map(PointMap::accuracies).collect();
     let devices: Vec<Device> = area.devices.values().copied().collect();
     let summary = summary(&written, &network, &maps);
@@ -133,6 +137,15 @@ pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
         zone: written.zone,
     };
     Ok(Site { foundation, listeners, modbus, opcua, data: written.data, history: written.history, summary })
+}
+
+/// The most that the generators behind each connection feed in, W.
+fn generators(written: &SiteFile) -> BTreeMap<UsagePointId, f64> {
+    let mut sums = BTreeMap::new();
+    for Located { value: (usage_point, p_max_w), .. } in &written.generators {
+        *sums.entry(*usage_point).or_default() += p_max_w;
+    }
+    sums
 }
 
 fn summary(written: &SiteFile, network: &Network, maps: &[Option<PointMap>]) -> Summary {
@@ -318,6 +331,14 @@ fn area(path: &Path, written: &SiteFile, network: &Network, problems: &mut Vec<P
         }
     }
     let rules = (Rules::default(), OfferRules::default(), written.dso);
+    for generator in &written.generators {
+        let (usage_point, _) = generator.value;
+        if !points.contains(&usage_point) {
+            let what =
+                format!("a generator is behind usage point {usage_point}, which the network does not have");
+            problems.push(Problem::at(path, generator.line, what));
+        }
+    }
     let area = Area::new(written.name.value.as_str(), feeder, good, rules);
     area.map_err(|error| problems.push(Problem::of(&written.network.value, error.to_string()))).ok()
 }

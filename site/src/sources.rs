@@ -3,6 +3,7 @@
 use crate::file::{Located, SiteFile};
 use crate::problem::Problem;
 use actors::Area;
+use actors::grid_side::Ranks;
 use connectors::modbus::ModbusConfig;
 use connectors::opcua::OpcUaConfig;
 use connectors::point_map::{self, BadLine, PointMap, PointMapError};
@@ -23,10 +24,34 @@ pub fn opcua_application(written: &SiteFile) -> String {
     format!("urn:gridflex:{}", written.name.value)
 }
 
-/// The name and the point map of each source, in the order of [`point_maps`].
-fn sections(written: &SiteFile) -> impl Iterator<Item = (&'static str, &Located<String>, &Located<PathBuf>)> {
-    let modbus = written.modbus.iter().map(|section| ("modbus", &section.name, &section.points));
-    modbus.chain(written.opcua.iter().map(|section| ("opcua", &section.name, &section.points)))
+/// What all sources have, whatever they speak.
+struct Named<'a> {
+    kind: &'static str,
+    name: &'a Located<String>,
+    points: &'a Located<PathBuf>,
+    rank: u32,
+}
+
+/// All sources, in the order of [`point_maps`].
+fn sections(written: &SiteFile) -> impl Iterator<Item = Named<'_>> {
+    let modbus = written.modbus.iter().map(|section| Named {
+        kind: "modbus",
+        name: &section.name,
+        points: &section.points,
+        rank: section.rank,
+    });
+    modbus.chain(written.opcua.iter().map(|section| Named {
+        kind: "opcua",
+        name: &section.name,
+        points: &section.points,
+        rank: section.rank,
+    }))
+}
+
+/// Which source is believed when several report the same point.
+pub fn ranks(written: &SiteFile) -> Ranks {
+    let named = sections(written).map(|source| (source.name.value.clone(), source.rank));
+    Ranks { field: written.mqtt.rank, named: named.collect() }
 }
 
 /// Reads all point maps, of Modbus servers and then of OPC UA servers, and checks them against the network and each other.
@@ -37,8 +62,8 @@ pub fn point_maps(
     problems: &mut Vec<Problem>,
 ) -> Vec<Option<PointMap>> {
     let mut maps = Vec::new();
-    let mut first_of: BTreeMap<PointId, (PathBuf, u64)> = BTreeMap::new();
-    for (_, _, points) in sections(written) {
+    let mut first_of: BTreeMap<(PointId, u32), (PathBuf, u64)> = BTreeMap::new();
+    for Named { points, rank, .. } in sections(written) {
         let file = &points.value;
         let map = match point_map::read_path(file) {
             Ok(map) => map,
@@ -54,12 +79,16 @@ pub fn point_maps(
             }
         };
         if let Some(area) = area {
-            let unknown = map.unknown(|point| area.plausibility.knows(point));
+            let unknown = map.unknown(|point| area.plausibility.why_unknown(point));
             problems.extend(unknown.iter().map(|bad| bad_line(file, bad)));
         }
         for row in &map.rows {
-            if let Some((other, line)) = first_of.insert(row.point, (file.clone(), row.line)) {
-                let what = format!("{} stands in {}:{line} already", row.point, other.display());
+            if let Some((other, line)) = first_of.insert((row.point, rank), (file.clone(), row.line)) {
+                let what = format!(
+                    "{} stands in {}:{line} already; if both shall report it, give one of the two connectors another rank",
+                    row.point,
+                    other.display()
+                );
                 problems.push(Problem::at(file, row.line, what));
             }
         }
@@ -76,7 +105,7 @@ pub fn configs(
     problems: &mut Vec<Problem>,
 ) -> (Vec<ModbusConfig>, Vec<OpcUaConfig>) {
     let mut seen = BTreeMap::new();
-    for (kind, name, _) in sections(written) {
+    for Named { kind, name, .. } in sections(written) {
         if seen.insert(&name.value, name.line).is_some() {
             let what = format!("{kind}: {:?} is the name of another connector too", name.value);
             problems.push(Problem::at(path, name.line, what));

@@ -5,6 +5,7 @@
 //! of all stages.
 
 use super::node::NodeMsg;
+use super::preference::Origin;
 use crate::area::Area;
 use crate::market_side::FoaMsg;
 use crate::observer::Seen;
@@ -106,7 +107,7 @@ impl Ingress {
         }
     }
 
-    fn on_telemetry(&self, values: &[Measurement], cx: &mut Context<IngressMsg>) {
+    fn on_telemetry(&self, values: &[Measurement], origin: &Origin, cx: &mut Context<IngressMsg>) {
         let mut by_bus: BTreeMap<BusId, Vec<Measurement>> = BTreeMap::new();
         for value in values {
             match self.bus_of(value.point.element) {
@@ -119,29 +120,37 @@ impl Ingress {
         }
         for (bus, values) in by_bus {
             if let Some(node) = self.routes.nodes.get(&bus) {
-                cx.send(node, NodeMsg::Reported(Arc::new(values)));
+                cx.send(node, NodeMsg::Reported(Arc::new(values), origin.clone()));
             }
         }
     }
 
     /// One slot energy whose sender waits. Whoever knows what it causes confirms it; here it is confirmed when it
     /// belongs to nobody.
-    fn on_owing(&self, value: Measurement, receipt: &Receipt, cx: &mut Context<IngressMsg>) {
+    fn on_owing(&self, value: Measurement, origin: &Origin, receipt: &Receipt, cx: &mut Context<IngressMsg>) {
         let node = self.bus_of(value.point.element).and_then(|bus| self.routes.nodes.get(&bus));
         match node {
-            Some(node) => cx.send(node, NodeMsg::Owing(value, receipt.clone())),
+            Some(node) => cx.send(node, NodeMsg::Owing(value, origin.clone(), receipt.clone())),
             None => {
-                self.on_telemetry(&[value], cx);
+                self.on_telemetry(&[value], origin, cx);
                 receipt.confirm();
             }
         }
     }
 
-    fn on_message(&self, message: &Message, receipt: Option<&Receipt>, cx: &mut Context<IngressMsg>) {
+    fn on_message(
+        &self,
+        message: &Message,
+        origin: &Origin,
+        receipt: Option<&Receipt>,
+        cx: &mut Context<IngressMsg>,
+    ) {
         match message {
             Message::Telemetry(values) => match receipt {
-                None => self.on_telemetry(values, cx),
-                Some(receipt) => values.iter().for_each(|value| self.on_owing(*value, receipt, cx)),
+                None => self.on_telemetry(values, origin, cx),
+                Some(receipt) => {
+                    values.iter().for_each(|value| self.on_owing(*value, origin, receipt, cx));
+                }
             },
             Message::Device(report) => {
                 self.to_agent(report.device, FoaMsg::Reported(Arc::new(report.clone())), cx);
@@ -223,6 +232,7 @@ impl Stage for Ingress {
         let IngressMsg::Arrived { batch, source } = msg else {
             return cx.give_up("the field connector has ended".to_owned());
         };
+        let origin = self.area.ranks.origin(source.clone());
         for arrival in batch.iter() {
             match arrival {
                 Arrival::Link(state) => cx.send(
@@ -232,8 +242,8 @@ impl Stage for Ingress {
                         Some(name) => Seen::SourceChanged { name: name.clone(), state: state.clone() },
                     },
                 ),
-                Arrival::Message(message) => self.on_message(message, None, cx),
-                Arrival::Owing(message, receipt) => self.on_message(message, Some(receipt), cx),
+                Arrival::Message(message) => self.on_message(message, &origin, None, cx),
+                Arrival::Owing(message, receipt) => self.on_message(message, &origin, Some(receipt), cx),
             }
         }
     }

@@ -3,9 +3,11 @@
 pub mod doms;
 pub mod ingress;
 pub mod node;
+pub mod preference;
 pub mod region;
 
 pub use doms::{Doms, DomsMsg};
 pub use ingress::{Ingress, IngressMsg, Routes, pump};
 pub use node::{Node, NodeMsg};
+pub use preference::{Origin, Ranks};
 pub use region::{Region, RegionMsg};

@@ -1,37 +1,52 @@
 //! One grid node: everything measured at one bus, at the connections and devices behind it, and at the branches
 //! that leave it.
 //!
-//! It keeps the newest value per point, refuses the impossible, and passes the rest on. That a value is missing is
-//! passed on as well: whoever used the last one must not go on with it.
+//! It takes each point from the source that is preferred, stops what cannot be true ([`Watch`]), and passes the rest on. That
+//! a value is missing is passed on as well: whoever used the last one must not go on with it. What it remembers of its
+//! points is as volatile as telemetry: after a restart it learns again.
 
+use super::preference::{Origin, Preference};
 use super::region::RegionMsg;
+use crate::historian::Historian;
 use crate::market_side::metering::MeteringMsg;
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage};
 use connectors::Receipt;
-use estimation::Plausibility;
+use estimation::{Implausible, Plausibility, Rule, Watch};
 use grid::telemetry::Element;
-use grid::{Measurement, PointId, Quality, Quantity, Timestamp};
-use std::collections::BTreeMap;
+use grid::{Measurement, Quality, Quantity};
 use std::sync::Arc;
 
 /// What can wake a node.
 #[derive(Debug, Clone)]
 pub enum NodeMsg {
     /// Values of its points, oldest first.
-    Reported(Arc<Vec<Measurement>>),
+    Reported(Arc<Vec<Measurement>>, Origin),
     /// A slot energy whose sender waits until it is durable, if it has to be.
-    Owing(Measurement, Receipt),
+    Owing(Measurement, Origin, Receipt),
 }
 
 /// The state of a node.
 #[derive(Debug)]
 pub struct Node {
-    plausibility: Arc<Plausibility>,
-    newest: BTreeMap<PointId, Timestamp>,
+    watch: Watch,
+    preference: Preference,
     region: Address<RegionMsg>,
     metering: Address<MeteringMsg>,
     observer: Address<Seen>,
+    historian: Option<Historian>,
+}
+
+/// What a batch comes to.
+struct Sifted {
+    /// To be used.
+    good: Vec<Measurement>,
+    /// What was used before and is found wrong now.
+    withdrawn: Vec<Measurement>,
+    /// Not to be used, each with its rule.
+    unused: Vec<Implausible>,
+    /// Sources that points were taken from before this one.
+    left: Vec<Origin>,
 }
 
 impl Node {
@@ -41,33 +56,40 @@ impl Node {
         region: Address<RegionMsg>,
         metering: Address<MeteringMsg>,
         observer: Address<Seen>,
+        historian: Option<Historian>,
     ) -> Self {
-        Self { plausibility, newest: BTreeMap::new(), region, metering, observer }
+        let (watch, preference) = (Watch::new(plausibility), Preference::default());
+        Self { watch, preference, region, metering, observer, historian }
     }
 
-    /// Splits a batch into what is accepted and, for each refused value, the rule that stopped it.
-    fn sift(&mut self, batch: &[Measurement]) -> (Vec<Measurement>, Vec<Seen>) {
-        let (mut accepted, mut refused) = (Vec::with_capacity(batch.len()), Vec::new());
+    /// Splits a batch into what is used and, for each other value, the rule that stopped it.
+    fn sift(&mut self, batch: &[Measurement], origin: &Origin) -> Sifted {
+        let (mut unused, mut preferred) = (Vec::new(), Vec::with_capacity(batch.len()));
         for value in batch {
-            if value.quality == Quality::Missing {
-                // When it was found missing is our time; when the next value was measured is its source's.
-                accepted.push(*value);
-                continue;
+            if self.preference.leaves(value, origin) {
+                unused.push(Implausible { measurement: *value, rule: Rule::LessPreferred, limit: None });
+            } else {
+                preferred.push(*value);
             }
-            if let Err(error) = self.plausibility.check(value) {
-                refused.push(Seen::Rejected { code: error.rule, reason: error.to_string() });
-                continue;
-            }
-            let newest = self.newest.entry(value.point).or_insert(value.measured_at);
-            // Slot energies are facts about different slots: a late one is as good as a timely one.
-            if value.measured_at < *newest && value.point.quantity != Quantity::SlotEnergy {
-                refused.push(Seen::Superseded);
-                continue;
-            }
-            *newest = value.measured_at.max(*newest);
-            accepted.push(*value);
         }
-        (accepted, refused)
+        let judged = self.watch.judge(&preferred);
+        unused.extend(judged.unused);
+        let mut left: Vec<Origin> = Vec::new();
+        for value in &judged.good {
+            if value.quality == Quality::Missing {
+                self.preference.forget(value.point);
+            } else if let Some(before) = self.preference.used(value, origin)
+                && !left.contains(&before)
+            {
+                left.push(before);
+            }
+        }
+        let withdrawn = judged.withdrawn.iter().filter_map(|&point| {
+            let wrong = unused.iter().find(|one| one.measurement.point == point)?;
+            Some(Measurement { quality: Quality::Missing, value: 0.0, ..wrong.measurement })
+        });
+        let withdrawn = withdrawn.collect();
+        Sifted { good: judged.good, withdrawn, unused, left }
     }
 }
 
@@ -76,32 +98,33 @@ impl Stage for Node {
 
     fn kin(msg: &NodeMsg) -> Option<String> {
         match msg {
-            NodeMsg::Reported(values) => values.first().map(|value| value.point.to_string()),
-            NodeMsg::Owing(value, _) => Some(value.point.to_string()),
+            NodeMsg::Reported(values, _) => values.first().map(|value| value.point.to_string()),
+            NodeMsg::Owing(value, ..) => Some(value.point.to_string()),
         }
     }
 
     fn divide(msg: &NodeMsg) -> Vec<NodeMsg> {
-        let NodeMsg::Reported(values) = msg else { return Vec::new() };
-        values.iter().map(|value| NodeMsg::Reported(Arc::new(vec![*value]))).collect()
+        let NodeMsg::Reported(values, origin) = msg else { return Vec::new() };
+        values.iter().map(|value| NodeMsg::Reported(Arc::new(vec![*value]), origin.clone())).collect()
     }
 
     fn unowed(msg: NodeMsg) -> NodeMsg {
         match msg {
-            NodeMsg::Owing(value, _) => NodeMsg::Reported(Arc::new(vec![value])),
-            NodeMsg::Reported(_) => msg,
+            NodeMsg::Owing(value, origin, _) => NodeMsg::Reported(Arc::new(vec![value]), origin),
+            NodeMsg::Reported(..) => msg,
         }
     }
 
     fn handle(&mut self, msg: NodeMsg, cx: &mut Context<NodeMsg>) {
-        let (batch, mut receipt) = match msg {
-            NodeMsg::Reported(batch) => (batch, None),
-            NodeMsg::Owing(value, receipt) => (Arc::new(vec![value]), Some(receipt)),
+        let (batch, origin, mut receipt) = match msg {
+            NodeMsg::Reported(batch, origin) => (batch, origin, None),
+            NodeMsg::Owing(value, origin, receipt) => (Arc::new(vec![value]), origin, Some(receipt)),
         };
-        let (accepted, refused) = self.sift(&batch);
-        for refusal in refused {
-            cx.send(&self.observer, refusal);
+        let Sifted { good, withdrawn, unused, left } = self.sift(&batch, &origin);
+        for from in left {
+            cx.send(&self.observer, Seen::SourceSwitched { from, to: origin.clone() });
         }
+        let accepted: Vec<_> = withdrawn.into_iter().chain(good).collect();
         let (devices, grid): (Vec<_>, Vec<_>) =
             accepted.into_iter().partition(|value| matches!(value.point.element, Element::Device(_)));
         for value in devices {
@@ -110,12 +133,18 @@ impl Stage for Node {
                 cx.send(&self.metering, MeteringMsg::Read(value, receipt.take()));
             }
         }
-        // Refused, or nothing that money depends on.
+        // Not used, or nothing that money depends on.
         receipt.iter().for_each(Receipt::confirm);
         if !grid.is_empty() {
             let grid = Arc::new(grid);
             cx.send(&self.observer, Seen::Telemetry(grid.clone()));
             cx.send(&self.region, RegionMsg::NodeReported(grid));
+        }
+        if !unused.is_empty() {
+            if let Some(historian) = &self.historian {
+                historian.keep_doubted(&unused, cx.now());
+            }
+            cx.send(&self.observer, Seen::Unused(Arc::new(unused)));
         }
     }
 }

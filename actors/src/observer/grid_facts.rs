@@ -1,16 +1,21 @@
 //! What the observer makes of telemetry, estimates and outlooks.
 
-use super::Observer;
+use super::{Observer, REJECTION_QUIET};
 use crate::grid_side::doms::Ahead;
 use crate::grid_side::region::slot_seen;
 use crate::journal::planned_deviation_w;
-use crate::picture::{HISTORY_MINUTES, HistoryEntry, OutlookEntry, PointRow};
+use crate::picture::{FeedKind, HISTORY_MINUTES, HistoryEntry, OutlookEntry, PointRow};
 use grid::telemetry::Element;
 use grid::{
     BranchId, BusId, Estimate, Measurement, Observability, PerPhase, Phase, PointId, Quality, Quantity,
     Timestamp,
 };
 use std::sync::Arc;
+
+/// A normalised residual beyond this is told: about one estimate in a hundred of healthy instruments has one.
+const SUSPICIOUS: f64 = 4.0;
+/// What such news are counted as, to be told once in a while.
+const RESIDUAL: &str = "residual";
 
 impl Observer {
     pub(super) fn on_telemetry(&mut self, values: &[Measurement]) {
@@ -19,6 +24,7 @@ impl Observer {
         let health = &mut self.picture.health;
         health.last_telemetry_at = health.last_telemetry_at.max(newest);
         for value in values {
+            self.doubted.remove(&value.point);
             match self.points.get_mut(&value.point) {
                 // It was last measured then, and is missing now.
                 Some(known) if value.quality == Quality::Missing => known.quality = Quality::Missing,
@@ -56,7 +62,8 @@ impl Observer {
         oldest.filter(|_| any).map(|at| (apparent_kva, at))
     }
 
-    pub(super) fn on_estimate(&mut self, estimate: &Arc<Estimate>) {
+    pub(super) fn on_estimate(&mut self, estimate: &Arc<Estimate>, now: Timestamp) {
+        self.on_residuals(estimate, now);
         let picture = &mut self.picture;
         picture.estimate = Some(estimate.clone());
         picture.health.estimator.ok = true;
@@ -87,6 +94,31 @@ impl Observer {
         let residuals = estimate.residuals.iter();
         self.residuals = residuals.map(|one| (one.point, (one.estimated, one.normalized))).collect();
         self.on_transformer(estimate);
+    }
+
+    /// Names the measurement that fits least, when it is far off: what no rule could know before the estimate.
+    fn on_residuals(&mut self, estimate: &Estimate, now: Timestamp) {
+        let farthest =
+            estimate.residuals.iter().max_by(|a, b| a.normalized.abs().total_cmp(&b.normalized.abs()));
+        let Some(one) = farthest.filter(|one| one.normalized.abs() >= SUSPICIOUS) else { return };
+        let Some(value) = self.points.get(&one.point).map(|value| value.value) else { return };
+        if self.quiet_until.get(RESIDUAL).is_some_and(|until| *until > now) {
+            return;
+        }
+        self.quiet_until.insert(RESIDUAL, now.plus(REJECTION_QUIET));
+        let looks = if 4.0 * (value + one.estimated).abs() < (value - one.estimated).abs() {
+            "; it would fit with its sign turned"
+        } else {
+            ""
+        };
+        let text = format!(
+            "{} is measured as {value:.1} {unit} and estimated as {:.1} {unit}, {:.1} standard deviations apart{looks}",
+            one.point,
+            one.estimated,
+            one.normalized.abs(),
+            unit = one.point.quantity.unit(),
+        );
+        self.feed(now, FeedKind::Rejected, text);
     }
 
     fn on_transformer(&mut self, estimate: &Estimate) {
@@ -186,6 +218,7 @@ impl Observer {
     /// The table of measured against estimated: what monitors say now, then each meter's newest reading.
     pub(super) fn fill_points(&mut self) {
         let row = |value: &Measurement| {
+            let doubt = self.doubted.get(&value.point);
             let (estimated, normalized) = match self.residuals.get(&value.point) {
                 Some(&(estimated, normalized)) => (Some(estimated), Some(normalized)),
                 None => (
@@ -197,12 +230,21 @@ impl Observer {
                 point: value.point,
                 value: (value.quality != Quality::Missing).then_some(value.value),
                 unit: value.point.quantity.unit(),
-                quality: value.quality,
+                quality: doubt.map_or(value.quality, |_| Quality::Implausible),
+                rule: doubt.map(|doubt| doubt.rule.name()),
+                refused: doubt.map(|doubt| doubt.measurement.value).filter(|value| value.is_finite()),
                 measured_at: Some(value.measured_at),
                 estimated,
                 normalized,
             }
         };
-        self.picture.points = self.points.values().map(row).collect();
+        // Points that never said anything else have a row too.
+        let only_doubted =
+            self.doubted.values().filter(|doubt| !self.points.contains_key(&doubt.measurement.point));
+        let only_doubted =
+            only_doubted.map(|doubt| row(&Measurement { quality: Quality::Missing, ..doubt.measurement }));
+        let mut rows: Vec<PointRow> = self.points.values().map(row).chain(only_doubted).collect();
+        rows.sort_by_key(|row| row.point);
+        self.picture.points = rows;
     }
 }

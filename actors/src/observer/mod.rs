@@ -6,6 +6,7 @@ mod grid_facts;
 mod market_facts;
 
 use crate::area::Area;
+use crate::grid_side::Origin;
 use crate::grid_side::doms::Ahead;
 use crate::journal::{Books, stage::JournalCounters};
 use crate::picture::{
@@ -13,6 +14,7 @@ use crate::picture::{
 };
 use crate::runtime::{Context, Incidents, Stage};
 use connectors::LinkState;
+use estimation::{Implausible, Rule};
 use grid::{BusId, Estimate, Measurement, PerPhase, PointId, Timestamp};
 use market::{Clearing, MarketEvent};
 use std::collections::BTreeMap;
@@ -44,8 +46,15 @@ pub enum Seen {
         /// The facts, in words.
         reason: String,
     },
-    /// An older value arrived after a newer one and was not used.
-    Superseded,
+    /// Values that were not used, each with the rule that says so.
+    Unused(Arc<Vec<Implausible>>),
+    /// Points are taken from another source than before.
+    SourceSwitched {
+        /// Until now.
+        from: Origin,
+        /// From now on.
+        to: Origin,
+    },
     /// The door's own counters.
     DoorCounted {
         /// Whose counters, when they are not those of the field connection.
@@ -89,8 +98,11 @@ pub struct Observer {
     counted: BTreeMap<Option<Arc<str>>, Counted>,
     quiet_until: BTreeMap<&'static str, Timestamp>,
     incidents_seen: u64,
-    /// Values a node did not use because it had a newer one.
-    superseded: u64,
+    /// The newest value of each point, when a rule stopped it.
+    doubted: BTreeMap<PointId, Implausible>,
+    /// Values that were not used although nothing is wrong with them, by rule.
+    left: BTreeMap<&'static str, u64>,
+    switches_quiet_until: Option<Timestamp>,
     untold: market_facts::Untold,
     publish: watch::Sender<Arc<Picture>>,
 }
@@ -154,7 +166,9 @@ impl Observer {
             counted: BTreeMap::new(),
             quiet_until: BTreeMap::new(),
             incidents_seen: 0,
-            superseded: 0,
+            doubted: BTreeMap::new(),
+            left: BTreeMap::new(),
+            switches_quiet_until: None,
             untold: market_facts::Untold::default(),
             publish,
         }
@@ -190,6 +204,30 @@ impl Observer {
         self.feed(now, FeedKind::Link, text);
     }
 
+    fn on_unused(&mut self, values: &[Implausible], now: Timestamp) {
+        for value in values {
+            let (rule, point) = (value.rule, value.measurement.point);
+            if !rule.doubts() {
+                *self.left.entry(rule.name()).or_default() += 1;
+                continue;
+            }
+            if !matches!(rule, Rule::KnownPoint) {
+                self.doubted.insert(point, *value);
+            }
+            self.on_rejected(rule.name(), value.to_string(), now);
+        }
+    }
+
+    /// Points go over to another source together, so one of them speaks for all.
+    fn on_switched(&mut self, from: &Origin, to: &Origin, now: Timestamp) {
+        tracing::info!(from = from.words(), to = to.words(), "points are taken from another source");
+        if self.switches_quiet_until.is_none_or(|until| until <= now) {
+            self.switches_quiet_until = Some(now.plus(REJECTION_QUIET));
+            let text = format!("points of {} are taken from {} now", from.words(), to.words());
+            self.feed(now, FeedKind::Link, text);
+        }
+    }
+
     fn on_publish(&mut self, cx: &mut Context<Seen>) {
         cx.wake_at(cx.now().plus(self.publish_period), Seen::PublishDue);
         let record = self.incidents.snapshot();
@@ -219,17 +257,23 @@ impl Observer {
             by_code.insert("fact_refused", refused_facts);
         }
         picture.health.received = self.counted.values().map(|counted| counted.received).sum();
-        picture.health.skipped =
-            self.counted.values().map(|counted| counted.skipped).sum::<u64>() + self.superseded;
+        let mut left = self.left.clone();
+        *left.entry(Rule::Overtaken.name()).or_default() +=
+            self.counted.values().map(|counted| counted.skipped).sum::<u64>();
+        picture.health.skipped = left.values().sum();
+        picture.health.skips = counts(left);
         picture.health.rejected = by_code.values().sum();
-        picture.health.rejections = by_code
-            .into_iter()
-            .map(|(code, count)| RejectionCount { code: code.to_owned(), count })
-            .collect();
+        picture.health.rejections = counts(by_code);
         self.fill_points();
         self.fill_totals();
         self.publish.send_replace(Arc::new(self.picture.clone()));
     }
+}
+
+/// Counts by code, ordered by it, without those that are nothing.
+fn counts(by_code: BTreeMap<&'static str, u64>) -> Vec<RejectionCount> {
+    let met = by_code.into_iter().filter(|(_, count)| *count > 0);
+    met.map(|(code, count)| RejectionCount { code: code.to_owned(), count }).collect()
 }
 
 impl Stage for Observer {
@@ -239,6 +283,7 @@ impl Stage for Observer {
         match msg {
             Seen::Telemetry(values) => values.first().map(|value| value.point.to_string()),
             Seen::Rejected { code, .. } => Some(format!("rejected by {code}")),
+            Seen::Unused(values) => values.first().map(|one| one.measurement.point.to_string()),
             _ => None,
         }
     }
@@ -253,12 +298,13 @@ impl Stage for Observer {
             Seen::LinkChanged(up) => self.on_link(up, cx.now()),
             Seen::Telemetry(values) => self.on_telemetry(&values),
             Seen::Rejected { code, reason } => self.on_rejected(code, reason, cx.now()),
-            Seen::Superseded => self.superseded += 1,
+            Seen::Unused(values) => self.on_unused(&values, cx.now()),
+            Seen::SourceSwitched { from, to } => self.on_switched(&from, &to, cx.now()),
             Seen::SourceChanged { name, state } => self.on_source(&name, &state, cx.now()),
             Seen::DoorCounted { source, received, skipped, rejected } => {
                 self.counted.insert(source, Counted { received, skipped, refused: rejected });
             }
-            Seen::Estimated(Ok(estimate)) => self.on_estimate(&estimate),
+            Seen::Estimated(Ok(estimate)) => self.on_estimate(&estimate, cx.now()),
             Seen::Estimated(Err(reason)) => self.on_no_estimate(reason),
             Seen::VoltagesMoved(voltages) => self.on_voltages_moved(&voltages),
             Seen::LookedAhead(ahead) => self.on_outlook(&ahead),

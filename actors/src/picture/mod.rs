@@ -91,7 +91,7 @@ pub struct Health {
     pub received: u64,
     /// Telemetry values refused, see `rejections`.
     pub rejected: u64,
-    /// Telemetry values replaced by a newer one before they were used.
+    /// Telemetry values that were not used although nothing is wrong with them, see `skips`.
     pub skipped: u64,
     /// Restarts of actors.
     pub restarts: u64,
@@ -105,6 +105,8 @@ pub struct Health {
     pub offers_open: u64,
     /// How often each reason for refusal occurred, ordered by code.
     pub rejections: Vec<RejectionCount>,
+    /// How often each reason for leaving a value occurred (`overtaken`, `late`, `duplicate`, `less-preferred`), ordered by code.
+    pub skips: Vec<RejectionCount>,
 }
 
 /// The state estimator.
@@ -205,12 +207,16 @@ pub struct Voltages {
 pub struct PointRow {
     /// Which point.
     pub point: PointId,
-    /// Newest value, in `unit`.
+    /// Newest value that was used, in `unit`.
     pub value: Option<f64>,
     /// Unit of `value` and `estimated`.
     pub unit: &'static str,
-    /// Quality of `value`.
+    /// Quality of `value`; `implausible` when a newer one was stopped by `rule`.
     pub quality: Quality,
+    /// Name of the rule that stopped a newer value.
+    pub rule: Option<&'static str>,
+    /// The value that it stopped, in `unit`.
+    pub refused: Option<f64>,
     /// When the instrument took it; `None` when it never reported.
     pub measured_at: Option<Timestamp>,
     /// What the estimate says, in `unit`; `None` when the estimator did not use the point.

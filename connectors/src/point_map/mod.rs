@@ -107,16 +107,14 @@ pub fn read_path(path: &Path) -> Result<PointMap, PointMapError> {
 }
 
 impl PointMap {
-    /// The lines whose point is not one of a network's.
-    pub fn unknown(&self, is_known: impl Fn(PointId) -> bool) -> Vec<BadLine> {
-        let unknown = self.rows.iter().filter(|row| !is_known(row.point));
-        unknown
-            .map(|row| BadLine {
-                line: row.line,
-                column: Some("element"),
-                reason: format!("{} is no point of the network", row.point),
-            })
-            .collect()
+    /// The lines whose point is not one of a network's: `why` says which column is wrong, and what is possible.
+    pub fn unknown(&self, why: impl Fn(PointId) -> Option<(&'static str, String)>) -> Vec<BadLine> {
+        let bad = self.rows.iter().filter_map(|row| {
+            let (column, reason) = why(row.point)?;
+            let reason = format!("{} is no point of the network: {reason}", row.point);
+            Some(BadLine { line: row.line, column: Some(column), reason })
+        });
+        bad.collect()
     }
 
     /// The accuracies that are given.

@@ -102,9 +102,11 @@ fn a_header_that_is_not_ours_says_what_is_wrong() {
 #[test]
 fn points_that_the_network_does_not_have_are_named_by_line() {
     let map = good("tag,element,quantity,unit\na,bus.2,u,V\nb,bus.99,u,V\n");
-    let bad = map.unknown(|point| point.to_string().starts_with("bus.2."));
+    let bad = map.unknown(|point| {
+        (!point.to_string().starts_with("bus.2.")).then(|| ("element", "there is none".to_owned()))
+    });
     assert_eq!(bad.len(), 1);
-    assert_eq!(bad[0].to_string(), "line 3: element: bus.99.u is no point of the network");
+    assert_eq!(bad[0].to_string(), "line 3: element: bus.99.u is no point of the network: there is none");
 }
 
 #[test]

@@ -36,6 +36,8 @@ fn full() -> Picture {
             value: None,
             unit: "V",
             quality: Quality::Missing,
+            rule: None,
+            refused: None,
             measured_at: None,
             estimated: None,
             normalized: None,

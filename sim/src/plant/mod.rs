@@ -27,6 +27,7 @@ use grid::{DeviceId, Timestamp, UsagePointId};
 use market::{Activation, ActivationStatus, DeviceReport};
 use neighbourhood::Neighbourhood;
 use num_complex::Complex64;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -159,6 +160,11 @@ impl Plant {
     /// The usage points in the network's order: the order of [`SlotEnergies::usage_points_wh`].
     pub fn usage_points(&self) -> Vec<UsagePointId> {
         self.street.usage_points().collect()
+    }
+
+    /// The largest feed-in of the solar roofs behind each connection that has one, W: as an operator's register has it.
+    pub fn generators(&self) -> BTreeMap<UsagePointId, f64> {
+        self.street.generators()
     }
 
     /// Truth: voltages, currents and powers of the last minute.

@@ -110,6 +110,12 @@ impl Neighbourhood {
         self.by_use
     }
 
+    /// Peak power of each solar roof, W.
+    pub(crate) fn generators(&self) -> BTreeMap<UsagePointId, f64> {
+        let roofs = self.homes.iter().filter(|home| home.pv_peak_w > 0.0);
+        roofs.map(|home| (home.usage_point, home.pv_peak_w)).collect()
+    }
+
     /// All finished slots, first one first.
     pub(crate) fn finished(&self) -> &[SlotEnergies] {
         &self.finished

@@ -46,7 +46,9 @@ impl Setup {
         let picture = network_picture(&network, (&scenario.name, AREA), notes, &devices);
         let rules =
             (Rules { gain_min: GAIN_MIN, ..Rules::default() }, OfferRules::default(), DsoRules::default());
-        let area = Arc::new(Area::new(AREA, feeder.clone(), devices, rules)?);
+        let mut area = Area::new(AREA, feeder.clone(), devices, rules)?;
+        area.know_generators(plant.generators());
+        let area = Arc::new(area);
         let archive = Arc::new(plant::yesterday(&scenario)?);
         Ok(Self { scenario, feeder, area, archive, network: Arc::new(picture) })
     }

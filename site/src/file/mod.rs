@@ -9,6 +9,7 @@ pub use section::Located;
 
 use crate::problem::Problem;
 use actors::DsoRules;
+use actors::grid_side::Ranks;
 use actors::picture::DeviceKind;
 use connectors::mqtt::door::TlsFiles;
 use connectors::opcua::{Security, User};
@@ -43,6 +44,10 @@ pub struct SiteFile {
     pub history: history::Options,
     /// Registered devices.
     pub devices: Vec<Located<actors::Device>>,
+    /// Registered generators: connection and largest feed-in, W.
+    pub generators: Vec<Located<(UsagePointId, f64)>>,
+    /// Whether `generators` are all there are.
+    pub all_generators: bool,
     /// Modbus servers that are polled.
     pub modbus: Vec<ModbusSection>,
     /// OPC UA servers that are listened to.
@@ -73,6 +78,8 @@ pub struct MqttSection {
     pub rights: Option<Located<PathBuf>>,
     /// Certificate and key.
     pub tls: Option<Located<TlsFiles>>,
+    /// How much what comes through it is preferred.
+    pub rank: u32,
 }
 
 /// One `[[modbus]]`.
@@ -84,6 +91,8 @@ pub struct ModbusSection {
     pub server: Located<String>,
     /// Its point map.
     pub points: Located<PathBuf>,
+    /// How much it is preferred.
+    pub rank: u32,
     /// How often all of it is read.
     pub period: Duration,
     /// How long an answer may take.
@@ -99,6 +108,8 @@ pub struct OpcUaSection {
     pub endpoint: Located<String>,
     /// Its point map.
     pub points: Located<PathBuf>,
+    /// How much it is preferred.
+    pub rank: u32,
     /// How messages are protected.
     pub security: Security,
     /// The server's own certificate.
@@ -163,14 +174,30 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let zone = root.text("zone").map_or("UTC".to_owned(), |zone| zone.value);
     let http = http(root.section("http"));
     let mqtt = mqtt(root.section("mqtt"));
-    let dso = dso(root.section("dso"));
+    let (dso, all_generators) = dso(root.section("dso"));
     let history = history(root.section("history"));
     let devices = root.sections("device").into_iter().filter_map(device).collect();
+    let generators = root.sections("generator").into_iter().filter_map(generator).collect();
     let modbus = root.sections("modbus").into_iter().filter_map(modbus).collect();
     let opcua = root.sections("opcua").into_iter().filter_map(opcua::source).collect();
     let opcua_server = root.section_if("opcua_server").map(opcua::server);
     root.finish();
-    SiteFile { name, network, data, zone, http, mqtt, dso, history, devices, modbus, opcua, opcua_server }
+    SiteFile {
+        name,
+        network,
+        data,
+        zone,
+        http,
+        mqtt,
+        dso,
+        history,
+        devices,
+        generators,
+        all_generators,
+        modbus,
+        opcua,
+        opcua_server,
+    }
 }
 
 fn http(mut section: Section<'_>) -> HttpSection {
@@ -188,8 +215,21 @@ fn mqtt(mut section: Section<'_>) -> MqttSection {
     let rights = section.path("rights");
     let clients = (section.path("client_authority"), section.path("revoked"));
     let tls = tls(&mut section, clients);
+    let rank = rank(&mut section, Ranks::default().field);
     section.finish();
-    MqttSection { listen, rights, tls }
+    MqttSection { listen, rights, tls, rank }
+}
+
+/// How much a source is preferred: 1 before 2.
+fn rank(section: &mut Section<'_>, default: u32) -> u32 {
+    let rank = section.number("rank", 1.0..=99.0).filter(|rank| {
+        let is_whole = rank.value.fract() == 0.0;
+        if !is_whole {
+            section.note(rank.line, "rank", format!("{} is no whole number", rank.value));
+        }
+        is_whole
+    });
+    rank.map_or(default, |rank| rank.value as u32)
 }
 
 /// Certificate and key, and what is known of the clients' certificates.
@@ -224,7 +264,8 @@ fn tls(
     }
 }
 
-fn dso(mut section: Section<'_>) -> DsoRules {
+/// How the DSO plans and pays, and whether it knows all generators.
+fn dso(mut section: Section<'_>) -> (DsoRules, bool) {
     let mut rules = DsoRules::default();
     if let Some(value) = section.number("value_eur_per_kwh", 0.0..=1_000.0) {
         rules.value_per_kwh = Money((value.value * 1e6).round() as i64);
@@ -235,8 +276,21 @@ fn dso(mut section: Section<'_>) -> DsoRules {
     if let Some(power) = section.number("household_max_kw", 0.1..=1_000.0) {
         rules.p_household_max_w = power.value * 1e3;
     }
+    let all_generators = section.flag("all_generators_registered");
     section.finish();
-    rules
+    (rules, all_generators)
+}
+
+fn generator(mut section: Section<'_>) -> Option<Located<(UsagePointId, f64)>> {
+    let before = section.noted();
+    let usage_point = section.whole("usage_point", u32::MAX);
+    let usage_point = section.needed("usage_point", usage_point, before);
+    let before = section.noted();
+    let power = section.number("p_max_kw", 0.001..=100_000.0);
+    let power = section.needed("p_max_kw", power, before);
+    let line = section.line();
+    section.finish();
+    Some(Located { value: (UsagePointId(usage_point?.value), power?.value * 1e3), line })
 }
 
 /// Days each kind is kept.
@@ -305,8 +359,10 @@ fn modbus(mut section: Section<'_>) -> Option<ModbusSection> {
     let points = section.needed("points", points, before);
     let period = section.number("period_s", 0.1..=900.0).map_or(5.0, |seconds| seconds.value);
     let timeout = section.number("timeout_s", 0.1..=60.0).map_or(3.0, |seconds| seconds.value);
+    let rank = rank(&mut section, Ranks::NAMED);
     section.finish();
     Some(ModbusSection {
+        rank,
         name: name?,
         server: server?,
         points: points?,

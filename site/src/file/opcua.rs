@@ -2,6 +2,7 @@
 
 use super::section::{Located, Section};
 use super::{OpcUaSection, OpcUaServerSection, loopback};
+use actors::grid_side::Ranks;
 use connectors::opcua::{Security, User};
 use std::time::Duration;
 
@@ -20,8 +21,10 @@ pub fn source(mut section: Section<'_>) -> Option<OpcUaSection> {
     let user = user(&mut section);
     let period = section.number("period_s", 0.1..=900.0).map_or(1.0, |seconds| seconds.value);
     let timeout = section.number("timeout_s", 0.1..=60.0).map_or(5.0, |seconds| seconds.value);
+    let rank = super::rank(&mut section, Ranks::NAMED);
     section.finish();
     Some(OpcUaSection {
+        rank,
         name: name?,
         endpoint: endpoint?,
         points: points?,

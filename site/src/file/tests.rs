@@ -35,6 +35,25 @@ fn what_is_written_is_read() {
 }
 
 #[test]
+fn sources_have_ranks_and_generators_are_registered() {
+    let site = parsed(
+        "[mqtt]\nrank = 3\n[dso]\nall_generators_registered = true\n[[generator]]\nusage_point = 41\np_max_kw = 5.5\n\
+         [[modbus]]\nname = \"meters\"\nserver = \"127.0.0.1:502\"\npoints = \"m.csv\"\nrank = 2\n",
+    )
+    .unwrap();
+    assert_eq!((site.mqtt.rank, site.modbus[0].rank), (3, 2));
+    assert!(site.all_generators);
+    assert_eq!(site.generators[0].value, (UsagePointId(41), 5_500.0));
+    let empty = parsed("").unwrap();
+    assert_eq!((empty.mqtt.rank, empty.all_generators), (2, false));
+    let bad = parsed("[mqtt]\nrank = 1.5\n[[generator]]\np_max_kw = 0\n").unwrap_err();
+    let said: Vec<_> = bad.iter().map(|problem| (problem.line.unwrap(), problem.what.as_str())).collect();
+    assert_eq!(said[0], (2, "mqtt.rank: 1.5 is no whole number"));
+    assert_eq!(said[1], (3, "generator 1.usage_point: is missing"));
+    assert!(said[2].1.starts_with("generator 1.p_max_kw: 0 is not between"), "{said:?}");
+}
+
+#[test]
 fn every_fault_is_named_with_its_line() {
     let problems = parsed(
         "name = 5\ncolour = \"red\"\n[http]\nlisten = \"everywhere\"\n[mqtt]\nkey = \"a.key\"\nuser = 1\n[dso]\nplanning_limit = 7\n\

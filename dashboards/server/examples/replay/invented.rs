@@ -291,6 +291,7 @@ impl Evening {
                 message: None,
             },
             offers_open: minutes.min(55),
+            skips: Vec::new(),
             rejections: if minutes > 24 {
                 vec![RejectionCount { code: "deadline_passed".to_owned(), count: 1 }]
             } else {
@@ -361,6 +362,8 @@ impl Evening {
             value: (quality != Quality::Missing).then_some(value),
             unit,
             quality,
+            rule: None,
+            refused: None,
             measured_at: Some(self.now.minus(Duration::from_secs(age))),
             estimated: Some(value * (1.0 - normalized * 0.004)),
             normalized: (quality != Quality::Missing).then_some(normalized),

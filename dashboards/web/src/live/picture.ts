@@ -31,7 +31,7 @@ export interface UsagePoint {
 }
 
 export type Phase = 'a' | 'b' | 'c';
-export type Quality = 'measured' | 'estimated' | 'substituted' | 'forecast' | 'missing';
+export type Quality = 'measured' | 'estimated' | 'substituted' | 'forecast' | 'missing' | 'implausible';
 
 export interface Picture {
   seq: number;
@@ -65,6 +65,8 @@ export interface Health {
   };
   offers_open: number;
   rejections: { code: string; count: number }[];
+  /** Values left although nothing is wrong with them, by rule. */
+  skips: { code: string; count: number }[];
 }
 
 export interface Transformer {
@@ -113,6 +115,9 @@ export interface PointRow {
   value: Unknown<number>;
   unit: string;
   quality: Quality;
+  /** The rule that stopped a newer value, and that value; `value` is the last one that was used. */
+  rule: Unknown<string>;
+  refused: Unknown<number>;
   measured_at: Unknown<string>;
   estimated: Unknown<number>;
   normalized: Unknown<number>;

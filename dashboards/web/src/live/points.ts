@@ -6,10 +6,11 @@ const OLD_SECONDS = { sampled: 300, energy: 2_400 } as const;
 /** Customary threshold of the largest-normalised-residual test. */
 export const SUSPICIOUS = 3;
 
-export type PointState = 'normal' | 'old' | 'suspicious' | 'substituted' | 'missing';
+export type PointState = 'normal' | 'old' | 'suspicious' | 'substituted' | 'implausible' | 'missing';
 
 /** What is wrong with a point, the gravest first. */
 export function pointState(row: PointRow, now: string): PointState {
+  if (row.quality === 'implausible') return 'implausible';
   if (row.value === null || row.quality === 'missing') return 'missing';
   if (row.normalized !== null && Math.abs(row.normalized) >= SUSPICIOUS) return 'suspicious';
   if (row.quality === 'substituted') return 'substituted';
