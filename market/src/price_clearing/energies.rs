@@ -174,11 +174,12 @@ impl Profile {
         (sum, slope)
     }
 
-    /// Greedy over concave segments that were collected from the lower bounds upward, best first.
-    pub fn fill(&mut self) {
+    /// Greedy over concave segments that were collected from the lower bounds upward, best first; returns what they gain.
+    pub fn fill(&mut self) -> f64 {
         self.x.clear();
         self.x.extend_from_slice(&self.lower);
         let mut sum: f64 = self.lower.iter().sum();
+        let mut gained = 0.0;
         self.segments.sort_unstable_by(|a, b| b.gain.total_cmp(&a.gain).then(a.slice.cmp(&b.slice)));
         for segment in &self.segments {
             let room = if segment.gain > 0.0 { self.total_upper } else { self.total_lower } - sum;
@@ -191,7 +192,9 @@ impl Profile {
             let step = segment.length.min(room);
             self.x[segment.slice as usize] += step;
             sum += step;
+            gained += segment.gain * step;
         }
+        gained
     }
 }
 
@@ -219,15 +222,6 @@ impl Profile {
                 });
             }
         }
-        self.fill();
-        // What was filled, by the same slopes.
-        let mut filled: f64 = 0.0;
-        let mut left: Vec<f64> = self.x.iter().zip(&self.lower).map(|(x, lower)| x - lower).collect();
-        for segment in &self.segments {
-            let step = segment.length.min(left[segment.slice as usize]);
-            left[segment.slice as usize] -= step;
-            filled -= segment.gain * step;
-        }
-        cost + filled
+        cost - self.fill()
     }
 }

@@ -29,8 +29,18 @@ struct NodeTerms {
     /// Σ ν·factor over limits whose factor is positive, and over the others.
     below: Vec<f64>,
     above: Vec<f64>,
-    lumps: Vec<(f64, Measure, f64)>,
+    lumps: Vec<LumpTerm>,
     first: Vec<u32>,
+    /// Of one offer: what it costs that its first 0, 1, 2, … default slices go.
+    before: Vec<f64>,
+}
+
+/// A lump price at a node.
+#[derive(Debug, Clone, Copy)]
+struct LumpTerm {
+    factor: f64,
+    price: f64,
+    measure: Measure,
 }
 
 /// What counts of a use: `G` or `φ` of `worth.rs`.
@@ -38,19 +48,31 @@ struct NodeTerms {
 pub(super) struct Measure {
     headroom: f64,
     unit: f64,
+    /// 1 ÷ unit.
+    inverse: f64,
     /// Head-room modulo the unit.
     rest: f64,
 }
 
+/// The largest whole number not above `x`, for |x| < 2⁵¹: two additions instead of a call.
+#[inline]
+fn floor(x: f64) -> f64 {
+    const WHOLE_ONLY: f64 = 6_755_399_441_055_744.0;
+    let near = (x + WHOLE_ONLY) - WHOLE_ONLY;
+    if near > x { near - 1.0 } else { near }
+}
+
 impl Measure {
     pub fn new(headroom: f64, unit: f64) -> Self {
-        Self { headroom, unit, rest: if unit > 0.0 { headroom.rem_euclid(unit) } else { 0.0 } }
+        let (rest, inverse) = if unit > 0.0 { (headroom.rem_euclid(unit), 1.0 / unit) } else { (0.0, 0.0) };
+        Self { headroom, unit, inverse, rest }
     }
 
     #[inline]
     pub fn of(&self, x: f64) -> f64 {
         if self.unit > 0.0 {
-            let whole = (x / self.unit).floor();
+            // Rounding to the wrong side of a multiple is no matter: `φ` has no jumps.
+            let whole = floor(x * self.inverse);
             return (self.unit - self.rest) * whole + (x - whole * self.unit - self.rest).max(0.0);
         }
         lump(x, self.headroom)
@@ -94,7 +116,7 @@ impl NodeTerms {
                 if nu > 0.0 {
                     let side = if factor > 0.0 { &mut self.below } else { &mut self.above };
                     side[i] += nu * factor;
-                    self.lumps.push((factor, trial.measures[at], nu));
+                    self.lumps.push(LumpTerm { factor, price: nu, measure: trial.measures[at] });
                 }
             }
         }
@@ -104,10 +126,49 @@ impl NodeTerms {
     #[inline]
     fn charge(&self, i: usize, x: f64) -> f64 {
         let mut sum = self.linear[i] * x;
-        for (factor, measure, nu) in &self.lumps[self.first[i] as usize..self.first[i + 1] as usize] {
-            sum += nu * measure.of(factor * x);
+        for term in &self.lumps[self.first[i] as usize..self.first[i + 1] as usize] {
+            sum += term.price * term.measure.of(term.factor * x);
         }
         sum
+    }
+
+    /// The best other start of an offer that is shifted as a whole; where nothing is taken twice, what the default
+    /// leaves is charged once for all starts.
+    fn shift(&mut self, arrays: &Arrays, offer: &Offer) -> Answer {
+        let (at, n, from) = (offer.at as usize, offer.slices as usize, offer.start_default as usize);
+        let (energies, default) = (&arrays.lower[at..at + n], &arrays.default[at..at + n]);
+        let mut before = std::mem::take(&mut self.before);
+        before.clear();
+        before.push(0.0);
+        let mut sum = 0.0;
+        for (k, e) in default.iter().enumerate() {
+            sum += self.charge(from + k, -e);
+            before.push(sum);
+        }
+        let mut best = Answer::REST;
+        for start in offer.start_first as usize..=offer.start_last as usize {
+            if start == from {
+                continue;
+            }
+            let away = start.abs_diff(from);
+            let apart = away.min(n);
+            // Slices of the default that the new profile does not meet: the first ones when it goes later.
+            let mut cost = if start > from { before[apart] } else { sum - before[n - apart] };
+            cost += offer.activation + offer.shifted * away as f64;
+            let (alone, shared) =
+                if start > from { (n - apart..n, 0..n - apart) } else { (0..apart, apart..n) };
+            for k in alone {
+                cost += self.charge(start + k, energies[k]);
+            }
+            for k in shared {
+                cost += self.charge(start + k, energies[k] - default[start + k - from]);
+            }
+            if cost < best.cost {
+                best = Answer { active: true, start: start as u32, factor: 1.0, cost };
+            }
+        }
+        self.before = before;
+        best
     }
 }
 
@@ -146,7 +207,7 @@ impl LumpDual {
             node_terms.set(arrays, at, node);
             for &index in offers {
                 let offer = &arrays.offers[index as usize];
-                let answer = respond(arrays, offer, &node_terms, scratch);
+                let answer = respond(arrays, offer, &mut node_terms, scratch);
                 if !answer.active {
                     continue;
                 }
@@ -183,7 +244,6 @@ impl LumpDual {
         enough: f64,
         scratch: &mut Scratch,
     ) {
-        let size = self.price.len();
         let mut trial = Trial {
             price: self.price.clone(),
             lumps: self.lump.clone(),
@@ -192,7 +252,7 @@ impl LumpDual {
         };
         trial.measure(arrays);
         let mut mean = Mean::new(arrays);
-        let mut heavy = (vec![0.0; size], vec![0.0; size]);
+        let mut walk = Walk::new(self.price.len());
         let (mut step, mut since) = (1.0_f64, 0);
         for turn in 0..turns {
             if turn > 0 && turn.is_multiple_of((turns / UNIT_CHOICES).max(1)) {
@@ -222,35 +282,78 @@ impl LumpDual {
             if self.bound - target <= enough * self.bound.abs() {
                 break;
             }
-            let Trial { price, lumps, .. } = &mut trial;
-            // Deflected direction: most of the last one stays, which keeps it from zigzagging.
-            let keep = if turn == 0 { 0.0 } else { 0.7 };
-            let mut norm = 0.0;
-            for i in (0..size).filter(|&i| arrays.penalty[i] > 0.0) {
-                heavy.0[i] = keep * heavy.0[i] + (1.0 - keep) * self.slope_price[i];
-                heavy.1[i] = keep * heavy.1[i] + (1.0 - keep) * self.slope_lump[i];
-                for (slope, at) in [(heavy.0[i], price[i]), (heavy.1[i], lumps[i])] {
-                    if !(at <= 0.0 && slope > 0.0) {
-                        norm += slope * slope;
-                    }
+            let norm = walk.turn(arrays, &trial, [&self.slope_price, &self.slope_lump]);
+            let length = step * (value - target).max(1e-4 * target.abs()) / norm.max(1e-30);
+            walk.go(arrays, &mut trial, length);
+        }
+    }
+}
+
+/// The way of the prices (0) and lump prices (1), per limit and interval.
+///
+/// Slopes differ by orders between the head of a feeder and its end, so each goes by the size of its own: it is
+/// divided by the root of its mean square. At 1,000 offers that brings the bound 0.2 and 0.5 % further down (two cases).
+struct Walk {
+    direction: [Vec<f64>; 2],
+    /// Running mean of the squared slopes.
+    square: [Vec<f64>; 2],
+    weight: [Vec<f64>; 2],
+    first: bool,
+}
+
+/// How much of the last direction stays, which keeps it from zigzagging.
+const DEFLECTED: f64 = 0.85;
+/// How much of the mean square stays.
+const SQUARED: f64 = 0.95;
+/// A slope below this counts as this, mWh.
+const SLOPE_SMALL: f64 = 2e5;
+
+impl Walk {
+    fn new(size: usize) -> Self {
+        let both = |value: f64| [vec![value; size], vec![value; size]];
+        Self { direction: both(0.0), square: both(1e12), weight: both(1.0), first: true }
+    }
+
+    /// Turns toward the slopes; returns the square of the direction's length, weighted, without what cannot move.
+    fn turn(&mut self, arrays: &Arrays, at: &Trial, slopes: [&[f64]; 2]) -> f64 {
+        let keep = if std::mem::take(&mut self.first) { 0.0 } else { DEFLECTED };
+        let mut norm = 0.0;
+        for (which, (slopes, values)) in slopes.into_iter().zip([&at.price, &at.lumps]).enumerate() {
+            let direction = self.direction[which].iter_mut().zip(&mut self.weight[which]);
+            let all = direction.zip(&mut self.square[which]).zip(slopes.iter().zip(values));
+            for (i, (((direction, weight), square), (&slope, &value))) in all.enumerate() {
+                if arrays.penalty[i] <= 0.0 {
+                    continue;
+                }
+                *direction = keep * *direction + (1.0 - keep) * slope;
+                *square = SQUARED * *square + (1.0 - SQUARED) * slope * slope;
+                *weight = 1.0 / (square.sqrt() + SLOPE_SMALL);
+                if !(value <= 0.0 && *direction > 0.0) {
+                    norm += *weight * *direction * *direction;
                 }
             }
-            let length = step * (value - target).max(1e-4 * target.abs()) / norm.max(1e-9);
-            for i in (0..size).filter(|&i| arrays.penalty[i] > 0.0) {
-                let (mut p, mut n) =
-                    ((price[i] - length * heavy.0[i]).max(0.0), (lumps[i] - length * heavy.1[i]).max(0.0));
-                let over = p + n - arrays.penalty[i];
-                if over > 0.0 {
-                    // Nearest point with p + n = penalty.
-                    (p, n) = (p - 0.5 * over, n - 0.5 * over);
-                    if p < 0.0 {
-                        (p, n) = (0.0, arrays.penalty[i]);
-                    } else if n < 0.0 {
-                        (p, n) = (arrays.penalty[i], 0.0);
-                    }
+        }
+        norm
+    }
+
+    /// Moves the prices, never below 0 nor together above the penalty.
+    fn go(&self, arrays: &Arrays, at: &mut Trial, length: f64) {
+        let moved = |which: usize, i: usize, value: f64| {
+            (value - length * self.weight[which][i] * self.direction[which][i]).max(0.0)
+        };
+        for i in (0..at.price.len()).filter(|&i| arrays.penalty[i] > 0.0) {
+            let (mut p, mut n) = (moved(0, i, at.price[i]), moved(1, i, at.lumps[i]));
+            let over = p + n - arrays.penalty[i];
+            if over > 0.0 {
+                // Nearest point with p + n = penalty.
+                (p, n) = (p - 0.5 * over, n - 0.5 * over);
+                if p < 0.0 {
+                    (p, n) = (0.0, arrays.penalty[i]);
+                } else if n < 0.0 {
+                    (p, n) = (arrays.penalty[i], 0.0);
                 }
-                (price[i], lumps[i]) = (p, n);
             }
+            (at.price[i], at.lumps[i]) = (p, n);
         }
     }
 }
@@ -272,27 +375,20 @@ impl Trial {
 }
 
 /// The best answer at prices and lump prices; its cost is never more than the true one.
-fn respond(arrays: &Arrays, offer: &Offer, node: &NodeTerms, scratch: &mut Scratch) -> Answer {
+fn respond(arrays: &Arrays, offer: &Offer, node: &mut NodeTerms, scratch: &mut Scratch) -> Answer {
     let mut best = if offer.may_rest { Answer::REST } else { Answer { cost: f64::INFINITY, ..Answer::REST } };
     match offer.kind {
-        Kind::Shift | Kind::Option => {
-            let shift = offer.kind == Kind::Shift;
-            let starts = if shift {
-                offer.start_first..=offer.start_last
-            } else {
-                offer.start_default..=offer.start_default
-            };
-            for start in starts.filter(|&start| !shift || start != offer.start_default) {
-                let candidate = Answer { active: true, start, factor: 1.0, cost: 0.0 };
-                arrays.deviation(offer, &candidate, &[], &mut scratch.deviation);
-                let deviation = &scratch.deviation;
-                let mut cost = arrays.asked(offer, &candidate, deviation);
-                for (j, &x) in deviation.values.iter().enumerate() {
-                    cost += node.charge(deviation.at + j, x);
-                }
-                if cost < best.cost {
-                    best = Answer { cost, ..candidate };
-                }
+        Kind::Shift => best = node.shift(arrays, offer),
+        Kind::Option => {
+            let candidate = Answer { active: true, start: offer.start_default, factor: 1.0, cost: 0.0 };
+            arrays.deviation(offer, &candidate, &[], &mut scratch.deviation);
+            let deviation = &scratch.deviation;
+            let mut cost = arrays.asked(offer, &candidate, deviation);
+            for (j, &x) in deviation.values.iter().enumerate() {
+                cost += node.charge(deviation.at + j, x);
+            }
+            if cost < best.cost {
+                best = Answer { cost, ..candidate };
             }
         }
         Kind::Amount | Kind::General => {

@@ -277,8 +277,8 @@ impl<'a> Work<'a> {
         let mut best: Option<(f64, State)> = None;
         let mut beginnings = Vec::new();
         let small = arrays.offers.len() <= PROVED_OFFERS;
-        let begin = [(1700.0, 0.87), (900.0, 0.87), (3400.0, 0.87)];
-        for &(wide, shrink) in &begin[..if small { 1 } else { 3 }] {
+        let begin = [(1700.0, 0.87), (900.0, 0.87)];
+        for &(wide, shrink) in &begin[..if small { 1 } else { 2 }] {
             let mut state = State::at_rest(arrays);
             let mut price = self.start_price();
             for _ in 0..40 {
