@@ -1,12 +1,66 @@
-//! `gridflex serve --cluster`: one of several processes that share sites.
+//! `gridflex serve --cluster`: one of several processes that share sites; `gridflex members`: who of them serves what.
 
 use crate::Failure;
 use crate::answer::say;
 use crate::stop::asked_to_stop;
-use ::cluster::{Event, Member, Options};
+use ::cluster::{Event, Member, Members, Options, Servers};
 use ::site::Site;
+use clap::Args;
+use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  gridflex members nats://10.0.0.1:4222,nats://10.0.0.2:4222,nats://10.0.0.3:4222
+  gridflex members nats://127.0.0.1:4222 --json  one JSON document; exit code 1 when an area is served by nobody";
+
+/// Arguments of `gridflex members`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct MembersArguments {
+    /// NATS servers of the cluster
+    #[arg(value_name = "URL,URL…")]
+    servers: Servers,
+    /// Print one JSON document to stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `members --json` prints.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    members: &'a Members,
+    unserved: &'a BTreeSet<&'a String>,
+}
+
+/// Runs `gridflex members`.
+pub fn members(arguments: &MembersArguments) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::Run(error.into()))?;
+    let members = runtime.block_on(::cluster::members(&arguments.servers));
+    let members = members.map_err(|error| Failure::Run(error.into()))?;
+    let mut unserved: BTreeSet<_> = members.values().flat_map(|member| &member.may).collect();
+    members.values().flat_map(|member| &member.serves).for_each(|area| _ = unserved.remove(area));
+    if arguments.json {
+        let report = Report { members: &members, unserved: &unserved };
+        say(serde_json::to_string_pretty(&report).map_err(|error| Failure::Run(error.into()))?)?;
+    } else {
+        for (name, member) in &members {
+            let copies = member.may.iter().filter(|area| !member.serves.contains(area));
+            say(format!("{name}: serves {}; copies {}", listed(&member.serves), listed(copies)))?;
+        }
+    }
+    match unserved.is_empty() && !members.is_empty() {
+        true => Ok(()),
+        false if members.is_empty() => Err(Failure::Run(anyhow::anyhow!("no member of the cluster lives"))),
+        false => Err(Failure::Run(anyhow::anyhow!("served by nobody: {}", listed(unserved)))),
+    }
+}
+
+fn listed<'a>(areas: impl IntoIterator<Item = &'a String>) -> String {
+    let areas: Vec<&str> = areas.into_iter().map(String::as_str).collect();
+    if areas.is_empty() { "nothing".to_owned() } else { areas.join(", ") }
+}
 
 /// Serves until asked to stop.
 pub async fn serve(options: Options, sites: Vec<(PathBuf, Site)>) -> Result<(), Failure> {

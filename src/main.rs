@@ -60,6 +60,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Run the live system of a site: its network, its MQTT door with rights and TLS, its page, its market
     Serve(site::ServeArguments),
+    /// Who lives in a cluster and serves what
+    Members(cluster::MembersArguments),
     /// Check a site's file and everything it names without starting anything; every problem with file and line
     Check(site::CheckArguments),
     /// Run a scenario in virtual time: the same actors, one seed, the same bytes every time
@@ -135,6 +137,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Serve(arguments) => site::serve(&arguments),
+        Command::Members(arguments) => cluster::members(&arguments),
         Command::Check(arguments) => site::check(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Powerflow(arguments) => powerflow::run(&arguments),

@@ -234,6 +234,13 @@ fn areas_are_shared_evenly_and_a_member_that_ends_hands_its_own_on_at_once() {
         }
     };
     shared(&members, &[2, 2, 2]);
+    // Members say it each half second.
+    wait_for("the same told to a visitor", PATIENCE, || {
+        let told = run(["members", &nats.urls, "--json"]);
+        let told: Value = serde_json::from_slice(&told.stdout).unwrap_or_default();
+        let serves = |name: &str| told["members"][name]["serves"].as_array().map_or(0, Vec::len);
+        (["a", "b", "c"].map(serves) == [2, 2, 2] && told["unserved"] == json!([])).then_some(())
+    });
     members[0].stop();
     members[0].said.lock().unwrap().clear();
     shared(&members, &[0, 3, 3]);

@@ -23,6 +23,7 @@ mod replica;
 mod serving;
 mod view;
 
-pub use member::{Event, Member, Options};
+pub use member::{Event, Member, Options, members};
 pub use nats::{NatsError, Servers};
+pub use placement::{Announcement, Members};
 pub use serving::ServingError;

@@ -2,7 +2,7 @@
 
 use crate::lease::RENEW_PERIOD;
 use crate::nats::{Nats, NatsError, Servers};
-use crate::placement::Announcement;
+use crate::placement::{Announcement, Members};
 use crate::serving::{Serving, ServingError, Shared};
 use crate::view::View;
 use async_nats::jetstream::kv::Store;
@@ -125,6 +125,19 @@ impl Member {
         while self.sites.join_next().await.is_some() {}
         self.beside.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// Who lives and serves what, as members say; listens for two of their periods.
+///
+/// # Errors
+/// [`NatsError`] when no server answers or there is no cluster.
+pub async fn members(servers: &Servers) -> Result<Members, NatsError> {
+    let bucket = Nats::connect(servers, "visitor", 1).await?.known_bucket().await?;
+    let view = View::new();
+    let watching = tokio::spawn(view.clone().watch(bucket));
+    sleep(RENEW_PERIOD * 3).await;
+    watching.abort();
+    Ok(view.members())
 }
 
 /// Connects; servers that start at the same time as their members need a while to elect a leader.

@@ -163,7 +163,16 @@ impl Nats {
             reason,
         };
         self.context.get_or_create_stream(config).await.map_err(|error| setup(error.to_string()))?;
-        self.context.get_key_value(BUCKET).await.map_err(|error| setup(error.to_string()))
+        self.known_bucket().await
+    }
+
+    /// The bucket, when there is one.
+    ///
+    /// # Errors
+    /// When there is none: no member has ever been here.
+    pub async fn known_bucket(&self) -> Result<kv::Store, NatsError> {
+        let missing = |reason: String| NatsError::Setup { what: format!("bucket {BUCKET}"), reason };
+        self.context.get_key_value(BUCKET).await.map_err(|error| missing(error.to_string()))
     }
 
     /// The stream of an area's journal.
