@@ -140,6 +140,7 @@ fn a_torn_end_is_cut_off_at_every_byte_and_what_was_acknowledged_stays() {
     let directory = tempfile::tempdir().unwrap();
     let groups: Vec<Vec<Value>> =
         (0..4).map(|group| (0..3).map(|at| value("bus.3.u.a", 1.0, group * 3 + at, 0)).collect()).collect();
+    let next: Vec<Value> = (20..23).map(|at| value("bus.3.u.a", 1.0, at, 0)).collect();
     let log = directory.path().join("head-0000000001.log");
     let mut ends = Vec::new();
     {
@@ -157,11 +158,37 @@ fn a_torn_end_is_cut_off_at_every_byte_and_what_was_acknowledged_stays() {
         let found = history.query(&everything(Kind::Telemetry, Versions::All)).unwrap();
         assert_eq!(found.len(), kept * 3, "cut at {cut}");
         // It goes on from there.
-        history.append(&groups[0]).unwrap();
+        history.append(&next).unwrap();
         drop(history);
         let history = History::open(directory.path(), Options::default()).unwrap();
         assert_eq!(history.query(&everything(Kind::Telemetry, Versions::All)).unwrap().len(), kept * 3 + 3);
     }
+}
+
+#[test]
+fn what_comes_twice_from_another_history_is_answered_once() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sent = std::sync::Arc::<std::sync::Mutex<Vec<Vec<u8>>>>::default();
+    struct To(std::sync::Arc<std::sync::Mutex<Vec<Vec<u8>>>>);
+    impl history::Copies for To {
+        fn copy(&mut self, group: &[u8]) -> std::io::Result<()> {
+            self.0.lock().unwrap().push(group.to_owned());
+            Ok(())
+        }
+    }
+    let history = History::open(one.path(), Options::default()).unwrap();
+    let mut history = history.copied_to(Box::new(To(sent.clone())));
+    let values: Vec<Value> = (0..25_000).map(|at| value("bus.3.u.a", 1.0, at, 0)).collect();
+    history.append(&values).unwrap();
+    let mut copy = History::open(other.path(), Options::default()).unwrap();
+    let sent = sent.lock().unwrap();
+    assert_eq!(sent.len(), 3, "a group fits into a message");
+    for group in sent.iter().chain(&sent[1..]) {
+        copy.append_copied(group).unwrap();
+    }
+    let all = everything(Kind::Telemetry, Versions::All);
+    assert_eq!(copy.query(&all).unwrap(), history.query(&all).unwrap());
+    assert!(copy.append_copied(&sent[0][1..]).is_err() && copy.append_copied(b"rubbish").is_err());
 }
 
 #[test]

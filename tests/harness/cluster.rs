@@ -18,6 +18,7 @@ pub struct NatsServers {
 impl NatsServers {
     /// Starts three; `None` and a loud word when there is no NATS server here.
     pub fn start(directory: &Path) -> Option<Self> {
+        #[allow(clippy::print_stderr)] // what a test skips it says
         if Command::new("nats-server").arg("--version").stdout(Stdio::null()).status().is_err() {
             eprintln!("SKIPPED: nats-server is not installed (Debian: apt-get install nats-server)");
             return None;

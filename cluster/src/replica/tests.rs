@@ -64,7 +64,8 @@ fn a_copy_is_the_same_wherever_it_stopped_and_whatever_was_synced() {
             drop(replica);
             let mut replica = Replica::open(directory.path()).unwrap();
             let known = replica.sequence();
-            assert_eq!(known, synced as u64);
+            // Where something was taken back since, all of it comes anew.
+            assert!(known == synced as u64 || known == 0);
             replica.go_on(stream.len() as u64).unwrap();
             apply(&mut replica, &stream, known);
             assert_eq!(contents(directory.path()), whole(), "stopped at {stop}, synced at {synced}");

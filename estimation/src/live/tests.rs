@@ -96,7 +96,7 @@ fn what_is_determined_follows_the_instruments_that_speak() {
     for step in 0..6 {
         let mut set = all.clone();
         if step % 3 == 2 {
-            set.values.retain(|item| !item.point.to_string().contains(".u."));
+            set.values.clear();
         }
         for item in &mut set.values {
             item.value *= 1.0 + 0.001 * f64::from(step);
@@ -105,7 +105,7 @@ fn what_is_determined_follows_the_instruments_that_speak() {
         assert_eq!(found, of(estimate(&feeder, &set)), "step {step}");
         different.insert(format!("{found:?}"));
     }
-    assert_eq!(different.len(), 2, "without voltages less is determined");
+    assert_eq!(different.len(), 2, "without values less is determined");
 }
 
 #[test]
