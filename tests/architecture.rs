@@ -23,7 +23,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
         "site",
         &["grid", "access", "estimation", "market", "history", "connectors", "actors", "dashboards-server"],
     ),
-    ("cluster", &["history", "journal", "actors", "site"]),
+    ("cluster", &["grid", "history", "journal", "actors", "site"]),
     (
         "sim",
         &[

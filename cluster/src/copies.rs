@@ -4,8 +4,9 @@
 //! some groups are taken in a second time; a history answers with each value once.
 
 use crate::mirrored::NOTE_PERIOD;
-use crate::nats::{AreaStream, Message, PublishError};
+use crate::nats::{AreaStream, End, Message, PublishError};
 use bytes::Bytes;
+use grid::Timestamp;
 use history::{Copies, History, HistoryError, Options};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,12 +41,23 @@ impl Copy {
         self.sequence
     }
 
-    /// Goes on from a stream that ends here. A stream that was made anew begins anew.
-    pub fn goes_on(&mut self, stream_ends: u64) {
-        if self.sequence > stream_ends {
+    /// Goes on from a stream that ends here. A stream that was made anew begins anew; what is not kept any more is passed over.
+    pub fn goes_on(&mut self, end: End) {
+        if self.sequence > end.sequence {
             tracing::warn!(place = %self.place.display(), "the cluster's history is a new one and begins anew");
             self.sequence = 0;
         }
+        if end.is_empty {
+            self.sequence = end.sequence;
+        }
+    }
+
+    /// Removes values that were kept long enough.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn retain(&mut self, now: Timestamp) -> Result<(), HistoryError> {
+        self.history.retain(now).map(drop)
     }
 
     /// Takes in what a message carries; an empty one is a claim.

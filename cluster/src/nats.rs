@@ -109,6 +109,15 @@ pub struct Message {
     pub payload: Bytes,
 }
 
+/// Where a stream ends.
+#[derive(Debug, Clone, Copy)]
+pub struct End {
+    /// Of its newest message, 0 when there never was one.
+    pub sequence: u64,
+    /// Whether no message is kept any more.
+    pub is_empty: bool,
+}
+
 /// An area's stream.
 #[derive(Debug, Clone)]
 pub struct AreaStream {
@@ -215,15 +224,16 @@ impl Nats {
 pub type Messages = Pin<Box<dyn futures_util::Stream<Item = Result<Message, NatsError>> + Send>>;
 
 impl AreaStream {
-    /// The number of its newest message, 0 when it has none.
+    /// Where it ends.
     ///
     /// # Errors
     /// [`NatsError::Request`].
-    pub async fn end(&self) -> Result<u64, NatsError> {
+    pub async fn end(&self) -> Result<End, NatsError> {
         let doing = "asking for the end of a journal";
         let failed = |reason: String| NatsError::Request { doing, reason };
         let stream = self.context.get_stream(&self.name).await.map_err(|error| failed(error.to_string()))?;
-        Ok(stream.cached_info().state.last_sequence)
+        let state = &stream.cached_info().state;
+        Ok(End { sequence: state.last_sequence, is_empty: state.messages == 0 })
     }
 
     /// Its messages after this one, as they come, in order and without gaps but for those that are not kept any more.

@@ -10,6 +10,7 @@ use crate::placement::{should_leave, should_take};
 use crate::replica::{Replica, ReplicaError};
 use crate::view::View;
 use actors::journal::{Durability, Journal, JournalError, Opened};
+use actors::runtime::clock::machine_time;
 use async_nats::jetstream::kv::Store;
 use futures_util::StreamExt;
 use history::{History, HistoryError};
@@ -29,6 +30,8 @@ use tokio::time::{Instant, interval, sleep};
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
 /// How often a copy is synced.
 const SYNC_PERIOD: Duration = Duration::from_secs(2);
+/// How often is looked for values that were kept long enough.
+const RETAIN_PERIOD: Duration = Duration::from_secs(3600);
 /// After a failure an area is left to others for so long, doubled with each further one.
 const REST_MIN: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_secs(60);
@@ -203,7 +206,7 @@ impl Serving {
         let nats = &self.shared.nats;
         let (journal, history) = (nats.journal(&self.area).await?, nats.history(&self.area).await?);
         let mut replica = Replica::open(&self.data)?;
-        replica.go_on(journal.end().await?)?;
+        replica.go_on(journal.end().await?.sequence)?;
         let mut copy = Copy::open(&self.data.join(HISTORY_DIRECTORY), site.history.clone())?;
         copy.goes_on(history.end().await?);
         let mut copies = Copies { journal, replica, history, copy };
@@ -243,6 +246,7 @@ impl Serving {
     async fn follow(&self, copies: &mut Copies) -> Result<Option<Lease>, ServingError> {
         let (mut stop, shared) = (self.shared.stop.clone(), &self.shared);
         let (mut look, mut sync) = (interval(LOOK_PERIOD), interval(SYNC_PERIOD));
+        let mut retain = interval(RETAIN_PERIOD);
         let mut facts = copies.journal.after(copies.replica.sequence()).await?;
         let mut values = copies.history.after(copies.copy.sequence()).await?;
         loop {
@@ -257,6 +261,7 @@ impl Serving {
                     ended => values = copies.history.again(copies.copy.sequence(), ended).await?,
                 },
                 _ = sync.tick() => copies.sync()?,
+                _ = retain.tick() => copies.retain()?,
                 _ = look.tick() => {
                     let Some(vacant) = shared.view.vacant_for(&self.area) else { continue };
                     let mine = should_take(&shared.view.members(), &shared.member, &self.area, vacant);
@@ -365,6 +370,11 @@ impl Copies {
         Ok(block_in_place(|| self.replica.sync())?)
     }
 
+    /// Removes values that were kept long enough.
+    fn retain(&mut self) -> Result<(), ServingError> {
+        Ok(block_in_place(|| self.copy.retain(machine_time()))?)
+    }
+
     /// Reads what is still missing, and claims both streams. Who served before may have written in between: then again.
     async fn claim(
         mut self,
@@ -400,17 +410,18 @@ impl Copies {
 
     async fn catch_up(&mut self) -> Result<(), ServingError> {
         let (facts_end, values_end) = (self.journal.end().await?, self.history.end().await?);
-        if self.replica.sequence() < facts_end {
+        if self.replica.sequence() < facts_end.sequence {
             let mut facts = self.journal.after(self.replica.sequence()).await?;
-            while self.replica.sequence() < facts_end
+            while self.replica.sequence() < facts_end.sequence
                 && let Some(fact) = facts.next().await
             {
                 self.fact(&fact?)?;
             }
         }
-        if self.copy.sequence() < values_end {
+        self.copy.goes_on(values_end);
+        if self.copy.sequence() < values_end.sequence {
             let mut values = self.history.after(self.copy.sequence()).await?;
-            while self.copy.sequence() < values_end
+            while self.copy.sequence() < values_end.sequence
                 && let Some(group) = values.next().await
             {
                 self.group(&group?)?;

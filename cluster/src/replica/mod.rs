@@ -94,6 +94,8 @@ pub struct Replica {
     /// Segments that were changed since the last sync.
     changed: BTreeSet<String>,
     names_changed: bool,
+    /// Message up to which it was written down.
+    noted: Option<u64>,
     /// Whether there are segments that no stream has yet.
     unshared: bool,
 }
@@ -121,6 +123,7 @@ impl Replica {
             position: Position::default(),
             changed: BTreeSet::new(),
             names_changed: false,
+            noted: None,
             unshared: false,
         };
         let Some(position) = known else {
@@ -242,21 +245,26 @@ impl Replica {
         if std::mem::take(&mut self.names_changed) {
             self.folder.sync_names().map_err(self.io())?;
         }
-        self.note()
+        match self.noted == Some(self.position.sequence) {
+            true => Ok(()),
+            false => self.note(),
+        }
     }
 
     /// Writes down how far the segments are known to last.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn note(&self) -> Result<(), ReplicaError> {
+    pub fn note(&mut self) -> Result<(), ReplicaError> {
         let bytes = serde_json::to_vec(&self.position).map_err(|error| self.io()(io::Error::other(error)))?;
         self.folder
             .create(POSITION_UNFINISHED)
             .and_then(|()| self.folder.write(POSITION_UNFINISHED, 0, &bytes))
             .and_then(|()| self.folder.sync(POSITION_UNFINISHED))
             .and_then(|()| self.folder.rename(POSITION_UNFINISHED, POSITION))
-            .map_err(self.io())
+            .map_err(self.io())?;
+        self.noted = Some(self.position.sequence);
+        Ok(())
     }
 
     /// What makes an empty stream this journal, when it was written without a cluster.
