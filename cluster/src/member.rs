@@ -142,17 +142,23 @@ pub async fn members(servers: &Servers) -> Result<Members, NatsError> {
 
 /// Connects; servers that start at the same time as their members need a while to elect a leader.
 async fn connected(options: &Options) -> Result<(Nats, Store), NatsError> {
-    let begun = Instant::now();
+    let (begun, mut said) = (Instant::now(), String::new());
     loop {
         let connected = async {
             let nats = Nats::connect(&options.servers, &options.member, options.replicas).await?;
             let bucket = nats.bucket().await?;
-            Ok((nats, bucket))
+            Ok::<_, NatsError>((nats, bucket))
         };
         match connected.await {
             Ok(connected) => return Ok(connected),
-            Err(error) if begun.elapsed() > START_MAX => return Err(error),
-            Err(error) => tracing::warn!(%error, "waiting for NATS"),
+            Err(error) if error.is_lasting() || begun.elapsed() > START_MAX => return Err(error),
+            Err(error) => {
+                let reason = error.to_string();
+                if reason != said {
+                    tracing::warn!(%reason, "waiting for NATS, a minute at most");
+                    said = reason;
+                }
+            }
         }
         sleep(RENEW_PERIOD).await;
     }

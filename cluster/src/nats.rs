@@ -10,9 +10,9 @@
 
 use async_nats::header::{NATS_EXPECTED_LAST_SEQUENCE, NATS_MESSAGE_ID};
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
-use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, PublishErrorKind};
 use async_nats::jetstream::stream::{self, DiscardPolicy, StorageType};
-use async_nats::jetstream::{self, kv};
+use async_nats::jetstream::{self, ErrorCode, kv};
 use async_nats::{ConnectOptions, HeaderMap};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -66,6 +66,14 @@ pub enum NatsError {
         /// What the server said.
         reason: String,
     },
+    /// There is one server, and more were to keep each message.
+    #[error(
+        "NATS: this server has no others beside it, and {replicas} were to keep each message; give it some, or --replicas 1 to try things out"
+    )]
+    Alone {
+        /// How many.
+        replicas: usize,
+    },
     /// A request failed.
     #[error("NATS: {doing}: {reason}")]
     Request {
@@ -74,6 +82,25 @@ pub enum NatsError {
         /// What the server or the client said.
         reason: String,
     },
+}
+
+/// What a server without others says to replicas.
+const REPLICAS_ALONE: ErrorCode = ErrorCode(10074);
+
+impl NatsError {
+    /// Whether waiting does not help.
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, NatsError::Alone { .. })
+    }
+
+    fn setup(what: String, replicas: usize, error: &CreateStreamError) -> Self {
+        match error.kind() {
+            CreateStreamErrorKind::JetStream(said) if said.error_code() == REPLICAS_ALONE => {
+                NatsError::Alone { replicas }
+            }
+            _ => NatsError::Setup { what, reason: error.to_string() },
+        }
+    }
 }
 
 /// Why a message did not get into a stream.
@@ -167,11 +194,9 @@ impl Nats {
             allow_direct: true,
             ..stream::Config::default()
         };
-        let setup = |reason: String| NatsError::Setup {
-            what: format!("bucket {BUCKET} with {} replicas", self.replicas),
-            reason,
-        };
-        self.context.get_or_create_stream(config).await.map_err(|error| setup(error.to_string()))?;
+        let what = format!("bucket {BUCKET} with {} replicas", self.replicas);
+        let made = self.context.get_or_create_stream(config).await;
+        made.map_err(|error| NatsError::setup(what, self.replicas, &error))?;
         self.known_bucket().await
     }
 
@@ -215,7 +240,7 @@ impl Nats {
         };
         let what = format!("stream {name} with {} replicas", self.replicas);
         let made = self.context.get_or_create_stream(config).await;
-        made.map_err(|error| NatsError::Setup { what, reason: error.to_string() })?;
+        made.map_err(|error| NatsError::setup(what, self.replicas, &error))?;
         Ok(AreaStream { context: self.context.clone(), name, subject })
     }
 }
