@@ -110,8 +110,7 @@ struct ToStream {
 
 impl Copies for ToStream {
     fn copy(&mut self, group: &[u8]) -> io::Result<()> {
-        let id = format!("{}-{}", self.term, self.sequence + 1);
-        let append = self.stream.append(self.sequence, &id, Bytes::copy_from_slice(group));
+        let append = self.stream.append(self.sequence, &self.term, Bytes::copy_from_slice(group));
         self.sequence = self.runtime.block_on(append).map_err(io::Error::other)?;
         if self.noted_at.elapsed() > NOTE_PERIOD {
             self.noted_at = Instant::now();
@@ -126,5 +125,5 @@ impl Copies for ToStream {
 /// # Errors
 /// [`PublishError::Fenced`] when it has gone on.
 pub async fn claim(stream: &AreaStream, ends: u64, term: &str) -> Result<u64, PublishError> {
-    stream.append(ends, &format!("{term}-{}", ends + 1), Bytes::new()).await
+    stream.append(ends, term, Bytes::new()).await
 }

@@ -71,13 +71,8 @@ pub async fn claim(
 ) -> Result<(), MirrorError> {
     let claim = Operation::Claim { member: member.to_owned() };
     let ends = replica.sequence();
-    let sequence = stream.append(ends, &id(term, ends), Bytes::from(claim.encode())).await?;
+    let sequence = stream.append(ends, term, Bytes::from(claim.encode())).await?;
     Ok(replica.follow(sequence, &claim)?)
-}
-
-/// A name no other message of this area's stream has: of a lease, and of the message that it goes on from.
-fn id(term: &str, after: u64) -> String {
-    format!("{term}-{}", after + 1)
 }
 
 impl Mirrored {
@@ -163,7 +158,7 @@ fn pieces(operation: Operation) -> Vec<Operation> {
 impl Writer {
     async fn send(&mut self, operation: Operation) -> Result<(), MirrorError> {
         let (ends, payload) = (self.replica.sequence(), Bytes::from(operation.encode()));
-        let sequence = self.stream.append(ends, &id(&self.term, ends), payload).await?;
+        let sequence = self.stream.append(ends, &self.term, payload).await?;
         Ok(self.replica.follow(sequence, &operation)?)
     }
 }

@@ -301,15 +301,16 @@ impl AreaStream {
 
     /// Appends a message after message `expected`, and returns when as many servers have it as a decision takes.
     ///
-    /// `id` must not be used for another message. A message that was confirmed to nobody is sent again until it is, so that
-    /// [`Fenced`](PublishError::Fenced) means that another member has written.
+    /// `term` names the sender's lease. With the number it is an id that no other message has: a message that was not confirmed is
+    /// sent again until it is, and [`Fenced`](PublishError::Fenced) means that another member has written.
     ///
     /// # Errors
     /// [`PublishError`]; after any of them it is not known whether the message is there.
-    pub async fn append(&self, expected: u64, id: &str, payload: Bytes) -> Result<u64, PublishError> {
+    pub async fn append(&self, expected: u64, term: &str, payload: Bytes) -> Result<u64, PublishError> {
+        let id = format!("{term}-{}", expected + 1);
         let mut headers = HeaderMap::new();
         headers.insert(NATS_EXPECTED_LAST_SEQUENCE, expected.to_string());
-        headers.insert(NATS_MESSAGE_ID, id);
+        headers.insert(NATS_MESSAGE_ID, id.as_str());
         let begun = Instant::now();
         loop {
             let sent = self
