@@ -23,9 +23,9 @@ mod site;
 mod stop;
 mod study;
 mod study_table;
+mod traces;
 
 use clap::{Parser, Subcommand};
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// See a distribution grid live and buy the flexibility it lacks.
@@ -127,13 +127,10 @@ fn sentence(error: &anyhow::Error) -> String {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,rumqttc=off,actix_http=off"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    let _traces = match traces::start() {
+        Ok(traces) => traces,
+        Err(error) => return Failure::Input(error).report(),
+    };
     let outcome = match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Serve(arguments) => site::serve(&arguments),

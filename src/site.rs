@@ -21,7 +21,8 @@ Examples:
   gridflex serve north.toml south.toml --member a --cluster nats://10.0.0.1:4222,nats://10.0.0.2:4222,nats://10.0.0.3:4222
                                                  one of several processes that share these sites: docs/cluster.md
 
-What can stand in SITE.toml: docs/site.md.";
+What can stand in SITE.toml: docs/site.md. With OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 in the environment
+spans go to that collector: docs/operating.md.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:

@@ -5,6 +5,7 @@ use crate::historian::Historian;
 use crate::journal::Books;
 use crate::journal::stage::JournalCounters;
 use crate::picture::Picture;
+use crate::runtime::cause::exports;
 use crate::runtime::{Depths, Incidents, Quarantine};
 use estimation::Rule;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -145,6 +146,12 @@ fn kept(historian: &Historian) -> Vec<Family> {
     ]
 }
 
+fn spans() -> Values {
+    let exports = exports();
+    let outcomes = [("made", &exports.made), ("sent", &exports.sent), ("failed", &exports.failed)];
+    Values::Totals(by("outcome", outcomes.map(|(outcome, count)| (outcome, count.get()))))
+}
+
 fn plain(value: u64) -> Values {
     Values::Totals(vec![(Vec::new(), value)])
 }
@@ -173,6 +180,11 @@ impl Operations {
                 Values::Durations(self.estimates.counted()),
             ),
             family("market_open_offers", "FlexOffers that may still be assigned.", now(offers)),
+            family(
+                "trace_spans_total",
+                "Spans made for a trace collector, taken by it, and lost on the way.",
+                spans(),
+            ),
         ]);
         families
     }

@@ -188,10 +188,14 @@ impl Answer {
 
 /// `GET`.
 pub fn get(server: SocketAddr, path: &str) -> std::io::Result<Answer> {
-    exchange(
-        server,
-        format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes(),
-    )
+    get_with(server, path, &[])
+}
+
+/// `GET` with further header lines.
+pub fn get_with(server: SocketAddr, path: &str, headers: &[&str]) -> std::io::Result<Answer> {
+    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+    exchange(server, head.as_bytes())
 }
 
 /// `POST` of a JSON body.

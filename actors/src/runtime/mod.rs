@@ -1,6 +1,7 @@
 //! What every actor lives in: time, where heavy work runs, addresses, the shell that restarts a stage in place,
 //! and the supervisor above all of them.
 
+pub mod cause;
 pub mod clock;
 pub mod credit;
 pub mod depths;
@@ -11,6 +12,7 @@ pub mod shell;
 pub mod stage;
 pub mod supervisor;
 
+pub use cause::Cause;
 pub use clock::{ScaledClock, Stopwatch, WallClock};
 pub use credit::{Credit, Credits};
 pub use depths::Depths;

@@ -10,6 +10,7 @@
 //! is left of the budget every other message, too, is set aside after its first panic. So one source of poison costs three
 //! restarts and then one each ten seconds; four sources at once are taken for a broken stage.
 
+use super::cause::handling;
 use super::credit::{Credit, carrying};
 use super::depths::Depth;
 use super::environment::Environment;
@@ -23,6 +24,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 /// How often one message is tried before it is quarantined.
 pub const DELIVERIES_MAX: u32 = 3;
@@ -135,13 +137,14 @@ impl<S: Stage> Actor for Shell<S> {
     async fn handle(
         &self,
         _myself: ActorRef<Self::Msg>,
-        Envelope { msg, credit }: Envelope<S::Msg>,
+        Envelope { msg, credit, cause }: Envelope<S::Msg>,
         running: &mut Running<S>,
     ) -> Result<(), ActorProcessingErr> {
         running.birth.depth.taken();
         // Returned when this message is done with, if nothing that it caused carries it any more.
         running.credit = credit;
-        let done = running.receive(msg).await;
+        let span = handling(&running.birth.name, &msg, running.context.now(), &cause);
+        let done = running.receive(msg).instrument(span).await;
         running.credit = None;
         done
     }

@@ -1,6 +1,7 @@
 //! A stage: state with synchronous methods. What it wants to send is collected in a [`Context`] and leaves only
 //! when the handler has returned, so a handler that panics has sent nothing and can be repeated.
 
+use super::cause::{Cause, computing};
 use super::credit::{Credit, carried};
 use super::depths::Depth;
 use super::environment::{Compute, Environment};
@@ -53,11 +54,12 @@ pub struct Address<M> {
     depth: Depth,
 }
 
-/// A message with the credit it carries.
+/// A message with the credit it carries, and why it was sent.
 #[derive(Debug)]
 pub struct Envelope<M> {
     pub(super) msg: M,
     pub(super) credit: Option<Credit>,
+    pub(super) cause: Cause,
 }
 
 impl<M> Clone for Address<M> {
@@ -74,22 +76,27 @@ impl<M: Clone + Send + Sync + 'static> Address<M> {
     /// Puts a message into the mailbox at once. Stages use [`Context::send`] instead; this is for connectors,
     /// doors and tests. A stage that has stopped is part of a system that is stopping, so nothing is reported.
     pub fn deliver(&self, msg: M) {
-        self.deliver_carrying(msg, carried());
+        self.put(msg, carried(), Cause::present());
     }
 
     /// Puts a message into the mailbox at once that carries a credit.
     pub fn deliver_carrying(&self, msg: M, credit: Option<Credit>) {
+        self.put(msg, credit, Cause::present());
+    }
+
+    fn put(&self, msg: M, credit: Option<Credit>, cause: Cause) {
         self.depth.put();
-        if self.actor.cast(Envelope { msg, credit }).is_err() {
+        if self.actor.cast(Envelope { msg, credit, cause }).is_err() {
             self.depth.taken();
             tracing::debug!("a message for a stopped stage was discarded");
         }
     }
 
-    /// A delivery to be made later, for instance after the journal has synced.
+    /// A delivery to be made later, for instance after the journal has synced. Whatever makes it, it is caused by what asks
+    /// for it now.
     pub fn sending(&self, msg: M) -> Delivery {
-        let address = self.clone();
-        Delivery(Arc::new(move || address.deliver(msg.clone())))
+        let (address, cause) = (self.clone(), Cause::present());
+        Delivery(Arc::new(move || address.put(msg.clone(), carried(), cause.clone())))
     }
 }
 
@@ -221,13 +228,16 @@ impl<M: Clone + Send + Sync + 'static> Context<M> {
             });
         }
         for (job, if_it_panics) in self.jobs.drain(..) {
-            let guarded =
-                move || std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).unwrap_or(if_it_panics);
+            let (myself, span) = (self.myself.clone(), computing());
+            let run = move || {
+                let guarded = std::panic::AssertUnwindSafe(job);
+                let done = std::panic::catch_unwind(guarded).unwrap_or(if_it_panics);
+                myself.put(done, carried(), Cause::present());
+            };
             match self.environment.compute() {
-                Compute::Inline => self.myself.deliver(guarded()),
+                Compute::Inline => span.in_scope(run),
                 Compute::Blocking => {
-                    let myself = self.myself.clone();
-                    tokio::task::spawn_blocking(move || myself.deliver(guarded()));
+                    tokio::task::spawn_blocking(move || span.in_scope(run));
                 }
             }
         }

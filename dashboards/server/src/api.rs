@@ -3,6 +3,7 @@
 use crate::guard::{Access, Proof, guard};
 use crate::problem::Problem;
 use crate::serve::State;
+use crate::span::spanned;
 use crate::{endpoints, metrics, openapi, page, session, stream};
 use access::{Action, Decision, Resource, decide};
 use actix_web::http::StatusCode;
@@ -20,10 +21,12 @@ pub fn routes(config: &mut web::ServiceConfig) {
         let resource = endpoints
             .iter()
             .fold(web::resource(endpoints[0].path), |resource, endpoint| resource.route((endpoint.route)()));
+        let path = endpoints[0].path;
         config.service(
             resource
                 .default_service(web::to(move |request| method_not_allowed(request, allowed.clone())))
-                .wrap(from_fn(move |request, next| guard(endpoints, request, next))),
+                .wrap(from_fn(move |request, next| guard(endpoints, request, next)))
+                .wrap(from_fn(move |request, next| spanned(path, request, next))),
         );
     }
     config.default_service(web::to(page_or_problem));

@@ -19,6 +19,7 @@ mod problem;
 mod quarantine;
 mod serve;
 mod session;
+mod span;
 mod stream;
 
 pub use door::{BidFound, MarketDoor, OfferAnswer, OfferFound, OfferState};
