@@ -1,8 +1,8 @@
 //! What is known about a market area before it starts: its feeder, its devices, its limits, its rules.
 
 use estimation::{
-    Feeder, LimitedElement, LiveEstimator, NotEstimable, OutlookRules, Plausibility, Register,
-    RegisteredDevice, limited_elements, zones,
+    Feeder, FlowError, LimitedElement, LiveEstimator, NotEstimable, OutlookRules, OutlookStudy, Plausibility,
+    Register, RegisteredDevice, limited_elements, zones,
 };
 use grid::{BusId, DeviceId, PointId, ProsumerId, UsagePointId};
 use market::{CongestionPoint, OfferRules, Rules, ZoneId, Zones};
@@ -67,6 +67,9 @@ pub enum AreaError {
     /// The feeder has no estimator.
     #[error("the feeder cannot be estimated: {0}")]
     Estimator(#[from] NotEstimable),
+    /// Its limited elements cannot be judged.
+    #[error("no outlook for the feeder: {0}")]
+    Outlook(#[from] FlowError),
     /// Two devices with one number.
     #[error("device {device} is given twice")]
     DuplicateDevice {
@@ -84,6 +87,8 @@ pub struct Area {
     pub feeder: Arc<Feeder>,
     /// Its estimator.
     pub estimator: Arc<LiveEstimator>,
+    /// How loaded its limited elements would be.
+    pub outlooks: OutlookStudy,
     /// Devices by number.
     pub devices: BTreeMap<DeviceId, Device>,
     /// The elements that could be overloaded.
@@ -132,6 +137,7 @@ impl Area {
             }
         }
         let limited = limited_elements(&feeder, &p_max_w);
+        let outlooks = OutlookStudy::new(feeder.clone(), &limited)?;
         let paths = zones(&feeder, &limited);
         let mut known: BTreeMap<Vec<CongestionPoint>, ZoneId> = BTreeMap::new();
         let mut zone_of = BTreeMap::new();
@@ -148,6 +154,7 @@ impl Area {
             feeder,
             devices: by_id,
             limited,
+            outlooks,
             zones,
             zone_of,
             bus_of,

@@ -27,6 +27,7 @@ mod posterior;
 mod power_flow;
 pub mod results;
 pub mod simd;
+mod skeleton;
 pub mod smoother;
 pub mod solve;
 pub mod sparse;
@@ -42,7 +43,7 @@ pub use forecast::{ForecastError, Forecaster, sum_std};
 pub use limited_element::{LimitedElement, limited_elements, zones};
 pub use live::{KeptEstimate, LiveEstimator, NotEstimable};
 pub use measurement_set::{EstimationError, InjectionPrior, MeasurementSet, WeightedValue};
-pub use outlook::{OutlookRules, outlook};
+pub use outlook::{OutlookRules, OutlookStudy};
 pub use plausibility::{
     Implausible, Judged, LATE_AFTER, Plausibility, Register, RegisteredDevice, Rule, Watch,
 };

@@ -11,9 +11,12 @@
 use crate::feeder::{BranchRef, Feeder};
 use crate::forecast::sum_std;
 use crate::limited_element::{LimitedElement, behind, tan_phi};
-use crate::power_flow::{FlowError, FlowSolution};
-use grid::{Congestion, Outlook, Slot, SlotForecast, Timestamp, UsagePointForecast};
+use crate::power_flow::FlowError;
+use crate::skeleton::{Settled, Skeleton};
+use crate::two_port::PhaseVector;
+use grid::{Congestion, Outlook, Slot, Timestamp, UsagePointForecast};
 use num_complex::Complex64;
+use std::sync::Arc;
 
 /// Standard normal quantile of 90 %.
 const P90: f64 = 1.281_551_565_545;
@@ -41,61 +44,170 @@ impl Default for OutlookRules {
     }
 }
 
+/// Slots whose power flows start from each other; those of different groups are calculated side by side. Fixed, so that
+/// the result does not depend on the machine.
+const GROUP: usize = 24;
+
 /// One limited element, ready to be judged slot by slot.
-struct Judged<'a> {
-    element: &'a LimitedElement,
+#[derive(Debug, Clone)]
+struct Judged {
+    element: LimitedElement,
     branch: usize,
+    /// The node below it.
+    node: usize,
     /// Usage point, share of its power, its tan φ.
     behind: Vec<(usize, f64, f64)>,
 }
 
-/// Loading, its spread and the headroom of every limited element in every slot.
-///
-/// `forecasts` hold one entry per usage point of the feeder in the network's order, all for the same slots;
-/// `planned_deviation_w(usage point index, slot)` is what is already contracted (W, added to the forecast, at unity
-/// power factor). Errors: forecasts that do not fit the feeder or each other, loads without a power flow.
-pub fn outlook(
-    feeder: &Feeder,
-    limited: &[LimitedElement],
-    forecasts: &[UsagePointForecast],
-    planned_deviation_w: &dyn Fn(usize, Slot) -> f64,
-    rules: &OutlookRules,
-    issued_at: Timestamp,
-) -> Result<Outlook, FlowError> {
-    let slots = slots_of(feeder, forecasts)?;
-    let judged: Vec<Judged> = limited
-        .iter()
-        .zip(behind(feeder, limited))
-        .map(|(element, points)| {
-            let branch = feeder.branch_position(element.branch);
-            let branch = branch.ok_or(FlowError::Shape { what: "a limited element", given: 0, needed: 1 })?;
-            let weigh = |(point, share)| (point, share, tan_phi(feeder, point));
-            Ok(Judged { element, branch, behind: points.into_iter().map(weigh).collect() })
-        })
-        .collect::<Result<_, FlowError>>()?;
-    let mut rows: Vec<Vec<Congestion>> = judged.iter().map(|_| Vec::with_capacity(slots.len())).collect();
-    let mut last: Option<FlowSolution> = None;
-    for (column, &slot) in slots.iter().enumerate() {
-        let loads: Vec<Complex64> = (0..forecasts.len())
-            .map(|point| {
-                let p_w = forecasts[point].slots[column].p_w;
-                let q_var = tan_phi(feeder, point) * p_w.max(0.0);
-                Complex64::new(p_w + planned_deviation_w(point, slot), q_var)
-            })
-            .collect();
-        let flow = match &last {
-            Some(last) => feeder.solve_from(last, &loads)?,
-            None => feeder.solve(&loads)?,
+/// What does not change from outlook to outlook: the feeder without what does not matter for its limited elements.
+#[derive(Debug, Clone)]
+pub struct OutlookStudy {
+    feeder: Arc<Feeder>,
+    skeleton: Skeleton,
+    judged: Vec<Judged>,
+    tan_phi: Vec<f64>,
+}
+
+impl OutlookStudy {
+    /// For the limited elements of a feeder.
+    ///
+    /// # Errors
+    /// An element that the feeder does not have.
+    pub fn new(feeder: Arc<Feeder>, limited: &[LimitedElement]) -> Result<Self, FlowError> {
+        let below = |element: &LimitedElement| {
+            let branch = feeder.branch_position(element.branch)?;
+            Some((branch, feeder.below[branch]))
         };
-        let more: Vec<Complex64> = loads.iter().map(|load| load + PROBE_W).collect();
-        let probe = feeder.solve_from(&flow, &more)?;
-        let now: Vec<&SlotForecast> = forecasts.iter().map(|forecast| &forecast.slots[column]).collect();
-        for (row, judged) in rows.iter_mut().zip(&judged) {
-            row.extend(judge(feeder, judged, &flow, &probe, &now, rules));
+        let skeleton = Skeleton::new(&feeder, limited.iter().filter_map(below).map(|(_, position)| position));
+        let tan_phi: Vec<f64> = (0..feeder.taps.len()).map(|point| tan_phi(&feeder, point)).collect();
+        let judged = limited.iter().zip(behind(&feeder, limited)).filter_map(|(element, points)| {
+            let (branch, position) = below(element)?;
+            let behind = points.into_iter().map(|(point, share)| (point, share, tan_phi[point])).collect();
+            Some(Judged { element: *element, branch, node: skeleton.node_at(position)?, behind })
+        });
+        let judged: Vec<Judged> = judged.collect();
+        match (judged.len(), limited.len()) {
+            (given, needed) if given == needed => Ok(Self { feeder, skeleton, judged, tan_phi }),
+            (given, needed) => Err(FlowError::Shape { what: "the list of limited elements", given, needed }),
         }
-        last = Some(flow);
     }
-    Ok(Outlook { issued_at, elements: rows.into_iter().flatten().collect() })
+
+    /// Loading, its spread and the headroom of every limited element in every slot.
+    ///
+    /// `forecasts` hold one entry per usage point of the feeder in the network's order, all for the same slots;
+    /// `planned_deviation_w(usage point index, slot)` is what is already contracted (W, added to the forecast, at unity
+    /// power factor).
+    ///
+    /// # Errors
+    /// Forecasts that do not fit the feeder or each other, loads without a power flow.
+    pub fn outlook(
+        &self,
+        forecasts: &[UsagePointForecast],
+        planned_deviation_w: &(dyn Fn(usize, Slot) -> f64 + Sync),
+        rules: &OutlookRules,
+        issued_at: Timestamp,
+    ) -> Result<Outlook, FlowError> {
+        let slots = slots_of(&self.feeder, forecasts)?;
+        let columns: Vec<(usize, Slot)> = slots.iter().copied().enumerate().collect();
+        let groups = std::thread::scope(|scope| {
+            let run = |group| move || self.group(group, forecasts, planned_deviation_w, rules);
+            let running: Vec<_> = columns.chunks(GROUP).map(|group| scope.spawn(run(group))).collect();
+            running.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+        });
+        let mut rows: Vec<Vec<Congestion>> = vec![Vec::with_capacity(slots.len()); self.judged.len()];
+        for group in groups {
+            let group = group.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            rows.iter_mut().zip(group).for_each(|(row, more)| row.extend(more));
+        }
+        Ok(Outlook { issued_at, elements: rows.into_iter().flatten().collect() })
+    }
+
+    /// The congestions of some slots, by limited element.
+    fn group(
+        &self,
+        columns: &[(usize, Slot)],
+        forecasts: &[UsagePointForecast],
+        planned_deviation_w: &(dyn Fn(usize, Slot) -> f64 + Sync),
+        rules: &OutlookRules,
+    ) -> Result<Vec<Vec<Congestion>>, FlowError> {
+        let mut rows: Vec<Vec<Congestion>> = vec![Vec::with_capacity(columns.len()); self.judged.len()];
+        let mut flow = self.skeleton.without_load(&self.feeder);
+        let mut probe = flow.clone();
+        for &(column, slot) in columns {
+            let loads: Vec<Complex64> = forecasts
+                .iter()
+                .zip(&self.tan_phi)
+                .enumerate()
+                .map(|(point, (forecast, tan_phi))| {
+                    let p_w = forecast.slots[column].p_w;
+                    Complex64::new(p_w + planned_deviation_w(point, slot), tan_phi * p_w.max(0.0))
+                })
+                .collect();
+            self.skeleton.settle(&self.feeder, &loads, &mut flow)?;
+            let more: Vec<Complex64> = loads.iter().map(|load| load + PROBE_W).collect();
+            probe.clone_from(&flow);
+            self.skeleton.settle(&self.feeder, &more, &mut probe)?;
+            for (row, judged) in rows.iter_mut().zip(&self.judged) {
+                row.extend(self.judge(judged, (&flow, &probe), (forecasts, column), rules));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The rating as apparent power, what flows into the element from above, and its loading.
+    fn operating(&self, judged: &Judged, flow: &Settled) -> Option<(f64, Complex64, f64)> {
+        let section = self.feeder.section(self.feeder.below[judged.branch])?;
+        let (above, below) =
+            (&flow.voltages[self.skeleton.parent(judged.node)?], &flow.voltages[judged.node]);
+        let leaving = &flow.currents[judged.node];
+        let entering = section.port.current_up(above, leaving);
+        let power =
+            |voltage: &PhaseVector, current: &PhaseVector| voltage.component_mul(&current.conjugate());
+        match (self.feeder.branch(judged.branch)?, judged.element.phase) {
+            (BranchRef::Transformer(unit), _) => {
+                let (into, out) = (power(above, &entering).sum(), power(below, leaving).sum());
+                Some((unit.s_rated_va, into, into.norm().max(out.norm()) / unit.s_rated_va))
+            }
+            (BranchRef::Line(line), Some(phase)) => {
+                let (phase, rated) = (phase.index(), line.i_rated_a?);
+                let current = entering[phase].norm().max(leaving[phase].norm());
+                Some((rated * above[phase].norm(), power(above, &entering)[phase], current / rated))
+            }
+            (BranchRef::Line(_), None) => None,
+        }
+    }
+
+    fn judge(
+        &self,
+        judged: &Judged,
+        (flow, probe): (&Settled, &Settled),
+        (forecasts, column): (&[UsagePointForecast], usize),
+        rules: &OutlookRules,
+    ) -> Option<Congestion> {
+        let (rating_va, power, loading) = self.operating(judged, flow)?;
+        let taken_w: f64 = judged.behind.iter().map(|(_, share, _)| share * PROBE_W).sum();
+        let gain =
+            if taken_w > 0.0 { (self.operating(judged, probe)?.1.re - power.re) / taken_w } else { 1.0 };
+        let gain = gain.clamp(GAIN_RANGE.0, GAIN_RANGE.1);
+        // d|S|/dP of a usage point, its reactive power included; at no flow every watt counts in full.
+        let direction = if power.norm() > 0.0 { power / power.norm() } else { Complex64::ONE };
+        let spread = judged.behind.iter().map(|&(point, share, tan_phi)| {
+            let std_w = forecasts[point].slots[column].p_std_w;
+            (direction.re + direction.im * tan_phi).abs() * gain * share * std_w / rating_va
+        });
+        let std = sum_std(spread, rules.error_correlation);
+        let allowed_va = ((rules.planning_limit - rules.confidence_sigmas * std) * rating_va).max(0.0);
+        let active_w = (allowed_va * allowed_va - power.im * power.im).max(0.0).sqrt();
+        Some(Congestion {
+            branch: judged.element.branch,
+            phase: judged.element.phase,
+            slot: forecasts.first()?.slots[column].slot,
+            loading,
+            loading_p90: loading + P90 * std,
+            probability: if std > 0.0 { above((1.0 - loading) / std) } else { f64::from(loading > 1.0) },
+            headroom_w: (active_w - power.re) / gain,
+        })
+    }
 }
 
 fn slots_of(feeder: &Feeder, forecasts: &[UsagePointForecast]) -> Result<Vec<Slot>, FlowError> {
@@ -118,59 +230,6 @@ fn slots_of(feeder: &Feeder, forecasts: &[UsagePointForecast]) -> Result<Vec<Slo
         }
     }
     Ok(slots)
-}
-
-/// The rating as apparent power, what flows into the element from above, and its loading.
-fn operating(feeder: &Feeder, judged: &Judged, flow: &FlowSolution) -> Option<(f64, Complex64, f64)> {
-    let section = feeder.section(feeder.below[judged.branch])?;
-    let powers = if section.fed_from_from { &flow.powers_from_va } else { &flow.powers_to_va };
-    let powers = &powers[judged.branch];
-    match (feeder.branch(judged.branch)?, judged.element.phase) {
-        (BranchRef::Transformer(unit), _) => {
-            Some((unit.s_rated_va, powers.iter().sum(), flow.loading(judged.branch)?))
-        }
-        (BranchRef::Line(line), Some(phase)) => {
-            let phase = phase.index();
-            let rated = line.i_rated_a?;
-            let u = flow.voltages_v[feeder.order[section.parent]][phase].norm();
-            let ends = [&flow.currents_from_a[judged.branch], &flow.currents_to_a[judged.branch]];
-            let current = ends.iter().map(|currents| currents[phase].norm()).fold(0.0, f64::max);
-            Some((rated * u, powers[phase], current / rated))
-        }
-        (BranchRef::Line(_), None) => None,
-    }
-}
-
-fn judge(
-    feeder: &Feeder,
-    judged: &Judged,
-    flow: &FlowSolution,
-    probe: &FlowSolution,
-    forecasts: &[&SlotForecast],
-    rules: &OutlookRules,
-) -> Option<Congestion> {
-    let (rating_va, power, loading) = operating(feeder, judged, flow)?;
-    let taken_w: f64 = judged.behind.iter().map(|(_, share, _)| share * PROBE_W).sum();
-    let gain =
-        if taken_w > 0.0 { (operating(feeder, judged, probe)?.1.re - power.re) / taken_w } else { 1.0 };
-    let gain = gain.clamp(GAIN_RANGE.0, GAIN_RANGE.1);
-    // d|S|/dP of a usage point, its reactive power included; at no flow every watt counts in full.
-    let direction = if power.norm() > 0.0 { power / power.norm() } else { Complex64::ONE };
-    let spread = judged.behind.iter().map(|&(point, share, tan_phi)| {
-        (direction.re + direction.im * tan_phi).abs() * gain * share * forecasts[point].p_std_w / rating_va
-    });
-    let std = sum_std(spread, rules.error_correlation);
-    let allowed_va = ((rules.planning_limit - rules.confidence_sigmas * std) * rating_va).max(0.0);
-    let active_w = (allowed_va * allowed_va - power.im * power.im).max(0.0).sqrt();
-    Some(Congestion {
-        branch: judged.element.branch,
-        phase: judged.element.phase,
-        slot: forecasts.first()?.slot,
-        loading,
-        loading_p90: loading + P90 * std,
-        probability: if std > 0.0 { above((1.0 - loading) / std) } else { f64::from(loading > 1.0) },
-        headroom_w: (active_w - power.re) / gain,
-    })
 }
 
 /// Probability that a standard normal variable exceeds `z` (M. Abramowitz and I. A. Stegun, *Handbook of

@@ -3,7 +3,7 @@
 use super::*;
 use crate::case::{network, read};
 use crate::limited_element::{limited_elements, zones};
-use grid::{BranchId, Phase};
+use grid::{BranchId, Phase, SlotForecast};
 
 fn feeder(case: &str) -> Feeder {
     Feeder::new(&network(&read(case))).unwrap()
@@ -28,6 +28,17 @@ fn forecasts(feeder: &Feeder, p_w: f64, p_std_w: f64, count: i64) -> Vec<UsagePo
 
 fn transformer() -> LimitedElement {
     LimitedElement { branch: BranchId(20), phase: None }
+}
+
+fn outlook(
+    feeder: &Feeder,
+    limited: &[LimitedElement],
+    forecasts: &[UsagePointForecast],
+    planned: &(dyn Fn(usize, Slot) -> f64 + Sync),
+    rules: &OutlookRules,
+    at: Timestamp,
+) -> Result<Outlook, FlowError> {
+    OutlookStudy::new(Arc::new(feeder.clone()), limited)?.outlook(forecasts, planned, rules, at)
 }
 
 fn look(
@@ -152,4 +163,37 @@ fn a_day_of_the_european_feeder_is_looked_at() {
     let look = look(&feeder, &limited, &forecasts(&feeder, 1_500.0, 800.0, 96), 0.0);
     assert_eq!(look.elements.len(), 96 * limited.len());
     assert!(look.elements.iter().all(|row| row.loading_p90 > row.loading && row.probability < 0.5));
+}
+
+#[test]
+fn its_loadings_are_those_of_the_whole_feeder_in_every_slot() {
+    let feeder = weak_european();
+    let limited = limited_elements(&feeder, &[9_000.0; 55]);
+    let mut expected = forecasts(&feeder, 1_500.0, 800.0, 60);
+    for (point, forecast) in expected.iter_mut().enumerate() {
+        for (at, slot) in forecast.slots.iter_mut().enumerate() {
+            slot.p_w +=
+                40.0 * ((7 * point + 3 * at) % 31) as f64 - if point % 9 == 0 { 4_000.0 } else { 0.0 };
+        }
+    }
+    let look = look(&feeder, &limited, &expected, 100.0);
+    for (at, row) in look.elements.iter().enumerate() {
+        let column = at % 60;
+        let load = |(point, forecast): (usize, &UsagePointForecast)| {
+            let p_w = forecast.slots[column].p_w;
+            Complex64::new(p_w + 100.0, tan_phi(&feeder, point) * p_w.max(0.0))
+        };
+        let loads: Vec<Complex64> = expected.iter().enumerate().map(load).collect();
+        let flow = feeder.solve(&loads).unwrap();
+        let branch = feeder.branch_position(row.branch).unwrap();
+        let loading = match row.phase {
+            None => flow.loading(branch).unwrap(),
+            Some(phase) => {
+                let rated = feeder.network().lines()[branch].i_rated_a.unwrap();
+                let ends = [&flow.currents_from_a[branch], &flow.currents_to_a[branch]];
+                ends.map(|end| end[phase.index()].norm()).into_iter().fold(0.0, f64::max) / rated
+            }
+        };
+        assert!((row.loading - loading).abs() < 1e-8, "{row:?}: {loading}");
+    }
 }

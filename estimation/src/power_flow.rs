@@ -15,7 +15,7 @@ pub const TOLERANCE_PU: f64 = 1e-9;
 /// Sweeps after which a load is called infeasible.
 pub const SWEEPS_MAX: usize = 100;
 /// Voltages below this cannot carry a constant power, p.u.
-const COLLAPSE_PU: f64 = 0.05;
+pub(crate) const COLLAPSE_PU: f64 = 0.05;
 /// Loads beyond this are refused, VA.
 const LOAD_MAX_VA: f64 = 1e12;
 
@@ -145,11 +145,11 @@ impl Feeder {
         Err(self.diverged(worst, SWEEPS_MAX))
     }
 
-    fn diverged(&self, (position, change_pu): (usize, f64), sweeps: usize) -> FlowError {
+    pub(crate) fn diverged(&self, (position, change_pu): (usize, f64), sweeps: usize) -> FlowError {
         FlowError::Diverged { bus: self.network().buses()[self.order[position]].id, change_pu, sweeps }
     }
 
-    fn check_loads(&self, loads_va: &[Complex64]) -> Result<(), FlowError> {
+    pub(crate) fn check_loads(&self, loads_va: &[Complex64]) -> Result<(), FlowError> {
         let points = self.network().usage_points();
         if loads_va.len() != points.len() {
             return Err(FlowError::LoadCount { given: loads_va.len(), usage_points: points.len() });

@@ -92,6 +92,35 @@ impl TwoPort {
         }
     }
 
+    /// This one with another below it, as one. None where the charging between them resonates with the impedance above: no
+    /// line does at power frequency.
+    pub(crate) fn then(&self, below: &TwoPort) -> Option<TwoPort> {
+        if let (TwoPort::Series(above), TwoPort::Series(below)) = (self, below) {
+            return Some(TwoPort::Series(above + below));
+        }
+        // The current between them: J = C₂ V + D₂ J_d with V = T₁ V_u − Z₁ J.
+        let (one, two) = (self.full(), below.full());
+        let between = PhaseMatrix::identity() + two.c * one.z;
+        let inverse = between.try_inverse()?;
+        let (from_voltage, from_current) = (inverse * two.c * one.t, inverse * two.d);
+        Some(TwoPort::Full(Box::new(FullTwoPort {
+            t: two.t * (one.t - one.z * from_voltage),
+            z: two.z + two.t * one.z * from_current,
+            c: one.c + one.d * from_voltage,
+            d: one.d * from_current,
+        })))
+    }
+
+    fn full(&self) -> FullTwoPort {
+        match self {
+            TwoPort::Full(full) => full.as_ref().clone(),
+            TwoPort::Series(z) => {
+                let (t, d) = (PhaseMatrix::identity(), PhaseMatrix::identity());
+                FullTwoPort { t, z: *z, c: PhaseMatrix::zeros(), d }
+            }
+        }
+    }
+
     /// The share of one watt taken on each downstream phase that shows on each upstream phase (columns sum to
     /// one): a single-phase load behind a delta winding shows on two phases. `None`: the same phases.
     pub(crate) fn phase_shares(&self) -> Option<[[f64; 3]; 3]> {

@@ -6,7 +6,6 @@ use crate::market_side::matcher::MatcherMsg;
 use crate::observer::Seen;
 use crate::runtime::stage::slot_from;
 use crate::runtime::{Address, Context, Stage};
-use estimation::outlook;
 use grid::{Congestion, EnergyMwh, Outlook, Slot, Timestamp, UsagePointForecast};
 use market::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, MarketEvent, Need};
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,9 +130,9 @@ fn look_ahead(
     contracts_seen: u64,
     now: Timestamp,
 ) -> Result<Ahead, String> {
-    let run = |forecasts: &[UsagePointForecast], deviation_w: &dyn Fn(usize, Slot) -> f64| {
-        outlook(&area.feeder, &area.limited, forecasts, deviation_w, &area.dso.outlook, now)
-            .map_err(|error| error.to_string())
+    let run = |forecasts: &[UsagePointForecast], deviation_w: &(dyn Fn(usize, Slot) -> f64 + Sync)| {
+        let looked = area.outlooks.outlook(forecasts, deviation_w, &area.dso.outlook, now);
+        looked.map_err(|error| error.to_string())
     };
     let with = run(forecasts, &|point, slot| planned.get(&(point, slot)).copied().unwrap_or(0.0))?;
     // Both differ only where something is contracted.
