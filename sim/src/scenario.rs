@@ -82,6 +82,9 @@ pub struct Scenario {
 pub struct GridSettings {
     /// `ieee_european_lv` or the path of a network file.
     pub network: String,
+    /// How often the network stands below one medium-voltage busbar, each time with a transformer of its own.
+    #[serde(default = "one")]
+    pub substations: u32,
     /// Rated power of the transformer that replaces the network's, kVA.
     pub transformer_kva: f64,
     /// Its relative short-circuit voltage, p.u.
@@ -94,6 +97,10 @@ pub struct GridSettings {
     pub assumed_p_w: f64,
     /// Power factor of household demand (inductive).
     pub power_factor: f64,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// Charging points for electric vehicles.
@@ -176,7 +183,7 @@ pub struct WeatherSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldSettings {
-    /// Line monitors beside the one behind the transformer.
+    /// Line monitors beside those behind the transformers.
     pub line_monitors: usize,
     /// Standard deviation of a voltage reading, fraction of the value.
     pub noise_voltage: f64,
@@ -239,6 +246,7 @@ impl Scenario {
             ("seconds of start", second, 0.0, 0.0),
             ("duration_minutes", f64::from(s.duration_minutes), 1.0, 20_160.0),
             ("history_days", f64::from(s.history_days), 1.0, 60.0),
+            ("grid.substations", f64::from(s.grid.substations), 1.0, 100.0),
             ("grid.transformer_kva", s.grid.transformer_kva, 10.0, 10_000.0),
             ("grid.transformer_uk", s.grid.transformer_uk, 0.02, 0.2),
             ("grid.assumed_p_w", s.grid.assumed_p_w, 0.0, 30_000.0),
@@ -267,7 +275,7 @@ impl Scenario {
             ("weather.longitude_deg", s.weather.longitude_deg, -180.0, 180.0),
             ("weather.outdoor_mean_c", s.weather.outdoor_mean_c, -25.0, 35.0),
             ("weather.outdoor_swing_c", s.weather.outdoor_swing_c, 0.0, 15.0),
-            ("field.line_monitors", s.field.line_monitors as f64, 0.0, 100.0),
+            ("field.line_monitors", s.field.line_monitors as f64, 0.0, 10_000.0),
             ("field.noise_voltage", s.field.noise_voltage, 0.0, 0.2),
             ("field.noise_current", s.field.noise_current, 0.0, 0.2),
             ("field.noise_power", s.field.noise_power, 0.0, 0.2),

@@ -14,6 +14,7 @@ mod neighbourhood;
 mod network;
 mod orders;
 pub(crate) mod stream;
+mod substations;
 pub(crate) mod topology;
 mod weather;
 
@@ -55,7 +56,7 @@ pub enum PlantError {
 /// Extremes of the present state.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Extremes {
-    /// Apparent power of the (first) transformer over its rating.
+    /// Apparent power of the most loaded transformer over its rating.
     pub transformer_loading: f64,
     /// Largest phase current over rating of all lines.
     pub line_loading_max: f64,

@@ -1,5 +1,6 @@
 //! The scenario's network: the network file with another transformer and a reinforced trunk.
 
+use super::substations::repeated;
 use super::topology::homes_behind;
 use crate::scenario::{GridSettings, Scenario};
 use connectors::network_file::{self, NetworkFileError};
@@ -63,13 +64,22 @@ pub fn network(scenario: &Scenario) -> Result<Network, ScenarioNetworkError> {
         "ieee_european_lv" => network_file::read(EUROPEAN_LV)?,
         path => network_file::read_path(Path::new(path))?,
     };
-    changed(network, &scenario.grid)
+    if network.transformers().len() != 1 {
+        return Err(ScenarioNetworkError::Transformers { count: network.transformers().len() });
+    }
+    let changed = changed(network, &scenario.grid)?;
+    match scenario.grid.substations {
+        0 | 1 => Ok(changed),
+        count => Ok(Network::new(repeated(changed, count))?),
+    }
 }
 
 /// What the scenario changes in the network, in words for whoever looks at its results.
 pub fn changes_in_words(scenario: &Scenario) -> Vec<String> {
     let grid = &scenario.grid;
-    vec![
+    let district =
+        format!("The network with its transformer stands {} times at one busbar.", grid.substations);
+    let mut words = vec![
         format!(
             "The transformer has {:.0} kVA (uk {:.1} %) instead of the test feeder's 800 kVA.",
             grid.transformer_kva,
@@ -83,16 +93,17 @@ pub fn changes_in_words(scenario: &Scenario) -> Vec<String> {
         ),
         "Cable ratings are not part of the data set; they are those of cables of the same size (DIN VDE 0276-603)."
             .to_owned(),
-    ]
+    ];
+    if grid.substations > 1 {
+        words.insert(0, district);
+    }
+    words
 }
 
 fn changed(network: Network, settings: &GridSettings) -> Result<Network, ScenarioNetworkError> {
     let homes = homes_behind(&network);
     let mut parts = network.into_parts();
-    match parts.transformers.as_mut_slice() {
-        [transformer] => replace(transformer, settings),
-        transformers => return Err(ScenarioNetworkError::Transformers { count: transformers.len() }),
-    }
+    parts.transformers.iter_mut().for_each(|transformer| replace(transformer, settings));
     let lengths_m: Vec<Option<f64>> = parts.lines.iter().map(|line| length_m(&parts, line)).collect();
     for ((line, homes), length_m) in parts.lines.iter_mut().zip(homes).zip(lengths_m) {
         if homes > settings.reinforce_above_homes {
