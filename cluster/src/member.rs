@@ -90,11 +90,11 @@ impl Member {
         let (stop, stopped) = watch::channel(false);
         let (events, happened) = mpsc::channel(EVENTS_MAX);
         let (view, serves, member) = (View::new(), Arc::<Mutex<BTreeSet<String>>>::default(), options.member);
-        let shared = Shared { member, nats, bucket, view, serves, events, stop: stopped };
-        let may = sites.iter().map(|(_, site)| site.foundation.name.to_string()).collect();
+        let may = Arc::default();
+        let shared = Shared { member, nats, bucket, view, may, serves, events, stop: stopped };
         let beside = vec![
             tokio::spawn(shared.view.clone().watch(shared.bucket.clone())),
-            tokio::spawn(announce(shared.clone(), may)),
+            tokio::spawn(announce(shared.clone())),
         ];
         let mut running = JoinSet::new();
         for (path, site) in sites {
@@ -164,12 +164,15 @@ async fn connected(options: &Options) -> Result<(Nats, Store), NatsError> {
     }
 }
 
-/// Says again and again that this member lives and what it serves.
-async fn announce(shared: Shared, may: Vec<String>) {
+/// Says again and again that this member lives, what it could serve and what it serves.
+async fn announce(shared: Shared) {
     let key = format!("member.{}", shared.member);
+    let areas = |of: &Mutex<BTreeSet<String>>| -> Vec<String> {
+        of.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    };
     loop {
-        let serves = shared.serves.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
-        let said = serde_json::to_vec(&Announcement { may: may.clone(), serves }).unwrap_or_default();
+        let announcement = Announcement { may: areas(&shared.may), serves: areas(&shared.serves) };
+        let said = serde_json::to_vec(&announcement).unwrap_or_default();
         if let Err(error) = shared.bucket.put(&key, said.into()).await {
             tracing::warn!(%error, "the other members do not hear of this one");
         }

@@ -84,13 +84,19 @@ impl Mirrored {
         directory: &Path,
         stream: AreaStream,
         replica: Replica,
+        member: &str,
         term: String,
     ) -> Result<Self, MirrorError> {
         let mut writer = Writer { stream, replica, term };
-        for operation in writer.replica.seed()? {
+        for operation in writer.replica.seed(member)? {
             writer.send(operation).await?;
         }
         writer.replica.sync()?;
+        // Only after it is noted that the folder is a copy: from here on others may go on from the stream.
+        if writer.replica.seeding() == Some(member) {
+            writer.send(Operation::Seeded).await?;
+            writer.replica.sync()?;
+        }
         let turn = Mutex::new(Turn { noted_at: Instant::now(), failed: false });
         let (folder, runtime, pending) = (Folder::new(directory), Handle::current(), Mutex::default());
         Ok(Self { folder, runtime, pending, turn, writer: Arc::new(tokio::sync::Mutex::new(writer)) })
@@ -107,7 +113,8 @@ impl Mirrored {
     }
 
     /// Sends what was gathered while `local` does its part, and returns when both are done.
-    fn both(&self, local: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    /// `lasts`: the local part makes last what was gathered, so it may be noted.
+    fn both(&self, lasts: bool, local: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if turn.failed {
             return Err(io::Error::other("the area's stream was lost"));
@@ -132,9 +139,12 @@ impl Mirrored {
         });
         turn.failed = both.is_err();
         both?;
-        if turn.noted_at.elapsed() > NOTE_PERIOD {
+        if lasts && turn.noted_at.elapsed() > NOTE_PERIOD {
             turn.noted_at = Instant::now();
-            self.runtime.block_on(self.writer.lock()).replica.note().map_err(io::Error::other)?;
+            // The note saves work after a restart; what is recorded does not hang on it.
+            if let Err(error) = self.runtime.block_on(self.writer.lock()).replica.note() {
+                tracing::warn!(%error, "it was not written down up to where folder and stream agree");
+            }
         }
         Ok(())
     }
@@ -200,13 +210,13 @@ impl Disk for Mirrored {
 
     fn sync(&self, name: &str) -> io::Result<()> {
         match is_segment(name) {
-            true => self.both(|| self.folder.sync(name)),
+            true => self.both(true, || self.folder.sync(name)),
             false => self.folder.sync(name),
         }
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        self.both(|| self.folder.sync_names())
+        self.both(false, || self.folder.sync_names())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

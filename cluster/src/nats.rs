@@ -74,6 +74,16 @@ pub enum NatsError {
         /// How many.
         replicas: usize,
     },
+    /// A stream was there, and it promises less than this member does.
+    #[error(
+        "NATS has a stream {name} already, and {other}; change that, for instance by `nats stream edit {name}`"
+    )]
+    Other {
+        /// Which.
+        name: String,
+        /// What is different.
+        other: String,
+    },
     /// A request failed.
     #[error("NATS: {doing}: {reason}")]
     Request {
@@ -90,7 +100,7 @@ const REPLICAS_ALONE: ErrorCode = ErrorCode(10074);
 impl NatsError {
     /// Whether waiting does not help.
     pub fn is_lasting(&self) -> bool {
-        matches!(self, NatsError::Alone { .. })
+        matches!(self, NatsError::Alone { .. } | NatsError::Other { .. })
     }
 
     fn setup(what: String, replicas: usize, error: &CreateStreamError) -> Self {
@@ -194,10 +204,30 @@ impl Nats {
             allow_direct: true,
             ..stream::Config::default()
         };
-        let what = format!("bucket {BUCKET} with {} replicas", self.replicas);
-        let made = self.context.get_or_create_stream(config).await;
-        made.map_err(|error| NatsError::setup(what, self.replicas, &error))?;
+        self.made(config).await?;
         self.known_bucket().await
+    }
+
+    /// Makes a stream, or finds that there is one that keeps no less than this one would.
+    async fn made(&self, config: stream::Config) -> Result<(), NatsError> {
+        let (name, wanted) = (config.name.clone(), config.clone());
+        let made = self.context.get_or_create_stream(config).await;
+        let what = format!("stream {name} with {} replicas", self.replicas);
+        let made = made.map_err(|error| NatsError::setup(what, self.replicas, &error))?;
+        let found = &made.cached_info().config;
+        let other = if found.num_replicas < wanted.num_replicas {
+            Some(format!("each message is kept by {}, not by {}", found.num_replicas, wanted.num_replicas))
+        } else if found.storage != wanted.storage || found.max_age != wanted.max_age {
+            Some("it keeps messages elsewhere or for another time".to_owned())
+        } else if found.subjects != wanted.subjects || !found.deny_delete {
+            Some("it was not made by gridflex".to_owned())
+        } else {
+            None
+        };
+        match other {
+            Some(other) => Err(NatsError::Other { name, other }),
+            None => Ok(()),
+        }
     }
 
     /// The bucket, when there is one.
@@ -238,9 +268,7 @@ impl Nats {
             deny_delete: true,
             ..stream::Config::default()
         };
-        let what = format!("stream {name} with {} replicas", self.replicas);
-        let made = self.context.get_or_create_stream(config).await;
-        made.map_err(|error| NatsError::setup(what, self.replicas, &error))?;
+        self.made(config).await?;
         Ok(AreaStream { context: self.context.clone(), name, subject })
     }
 }

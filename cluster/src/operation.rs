@@ -4,6 +4,8 @@
 //! operation = 0 name at bytes        the file `name` is `bytes` from byte `at` on, and ends there
 //!           | 1 name                 the file is gone
 //!           | 2 member               from here on this member writes
+//!           | 3 member               nothing before this counts: this member puts in a journal that it has had without the stream
+//!           | 4                      all of that journal is there
 //! name, member = length (2 bytes, little endian), UTF-8;   at = 8 bytes, little endian
 //! ```
 
@@ -35,6 +37,14 @@ pub enum Operation {
         /// Its name.
         member: String,
     },
+    /// A member begins to put in a journal that was written without the stream. Until it has ended only this member has all of
+    /// it, so nobody else may serve the area.
+    Seeding {
+        /// Its name.
+        member: String,
+    },
+    /// It has ended.
+    Seeded,
 }
 
 /// Bytes that are no operation.
@@ -46,9 +56,11 @@ impl Operation {
     /// As it travels.
     pub fn encode(&self) -> Vec<u8> {
         let (kind, name) = match self {
-            Operation::Write { name, .. } => (0, name),
-            Operation::Remove { name } => (1, name),
-            Operation::Claim { member } => (2, member),
+            Operation::Write { name, .. } => (0, name.as_str()),
+            Operation::Remove { name } => (1, name.as_str()),
+            Operation::Claim { member } => (2, member.as_str()),
+            Operation::Seeding { member } => (3, member.as_str()),
+            Operation::Seeded => (4, ""),
         };
         let mut encoded = vec![kind];
         encoded.extend((name.len() as u16).to_le_bytes());
@@ -83,7 +95,9 @@ impl Operation {
             }
             (1, []) => Ok(Operation::Remove { name }),
             (2, []) => Ok(Operation::Claim { member: name }),
-            (1 | 2, _) => Err(Malformed("something follows it")),
+            (3, []) => Ok(Operation::Seeding { member: name }),
+            (4, []) if name.is_empty() => Ok(Operation::Seeded),
+            (1..=4, _) => Err(Malformed("something follows it")),
             _ => Err(Malformed("its kind is unknown")),
         }
     }
@@ -93,13 +107,15 @@ impl Operation {
 mod tests {
     use super::*;
 
-    fn operations() -> [Operation; 4] {
+    fn operations() -> [Operation; 6] {
         let name = "market-000000000123.journal".to_owned();
         [
             Operation::Write { name: name.clone(), at: 512, bytes: vec![1, 2, 3] },
             Operation::Write { name: "market.journal".into(), at: 0, bytes: Vec::new() },
             Operation::Remove { name },
             Operation::Claim { member: "north-1".into() },
+            Operation::Seeding { member: "north-1".into() },
+            Operation::Seeded,
         ]
     }
 

@@ -10,7 +10,7 @@ pub const DEFER: Duration = Duration::from_millis(700);
 /// What a member says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
-    /// Areas it can serve.
+    /// Areas it can serve at once: it has a copy that is up to date, and nothing is wrong with it.
     pub may: Vec<String>,
     /// Areas it serves.
     pub serves: Vec<String>,

@@ -37,6 +37,8 @@ const REST_MIN: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_secs(60);
 /// An area that was handed on is not taken back for so long.
 const HANDED_ON: Duration = Duration::from_secs(5);
+/// An area that nobody has served for so long is taken even by a member whose copy is not up to date yet.
+const NOBODY_BETTER: Duration = Duration::from_secs(10);
 /// How long the process waits for the data directory that it has just used itself.
 const LOCK_MAX: Duration = Duration::from_secs(20);
 
@@ -77,6 +79,16 @@ pub enum ServingError {
         /// What is wrong with it.
         source: Malformed,
     },
+    /// A journal that another member began to put into the stream.
+    #[error(
+        "the journal of {area} is not whole in the cluster: member {by} began to put it in, and only it can go on; start it"
+    )]
+    NotWhole {
+        /// Of the site.
+        area: String,
+        /// The member that has all of it.
+        by: String,
+    },
     /// Writing to the stream.
     #[error(transparent)]
     Mirror(#[from] MirrorError),
@@ -111,6 +123,8 @@ pub struct Shared {
     pub bucket: Store,
     /// What is seen of them.
     pub view: View,
+    /// Areas that could be: their copies here are up to date.
+    pub may: Arc<Mutex<BTreeSet<String>>>,
     /// Areas that are served here.
     pub serves: Arc<Mutex<BTreeSet<String>>>,
     /// Who wants to know.
@@ -138,13 +152,15 @@ pub struct Serving {
     /// Not before this is the area taken.
     not_before: Instant,
     rest: Duration,
+    /// What went wrong last, told once.
+    told: Option<String>,
 }
 
 impl Serving {
     /// Of the site whose checked file lies at `path`.
     pub fn new(shared: Shared, path: PathBuf, site: &Site) -> Self {
         let (area, data) = (site.foundation.name.to_string(), site.data.clone());
-        Self { shared, path, area, data, not_before: Instant::now(), rest: REST_MIN }
+        Self { shared, path, area, data, not_before: Instant::now(), rest: REST_MIN, told: None }
     }
 
     /// Follows and serves until the member ends.
@@ -152,9 +168,10 @@ impl Serving {
     /// # Errors
     /// What somebody has to mend.
     pub async fn run(mut self) -> Result<(), ServingError> {
-        let mut told = None;
         loop {
-            let error = match self.once().await {
+            let outcome = self.once().await;
+            self.among(&self.shared.may, false);
+            let error = match outcome {
                 Ok(Ended::Stopped) => return Ok(()),
                 Ok(Ended::HandedOn) => {
                     self.not_before = Instant::now() + HANDED_ON;
@@ -176,10 +193,10 @@ impl Serving {
                 Err(error) => error.to_string(),
             };
             // Servers that are away say the same each time.
-            if told.as_ref() != Some(&error) {
+            if self.told.as_ref() != Some(&error) {
                 tracing::error!(area = self.area, %error, "an area is not served here");
                 self.tell(|area| Event::Lost { area, reason: error.clone() }).await;
-                told = Some(error);
+                self.told = Some(error);
             }
             if self.stopped(REST_MIN).await {
                 return Ok(());
@@ -209,7 +226,7 @@ impl Serving {
         replica.go_on(journal.end().await?.sequence)?;
         let mut copy = Copy::open(&self.data.join(HISTORY_DIRECTORY), site.history.clone())?;
         copy.goes_on(history.end().await?);
-        let mut copies = Copies { journal, replica, history, copy };
+        let mut copies = Copies { area: self.area.clone(), journal, replica, history, copy };
         self.tell(|area| Event::Following { area }).await;
         let Some(lease) = self.follow(&mut copies).await? else {
             copies.sync()?;
@@ -218,7 +235,7 @@ impl Serving {
         let term = lease.term();
         let (lost, give_back, kept) = keep(lease);
         let ended = self.serve(site, lock, copies, term, lost).await;
-        self.serves(false);
+        self.among(&self.shared.serves, false);
         // The lease goes back after everything has stopped.
         drop(give_back);
         if tokio::time::timeout(GIVE_BACK_MAX, kept).await.is_err() {
@@ -249,7 +266,11 @@ impl Serving {
         let mut retain = interval(RETAIN_PERIOD);
         let mut facts = copies.journal.after(copies.replica.sequence()).await?;
         let mut values = copies.history.after(copies.copy.sequence()).await?;
+        let (facts_end, values_end) =
+            (copies.journal.end().await?.sequence, copies.history.end().await?.sequence);
         loop {
+            let up_to_date = copies.replica.sequence() >= facts_end && copies.copy.sequence() >= values_end;
+            let whole = copies.replica.may_serve(&shared.member);
             tokio::select! {
                 () = turned(&mut stop) => return Ok(None),
                 fact = facts.next() => match fact {
@@ -263,7 +284,11 @@ impl Serving {
                 _ = sync.tick() => copies.sync()?,
                 _ = retain.tick() => copies.retain()?,
                 _ = look.tick() => {
+                    self.among(&shared.may, up_to_date && whole && Instant::now() >= self.not_before);
                     let Some(vacant) = shared.view.vacant_for(&self.area) else { continue };
+                    if !whole || (!up_to_date && vacant < NOBODY_BETTER) {
+                        continue;
+                    }
                     let mine = should_take(&shared.view.members(), &shared.member, &self.area, vacant);
                     if !mine || Instant::now() < self.not_before {
                         continue;
@@ -286,7 +311,7 @@ impl Serving {
         term: String,
         mut lost: watch::Receiver<bool>,
     ) -> Result<Ended, ServingError> {
-        self.serves(true);
+        self.among(&self.shared.serves, true);
         let (disk, history) = tokio::select! {
             claimed = copies.claim(&self.data, &self.shared.member, &term) => claimed?,
             () = turned(&mut lost) => return Ok(Ended::Failed(LEASE_LOST.into())),
@@ -295,6 +320,7 @@ impl Serving {
             Journal::open_locked(lock, Arc::new(disk), Options::new(Durability::Synced))
         };
         let running = Running::start_on(site, open_journal, || Ok(history)).await?;
+        self.told = None;
         self.tell(|area| Event::Serving {
             area,
             page: running.page(),
@@ -318,11 +344,12 @@ impl Serving {
         Ok(ended)
     }
 
-    fn serves(&self, does: bool) {
-        let mut serves = self.shared.serves.lock().unwrap_or_else(PoisonError::into_inner);
-        match does {
-            true => serves.insert(self.area.clone()),
-            false => serves.remove(&self.area),
+    /// Puts the area among those that could be, or are, served here, or takes it away.
+    fn among(&self, areas: &Mutex<BTreeSet<String>>, is: bool) {
+        let mut areas = areas.lock().unwrap_or_else(PoisonError::into_inner);
+        match is {
+            true => areas.insert(self.area.clone()),
+            false => areas.remove(&self.area),
         };
     }
 }
@@ -348,6 +375,7 @@ async fn check(path: PathBuf) -> Result<Site, ServingError> {
 
 /// What a follower has of an area, and where it comes from.
 struct Copies {
+    area: String,
     journal: AreaStream,
     replica: Replica,
     history: AreaStream,
@@ -384,6 +412,9 @@ impl Copies {
     ) -> Result<(Mirrored, History), ServingError> {
         for attempt in 1.. {
             self.catch_up().await?;
+            if let Some(by) = self.replica.seeding().filter(|by| *by != member) {
+                return Err(ServingError::NotWhole { area: self.area.clone(), by: by.to_owned() });
+            }
             let journal = mirrored::claim(&self.journal, &mut self.replica, member, term).await;
             match journal {
                 Ok(()) => break,
@@ -404,7 +435,7 @@ impl Copies {
         };
         self.copy.note();
         let history = self.copy.serve(self.history, term.to_owned(), claimed);
-        let disk = Mirrored::new(data, self.journal, self.replica, term.to_owned()).await?;
+        let disk = Mirrored::new(data, self.journal, self.replica, member, term.to_owned()).await?;
         Ok((disk, history))
     }
 

@@ -15,6 +15,8 @@ const POSITION: &str = "replica.json";
 const POSITION_UNFINISHED: &str = "replica.json.new";
 /// Bytes of a segment that seeds a stream, in one operation.
 const SEED_BYTES: u64 = 256 << 10;
+/// What the name of a segment gets, to be that of the file with what was cut off it last.
+const CUT_OFF: &str = ".cut";
 
 /// Why a copy cannot be kept.
 #[derive(Debug, Error)]
@@ -84,6 +86,9 @@ struct Position {
     sequence: u64,
     /// Bytes of each segment.
     lengths: BTreeMap<String, u64>,
+    /// Who puts a journal into the stream that is not whole there yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seeding: Option<String>,
 }
 
 /// The copy.
@@ -96,7 +101,8 @@ pub struct Replica {
     names_changed: bool,
     /// Message up to which it was written down.
     noted: Option<u64>,
-    /// Whether there are segments that no stream has yet.
+    /// Whether there are segments that no stream has yet. Then nothing of the stream is done to them, and nothing is noted, so
+    /// that it is still known after whatever may happen until the stream has all of them.
     unshared: bool,
 }
 
@@ -163,7 +169,8 @@ impl Replica {
     pub fn go_on(&mut self, stream_ends: u64) -> Result<(), ReplicaError> {
         let (place, ours) = (self.place(), self.position.sequence);
         if self.unshared {
-            return if stream_ends > 0 { Err(ReplicaError::Foreign { place }) } else { Ok(()) };
+            // Whether the stream holds another journal, its messages will tell.
+            return Ok(());
         }
         if ours > stream_ends {
             return Err(ReplicaError::Ahead { place, ours, theirs: stream_ends });
@@ -171,6 +178,7 @@ impl Replica {
         for name in self.folder.names().map_err(self.io())? {
             let length = self.position.lengths.get(&name).copied().unwrap_or(0);
             if is_segment(&name) && self.folder.size(&name).map_err(self.io())? > length {
+                self.keep_beside(&name, length).map_err(self.io())?;
                 self.folder.cut(&name, length).map_err(self.io())?;
                 self.changed.insert(name);
             }
@@ -178,11 +186,44 @@ impl Replica {
         Ok(())
     }
 
+    /// Keeps what is cut off a segment in a file beside it: if the stream has lost its end, these bytes are the only ones.
+    fn keep_beside(&self, name: &str, from: u64) -> io::Result<()> {
+        let (beside, size) = (format!("{name}{CUT_OFF}"), self.folder.size(name)?);
+        self.folder.create(&beside)?;
+        let mut at = from;
+        while at < size {
+            let bytes = self.folder.read(name, at, SEED_BYTES.min(size - at))?;
+            if bytes.is_empty() {
+                break;
+            }
+            self.folder.write(&beside, at - from, &bytes)?;
+            at += bytes.len() as u64;
+        }
+        self.folder.sync(&beside)
+    }
+
+    /// Whether all of the journal is in the stream, or was put there by this member: then it may serve from here.
+    pub fn may_serve(&self, member: &str) -> bool {
+        self.position.seeding.as_ref().is_none_or(|by| by == member)
+    }
+
+    /// Who puts a journal into the stream that is not whole there yet.
+    pub fn seeding(&self) -> Option<&str> {
+        self.position.seeding.as_deref()
+    }
+
     /// Does what a message says.
     ///
     /// # Errors
     /// [`ReplicaError::Gap`] and the operating system's.
     pub fn apply(&mut self, sequence: u64, operation: &Operation) -> Result<(), ReplicaError> {
+        if self.unshared {
+            return self.watch(sequence, operation);
+        }
+        let before = match operation {
+            Operation::Seeding { .. } => std::mem::take(&mut self.position.lengths),
+            _ => BTreeMap::new(),
+        };
         self.follow(sequence, operation)?;
         match operation {
             Operation::Write { name, at, bytes } => {
@@ -193,20 +234,37 @@ impl Replica {
                 self.names_changed |= before == 0;
                 self.changed.insert(name.clone());
             }
-            // The first segment is also the lock, so it stays as an empty file.
-            Operation::Remove { name } if name == journal::FILE_NAME => {
-                self.folder.cut(name, 0).map_err(self.io())?;
-                self.changed.insert(name.clone());
-            }
-            Operation::Remove { name } => {
-                match self.folder.remove(name) {
-                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(self.io()(error)),
-                    _ => self.names_changed = true,
-                }
-                self.changed.remove(name);
-            }
-            Operation::Claim { .. } => {}
+            Operation::Remove { name } => self.remove(name)?,
+            Operation::Seeding { .. } => before.keys().try_for_each(|name| self.remove(name))?,
+            Operation::Claim { .. } | Operation::Seeded => {}
         }
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), ReplicaError> {
+        if name == journal::FILE_NAME {
+            // The first segment is also the lock, so it stays as an empty file.
+            self.folder.cut(name, 0).map_err(self.io())?;
+            self.changed.insert(name.to_owned());
+            return Ok(());
+        }
+        match self.folder.remove(name) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(self.io()(error)),
+            _ => self.names_changed = true,
+        }
+        self.changed.remove(name);
+        Ok(())
+    }
+
+    /// A message of a stream that is to become this journal: it may hold nothing but what somebody began to put in.
+    fn watch(&mut self, sequence: u64, operation: &Operation) -> Result<(), ReplicaError> {
+        match operation {
+            Operation::Claim { .. } => {}
+            Operation::Seeding { member } => self.position.seeding = Some(member.clone()),
+            Operation::Write { .. } | Operation::Remove { .. } if self.position.seeding.is_some() => {}
+            _ => return Err(ReplicaError::Foreign { place: self.place() }),
+        }
+        self.position.sequence = sequence;
         Ok(())
     }
 
@@ -228,6 +286,8 @@ impl Replica {
             Operation::Remove { name } => {
                 self.position.lengths.remove(name);
             }
+            Operation::Seeding { member } => self.position.seeding = Some(member.clone()),
+            Operation::Seeded => self.position.seeding = None,
             Operation::Claim { .. } => {}
         }
         self.position.sequence = sequence;
@@ -239,6 +299,9 @@ impl Replica {
     /// # Errors
     /// The operating system's.
     pub fn sync(&mut self) -> Result<(), ReplicaError> {
+        if self.unshared {
+            return Ok(());
+        }
         for name in std::mem::take(&mut self.changed) {
             self.folder.sync(&name).map_err(self.io())?;
         }
@@ -267,15 +330,16 @@ impl Replica {
         Ok(())
     }
 
-    /// What makes an empty stream this journal, when it was written without a cluster.
+    /// What makes a stream this journal, when it was written without a cluster: to be sent and [followed](Self::follow), and then
+    /// [synced](Self::sync), before anything else is done here.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn seed(&mut self) -> Result<Vec<Operation>, ReplicaError> {
-        let mut operations = Vec::new();
+    pub fn seed(&mut self, member: &str) -> Result<Vec<Operation>, ReplicaError> {
         if !std::mem::take(&mut self.unshared) {
-            return Ok(operations);
+            return Ok(Vec::new());
         }
+        let mut operations = vec![Operation::Seeding { member: member.to_owned() }];
         for (name, length) in std::mem::take(&mut self.position.lengths) {
             let mut at = 0;
             while at < length {

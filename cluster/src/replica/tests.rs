@@ -90,6 +90,8 @@ fn what_a_member_wrote_and_the_stream_never_had_is_cut_off() {
     let mut expected = whole();
     expected.insert("market-000000000042.journal".into(), Vec::new());
     assert_eq!(contents(directory.path()), expected);
+    let beside = |name: &str| std::fs::read(directory.path().join(format!("{name}{CUT_OFF}"))).unwrap();
+    assert_eq!(beside(SECOND), b"never sent", "it may be all that is left");
     assert_eq!(replica.sequence(), stream.len() as u64);
 }
 
@@ -116,13 +118,85 @@ fn another_journal_is_never_overwritten() {
     let mut replica = Replica::open(directory.path()).unwrap();
     assert!(matches!(replica.go_on(ends - 1), Err(ReplicaError::Ahead { .. })));
 
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join(FIRST), b"a journal of one machine").unwrap();
+    let directory = alone();
     let mut replica = Replica::open(directory.path()).unwrap();
-    assert!(matches!(replica.go_on(1), Err(ReplicaError::Foreign { .. })));
-    replica.go_on(0).unwrap();
-    assert_eq!(replica.seed().unwrap(), [write(FIRST, 0, b"a journal of one machine")]);
-    assert_eq!(replica.seed().unwrap(), []);
+    replica.go_on(ends).unwrap();
+    replica.apply(1, &stream[0]).unwrap();
+    assert!(matches!(replica.apply(2, &stream[1]), Err(ReplicaError::Foreign { .. })));
+    assert_eq!(std::fs::read(directory.path().join(FIRST)).unwrap(), ALONE);
+}
+
+const ALONE: &[u8] = b"a journal of one machine";
+
+fn alone() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join(FIRST), ALONE).unwrap();
+    directory
+}
+
+fn seeding(member: &str) -> Operation {
+    Operation::Seeding { member: member.into() }
+}
+
+#[test]
+fn a_journal_that_is_put_into_the_stream_is_known_as_such_until_all_of_it_is_there() {
+    let directory = alone();
+    // Whatever is looked at, synced or stopped before, it is not taken for a copy.
+    for _ in 0..3 {
+        let mut replica = Replica::open(directory.path()).unwrap();
+        replica.go_on(0).unwrap();
+        replica.sync().unwrap();
+    }
+    // Half of it gets there, then the member dies.
+    let mut replica = Replica::open(directory.path()).unwrap();
+    replica.follow(1, &Operation::Claim { member: "a".into() }).unwrap();
+    let seed = replica.seed("a").unwrap();
+    assert_eq!(seed, [seeding("a"), write(FIRST, 0, ALONE)]);
+    let stream = [Operation::Claim { member: "a".into() }, seeding("a"), write(FIRST, 0, &ALONE[..7])];
+    drop(replica);
+    // Others do not serve from that, and it is not done to the journal of which it is half.
+    let copied = tempfile::tempdir().unwrap();
+    let mut other = Replica::open(copied.path()).unwrap();
+    apply(&mut other, &stream, 0);
+    assert!(!other.may_serve("b") && other.seeding() == Some("a"));
+    let mut replica = Replica::open(directory.path()).unwrap();
+    replica.go_on(3).unwrap();
+    apply(&mut replica, &stream, 0);
+    replica.sync().unwrap();
+    assert!(replica.may_serve("a"));
+    assert_eq!(std::fs::read(directory.path().join(FIRST)).unwrap(), ALONE);
+    // It puts all of it in; it dies between the last byte and saying so.
+    let rest = [Operation::Claim { member: "a".into() }, seeding("a"), write(FIRST, 0, ALONE)];
+    replica.follow(4, &rest[0]).unwrap();
+    assert_eq!(replica.seed("a").unwrap(), rest[1..]);
+    replica.follow(5, &rest[1]).unwrap();
+    replica.follow(6, &rest[2]).unwrap();
+    replica.sync().unwrap();
+    drop(replica);
+    let mut replica = Replica::open(directory.path()).unwrap();
+    replica.go_on(6).unwrap();
+    assert_eq!((replica.sequence(), replica.seeding()), (6, Some("a")));
+    assert_eq!(replica.seed("a").unwrap(), [], "it is a copy now");
+    let all: Vec<_> = stream.into_iter().chain(rest).chain([Operation::Seeded]).collect();
+    replica.follow(7, &Operation::Seeded).unwrap();
+    apply(&mut other, &all, 3);
+    assert!(other.may_serve("b"));
+    assert_eq!(contents(copied.path()), contents(directory.path()));
+}
+
+#[test]
+fn what_was_half_put_in_and_is_not_in_the_journal_any_more_goes() {
+    let copied = tempfile::tempdir().unwrap();
+    let mut other = Replica::open(copied.path()).unwrap();
+    let stream = [
+        seeding("a"),
+        write(FIRST, 0, b"old"),
+        write(SECOND, 0, b"half"),
+        seeding("a"),
+        write(FIRST, 0, b"n"),
+    ];
+    apply(&mut other, &stream, 0);
+    assert_eq!(contents(copied.path()), [(FIRST.to_owned(), b"n".to_vec())].into());
 }
 
 #[test]
