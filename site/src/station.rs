@@ -143,7 +143,7 @@ impl Station {
     /// Opens the door, and starts system and page, in that order.
     ///
     /// # Errors
-    /// [`StationError`]; what was started before ends with the process.
+    /// [`StationError`]; what was started before has ended then: a process that serves several sites goes on without this one.
     pub async fn start(
         listeners: Listeners,
         foundation: Foundation,
@@ -167,23 +167,52 @@ impl Station {
             zone: foundation.zone,
             publish_period: PUBLISH_PERIOD * clock.speed(),
         };
-        let system = System::start(parts).await?;
-        let opcua = match listeners.opcua {
-            None => None,
-            Some(config) => {
-                let picture = system.picture();
-                Some(Published::open(config, &foundation.network, picture, access.clone()).await?)
+        let system = match System::start(parts).await {
+            Ok(system) => system,
+            Err(error) => {
+                door.close().await;
+                return Err(error.into());
             }
         };
-        let served = Served {
-            network: foundation.network,
-            picture: system.picture(),
-            market: Arc::new(Market::new(system.door().clone(), system.books().clone())),
-            operations: system.operations().clone(),
-            access,
-        };
-        let server = serve(listeners.page, served).await?;
-        Ok(Self { door, system, server, opcua })
+        let (page, opcua) = (listeners.page, listeners.opcua);
+        match shown(page, opcua, foundation.network, &system, access).await {
+            Ok((server, opcua)) => Ok(Self { door, system, server, opcua }),
+            Err(error) => {
+                door.close().await;
+                system.stop().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Starts what shows a running system: the OPC UA server, if there is to be one, and the page.
+async fn shown(
+    page: Listen,
+    opcua: Option<ServerConfig>,
+    network: Arc<NetworkPicture>,
+    system: &System,
+    access: Access,
+) -> Result<(RunningServer, Option<Published>), StationError> {
+    let opcua = match opcua {
+        None => None,
+        Some(config) => Some(Published::open(config, &network, system.picture(), access.clone()).await?),
+    };
+    let served = Served {
+        network,
+        picture: system.picture(),
+        market: Arc::new(Market::new(system.door().clone(), system.books().clone())),
+        operations: system.operations().clone(),
+        access,
+    };
+    match serve(page, served).await {
+        Ok(server) => Ok((server, opcua)),
+        Err(error) => {
+            if let Some(opcua) = opcua {
+                opcua.close().await;
+            }
+            Err(error.into())
+        }
     }
 }
 
