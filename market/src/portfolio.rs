@@ -296,7 +296,7 @@ impl Portfolio {
             group,
             group_hash: group.hash(self.hash_key),
             sums,
-            kept: Kept::of(offer),
+            kept: Kept::of(offer, group.base()),
         })
     }
 
@@ -343,7 +343,8 @@ impl Portfolio {
         if let Some(hashed) = self.keys.find(Hashed::wide(hash), is_it) {
             return hashed.place;
         }
-        let place = self.groups.put(GroupOfBundles { group, bundles: 0, roomiest: None, open: BTreeSet::new() });
+        let place =
+            self.groups.put(GroupOfBundles { group, bundles: 0, roomiest: None, open: BTreeSet::new() });
         self.keys
             .insert_unique(Hashed::wide(hash), Hashed { hash, place }, |hashed| Hashed::wide(hashed.hash));
         place

@@ -87,7 +87,7 @@ impl Bundle {
 
     /// Adds a member; returns its place in the lists.
     pub(super) fn add(&mut self, place: u32, offer: &FlexOffer, coming: &Coming) -> u32 {
-        let offset = usize::try_from(offer.start_after.0 - self.group.base().0).unwrap_or_default();
+        let offset = usize::from(coming.kept.offset);
         let total = binding_total(offer, &coming.sums);
         let run = self.cells.put(offer, total, coming.sums.energy);
         let end = offset + run.len();
@@ -108,13 +108,14 @@ impl Bundle {
             if self.cuts.len() < end {
                 self.cuts.resize(end, SlotCut::default());
             }
-            for (cut, (below, above)) in self.cuts[offset..].iter_mut().zip(cuts(self.cells.get(run), total)) {
+            for (cut, (below, above)) in self.cuts[offset..].iter_mut().zip(cuts(self.cells.get(run), total))
+            {
                 cut.below += below;
                 cut.above += above;
             }
         }
         self.count_in(&coming.kept, total, &coming.sums);
-        let row = Row { place, offset: offset as u16, cells: run, kept: coming.kept };
+        let row = Row { place, cells: run, kept: coming.kept };
         match self.holes.pop() {
             Some(at) => {
                 self.rows[at as usize] = row;
@@ -133,7 +134,7 @@ impl Bundle {
         self.bound_members += usize::from(total.is_some());
         self.flexibilities.insert(kept.flexibility.into());
         self.flexibility_sum += i64::from(kept.flexibility);
-        self.assignments.insert(kept.assignment_nanos);
+        self.assignments.insert(kept.assignment_nanos());
         self.decreases.insert(kept.decrease.into());
         self.increases.insert(kept.increase.into());
         self.cost.activation += Money(kept.activation.into());
@@ -146,7 +147,7 @@ impl Bundle {
     /// Takes the member at a place of the lists out, exactly.
     pub(super) fn take_out(&mut self, at: u32) {
         let row = self.rows[at as usize];
-        let (offset, kept) = (usize::from(row.offset), row.kept);
+        let (offset, kept) = (usize::from(row.kept.offset), row.kept);
         let cells = self.cells.get(row.cells);
         let mut sums = Sums::default();
         for (sum, cell) in self.sums[offset..].iter_mut().zip(cells.iter()) {
@@ -178,7 +179,7 @@ impl Bundle {
         self.bound_members -= usize::from(total.is_some());
         self.flexibilities.remove(kept.flexibility.into());
         self.flexibility_sum -= i64::from(kept.flexibility);
-        self.assignments.remove(kept.assignment_nanos);
+        self.assignments.remove(kept.assignment_nanos());
         self.decreases.remove(kept.decrease.into());
         self.increases.remove(kept.increase.into());
         self.cost.activation -= Money(kept.activation.into());

@@ -18,7 +18,7 @@ pub(super) struct Cell {
 /// A slice of small numbers: least, most and default, mWh. A slice of large ones is two of these.
 type Small = [i32; 3];
 /// Units of the first and of the largest block.
-const BLOCK: (usize, usize) = (64, 1024);
+const BLOCK: (usize, usize) = (64, 8192);
 
 /// Where the slices of an offer lie, and its total behind them if that is stored.
 #[derive(Debug, Clone, Copy)]
@@ -27,8 +27,35 @@ pub(super) struct Run {
     at: u16,
     /// At most [`crate::flex_offer::SLICES_MAX`].
     slices: u8,
-    large: bool,
-    with_total: bool,
+    form: Form,
+}
+
+/// How the slices of an offer are stored.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Small,
+    SmallWithTotal,
+    Large,
+    LargeWithTotal,
+}
+
+impl Form {
+    fn of(large: bool, with_total: bool) -> Self {
+        match (large, with_total) {
+            (false, false) => Self::Small,
+            (false, true) => Self::SmallWithTotal,
+            (true, false) => Self::Large,
+            (true, true) => Self::LargeWithTotal,
+        }
+    }
+
+    fn large(self) -> bool {
+        matches!(self, Self::Large | Self::LargeWithTotal)
+    }
+
+    fn with_total(self) -> bool {
+        matches!(self, Self::SmallWithTotal | Self::LargeWithTotal)
+    }
 }
 
 impl Run {
@@ -39,7 +66,7 @@ impl Run {
 
     /// Units of memory.
     fn units(self) -> usize {
-        (self.len() + usize::from(self.with_total)) << usize::from(self.large)
+        (self.len() + usize::from(self.form.with_total())) << usize::from(self.form.large())
     }
 }
 
@@ -55,7 +82,7 @@ impl CellStore {
     /// The slices of an offer.
     pub(super) fn get(&self, run: Run) -> Cells<'_> {
         let units = self.units(run);
-        match run.large {
+        match run.form.large() {
             false => Cells::Small(units.get(..run.len()).unwrap_or_default()),
             true => Cells::Large(units.as_chunks().0.get(..run.len()).unwrap_or_default()),
         }
@@ -63,7 +90,7 @@ impl CellStore {
 
     /// Least and most total of an offer, mWh, if they are stored.
     pub(super) fn total(&self, run: Run) -> Option<(i64, i64)> {
-        let cell = match (run.with_total, run.large) {
+        let cell = match (run.form.with_total(), run.form.large()) {
             (false, _) => return None,
             (true, false) => small(self.units(run).last()?),
             (true, true) => large(self.units(run).last_chunk()?),
@@ -84,8 +111,7 @@ impl CellStore {
             block: 0,
             at: 0,
             slices: offer.slices.len() as u8,
-            large: energy > i64::from(i32::MAX),
-            with_total: total.is_some(),
+            form: Form::of(energy > i64::from(i32::MAX), total.is_some()),
         };
         let units = run.units();
         let free = self.free.get_mut(units).and_then(Vec::pop);
@@ -96,7 +122,7 @@ impl CellStore {
             (run.block, run.at) = (block, at);
             let place = self.blocks[block as usize][usize::from(at)..].iter_mut();
             let write = |(place, unit): (&mut Small, Small)| *place = unit;
-            match run.large {
+            match run.form.large() {
                 false => place.zip(cells.chain(behind).map(narrowed)).for_each(write),
                 true => place.zip(cells.chain(behind).flat_map(halves)).for_each(write),
             }
@@ -104,7 +130,7 @@ impl CellStore {
         }
         let block = self.block(units);
         run.at = block.len() as u16;
-        match run.large {
+        match run.form.large() {
             false => {
                 block.extend(cells.map(narrowed));
                 block.extend(behind.map(narrowed));

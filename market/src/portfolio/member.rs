@@ -3,6 +3,7 @@
 use super::cells::{Cells, Run};
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::proportional::Shares;
+use grid::Slot;
 
 /// An offer by name, and where the rest of it lies.
 #[derive(Debug, Clone)]
@@ -20,8 +21,6 @@ pub(super) struct Row {
     pub place: u32,
     /// Its slices; its total with them when that excludes something that they allow.
     pub cells: Run,
-    /// Slots from the bundle's base to its earliest start.
-    pub offset: u16,
     pub kept: Kept,
 }
 
@@ -29,6 +28,8 @@ pub(super) struct Row {
 /// price bound them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kept {
+    /// Slots from the first slot of its group to its earliest start.
+    pub offset: u16,
     /// Time flexibility, slots.
     pub flexibility: u16,
     /// Prices, micro-units per kWh.
@@ -37,7 +38,8 @@ pub(super) struct Kept {
     /// Costs, micro-units.
     pub activation: u32,
     pub per_slot_shifted: u32,
-    pub assignment_nanos: i64,
+    /// Upper and lower half: as one number they would widen every row by four bytes.
+    assignment_nanos: [u32; 2],
 }
 
 /// What the slices of an offer come to, mWh.
@@ -67,17 +69,25 @@ pub(super) fn binding_total(offer: &FlexOffer, sums: &Sums) -> Option<(i64, i64)
 }
 
 impl Kept {
-    /// Of a checked offer.
-    pub(super) fn of(offer: &FlexOffer) -> Self {
+    /// Of a checked offer, and the first slot of its group.
+    pub(super) fn of(offer: &FlexOffer, base: Slot) -> Self {
+        let nanos = offer.assignment_before.nanos();
         let (prices, cost) = (offer.prices, offer.terms.cost);
         Self {
+            offset: (offer.start_after.0 - base.0) as u16,
             flexibility: (offer.start_before.0 - offer.start_after.0) as u16,
             decrease: prices.decrease.0 as u32,
             increase: prices.increase.0 as u32,
             activation: cost.activation.0 as u32,
             per_slot_shifted: cost.per_slot_shifted.0 as u32,
-            assignment_nanos: offer.assignment_before.nanos(),
+            assignment_nanos: [(nanos >> 32) as u32, nanos as u32],
         }
+    }
+
+    /// Assignment deadline.
+    pub(super) fn assignment_nanos(&self) -> i64 {
+        let [high, low] = self.assignment_nanos.map(i64::from);
+        high << 32 | low
     }
 }
 

@@ -107,7 +107,7 @@ impl Portfolio {
         let first = bundle.first();
         let (mut least, mut most) = (0_i64, 0_i64);
         for row in bundle.rows() {
-            let offset = usize::from(row.offset) - first;
+            let offset = usize::from(row.kept.offset) - first;
             let total = bundle.total_of(row);
             let (mut within, mut without) = ((0, 0), (0, 0));
             for (k, cell) in bundle.cells.get(row.cells).iter().enumerate() {

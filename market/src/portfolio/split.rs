@@ -106,7 +106,7 @@ impl Split<'_> {
         self.bundle.rows().filter_map(move |row| {
             let part = &self.energies[from..from + row.cells.len()];
             from += row.cells.len();
-            let start = self.bundle.group.base().plus(i64::from(row.offset) + self.shift);
+            let start = self.bundle.group.base().plus(i64::from(row.kept.offset) + self.shift);
             Some((&self.members.get(row.place)?.id, start, part))
         })
     }
@@ -178,7 +178,7 @@ fn fill(bundle: &Bundle, first: usize, energies: &[EnergyMwh], at_default: bool)
     }
     let mut parts = Vec::with_capacity(bundle.rows().map(|row| row.cells.len()).sum());
     for row in bundle.rows() {
-        let mut columns = columns[usize::from(row.offset) - first..].iter_mut();
+        let mut columns = columns[usize::from(row.kept.offset) - first..].iter_mut();
         bundle.cells.get(row.cells).each(|cell| {
             let Some((side, shares)) = columns.next() else { return };
             let (least, most) = side.of(&cell);
@@ -214,7 +214,7 @@ fn flow(bundle: &Bundle, first: usize, energies: &[EnergyMwh], at_default: bool)
     }
     let mut problem = Transport::with_capacity(bundle.count, bundle.rows().map(|row| row.cells.len()).sum());
     for row in bundle.rows() {
-        let offset = u32::from(row.offset) - first as u32;
+        let offset = u32::from(row.kept.offset) - first as u32;
         let cells = bundle.cells.get(row.cells);
         let rooms = cells.iter().zip(offset..).map(|(cell, column)| (column, cell.most - cell.least));
         let total = bundle.total_of(row);
