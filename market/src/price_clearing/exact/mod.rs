@@ -23,7 +23,7 @@ const EFFORT_MAX: u64 = 200_000_000;
 /// The same of a relaxation alone.
 const RELAXED_EFFORT_MAX: u64 = 20_000_000;
 /// A round of cuts that brings less than this share ends them there.
-const RELAXED_GAIN_MIN: f64 = 1e-3;
+const RELAXED_GAIN_MIN: f64 = 3e-3;
 /// Rounds of cuts at the root.
 const ROUNDS: usize = 40;
 
