@@ -132,12 +132,15 @@ fn lengths(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(), Ob
     Ok(())
 }
 
-fn allowed_prices(problem: &ClearingProblem, clearing: &PriceClearing, lumps: &Lumps) -> Result<(), Objection> {
+fn allowed_prices(
+    problem: &ClearingProblem,
+    clearing: &PriceClearing,
+    lumps: &Lumps,
+) -> Result<(), Objection> {
     let t = problem.intervals();
     let (prices, lumps) = (&clearing.prices, lumps.price(problem, clearing));
-    let fits = |price: i64, lump: i128, penalty: i64| {
-        price >= 0 && i128::from(price) + lump <= i128::from(penalty)
-    };
+    let fits =
+        |price: i64, lump: i128, penalty: i64| price >= 0 && i128::from(price) + lump <= i128::from(penalty);
     for (number, bid) in problem.bids().iter().enumerate() {
         for interval in 0..t {
             let at = number * t + interval;

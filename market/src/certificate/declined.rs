@@ -27,7 +27,13 @@ pub(super) fn all_answered(
             .ok_or(Objection::Declined { offer, what: "it is in neither list, or out of order" })?;
         let terms = problem.offer(offer as usize).terms();
         let node = terms.node as usize;
-        let judge = Judge { problem, clearing, tariff: &tariffs[node], from: &references[offer as usize], limits: &limits[node] };
+        let judge = Judge {
+            problem,
+            clearing,
+            tariff: &tariffs[node],
+            from: &references[offer as usize],
+            limits: &limits[node],
+        };
         judge
             .holds(&terms, said, gains[offer as usize])
             .map_err(|what| Objection::Declined { offer, what })?;

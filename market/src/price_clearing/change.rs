@@ -63,7 +63,8 @@ impl Session {
         let limit = self.problem.bids().len() + row;
         self.arrays.headroom[limit * self.arrays.t + interval] = headroom as f64;
         let here = (interval as u16, Limit::Row(row as u32));
-        let lumped = self.prices.lumps.binary_search_by_key(&here, |lump| (lump.interval, lump.limit)).is_ok();
+        let lumped =
+            self.prices.lumps.binary_search_by_key(&here, |lump| (lump.interval, lump.limit)).is_ok();
         if lumped {
             self.lumps = Lumps::new(&self.problem, &self.incidence, &self.prices);
         }

@@ -39,7 +39,8 @@ pub(crate) use ascent::Stream;
 pub use fault::ProblemFault;
 pub use gate::freeze_offer;
 pub use outcome::{
-    Alternative, DeclineReason, Declined, Limit, LumpPrice, NodePrice, Payee, Plan, PriceClearing, Prices, Worth,
+    Alternative, DeclineReason, Declined, Limit, LumpPrice, NodePrice, Payee, Plan, PriceClearing, Prices,
+    Worth,
 };
 pub use problem::{
     ActivationOption, ClearingProblem, GridRow, NeedBid, OfferParts, OfferTerms, OfferView, Pricing,

@@ -104,9 +104,7 @@ impl Session {
 
     /// Every offer answers the whole prices on integers.
     pub(super) fn answer_all(&mut self) {
-        self.node_prices = (0..self.problem.nodes())
-            .map(|node| self.prices_at(node))
-            .collect();
+        self.node_prices = (0..self.problem.nodes()).map(|node| self.prices_at(node)).collect();
         self.node_parts = (0..self.problem.nodes())
             .flat_map(|node| self.incidence.node_parts(&self.problem, &self.prices, node))
             .collect();

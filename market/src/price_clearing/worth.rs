@@ -229,7 +229,11 @@ impl NodePrices {
 
     /// What an offer gains at most by leaving its default (it may be negative), with a schedule that does.
     /// `None` when it has no other schedule.
-    pub fn best(&self, view: &OfferView<'_>, references: &References) -> Option<(i128, usize, Vec<i64>, u32)> {
+    pub fn best(
+        &self,
+        view: &OfferView<'_>,
+        references: &References,
+    ) -> Option<(i128, usize, Vec<i64>, u32)> {
         let head = view.head;
         let from = usize::from(head.start_default);
         if let Some(option) = view.option {
@@ -243,7 +247,10 @@ impl NodePrices {
                 if start == from && values.iter().all(|&x| x == 0) {
                     continue;
                 }
-                Some((-self.charge(at, &values, references) - asked(view, start, &values), view.lower.to_vec()))
+                Some((
+                    -self.charge(at, &values, references) - asked(view, start, &values),
+                    view.lower.to_vec(),
+                ))
             } else {
                 self.best_energies(view, start, references)
             };
@@ -257,7 +264,11 @@ impl NodePrices {
     }
 
     /// The same with another start than the default's: gain, start, energies.
-    pub fn best_elsewhere(&self, view: &OfferView<'_>, references: &References) -> Option<(i128, usize, Vec<i64>)> {
+    pub fn best_elsewhere(
+        &self,
+        view: &OfferView<'_>,
+        references: &References,
+    ) -> Option<(i128, usize, Vec<i64>)> {
         let mut best: Option<(i128, usize, Vec<i64>)> = None;
         if view.option.is_some() {
             return best;
@@ -273,7 +284,12 @@ impl NodePrices {
         best
     }
 
-    fn best_option(&self, view: &OfferView<'_>, option: &[i64], references: &References) -> Option<(i128, usize, Vec<i64>, u32)> {
+    fn best_option(
+        &self,
+        view: &OfferView<'_>,
+        option: &[i64],
+        references: &References,
+    ) -> Option<(i128, usize, Vec<i64>, u32)> {
         let from = usize::from(view.head.start_default);
         let mut best: Option<(i128, usize, Vec<i64>, u32)> = None;
         let whole = view.head.factor_min == WHOLE as u32;
@@ -301,7 +317,12 @@ impl NodePrices {
     }
 
     /// The best energies of a start. The gain is exact without lump prices, and never too small with them.
-    fn best_energies(&self, view: &OfferView<'_>, start: usize, references: &References) -> Option<(i128, Vec<i64>)> {
+    fn best_energies(
+        &self,
+        view: &OfferView<'_>,
+        start: usize,
+        references: &References,
+    ) -> Option<(i128, Vec<i64>)> {
         let (from, n) = (usize::from(view.head.start_default), view.default.len());
         let base = |i: usize| if i >= from && i < from + n { view.default[i - from] } else { 0 };
         let (up, down) =

@@ -2,7 +2,7 @@
 //!
 //! Amounts are columns, shifts one column per start, options one; the price of overload is a column per limit and
 //! interval. Rows come when they are violated. What lumps use of a limit is rounded (mixed-integer rounding, of which
-//! the lump prices of `worth.rs` are the simplest case), which closes most of the relaxation's gap before any
+//! the lump prices of `lump.rs` are the same), which closes most of the relaxation's gap before any
 //! branching. What is proved is within `tolerance` of the welfare found.
 
 mod cuts;

@@ -3,8 +3,8 @@
 use super::super::arrays::{Arrays, Kind};
 use super::super::ascent::{Stream, Sweep};
 use super::super::respond::{Answer, Deviation};
-use super::super::state::State;
 use super::super::solve::{Proof, ProofLump};
+use super::super::state::State;
 use super::cuts::{Cut, Entry, rounding_cut};
 use super::simplex::{End, Simplex};
 use super::{Fixing, Losses};
