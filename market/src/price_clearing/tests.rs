@@ -146,7 +146,7 @@ fn bounds_with_lumps_and_references_hold_whatever_the_sensitivities_are() {
 
 #[test]
 fn any_reference_proves_and_a_changed_one_changes_what_is_proved_or_nothing() {
-    let (mut stream, mut changed, mut tried) = (Stream(5), 0, 0);
+    let (mut stream, mut changed, mut tried, mut ends) = (Stream(5), 0, 0, 0);
     for seed in 0..60 {
         let problem = sample::problem(seed, 1 + (seed % 4) as usize, 5, UNIT);
         let best = exhaustive(&problem, UNIT);
@@ -158,11 +158,19 @@ fn any_reference_proves_and_a_changed_one_changes_what_is_proved_or_nothing() {
             let at = stream.below(session.prices.lumps.len());
             let offer = stream.below(problem.offers());
             let view = problem.offer(offer);
-            if view.option.is_none() && view.lower != view.upper {
-                continue;
-            }
             let before = session.clearing();
-            let energy = (stream.below(9) as i64 - 4) * UNIT / 2 + 1;
+            let mut energy = (stream.below(9) as i64 - 4) * UNIT / 2 + 1;
+            if view.option.is_none() && view.lower != view.upper {
+                // Divisible: from its ends, where its start is known.
+                let terms = view.terms();
+                let interval = usize::from(session.prices.lumps[at].interval);
+                let slice =
+                    interval.checked_sub(terms.start_default.into()).filter(|k| *k < terms.lower.len());
+                let Some(k) = slice.filter(|_| terms.start_first == terms.start_last) else { continue };
+                let end = if stream.below(2) == 0 { terms.lower[k] } else { terms.upper[k] };
+                energy = end - terms.default[k];
+                ends += 1;
+            }
             session.prices.lumps[at].from = vec![(offer as u32, energy)];
             session.lumps = super::lump::Lumps::new(&session.problem, &session.incidence, &session.prices);
             session.answer_all();
@@ -179,7 +187,7 @@ fn any_reference_proves_and_a_changed_one_changes_what_is_proved_or_nothing() {
             (changed, tried) = (changed + usize::from(clearing.bound != before.bound), tried + 1);
         }
     }
-    assert!(tried > 300 && changed > tried / 3, "{changed} of {tried}");
+    assert!(tried > 300 && changed > tried / 3 && ends > 20, "{changed} of {tried}, {ends}");
 }
 
 #[test]
