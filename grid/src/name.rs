@@ -18,10 +18,15 @@ const SHORT: usize = 24;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Name(Form);
 
+/// The bytes of a short name. Aligned, so that a copy is three words.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(align(8))]
+struct Bytes([u8; SHORT]);
+
 /// One text has one form: [`SHORT`] decides.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Form {
-    Short([u8; SHORT]),
+    Short(Bytes),
     Long(Arc<str>),
 }
 
@@ -50,7 +55,7 @@ impl Name {
         match bytes.get_mut(..name.len()) {
             Some(place) => {
                 place.copy_from_slice(name.as_bytes());
-                Self(Form::Short(bytes))
+                Self(Form::Short(Bytes(bytes)))
             }
             None => Self(Form::Long(name.into())),
         }
@@ -59,7 +64,7 @@ impl Name {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         match &self.0 {
-            Form::Short(bytes) => {
+            Form::Short(Bytes(bytes)) => {
                 let length = bytes.iter().position(|byte| *byte == 0).unwrap_or(SHORT);
                 // Names are ASCII.
                 std::str::from_utf8(&bytes[..length]).unwrap_or_default()
@@ -73,7 +78,7 @@ impl Ord for Name {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         match (&self.0, &other.0) {
-            (Form::Short(one), Form::Short(other)) => integers(one).cmp(&integers(other)),
+            (Form::Short(one), Form::Short(other)) => integers(&one.0).cmp(&integers(&other.0)),
             _ => self.as_str().cmp(other.as_str()),
         }
     }

@@ -14,12 +14,14 @@
 //! What branch and bound claims beyond that bound is not judged here; it may only lie between welfare and bound.
 
 mod declined;
+mod lumps;
 mod offer_gain;
 mod overload;
 #[cfg(test)]
 mod tests;
 
 use crate::price_clearing::{ClearingProblem, NodePrice, OfferTerms, Payee, Plan, PriceClearing, Pricing};
+use lumps::{Lumps, factor};
 use offer_gain::{Gain, Lump, NodeTariff, most_gained};
 pub use overload::{Overload, overload};
 use thiserror::Error;
@@ -44,9 +46,11 @@ pub enum Objection {
     #[error("offer {offer}: {what} is {said} micro-units, it should be {found}")]
     Money { offer: u32, what: &'static str, said: i64, found: i128 },
     #[error(
-        "a price of {what} {number} in interval {interval} is below 0, above the penalty, or its unit is not allowed"
+        "a price of {what} {number} in interval {interval} is below 0, or with its lump prices above the penalty"
     )]
     Price { what: &'static str, number: usize, interval: usize },
+    #[error("lump price {number}: {what}")]
+    Lump { number: usize, what: &'static str },
     #[error("row {row} in interval {interval} is used otherwise than the schedules make it")]
     Use { row: usize, interval: usize },
     #[error("{what} is {said}, it should be {found} (10⁻¹⁸ of the currency)")]
@@ -67,8 +71,9 @@ pub enum Objection {
 pub fn verify(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(), Objection> {
     let t = problem.intervals();
     lengths(problem, clearing)?;
-    allowed_prices(problem, clearing)?;
-    let tariffs: Vec<NodeTariff> = tariffs(problem, clearing);
+    let lumps = Lumps::read(problem, clearing)?;
+    allowed_prices(problem, clearing, &lumps)?;
+    let tariffs: Vec<NodeTariff> = tariffs(problem, clearing, &lumps);
     let mut at_node = vec![0_i128; problem.nodes() * t];
     let mut asked_sum = 0;
     let mut before = None;
@@ -92,10 +97,10 @@ pub fn verify(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(),
     let gains: Vec<Gain> = (0..problem.offers())
         .map(|offer| {
             let view = problem.offer(offer);
-            most_gained(&view, &tariffs[view.node() as usize])
+            most_gained(&view, &tariffs[view.node() as usize], &lumps.of_offers[offer])
         })
         .collect();
-    let bound = bound(problem, clearing, &gains)?;
+    let bound = bound(problem, clearing, &lumps, &gains)?;
     if bound != clearing.bound.0 {
         return Err(Objection::Worth { what: "the bound", said: clearing.bound.0, found: bound });
     }
@@ -106,7 +111,7 @@ pub fn verify(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(),
         return Err(Objection::Claim);
     }
     node_prices(problem, clearing, &tariffs)?;
-    declined::all_answered(problem, clearing, &tariffs, &gains)?;
+    declined::all_answered(problem, clearing, &tariffs, &lumps.of_offers, &gains)?;
     postings(clearing)
 }
 
@@ -114,36 +119,33 @@ fn lengths(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(), Ob
     let (bids, rows) =
         (problem.bids().len() * problem.intervals(), problem.rows().len() * problem.intervals());
     let prices = &clearing.prices;
-    for (what, found, expected, optional) in [
-        ("bid prices", prices.bid.len(), bids, false),
-        ("row prices", prices.row.len(), rows, false),
-        ("lump prices of bids", prices.bid_lump.len(), bids, true),
-        ("lump prices of rows", prices.row_lump.len(), rows, true),
-        ("lump units of bids", prices.bid_unit.len(), bids, true),
-        ("lump units of rows", prices.row_unit.len(), rows, true),
-        ("row uses", clearing.row_use.len(), rows, false),
-        ("node prices", clearing.node_prices.len(), problem.nodes() * problem.intervals(), false),
+    for (what, found, expected) in [
+        ("bid prices", prices.bid.len(), bids),
+        ("row prices", prices.row.len(), rows),
+        ("row uses", clearing.row_use.len(), rows),
+        ("node prices", clearing.node_prices.len(), problem.nodes() * problem.intervals()),
     ] {
-        if found != expected && !(optional && found == 0) {
+        if found != expected {
             return Err(Objection::Length { what, found, expected });
         }
     }
     Ok(())
 }
 
-fn allowed_prices(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(), Objection> {
+fn allowed_prices(
+    problem: &ClearingProblem,
+    clearing: &PriceClearing,
+    lumps: &Lumps,
+) -> Result<(), Objection> {
     let t = problem.intervals();
-    let prices = &clearing.prices;
-    let fits = |price: i64, lump: Lump, penalty: i64| {
-        let lump_fits = lump.price >= 0 && i128::from(price) + i128::from(lump.price) <= i128::from(penalty);
-        let unit_fits = lump.unit == 0 || (lump.price > 0 && (1..=UNIT_MAX).contains(&lump.unit));
-        price >= 0 && lump_fits && unit_fits
-    };
+    let (prices, lumps) = (&clearing.prices, lumps.price(problem, clearing));
+    let fits =
+        |price: i64, lump: i128, penalty: i64| price >= 0 && i128::from(price) + lump <= i128::from(penalty);
     for (number, bid) in problem.bids().iter().enumerate() {
         for interval in 0..t {
             let at = number * t + interval;
             let penalty = if bid.asked[interval] > 0 { bid.price[interval] } else { 0 };
-            if !fits(prices.bid[at], bid_lump(problem, clearing, number, interval), penalty) {
+            if !fits(prices.bid[at], lumps[at], penalty) {
                 return Err(Objection::Price { what: "bid", number, interval });
             }
         }
@@ -154,8 +156,8 @@ fn allowed_prices(problem: &ClearingProblem, clearing: &PriceClearing) -> Result
             let at = number * t + interval;
             // What nobody uses has the price that proves most, and no other.
             let idle = if row.headroom[interval] < 0 { row.penalty } else { 0 };
-            let lump = row_lump(problem, clearing, number, interval, 1);
-            let settled = used || (prices.row[at] == idle && lump.price == 0);
+            let lump = lumps[problem.bids().len() * t + at];
+            let settled = used || (prices.row[at] == idle && lump == 0);
             if !settled || !fits(prices.row[at], lump, row.penalty) {
                 return Err(Objection::Price { what: "row", number, interval });
             }
@@ -164,36 +166,8 @@ fn allowed_prices(problem: &ClearingProblem, clearing: &PriceClearing) -> Result
     Ok(())
 }
 
-/// The lump price of a bid.
-fn bid_lump(problem: &ClearingProblem, clearing: &PriceClearing, number: usize, interval: usize) -> Lump {
-    let (prices, at) = (&clearing.prices, number * problem.intervals() + interval);
-    Lump {
-        factor: MILLION,
-        price: prices.bid_lump.get(at).copied().unwrap_or_default(),
-        headroom: -problem.bids()[number].asked[interval],
-        unit: prices.bid_unit.get(at).copied().unwrap_or_default(),
-    }
-}
-
-/// The lump price of a row for a node of some sensitivity.
-fn row_lump(
-    problem: &ClearingProblem,
-    clearing: &PriceClearing,
-    number: usize,
-    interval: usize,
-    factor: i64,
-) -> Lump {
-    let (prices, at) = (&clearing.prices, number * problem.intervals() + interval);
-    Lump {
-        factor: i128::from(factor),
-        price: prices.row_lump.get(at).copied().unwrap_or_default(),
-        headroom: problem.rows()[number].headroom[interval],
-        unit: prices.row_unit.get(at).copied().unwrap_or_default(),
-    }
-}
-
 /// What energy costs at every node.
-fn tariffs(problem: &ClearingProblem, clearing: &PriceClearing) -> Vec<NodeTariff> {
+fn tariffs(problem: &ClearingProblem, clearing: &PriceClearing, lumps: &Lumps) -> Vec<NodeTariff> {
     let t = problem.intervals();
     let prices = &clearing.prices;
     let mut tariffs = vec![NodeTariff::new(t); problem.nodes()];
@@ -202,7 +176,7 @@ fn tariffs(problem: &ClearingProblem, clearing: &PriceClearing) -> Vec<NodeTarif
             for interval in 0..t {
                 let price = prices.bid[number * t + interval];
                 let tariff = &mut tariffs[node as usize];
-                tariff.add(interval, price, bid_lump(problem, clearing, number, interval));
+                tariff.add(interval, price, MILLION);
                 tariff.of_bids[interval] += i128::from(price) * MILLION;
             }
         }
@@ -210,8 +184,15 @@ fn tariffs(problem: &ClearingProblem, clearing: &PriceClearing) -> Vec<NodeTarif
     for (number, row) in problem.rows().iter().enumerate() {
         for &(node, factor) in &row.sensitivities {
             for interval in 0..t {
-                let lump = row_lump(problem, clearing, number, interval, factor);
-                tariffs[node as usize].add(interval, prices.row[number * t + interval], lump);
+                tariffs[node as usize].add(interval, prices.row[number * t + interval], factor.into());
+            }
+        }
+    }
+    for (lump, said) in lumps.all.iter().zip(&clearing.prices.lumps) {
+        for (node, tariff) in tariffs.iter_mut().enumerate() {
+            let factor = factor(problem, node as u32, lump.limit);
+            if factor != 0 {
+                tariff.add_lump(said.interval.into(), Lump { factor, ..*lump });
             }
         }
     }
@@ -378,23 +359,26 @@ fn value(problem: &ClearingProblem, clearing: &PriceClearing, at_node: &[i128]) 
 }
 
 /// What the prices prove.
-fn bound(problem: &ClearingProblem, clearing: &PriceClearing, gains: &[Gain]) -> Result<i128, Objection> {
+fn bound(
+    problem: &ClearingProblem,
+    clearing: &PriceClearing,
+    lumps: &Lumps,
+    gains: &[Gain],
+) -> Result<i128, Objection> {
     let t = problem.intervals();
     let prices = &clearing.prices;
-    let mut sum = 0_i128;
+    let mut sum = lumps.worth;
     for (number, bid) in problem.bids().iter().enumerate() {
         for interval in (0..t).filter(|&interval| bid.asked[interval] > 0) {
             let at = number * t + interval;
             let left = bid.price[interval] - prices.bid[at];
-            sum += i128::from(left) * i128::from(bid.asked[interval]) * MILLION
-                + bid_lump(problem, clearing, number, interval).free();
+            sum += i128::from(left) * i128::from(bid.asked[interval]) * MILLION;
         }
     }
     for (number, row) in problem.rows().iter().enumerate() {
         for interval in 0..t {
             let at = number * t + interval;
-            sum += i128::from(prices.row[at]) * i128::from(row.headroom[interval]) * MILLION
-                + row_lump(problem, clearing, number, interval, 1).free();
+            sum += i128::from(prices.row[at]) * i128::from(row.headroom[interval]) * MILLION;
         }
     }
     let mut plans = clearing.plans.iter().peekable();

@@ -18,6 +18,7 @@
 
 mod bulk;
 mod bundle;
+mod cells;
 mod hash;
 mod member;
 mod multiset;
@@ -37,7 +38,7 @@ use bundle::Bundle;
 use grid::{Slot, Timestamp};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use member::{Kept, Member};
+use member::{Kept, Member, Sums};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
@@ -130,7 +131,9 @@ pub struct Change {
 struct GroupOfBundles {
     group: Group,
     bundles: usize,
-    /// Bundles that can take up more, the roomiest first.
+    /// The roomiest bundle that can take up more.
+    roomiest: Option<u32>,
+    /// All that can, the roomiest first.
     open: BTreeSet<(Reverse<u32>, u32)>,
 }
 
@@ -141,7 +144,7 @@ struct Coming {
     hash: u32,
     group: Group,
     group_hash: u32,
-    total: (i64, i64),
+    sums: Sums,
     kept: Kept,
 }
 
@@ -282,10 +285,19 @@ impl Portfolio {
         if let Some(restriction) = offer.terms.restriction() {
             return Err(PortfolioError::Restricted { offer: offer.id.clone(), restriction });
         }
-        let (total, kept) = member::measure(offer);
-        let group = Group::of(offer, zone, &self.tolerances);
-        let group_hash = group.hash(self.hash_key);
-        Ok(Coming { hash: hash::of_name(self.hash_key, &offer.id), group, group_hash, total, kept })
+        let (mut sums, mut lowest, mut highest) = (Sums::default(), 0, 0);
+        for slice in &offer.slices {
+            sums.add(slice.min.0, slice.max.0);
+            (lowest, highest) = (slice.min.0.min(lowest), slice.max.0.max(highest));
+        }
+        let group = Group::of(offer, (lowest, highest), zone, &self.tolerances);
+        Ok(Coming {
+            hash: hash::of_name(self.hash_key, &offer.id),
+            group,
+            group_hash: group.hash(self.hash_key),
+            sums,
+            kept: Kept::of(offer, group.base()),
+        })
     }
 
     /// Takes a name up; says where its member will lie.
@@ -309,13 +321,13 @@ impl Portfolio {
     /// The bundle that an offer goes to.
     fn bundle_for(&mut self, coming: &Coming) -> u32 {
         let group_at = self.group_of(coming.group, coming.group_hash);
-        self.room_for(group_at, coming.kept.energy)
+        self.room_for(group_at, coming.sums.energy)
     }
 
     /// Puts a named offer into its bundle.
     fn file(&mut self, offer: &FlexOffer, coming: &Coming, place: u32, bundle_at: u32) {
         let Some(bundle) = self.bundles.get_mut(bundle_at) else { return };
-        let at = bundle.add(place, offer, coming.total, coming.kept);
+        let at = bundle.add(place, offer, coming);
         if let Some(member) = self.members.get_mut(place) {
             (member.bundle, member.at) = (bundle_at, at);
         }
@@ -331,7 +343,8 @@ impl Portfolio {
         if let Some(hashed) = self.keys.find(Hashed::wide(hash), is_it) {
             return hashed.place;
         }
-        let place = self.groups.put(GroupOfBundles { group, bundles: 0, open: BTreeSet::new() });
+        let place =
+            self.groups.put(GroupOfBundles { group, bundles: 0, roomiest: None, open: BTreeSet::new() });
         self.keys
             .insert_unique(Hashed::wide(hash), Hashed { hash, place }, |hashed| Hashed::wide(hashed.hash));
         place
@@ -339,8 +352,7 @@ impl Portfolio {
 
     /// The bundle of a group that an offer of this energy goes to, mWh; a new one when no other can take it.
     fn room_for(&mut self, group_at: u32, energy: i64) -> u32 {
-        let roomiest = self.groups.get(group_at).and_then(|group| group.open.first().copied());
-        if let Some((_, at)) = roomiest
+        if let Some(at) = self.groups.get(group_at).and_then(|group| group.roomiest)
             && let Some(bundle) = self.bundles.get(at)
             && bundle.energy.saturating_add(energy) <= self.bounds.energy_max.0
         {
@@ -373,6 +385,7 @@ impl Portfolio {
         if let Some(group) = self.groups.get_mut(group_at) {
             before.map(|room| group.open.remove(&(Reverse(room), at)));
             room.map(|room| group.open.insert((Reverse(room), at)));
+            group.roomiest = group.open.first().map(|&(_, at)| at);
         }
         if let Some(bundle) = self.bundles.get_mut(at) {
             bundle.open = room;
@@ -406,7 +419,7 @@ impl Portfolio {
             change.aggregate = bundle.number;
             change.revision = bundle.revision;
             change.members = bundle.count;
-            change.start_after = bundle.group.base.plus(bundle.first() as i64);
+            change.start_after = bundle.group.base().plus(bundle.first() as i64);
             change.start_before = change.start_after.plus(bundle.flexibility());
             change.assignment_before = Timestamp::from_nanos(bundle.assignments.min().unwrap_or_default());
         }

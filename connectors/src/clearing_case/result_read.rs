@@ -5,10 +5,11 @@
 
 use super::MarketCase;
 use super::decode::{nearest, seconds};
-use super::result_wire::{Assignment, Binding, In, LimitPrice, Refusal};
+use super::result_wire::{Assignment, Binding, In, LimitPrice, Reference, Refusal};
 use super::twins;
 use market::price_clearing::{
-    Alternative, DeclineReason, Declined, Limit, NodePrice, Payee, Plan, PriceClearing, Prices, Worth,
+    Alternative, DeclineReason, Declined, Limit, LumpPrice, NodePrice, Payee, Plan, PriceClearing, Prices,
+    Worth,
 };
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -78,12 +79,9 @@ pub fn read_result(case: &MarketCase, text: &str) -> Result<PriceClearing, Resul
         plans,
         declined,
         prices: Prices {
-            bid: prices(&read.prices.congestion_points, |limit| &limit.price)?,
-            row: prices(&read.prices.rows, |limit| &limit.price)?,
-            bid_lump: prices(&read.prices.congestion_points, |limit| &limit.lump)?,
-            row_lump: prices(&read.prices.rows, |limit| &limit.lump)?,
-            bid_unit: prices(&read.prices.congestion_points, |limit| &limit.lump_unit)?,
-            row_unit: prices(&read.prices.rows, |limit| &limit.lump_unit)?,
+            bid: prices(&read.prices.congestion_points)?,
+            row: prices(&read.prices.rows)?,
+            lumps: names.lumps(&read)?,
         },
         node_prices: node_prices(case, &read)?,
         row_use: read.rows.iter().flat_map(|row| row.r#use.iter().map(|&kwh| fine(kwh))).collect(),
@@ -112,10 +110,10 @@ fn decimals(place: &str, values: &[f64]) -> Result<Vec<i64>, ResultError> {
     values.iter().map(|&value| decimal(place, value)).collect()
 }
 
-fn prices(limits: &[LimitPrice], of: impl Fn(&LimitPrice) -> &Vec<f64>) -> Result<Vec<i64>, ResultError> {
+fn prices(limits: &[LimitPrice]) -> Result<Vec<i64>, ResultError> {
     let mut all = Vec::new();
     for limit in limits {
-        all.extend(decimals(&limit.id, of(limit))?);
+        all.extend(decimals(&limit.id, &limit.price)?);
     }
     Ok(all)
 }
@@ -160,6 +158,28 @@ impl<'a> Names<'a> {
         interval
             .filter(|_| at % self.case.interval_s == 0)
             .ok_or_else(|| part(place, format!("{text} is no interval of the horizon")))
+    }
+
+    /// Lump prices, ascending by interval and limit.
+    fn lumps(&self, read: &In) -> Result<Vec<LumpPrice>, ResultError> {
+        let bids = read.prices.congestion_points.iter().zip((0..).map(Limit::Bid));
+        let rows = read.prices.rows.iter().zip((0..).map(Limit::Row));
+        let mut all = Vec::new();
+        for (prices, limit) in bids.chain(rows) {
+            for lump in &prices.lumps {
+                let reference =
+                    |part: &Reference| Ok((self.offer(&part.id)?, decimal(&part.id, part.energy_amount)?));
+                all.push(LumpPrice {
+                    limit,
+                    interval: self.interval(&prices.id, &lump.start_time)?,
+                    price: decimal(&prices.id, lump.price)?,
+                    unit: decimal(&prices.id, lump.unit)?,
+                    from: lump.from.iter().map(reference).collect::<Result<_, ResultError>>()?,
+                });
+            }
+        }
+        all.sort_by_key(|lump| (lump.interval, lump.limit));
+        Ok(all)
     }
 
     fn plan(&self, assignment: &Assignment) -> Result<Plan, ResultError> {

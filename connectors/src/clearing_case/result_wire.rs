@@ -94,9 +94,24 @@ pub(super) struct LimitPrice {
     pub id: String,
     pub price: Vec<f64>,
     #[serde(default)]
-    pub lump: Vec<f64>,
+    pub lumps: Vec<LumpPrice>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct LumpPrice {
+    pub start_time: String,
+    pub price: f64,
+    pub unit: f64,
     #[serde(default)]
-    pub lump_unit: Vec<f64>,
+    pub from: Vec<Reference>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Reference {
+    pub id: String,
+    pub energy_amount: f64,
 }
 
 #[derive(Deserialize)]

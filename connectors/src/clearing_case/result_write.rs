@@ -5,6 +5,7 @@ use grid::Timestamp;
 use market::price_clearing::{Limit, NodePrice, Payee, Plan, PriceClearing, Worth};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// What is written beside the clearing.
 #[derive(Debug, Clone, Default)]
@@ -112,9 +113,24 @@ struct LimitPrice<'a> {
     id: &'a str,
     price: Vec<f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    lump: Vec<f64>,
+    lumps: Vec<LumpPriceOut<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LumpPriceOut<'a> {
+    start_time: String,
+    price: f64,
+    unit: f64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    lump_unit: Vec<f64>,
+    from: Vec<Reference<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Reference<'a> {
+    id: &'a str,
+    energy_amount: f64,
 }
 
 #[derive(Serialize)]
@@ -267,19 +283,31 @@ fn prices<'a>(case: &'a MarketCase, clearing: &PriceClearing) -> Prices<'a> {
     let t = case.problem.intervals();
     let prices = &clearing.prices;
     let part = |values: &[i64], at: usize| values.get(at * t..(at + 1) * t).map(decimals).unwrap_or_default();
-    let limit = |ids: &'a [String], price: &[i64], lump: &[i64], unit: &[i64]| -> Vec<LimitPrice<'a>> {
+    let mut of_limits: BTreeMap<Limit, Vec<LumpPriceOut<'a>>> = BTreeMap::new();
+    for lump in &prices.lumps {
+        let reference = |&(offer, energy): &(u32, i64)| Reference {
+            id: &case.offers[offer as usize],
+            energy_amount: decimal(energy),
+        };
+        of_limits.entry(lump.limit).or_default().push(LumpPriceOut {
+            start_time: instant(case, lump.interval),
+            price: decimal(lump.price),
+            unit: decimal(lump.unit),
+            from: lump.from.iter().map(reference).collect(),
+        });
+    }
+    let mut limit = |ids: &'a [String], price: &[i64], of: fn(u32) -> Limit| -> Vec<LimitPrice<'a>> {
         let one = |(at, id): (usize, &'a String)| LimitPrice {
             id,
             price: part(price, at),
-            lump: part(lump, at),
-            lump_unit: part(unit, at),
+            lumps: of_limits.remove(&of(at as u32)).unwrap_or_default(),
         };
         ids.iter().enumerate().map(one).collect()
     };
     let money = |values: &[NodePrice], of: fn(&NodePrice) -> i128| -> Vec<f64> {
         values.iter().map(|value| of(value) as f64 / 1e12).collect()
     };
-    let lumps = !(prices.bid_lump.is_empty() && prices.row_lump.is_empty());
+    let lumps = !prices.lumps.is_empty();
     let node = |(at, node): (usize, &'a String)| {
         let values = &clearing.node_prices[at * t..(at + 1) * t];
         NodePriceOut {
@@ -291,8 +319,8 @@ fn prices<'a>(case: &'a MarketCase, clearing: &PriceClearing) -> Prices<'a> {
         }
     };
     Prices {
-        congestion_points: limit(&case.congestion_points, &prices.bid, &prices.bid_lump, &prices.bid_unit),
-        rows: limit(&case.elements, &prices.row, &prices.row_lump, &prices.row_unit),
+        congestion_points: limit(&case.congestion_points, &prices.bid, Limit::Bid),
+        rows: limit(&case.elements, &prices.row, Limit::Row),
         nodes: case.nodes.iter().enumerate().map(node).collect(),
     }
 }

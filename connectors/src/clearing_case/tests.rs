@@ -1,6 +1,6 @@
 use super::{CaseError, MarketCase, ResultError, ResultExtras, read_case, read_result, write_result};
 use market::certificate::verify;
-use market::price_clearing::clear_by_prices;
+use market::price_clearing::{Limit, LumpPrice, clear_by_prices};
 use serde_json::{Value, json};
 
 fn offer(id: &str, node: &str, lower: &str, upper: &str) -> String {
@@ -100,7 +100,26 @@ fn whatever_is_changed_in_a_result_is_found_wherever_it_stands() {
             changed += 1;
         }
     }
-    assert!(changed > 500, "{changed}");
+    assert!(changed > 400 && all.iter().any(|at| at.contains("/lumps/")), "{changed}");
+}
+
+#[test]
+fn lump_prices_are_read_back_with_what_offers_count_from() {
+    let (case, _) = rich();
+    let mut clearing = clear_by_prices(&case.problem);
+    let lump = |limit, interval, from: &[(u32, i64)]| {
+        let (price, unit) = (12_345, 1_500_000);
+        LumpPrice { limit, interval, price, unit, from: from.to_vec() }
+    };
+    clearing.prices.lumps = vec![
+        lump(Limit::Bid(0), 0, &[(0, -1_500_000), (3, 1)]),
+        lump(Limit::Bid(0), 0, &[]),
+        lump(Limit::Row(0), 0, &[(1, 7)]),
+        lump(Limit::Bid(0), 1, &[]),
+    ];
+    let text = write_result(&case, &clearing, &ResultExtras::default()).unwrap();
+    assert_eq!(read_result(&case, &text).unwrap().prices, clearing.prices);
+    assert!(read_result(&case, &text.replace("\"energyAmount\":1e-6", "\"energyAmount\":1e-7")).is_err());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Whether every offer is answered, and whether what is said of the declined ones follows from the prices.
 
-use super::offer_gain::{Gain, NodeTariff};
-use super::{MICRO, MILLION, Objection, asks, bid_lump, change, row_lump, within};
+use super::offer_gain::{Gain, NodeTariff, References};
+use super::{MICRO, MILLION, Objection, asks, change, within};
 use crate::price_clearing::{
     ClearingProblem, DeclineReason, Declined, Limit, OfferTerms, Plan, PriceClearing,
 };
@@ -11,6 +11,7 @@ pub(super) fn all_answered(
     problem: &ClearingProblem,
     clearing: &PriceClearing,
     tariffs: &[NodeTariff],
+    references: &[References],
     gains: &[Gain],
 ) -> Result<(), Objection> {
     let limits = limits_of_nodes(problem);
@@ -26,7 +27,13 @@ pub(super) fn all_answered(
             .ok_or(Objection::Declined { offer, what: "it is in neither list, or out of order" })?;
         let terms = problem.offer(offer as usize).terms();
         let node = terms.node as usize;
-        let judge = Judge { problem, clearing, tariff: &tariffs[node], limits: &limits[node] };
+        let judge = Judge {
+            problem,
+            clearing,
+            tariff: &tariffs[node],
+            from: &references[offer as usize],
+            limits: &limits[node],
+        };
         judge
             .holds(&terms, said, gains[offer as usize])
             .map_err(|what| Objection::Declined { offer, what })?;
@@ -57,6 +64,7 @@ struct Judge<'a> {
     problem: &'a ClearingProblem,
     clearing: &'a PriceClearing,
     tariff: &'a NodeTariff,
+    from: &'a References,
     limits: &'a [(Limit, i64)],
 }
 
@@ -85,7 +93,7 @@ impl Judge<'_> {
         }
         let asked = asks(terms, usize::from(plan.start), &change);
         let earned =
-            -change.iter().map(|&(interval, energy)| self.tariff.charge(interval, energy)).sum::<i128>();
+            -change.iter().map(|&(at, energy)| self.tariff.charge(at, energy, self.from)).sum::<i128>();
         let best = gain
             .away
             .is_some_and(|away| if gain.reached { earned - asked == away } else { earned - asked <= away });
@@ -110,19 +118,17 @@ impl Judge<'_> {
         let t = self.problem.intervals();
         let mut worst = (0, None);
         for &(limit, factor) in self.limits {
-            let (problem, prices) = (self.problem, &self.clearing.prices);
+            let prices = &self.clearing.prices;
             for &(interval, energy) in change {
-                let (price, lump) = match limit {
-                    Limit::Bid(bid) => (
-                        prices.bid[bid as usize * t + interval],
-                        bid_lump(problem, self.clearing, bid as usize, interval),
-                    ),
-                    Limit::Row(row) => (
-                        prices.row[row as usize * t + interval],
-                        row_lump(problem, self.clearing, row as usize, interval, factor),
-                    ),
+                let price = match limit {
+                    Limit::Bid(bid) => prices.bid[bid as usize * t + interval],
+                    Limit::Row(row) => prices.row[row as usize * t + interval],
                 };
-                let charge = i128::from(price) * i128::from(factor) * energy + lump.charge(energy);
+                let lumps = match energy {
+                    0 => 0,
+                    _ => self.tariff.lump_charge(limit, interval, energy, self.from),
+                };
+                let charge = i128::from(price) * i128::from(factor) * energy + lumps;
                 if charge > worst.0 {
                     worst = (charge, Some((limit, interval as u16)));
                 }

@@ -2,7 +2,7 @@
 //! total, the least cost is the largest of a family of bounds, one for each price on the total.
 
 use super::MILLION;
-use crate::price_clearing::OfferView;
+use crate::price_clearing::{Limit, OfferView};
 
 /// What energy costs at one node, 10⁻¹⁸ of the currency per mWh, and the lump prices per interval.
 #[derive(Debug, Clone)]
@@ -16,48 +16,67 @@ pub(super) struct NodeTariff {
 /// A lump price: charged on what one offer uses of the element beyond the head-room, and paid for what it relieves.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lump {
+    /// Place among the lump prices.
+    pub number: usize,
+    pub limit: Limit,
     /// Sensitivity, millionths.
     pub factor: i128,
     /// Micro-units per kWh.
     pub price: i64,
-    /// mWh.
-    pub headroom: i64,
+    /// What is left of the head-room from where offers count, millionths of a mWh.
+    pub left: i128,
     /// In which uses are counted, mWh; 0 for none.
-    pub unit: i64,
+    pub unit: i128,
+}
+
+/// From where an offer counts.
+#[derive(Debug, Clone)]
+pub(super) struct References {
+    /// Whether its uses are rounded, because it has no part of a schedule.
+    pub whole: bool,
+    /// Place of the lump price and mWh, ascending.
+    pub at: Vec<(usize, i128)>,
 }
 
 impl Lump {
-    /// What a use of one element pays for the lump part.
-    pub fn charge(self, energy: i128) -> i128 {
-        i128::from(self.price) * self.counted(self.factor * energy)
+    /// What an energy of one offer pays for the lump part, more than none.
+    pub fn charge(&self, energy: i128, from: &References) -> i128 {
+        let reference = self.reference(from);
+        let (used, rest) = (self.factor * (energy - reference), -self.factor * reference);
+        let counts = match (reference == 0, from.whole) {
+            (true, _) => self.counted(used),
+            (false, true) => self.counted(used) - self.counted(rest),
+            // A divisible amount is charged what it relieves.
+            (false, false) => used.min(0) - rest.min(0),
+        };
+        i128::from(self.price) * counts
+    }
+
+    fn reference(&self, from: &References) -> i128 {
+        from.at.binary_search_by(|part| part.0.cmp(&self.number)).map_or(0, |at| from.at[at].1)
     }
 
     /// What counts of a use (millionths of a mWh). In units: of every whole one what the head-room leaves of a unit, and
     /// what the rest exceeds that by.
-    fn counted(self, used: i128) -> i128 {
-        let headroom = i128::from(self.headroom);
+    pub fn counted(&self, used: i128) -> i128 {
         if self.unit > 0 {
-            let unit = i128::from(self.unit) * MILLION;
-            let remainder = (headroom * MILLION).rem_euclid(unit);
+            let unit = self.unit * MILLION;
+            let remainder = self.left.rem_euclid(unit);
             let rest = used.rem_euclid(unit);
             return (used - rest) / unit * (unit - remainder)
                 + if rest > remainder { rest - remainder } else { 0 };
         }
-        match (headroom >= 0, used > 0) {
-            (true, true) => (used - headroom * MILLION).max(0),
+        match (self.left >= 0, used > 0) {
+            (true, true) => (used - self.left).max(0),
             (true, false) => used,
             (false, true) => 0,
-            (false, false) => used.max(headroom * MILLION),
+            (false, false) => used.max(self.left),
         }
     }
 
-    /// What all uses together may count without overload, times the price.
-    pub fn free(self) -> i128 {
-        let whole = Self { factor: MILLION, ..self };
-        match (self.unit > 0, self.headroom > 0) {
-            (false, true) => 0,
-            _ => whole.charge(i128::from(self.headroom)),
-        }
+    /// What all uses together may count without overload, millionths of a mWh.
+    pub fn free(&self) -> i128 {
+        if self.unit == 0 && self.left > 0 { 0 } else { self.counted(self.left) }
     }
 }
 
@@ -66,11 +85,18 @@ impl NodeTariff {
         Self { price: vec![0; intervals], of_bids: vec![0; intervals], lumps: vec![Vec::new(); intervals] }
     }
 
-    pub fn add(&mut self, interval: usize, price: i64, lump: Lump) {
-        self.price[interval] += i128::from(price) * lump.factor;
-        if lump.price > 0 {
-            self.lumps[interval].push(lump);
-        }
+    pub fn add(&mut self, interval: usize, price: i64, factor: i128) {
+        self.price[interval] += i128::from(price) * factor;
+    }
+
+    pub fn add_lump(&mut self, interval: usize, lump: Lump) {
+        self.lumps[interval].push(lump);
+    }
+
+    /// What an energy pays for the lump prices of one limit.
+    pub fn lump_charge(&self, limit: Limit, interval: usize, energy: i128, from: &References) -> i128 {
+        let of_it = self.lumps[interval].iter().filter(|lump| lump.limit == limit);
+        of_it.map(|lump| lump.charge(energy, from)).sum()
     }
 
     /// Σ sensitivity × lump price.
@@ -79,19 +105,29 @@ impl NodeTariff {
     }
 
     /// What an energy pays at the node in an interval.
-    pub fn charge(&self, interval: usize, energy: i128) -> i128 {
-        let lumps: i128 = self.lumps[interval].iter().map(|lump| lump.charge(energy)).sum();
+    pub fn charge(&self, interval: usize, energy: i128, from: &References) -> i128 {
+        if energy == 0 {
+            return 0;
+        }
+        let lumps: i128 = self.lumps[interval].iter().map(|lump| lump.charge(energy, from)).sum();
         self.price[interval] * energy + lumps
     }
 
-    /// Price of a divisible kWh less and of one more: relief counts in full, additions do not count as lumps.
-    fn sides(&self, interval: usize) -> (i128, i128) {
-        let relief = |up: bool| -> i128 {
-            let counts = |lump: &&Lump| if up { lump.factor < 0 } else { lump.factor > 0 };
-            let all = self.lumps[interval].iter().filter(counts);
-            all.map(|lump| i128::from(lump.price) * lump.factor).sum()
-        };
-        (self.price[interval] + relief(false), self.price[interval] + relief(true))
+    /// Price of a divisible kWh less and of one more: relief counts in full, additions do not count as lumps. Counted from
+    /// its most, all it does is relief; from its least, nothing is (the other way round where it is sensed negatively).
+    fn sides(&self, interval: usize, from: &References) -> (i128, i128) {
+        let (mut less, mut more) = (self.price[interval], self.price[interval]);
+        for lump in &self.lumps[interval] {
+            let all = i128::from(lump.price) * lump.factor;
+            let end = lump.reference(from) * lump.factor.signum();
+            if end > 0 || (end == 0 && lump.factor > 0) {
+                less += all;
+            }
+            if end > 0 || (end == 0 && lump.factor < 0) {
+                more += all;
+            }
+        }
+        (less, more)
     }
 }
 
@@ -115,11 +151,11 @@ impl Gain {
 }
 
 /// What leaving its default gains an offer at most, and whether it may stay.
-pub(super) fn most_gained(view: &OfferView<'_>, tariff: &NodeTariff) -> Gain {
+pub(super) fn most_gained(view: &OfferView<'_>, tariff: &NodeTariff, from: &References) -> Gain {
     let terms = view.parts();
     if let Some(option) = view.option {
         let whole = i128::from(terms.factor_min) == MILLION;
-        let at = |factor: u32| option_gain(view, tariff, option, i128::from(factor), whole);
+        let at = |factor: u32| option_gain(view, tariff, from, (option, i128::from(factor), whole));
         let gain = at(terms.factor_min).max(at(1_000_000));
         return Gain { away: Some(gain), may_rest: true, reached: whole };
     }
@@ -132,14 +168,19 @@ pub(super) fn most_gained(view: &OfferView<'_>, tariff: &NodeTariff) -> Gain {
         && total <= terms.total_upper;
     let mut best: Option<i128> = None;
     for start in terms.start_first..=terms.start_last {
-        if let Some(gain) = start_gain(view, tariff, usize::from(start)) {
+        if let Some(gain) = start_gain(view, tariff, from, usize::from(start)) {
             best = Some(best.map_or(gain, |most| most.max(gain)));
         }
     }
     Gain { away: best, may_rest, reached: view.lower == view.upper }
 }
 
-fn option_gain(view: &OfferView<'_>, tariff: &NodeTariff, option: &[i64], factor: i128, whole: bool) -> i128 {
+fn option_gain(
+    view: &OfferView<'_>,
+    tariff: &NodeTariff,
+    from: &References,
+    (option, factor, whole): (&[i64], i128, bool),
+) -> i128 {
     let terms = view.parts();
     let mut cost = i128::from(terms.activation) * super::MICRO;
     let mut moves = false;
@@ -150,10 +191,10 @@ fn option_gain(view: &OfferView<'_>, tariff: &NodeTariff, option: &[i64], factor
         let asked = i128::from(if energy > 0 { terms.price_up } else { terms.price_down }) * MILLION;
         cost += energy.abs() * asked;
         if whole {
-            cost += tariff.charge(interval, energy);
+            cost += tariff.charge(interval, energy, from);
         } else {
             // A factor between the ends is cut to whole mWh: at most one is lost per slice.
-            let (less, more) = tariff.sides(interval);
+            let (less, more) = tariff.sides(interval, from);
             let slope = if energy < 0 { less } else { more };
             let dearest = i128::from(terms.price_up.max(terms.price_down)) * MILLION;
             cost += slope * energy - slope.abs().max(dearest);
@@ -166,7 +207,12 @@ fn option_gain(view: &OfferView<'_>, tariff: &NodeTariff, option: &[i64], factor
 }
 
 /// What a start gains at most; `None` when it is the default itself and nothing can be chosen.
-fn start_gain(view: &OfferView<'_>, tariff: &NodeTariff, start: usize) -> Option<i128> {
+fn start_gain(
+    view: &OfferView<'_>,
+    tariff: &NodeTariff,
+    references: &References,
+    start: usize,
+) -> Option<i128> {
     let terms = view.parts();
     let (from, n) = (usize::from(terms.start_default), view.default.len());
     let base = |i: usize| if i >= from && i < from + n { i128::from(view.default[i - from]) } else { 0 };
@@ -176,14 +222,14 @@ fn start_gain(view: &OfferView<'_>, tariff: &NodeTariff, start: usize) -> Option
     let mut cost =
         (i128::from(terms.activation) + away * i128::from(terms.per_interval_shifted)) * super::MICRO;
     for i in (from..from + n).filter(|i| *i < start || *i >= start + n) {
-        cost += tariff.charge(i, -base(i)) + asked(-base(i));
+        cost += tariff.charge(i, -base(i), references) + asked(-base(i));
     }
     if view.lower == view.upper {
         let mut moves = away != 0;
         for k in 0..n {
             let x = i128::from(view.lower[k]) - base(start + k);
             moves |= x != 0;
-            cost += tariff.charge(start + k, x) + asked(x);
+            cost += tariff.charge(start + k, x, references) + asked(x);
         }
         return moves.then_some(-cost);
     }
@@ -193,7 +239,7 @@ fn start_gain(view: &OfferView<'_>, tariff: &NodeTariff, start: usize) -> Option
         let (lower, upper) =
             (i128::from(view.lower[k]) - base(start + k), i128::from(view.upper[k]) - base(start + k));
         least_sum += i128::from(view.lower[k]);
-        let (less, more) = tariff.sides(start + k);
+        let (less, more) = tariff.sides(start + k, references);
         let at = |x: i128| asked(x) + if x < 0 { less * x } else { more * x };
         cost += at(lower);
         if lower < 0 && upper > 0 && at(-1) + at(1) >= 0 {

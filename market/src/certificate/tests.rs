@@ -38,8 +38,10 @@ fn tamper(problem: &ClearingProblem, honest: &PriceClearing, stream: &mut Stream
         }
         10 => any(&mut bad.prices.row, stream, amount)?,
         11 => any(&mut bad.prices.bid, stream, amount)?,
-        12 => any(&mut bad.prices.row_lump, stream, amount)?,
-        13 => any(&mut bad.prices.bid_lump, stream, amount)?,
+        12 | 13 if !bad.prices.lumps.is_empty() => {
+            let at = stream.below(bad.prices.lumps.len());
+            bad.prices.lumps[at].price += amount;
+        }
         14 => {
             let at = stream.below(bad.node_prices.len());
             let price = &mut bad.node_prices[at];
@@ -54,10 +56,16 @@ fn tamper(problem: &ClearingProblem, honest: &PriceClearing, stream: &mut Stream
             let at = stream.below(bad.declined.len());
             tamper_declined(problem, &mut bad.declined[at], stream, amount)?;
         }
-        17 => {
-            let at = stream.below(bad.prices.row_unit.len().max(1));
-            let unit = bad.prices.row_unit.get_mut(at)?;
-            *unit = if bad.prices.row_lump[at] == 0 { 1_500_000 } else { -1 - *unit };
+        17 if !bad.prices.lumps.is_empty() => {
+            let at = stream.below(bad.prices.lumps.len());
+            let lump = &mut bad.prices.lumps[at];
+            match stream.below(5) {
+                0 => lump.unit = -1 - lump.unit,
+                1 => lump.interval += 4_096,
+                2 => lump.limit = Limit::Row(u32::MAX),
+                3 => lump.from.push((problem.offers() as u32, amount)),
+                _ => lump.from.insert(0, *lump.from.first()?),
+            }
         }
         16 if !bad.declined.is_empty() => {
             bad.declined.remove(stream.below(bad.declined.len()));

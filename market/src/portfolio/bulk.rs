@@ -22,7 +22,7 @@ impl Portfolio {
         self.reserve(offers.size_hint().0);
         let mut refused = Vec::new();
         let mut looked_at: Vec<(usize, &FlexOffer, Coming)> = Vec::with_capacity(TOGETHER);
-        let mut named: Vec<(&FlexOffer, Coming, u32)> = Vec::with_capacity(TOGETHER);
+        let mut places = Vec::with_capacity(TOGETHER);
         loop {
             let mut none = true;
             for (at, (offer, zone)) in offers.by_ref().take(TOGETHER) {
@@ -35,16 +35,17 @@ impl Portfolio {
             if none {
                 break;
             }
-            for (at, offer, coming) in looked_at.drain(..) {
-                match self.name(offer, coming.hash) {
-                    Ok(place) => named.push((offer, coming, place)),
-                    Err(error) => refused.push((at, error)),
+            for (at, offer, coming) in &looked_at {
+                places.push(self.name(offer, coming.hash).map_err(|error| refused.push((*at, error))).ok());
+            }
+            for ((_, offer, coming), place) in looked_at.iter().zip(&places) {
+                if let Some(place) = *place {
+                    let bundle_at = self.bundle_for(coming);
+                    self.file(offer, coming, place, bundle_at);
                 }
             }
-            for (offer, coming, place) in named.drain(..) {
-                let bundle_at = self.bundle_for(&coming);
-                self.file(offer, &coming, place, bundle_at);
-            }
+            looked_at.clear();
+            places.clear();
         }
         refused.sort_by_key(|&(at, _)| at);
         refused

@@ -1,10 +1,13 @@
 //! A bundle: an aggregate while members come and go. All sums are integers, so taking a member out leaves exactly
 //! what was there before it came.
 
-use super::member::{Cell, CellStore, Kept, Row, safe_bounds};
+use super::Coming;
+use super::cells::{CellStore, Cells};
+use super::member::{Kept, Row, Sums, binding_total, safe_bounds};
 use super::multiset::Multiset;
 use super::tolerance::Group;
 use crate::flex_offer::{ActivationCost, FlexOffer};
+use grid::Money;
 
 /// A hole in a bundle's lists of members.
 pub(super) const HOLE: u32 = u32::MAX;
@@ -16,7 +19,7 @@ pub(super) struct SlotSum {
     pub most: i64,
     pub default: i64,
     /// How many members have a slice here.
-    pub members: u32,
+    pub members: i64,
 }
 
 /// How far the members' safe bounds lie inside their bounds in one slot, summed, mWh.
@@ -36,7 +39,6 @@ pub(super) struct Bundle {
     pub open: Option<u32>,
     /// The members, with holes.
     rows: Vec<Row>,
-    kept: Vec<Kept>,
     pub cells: CellStore,
     holes: Vec<u32>,
     pub count: usize,
@@ -66,7 +68,6 @@ impl Bundle {
             group,
             open: None,
             rows: Vec::new(),
-            kept: Vec::new(),
             cells: CellStore::default(),
             holes: Vec::new(),
             count: 0,
@@ -85,91 +86,116 @@ impl Bundle {
     }
 
     /// Adds a member; returns its place in the lists.
-    pub(super) fn add(&mut self, place: u32, offer: &FlexOffer, total: (i64, i64), kept: Kept) -> u32 {
-        let offset = usize::try_from(offer.start_after.0 - self.group.base.0).unwrap_or_default();
-        let run = self.cells.put(offer);
+    pub(super) fn add(&mut self, place: u32, offer: &FlexOffer, coming: &Coming) -> u32 {
+        let offset = usize::from(coming.kept.offset);
+        let total = binding_total(offer, &coming.sums);
+        let run = self.cells.put(offer, total, coming.sums.energy);
         let end = offset + run.len();
         if self.sums.len() < end {
             self.sums.resize(end, SlotSum::default());
         }
-        let cells = self.cells.get(run);
-        for (sum, cell) in self.sums[offset..].iter_mut().zip(cells) {
-            sum.least += cell.least;
-            sum.most += cell.most;
-            sum.default += cell.default;
-            sum.members += 1;
+        let n = offer.slices.len();
+        let (sums, slices) = (&mut self.sums[offset..end], &offer.slices[..n]);
+        let defaults = &offer.default_schedule.energies[..n];
+        // With one counter: three nested pairs are passed through memory.
+        for k in 0..n {
+            sums[k].least += slices[k].min.0;
+            sums[k].most += slices[k].max.0;
+            sums[k].default += defaults[k].0;
+            sums[k].members += 1;
         }
-        if kept.bound {
+        if let Some(total) = total {
             if self.cuts.len() < end {
                 self.cuts.resize(end, SlotCut::default());
             }
-            for (cut, (below, above)) in self.cuts[offset..].iter_mut().zip(cuts(cells, total)) {
+            for (cut, (below, above)) in self.cuts[offset..].iter_mut().zip(cuts(self.cells.get(run), total))
+            {
                 cut.below += below;
                 cut.above += above;
             }
         }
-        self.total = (self.total.0 + total.0, self.total.1 + total.1);
-        self.bound_members += usize::from(kept.bound);
-        self.flexibilities.insert(kept.flexibility.into());
-        self.flexibility_sum += i64::from(kept.flexibility);
-        self.assignments.insert(kept.assignment_nanos);
-        self.decreases.insert(kept.prices.decrease.0);
-        self.increases.insert(kept.prices.increase.0);
-        self.cost.activation += kept.cost.activation;
-        self.cost.per_slot_shifted += kept.cost.per_slot_shifted;
-        self.energy += kept.energy;
-        self.count += 1;
-        self.revision += 1;
-        let row = Row { place, offset: offset as u32, cells: run, total };
+        self.count_in(&coming.kept, total, &coming.sums);
+        let row = Row { place, cells: run, kept: coming.kept };
         match self.holes.pop() {
             Some(at) => {
                 self.rows[at as usize] = row;
-                self.kept[at as usize] = kept;
                 at
             }
             None => {
                 self.rows.push(row);
-                self.kept.push(kept);
                 (self.rows.len() - 1) as u32
             }
         }
     }
 
+    fn count_in(&mut self, kept: &Kept, total: Option<(i64, i64)>, sums: &Sums) {
+        let (least, most) = total.unwrap_or((sums.least, sums.most));
+        self.total = (self.total.0 + least, self.total.1 + most);
+        self.bound_members += usize::from(total.is_some());
+        self.flexibilities.insert(kept.flexibility.into());
+        self.flexibility_sum += i64::from(kept.flexibility);
+        self.assignments.insert(kept.assignment_nanos());
+        self.decreases.insert(kept.decrease.into());
+        self.increases.insert(kept.increase.into());
+        self.cost.activation += Money(kept.activation.into());
+        self.cost.per_slot_shifted += Money(kept.per_slot_shifted.into());
+        self.energy += sums.energy;
+        self.count += 1;
+        self.revision += 1;
+    }
+
     /// Takes the member at a place of the lists out, exactly.
     pub(super) fn take_out(&mut self, at: u32) {
-        let (row, kept) = (self.rows[at as usize], self.kept[at as usize]);
-        let offset = row.offset as usize;
+        let row = self.rows[at as usize];
+        let (offset, kept) = (usize::from(row.kept.offset), row.kept);
         let cells = self.cells.get(row.cells);
-        for (sum, cell) in self.sums[offset..].iter_mut().zip(cells) {
+        let mut sums = Sums::default();
+        for (sum, cell) in self.sums[offset..].iter_mut().zip(cells.iter()) {
             sum.least -= cell.least;
             sum.most -= cell.most;
             sum.default -= cell.default;
             sum.members -= 1;
+            sums.add(cell.least, cell.most);
         }
-        if kept.bound {
-            for (cut, (below, above)) in self.cuts[offset..].iter_mut().zip(cuts(cells, row.total)) {
+        let total = self.cells.total(row.cells);
+        if let Some(total) = total {
+            for (cut, (below, above)) in self.cuts[offset..].iter_mut().zip(cuts(cells, total)) {
                 cut.below -= below;
                 cut.above -= above;
             }
         }
-        self.total = (self.total.0 - row.total.0, self.total.1 - row.total.1);
-        self.bound_members -= usize::from(kept.bound);
-        self.flexibilities.remove(kept.flexibility.into());
-        self.flexibility_sum -= i64::from(kept.flexibility);
-        self.assignments.remove(kept.assignment_nanos);
-        self.decreases.remove(kept.prices.decrease.0);
-        self.increases.remove(kept.prices.increase.0);
-        self.cost.activation -= kept.cost.activation;
-        self.cost.per_slot_shifted -= kept.cost.per_slot_shifted;
-        self.energy -= kept.energy;
-        self.count -= 1;
-        self.revision += 1;
+        self.count_out(&kept, total, &sums);
         self.cells.give_back(row.cells);
         self.rows[at as usize].place = HOLE;
         self.holes.push(at);
         while self.sums.last().is_some_and(|sum| sum.members == 0) {
             self.sums.pop();
         }
+    }
+
+    fn count_out(&mut self, kept: &Kept, total: Option<(i64, i64)>, sums: &Sums) {
+        let (least, most) = total.unwrap_or((sums.least, sums.most));
+        self.total = (self.total.0 - least, self.total.1 - most);
+        self.bound_members -= usize::from(total.is_some());
+        self.flexibilities.remove(kept.flexibility.into());
+        self.flexibility_sum -= i64::from(kept.flexibility);
+        self.assignments.remove(kept.assignment_nanos());
+        self.decreases.remove(kept.decrease.into());
+        self.increases.remove(kept.increase.into());
+        self.cost.activation -= Money(kept.activation.into());
+        self.cost.per_slot_shifted -= Money(kept.per_slot_shifted.into());
+        self.energy -= sums.energy;
+        self.count -= 1;
+        self.revision += 1;
+    }
+
+    /// Least and most total of a member, never beyond what its slices allow, mWh.
+    pub(super) fn total_of(&self, row: &Row) -> (i64, i64) {
+        self.cells.total(row.cells).unwrap_or_else(|| {
+            let mut sums = Sums::default();
+            self.cells.get(row.cells).each(|cell| sums.add(cell.least, cell.most));
+            (sums.least, sums.most)
+        })
     }
 
     /// First slot with a slice, counted from the base.
@@ -194,6 +220,6 @@ impl Bundle {
 }
 
 /// How far a bound member's safe bounds lie inside its bounds.
-fn cuts(cells: &[Cell], total: (i64, i64)) -> impl Iterator<Item = (i64, i64)> {
+fn cuts(cells: Cells<'_>, total: (i64, i64)) -> impl Iterator<Item = (i64, i64)> {
     cells.iter().zip(safe_bounds(cells, total)).map(|(cell, safe)| (safe.0 - cell.least, cell.most - safe.1))
 }

@@ -58,8 +58,8 @@ impl Hasher for Words {
 }
 
 /// Hash of some numbers.
-pub(super) fn of_numbers(key: u64, numbers: &[i64]) -> u32 {
-    let mix = |hash: u64, number: &i64| fold(hash ^ *number as u64, MULTIPLIER ^ key.rotate_left(32));
+pub(super) fn of_numbers(key: u64, numbers: &[u64]) -> u32 {
+    let mix = |hash: u64, number: &u64| fold(hash ^ number, MULTIPLIER ^ key.rotate_left(32));
     narrow(fold(numbers.iter().fold(key, mix) ^ MULTIPLIER, key.rotate_left(17) | 1))
 }
 

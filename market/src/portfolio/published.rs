@@ -107,14 +107,15 @@ impl Portfolio {
         let first = bundle.first();
         let (mut least, mut most) = (0_i64, 0_i64);
         for row in bundle.rows() {
-            let offset = row.offset as usize - first;
+            let offset = usize::from(row.kept.offset) - first;
+            let total = bundle.total_of(row);
             let (mut within, mut without) = ((0, 0), (0, 0));
             for (k, cell) in bundle.cells.get(row.cells).iter().enumerate() {
                 let sum = if inside(offset + k) { &mut within } else { &mut without };
                 *sum = (sum.0 + cell.least, sum.1 + cell.most);
             }
-            least += within.0.max(row.total.0 - without.1);
-            most += within.1.min(row.total.1 - without.0);
+            least += within.0.max(total.0 - without.1);
+            most += within.1.min(total.1 - without.0);
         }
         Some((EnergyMwh(least), EnergyMwh(most)))
     }
@@ -123,7 +124,7 @@ impl Portfolio {
 fn publish(bundle: &Bundle) -> Option<Published> {
     let first = bundle.first();
     let sums = bundle.sums.get(first..)?;
-    let start_after = bundle.group.base.plus(first as i64);
+    let start_after = bundle.group.base().plus(first as i64);
     let flexibility = bundle.flexibility();
     let slice = |min, max| EnergyBounds { min: EnergyMwh(min), max: EnergyMwh(max) };
     let safe = |(sum, cut): (&SlotSum, SlotCut)| slice(sum.least + cut.below, sum.most - cut.above);
@@ -141,7 +142,7 @@ fn publish(bundle: &Bundle) -> Option<Published> {
         outer_slices: sums.iter().map(|sum| slice(sum.least, sum.most)).collect(),
         total_energy: (bundle.bound_members > 0).then(|| slice(bundle.total.0, bundle.total.1)),
         default_schedule: Schedule {
-            start: start_after.plus(bundle.group.default_shift),
+            start: start_after.plus(bundle.group.default_shift()),
             energies: sums.iter().map(|sum| EnergyMwh(sum.default)).collect(),
         },
         prices: DeviationPrices {

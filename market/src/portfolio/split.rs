@@ -7,7 +7,8 @@
 //! slices that ask for too much or too little.
 
 use super::bundle::Bundle;
-use super::member::{Cell, Member, Row};
+use super::cells::Cell;
+use super::member::{Member, Row};
 use super::{Places, Portfolio};
 use crate::flex_offer::{FlexOfferId, Schedule};
 use crate::proportional::Shares;
@@ -105,7 +106,7 @@ impl Split<'_> {
         self.bundle.rows().filter_map(move |row| {
             let part = &self.energies[from..from + row.cells.len()];
             from += row.cells.len();
-            let start = self.bundle.group.base.plus(i64::from(row.offset) + self.shift);
+            let start = self.bundle.group.base().plus(i64::from(row.kept.offset) + self.shift);
             Some((&self.members.get(row.place)?.id, start, part))
         })
     }
@@ -130,13 +131,13 @@ impl Portfolio {
             let energies = schedule.energies.len();
             return Err(SplitError::Length { aggregate, energies, slices });
         }
-        let start_after = bundle.group.base.plus(first as i64);
+        let start_after = bundle.group.base().plus(first as i64);
         let shift = schedule.start.0.saturating_sub(start_after.0);
         if !(0..=bundle.flexibility()).contains(&shift) {
             let start_before = start_after.plus(bundle.flexibility());
             return Err(SplitError::Start { aggregate, start: schedule.start, start_after, start_before });
         }
-        let at_default = shift == bundle.group.default_shift;
+        let at_default = shift == bundle.group.default_shift();
         let energies = match bundle.bound_members {
             0 => fill(bundle, first, &schedule.energies, at_default),
             _ => flow(bundle, first, &schedule.energies, at_default),
@@ -177,11 +178,12 @@ fn fill(bundle: &Bundle, first: usize, energies: &[EnergyMwh], at_default: bool)
     }
     let mut parts = Vec::with_capacity(bundle.rows().map(|row| row.cells.len()).sum());
     for row in bundle.rows() {
-        let offset = row.offset as usize - first;
-        for (cell, (side, shares)) in bundle.cells.get(row.cells).iter().zip(&mut columns[offset..]) {
-            let (least, most) = side.of(cell);
+        let mut columns = columns[usize::from(row.kept.offset) - first..].iter_mut();
+        bundle.cells.get(row.cells).each(|cell| {
+            let Some((side, shares)) = columns.next() else { return };
+            let (least, most) = side.of(&cell);
             parts.push(least + shares.next(most - least));
-        }
+        });
     }
     Ok(parts)
 }
@@ -212,11 +214,12 @@ fn flow(bundle: &Bundle, first: usize, energies: &[EnergyMwh], at_default: bool)
     }
     let mut problem = Transport::with_capacity(bundle.count, bundle.rows().map(|row| row.cells.len()).sum());
     for row in bundle.rows() {
-        let offset = row.offset - first as u32;
+        let offset = u32::from(row.kept.offset) - first as u32;
         let cells = bundle.cells.get(row.cells);
         let rooms = cells.iter().zip(offset..).map(|(cell, column)| (column, cell.most - cell.least));
+        let total = bundle.total_of(row);
         let least: i64 = cells.iter().map(|cell| cell.least).sum();
-        problem.push_row(rooms, row.total.0 - least, row.total.1 - least);
+        problem.push_row(rooms, total.0 - least, total.1 - least);
     }
     let need: Vec<i64> =
         energies.iter().zip(sums).map(|(energy, sum)| energy.0.saturating_sub(sum.least)).collect();
@@ -226,6 +229,6 @@ fn flow(bundle: &Bundle, first: usize, energies: &[EnergyMwh], at_default: bool)
 }
 
 /// The slices of all members, one member after the other.
-fn cells(bundle: &Bundle) -> impl Iterator<Item = &Cell> {
-    bundle.rows().flat_map(|row: &Row| bundle.cells.get(row.cells))
+fn cells(bundle: &Bundle) -> impl Iterator<Item = Cell> {
+    bundle.rows().flat_map(|row: &Row| bundle.cells.get(row.cells).iter())
 }

@@ -58,68 +58,82 @@ enum Sign {
     Either,
 }
 
-/// What the members of an aggregate have in common.
+/// What the members of an aggregate have in common. [`SLICES_MAX`], [`crate::flex_offer::HORIZON`], the last slot and the
+/// largest price bound the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Group {
     pub zone: ZoneId,
     pub mode: TradingMode,
     sign: Sign,
     /// Width of the bucket of earliest starts, slots.
-    start_slots: i64,
+    start_slots: u16,
     /// First slot of the bucket of earliest starts.
-    pub base: Slot,
+    base: i32,
+    /// Assignment deadline, buckets.
+    assignment: i32,
     /// Slots from the earliest start to the default start: the same for all, so that all defaults are one shift.
-    pub default_shift: i64,
-    flexibility: i64,
-    assignment: i64,
-    decrease: i64,
-    increase: i64,
+    default_shift: u16,
+    /// Time flexibility, buckets.
+    flexibility: u16,
+    /// Prices, buckets.
+    decrease: u32,
+    increase: u32,
 }
 
 impl Group {
-    pub(super) fn of(offer: &FlexOffer, zone: ZoneId, tolerances: &Tolerances) -> Self {
+    /// Of a checked offer and the extremes of its slices' bounds.
+    pub(super) fn of(
+        offer: &FlexOffer,
+        (lowest, highest): (i64, i64),
+        zone: ZoneId,
+        tolerances: &Tolerances,
+    ) -> Self {
         let width = |slots: u32| i64::from(slots.max(1));
         // So that no aggregate has more slices than a FlexOffer may have.
         let start =
             width(tolerances.start_slots).min(1 + SLICES_MAX.saturating_sub(offer.slices.len()) as i64);
         let price = tolerances.price.0.max(1);
-        let (mut taken, mut fed) = (false, false);
-        for slice in &offer.slices {
-            taken |= slice.max.0 > 0;
-            fed |= slice.min.0 < 0;
-        }
+        let after = offer.start_after.0;
+        let assignment = offer.assignment_before.slot().0;
         Self {
             zone,
             mode: offer.terms.mode,
-            sign: match (taken, fed) {
+            sign: match (highest > 0, lowest < 0) {
                 (true, true) => Sign::Either,
                 (_, false) => Sign::Taken,
                 (false, true) => Sign::Fed,
             },
-            start_slots: start,
-            base: Slot(offer.start_after.0.div_euclid(start) * start),
-            default_shift: offer.default_schedule.start.0 - offer.start_after.0,
-            flexibility: (offer.start_before.0 - offer.start_after.0)
-                .div_euclid(width(tolerances.flexibility_slots)),
-            assignment: offer.assignment_before.slot().0.div_euclid(width(tolerances.assignment_slots)),
-            decrease: offer.prices.decrease.0.div_euclid(price),
-            increase: offer.prices.increase.0.div_euclid(price),
+            start_slots: start as u16,
+            base: (after - after.rem_euclid(start)) as i32,
+            assignment: assignment.div_euclid(width(tolerances.assignment_slots)) as i32,
+            default_shift: (offer.default_schedule.start.0 - after) as u16,
+            flexibility: ((offer.start_before.0 - after) / width(tolerances.flexibility_slots)) as u16,
+            decrease: (offer.prices.decrease.0 / price) as u32,
+            increase: (offer.prices.increase.0 / price) as u32,
         }
     }
 
+    /// First slot of the bucket of earliest starts.
+    pub(super) fn base(&self) -> Slot {
+        Slot(self.base.into())
+    }
+
+    /// Slots from the earliest start to the default start.
+    pub(super) fn default_shift(&self) -> i64 {
+        self.default_shift.into()
+    }
+
     pub(super) fn hash(&self, key: u64) -> u32 {
-        let kind = i64::from(self.zone.0) << 8 | (self.mode as i64) << 4 | self.sign as i64;
+        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        let kind = (self.mode as u32) << 4 | self.sign as u32;
+        let shifts = u32::from(self.default_shift) << 16 | u32::from(self.flexibility);
         hash::of_numbers(
             key,
             &[
-                kind,
-                self.start_slots,
-                self.base.0,
-                self.default_shift,
-                self.flexibility,
-                self.assignment,
-                self.decrease,
-                self.increase,
+                pair(self.zone.0, kind << 16 | u32::from(self.start_slots)),
+                pair(self.base as u32, self.assignment as u32),
+                pair(shifts, self.decrease),
+                self.increase.into(),
             ],
         )
     }

@@ -6,6 +6,7 @@
 //! prices, the gap that every clearing reports grows; then a new session is due.
 
 use super::fault::ProblemFault;
+use super::lump::Lumps;
 use super::outcome::{Limit, PriceClearing};
 use super::problem::OfferTerms;
 use super::respond::Answer;
@@ -26,6 +27,7 @@ impl Session {
             return Err(ProblemFault::OtherShape { offer });
         }
         let before = self.span(offer);
+        let earlier = self.problem.offer(offer).terms();
         self.problem.replace_offer(offer, terms)?;
         self.proved = None;
         let node = terms.node as usize;
@@ -35,6 +37,7 @@ impl Session {
         self.sweep.scratch.deviation = old;
         self.state.answers[offer] = Answer::REST;
         self.arrays.take_offer(&self.problem, offer);
+        self.lose_references(offer, &earlier, terms);
         self.replies[offer] = self.reply(offer);
         let after = self.span(offer);
         let limits: Vec<u32> = self.arrays.limits_of(node).iter().map(|&(limit, _)| limit).collect();
@@ -59,14 +62,19 @@ impl Session {
         self.proved = None;
         let limit = self.problem.bids().len() + row;
         self.arrays.headroom[limit * self.arrays.t + interval] = headroom as f64;
-        let lumped = self.prices.row_lump.get(row * self.arrays.t + interval).is_some_and(|&nu| nu > 0);
+        let here = (interval as u16, Limit::Row(row as u32));
+        let lumped =
+            self.prices.lumps.binary_search_by_key(&here, |lump| (lump.interval, lump.limit)).is_ok();
+        if lumped {
+            self.lumps = Lumps::new(&self.problem, &self.incidence, &self.prices);
+        }
         for node in 0..self.problem.nodes() {
             let uses = self.incidence.limits(node).iter().any(|&(limit, _)| limit == Limit::Row(row as u32));
             if !uses {
                 continue;
             }
             if lumped {
-                self.node_prices[node] = self.incidence.node_prices(&self.problem, &self.prices, node);
+                self.node_prices[node] = self.prices_at(node);
                 for offer in self.arrays.offers_of(node).to_vec() {
                     self.replies[offer as usize] = self.reply(offer as usize);
                 }
@@ -75,6 +83,18 @@ impl Session {
             self.improve(node, &offers);
         }
         Ok(self.clearing())
+    }
+
+    /// Lets an offer count from no deviation again where its references may not be its own any more.
+    fn lose_references(&mut self, offer: usize, old: &OfferTerms, new: &OfferTerms) {
+        let (old, new) = (old.clone().unpriced(), new.clone().unpriced());
+        let of_it = |part: &(u32, i64)| part.0 == offer as u32;
+        if old == new || !self.prices.lumps.iter().any(|lump| lump.from.iter().any(of_it)) {
+            return;
+        }
+        self.prices.lumps.iter_mut().for_each(|lump| lump.from.retain(|part| !of_it(part)));
+        self.lumps = Lumps::new(&self.problem, &self.incidence, &self.prices);
+        self.answer_all();
     }
 
     /// Intervals an offer could touch.

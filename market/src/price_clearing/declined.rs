@@ -1,5 +1,6 @@
 //! Why an offer stays with its default: its best other schedule at the prices, and what stands against that.
 
+use super::lump::References;
 use super::outcome::{Alternative, DeclineReason, Declined, Limit, Worth};
 use super::problem::OfferView;
 use super::solve::Session;
@@ -18,7 +19,7 @@ impl Session {
             Some(best)
         } else {
             // The best energies are the default's: at no price above nothing would others do.
-            self.probe(&view).or_else(|| self.elsewhere(&view))
+            self.probe(&view).or_else(|| self.elsewhere(index, &view))
         };
         match found {
             Some(alternative) => self.declined_for(index, &view, alternative),
@@ -38,14 +39,15 @@ impl Session {
         let start = usize::from(alternative.start);
         let (at, values) = worth::deviation(view, start, &alternative.energies);
         let asked = worth::asked(view, start, &values);
-        let earned = -prices.charge(at, &values);
+        let references = self.lumps.references(index, view, &prices.lumps);
+        let earned = -prices.charge(at, &values, &references);
         let reason = if earned > asked { DeclineReason::DoesNotFit } else { DeclineReason::TooDear };
         Declined {
             offer: index as u32,
             reason,
             winning_ask: Worth(earned).micro_floor(),
             asked: Worth(asked).micro_ceil(),
-            against: self.against(view.node() as usize, at, &values),
+            against: self.against(view.node() as usize, at, &values, &references),
             alternative: Some(alternative),
         }
     }
@@ -85,30 +87,37 @@ impl Session {
     }
 
     /// The best schedule with another start.
-    fn elsewhere(&self, view: &OfferView<'_>) -> Option<Alternative> {
-        let (_, start, energies) = self.node_prices[view.node() as usize].best_elsewhere(view)?;
+    fn elsewhere(&self, index: usize, view: &OfferView<'_>) -> Option<Alternative> {
+        let prices = &self.node_prices[view.node() as usize];
+        let references = self.lumps.references(index, view, &prices.lumps);
+        let (_, start, energies) = prices.best_elsewhere(view, &references)?;
         let found = Alternative { start: start as u16, energies, factor: 0 };
         moves(view, &found).then_some(found)
     }
 
-    /// The limit and interval that charge a deviation most.
-    fn against(&self, node: usize, at: usize, values: &[i64]) -> Option<(Limit, u16)> {
+    /// The limit and interval that charge a deviation most, the first of equals.
+    fn against(
+        &self,
+        node: usize,
+        at: usize,
+        values: &[i64],
+        references: &References,
+    ) -> Option<(Limit, u16)> {
         let t = self.problem.intervals();
+        let prices = &self.node_prices[node];
         let mut worst: Option<(i128, Limit, usize)> = None;
         for &(limit, factor) in self.incidence.limits(node) {
-            let all = &self.prices;
-            let (prices, lumps, units, first) = match limit {
-                Limit::Bid(bid) => (&all.bid, &all.bid_lump, &all.bid_unit, bid as usize * t),
-                Limit::Row(row) => (&all.row, &all.row_lump, &all.row_unit, row as usize * t),
+            let (of, first) = match limit {
+                Limit::Bid(bid) => (&self.prices.bid, bid as usize * t),
+                Limit::Row(row) => (&self.prices.row, row as usize * t),
             };
-            for (j, &x) in values.iter().enumerate() {
+            for (j, &x) in values.iter().enumerate().filter(|&(_, &x)| x != 0) {
                 let i = at + j;
-                let used = i128::from(factor) * i128::from(x);
-                let mut charge = i128::from(prices[first + i]) * used;
-                if let Some(&nu) = lumps.get(first + i).filter(|&&nu| nu > 0) {
-                    let unit = i128::from(units.get(first + i).copied().unwrap_or_default());
-                    let headroom = worth::headroom(&self.problem, limit, i);
-                    charge += i128::from(nu) * worth::lump(used, headroom, unit);
+                let mut charge = i128::from(of[first + i]) * i128::from(factor) * i128::from(x);
+                for k in prices.lumps_of(i) {
+                    if prices.lumps[k].limit(&self.prices) == limit {
+                        charge += prices.lumps[k].charge(x.into(), k, references);
+                    }
                 }
                 if charge > 0 && worst.is_none_or(|(most, ..)| charge > most) {
                     worst = Some((charge, limit, i));

@@ -1,6 +1,6 @@
-//! Lump prices for markets of few, lumpy offers: the dual of `worth.rs` in `f64`, raised by subgradient steps.
+//! Lump prices for markets of few, lumpy offers: the dual of `lump.rs` in `f64`, raised by subgradient steps.
 //!
-//! A limit's penalty is split into a price on its use and a lump price (`worth.rs` says what that is and why it is
+//! A limit's penalty is split into a price on its use and a lump price (`lump.rs` says what that is and why it is
 //! valid). Each evaluation answers every offer once; the answers say where both move, and their running mean which
 //! units tell most (`lump_unit`).
 
@@ -43,7 +43,7 @@ struct LumpTerm {
     measure: Measure,
 }
 
-/// What counts of a use: `G` or `φ` of `worth.rs`.
+/// What counts of a use: `G` or `φ` of `lump.rs`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Measure {
     headroom: f64,

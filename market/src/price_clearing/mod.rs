@@ -8,7 +8,7 @@
 //! * `arrays`, `respond`, `energies`, `state`: the solver's view, and what one offer does at given prices
 //! * `ascent`, `rearrange`, `dual`, `lump_dual`, `lump_unit`, `exact`: rounds, exchanges, bounds, branch and bound
 //! * `solve`, `change`: from a problem to a clearing, and to the next one after a change
-//! * `worth`, `report`, `declined`, `outcome`: the same on integers, and what is said of it
+//! * `worth`, `lump`, `report`, `declined`, `outcome`: the same on integers, and what is said of it
 
 mod arrays;
 mod ascent;
@@ -19,6 +19,7 @@ mod energies;
 mod exact;
 mod fault;
 mod gate;
+mod lump;
 mod lump_dual;
 mod lump_unit;
 mod outcome;
@@ -38,7 +39,8 @@ pub(crate) use ascent::Stream;
 pub use fault::ProblemFault;
 pub use gate::freeze_offer;
 pub use outcome::{
-    Alternative, DeclineReason, Declined, Limit, NodePrice, Payee, Plan, PriceClearing, Prices, Worth,
+    Alternative, DeclineReason, Declined, Limit, LumpPrice, NodePrice, Payee, Plan, PriceClearing, Prices,
+    Worth,
 };
 pub use problem::{
     ActivationOption, ClearingProblem, GridRow, NeedBid, OfferParts, OfferTerms, OfferView, Pricing,

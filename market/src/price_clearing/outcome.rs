@@ -127,14 +127,24 @@ pub struct Prices {
     pub bid: Vec<i64>,
     /// Of the rows: what a kWh more head-room is worth.
     pub row: Vec<i64>,
-    /// Part of a bid's price that counts each offer only up to what is asked: see `lump`. Empty: none.
-    pub bid_lump: Vec<i64>,
-    /// Part of a row's price that charges each offer only beyond the head-room. Empty: none.
-    pub row_lump: Vec<i64>,
-    /// Unit in which a bid's lump price counts, mWh; 0 counts by the head-room alone. Empty: 0 everywhere.
-    pub bid_unit: Vec<i64>,
-    /// The same of the rows.
-    pub row_unit: Vec<i64>,
+    /// Of lumps, ascending by interval and limit: parts of the penalties beside the prices above.
+    pub lumps: Vec<LumpPrice>,
+}
+
+/// A lump price: it is charged on whole units of what each offer uses of a limit, so that offers which do not fit pay in
+/// full. Several may stand beside each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LumpPrice {
+    /// Of which limit.
+    pub limit: Limit,
+    /// When.
+    pub interval: u16,
+    /// Micro-units per kWh.
+    pub price: i64,
+    /// The unit, mWh; 0 counts by the head-room alone.
+    pub unit: i64,
+    /// Offers that count from another deviation than none, with that, mWh; ascending.
+    pub from: Vec<(u32, i64)>,
 }
 
 /// The result of a clearing by prices.

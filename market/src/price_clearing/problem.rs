@@ -64,6 +64,13 @@ pub struct OfferTerms {
     pub price_down: i64,
 }
 
+impl OfferTerms {
+    /// The same, asking for nothing.
+    pub(super) fn unpriced(self) -> Self {
+        Self { activation: 0, per_interval_shifted: 0, price_up: 0, price_down: 0, ..self }
+    }
+}
+
 /// A deviation that is taken at a factor, or not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ActivationOption {

@@ -46,7 +46,9 @@ impl Session {
             .iter()
             .zip(&self.arrays.offers)
             .map(|(reply, offer)| if offer.may_rest { reply.gain.max(0) } else { reply.gain });
-        worth::price_constant(&self.problem, &self.prices) + gains.sum::<i128>()
+        worth::price_constant(&self.problem, &self.prices)
+            + self.lumps.constant(&self.problem, &self.incidence, &self.prices)
+            + gains.sum::<i128>()
     }
 
     /// The schedule of an offer, on integers; `None` when it is its default.

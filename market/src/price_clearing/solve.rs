@@ -12,8 +12,9 @@ use super::arrays::{Arrays, Kind};
 use super::ascent::{Ramps, Stream, Sweep};
 use super::dual::Dual;
 use super::exact;
+use super::lump::Lumps;
 use super::lump_dual::LumpDual;
-use super::outcome::{NodePrice, PriceClearing, Prices, Worth};
+use super::outcome::{Limit, LumpPrice, NodePrice, PriceClearing, Prices, Worth};
 use super::problem::{ClearingProblem, WHOLE};
 use super::rearrange::rearrange;
 use super::state::State;
@@ -25,6 +26,9 @@ const FEW_OFFERS: usize = 3_000;
 /// Up to this many offers the optimum is looked for by branch and bound.
 const PROVED_OFFERS: usize = 250;
 
+/// Up to this many offers the bound is proved by the relaxation that branch and bound begins with.
+const RELAXED_OFFERS: usize = 1_200;
+
 /// A cleared problem, ready to be cleared again after a change.
 #[derive(Debug, Clone)]
 pub struct Session {
@@ -33,6 +37,7 @@ pub struct Session {
     pub(super) state: State,
     pub(super) prices: Prices,
     pub(super) incidence: Incidence,
+    pub(super) lumps: Lumps,
     pub(super) node_prices: Vec<NodePrices>,
     /// What is said of them.
     pub(super) node_parts: Vec<NodePrice>,
@@ -79,12 +84,14 @@ impl Session {
         let sweep = std::mem::take(&mut work.sweep);
         let proved = work.proved;
         let incidence = Incidence::new(&problem);
+        let lumps = Lumps::new(&problem, &incidence, &prices);
         let mut session = Self {
             problem,
             arrays,
             state,
             prices,
             incidence,
+            lumps,
             node_prices: Vec::new(),
             node_parts: Vec::new(),
             replies: Vec::new(),
@@ -96,19 +103,22 @@ impl Session {
     }
 
     /// Every offer answers the whole prices on integers.
-    fn answer_all(&mut self) {
-        self.node_prices = (0..self.problem.nodes())
-            .map(|node| self.incidence.node_prices(&self.problem, &self.prices, node))
-            .collect();
+    pub(super) fn answer_all(&mut self) {
+        self.node_prices = (0..self.problem.nodes()).map(|node| self.prices_at(node)).collect();
         self.node_parts = (0..self.problem.nodes())
             .flat_map(|node| self.incidence.node_parts(&self.problem, &self.prices, node))
             .collect();
         self.replies = (0..self.problem.offers()).map(|offer| self.reply(offer)).collect();
     }
 
+    pub(super) fn prices_at(&self, node: usize) -> NodePrices {
+        self.incidence.node_prices(&self.problem, &self.prices, &self.lumps, node)
+    }
+
     pub(super) fn reply(&self, offer: usize) -> Reply {
         let view = self.problem.offer(offer);
-        match self.node_prices[view.node() as usize].best(&view) {
+        let prices = &self.node_prices[view.node() as usize];
+        match prices.best(&view, &self.lumps.references(offer, &view, &prices.lumps)) {
             Some((gain, start, energies, factor)) => {
                 Reply { gain, start: start as u16, energies, factor, exists: true }
             }
@@ -119,44 +129,59 @@ impl Session {
 
 /// Prices made whole: never below 0, never together above the penalty. Any such prices prove a bound.
 fn whole_prices(problem: &ClearingProblem, arrays: &Arrays, proof: &Proof) -> Prices {
-    let Proof { price, lump, unit } = proof;
     let bids = problem.bids().len() * arrays.t;
-    let mut whole = vec![0_i64; price.len()];
+    let mut whole = vec![0_i64; proof.price.len()];
     let mut used = vec![false; arrays.limits];
     for node in 0..arrays.nodes {
         arrays.limits_of(node).iter().for_each(|&(limit, _)| used[limit as usize] = true);
     }
-    let mut lumps = vec![0_i64; lump.len()];
-    let mut units = vec![0_i64; lump.len()];
-    for i in 0..price.len() {
+    for (i, (whole, price)) in whole.iter_mut().zip(&proof.price).enumerate() {
         let penalty = arrays.penalty[i] as i64;
-        if !used[i / arrays.t] {
+        *whole = match used[i / arrays.t] {
+            true => (price.round() as i64).clamp(0, penalty),
             // Nobody answers it: its price is what proves most.
-            whole[i] = if arrays.headroom[i] < 0.0 { penalty } else { 0 };
-            continue;
-        }
-        whole[i] = (price[i].round() as i64).clamp(0, penalty);
-        if let Some(to) = lumps.get_mut(i) {
-            *to = (lump[i].round() as i64).clamp(0, penalty - whole[i]);
-            // A unit without a price says nothing.
-            units[i] = if *to > 0 { unit[i] as i64 } else { 0 };
+            false if arrays.headroom[i] < 0.0 => penalty,
+            false => 0,
+        };
+    }
+    let mut left: Vec<i64> =
+        whole.iter().zip(&arrays.penalty).map(|(whole, penalty)| *penalty as i64 - whole).collect();
+    let mut lumps = Vec::with_capacity(proof.lumps.len());
+    for lump in proof.lumps.iter().filter(|lump| used[lump.at / arrays.t]) {
+        let price = (lump.price.round() as i64).clamp(0, left[lump.at]);
+        left[lump.at] -= price;
+        let number = lump.at / arrays.t;
+        let limit = match number.checked_sub(problem.bids().len()) {
+            Some(row) => Limit::Row(row as u32),
+            None => Limit::Bid(number as u32),
+        };
+        let interval = (lump.at % arrays.t) as u16;
+        if price > 0 {
+            lumps.push(LumpPrice { limit, interval, price, unit: lump.unit, from: lump.from.clone() });
         }
     }
+    lumps.sort_by_key(|lump| (lump.interval, lump.limit));
     let row = whole.split_off(bids);
-    if units.iter().all(|&unit| unit == 0) {
-        units.clear();
-    }
-    let rows_of = |all: &mut Vec<i64>| if all.is_empty() { Vec::new() } else { all.split_off(bids) };
-    let (row_lump, row_unit) = (rows_of(&mut lumps), rows_of(&mut units));
-    Prices { bid: whole, row, bid_lump: lumps, row_lump, bid_unit: units, row_unit }
+    Prices { bid: whole, row, lumps }
 }
 
-/// What proves the bound, per limit and interval: prices, lump prices (none at all where they are not tried) and the
-/// units in which those count, whole mWh.
-struct Proof {
-    price: Vec<f64>,
-    lump: Vec<f64>,
-    unit: Vec<f64>,
+/// What proves the bound: a price per limit and interval, and lump prices.
+#[derive(Debug, Clone)]
+pub(super) struct Proof {
+    pub price: Vec<f64>,
+    pub lumps: Vec<ProofLump>,
+}
+
+/// A lump price that is not whole yet.
+#[derive(Debug, Clone)]
+pub(super) struct ProofLump {
+    /// Limit and interval.
+    pub at: usize,
+    pub price: f64,
+    /// mWh; 0 for none.
+    pub unit: i64,
+    /// Offers that count from another deviation than none, with that, mWh; ascending.
+    pub from: Vec<(u32, i64)>,
 }
 
 /// The solver at work on one problem.
@@ -268,7 +293,7 @@ impl<'a> Work<'a> {
             width *= 1.2;
         }
         dual.offer(arrays, &price, &mut self.sweep.scratch);
-        (state, Proof { price: dual.price, lump: Vec::new(), unit: Vec::new() })
+        (state, Proof { price: dual.price, lumps: Vec::new() })
     }
 
     /// Few offers: lumps decide, so there are more and finer rounds, several beginnings, and lump prices.
@@ -300,13 +325,26 @@ impl<'a> Work<'a> {
         let mut state = self.or_rest(state);
         rearrange(arrays, &mut state, &mut self.sweep, &mut self.stream, if small { 1_000 } else { 3_000 });
         self.finish(&mut state, 4);
+        let mut proof = None;
         if small {
             let tolerance = if arrays.offers.len() <= 12 { 1e-8 } else { 5e-5 };
-            self.proved = exact::prove(arrays, &mut state, &mut self.sweep, tolerance);
+            (self.proved, proof) = exact::prove(arrays, &mut state, &mut self.sweep, tolerance);
+        } else if arrays.offers.len() <= RELAXED_OFFERS {
+            proof = exact::relax(arrays, &mut state, &mut self.sweep);
         }
+        if let Some(proof) = proof {
+            return (state, proof);
+        }
+        let proof = self.by_prices(&state, &beginnings, small);
+        (state, proof)
+    }
+
+    /// Prices and lump prices from rounds of answers.
+    fn by_prices(&mut self, state: &State, beginnings: &[Vec<f64>], small: bool) -> Proof {
+        let arrays = self.arrays;
         let welfare = state.welfare(arrays);
         let mut dual = Dual::new(arrays, beginnings[0].clone());
-        for price in &beginnings {
+        for price in beginnings {
             dual.offer(arrays, price, &mut self.sweep.scratch);
         }
         let mut beside = state.clone();
@@ -326,6 +364,13 @@ impl<'a> Work<'a> {
             1e-5,
             &mut self.sweep.scratch,
         );
-        (state, Proof { price: lumps.price, lump: lumps.lump, unit: lumps.unit })
+        let priced = (0..lumps.lump.len()).filter(|&at| lumps.lump[at] > 0.0);
+        let lump = |at: usize| ProofLump {
+            at,
+            price: lumps.lump[at],
+            unit: lumps.unit[at] as i64,
+            from: Vec::new(),
+        };
+        Proof { lumps: priced.map(lump).collect(), price: lumps.price }
     }
 }

@@ -102,6 +102,94 @@ fn a_hundred_thousand_small_random_markets_that_are_proved_equal_exhaustive_sear
     assert!(equal >= 99_000, "{equal} of 100,000");
 }
 
+/// Sensitivities that are parts, more than the whole, or negative: a grid with loops.
+fn meshed(seed: u64, offers: usize, intervals: usize) -> ClearingProblem {
+    let mut problem = sample::problem(seed, offers, intervals, UNIT);
+    let mut stream = Stream(seed ^ 77);
+    for (_, factor) in problem.rows.iter_mut().flat_map(|row| &mut row.sensitivities) {
+        *factor = [-500_000, 250_000, 600_001, 1_400_000][stream.below(4)];
+    }
+    problem
+}
+
+#[test]
+fn bounds_with_lumps_and_references_hold_whatever_the_sensitivities_are() {
+    let (mut lumps, mut references, mut ends) = (0, 0, 0);
+    for seed in 0..300 {
+        let problem = meshed(seed, 1 + (seed % 4) as usize, 5);
+        let clearing = clear_by_prices(&problem);
+        verify(&problem, &clearing).unwrap_or_else(|objection| panic!("seed {seed}: {objection}"));
+        assert!(clearing.bound.0 >= exhaustive(&problem, UNIT), "seed {seed}");
+    }
+    for seed in 0..30 {
+        let mut problem = meshed(seed, 0, 12);
+        let mut stream = Stream(seed + 1_000);
+        while problem.offers() < 60 {
+            // Others have no relaxation.
+            let terms = sample::terms(&mut stream, problem.nodes(), 12, UNIT);
+            let fixed = terms.lower == terms.upper && (terms.price_up, terms.price_down) == (0, 0);
+            if fixed || (terms.start_first == terms.start_last && terms.activation == 0) {
+                problem.add_offer(&terms).unwrap();
+            }
+        }
+        let clearing = clear_by_prices(&problem);
+        verify(&problem, &clearing).unwrap_or_else(|objection| panic!("seed {seed}: {objection}"));
+        lumps += clearing.prices.lumps.len();
+        for &(offer, _) in clearing.prices.lumps.iter().flat_map(|lump| &lump.from) {
+            let view = problem.offer(offer as usize);
+            references += 1;
+            ends += usize::from(view.option.is_none() && view.lower != view.upper);
+        }
+    }
+    assert!(lumps > 100 && references > 100 && ends > 10, "{lumps} {references} {ends}");
+}
+
+#[test]
+fn any_reference_proves_and_a_changed_one_changes_what_is_proved_or_nothing() {
+    let (mut stream, mut changed, mut tried, mut ends) = (Stream(5), 0, 0, 0);
+    for seed in 0..60 {
+        let problem = sample::problem(seed, 1 + (seed % 4) as usize, 5, UNIT);
+        let best = exhaustive(&problem, UNIT);
+        let mut session = Session::new(problem.clone());
+        if session.prices.lumps.is_empty() {
+            continue;
+        }
+        for _ in 0..40 {
+            let at = stream.below(session.prices.lumps.len());
+            let offer = stream.below(problem.offers());
+            let view = problem.offer(offer);
+            let before = session.clearing();
+            let mut energy = (stream.below(9) as i64 - 4) * UNIT / 2 + 1;
+            if view.option.is_none() && view.lower != view.upper {
+                // Divisible: from its ends, where its start is known.
+                let terms = view.terms();
+                let interval = usize::from(session.prices.lumps[at].interval);
+                let slice =
+                    interval.checked_sub(terms.start_default.into()).filter(|k| *k < terms.lower.len());
+                let Some(k) = slice.filter(|_| terms.start_first == terms.start_last) else { continue };
+                let end = if stream.below(2) == 0 { terms.lower[k] } else { terms.upper[k] };
+                energy = end - terms.default[k];
+                ends += 1;
+            }
+            session.prices.lumps[at].from = vec![(offer as u32, energy)];
+            session.lumps = super::lump::Lumps::new(&session.problem, &session.incidence, &session.prices);
+            session.answer_all();
+            let clearing = session.clearing();
+            verify(&problem, &clearing).unwrap_or_else(|objection| panic!("seed {seed}: {objection}"));
+            assert!(clearing.bound.0 >= best, "seed {seed}");
+            // What the one proves is not proved by the other's prices.
+            let mut mixed = clearing.clone();
+            mixed.prices = before.prices.clone();
+            assert_eq!(
+                verify(&problem, &mixed).is_ok(),
+                verify(&problem, &before) == Ok(()) && mixed == before
+            );
+            (changed, tried) = (changed + usize::from(clearing.bound != before.bound), tried + 1);
+        }
+    }
+    assert!(tried > 300 && changed > tried / 3 && ends > 20, "{changed} of {tried}, {ends}");
+}
+
 #[test]
 fn the_same_problem_gives_the_same_bits() {
     let problem = sample::problem(7, 60, 24, UNIT);
@@ -119,6 +207,11 @@ fn a_changed_offer_or_row_is_cleared_again_and_still_holds() {
             let mut terms = session.problem.offer(offer).terms();
             terms.activation += 10_000;
             terms.price_down += 20_000;
+            if turn % 4 == 0 && terms.lower != terms.upper {
+                // Its ends move: what counted from them does not any more.
+                terms.lower[0] -= UNIT;
+                terms.total_lower -= UNIT;
+            }
             session.replace_offer(offer, &terms).unwrap()
         } else {
             let row = stream.below(problem.rows().len());

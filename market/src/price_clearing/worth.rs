@@ -1,19 +1,7 @@
 //! The same answers on integers: what a set of schedules is worth, and what an offer gains at most at prices. What
 //! a clearing reports comes from here and has no rounding in it.
-//!
-//! # Lump prices
-//!
-//! What exceeds a head-room `H ≥ 0`, `s ≥ max(0, Σxᵢ − H)`, also exceeds `Σ G(xᵢ)` with `G(x) = max(0, x − H)` for `x > 0`
-//! and `G(x) = x` for `x ≤ 0`: if no `xᵢ` is above `H` the sum is not positive, and if one is, `Σxᵢ⁺ − H` is at least
-//! `Σ(xᵢ − H)⁺`. Where `H < 0` (relief of `D = −H` is wanted) it exceeds `D + Σ G(xᵢ)` with `G(x) = −min(−x, D)` for
-//! `x < 0` and 0 otherwise. So part of a penalty may be charged on `G`: a charger that would not fit pays in full what
-//! a share of it would not, and relief beyond what is asked earns nothing. Few, lumpy offers are judged far better so.
-//!
-//! A *unit* `δ` counts several lumps together (mixed-integer rounding): with `r = H mod δ`,
-//! `φ(x) = (δ − r)·⌊x/δ⌋ + max(0, x mod δ − r)` is superadditive and nowhere steeper than 1, so
-//! `s ≥ φ(Σxᵢ) − φ(H) ≥ Σ φ(xᵢ) − φ(H)`. Of two chargers, each a little larger than half of the head-room, it knows that
-//! only one fits. Divisible amounts count as relief in full and as nothing when they add.
 
+use super::lump::{Lump, Lumps, References};
 use super::outcome::{Limit, NodePrice, Plan, Prices};
 use super::problem::{ClearingProblem, OfferView, WHOLE};
 
@@ -23,22 +11,10 @@ const MILLION: i128 = WHOLE as i128;
 #[derive(Debug, Clone, Default)]
 pub(super) struct NodePrices {
     pub linear: Vec<i128>,
-    /// Per interval: the lump prices.
-    pub lumps: Vec<Vec<LumpPrice>>,
-    pub lumpy: bool,
-}
-
-/// A lump price of one limit in one interval.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LumpPrice {
-    /// Sensitivity, millionths.
-    factor: i128,
-    /// mWh.
-    headroom: i128,
-    /// mWh; 0 for none.
-    unit: i128,
-    /// Micro-units per kWh.
-    price: i128,
+    /// The lump prices, ascending by interval.
+    pub lumps: Vec<Lump>,
+    /// Where those of each interval begin, and the end of the last.
+    first: Vec<u32>,
 }
 
 /// Which limits each node uses.
@@ -67,27 +43,38 @@ impl Incidence {
         &self.of_node[node]
     }
 
-    pub fn node_prices(&self, problem: &ClearingProblem, prices: &Prices, node: usize) -> NodePrices {
+    /// Sensitivity of a limit to a node, millionths.
+    pub fn factor(&self, node: usize, limit: Limit) -> i128 {
+        self.of_node[node].iter().find(|part| part.0 == limit).map_or(0, |part| part.1.into())
+    }
+
+    pub fn node_prices(
+        &self,
+        problem: &ClearingProblem,
+        prices: &Prices,
+        lumps: &Lumps,
+        node: usize,
+    ) -> NodePrices {
         let t = problem.intervals();
-        let mut out = NodePrices { linear: vec![0; t], lumps: vec![Vec::new(); t], lumpy: false };
+        let mut out = NodePrices { linear: vec![0; t], lumps: Vec::new(), first: vec![0; t + 1] };
         for &(limit, factor) in &self.of_node[node] {
-            let (linear, lump, units, at) = match limit {
-                Limit::Bid(bid) => (&prices.bid, &prices.bid_lump, &prices.bid_unit, bid as usize * t),
-                Limit::Row(row) => (&prices.row, &prices.row_lump, &prices.row_unit, row as usize * t),
+            let (linear, at) = match limit {
+                Limit::Bid(bid) => (&prices.bid, bid as usize * t),
+                Limit::Row(row) => (&prices.row, row as usize * t),
             };
             for i in 0..t {
                 out.linear[i] += i128::from(linear[at + i]) * i128::from(factor);
-                let nu = lump.get(at + i).copied().unwrap_or_default();
-                if nu > 0 {
-                    out.lumps[i].push(LumpPrice {
-                        factor: i128::from(factor),
-                        headroom: headroom(problem, limit, i),
-                        unit: i128::from(units.get(at + i).copied().unwrap_or_default()),
-                        price: i128::from(nu),
-                    });
-                    out.lumpy = true;
-                }
             }
+        }
+        for (number, lump) in prices.lumps.iter().enumerate() {
+            let factor = self.factor(node, lump.limit);
+            if factor != 0 {
+                out.lumps.push(lumps.at(prices, number, factor));
+                out.first[usize::from(lump.interval) + 1] += 1;
+            }
+        }
+        for i in 0..t {
+            out.first[i + 1] += out.first[i];
         }
         out
     }
@@ -99,19 +86,16 @@ impl Incidence {
         for &(limit, factor) in &self.of_node[node] {
             let factor = i128::from(factor);
             for (i, part) in parts.iter_mut().enumerate() {
-                let (to, lumps, price, at) = match limit {
-                    Limit::Bid(bid) => {
-                        let at = bid as usize * t + i;
-                        (&mut part.of_bids, &prices.bid_lump, prices.bid[at], at)
-                    }
-                    Limit::Row(row) => {
-                        let at = row as usize * t + i;
-                        (&mut part.of_rows, &prices.row_lump, prices.row[at], at)
-                    }
+                let (to, price) = match limit {
+                    Limit::Bid(bid) => (&mut part.of_bids, prices.bid[bid as usize * t + i]),
+                    Limit::Row(row) => (&mut part.of_rows, prices.row[row as usize * t + i]),
                 };
                 *to += i128::from(price) * factor;
-                part.of_lumps += i128::from(lumps.get(at).copied().unwrap_or_default()) * factor;
             }
+        }
+        for lump in &prices.lumps {
+            parts[usize::from(lump.interval)].of_lumps +=
+                i128::from(lump.price) * self.factor(node, lump.limit);
         }
         parts
     }
@@ -123,27 +107,6 @@ pub(super) fn headroom(problem: &ClearingProblem, limit: Limit, interval: usize)
         Limit::Bid(bid) => -i128::from(problem.bids[bid as usize].asked[interval]),
         Limit::Row(row) => i128::from(problem.rows[row as usize].headroom[interval]),
     }
-}
-
-/// `G` or `φ` of a use `x` (millionths of a mWh) at a head-room and in a unit (mWh).
-pub(super) fn lump(x: i128, headroom: i128, unit: i128) -> i128 {
-    if unit > 0 {
-        let (unit, rest) = (unit * MILLION, headroom.rem_euclid(unit) * MILLION);
-        return (unit - rest) * x.div_euclid(unit) + (x.rem_euclid(unit) - rest).max(0);
-    }
-    let limit = headroom * MILLION;
-    if headroom >= 0 {
-        if x > 0 { (x - limit).max(0) } else { x }
-    } else if x < 0 {
-        x.max(limit)
-    } else {
-        0
-    }
-}
-
-/// What the lumps of all offers may come to without overload, mWh: `φ` of the head-room.
-fn lump_room(headroom: i128, unit: i128) -> i128 {
-    if unit > 0 { (unit - headroom.rem_euclid(unit)) * headroom.div_euclid(unit) } else { headroom.min(0) }
 }
 
 /// Deviation per interval of a schedule: first interval, values in mWh.
@@ -213,46 +176,40 @@ pub(super) fn welfare(problem: &ClearingProblem, plans: &[Plan]) -> (i128, Vec<i
     (sum, row_use)
 }
 
-/// What prices are worth before any offer answers.
+/// What prices are worth before any offer answers, without lump prices.
 pub(super) fn price_constant(problem: &ClearingProblem, prices: &Prices) -> i128 {
     let t = problem.intervals();
     let mut sum = 0;
-    let at_most = |values: &[i64], at: usize| i128::from(values.get(at).copied().unwrap_or_default());
-    let lumps = |lumps: &[i64], units: &[i64], at: usize, headroom: i128| match at_most(lumps, at) {
-        0 => 0,
-        price => price * lump_room(headroom, at_most(units, at)),
-    };
     for (number, bid) in problem.bids.iter().enumerate() {
         for i in 0..t {
-            let at = number * t + i;
-            let asked = i128::from(bid.asked[i]);
-            sum += asked * i128::from(bid.price[i] - prices.bid[at])
-                + lumps(&prices.bid_lump, &prices.bid_unit, at, -asked);
+            sum += i128::from(bid.asked[i]) * i128::from(bid.price[i] - prices.bid[number * t + i]);
         }
     }
     for (number, row) in problem.rows.iter().enumerate() {
         for i in 0..t {
-            let at = number * t + i;
-            let headroom = i128::from(row.headroom[i]);
-            sum += i128::from(prices.row[at]) * headroom
-                + lumps(&prices.row_lump, &prices.row_unit, at, headroom);
+            sum += i128::from(prices.row[number * t + i]) * i128::from(row.headroom[i]);
         }
     }
     sum * MILLION
 }
 
 impl NodePrices {
-    /// What a deviation pays at these prices.
-    pub fn charge(&self, at: usize, values: &[i64]) -> i128 {
+    /// What a deviation pays at these prices. `references` are the offer's.
+    pub fn charge(&self, at: usize, values: &[i64], references: &References) -> i128 {
         let mut sum = 0;
-        for (j, &x) in values.iter().enumerate() {
+        for (j, &x) in values.iter().enumerate().filter(|&(_, &x)| x != 0) {
             let x = i128::from(x);
             sum += self.linear[at + j] * x;
-            for part in &self.lumps[at + j] {
-                sum += part.price * lump(part.factor * x, part.headroom, part.unit);
+            for k in self.lumps_of(at + j) {
+                sum += self.lumps[k].charge(x, k, references);
             }
         }
         sum
+    }
+
+    /// Places of the lump prices of an interval.
+    pub fn lumps_of(&self, i: usize) -> std::ops::Range<usize> {
+        self.first[i] as usize..self.first[i + 1] as usize
     }
 
     /// What a deviation pays without the lump prices: what it is settled at.
@@ -261,23 +218,26 @@ impl NodePrices {
     }
 
     /// Slopes of what a divisible amount pays below and above 0, per mWh: never more than it pays.
-    fn slopes(&self, i: usize) -> (i128, i128) {
+    fn slopes(&self, i: usize, references: &References) -> (i128, i128) {
         let (mut below, mut above) = (self.linear[i], self.linear[i]);
-        for part in &self.lumps[i] {
-            // Charged as if all relief counted, and nothing of what is added.
-            let side = if part.factor > 0 { &mut below } else { &mut above };
-            *side += part.price * part.factor;
+        for k in self.lumps_of(i) {
+            let slopes = self.lumps[k].slopes(k, references);
+            (below, above) = (below + slopes.0, above + slopes.1);
         }
         (below, above)
     }
 
     /// What an offer gains at most by leaving its default (it may be negative), with a schedule that does.
     /// `None` when it has no other schedule.
-    pub fn best(&self, view: &OfferView<'_>) -> Option<(i128, usize, Vec<i64>, u32)> {
+    pub fn best(
+        &self,
+        view: &OfferView<'_>,
+        references: &References,
+    ) -> Option<(i128, usize, Vec<i64>, u32)> {
         let head = view.head;
         let from = usize::from(head.start_default);
         if let Some(option) = view.option {
-            return self.best_option(view, option);
+            return self.best_option(view, option, references);
         }
         let mut best: Option<(i128, usize, Vec<i64>, u32)> = None;
         let fixed = view.lower == view.upper;
@@ -287,9 +247,12 @@ impl NodePrices {
                 if start == from && values.iter().all(|&x| x == 0) {
                     continue;
                 }
-                Some((-self.charge(at, &values) - asked(view, start, &values), view.lower.to_vec()))
+                Some((
+                    -self.charge(at, &values, references) - asked(view, start, &values),
+                    view.lower.to_vec(),
+                ))
             } else {
-                self.best_energies(view, start)
+                self.best_energies(view, start, references)
             };
             if let Some((gain, energies)) = found
                 && best.as_ref().is_none_or(|(most, ..)| gain > *most)
@@ -301,14 +264,18 @@ impl NodePrices {
     }
 
     /// The same with another start than the default's: gain, start, energies.
-    pub fn best_elsewhere(&self, view: &OfferView<'_>) -> Option<(i128, usize, Vec<i64>)> {
+    pub fn best_elsewhere(
+        &self,
+        view: &OfferView<'_>,
+        references: &References,
+    ) -> Option<(i128, usize, Vec<i64>)> {
         let mut best: Option<(i128, usize, Vec<i64>)> = None;
         if view.option.is_some() {
             return best;
         }
         let starts = usize::from(view.head.start_first)..=usize::from(view.head.start_last);
         for start in starts.filter(|&start| start != usize::from(view.head.start_default)) {
-            if let Some((gain, energies)) = self.best_energies(view, start)
+            if let Some((gain, energies)) = self.best_energies(view, start, references)
                 && best.as_ref().is_none_or(|(most, ..)| gain > *most)
             {
                 best = Some((gain, start, energies));
@@ -317,18 +284,23 @@ impl NodePrices {
         best
     }
 
-    fn best_option(&self, view: &OfferView<'_>, option: &[i64]) -> Option<(i128, usize, Vec<i64>, u32)> {
+    fn best_option(
+        &self,
+        view: &OfferView<'_>,
+        option: &[i64],
+        references: &References,
+    ) -> Option<(i128, usize, Vec<i64>, u32)> {
         let from = usize::from(view.head.start_default);
         let mut best: Option<(i128, usize, Vec<i64>, u32)> = None;
         let whole = view.head.factor_min == WHOLE as u32;
         for factor in [view.head.factor_min, WHOLE as u32] {
             let values = scaled(option, factor);
             let charge = if whole {
-                self.charge(from, &values)
+                self.charge(from, &values, references)
             } else {
                 // Linear in the factor up to what whole mWh cut off.
                 let part = |(j, &x): (usize, &i64)| {
-                    let (below, above) = self.slopes(from + j);
+                    let (below, above) = self.slopes(from + j, &References::default());
                     let slope = if x < 0 { below } else { above };
                     slope * i128::from(x)
                         - slope.abs().max(i128::from(view.head.price_up.max(view.head.price_down)) * MILLION)
@@ -345,7 +317,12 @@ impl NodePrices {
     }
 
     /// The best energies of a start. The gain is exact without lump prices, and never too small with them.
-    fn best_energies(&self, view: &OfferView<'_>, start: usize) -> Option<(i128, Vec<i64>)> {
+    fn best_energies(
+        &self,
+        view: &OfferView<'_>,
+        start: usize,
+        references: &References,
+    ) -> Option<(i128, Vec<i64>)> {
         let (from, n) = (usize::from(view.head.start_default), view.default.len());
         let base = |i: usize| if i >= from && i < from + n { view.default[i - from] } else { 0 };
         let (up, down) =
@@ -356,7 +333,7 @@ impl NodePrices {
         for k in 0..n {
             let i = start + k;
             let (lower, upper) = (view.lower[k] - base(i), view.upper[k] - base(i));
-            let (mut below, mut above) = self.slopes(i);
+            let (mut below, mut above) = self.slopes(i, references);
             (below, above) = (below - down, above + up);
             let at = |x: i64| if x < 0 { below * i128::from(x) } else { above * i128::from(x) };
             cost += at(lower);
@@ -383,7 +360,7 @@ impl NodePrices {
         let (at, values) = deviation(view, start, &energies);
         let outside = |j: &usize| at + j < start || at + j >= start + n;
         for j in (0..values.len()).filter(outside) {
-            cost += self.charge(at + j, &values[j..=j]) + asked_energy(view, &values[j..=j]);
+            cost += self.charge(at + j, &values[j..=j], references) + asked_energy(view, &values[j..=j]);
         }
         let away = start.abs_diff(from) as i128;
         cost += (i128::from(view.head.activation) + i128::from(view.head.per_interval_shifted) * away)

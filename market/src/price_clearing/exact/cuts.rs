@@ -23,8 +23,18 @@ const UNITS_MAX: usize = 40;
 /// A unit beyond everything.
 const WIDE: f64 = 1e6;
 
-/// The most violated cut: entries and right-hand side; overload counts with −1.
-pub(super) fn rounding_cut(entries: &[Entry], headroom: f64, over: f64) -> Option<(Vec<(u32, f64)>, f64)> {
+/// A cut: `row`·x − overload ≤ `rhs`.
+pub(super) struct Cut {
+    pub row: Vec<(u32, f64)>,
+    pub rhs: f64,
+    /// kWh.
+    pub unit: f64,
+    /// Entries that are written from their upper end.
+    pub from_top: Vec<Entry>,
+}
+
+/// The most violated cut.
+pub(super) fn rounding_cut(entries: &[Entry], headroom: f64, over: f64) -> Option<Cut> {
     let turned: Vec<Turned> = entries.iter().map(Turned::new).collect();
     let headroom = headroom - turned.iter().map(|entry| entry.moved).sum::<f64>();
     let mut units = vec![WIDE];
@@ -54,7 +64,8 @@ pub(super) fn rounding_cut(entries: &[Entry], headroom: f64, over: f64) -> Optio
             rhs -= if entry.from_top { a * from.upper } else { 0.0 };
         }
     }
-    Some((row, rhs))
+    let from_top = turned.iter().zip(entries).filter(|(entry, _)| entry.from_top).map(|(_, from)| *from);
+    Some(Cut { row, rhs, unit: rule.unit, from_top: from_top.collect() })
 }
 
 /// A column counted from the end that it is nearer to.

@@ -2,7 +2,7 @@
 //!
 //! Amounts are columns, shifts one column per start, options one; the price of overload is a column per limit and
 //! interval. Rows come when they are violated. What lumps use of a limit is rounded (mixed-integer rounding, of which
-//! the lump prices of `worth.rs` are the simplest case), which closes most of the relaxation's gap before any
+//! the lump prices of `lump.rs` are the same), which closes most of the relaxation's gap before any
 //! branching. What is proved is within `tolerance` of the welfare found.
 
 mod cuts;
@@ -12,6 +12,7 @@ mod simplex;
 
 use super::arrays::Arrays;
 use super::ascent::{Stream, Sweep};
+use super::solve::Proof;
 use super::state::State;
 use relaxation::{Relaxation, Solved};
 
@@ -19,6 +20,10 @@ use relaxation::{Relaxation, Solved};
 const NODES_MAX: usize = 20_000;
 /// Most work in all: pivots times rows.
 const EFFORT_MAX: u64 = 200_000_000;
+/// The same of a relaxation alone.
+const RELAXED_EFFORT_MAX: u64 = 20_000_000;
+/// A round of cuts that brings less than this share ends them there.
+const RELAXED_GAIN_MIN: f64 = 3e-3;
 /// Rounds of cuts at the root.
 const ROUNDS: usize = 40;
 
@@ -37,9 +42,47 @@ struct Open {
     step: Option<(u32, bool, f64)>,
 }
 
-/// Improves `state` to the optimum; returns the welfare (10⁻⁶ micro-units) that nothing exceeds, or `None` when the
-/// tree grew too large or the offers are of a kind that is not modelled.
-pub(super) fn prove(arrays: &Arrays, state: &mut State, sweep: &mut Sweep, tolerance: f64) -> Option<f64> {
+/// Improves `state` to the optimum; returns the welfare (10⁻⁶ micro-units) that nothing exceeds, and what the root of the
+/// tree proves. Of these `None` when the tree grew too large or the offers are of a kind that is not modelled.
+pub(super) fn prove(
+    arrays: &Arrays,
+    state: &mut State,
+    sweep: &mut Sweep,
+    tolerance: f64,
+) -> (Option<f64>, Option<Proof>) {
+    let mut proof = None;
+    let proved = search(arrays, state, sweep, tolerance, &mut proof);
+    (proved, proof)
+}
+
+/// Improves `state` by the relaxation alone; returns what proves the bound of that. `None` when it took too long or offers
+/// are of a kind that is not modelled.
+pub(super) fn relax(arrays: &Arrays, state: &mut State, sweep: &mut Sweep) -> Option<Proof> {
+    let mut relaxation = Relaxation::new(arrays)?;
+    let (mut stream, mut welfare) = (Stream(17), state.welfare(arrays));
+    let (mut proof, mut last) = (None, f64::INFINITY);
+    while relaxation.effort() < RELAXED_EFFORT_MAX {
+        let Solved::Bound(bound) = relaxation.solve(arrays, welfare) else { break };
+        relaxation.round_into(arrays, state, sweep, &mut stream, &mut welfare);
+        if bound <= welfare {
+            break;
+        }
+        proof = Some(relaxation.proof(arrays));
+        if last - bound < RELAXED_GAIN_MIN * bound.abs() || !relaxation.cut(arrays) {
+            break;
+        }
+        last = bound;
+    }
+    proof
+}
+
+fn search(
+    arrays: &Arrays,
+    state: &mut State,
+    sweep: &mut Sweep,
+    tolerance: f64,
+    proof: &mut Option<Proof>,
+) -> Option<f64> {
     let mut relaxation = Relaxation::new(arrays)?;
     let mut stream = Stream(17);
     let mut welfare = state.welfare(arrays);
@@ -67,6 +110,9 @@ pub(super) fn prove(arrays: &Arrays, state: &mut State, sweep: &mut Sweep, toler
         for _ in 0..=(if root { ROUNDS } else { 0 }) {
             solved = relaxation.solve(arrays, welfare + margin);
             let Solved::Bound(bound) = solved else { break };
+            if root {
+                *proof = Some(relaxation.proof(arrays));
+            }
             if bound <= welfare + margin {
                 break;
             }

@@ -3,8 +3,9 @@
 use super::super::arrays::{Arrays, Kind};
 use super::super::ascent::{Stream, Sweep};
 use super::super::respond::{Answer, Deviation};
+use super::super::solve::{Proof, ProofLump};
 use super::super::state::State;
-use super::cuts::{Entry, rounding_cut};
+use super::cuts::{Cut, Entry, rounding_cut};
 use super::simplex::{End, Simplex};
 use super::{Fixing, Losses};
 
@@ -45,6 +46,9 @@ pub(super) struct Relaxation {
     /// Overload column per limit and interval; `u32::MAX` none yet.
     overload: Vec<u32>,
     has_row: Vec<bool>,
+    /// Slack of every limit's row and of every cut, with what that says.
+    of_limits: Vec<(u32, usize)>,
+    of_cuts: Vec<(u32, ProofLump)>,
     fixed: Vec<Fixing>,
     /// Most each column can be, whatever is fixed; 0 for those that stand for nothing.
     most: Vec<f64>,
@@ -69,6 +73,8 @@ impl Relaxation {
             nodes_of,
             overload: vec![u32::MAX; arrays.limits * t],
             has_row: vec![false; arrays.limits * t],
+            of_limits: Vec::new(),
+            of_cuts: Vec::new(),
             fixed: Vec::new(),
             most: Vec::new(),
             constant: arrays.constant,
@@ -210,6 +216,7 @@ impl Relaxation {
                 let mut entries = self.entries(t, at);
                 entries.push((self.overload(arrays, at), -1.0));
                 self.simplex.row(entries, arrays.headroom[at] / MILLION, f64::INFINITY);
+                self.of_limits.push((self.meaning.len() as u32, at));
                 self.meaning.push(Meaning::Other);
                 self.has_row[at] = true;
                 added = true;
@@ -256,14 +263,51 @@ impl Relaxation {
             }
             let known = self.overload[at];
             let over = if known == u32::MAX { 0.0 } else { self.simplex.value(known) };
-            if let Some((mut row, rhs)) = rounding_cut(&entries, arrays.headroom[at] / MILLION, over) {
-                row.push((self.overload(arrays, at), -1.0));
-                self.simplex.row(row, rhs, f64::INFINITY);
+            if let Some(mut cut) = rounding_cut(&entries, arrays.headroom[at] / MILLION, over) {
+                cut.row.push((self.overload(arrays, at), -1.0));
+                let said = self.said(arrays, at, &cut);
+                self.simplex.row(cut.row, cut.rhs, f64::INFINITY);
+                self.of_cuts.push((self.meaning.len() as u32, said));
                 self.meaning.push(Meaning::Other);
                 added = true;
             }
         }
         added
+    }
+
+    /// A cut as a lump price that has no price yet: what is written from its upper end is counted from there.
+    fn said(&self, arrays: &Arrays, at: usize, cut: &Cut) -> ProofLump {
+        let mwh = |kwh: f64| (kwh * MILLION).round() as i64;
+        let of = |entry: &Entry| {
+            let (offer, energy) = match self.meaning[entry.column as usize] {
+                Meaning::Choice(offer, _) => {
+                    let limits = arrays.limits_of(arrays.offers[offer as usize].node as usize);
+                    let factor = limits.iter().find(|part| part.0 as usize == at / arrays.t)?.1;
+                    (offer, mwh(entry.use_kwh / factor))
+                }
+                Meaning::More(offer, _) => (offer, mwh(entry.upper)),
+                Meaning::Less(offer, _) => (offer, -mwh(entry.upper)),
+                Meaning::Rest(_) | Meaning::Other => return None,
+            };
+            (energy != 0).then_some((offer, energy))
+        };
+        let mut from: Vec<(u32, i64)> = cut.from_top.iter().filter_map(of).collect();
+        from.sort_unstable();
+        from.dedup_by_key(|part| part.0);
+        ProofLump { at, price: 0.0, unit: mwh(cut.unit), from }
+    }
+
+    /// What proves the bound that the last solve found.
+    pub fn proof(&self, arrays: &Arrays) -> Proof {
+        let mut price = vec![0.0; arrays.limits * arrays.t];
+        for &(slack, at) in &self.of_limits {
+            price[at] = self.simplex.reduced(slack).max(0.0);
+        }
+        let priced = |(slack, lump): &(u32, ProofLump)| {
+            let price = self.simplex.reduced(*slack);
+            (price >= 0.5).then(|| ProofLump { price, ..lump.clone() })
+        };
+        Proof { price, lumps: self.of_cuts.iter().filter_map(priced).collect() }
     }
 
     /// A column to branch on: a choice between none and all, or a slice that is raised and lowered at once.

@@ -11,6 +11,11 @@ const PIVOT_MIN: f64 = 1e-9;
 /// Exchanges after which the basis is factored anew.
 const EXCHANGES_MAX: usize = 64;
 
+/// Candidates that are sorted at first.
+const NEAR: usize = 48;
+/// Candidates this near to each other are alike.
+const AS_NEAR: f64 = 1e-12;
+
 /// How a solve ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -35,6 +40,10 @@ struct Buffers {
     /// A row of the inverse, by constraint, and that times all columns.
     inverse_row: Vec<f64>,
     alpha: Vec<f64>,
+    /// Columns whose `alpha` was touched, each once, and the pivot that did it last.
+    touched: Vec<u32>,
+    touched_by: Vec<u64>,
+    turn: u64,
     /// The column that comes, by position.
     column: Vec<f64>,
     edge: Vec<f64>,
@@ -214,11 +223,8 @@ impl Simplex {
         let sign = if below { -1.0 } else { 1.0 };
         let (alpha, candidates) = (&buffers.alpha, &mut buffers.candidates);
         candidates.clear();
-        for (j, &a) in alpha.iter().enumerate() {
-            if a == 0.0 {
-                continue;
-            }
-            let a = a * sign;
+        for j in buffers.touched.iter().map(|&j| j as usize) {
+            let a = alpha[j] * sign;
             let moves = match self.place[j] {
                 Place::Basic(_) => false,
                 Place::Lower => a > PIVOT_MIN && self.upper[j] > self.lower[j],
@@ -228,9 +234,8 @@ impl Simplex {
                 candidates.push((self.reduced[j].abs() / a.abs(), j as u32));
             }
         }
-        candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let far = (self.values[row] - bound).abs();
-        let (entering, passed) = self.entering(candidates, alpha, far);
+        let (entering, passed) = self.nearest(candidates, alpha, far);
         let Some(entering) = entering else {
             // With exchanges since the factors were made the row may be wrong.
             return if self.factor.exchanges() == 0 { Step::Infeasible } else { Step::Doubtful };
@@ -252,6 +257,23 @@ impl Simplex {
         Step::Made
     }
 
+    /// Sorts as many candidates as it takes, the nearest first, and looks at them (`entering`).
+    fn nearest(&self, candidates: &mut [(f64, u32)], alpha: &[f64], far: f64) -> (Option<u32>, usize) {
+        let order = |a: &(f64, u32), b: &(f64, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        if candidates.len() > 2 * NEAR {
+            candidates.select_nth_unstable_by(NEAR, order);
+            let (near, others) = candidates.split_at_mut(NEAR);
+            near.sort_unstable_by(order);
+            let (entering, passed) = self.entering(near, alpha, far);
+            let as_near = |other: &(f64, u32)| other.0 <= near[passed].0 + AS_NEAR;
+            if entering.is_some() && !others.iter().any(as_near) {
+                return (entering, passed);
+            }
+        }
+        candidates.sort_unstable_by(order);
+        self.entering(candidates, alpha, far)
+    }
+
     /// Which candidate comes, and how many before it turn to their other bound on a way this far.
     fn entering(&self, candidates: &[(f64, u32)], alpha: &[f64], far: f64) -> (Option<u32>, usize) {
         let mut left = far;
@@ -260,7 +282,7 @@ impl Simplex {
             // One that goes all the way comes, too: with none left nothing would be feasible.
             if left - reach <= FEASIBLE || !reach.is_finite() {
                 // Of those that are as near, the largest pivot.
-                let near = candidates[at..].iter().take_while(|&&(other, _)| other <= ratio + 1e-12);
+                let near = candidates[at..].iter().take_while(|&&(other, _)| other <= ratio + AS_NEAR);
                 let size = |j: &u32| alpha[*j as usize].abs();
                 return (near.map(|&(_, j)| j).max_by(|a, b| size(a).total_cmp(&size(b))), at);
             }
@@ -293,17 +315,25 @@ impl Simplex {
 
     /// A row of B⁻¹, and of B⁻¹A over all columns.
     fn row_of(&mut self, row: usize, buffers: &mut Buffers) {
-        let Buffers { inverse_row, alpha, .. } = buffers;
+        let Buffers { inverse_row, alpha, touched, touched_by, turn, .. } = buffers;
         inverse_row.clear();
         inverse_row.resize(self.rows.len(), 0.0);
         inverse_row[row] = 1.0;
         self.factor.backward(inverse_row);
-        alpha.clear();
         alpha.resize(self.cost.len(), 0.0);
+        touched_by.resize(self.cost.len(), 0);
+        touched.clear();
+        *turn += 1;
         for (k, &r) in inverse_row.iter().enumerate() {
             if r.abs() > 1e-13 {
                 for &(column, a) in &self.rows[k] {
-                    alpha[column as usize] += r * a;
+                    let j = column as usize;
+                    if touched_by[j] != *turn {
+                        touched_by[j] = *turn;
+                        alpha[j] = 0.0;
+                        touched.push(column);
+                    }
+                    alpha[j] += r * a;
                 }
             }
         }
@@ -311,7 +341,7 @@ impl Simplex {
 
     /// A column takes the place of the basic one at a position, which goes to its bound.
     fn exchange(&mut self, row: usize, below: bool, entering: usize, buffers: &mut Buffers) {
-        let Buffers { inverse_row, alpha, column, edge, .. } = buffers;
+        let Buffers { inverse_row, alpha, touched, column, edge, .. } = buffers;
         let leaving = self.basic[row] as usize;
         let bound = if below { self.lower[leaving] } else { self.upper[leaving] };
         let pivot = column[row];
@@ -332,9 +362,9 @@ impl Simplex {
         self.weights[row] = (weight / (pivot * pivot)).max(1e-4);
         self.values[row] = value;
         let dual = self.reduced[entering] / pivot;
-        for (j, &a) in alpha.iter().enumerate() {
-            if a != 0.0 && !matches!(self.place[j], Place::Basic(_)) {
-                self.reduced[j] -= dual * a;
+        for j in touched.iter().map(|&j| j as usize) {
+            if !matches!(self.place[j], Place::Basic(_)) {
+                self.reduced[j] -= dual * alpha[j];
             }
         }
         self.reduced[entering] = 0.0;
