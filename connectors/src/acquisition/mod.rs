@@ -23,6 +23,8 @@ pub mod lines;
 pub mod mapping;
 pub mod pseudonym;
 pub mod row;
+#[cfg(test)]
+mod tests;
 
 pub use keys::{KeyError, Made, PlatformKey, PlatformPublic, SigningKey, SiteKey, VerifyKey, make_client_keys, make_platform_key};
 

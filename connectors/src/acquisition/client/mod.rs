@@ -10,6 +10,8 @@ mod progress;
 mod rejects;
 mod session;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use super::envelope::{self, Header, Receipt, SCHEMA, Sealed};
 use super::keys::{PlatformPublic, SigningKey, SiteKey};

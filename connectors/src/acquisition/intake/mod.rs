@@ -34,7 +34,7 @@ const GROUP_MAX: usize = 64;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// One sender that is listened to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct IntakeConfig {
     /// Who it is.
     pub sender: VerifyKey,
