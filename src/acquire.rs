@@ -114,7 +114,9 @@ pub fn run(arguments: &AcquireArguments) -> Result<(), Failure> {
         (Some(AcquireCommand::Lookup { pseudonym, config }), _) => lookup(&prepare(config)?, *pseudonym),
         (None, Some(config)) if arguments.check => check(prepare(config)?, config, arguments.json),
         (None, Some(config)) => acquire(prepare(config)?, arguments),
-        (None, None) => Err(Failure::Input(anyhow::anyhow!("--config ACQUIRE.toml is needed; see gridflex acquire --help"))),
+        (None, None) => Err(Failure::Input(anyhow::anyhow!(
+            "--config ACQUIRE.toml is needed; see gridflex acquire --help"
+        ))),
     }
 }
 
@@ -156,14 +158,17 @@ fn points(acquisition: &Acquisition, out: &Path) -> Result<(), Failure> {
         ))
     })?;
     let failed = |error: std::io::Error| Failure::Input(anyhow::anyhow!("{}: {error}", out.display()));
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(out).map_err(failed)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(out).map_err(failed)?;
     file.write_all(map.as_bytes()).map_err(failed)?;
     say(format!("{} points in {}", acquisition.mapping().entries().len(), out.display()))
 }
 
 fn lookup(acquisition: &Acquisition, pseudonym: Pseudonym) -> Result<(), Failure> {
     match acquisition.mapping().entry(pseudonym) {
-        Some(entry) => say(format!("{}  {}  {}", entry.private_id, entry.classification_id, entry.channel).trim_end().to_owned()),
+        Some(entry) => say(format!("{}  {}  {}", entry.private_id, entry.classification_id, entry.channel)
+            .trim_end()
+            .to_owned()),
         None => Err(Failure::Input(anyhow::anyhow!(
             "{pseudonym} is of no id in the mapping under this site key; other keys make other pseudonyms"
         ))),
@@ -182,7 +187,12 @@ fn check(mut acquisition: Acquisition, config: &Path, json: bool) -> Result<(), 
     }
     if summary.rejected > 0 {
         let words = "lines cannot be used, the first are named above; the others would be sent";
-        return Err(Failure::Input(anyhow::anyhow!("{}: {} of {} {words}", config.display(), summary.rejected, summary.lines)));
+        return Err(Failure::Input(anyhow::anyhow!(
+            "{}: {} of {} {words}",
+            config.display(),
+            summary.rejected,
+            summary.lines
+        )));
     }
     if json {
         return Ok(());
@@ -225,7 +235,10 @@ fn acquire(mut acquisition: Acquisition, arguments: &AcquireArguments) -> Result
         say(line(summary))?;
     }
     if summary.unused > 0 {
-        eprintln!("gridflex: the platform could not use {} values: no point in its point map, or out of range", summary.unused);
+        eprintln!(
+            "gridflex: the platform could not use {} values: no point in its point map, or out of range",
+            summary.unused
+        );
     }
     outcome
 }

@@ -17,17 +17,33 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 const KILLS: usize = 20;
-const LINES: usize = 6000;
+const LINES: usize = 12_000;
 /// Private ids, and what they are in the network of the example site.
 const POINTS: [&str; 6] = ["bus.2,u,a", "bus.2,u,b", "bus.2,u,c", "bus.3,u,a", "bus.3,u,b", "bus.3,u,c"];
 
 fn private_id(n: usize) -> String {
     format!("DE00071{:02}SMITH{:06}", n, 424_242 + 1009 * n)
+}
+
+/// A client; it does not outlive its test.
+struct Running(Child);
+
+impl Running {
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = (self.0.kill(), self.0.wait());
+    }
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
@@ -122,7 +138,14 @@ impl Place {
         );
         std::fs::write(place.at("site.toml"), site).unwrap();
         place.configure(broker.port(), 20);
-        let points = run(["acquire", "points", "--config", text(&place.config()), "--out", text(&place.at("points.csv"))]);
+        let points = run([
+            "acquire",
+            "points",
+            "--config",
+            text(&place.config()),
+            "--out",
+            text(&place.at("points.csv")),
+        ]);
         assert!(points.status.success(), "{}", words(&points));
         place
     }
@@ -155,7 +178,9 @@ impl Place {
         let document: Value = serde_json::from_slice(&output.stdout).unwrap();
         let mut values: BTreeMap<_, Vec<f64>> = BTreeMap::new();
         let word = |value: &Value| value.as_str().unwrap().to_owned();
-        for value in document["values"].as_array().unwrap().iter().filter(|value| value["quality"] == "measured") {
+        for value in
+            document["values"].as_array().unwrap().iter().filter(|value| value["quality"] == "measured")
+        {
             let place = (word(&value["point"]), word(&value["measured_at"]));
             values.entry(place).or_default().push(value["value"].as_f64().unwrap());
         }
@@ -163,8 +188,8 @@ impl Place {
     }
 }
 
-/// A historian's file, and what of it has to arrive.
-fn write_file(path: &Path) -> BTreeMap<(String, String), Vec<f64>> {
+/// What a historian writes, and what of it has to arrive.
+fn historian() -> (String, BTreeMap<(String, String), Vec<f64>>) {
     let (mut text, mut expected) = (String::new(), BTreeMap::new());
     for n in 0..LINES {
         let (id, second) = (n % POINTS.len(), n / POINTS.len());
@@ -177,9 +202,8 @@ fn write_file(path: &Path) -> BTreeMap<(String, String), Vec<f64>> {
         let point = POINTS[id].replace(',', ".");
         expected.insert((point, format!("2026-10-01T{time}Z")), vec![value]);
     }
-    std::fs::write(path, text).unwrap();
     assert_eq!(expected.len(), LINES);
-    expected
+    (text, expected)
 }
 
 /// Files below a folder that contain a text.
@@ -196,6 +220,10 @@ fn files_with(folder: &Path, wanted: &str) -> Vec<PathBuf> {
     found
 }
 
+fn count(bytes: &[u8], wanted: &str) -> usize {
+    bytes.windows(wanted.len()).filter(|window| *window == wanted.as_bytes()).count()
+}
+
 fn contains(bytes: &[u8], wanted: &str) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted.as_bytes())
 }
@@ -207,18 +235,28 @@ fn twenty_kills_lose_no_line_and_double_none_and_no_private_id_leaves_the_operat
     eprintln!("moments from GRIDFLEX_KILL_SEED={seed}");
     let mut random = Random(seed);
     let place = Place::new();
-    let expected = write_file(&place.at("export/2026-10-01.csv"));
+    let (written, expected) = historian();
+    // The file grows while it is read: a piece before each life, cut anywhere in a line.
+    let mut pieces = written.as_bytes().chunks(written.len() / (KILLS + 1) + 1);
+    let mut grow = || {
+        let file =
+            std::fs::OpenOptions::new().append(true).create(true).open(place.at("export/2026-10-01.csv"));
+        file.unwrap().write_all(pieces.next().unwrap()).unwrap();
+    };
     let wire = Wire::to(place.broker);
     place.configure(wire.port, 20);
     let mut platform = place.serve();
     let (config, progress) = (place.config(), place.at("progress.json"));
-    let reached = || std::fs::read(&progress).ok().map(|bytes| -> Value { serde_json::from_slice(&bytes).unwrap() });
+    let reached =
+        || std::fs::read(&progress).ok().map(|bytes| -> Value { serde_json::from_slice(&bytes).unwrap() });
     let mut lines = Vec::new();
     for kill in 0..KILLS {
-        let mut client = gridflex(["acquire", "--config", text(&config)]).stdout(Stdio::null()).spawn().unwrap();
+        grow();
+        let mut client =
+            Running(gridflex(["acquire", "--config", text(&config)]).stdout(Stdio::null()).spawn().unwrap());
         let before = reached();
         // At a random moment, or right after something was noted.
-        let until = Instant::now() + Duration::from_millis(60 + random.below(240));
+        let until = Instant::now() + Duration::from_millis(20 + random.below(200));
         while Instant::now() < until || (kill % 4 == 1 && reached() == before) {
             assert!(Instant::now() < until + PATIENCE, "nothing gets through");
             std::thread::sleep(Duration::from_millis(1));
@@ -226,13 +264,13 @@ fn twenty_kills_lose_no_line_and_double_none_and_no_private_id_leaves_the_operat
         if kill % 5 == 3 {
             platform.kill();
         }
-        client.kill().unwrap();
-        client.wait().unwrap();
+        client.kill();
         if kill % 5 == 3 {
             platform = place.serve();
         }
         lines.push(reached().map_or(0, |reached| reached["files"][0]["line"].as_u64().unwrap()));
     }
+    grow();
     let seen = lines.iter().zip(lines.iter().skip(1)).filter(|(a, b)| a < b).count();
     let output = run(["acquire", "--config", text(&config), "--once", "--json"]);
     assert!(output.status.success(), "{}", words(&output));
@@ -251,6 +289,11 @@ fn twenty_kills_lose_no_line_and_double_none_and_no_private_id_leaves_the_operat
     assert_eq!(rejects.lines().count(), 1 + LINES / 1000, "{rejects}");
 
     let (data, sent) = (place.at("data"), wire.recorded());
+    // What was sent twice, or into a platform that died with it: without any of that the story shows little.
+    let log = std::fs::read(data.join("acquisition/dso-west.log")).unwrap();
+    let (on_the_wire, kept) = (count(&sent, "/dso-west/envelope"), count(&log, "{\"kept\":"));
+    eprintln!("{on_the_wire} envelopes on the wire, {kept} kept");
+    assert!(on_the_wire > kept, "no kill came between sending and noting");
     assert!(sent.len() > LINES * 50, "only {} bytes were recorded", sent.len());
     for secret in (0..POINTS.len()).map(private_id).chain(["7-PRE-00".to_owned(), "SMITH".to_owned()]) {
         assert_eq!(files_with(&data, &secret), Vec::<PathBuf>::new(), "{secret}");
@@ -281,14 +324,18 @@ fn an_envelope_that_was_altered_on_the_way_is_counted_by_its_reason() {
     let wire = Wire::to(place.broker);
     place.configure(wire.port, 1000);
     std::fs::write(place.at("export/a.csv"), format!("{},2026-10-01 08:00:00,230\n", private_id(0))).unwrap();
-    let platform = place.serve().ready();
+    let platform = place.serve();
     let output = run(["acquire", "--config", text(&place.config()), "--once"]);
     assert!(output.status.success(), "{}", words(&output));
     let sent = wire.recorded();
     let topic = "gridflex/riverside/acquisition/dso-west/envelope";
-    let begin = sent.windows(topic.len()).position(|window| window == topic.as_bytes()).unwrap() + topic.len() + 2;
-    let envelope: Vec<u8> =
-        sent[begin..].iter().copied().take_while(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte)).collect();
+    let begin =
+        sent.windows(topic.len()).position(|window| window == topic.as_bytes()).unwrap() + topic.len() + 2;
+    let envelope: Vec<u8> = sent[begin..]
+        .iter()
+        .copied()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+        .collect();
     let mut altered = envelope.clone();
     let middle = altered.len() / 2;
     altered[middle] = if altered[middle] == b'A' { b'B' } else { b'A' };
@@ -325,15 +372,30 @@ fn a_pseudonym_is_looked_up_with_table_and_key_only() {
     // Another site's key: its own pseudonyms, and no way back.
     std::fs::rename(place.at("site.key"), place.at("old.key")).unwrap();
     let other = place.at("other");
-    let keys = ["acquire", "keys", "--sender", "dso-west", "--recipient", "riverside", "--epoch", "2027", "--out", text(&other)];
+    let keys = [
+        "acquire",
+        "keys",
+        "--sender",
+        "dso-west",
+        "--recipient",
+        "riverside",
+        "--epoch",
+        "2027",
+        "--out",
+        text(&other),
+    ];
     assert!(run(keys).status.success());
     std::fs::rename(other.join("site.key"), place.at("site.key")).unwrap();
     let output = lookup();
     assert_eq!(output.status.code(), Some(2), "{}", words(&output));
     let again = place.at("again.csv");
-    assert!(run(["acquire", "points", "--config", text(&place.config()), "--out", text(&again)]).status.success());
+    assert!(
+        run(["acquire", "points", "--config", text(&place.config()), "--out", text(&again)]).status.success()
+    );
     let (old, new) = (map, std::fs::read_to_string(again).unwrap());
-    let tags = |map: &str| map.lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect::<Vec<_>>();
+    let tags = |map: &str| {
+        map.lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     assert!(tags(&old).iter().all(|tag| !tags(&new).contains(tag)) && tags(&new).len() == POINTS.len());
 }
 

@@ -43,10 +43,16 @@ impl Platform {
              subscribe = [\"gridflex/riverside/acquisition/dso-west/receipt\"]\n"
         );
         let at = |name: &str| folder.join(name);
-        let tls = TlsFiles { certificate: at("door.pem"), key: at("door.key"), client_authority: None, revoked: None };
+        let tls = TlsFiles {
+            certificate: at("door.pem"),
+            key: at("door.key"),
+            client_authority: None,
+            revoked: None,
+        };
         let listen = ([127, 0, 0, 1], 0).into();
         let policy = Policy::from_toml(&rights).unwrap();
-        let door = Door::open(DoorConfig { listen, policy, tls: Some(tls), ..DoorConfig::default() }).unwrap();
+        let door =
+            Door::open(DoorConfig { listen, policy, tls: Some(tls), ..DoorConfig::default() }).unwrap();
         let points = point_map::read_path(&at("points.csv")).unwrap();
         let config = IntakeConfig {
             sender: VerifyKey::read(&at("signing.pub")).unwrap(),
@@ -55,7 +61,9 @@ impl Platform {
             points: IntakeConfig::points(&points).unwrap().into_iter().collect(),
             log: at("intake/dso-west.log"),
         };
-        let source = intake::listen(config, &door, Area::new("riverside").unwrap(), Arc::new(Noon)).unwrap();
+        let (source, waiting) =
+            intake::open(config, &door, Area::new("riverside").unwrap(), Arc::new(Noon)).unwrap();
+        waiting.start();
         let (told, counters, mut inbox) = (Arc::<Mutex<Vec<_>>>::default(), source.counters, source.inbox);
         let kept = told.clone();
         tokio::spawn(async move {
@@ -82,9 +90,16 @@ fn prepare(folder: &Path) {
     make_client_keys(folder, "dso-west", ("west", "settlement", "riverside", "2026")).unwrap();
     make_platform_key(folder, "riverside").unwrap();
     certificates(folder, "");
-    let mut mapping =
-        "private_id,classification_id,element,quantity,phase,unit\n".to_owned();
-    for (id, point) in [(1, "bus.1,u,a"), (2, "bus.1,u,b"), (3, "bus.1,u,c"), (4, "bus.2,u,a"), (5, "bus.2,u,b"), (6, "bus.2,u,c"), (100, "bus.3,u,a")] {
+    let mut mapping = "private_id,classification_id,element,quantity,phase,unit\n".to_owned();
+    for (id, point) in [
+        (1, "bus.1,u,a"),
+        (2, "bus.1,u,b"),
+        (3, "bus.1,u,c"),
+        (4, "bus.2,u,a"),
+        (5, "bus.2,u,b"),
+        (6, "bus.2,u,c"),
+        (100, "bus.3,u,a"),
+    ] {
         writeln!(mapping, "{id},7-PRE-{id:03},{point},kV").unwrap();
     }
     secret(&folder.join("mapping.csv"), &mapping);
@@ -107,7 +122,8 @@ fn certificates(folder: &Path, prefix: &str) {
     std::fs::write(folder.join(format!("{prefix}ca.pem")), authority.pem()).unwrap();
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate().unwrap();
-    let door = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let door =
+        CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
     std::fs::write(folder.join(format!("{prefix}door.pem")), door.pem()).unwrap();
     std::fs::write(folder.join(format!("{prefix}door.key")), key.serialize_pem()).unwrap();
 }
@@ -142,13 +158,19 @@ async fn all_rows_of_the_projects_sample_arrive_once_however_often_they_are_sent
     let platform = Platform::open(folder);
     let port = platform.door.address().port();
     let summary = send(folder, port).await.unwrap();
-    assert_eq!((summary.lines, summary.values, summary.rejected, summary.unused, summary.envelopes), (12, 12, 0, 0, 3));
+    assert_eq!(
+        (summary.lines, summary.values, summary.rejected, summary.unused, summary.envelopes),
+        (12, 12, 0, 0, 3)
+    );
     let told = platform.told();
     assert_eq!(told.len(), 12);
     let mut written: Vec<(String, String)> = Vec::new();
     for line in SAMPLE.lines() {
         let fields: Vec<&str> = line.split(',').collect();
-        written.push((fields[1].replace(' ', "T") + "Z", format!("{:.1}", fields[2].parse::<f64>().unwrap() * 1e3)));
+        written.push((
+            fields[1].replace(' ', "T") + "Z",
+            format!("{:.1}", fields[2].parse::<f64>().unwrap() * 1e3),
+        ));
     }
     let mut arrived: Vec<_> =
         told.iter().map(|value| (value.measured_at.to_string(), format!("{:.1}", value.value))).collect();
@@ -170,7 +192,8 @@ async fn all_rows_of_the_projects_sample_arrive_once_however_often_they_are_sent
 }
 
 #[tokio::test]
-async fn a_platform_with_another_certificate_or_a_client_with_another_password_is_refused_and_nothing_is_sent() {
+async fn a_platform_with_another_certificate_or_a_client_with_another_password_is_refused_and_nothing_is_sent()
+ {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path();
     prepare(folder);
@@ -190,7 +213,8 @@ async fn a_platform_with_another_certificate_or_a_client_with_another_password_i
     assert!(error.contains("BadClientId"), "{error}");
     assert_eq!((platform.told().len(), platform.counters.snapshot().received), (0, 0));
     // Without TLS only to this machine.
-    let text = "[platform]\naddress = \"grid.example:1883\"\narea = \"riverside\"\n[files]\nfolder = \"export\"\n";
+    let text =
+        "[platform]\naddress = \"grid.example:1883\"\narea = \"riverside\"\n[files]\nfolder = \"export\"\n";
     std::fs::write(folder.join("acquire.toml"), text).unwrap();
     let error = AcquireConfig::read(&folder.join("acquire.toml")).unwrap_err().to_string();
     assert!(error.contains("TLS only"), "{error}");
@@ -228,13 +252,18 @@ async fn a_value_without_a_point_is_counted_and_told_and_a_bad_line_stays_with_t
     let map = std::fs::read_to_string(folder.join("points.csv")).unwrap();
     let without: Vec<&str> = map.lines().filter(|line| !line.contains("bus.3")).collect();
     std::fs::write(folder.join("points.csv"), without.join("\n") + "\n").unwrap();
-    let bad = format!("{SAMPLE}\"7777\",2015-01-01 00:11:00,1.0\n\"1\",never,1.0\n\"1\",2015-02-01 00:00:00,2\n");
+    let bad =
+        format!("{SAMPLE}\"7777\",2015-01-01 00:11:00,1.0\n\"1\",never,1.0\n\"1\",2015-02-01 00:00:00,2\n");
     std::fs::write(folder.join("export/sample.csv"), bad).unwrap();
     let platform = Platform::open(folder);
     let summary = send(folder, platform.door.address().port()).await.unwrap();
     assert_eq!((summary.lines, summary.values, summary.rejected, summary.unused), (15, 13, 2, 6));
     assert_eq!((platform.told().len(), platform.counters.snapshot().rejected["pseudonym"]), (7, 6));
     let rejects = std::fs::read_to_string(folder.join("rejects.csv")).unwrap();
-    assert!(rejects.contains("sample.csv,13,its device_id is not in the mapping") && rejects.contains("sample.csv,14,"), "{rejects}");
+    assert!(
+        rejects.contains("sample.csv,13,its device_id is not in the mapping")
+            && rejects.contains("sample.csv,14,"),
+        "{rejects}"
+    );
     assert_eq!(rejects.lines().count(), 3);
 }

@@ -227,12 +227,16 @@ fn acquisition(
         }
         let points = points(&section.points.value, map.as_ref(), IntakeConfig::points, problems);
         let sender = VerifyKey::read(&section.sender_key.value);
-        let sender = sender.map_err(|error| problems.push(Problem::at(path, section.sender_key.line, error.to_string())));
+        let sender = sender
+            .map_err(|error| problems.push(Problem::at(path, section.sender_key.line, error.to_string())));
         let key = PlatformKey::read(&section.key.value);
         let key = key.map_err(|error| problems.push(Problem::at(path, section.key.line, error.to_string())));
         let (Ok(sender), Ok(key)) = (sender, key) else { continue };
         if sender.sender != name.value {
-            let what = format!("acquisition: the key is that of {:?}, the name here is {:?}", sender.sender, name.value);
+            let what = format!(
+                "acquisition: the key is that of {:?}, the name here is {:?}",
+                sender.sender, name.value
+            );
             problems.push(Problem::at(path, section.sender_key.line, what));
         }
         let log = written.data.join(ACQUISITION_DIRECTORY).join(format!("{}.log", name.value));

@@ -160,8 +160,11 @@ impl Station {
         let access =
             listeners.accounts.as_ref().map(AccountFiles::open).transpose()?.unwrap_or(Access::Local);
         let door = mqtt::Door::open(listeners.door)?;
+        let mut intakes = Vec::new();
         for config in listeners.acquisition {
-            sources.push(intake::listen(config, &door, foundation.name.clone(), Arc::new(clock))?);
+            let (source, waiting) = intake::open(config, &door, foundation.name.clone(), Arc::new(clock))?;
+            sources.push(source);
+            intakes.push(waiting);
         }
         let parts = Parts {
             area: foundation.area,
@@ -177,6 +180,7 @@ impl Station {
             publish_period: PUBLISH_PERIOD * clock.speed(),
         };
         let system = System::start(parts).await?;
+        intakes.into_iter().for_each(intake::Waiting::start);
         let opcua = match listeners.opcua {
             None => None,
             Some(config) => {

@@ -100,7 +100,12 @@ type Context = hpke::aead::AeadCtxS<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha2
 ///
 /// # Errors
 /// [`SealError`] when there are too many bytes, or a value is not finite.
-pub fn seal(header: &Header, rows: &[Row], key: &SigningKey, to: &PlatformPublic) -> Result<Sealed, SealError> {
+pub fn seal(
+    header: &Header,
+    rows: &[Row],
+    key: &SigningKey,
+    to: &PlatformPublic,
+) -> Result<Sealed, SealError> {
     let failed = |error: &dyn std::fmt::Display| SealError(error.to_string());
     let header = serde_json::to_vec(header).map_err(|error| failed(&error))?;
     let mut text = URL_SAFE_NO_PAD.encode(header);
@@ -140,7 +145,8 @@ pub(crate) fn open(bytes: &[u8], expected: &Expected<'_>, now: Timestamp) -> Res
         let reason = format!("{} bytes, at most {PAYLOAD_BYTES_MAX} are read", bytes.len());
         return Err((RejectCode::TooLarge, reason));
     }
-    let malformed = |what: &str| (RejectCode::Envelope, format!("{what}; it is header.key.body.signature in base64url"));
+    let malformed =
+        |what: &str| (RejectCode::Envelope, format!("{what}; it is header.key.body.signature in base64url"));
     let text = std::str::from_utf8(bytes).map_err(|_| malformed("the envelope is not text"))?;
     let (signed, signature) = text.rsplit_once('.').ok_or_else(|| malformed("there is no signature"))?;
     let parts: Vec<&str> = signed.split('.').collect();
@@ -185,7 +191,8 @@ fn check(header: &Header, expected: &Expected<'_>) -> Result<(), Refusal> {
     }
     let ours = expected.key.public();
     if header.recipient != ours.id() {
-        let reason = format!("it is sealed for key {:.80?}, ours is {} of {}", header.recipient, ours.id(), ours.name);
+        let reason =
+            format!("it is sealed for key {:.80?}, ours is {} of {}", header.recipient, ours.id(), ours.name);
         return Err((RejectCode::Recipient, reason));
     }
     Ok(())
@@ -194,7 +201,10 @@ fn check(header: &Header, expected: &Expected<'_>) -> Result<(), Refusal> {
 /// What its sender really said.
 fn check_signed(header: &Header, expected: &Expected<'_>, now: Timestamp) -> Result<(), Refusal> {
     if header.schema != SCHEMA {
-        return Err((RejectCode::Envelope, format!("its schema is {:.80?}, {SCHEMA} is known", header.schema)));
+        return Err((
+            RejectCode::Envelope,
+            format!("its schema is {:.80?}, {SCHEMA} is known", header.schema),
+        ));
     }
     if header.purpose != expected.purpose {
         let reason = format!("it is for {:.80?}, this platform takes {}", header.purpose, expected.purpose);

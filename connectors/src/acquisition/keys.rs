@@ -84,7 +84,9 @@ impl SiteKey {
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let file: SiteKeyFile = read(path, true)?;
         let SiteKeyFile { kind: SiteKind::Kind, site, purpose, recipient, epoch, secret } = file;
-        for (name, text) in [("site", &site), ("purpose", &purpose), ("recipient", &recipient), ("epoch", &epoch)] {
+        for (name, text) in
+            [("site", &site), ("purpose", &purpose), ("recipient", &recipient), ("epoch", &epoch)]
+        {
             grid::id::check_name(text).map_err(|error| content(path, format!("{name}: {error}")))?;
         }
         Ok(Self { site, purpose, recipient, epoch, secret: Zeroizing::new(bytes(path, &secret)?) })
@@ -326,8 +328,11 @@ pub fn make_client_keys(
     };
     let secret = STANDARD.encode(signing.as_slice());
     let signing = SigningKeyFile { kind: SigningKind::Kind, sender: owned(sender), secret };
-    let public =
-        VerifyKeyFile { kind: VerifyKind::Kind, sender: owned(sender), public: STANDARD.encode(public.public) };
+    let public = VerifyKeyFile {
+        kind: VerifyKind::Kind,
+        sender: owned(sender),
+        public: STANDARD.encode(public.public),
+    };
     let names = ["site.key", "signing.key", "signing.pub"].map(|name| folder.join(name));
     are_new(&names)?;
     let [site_path, signing_path, public_path] = names;
@@ -375,7 +380,8 @@ fn write(path: PathBuf, text: &str, secret: bool) -> Result<Made, KeyError> {
 
 /// Refuses a file that others can read, where it has to be secret.
 pub(super) fn is_private(path: &Path) -> Result<(), KeyError> {
-    let metadata = std::fs::metadata(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
+    let metadata =
+        std::fs::metadata(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
     match metadata.permissions().mode() & 0o777 {
         mode if mode & 0o077 != 0 => Err(KeyError::Open { path: path.to_owned(), mode }),
         _ => Ok(()),

@@ -54,7 +54,10 @@ impl LineSet {
     /// Whether it is as a set of lines can be: read from a file, it may not.
     pub fn is_sound(&self) -> bool {
         self.0.iter().all(|&(first, last)| 1 <= first && first <= last)
-            && self.0.windows(2).all(|two| matches!(two, [(_, end), (start, _)] if end.saturating_add(1) < *start))
+            && self
+                .0
+                .windows(2)
+                .all(|two| matches!(two, [(_, end), (start, _)] if end.saturating_add(1) < *start))
     }
 }
 

@@ -127,7 +127,8 @@ impl Mapping {
 }
 
 fn parse(text: &str, pseudonymiser: &Pseudonymiser) -> Result<Mapping, (u64, String)> {
-    let mut reader = ReaderBuilder::new().flexible(true).comment(Some(b'#')).trim(Trim::All).from_reader(text.as_bytes());
+    let mut reader =
+        ReaderBuilder::new().flexible(true).comment(Some(b'#')).trim(Trim::All).from_reader(text.as_bytes());
     let header = reader.headers().map_err(|error| (1, error.to_string()))?.clone();
     let place = |name: &str| header.iter().position(|column| column == name);
     let known = ["private_id", "classification_id", "channel"].into_iter().chain(POINT_COLUMNS);
@@ -136,13 +137,15 @@ fn parse(text: &str, pseudonymiser: &Pseudonymiser) -> Result<Mapping, (u64, Str
         return Err((1, format!("{other:?} is no column; known are {}", known.join(", "))));
     }
     let needed = |name| place(name).ok_or_else(|| (1, format!("the column {name} is missing")));
-    let (id, classification, channel) = (needed("private_id")?, needed("classification_id")?, place("channel"));
+    let (id, classification, channel) =
+        (needed("private_id")?, needed("classification_id")?, place("channel"));
     let points = POINT_COLUMNS.map(place);
     let mut mapping = Mapping::default();
     for record in reader.records() {
         let record = record.map_err(|error| (0, error.to_string()))?;
         let line = record.position().map_or(0, csv::Position::line);
-        let field = |place: Option<usize>| place.and_then(|place| record.get(place)).unwrap_or_default().to_owned();
+        let field =
+            |place: Option<usize>| place.and_then(|place| record.get(place)).unwrap_or_default().to_owned();
         let (private_id, classification_id) = (field(Some(id)), field(Some(classification)));
         let entry = Entry {
             pseudonym: pseudonymiser.pseudonym(&classification_id, &field(channel)),
@@ -166,9 +169,13 @@ impl Mapping {
         }
         // What is wrong is said without the ids: it may end in a log.
         if entry.private_id.is_empty() || entry.private_id.len() > ID_BYTES_MAX {
-            return Err(format!("private_id has {} bytes, 1 to {ID_BYTES_MAX} are possible", entry.private_id.len()));
+            return Err(format!(
+                "private_id has {} bytes, 1 to {ID_BYTES_MAX} are possible",
+                entry.private_id.len()
+            ));
         }
-        grid::id::check_name(&entry.classification_id).map_err(|error| format!("classification_id: {error}"))?;
+        grid::id::check_name(&entry.classification_id)
+            .map_err(|error| format!("classification_id: {error}"))?;
         if !entry.channel.is_empty() {
             grid::id::check_name(&entry.channel).map_err(|error| format!("channel: {error}"))?;
         }
@@ -180,7 +187,10 @@ impl Mapping {
             return Err("this private_id stands in the table already".to_owned());
         }
         if self.by_pseudonym.insert(entry.pseudonym, place).is_some() {
-            return Err("this classification_id stands in the table already; tell its values apart by channel".to_owned());
+            return Err(
+                "this classification_id stands in the table already; tell its values apart by channel"
+                    .to_owned(),
+            );
         }
         self.entries.push(entry);
         Ok(())

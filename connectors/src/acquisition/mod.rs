@@ -26,7 +26,10 @@ pub mod row;
 #[cfg(test)]
 mod tests;
 
-pub use keys::{KeyError, Made, PlatformKey, PlatformPublic, SigningKey, SiteKey, VerifyKey, make_client_keys, make_platform_key};
+pub use keys::{
+    KeyError, Made, PlatformKey, PlatformPublic, SigningKey, SiteKey, VerifyKey, make_client_keys,
+    make_platform_key,
+};
 
 use crate::house::Area;
 
@@ -47,7 +50,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// Exactly `N` bytes of lower-case hexadecimal digits.
 pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)) {
+    if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    {
         return None;
     }
     let mut bytes = [0; N];

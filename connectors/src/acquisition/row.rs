@@ -56,10 +56,14 @@ pub fn read(bytes: &[u8], first: u64, last: u64) -> Result<Vec<Row>, String> {
     let mut read = |(place, row): (usize, Written)| {
         let wrong = |reason: String| format!("row {}: {reason}", place + 1);
         if row.line <= before || row.line < first || row.line > last {
-            return Err(wrong(format!("line {} does not ascend, or is not one of {first} to {last}", row.line)));
+            return Err(wrong(format!(
+                "line {} does not ascend, or is not one of {first} to {last}",
+                row.line
+            )));
         }
         before = row.line;
-        let pseudonym: Pseudonym = row.device_id.parse().map_err(|error| wrong(format!("device_id: {error}")))?;
+        let pseudonym: Pseudonym =
+            row.device_id.parse().map_err(|error| wrong(format!("device_id: {error}")))?;
         let observed_at = row.observed_timestamp.parse();
         let observed_at = observed_at.map_err(|error| wrong(format!("observed_timestamp: {error}")))?;
         Ok(Row { line: row.line, pseudonym, observed_at, value: row.value })

@@ -44,7 +44,12 @@ impl Ends {
 
     fn rows(&self) -> Vec<Row> {
         let pseudonymiser = Pseudonymiser::new(&self.site);
-        let row = |line, id| Row { line, pseudonym: pseudonymiser.pseudonym(id, ""), observed_at: now(), value: 18.7335 };
+        let row = |line, id| Row {
+            line,
+            pseudonym: pseudonymiser.pseudonym(id, ""),
+            observed_at: now(),
+            value: 18.7335,
+        };
         vec![row(1, "7-PRE-001"), row(3, "7-PRE-002")]
     }
 
@@ -256,7 +261,8 @@ fn keys_are_made_once_and_secrets_are_for_their_owner_only() {
         assert_eq!(mode, if *secret { 0o600 } else { 0o644 }, "{path:?}");
     }
     let at = |name: &str| folder.join(name);
-    let (site, signing) = (SiteKey::read(&at("site.key")).unwrap(), SigningKey::read(&at("signing.key")).unwrap());
+    let (site, signing) =
+        (SiteKey::read(&at("site.key")).unwrap(), SigningKey::read(&at("signing.key")).unwrap());
     let platform = PlatformKey::read(&at("platform.key")).unwrap();
     assert_eq!(VerifyKey::read(&at("signing.pub")).unwrap(), signing.public());
     assert_eq!(PlatformPublic::read(&at("platform.pub")).unwrap().id(), platform.public().id());

@@ -17,5 +17,12 @@ pub fn sender(mut section: Section<'_>) -> Option<AcquisitionSection> {
     let purpose = section.text("purpose").map_or("settlement".to_owned(), |purpose| purpose.value);
     let rank = super::rank(&mut section, Ranks::NAMED);
     section.finish();
-    Some(AcquisitionSection { name: name?, sender_key: sender_key?, key: key?, points: points?, purpose, rank })
+    Some(AcquisitionSection {
+        name: name?,
+        sender_key: sender_key?,
+        key: key?,
+        points: points?,
+        purpose,
+        rank,
+    })
 }

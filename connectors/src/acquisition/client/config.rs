@@ -185,14 +185,21 @@ impl AcquireConfig {
             return Err(wrong(format!("more than {BYTES_MAX} bytes")));
         }
         let text = std::fs::read_to_string(path).map_err(failed)?;
-        let written: Written = toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
+        let written: Written =
+            toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
         let at = |file: PathBuf| path.parent().unwrap_or(Path::new(".")).join(file);
         let seconds = |name: &str, value: f64, range: std::ops::RangeInclusive<f64>| {
             let fits = range.contains(&value).then(|| Duration::from_secs_f64(value));
-            fits.ok_or_else(|| wrong(format!("{name} is {value}, {} to {} is possible", range.start(), range.end())))
+            fits.ok_or_else(|| {
+                wrong(format!("{name} is {value}, {} to {} is possible", range.start(), range.end()))
+            })
         };
         if !(1..=super::super::row::ROWS_MAX).contains(&written.batch) {
-            return Err(wrong(format!("batch is {}, 1 to {} lines are possible", written.batch, super::super::row::ROWS_MAX)));
+            return Err(wrong(format!(
+                "batch is {}, 1 to {} lines are possible",
+                written.batch,
+                super::super::row::ROWS_MAX
+            )));
         }
         Ok(Self {
             poll: seconds("poll_s", written.poll_s, 0.05..=86_400.0)?,
@@ -228,10 +235,11 @@ impl Fault {
 
 fn platform(written: WrittenPlatform, at: &impl Fn(PathBuf) -> PathBuf) -> Result<Platform, Fault> {
     let here = |reason: String| Fault::Here(reason);
-    let parts = written.address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
-    let (host, port) = parts
-        .filter(|(host, port)| !host.is_empty() && *port > 0)
-        .ok_or_else(|| here(format!("platform.address {:?} is not host:port, such as grid.example:8883", written.address)))?;
+    let parts =
+        written.address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    let (host, port) = parts.filter(|(host, port)| !host.is_empty() && *port > 0).ok_or_else(|| {
+        here(format!("platform.address {:?} is not host:port, such as grid.example:8883", written.address))
+    })?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     if written.ca.is_none() && !is_here {
@@ -279,15 +287,25 @@ fn files(written: WrittenFiles, at: &impl Fn(PathBuf) -> PathBuf) -> Result<File
     if written.pattern.is_empty() || written.pattern.contains('/') {
         return Err("files.pattern is a part of the files' names, such as \".csv\"".to_owned());
     }
-    let zone = TimeZone::get(&written.time_zone)
-        .map_err(|_| format!("files.time_zone {:?} is no time zone, such as Europe/Berlin", written.time_zone))?;
+    let zone = TimeZone::get(&written.time_zone).map_err(|_| {
+        format!("files.time_zone {:?} is no time zone, such as Europe/Berlin", written.time_zone)
+    })?;
     let mut places = [0; 3];
     for (name, to) in COLUMNS.iter().zip(&mut places) {
-        let found: Vec<usize> =
-            written.columns.iter().enumerate().filter(|(_, column)| column == name).map(|(place, _)| place).collect();
+        let found: Vec<usize> = written
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| column == name)
+            .map(|(place, _)| place)
+            .collect();
         match found.as_slice() {
             [place] => *to = *place,
-            _ => return Err(format!("files.columns needs {name:?} once; what else a line has is called as you like")),
+            _ => {
+                return Err(format!(
+                    "files.columns needs {name:?} once; what else a line has is called as you like"
+                ));
+            }
         }
     }
     Ok(Files {

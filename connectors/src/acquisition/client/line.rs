@@ -55,7 +55,11 @@ fn number(text: &str, decimal: char) -> Result<f64, String> {
     }
     let plain = text.replace(decimal, ".");
     let is_decimal = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E');
-    plain.parse().ok().filter(|value: &f64| value.is_finite() && plain.chars().all(is_decimal)).ok_or_else(wrong)
+    plain
+        .parse()
+        .ok()
+        .filter(|value: &f64| value.is_finite() && plain.chars().all(is_decimal))
+        .ok_or_else(wrong)
 }
 
 /// With an offset or `Z`, or local in the zone of the files. What happened twice, or never, because clocks were set is refused:
@@ -65,7 +69,8 @@ fn time_of(text: &str, files: &Files) -> Result<Timestamp, String> {
     let instant = match text.parse::<jiff::Timestamp>() {
         Ok(instant) => instant,
         Err(_) => {
-            let local: DateTime = text.parse().map_err(|_| wrong("is no time such as 2026-01-15 17:30:00"))?;
+            let local: DateTime =
+                text.parse().map_err(|_| wrong("is no time such as 2026-01-15 17:30:00"))?;
             let instant = files.zone.to_ambiguous_timestamp(local).unambiguous();
             instant.map_err(|_| wrong("was twice or never in the files' time zone"))?
         }
@@ -107,7 +112,9 @@ mod tests {
     #[test]
     fn local_times_become_utc_and_those_that_were_twice_or_never_are_refused() {
         let berlin = files("Europe/Berlin");
-        let at = |time: &str| read(format!("1,{time},2").as_bytes(), &berlin).map(|r| r.unwrap().observed_at.to_string());
+        let at = |time: &str| {
+            read(format!("1,{time},2").as_bytes(), &berlin).map(|r| r.unwrap().observed_at.to_string())
+        };
         assert_eq!(at("2026-07-01 12:00:00").unwrap(), "2026-07-01T10:00:00Z");
         assert_eq!(at("2026-01-15T12:00:00").unwrap(), "2026-01-15T11:00:00Z");
         assert_eq!(at("2026-07-01T12:00:00+00:00").unwrap(), "2026-07-01T12:00:00Z");
@@ -131,7 +138,9 @@ mod tests {
             let said = read(line.as_bytes(), &files("UTC")).unwrap_err();
             assert!(said.contains(words), "{line}: {said}");
         }
-        assert!(read(&[b'x'; BYTES_MAX + 1], &files("UTC")).is_err() && read(b"\xff,1,2", &files("UTC")).is_err());
+        assert!(
+            read(&[b'x'; BYTES_MAX + 1], &files("UTC")).is_err() && read(b"\xff,1,2", &files("UTC")).is_err()
+        );
         let comma = Files { delimiter: b';', decimal: ',', ..files("UTC") };
         assert_eq!(read(b"1;2026-01-01 00:00:00;1,5", &comma).unwrap().unwrap().value, 1.5);
         assert!(read(b"1;2026-01-01 00:00:00;1.500", &comma).is_err(), "a point for thousands");

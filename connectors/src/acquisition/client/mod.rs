@@ -72,7 +72,9 @@ pub enum AcquireError {
         reason: String,
     },
     /// The platform refuses an envelope.
-    #[error("the platform refuses lines {first} to {last} of {file} ({code}): {reason}; nothing from there on counts as sent")]
+    #[error(
+        "the platform refuses lines {first} to {last} of {file} ({code}): {reason}; nothing from there on counts as sent"
+    )]
     Envelope {
         /// Name of the file.
         file: String,
@@ -246,7 +248,9 @@ impl Acquisition {
                 (backoff, got_through) = (BACKOFF_MIN, Instant::now());
             }
             let reason = match down {
-                Down::Refused(reason) => return Err(AcquireError::Refused { address: self.address(), reason }),
+                Down::Refused(reason) => {
+                    return Err(AcquireError::Refused { address: self.address(), reason });
+                }
                 Down::Away(reason) => reason,
             };
             if once && got_through.elapsed() > PATIENCE {
@@ -325,7 +329,10 @@ impl Acquisition {
             let shrunk: Vec<_> = reading.cursors.iter().filter(|cursor| cursor.shrunk).collect();
             if shrunk.len() > self.summary.shrunk {
                 let files: Vec<_> = shrunk.iter().map(|cursor| cursor.name.as_str()).collect();
-                tracing::warn!(?files, "shorter than what was read of them; they are not read on. Give new content a new name");
+                tracing::warn!(
+                    ?files,
+                    "shorter than what was read of them; they are not read on. Give new content a new name"
+                );
             }
             (self.summary.files, self.summary.shrunk) = (reading.cursors.len(), shrunk.len());
         }
@@ -376,13 +383,17 @@ impl Acquisition {
                 let pending = reading.window.iter_mut().find(|pending| pending.sealed.id == envelope);
                 match pending {
                     Some(pending) if pending.sealed.is_kept_by(unused, &proof) => pending.kept = Some(unused),
-                    Some(_) => tracing::error!("a receipt without proof: somebody pretends to be the platform"),
+                    Some(_) => {
+                        tracing::error!("a receipt without proof: somebody pretends to be the platform")
+                    }
                     // Of an earlier connection.
                     None => {}
                 }
             }
             Receipt::Refused { envelope, code, reason } => {
-                if let Some(Pending { batch, .. }) = reading.window.iter().find(|one| one.sealed.id == envelope) {
+                if let Some(Pending { batch, .. }) =
+                    reading.window.iter().find(|one| one.sealed.id == envelope)
+                {
                     let (file, first, last) = (batch.name.clone(), batch.first, batch.last);
                     return Err(AcquireError::Envelope { file, first, last, code, reason });
                 }
@@ -397,7 +408,8 @@ impl Acquisition {
         while let Some(unused) = reading.window.front().and_then(|pending| pending.kept) {
             let Some(Pending { batch, .. }) = reading.window.pop_front() else { break };
             reading.rejects.write(&batch.name, &batch.bad).map_err(at(&self.config.rejects))?;
-            if let Some(reached) = reading.progress.files.iter_mut().find(|reached| reached.id == batch.file) {
+            if let Some(reached) = reading.progress.files.iter_mut().find(|reached| reached.id == batch.file)
+            {
                 (reached.line, reached.offset) = (batch.last, batch.offset);
             }
             any = true;

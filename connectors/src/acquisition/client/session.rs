@@ -48,7 +48,8 @@ impl From<Broken> for Down {
 /// TLS 1.3 with one authority.
 pub(super) fn tls(authority: &Path) -> Result<Arc<ClientConfig>, String> {
     let wrong = |reason: &dyn std::fmt::Display| format!("{}: {reason}", authority.display());
-    let certificates = CertificateDer::pem_file_iter(authority).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates =
+        CertificateDer::pem_file_iter(authority).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let mut roots = RootCertStore::empty();
     for certificate in certificates.map_err(|error| wrong(&error))? {
         roots.add(certificate).map_err(|error| wrong(&error))?;

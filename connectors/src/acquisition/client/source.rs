@@ -118,9 +118,9 @@ impl Source<'_> {
         head: &[u8],
         (device, inode): (u64, u64),
     ) -> &'p Reached {
-        let same = |reached: &Reached| reached.id == self.pseudonymiser.file(reached.first_name.as_bytes(), head);
-        let by_place =
-            progress.files.iter().position(|r| r.device == device && r.inode == inode && same(r));
+        let same =
+            |reached: &Reached| reached.id == self.pseudonymiser.file(reached.first_name.as_bytes(), head);
+        let by_place = progress.files.iter().position(|r| r.device == device && r.inode == inode && same(r));
         let known = by_place.or_else(|| progress.files.iter().position(|r| r.first_name == name && same(r)));
         let place = known.unwrap_or(progress.files.len());
         if known.is_none() {
@@ -163,7 +163,9 @@ impl Source<'_> {
             }
             match self.row(line, &text) {
                 Ok(row) => rows.extend(row),
-                Err(reason) => bad.push(Bad { line, reason, text: String::from_utf8_lossy(&text).into_owned() }),
+                Err(reason) => {
+                    bad.push(Bad { line, reason, text: String::from_utf8_lossy(&text).into_owned() })
+                }
             }
         }
         if line < first {

@@ -65,7 +65,12 @@ impl Place {
     fn look(&mut self, later: Duration) -> u64 {
         let now = Timestamp::from_seconds(mtime(&self.files.folder)).plus(later);
         let mut progress = self.progress();
-        let source = Source { files: &self.files, mapping: &self.mapping, pseudonymiser: &self.pseudonymiser, batch: 3 };
+        let source = Source {
+            files: &self.files,
+            mapping: &self.mapping,
+            pseudonymiser: &self.pseudonymiser,
+            batch: 3,
+        };
         let mut lines = 0;
         for mut cursor in source.scan(&mut progress, now).unwrap() {
             while let Some(batch) = source.next(&mut cursor).unwrap() {
@@ -146,7 +151,12 @@ fn files_that_are_rotated_and_begun_anew_lose_and_double_nothing() {
 #[test]
 fn a_bad_line_is_named_and_stops_nothing() {
     let mut place = Place::new(false);
-    let text = format!("{}rubbish\n\n3,2026-01-15 17:30:00,7\n{}\n{}", line(1, 1.0), "x".repeat(70_000), line(2, 2.0));
+    let text = format!(
+        "{}rubbish\n\n3,2026-01-15 17:30:00,7\n{}\n{}",
+        line(1, 1.0),
+        "x".repeat(70_000),
+        line(2, 2.0)
+    );
     place.append("a.csv", &text);
     place.append("b.csv", &line(2, 3.0));
     assert_eq!(place.look(Duration::ZERO), 7);
@@ -162,7 +172,12 @@ fn a_file_that_is_shorter_than_what_was_read_is_left_alone() {
     place.look(Duration::ZERO);
     std::fs::write(place.path("a.csv"), line(1, 1.0)).unwrap();
     let mut progress = place.progress();
-    let source = Source { files: &place.files, mapping: &place.mapping, pseudonymiser: &place.pseudonymiser, batch: 3 };
+    let source = Source {
+        files: &place.files,
+        mapping: &place.mapping,
+        pseudonymiser: &place.pseudonymiser,
+        batch: 3,
+    };
     let cursors = source.scan(&mut progress, Timestamp::from_seconds(0)).unwrap();
     assert!(cursors[0].shrunk && cursors.len() == 1);
     assert_eq!(place.look(Duration::ZERO), 0);
@@ -179,8 +194,10 @@ fn lines_that_a_dying_run_wrote_down_are_not_written_down_again() {
     let mut rejects = Rejects::open(&path, |name, line| name == "a.csv" && line <= 3).unwrap();
     rejects.write("a.csv", &[bad(5), bad(7)]).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
-    let lines: Vec<String> =
-        csv::Reader::from_reader(text.as_bytes()).records().map(|record| record.unwrap()[1].to_owned()).collect();
+    let lines: Vec<String> = csv::Reader::from_reader(text.as_bytes())
+        .records()
+        .map(|record| record.unwrap()[1].to_owned())
+        .collect();
     assert_eq!(lines, ["2", "5", "7"]);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 }

@@ -67,7 +67,12 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new(file: Digest128, lines: (u64, u64), received_at: Timestamp, values: &[Measurement]) -> Self {
+    pub(super) fn new(
+        file: Digest128,
+        lines: (u64, u64),
+        received_at: Timestamp,
+        values: &[Measurement],
+    ) -> Self {
         let values = values.iter().map(|value| (value.point, value.value, value.measured_at)).collect();
         Self { file, first: lines.0, last: lines.1, received_at, values }
     }
@@ -129,10 +134,14 @@ impl Log {
             match read(line) {
                 Some(record) => {
                     found.bytes += line.len() as u64;
-                    found.take(record).ok_or_else(|| LogError::Damaged { path: path.to_owned(), line: place + 1 })?;
+                    found
+                        .take(record)
+                        .ok_or_else(|| LogError::Damaged { path: path.to_owned(), line: place + 1 })?;
                 }
                 // Only the very last line can be torn.
-                None if found.bytes + line.len() as u64 == bytes.len() as u64 && !line.ends_with(b"\n") => break,
+                None if found.bytes + line.len() as u64 == bytes.len() as u64 && !line.ends_with(b"\n") => {
+                    break;
+                }
                 None => return Err(LogError::Damaged { path: path.to_owned(), line: place + 1 }),
             }
         }
@@ -148,7 +157,8 @@ impl Log {
         log.file.set_len(found.bytes).map_err(failed)?;
         log.file.seek(SeekFrom::Start(found.bytes)).map_err(failed)?;
         log.sync_all()?;
-        let left = found.kept.split_off(usize::try_from(found.passed).unwrap_or(usize::MAX).min(found.kept.len()));
+        let left =
+            found.kept.split_off(usize::try_from(found.passed).unwrap_or(usize::MAX).min(found.kept.len()));
         Ok((log, left))
     }
 
@@ -173,10 +183,14 @@ impl Log {
             self.write_record(&mut text, &Record::Kept(one.clone()))?;
         }
         if let Err(source) = self.file.write_all(&text) {
-            let back = self.file.set_len(self.bytes).and_then(|()| self.file.seek(SeekFrom::Start(self.bytes)));
+            let back =
+                self.file.set_len(self.bytes).and_then(|()| self.file.seek(SeekFrom::Start(self.bytes)));
             let path = self.path.clone();
             return Err(match back {
-                Ok(_) if source.kind() == ErrorKind::StorageFull || source.kind() == ErrorKind::QuotaExceeded => {
+                Ok(_)
+                    if source.kind() == ErrorKind::StorageFull
+                        || source.kind() == ErrorKind::QuotaExceeded =>
+                {
                     LogError::NoRoom { path, source }
                 }
                 _ => LogError::File { path, source },
@@ -198,7 +212,8 @@ impl Log {
             Ok(()) => self.bytes += text.len() as u64,
             // Only a hint, and it is written again with the next one.
             Err(_) => {
-                let back = self.file.set_len(self.bytes).and_then(|()| self.file.seek(SeekFrom::Start(self.bytes)));
+                let back =
+                    self.file.set_len(self.bytes).and_then(|()| self.file.seek(SeekFrom::Start(self.bytes)));
                 back.map_err(|source| LogError::File { path: self.path.clone(), source })?;
             }
         }
@@ -208,7 +223,8 @@ impl Log {
     /// Replaces the file by one with what is known of lines, and `kept`, which is not passed on.
     fn begin_anew(&mut self, kept: &[Kept]) -> Result<(), LogError> {
         if self.marks.len() > FILES_MAX {
-            let mut used: Vec<(i64, Digest128)> = self.marks.iter().map(|(file, mark)| (mark.used, *file)).collect();
+            let mut used: Vec<(i64, Digest128)> =
+                self.marks.iter().map(|(file, mark)| (mark.used, *file)).collect();
             used.sort_unstable();
             let too_many = used.len() - FILES_MAX;
             used.iter().take(too_many).for_each(|(_, file)| drop(self.marks.remove(file)));
@@ -239,7 +255,8 @@ impl Log {
     }
 
     fn write_record(&self, text: &mut Vec<u8>, record: &Record) -> Result<(), LogError> {
-        let failed = |source: serde_json::Error| LogError::File { path: self.path.clone(), source: source.into() };
+        let failed =
+            |source: serde_json::Error| LogError::File { path: self.path.clone(), source: source.into() };
         let json = serde_json::to_vec(record).map_err(failed)?;
         text.extend(sum(&json).into_bytes());
         text.push(b' ');
@@ -251,7 +268,8 @@ impl Log {
     /// Content and name.
     fn sync_all(&self) -> Result<(), LogError> {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let sync = self.file.sync_all().and_then(|()| File::open(folder.unwrap_or(Path::new(".")))?.sync_all());
+        let sync =
+            self.file.sync_all().and_then(|()| File::open(folder.unwrap_or(Path::new(".")))?.sync_all());
         sync.map_err(|source| LogError::File { path: self.path.clone(), source })
     }
 }
@@ -311,7 +329,13 @@ mod tests {
         let at = Timestamp::from_seconds(1_800_000_000);
         let point = "bus.1.u.a".parse().unwrap();
         let quality = Quality::Measured;
-        let values = (first..=last).map(|n| Measurement { point, value: 0.1 * n as f64, quality, measured_at: at, received_at: at });
+        let values = (first..=last).map(|n| Measurement {
+            point,
+            value: 0.1 * n as f64,
+            quality,
+            measured_at: at,
+            received_at: at,
+        });
         Kept::new(Digest128([file; 16]), (first, last), at, &values.collect::<Vec<_>>())
     }
 

@@ -68,12 +68,31 @@ impl IntakeConfig {
     }
 }
 
-/// Starts to listen to one sender. Must be called inside a tokio runtime. It ends when the [`Source`]'s inbox is dropped or the
-/// door closes, and with a line in the log when its file fails; then nothing is acknowledged any more.
+/// An intake whose letters wait until it is started.
+pub struct Waiting {
+    intake: Intake,
+    left: Vec<Kept>,
+}
+
+impl Waiting {
+    /// Begins to open letters, when whoever reads the inbox is there with all it needs: with the history's tap. Must be called inside a
+    /// tokio runtime.
+    pub fn start(self) {
+        tokio::spawn(self.intake.run(self.left));
+    }
+}
+
+/// Takes up what one sender sent before, and makes ready for more: see [`Waiting::start`]. It ends when the [`Source`]'s inbox is
+/// dropped or the door closes, and with a line in the log when its file fails; then nothing is acknowledged any more.
 ///
 /// # Errors
 /// [`LogError`] when what came before cannot be read.
-pub fn listen(config: IntakeConfig, door: &Door, area: Area, clock: Arc<dyn Clock>) -> Result<Source, LogError> {
+pub fn open(
+    config: IntakeConfig,
+    door: &Door,
+    area: Area,
+    clock: Arc<dyn Clock>,
+) -> Result<(Source, Waiting), LogError> {
     let name = config.sender.sender.clone();
     let (log, left) = Log::open(&config.log)?;
     let counters = Arc::new(Counters::default());
@@ -81,8 +100,7 @@ pub fn listen(config: IntakeConfig, door: &Door, area: Area, clock: Arc<dyn Cloc
     let letterbox = door.letterbox(envelope_topic(&area, &name));
     let answers = receipt_topic(&area, &name);
     let intake = Intake { config, letterbox, answers, writer, clock, log: Some(log) };
-    tokio::spawn(intake.run(left));
-    Ok(Source { name, inbox: reader, counters })
+    Ok((Source { name, inbox: reader, counters }, Waiting { intake, left }))
 }
 
 struct Intake {
@@ -167,7 +185,10 @@ impl Intake {
     /// Opens a letter; what of it is new, and how many of its rows cannot be used.
     fn take(&mut self, letter: &Letter) -> Result<(Opened, Option<Kept>, u64), Refusal> {
         if letter.retained {
-            return Err((RejectCode::Retained, "the message is retained, nobody knows how old it will be".into()));
+            return Err((
+                RejectCode::Retained,
+                "the message is retained, nobody knows how old it will be".into(),
+            ));
         }
         let (now, config) = (self.clock.now(), &self.config);
         let expected = Expected { key: &config.key, sender: &config.sender, purpose: &config.purpose };
@@ -198,7 +219,10 @@ impl Intake {
         }
         let kept = Kept::new(header.file, (header.first, header.last), now, &values);
         if !log.note(&kept) {
-            return Err((RejectCode::Envelope, "the lines of this file that came leave too many gaps".into()));
+            return Err((
+                RejectCode::Envelope,
+                "the lines of this file that came leave too many gaps".into(),
+            ));
         }
         Ok((opened, Some(kept), unused))
     }
