@@ -175,7 +175,8 @@ async fn all_rows_of_the_projects_sample_arrive_once_however_often_they_are_sent
     }
     let mut arrived: Vec<_> =
         told.iter().map(|value| (value.measured_at.to_string(), format!("{:.1}", value.value))).collect();
-    (written.sort(), arrived.sort());
+    written.sort();
+    arrived.sort();
     assert_eq!(arrived, written);
 
     // Nothing new; then without any memory at the client; then with a platform that was closed and opened.

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use grid::Timestamp;
 use proptest::prelude::*;
+use sha2::Digest;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -105,7 +106,6 @@ fn enumerating_all_ids_finds_no_pseudonym_without_the_key() {
         assert!(!theirs.to_string().contains(&hex(&sha2::Sha256::digest(format!("7-PRE-{n:03}")))[..32]));
     }
 }
-use sha2::Digest;
 
 #[test]
 fn what_was_sealed_is_opened_and_its_receipt_is_believed() {
