@@ -116,7 +116,7 @@ fn a_file_that_grows_is_read_line_by_line_and_half_a_line_waits_for_its_end() {
     assert_eq!(place.look(Duration::from_secs(59)), 0, "it may go on");
     place.append("a.csv", ".5\n");
     assert_eq!(place.look(Duration::ZERO), 1);
-    place.append("a.csv", &line(1, 4.0).trim_end());
+    place.append("a.csv", line(1, 4.0).trim_end());
     assert_eq!(place.look(Duration::from_secs(61)), 1, "a file at rest ends without an end of line");
     assert_eq!(place.values(), [1.0, 2.0, 3.5, 4.0]);
     assert!(place.bad.is_empty());

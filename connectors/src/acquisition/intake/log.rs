@@ -396,7 +396,7 @@ mod tests {
         log.bytes = BYTES_MAX + 1;
         let next = kept(3, 7, 9);
         assert!(log.note(&next));
-        log.append(&[next.clone()]).unwrap();
+        log.append(std::slice::from_ref(&next)).unwrap();
         drop(log);
         let (log, left) = Log::open(&path).unwrap();
         assert_eq!(left, [next]);
