@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr)] // the command line is where people are told what happens
 
 mod access;
+mod acquire;
 mod answer;
 mod ask;
 mod bench;
@@ -45,6 +46,7 @@ Examples:
   gridflex simulate --seed 7 --out results       the same evening in virtual time
   gridflex journal verify results
   gridflex access add ada --role operator        an account; then gridflex demo --access access.json
+  gridflex acquire --config acquire.toml --once  a historian's files to a platform, without private ids
   gridflex quarantine list                       messages that a running gridflex has set aside
   gridflex market aggregate case.json -o out.json  like FlexOffers as one, and their schedules split again
   gridflex market clear case.json -o result.json schedules, prices, payments, and a bound on what was left
@@ -74,6 +76,8 @@ enum Command {
     Bench(bench::BenchArguments),
     /// Aggregate FlexOffers, clear a case with a certificate, split schedules, verify a clearing
     Market(market::MarketArguments),
+    /// Send what a grid operator's historian holds to a platform: without private ids, sealed, each line once
+    Acquire(acquire::AcquireArguments),
     /// Accounts of people and tokens of programs: who may ask the running system for what
     Access(access::AccessArguments),
     /// Look into a journal: is it whole, what does it say, was anything lost
@@ -141,6 +145,7 @@ fn main() -> ExitCode {
         Command::Estimate(arguments) => estimate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Market(arguments) => market::run(&arguments),
+        Command::Acquire(arguments) => acquire::run(&arguments),
         Command::Access(arguments) => access::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
         Command::History(arguments) => history::run(&arguments),

@@ -7,6 +7,7 @@
 //! * [`doms_bid`]: the DSO's bid as D6.1 writes it, and the answer to it ⇄ [`market::DomsBid`];
 //! * [`exchange`]: the bounded hand-over from a connector to the system, and its counters;
 //! * [`mqtt`]: a door that speaks MQTT 3.1.1, and a client for any other broker;
+//! * [`acquisition`]: a historian's values under pseudonyms, sealed and signed, from an operator to a platform;
 //! * [`opcua`]: OPC UA servers listened to, and a server that shows what the system knows;
 //! * [`modbus`]: meters and controllers asked over Modbus TCP;
 //! * [`loopback`]: the same two ends joined inside the process, through the same bytes, for virtual time;
@@ -18,6 +19,7 @@
 //! Whoever uses a connector holds a [`Link`] and does not see which kind it is. This crate knows no actor and
 //! reads no clock: time is handed in.
 
+pub mod acquisition;
 pub mod clearing_case;
 pub mod doms_bid;
 pub mod exchange;

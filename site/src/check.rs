@@ -3,7 +3,7 @@
 use crate::file::{self, HttpSection, Located, MqttSection, OpcUaServerSection, SiteFile};
 use crate::network_picture;
 use crate::problem::Problem;
-use crate::sources;
+use crate::sources::{self, Configs};
 use crate::station::{AccountFiles, Foundation, Listeners};
 use access::Directory;
 use actors::{Area, AreaError, Device};
@@ -112,15 +112,16 @@ pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
             format!("zone: {:?} is no name of a time zone; write for example Europe/Berlin", written.zone);
         problems.push(Problem::of(path, what));
     }
-    let listeners = listeners(path, &written, &mut problems);
+    let mut listeners = listeners(path, &written, &mut problems);
     let network = network_file::read_path(&written.network.value);
     let network = network.map_err(|error| problems.push(Problem::of(path, format!("network: {error}")))).ok();
     let area = network.as_ref().and_then(|network| area(path, &written, network, &mut problems));
     let maps = sources::point_maps(path, &written, area.as_ref(), &mut problems);
-    let (modbus, opcua) = sources::configs(path, &written, &maps, &mut problems);
+    let Configs { modbus, opcua, acquisition } = sources::configs(path, &written, &maps, &mut problems);
     let (Some(name), Some(network), Some(mut area), true) = (name, network, area, problems.is_empty()) else {
         return Err(problems);
     };
+    listeners.acquisition = acquisition;
     area.ranks = sources::ranks(&written);
     if written.all_generators {
         area.know_generators(generators(&written));
@@ -214,7 +215,7 @@ fn listeners(path: &Path, written: &SiteFile, problems: &mut Vec<Problem>) -> Li
         Err(error) => problems.push(Problem::at(path, mqtt.listen.line, format!("mqtt.listen: {error}"))),
     }
     let opcua = written.opcua_server.as_ref().map(|server| opcua_server(path, written, server, problems));
-    Listeners { page, accounts, door, opcua }
+    Listeners { page, accounts, door, opcua, acquisition: Vec::new() }
 }
 
 /// Where the picture is shown over OPC UA.

@@ -4,6 +4,8 @@ use crate::file::{Located, SiteFile};
 use crate::problem::Problem;
 use actors::Area;
 use actors::grid_side::Ranks;
+use connectors::acquisition::intake::IntakeConfig;
+use connectors::acquisition::{PlatformKey, VerifyKey};
 use connectors::modbus::ModbusConfig;
 use connectors::opcua::OpcUaConfig;
 use connectors::point_map::{self, BadLine, PointMap, PointMapError};
@@ -13,6 +15,9 @@ use std::path::{Path, PathBuf};
 
 /// Where in the data directory certificates of OPC UA are kept.
 pub const OPCUA_DIRECTORY: &str = "opcua";
+
+/// Where in the data directory it is kept what operators sent.
+pub const ACQUISITION_DIRECTORY: &str = "acquisition";
 
 /// Where a site keeps certificates of OPC UA.
 pub fn opcua_store(written: &SiteFile) -> PathBuf {
@@ -40,12 +45,19 @@ fn sections(written: &SiteFile) -> impl Iterator<Item = Named<'_>> {
         points: &section.points,
         rank: section.rank,
     });
-    modbus.chain(written.opcua.iter().map(|section| Named {
+    let opcua = written.opcua.iter().map(|section| Named {
         kind: "opcua",
         name: &section.name,
         points: &section.points,
         rank: section.rank,
-    }))
+    });
+    let acquisition = written.acquisition.iter().map(|section| Named {
+        kind: "acquisition",
+        name: &section.name,
+        points: &section.points,
+        rank: section.rank,
+    });
+    modbus.chain(opcua).chain(acquisition)
 }
 
 /// Which source is believed when several report the same point.
@@ -54,7 +66,7 @@ pub fn ranks(written: &SiteFile) -> Ranks {
     Ranks { field: written.mqtt.rank, named: named.collect() }
 }
 
-/// Reads all point maps, of Modbus servers and then of OPC UA servers, and checks them against the network and each other.
+/// Reads all point maps, of Modbus servers, then of OPC UA servers, then of senders of acquisition, and checks them against the network and each other.
 pub fn point_maps(
     path: &Path,
     written: &SiteFile,
@@ -97,13 +109,24 @@ pub fn point_maps(
     maps
 }
 
+/// What a site is told by others.
+#[derive(Debug, Default)]
+pub struct Configs {
+    /// Modbus servers.
+    pub modbus: Vec<ModbusConfig>,
+    /// OPC UA servers.
+    pub opcua: Vec<OpcUaConfig>,
+    /// Operators that send values under pseudonyms.
+    pub acquisition: Vec<IntakeConfig>,
+}
+
 /// What is read and listened to, by the point maps of [`point_maps`].
 pub fn configs(
     path: &Path,
     written: &SiteFile,
     maps: &[Option<PointMap>],
     problems: &mut Vec<Problem>,
-) -> (Vec<ModbusConfig>, Vec<OpcUaConfig>) {
+) -> Configs {
     let mut seen = BTreeMap::new();
     for Named { kind, name, .. } in sections(written) {
         if seen.insert(&name.value, name.line).is_some() {
@@ -111,8 +134,13 @@ pub fn configs(
             problems.push(Problem::at(path, name.line, what));
         }
     }
-    let (of_modbus, of_opcua) = maps.split_at(written.modbus.len().min(maps.len()));
-    (modbus(path, written, of_modbus, problems), opcua(path, written, of_opcua, problems))
+    let (of_modbus, others) = maps.split_at(written.modbus.len().min(maps.len()));
+    let (of_opcua, of_acquisition) = others.split_at(written.opcua.len().min(others.len()));
+    Configs {
+        modbus: modbus(path, written, of_modbus, problems),
+        opcua: opcua(path, written, of_opcua, problems),
+        acquisition: acquisition(path, written, of_acquisition, problems),
+    }
 }
 
 /// The points of a map as a connector has them; every bad line is named.
@@ -180,6 +208,40 @@ fn opcua(
             problems.push(Problem::at(path, section.endpoint.line, error.to_string()));
         }
         configs.push(config);
+    }
+    configs
+}
+
+fn acquisition(
+    path: &Path,
+    written: &SiteFile,
+    maps: &[Option<PointMap>],
+    problems: &mut Vec<Problem>,
+) -> Vec<IntakeConfig> {
+    let mut configs = Vec::new();
+    for (section, map) in written.acquisition.iter().zip(maps) {
+        let name = &section.name;
+        if let Err(error) = grid::id::check_name(&name.value) {
+            problems.push(Problem::at(path, name.line, format!("acquisition: name: {error}")));
+            continue;
+        }
+        let points = points(&section.points.value, map.as_ref(), IntakeConfig::points, problems);
+        let sender = VerifyKey::read(&section.sender_key.value);
+        let sender = sender
+            .map_err(|error| problems.push(Problem::at(path, section.sender_key.line, error.to_string())));
+        let key = PlatformKey::read(&section.key.value);
+        let key = key.map_err(|error| problems.push(Problem::at(path, section.key.line, error.to_string())));
+        let (Ok(sender), Ok(key)) = (sender, key) else { continue };
+        if sender.sender != name.value {
+            let what = format!(
+                "acquisition: the key is that of {:?}, the name here is {:?}",
+                sender.sender, name.value
+            );
+            problems.push(Problem::at(path, section.sender_key.line, what));
+        }
+        let log = written.data.join(ACQUISITION_DIRECTORY).join(format!("{}.log", name.value));
+        let (points, purpose) = (points.into_iter().collect(), section.purpose.clone());
+        configs.push(IntakeConfig { sender, key, purpose, points, log });
     }
     configs
 }

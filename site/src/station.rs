@@ -9,6 +9,7 @@ use actors::runtime::supervisor::SpawnError;
 use actors::runtime::{Compute, Environment, Escalation, ScaledClock, WallClock};
 use actors::{Area, Parts, System};
 use connectors::Source;
+use connectors::acquisition::intake::{self, IntakeConfig, LogError};
 use connectors::mqtt::{self, DoorConfig, DoorError};
 use connectors::opcua::server::{ServerConfig, ServerError};
 use dashboards_server::{Access, AccessError, Accounts, Listen, RunningServer, ServeError, Served, serve};
@@ -32,6 +33,9 @@ pub enum StationError {
     /// The page cannot be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// What an operator sent before cannot be read.
+    #[error("acquisition: {0}")]
+    Acquisition(#[from] LogError),
     /// The OPC UA server did not start.
     #[error(transparent)]
     OpcUa(#[from] ServerError),
@@ -81,6 +85,8 @@ pub struct Listeners {
     pub door: DoorConfig,
     /// The OPC UA server, if there is to be one.
     pub opcua: Option<ServerConfig>,
+    /// Operators that send values under pseudonyms to the MQTT door.
+    pub acquisition: Vec<IntakeConfig>,
 }
 
 impl Listeners {
@@ -149,11 +155,24 @@ impl Station {
         foundation: Foundation,
         kept: Kept,
         clock: ScaledClock,
-        sources: Vec<Source>,
+        mut sources: Vec<Source>,
     ) -> Result<Self, StationError> {
         let access =
             listeners.accounts.as_ref().map(AccountFiles::open).transpose()?.unwrap_or(Access::Local);
         let door = mqtt::Door::open(listeners.door)?;
+        let mut intakes = Vec::new();
+        for config in listeners.acquisition {
+            match intake::open(config, &door, foundation.name.clone(), Arc::new(clock)) {
+                Ok((source, waiting)) => {
+                    sources.push(source);
+                    intakes.push(waiting);
+                }
+                Err(error) => {
+                    door.close().await;
+                    return Err(error.into());
+                }
+            }
+        }
         let parts = Parts {
             area: foundation.area,
             environment: Environment::new(clock, Compute::Blocking),
@@ -174,6 +193,7 @@ impl Station {
                 return Err(error.into());
             }
         };
+        intakes.into_iter().for_each(intake::Waiting::start);
         let (page, opcua) = (listeners.page, listeners.opcua);
         match shown(page, opcua, foundation.network, &system, access).await {
             Ok((server, opcua)) => Ok(Self { door, system, server, opcua }),

@@ -183,28 +183,47 @@ impl InboxWriter {
     ) -> Result<(), Closed> {
         self.shared.counters.add_received();
         match house::decode(topic, payload, received_at) {
-            Ok(message) => {
-                let parts = match &message {
-                    Message::Telemetry(values) => {
-                        let tapped = usize::from(self.shared.tap.get().is_some());
-                        values.iter().filter(|value| is_kept(value)).count() + tapped
-                    }
-                    Message::Status(_) | Message::Activation(_) => 1,
-                    Message::Device(_) => 0,
-                };
-                if parts == 0 {
-                    self.send(message).await?;
-                    let _ = done.send(true);
-                    return Ok(());
-                }
-                self.send_owing(message, receipt::receipts(parts, done)).await
-            }
+            Ok(message) => self.pass_owing(message, done).await,
             Err(rejected) => {
                 self.refuse(&rejected);
                 let _ = done.send(true);
                 Ok(())
             }
         }
+    }
+
+    /// The same for a message that is decoded.
+    ///
+    /// # Errors
+    /// [`Closed`] when nobody reads any more.
+    pub async fn pass_owing(&mut self, message: Message, done: oneshot::Sender<bool>) -> Result<(), Closed> {
+        let parts = match &message {
+            Message::Telemetry(values) => {
+                let tapped = usize::from(self.shared.tap.get().is_some());
+                values.iter().filter(|value| is_kept(value)).count() + tapped
+            }
+            Message::Status(_) | Message::Activation(_) => 1,
+            Message::Device(_) => 0,
+        };
+        if parts == 0 {
+            self.send(message).await?;
+            let _ = done.send(true);
+            return Ok(());
+        }
+        self.send_owing(message, receipt::receipts(parts, done)).await
+    }
+
+    /// Counts a message that was received, whatever becomes of it.
+    pub(crate) fn note_received(&self) {
+        self.shared.counters.add_received();
+    }
+
+    /// Makes the reader look at the counters although nothing has come for it.
+    ///
+    /// # Errors
+    /// [`Closed`] when nobody reads any more.
+    pub(crate) fn show_counters(&mut self) -> Result<(), Closed> {
+        self.put(Entry::Link(LinkState::Up))
     }
 
     /// Counts and logs a refused message.

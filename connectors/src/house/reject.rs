@@ -30,11 +30,25 @@ pub enum RejectCode {
     Identity,
     /// A retained message: nobody knows how old it is.
     Retained,
+    /// No envelope, or one of a form that is not known.
+    Envelope,
+    /// An envelope from somebody else than its topic says.
+    Sender,
+    /// An envelope for another platform's key.
+    Recipient,
+    /// An envelope that its sender has not signed, or that was altered.
+    Signature,
+    /// An envelope that does not open.
+    Sealed,
+    /// An envelope for a purpose that is not this platform's.
+    Purpose,
+    /// A value of an envelope whose pseudonym is in no point map.
+    Pseudonym,
 }
 
 impl RejectCode {
     /// All codes, in the order of their counters.
-    pub const ALL: [RejectCode; 11] = [
+    pub const ALL: [RejectCode; 18] = [
         RejectCode::Topic,
         RejectCode::TooLarge,
         RejectCode::TooDeep,
@@ -46,6 +60,13 @@ impl RejectCode {
         RejectCode::Time,
         RejectCode::Identity,
         RejectCode::Retained,
+        RejectCode::Envelope,
+        RejectCode::Sender,
+        RejectCode::Recipient,
+        RejectCode::Signature,
+        RejectCode::Sealed,
+        RejectCode::Purpose,
+        RejectCode::Pseudonym,
     ];
 
     /// The code as written in logs and metrics.
@@ -62,6 +83,13 @@ impl RejectCode {
             RejectCode::Time => "time",
             RejectCode::Identity => "identity",
             RejectCode::Retained => "retained",
+            RejectCode::Envelope => "envelope",
+            RejectCode::Sender => "sender",
+            RejectCode::Recipient => "recipient",
+            RejectCode::Signature => "signature",
+            RejectCode::Sealed => "sealed",
+            RejectCode::Purpose => "purpose",
+            RejectCode::Pseudonym => "pseudonym",
         }
     }
 }

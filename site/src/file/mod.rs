@@ -1,5 +1,6 @@
 //! `SITE.toml` as written ([docs/site.md](../../../docs/site.md)). Every key has a safe default; unknown ones are refused.
 
+mod acquisition;
 mod opcua;
 mod section;
 #[cfg(test)]
@@ -52,6 +53,8 @@ pub struct SiteFile {
     pub modbus: Vec<ModbusSection>,
     /// OPC UA servers that are listened to.
     pub opcua: Vec<OpcUaSection>,
+    /// Operators whose historians send values under pseudonyms.
+    pub acquisition: Vec<AcquisitionSection>,
     /// Our own OPC UA server, if there is one.
     pub opcua_server: Option<OpcUaServerSection>,
 }
@@ -122,6 +125,23 @@ pub struct OpcUaSection {
     pub timeout: Duration,
 }
 
+/// One `[[acquisition]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AcquisitionSection {
+    /// Who sends.
+    pub name: Located<String>,
+    /// Public half of its signing key.
+    pub sender_key: Located<PathBuf>,
+    /// The platform's key.
+    pub key: Located<PathBuf>,
+    /// What its pseudonyms are here, a point map.
+    pub points: Located<PathBuf>,
+    /// What its values may be used for.
+    pub purpose: String,
+    /// How much it is preferred.
+    pub rank: u32,
+}
+
 /// `[opcua_server]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpcUaServerSection {
@@ -180,6 +200,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let generators = root.sections("generator").into_iter().filter_map(generator).collect();
     let modbus = root.sections("modbus").into_iter().filter_map(modbus).collect();
     let opcua = root.sections("opcua").into_iter().filter_map(opcua::source).collect();
+    let acquisition = root.sections("acquisition").into_iter().filter_map(acquisition::sender).collect();
     let opcua_server = root.section_if("opcua_server").map(opcua::server);
     root.finish();
     SiteFile {
@@ -196,6 +217,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
         all_generators,
         modbus,
         opcua,
+        acquisition,
         opcua_server,
     }
 }

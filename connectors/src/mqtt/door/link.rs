@@ -17,9 +17,9 @@ const TAPPED_MAX: usize = 256;
 /// One message on its way to the system.
 #[derive(Debug)]
 pub(super) struct Tapped {
-    message: Arc<Publication>,
-    retained: bool,
-    done: oneshot::Sender<bool>,
+    pub(super) message: Arc<Publication>,
+    pub(super) retained: bool,
+    pub(super) done: oneshot::Sender<bool>,
 }
 
 /// Where messages for the system go in.
@@ -30,6 +30,12 @@ pub(super) struct Tap {
 }
 
 impl Tap {
+    /// The end for messages that match the filters, and where they come out.
+    pub(super) fn new(filters: Arc<[String]>) -> (Self, mpsc::Receiver<Tapped>) {
+        let (sender, tapped) = mpsc::channel(TAPPED_MAX);
+        (Self { filters, sender }, tapped)
+    }
+
     /// Hands a message over, waiting for room. The receiver tells when it may be acknowledged, and fails when the
     /// system is not there any more or could not make durable what it causes.
     pub(super) async fn hand_over(
@@ -62,8 +68,8 @@ pub(super) fn attach(
     let counters = Arc::new(Counters::default());
     let (writer, reader) = inbox(InboxLimits::default(), counters.clone());
     let (outbound, sent) = mpsc::channel(OUTBOUND_MAX);
-    let (sender, tapped) = mpsc::channel(TAPPED_MAX);
-    router.set_tap(Tap { filters: filters(&area, Role::System).into(), sender });
+    let (tap, tapped) = Tap::new(filters(&area, Role::System).into());
+    router.set_tap(tap);
     runtime.spawn(inwards(tapped, writer, clock));
     runtime.spawn(outwards(sent, router.clone(), area, counters.clone()));
     Link { outbound, inbox: reader, counters }

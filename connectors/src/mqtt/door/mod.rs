@@ -7,7 +7,7 @@
 //! * [`Door`] listens; `admission` counts who comes, `entrance` finds out who it is, `connection` serves it;
 //! * [`Policy`] says who may do what, `filter` what a topic filter matches;
 //! * `router` with `session`, `tree` and `retained` passes messages on;
-//! * `link` is the system's own end, inside the process.
+//! * `link` is the system's own end, inside the process; `letterbox` one for messages of others' forms.
 //!
 //! It runs in two threads of its own, so a busy system does not keep a client waiting for its handshake.
 
@@ -17,6 +17,7 @@ mod connection;
 mod counters;
 mod entrance;
 pub mod filter;
+mod letterbox;
 mod link;
 mod password;
 mod policy;
@@ -26,10 +27,11 @@ mod session;
 mod tls;
 mod tokens;
 mod tree;
-mod wire;
+pub(crate) mod wire;
 
 pub use config::{DoorConfig, DoorError, Limits};
 pub use counters::{Count, DoorCounters};
+pub use letterbox::{Letter, Letterbox};
 pub use policy::{Action, Identity, Policy, PolicyError, Unknown};
 pub use tls::TlsFiles;
 
@@ -152,6 +154,11 @@ impl Door {
     /// when the system has confirmed it.
     pub fn link(&self, area: Area, clock: Arc<dyn Clock>) -> Link {
         link::attach(&self.runtime, &self.router, area, clock)
+    }
+
+    /// An end for messages that match a filter, as they are; in place of one given out before for the same filter.
+    pub fn letterbox(&self, filter: String) -> Letterbox {
+        Letterbox::new(&self.router, filter)
     }
 
     /// Closes the door: nobody comes in any more, who is there is disconnected. Waits for it, at most some seconds.

@@ -53,7 +53,7 @@ struct Core {
     tree: Tree,
     retained: Retained,
     next: u64,
-    tap: Option<Tap>,
+    taps: Vec<Tap>,
     /// What waits for all clients, bytes.
     queued_bytes: usize,
     /// Messages that failed once, by client and digest.
@@ -90,15 +90,16 @@ impl Router {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A way to the system, in place of one with the same filters.
     pub(super) fn set_tap(&self, tap: Tap) {
-        self.core().tap = Some(tap);
+        let mut core = self.core();
+        core.taps.retain(|known| known.filters != tap.filters);
+        core.taps.push(tap);
     }
 
     /// The way to the system, for topics it listens to.
     pub(super) fn tap_for(&self, topic: &str) -> Option<Tap> {
-        let core = self.core();
-        let tap = core.tap.as_ref()?;
-        tap.filters.iter().any(|filter| matches(filter, topic)).then(|| tap.clone())
+        self.core().taps.iter().find(|tap| tap.filters.iter().any(|filter| matches(filter, topic))).cloned()
     }
 
     /// Gives a client its session, and ends the connection it had before.
@@ -166,7 +167,7 @@ impl Router {
             let message = Arc::new(Publication { topic: will.topic, payload: will.message });
             // To the system a will is a message like others, but nobody waits for its acknowledgement.
             if let Some(tap) =
-                core.tap.as_ref().filter(|tap| tap.filters.iter().any(|f| matches(f, &message.topic)))
+                core.taps.iter().find(|tap| tap.filters.iter().any(|f| matches(f, &message.topic)))
             {
                 tap.offer(&message, will.retain);
             }

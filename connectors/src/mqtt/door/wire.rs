@@ -11,7 +11,7 @@ const READ_BYTES: usize = 4096;
 
 /// Why a connection cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// The client closed it or it broke.
     Closed,
     /// What it sends is no MQTT 3.1.1.
@@ -24,7 +24,7 @@ pub(super) enum Broken {
     Stalled,
 }
 
-pub(super) struct Wire<S> {
+pub(crate) struct Wire<S> {
     stream: S,
     input: BytesMut,
     output: BytesMut,
@@ -32,17 +32,17 @@ pub(super) struct Wire<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub(super) fn new(stream: S, packet_bytes_max: usize) -> Self {
+    pub(crate) fn new(stream: S, packet_bytes_max: usize) -> Self {
         Self { stream, input: BytesMut::new(), output: BytesMut::new(), packet_bytes_max }
     }
 
     /// Takes larger packets from now on.
-    pub(super) fn allow(&mut self, packet_bytes_max: usize) {
+    pub(crate) fn allow(&mut self, packet_bytes_max: usize) {
         self.packet_bytes_max = packet_bytes_max;
     }
 
     /// The next whole packet of what was read.
-    pub(super) fn next(&mut self) -> Result<Option<Packet>, Broken> {
+    pub(crate) fn next(&mut self) -> Result<Option<Packet>, Broken> {
         match Packet::read(&mut self.input, self.packet_bytes_max) {
             Ok(packet) => Ok(Some(packet)),
             Err(Error::InsufficientBytes(_)) => Ok(None),
@@ -53,12 +53,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Whether a packet has begun and is not complete.
-    pub(super) fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         !self.input.is_empty()
     }
 
     /// Reads some more. Cancelling loses nothing.
-    pub(super) async fn fill(&mut self) -> Result<(), Broken> {
+    pub(crate) async fn fill(&mut self) -> Result<(), Broken> {
         self.input.reserve(READ_BYTES);
         match self.stream.read_buf(&mut self.input).await {
             Ok(0) | Err(_) => Err(Broken::Closed),
@@ -67,13 +67,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Adds a packet to what will be sent.
-    pub(super) fn put(&mut self, packet: &Packet) -> Result<(), Broken> {
+    pub(crate) fn put(&mut self, packet: &Packet) -> Result<(), Broken> {
         // Only the standard's own limit applies outwards: what got in may get out.
         packet.write(&mut self.output, usize::MAX).map(|_| ()).map_err(|_| Broken::TooLarge)
     }
 
     /// Sends what was added.
-    pub(super) async fn flush(&mut self, within: Duration) -> Result<(), Broken> {
+    pub(crate) async fn flush(&mut self, within: Duration) -> Result<(), Broken> {
         if self.output.is_empty() {
             return Ok(());
         }
@@ -92,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Says the last word, TLS's own included, without waiting long for it.
-    pub(super) async fn close(&mut self) {
+    pub(crate) async fn close(&mut self) {
         let _ = timeout(Duration::from_secs(1), self.stream.shutdown()).await;
     }
 }

@@ -1,0 +1,76 @@
+//! How far it came: for each file its keyed name, and the line and byte up to which the platform has it. The file is replaced as
+//! a whole (written aside, synced, renamed, the folder synced), so that a crash leaves the old or the new one.
+
+use super::super::keys::Digest128;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Files remembered that are not in the folder any more.
+const ABSENT_MAX: usize = 1000;
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reached {
+    /// Its name now.
+    pub(super) file: String,
+    /// Its name when it was first seen; with its first line it makes the keyed name.
+    pub(super) first_name: String,
+    pub(super) id: Digest128,
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    /// Lines that the platform has.
+    pub(super) line: u64,
+    /// Bytes of those lines.
+    pub(super) offset: u64,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    files: Vec<Reached>,
+}
+
+#[derive(Debug)]
+pub(super) struct Progress {
+    path: PathBuf,
+    pub(super) files: Vec<Reached>,
+}
+
+impl Progress {
+    /// Reads what an earlier run reached; nothing when there is no file.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let written = match std::fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => Written::default(),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { path: path.to_owned(), files: written.files })
+    }
+
+    /// Forgets the oldest files that are not there any more, beyond some. When one comes back its lines are sent again, and the
+    /// platform leaves them out.
+    pub(super) fn forget_absent(&mut self, present: &[Digest128]) {
+        let absent = self.files.iter().filter(|reached| !present.contains(&reached.id)).count();
+        let mut too_many = absent.saturating_sub(ABSENT_MAX);
+        self.files.retain(|reached| {
+            let goes = too_many > 0 && !present.contains(&reached.id);
+            too_many -= usize::from(goes);
+            !goes
+        });
+    }
+
+    pub(super) fn save(&self) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(&Written { files: self.files.clone() })?;
+        let next = self.path.with_extension("next");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        std::fs::rename(&next, &self.path)?;
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}

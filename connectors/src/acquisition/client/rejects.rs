@@ -1,0 +1,71 @@
+//! Lines that cannot be used, with file, line and reason. They hold private ids and stay with the operator.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Most of a bad line that is written down, characters.
+const TEXT_CHARS_MAX: usize = 500;
+
+/// A line that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bad {
+    pub(super) line: u64,
+    pub(super) reason: String,
+    pub(super) text: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Rejects {
+    writer: csv::Writer<File>,
+    /// What a run wrote down that died before it noted its progress.
+    known: BTreeSet<(String, u64)>,
+}
+
+impl Rejects {
+    /// Opens or begins the file. `is_passed` says whether a line lies within what was reached.
+    pub(super) fn open(path: &Path, is_passed: impl Fn(&str, u64) -> bool) -> io::Result<Self> {
+        let mut known = BTreeSet::new();
+        let mut is_new = true;
+        match File::open(path) {
+            Ok(file) => {
+                is_new = file.metadata()?.len() == 0;
+                for record in csv::ReaderBuilder::new().flexible(true).from_reader(file).records() {
+                    // A torn last line is one more bad line in a file of bad lines.
+                    let Ok(record) = record else { continue };
+                    let line = record.get(1).and_then(|line| line.parse().ok());
+                    if let (Some(name), Some(line)) = (record.get(0), line)
+                        && !is_passed(name, line)
+                    {
+                        known.insert((name.to_owned(), line));
+                    }
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(file);
+        if is_new {
+            writer.write_record(["file", "line", "reason", "text"])?;
+        }
+        Ok(Self { writer, known })
+    }
+
+    /// Writes lines down and syncs.
+    pub(super) fn write(&mut self, name: &str, bad: &[Bad]) -> io::Result<()> {
+        for Bad { line, reason, text } in bad {
+            if !self.known.remove(&(name.to_owned(), *line)) {
+                let text: String = text.chars().take(TEXT_CHARS_MAX).collect();
+                self.writer.write_record([name, &line.to_string(), reason, &text])?;
+            }
+        }
+        if bad.is_empty() {
+            return Ok(());
+        }
+        self.writer.flush()?;
+        self.writer.get_ref().sync_all()
+    }
+}
