@@ -1,5 +1,6 @@
 //! `SITE.toml` as written ([docs/site.md](../../../docs/site.md)). Every key has a safe default; unknown ones are refused.
 
+mod iec104;
 mod opcua;
 mod section;
 #[cfg(test)]
@@ -11,6 +12,7 @@ use crate::problem::Problem;
 use actors::DsoRules;
 use actors::grid_side::Ranks;
 use actors::picture::DeviceKind;
+use connectors::iec104::{CounterReading, Timers, TlsFiles as Iec104TlsFiles};
 use connectors::mqtt::door::TlsFiles;
 use connectors::opcua::{Security, User};
 use grid::{DeviceId, Money, ProsumerId, UsagePointId};
@@ -52,6 +54,8 @@ pub struct SiteFile {
     pub modbus: Vec<ModbusSection>,
     /// OPC UA servers that are listened to.
     pub opcua: Vec<OpcUaSection>,
+    /// Stations of IEC 60870-5-104 that are listened to.
+    pub iec104: Vec<Iec104Section>,
     /// Our own OPC UA server, if there is one.
     pub opcua_server: Option<OpcUaServerSection>,
 }
@@ -122,6 +126,33 @@ pub struct OpcUaSection {
     pub timeout: Duration,
 }
 
+/// One `[[iec104]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Iec104Section {
+    /// What people call it.
+    pub name: Located<String>,
+    /// `host:port`.
+    pub server: Located<String>,
+    /// Its point map.
+    pub points: Located<PathBuf>,
+    /// How much it is preferred.
+    pub rank: u32,
+    /// Our originator address.
+    pub originator: u8,
+    /// How often everything is interrogated.
+    pub period: Duration,
+    /// How counters are read.
+    pub counters: CounterReading,
+    /// Whether its clock is set.
+    pub set_clock: bool,
+    /// How far its clock is ahead of UTC in winter, minutes.
+    pub utc_offset_minutes: i32,
+    /// Windows and timers of the transport.
+    pub timers: Timers,
+    /// Certificates, with TLS.
+    pub tls: Option<Iec104TlsFiles>,
+}
+
 /// `[opcua_server]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpcUaServerSection {
@@ -180,6 +211,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let generators = root.sections("generator").into_iter().filter_map(generator).collect();
     let modbus = root.sections("modbus").into_iter().filter_map(modbus).collect();
     let opcua = root.sections("opcua").into_iter().filter_map(opcua::source).collect();
+    let iec104 = root.sections("iec104").into_iter().filter_map(iec104::source).collect();
     let opcua_server = root.section_if("opcua_server").map(opcua::server);
     root.finish();
     SiteFile {
@@ -196,6 +228,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
         all_generators,
         modbus,
         opcua,
+        iec104,
         opcua_server,
     }
 }
