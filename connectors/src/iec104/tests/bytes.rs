@@ -1,10 +1,14 @@
 //! Bytes → objects: frames that c104 2.2 and others sent, each type by hand, and bytes that are nothing.
 
-use crate::iec104::apci::{Frame, Split, split};
+use crate::iec104::apci::{Control, Frame, Split, split};
 use crate::iec104::asdu::{Asdu, AsduError, Flags, Object, Value, activation};
+use crate::iec104::config::Timers;
 use crate::iec104::cp;
 use crate::iec104::kind::Kind;
+use crate::iec104::point::{Point, Taken};
+use crate::iec104::session::{Brought, Session};
 use crate::iec104::tag::Address;
+use crate::point_map;
 use proptest::prelude::*;
 
 fn unhex(text: &str) -> Vec<u8> {
@@ -168,6 +172,46 @@ proptest! {
             prop_assert!(objects.len() == asdu.count && objects.len() <= 127);
             prop_assert!(objects.capacity() <= 256);
         }
+    }
+
+    #[test]
+    fn a_stream_of_anything_goes_through_all_of_it_and_only_what_is_valid_comes_out_as_measured(
+        frames in proptest::collection::vec((any::<bool>(), 0..40_u8, proptest::collection::vec(any::<u8>(), 0..60)), 1..40)
+    ) {
+        let now = tokio::time::Instant::now();
+        let mut session = Session::start(Timers::default(), now);
+        session.take(Frame::U(Control::StartCon), now).unwrap();
+        let text = "tag,element,quantity,unit\nca=1 ioa=7,branch.21,p,kW\n";
+        let row = point_map::read(text.as_bytes()).unwrap().rows[0].clone();
+        let mut point = Point::new((row.tag.parse().unwrap(), row));
+        let at = grid::Timestamp::from_seconds(1_768_500_000);
+        let (mut stream, mut number) = (Vec::new(), 0);
+        for (is_noise, kind, bytes) in &frames {
+            match Kind(*kind).layout() {
+                _ if *is_noise && bytes.len() > 40 => stream.extend(bytes),
+                Some((content, tagged)) if bytes.len() >= content.octets() + tagged.octets() => {
+                    let asdu = [&[*kind, 1, 3, 0, 1, 0, 7, 0, 0], &bytes[..content.octets() + tagged.octets()]].concat();
+                    Frame::I { send: number, receive: 0, asdu: &asdu }.write(&mut stream);
+                    number += 1;
+                }
+                _ => {}
+            }
+        }
+        let mut rest = &stream[..];
+        while let Ok(Split::Frame(frame, length)) = split(rest) {
+            prop_assert!(length <= rest.len());
+            rest = &rest[length..];
+            let Ok(Brought::Data(bytes)) = session.take(frame, now) else { continue };
+            let Some(Ok(objects)) = Asdu::read(bytes).ok().and_then(|asdu| asdu.objects()) else { continue };
+            for object in objects {
+                if let Ok(Taken::News(told)) = point.take(&object, false, at, 0) {
+                    let is_good = !(object.flags.invalid || object.flags.not_topical || object.flags.blocked);
+                    prop_assert!(told.value.is_finite());
+                    prop_assert!(told.quality == grid::Quality::Missing || is_good);
+                }
+            }
+        }
+        prop_assert!(session.out.len() <= 6 * (frames.len() + 1));
     }
 
     #[test]
