@@ -9,7 +9,9 @@
 //! * [`mqtt`]: a door that speaks MQTT 3.1.1, and a client for any other broker;
 //! * [`acquisition`]: a historian's values under pseudonyms, sealed and signed, from an operator to a platform;
 //! * [`opcua`]: OPC UA servers listened to, and a server that shows what the system knows;
+//! * [`iec104`]: stations of telecontrol listened to over IEC 60870-5-104;
 //! * [`modbus`]: meters and controllers asked over Modbus TCP;
+//! * [`counter`]: readings of a counter, whatever it was read over, as energies of slots;
 //! * [`loopback`]: the same two ends joined inside the process, through the same bytes, for virtual time;
 //! * [`point_map`]: what a foreign system calls its values, as CSV;
 //! * [`network_file`]: power-grid-model JSON → [`grid::Network`];
@@ -21,10 +23,12 @@
 
 pub mod acquisition;
 pub mod clearing_case;
+pub mod counter;
 pub mod doms_bid;
 pub mod exchange;
 pub mod flex_offer;
 pub mod house;
+pub mod iec104;
 pub mod link;
 pub mod loopback;
 pub mod modbus;

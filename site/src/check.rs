@@ -3,15 +3,13 @@
 use crate::file::{self, HttpSection, Located, MqttSection, OpcUaServerSection, SiteFile};
 use crate::network_picture;
 use crate::problem::Problem;
-use crate::sources::{self, Configs};
+use crate::sources::{self, Sources};
 use crate::station::{AccountFiles, Foundation, Listeners};
 use access::Directory;
 use actors::{Area, AreaError, Device};
-use connectors::modbus::ModbusConfig;
 use connectors::mqtt::door::{Policy, PolicyError};
 use connectors::mqtt::{DoorConfig, DoorError};
 use connectors::network_file;
-use connectors::opcua::OpcUaConfig;
 use connectors::opcua::server::ServerConfig;
 use connectors::point_map::PointMap;
 use dashboards_server::{Listen, ServeError};
@@ -40,10 +38,8 @@ pub struct Site {
     pub foundation: Foundation,
     /// Where it listens.
     pub listeners: Listeners,
-    /// Modbus servers to be read.
-    pub modbus: Vec<ModbusConfig>,
-    /// OPC UA servers to be listened to.
-    pub opcua: Vec<OpcUaConfig>,
+    /// What is read and listened to.
+    pub sources: Sources,
     /// Where the journal is kept.
     pub data: PathBuf,
     /// How long telemetry, energies and estimates are kept.
@@ -117,11 +113,11 @@ pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
     let network = network.map_err(|error| problems.push(Problem::of(path, format!("network: {error}")))).ok();
     let area = network.as_ref().and_then(|network| area(path, &written, network, &mut problems));
     let maps = sources::point_maps(path, &written, area.as_ref(), &mut problems);
-    let Configs { modbus, opcua, acquisition } = sources::configs(path, &written, &maps, &mut problems);
+    let mut sources = sources::configs(path, &written, &maps, &mut problems);
     let (Some(name), Some(network), Some(mut area), true) = (name, network, area, problems.is_empty()) else {
         return Err(problems);
     };
-    listeners.acquisition = acquisition;
+    listeners.acquisition = std::mem::take(&mut sources.acquisition);
     area.ranks = sources::ranks(&written);
     if written.all_generators {
         area.know_generators(generators(&written));
@@ -137,7 +133,7 @@ pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
         archive: Arc::default(),
         zone: written.zone,
     };
-    Ok(Site { foundation, listeners, modbus, opcua, data: written.data, history: written.history, summary })
+    Ok(Site { foundation, listeners, sources, data: written.data, history: written.history, summary })
 }
 
 /// The most that the generators behind each connection feed in, W.

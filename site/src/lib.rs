@@ -23,4 +23,5 @@ pub use picture::network_picture;
 pub use problem::Problem;
 pub use published::Published;
 pub use running::{Running, SiteError};
+pub use sources::Sources;
 pub use station::{AccountFiles, Foundation, Kept, Listeners, Station, StationError};

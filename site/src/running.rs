@@ -6,7 +6,7 @@ use actors::journal::{Durability, Fact, Journal, JournalError, Opened};
 use actors::picture::Picture;
 use actors::runtime::ScaledClock;
 use actors::runtime::clock::machine_time;
-use connectors::{modbus, opcua};
+use connectors::{iec104, modbus, opcua};
 use grid::{Clock, Timestamp};
 use history::{History, HistoryError};
 use std::net::SocketAddr;
@@ -34,6 +34,9 @@ pub enum SiteError {
     /// An OPC UA server cannot be listened to as it is configured.
     #[error(transparent)]
     OpcUa(#[from] opcua::ConfigError),
+    /// A station of IEC 60870-5-104 cannot be listened to as it is configured.
+    #[error(transparent)]
+    Iec104(#[from] iec104::ConfigError),
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -80,7 +83,10 @@ impl SiteError {
                 matches!(error, JournalError::Foreign { .. } | JournalError::Locked { .. })
             }
             SiteError::History(error) => matches!(error, HistoryError::Locked { .. }),
-            SiteError::Modbus(_) | SiteError::OpcUa(_) | SiteError::OtherSite { .. } => true,
+            SiteError::Modbus(_)
+            | SiteError::OpcUa(_)
+            | SiteError::Iec104(_)
+            | SiteError::OtherSite { .. } => true,
             // A clock comes right by itself: whoever supervises the process may start it again.
             SiteError::ClockBehind { .. } | SiteError::ClockSet { .. } | SiteError::GivenUp(_) => false,
         }
@@ -127,11 +133,14 @@ impl Running {
         };
         let clock = ScaledClock::start(origin, 1);
         let mut sources = Vec::new();
-        for config in site.modbus {
+        for config in site.sources.modbus {
             sources.push(modbus::connect(config, Arc::new(clock))?);
         }
-        for config in site.opcua {
+        for config in site.sources.opcua {
             sources.push(opcua::connect(config, Arc::new(clock))?);
+        }
+        for config in site.sources.iec104 {
+            sources.push(iec104::connect(config, Arc::new(clock))?);
         }
         let station = Station::start(site.listeners, site.foundation, kept, clock, sources).await?;
         Ok(Self { station, clock, ahead, resumed })

@@ -6,6 +6,7 @@ use actors::Area;
 use actors::grid_side::Ranks;
 use connectors::acquisition::intake::IntakeConfig;
 use connectors::acquisition::{PlatformKey, VerifyKey};
+use connectors::iec104::Iec104Config;
 use connectors::modbus::ModbusConfig;
 use connectors::opcua::OpcUaConfig;
 use connectors::point_map::{self, BadLine, PointMap, PointMapError};
@@ -57,7 +58,13 @@ fn sections(written: &SiteFile) -> impl Iterator<Item = Named<'_>> {
         points: &section.points,
         rank: section.rank,
     });
-    modbus.chain(opcua).chain(acquisition)
+    let iec104 = written.iec104.iter().map(|section| Named {
+        kind: "iec104",
+        name: &section.name,
+        points: &section.points,
+        rank: section.rank,
+    });
+    modbus.chain(opcua).chain(iec104).chain(acquisition)
 }
 
 /// Which source is believed when several report the same point.
@@ -66,7 +73,8 @@ pub fn ranks(written: &SiteFile) -> Ranks {
     Ranks { field: written.mqtt.rank, named: named.collect() }
 }
 
-/// Reads all point maps, of Modbus servers, then of OPC UA servers, then of senders of acquisition, and checks them against the network and each other.
+/// Reads all point maps, of Modbus servers, then of OPC UA servers, IEC 104 stations and senders of acquisition, and checks them against
+/// the network and each other.
 pub fn point_maps(
     path: &Path,
     written: &SiteFile,
@@ -109,13 +117,15 @@ pub fn point_maps(
     maps
 }
 
-/// What a site is told by others.
+/// What is read and listened to.
 #[derive(Debug, Default)]
-pub struct Configs {
-    /// Modbus servers.
+pub struct Sources {
+    /// Modbus servers to be read.
     pub modbus: Vec<ModbusConfig>,
-    /// OPC UA servers.
+    /// OPC UA servers to be listened to.
     pub opcua: Vec<OpcUaConfig>,
+    /// Stations of IEC 60870-5-104 to be listened to.
+    pub iec104: Vec<Iec104Config>,
     /// Operators that send values under pseudonyms.
     pub acquisition: Vec<IntakeConfig>,
 }
@@ -126,7 +136,7 @@ pub fn configs(
     written: &SiteFile,
     maps: &[Option<PointMap>],
     problems: &mut Vec<Problem>,
-) -> Configs {
+) -> Sources {
     let mut seen = BTreeMap::new();
     for Named { kind, name, .. } in sections(written) {
         if seen.insert(&name.value, name.line).is_some() {
@@ -135,10 +145,12 @@ pub fn configs(
         }
     }
     let (of_modbus, others) = maps.split_at(written.modbus.len().min(maps.len()));
-    let (of_opcua, of_acquisition) = others.split_at(written.opcua.len().min(others.len()));
-    Configs {
+    let (of_opcua, others) = others.split_at(written.opcua.len().min(others.len()));
+    let (of_iec104, of_acquisition) = others.split_at(written.iec104.len().min(others.len()));
+    Sources {
         modbus: modbus(path, written, of_modbus, problems),
         opcua: opcua(path, written, of_opcua, problems),
+        iec104: iec104(path, written, of_iec104, problems),
         acquisition: acquisition(path, written, of_acquisition, problems),
     }
 }
@@ -212,6 +224,34 @@ fn opcua(
     configs
 }
 
+fn iec104(
+    path: &Path,
+    written: &SiteFile,
+    maps: &[Option<PointMap>],
+    problems: &mut Vec<Problem>,
+) -> Vec<Iec104Config> {
+    let mut configs = Vec::new();
+    for (section, map) in written.iec104.iter().zip(maps) {
+        let config = Iec104Config {
+            name: section.name.value.clone(),
+            server: section.server.value.clone(),
+            originator: section.originator,
+            period: section.period,
+            counters: section.counters,
+            set_clock: section.set_clock,
+            utc_offset_minutes: section.utc_offset_minutes,
+            timers: section.timers,
+            tls: section.tls.clone(),
+            points: points(&section.points.value, map.as_ref(), Iec104Config::points, problems),
+        };
+        if let Err(error) = config.check() {
+            problems.push(Problem::at(path, section.server.line, error.to_string()));
+        }
+        configs.push(config);
+    }
+    configs
+}
+
 fn acquisition(
     path: &Path,
     written: &SiteFile,
@@ -249,4 +289,67 @@ fn acquisition(
 fn bad_line(file: &Path, bad: &BadLine) -> Problem {
     let column = bad.column.map_or_else(String::new, |column| format!("{column}: "));
     Problem::at(file, bad.line, format!("{column}{}", bad.reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    /// The example site in a directory of its own, with this written behind it.
+    fn example_and(directory: &Path, more: &str) -> PathBuf {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/example-site");
+        for file in ["network.json", "rights.toml", "site.toml", "substation.csv"] {
+            std::fs::copy(example.join(file), directory.join(file)).unwrap();
+        }
+        let site = directory.join("site.toml");
+        std::fs::write(&site, std::fs::read_to_string(&site).unwrap() + more).unwrap();
+        site
+    }
+
+    const STATION: &str = "[[iec104]]\nname = \"rtu\"\nserver = \"192.0.2.8:2404\"\npoints = \"rtu.csv\"\n";
+    const HEADER: &str = "tag,element,quantity,unit,phase\n";
+
+    #[test]
+    fn a_station_of_telecontrol_is_part_of_a_site() {
+        let directory = tempfile::tempdir().unwrap();
+        let site = example_and(directory.path(), STATION);
+        std::fs::write(directory.path().join("rtu.csv"), format!("{HEADER}ca=1 ioa=4001,bus.3,u,V,b\n"))
+            .unwrap();
+        let site = crate::check(&site).unwrap();
+        let [rtu] = &site.sources.iec104[..] else { panic!("{:?}", site.sources.iec104) };
+        assert_eq!((rtu.server.as_str(), rtu.points.len()), ("192.0.2.8:2404", 1));
+    }
+
+    #[test]
+    fn every_problem_of_a_station_is_named_with_its_file_and_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let more = STATION.replace("\"rtu\"", "\"substation\"").replace("192.0.2.8:2404", "192.0.2.8");
+        let tls = STATION.replace("\"rtu\"", "\"other\"") + "authority = \"ca.pem\"\nrank = 2\n";
+        let site = example_and(directory.path(), &(more + &tls));
+        let first = std::fs::read_to_string(&site).unwrap().lines().count() as u64 - 10;
+        let map =
+            "4001,bus.3,u,V,b\nca=1 ioa=0,bus.3,u,V,c\nca=1 ioa=5001,bus.9,u,V,a\nca=1 ioa=7,bus.3,u,kg,a\n";
+        let map_file = directory.path().join("rtu.csv");
+        std::fs::write(&map_file, format!("{HEADER}{map}")).unwrap();
+        let said = |site: &Path| {
+            let problems = crate::check(site).unwrap_err();
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        // What is no point map hides what its tags are.
+        let found = said(&site);
+        assert!(found.contains("rtu.csv:5: unit: "), "{found}");
+        std::fs::write(&map_file, format!("{HEADER}{}", map.replace("kg", "V"))).unwrap();
+        let found = said(&site);
+        for part in [
+            format!("site.toml:{}: iec104: \"substation\" is the name of another connector too", first + 2),
+            format!("site.toml:{}: iec104 server \"192.0.2.8\" is not host:port", first + 3),
+            format!("site.toml:{}: iec104 authority: ", first + 7),
+            "rtu.csv:2: tag: \"4001\" is not ca=NUMBER or ioa=NUMBER; write for example ca=1 ioa=4001"
+                .to_owned(),
+            "rtu.csv:3: tag: ioa \"0\" is not 1 to 16777215".to_owned(),
+            "rtu.csv:4: element: bus.9.u.a is no point of the network".to_owned(),
+        ] {
+            assert!(found.contains(&part), "{part}\n{found}");
+        }
+    }
 }

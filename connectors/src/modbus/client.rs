@@ -1,10 +1,10 @@
 //! The client: connects, asks along its plan at whole periods, says what is missing, and starts again.
 
 use super::config::{ConfigError, ModbusConfig};
-use super::counter::Counter;
 use super::decode::{Number, decode};
 use super::plan::{Request, plan};
 use super::tag::{Format, Register, Table};
+use crate::counter::Counter;
 use crate::exchange::{Closed, Counters, InboxWriter, Limits, LinkState, inbox};
 use crate::house::{self, Message, Rejected};
 use crate::link::Source;

@@ -4,18 +4,16 @@
 //! missing, once; the last value is never repeated as if it were measured. Nothing is ever written.
 //!
 //! * `config` says what is read, `tag` how a register is written in a point map, `plan` how few requests read them all;
-//! * `decode` turns registers into numbers, `counter` counter readings into energies of slots;
+//! * `decode` turns registers into numbers;
 //! * `client` connects, asks, waits and starts again.
 
 mod client;
 mod config;
-mod counter;
 mod decode;
 mod plan;
 mod tag;
 
 pub use client::connect;
 pub use config::{ConfigError, ModbusConfig};
-pub use counter::{Counter, SlotCount};
 pub use decode::{Number, decode};
 pub use tag::{Format, Order, Register, Table, TagError};

@@ -7,9 +7,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // the whole crate is a test
 
 mod hand_made;
+mod iec104;
 mod modbus;
 mod opcua;
 mod peer;
+mod station;
 
 use connectors::{Arrival, LinkState, Message, Source};
 use grid::{Clock, Measurement, Quality, Slot, Timestamp};

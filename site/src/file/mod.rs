@@ -1,6 +1,7 @@
 //! `SITE.toml` as written ([docs/site.md](../../../docs/site.md)). Every key has a safe default; unknown ones are refused.
 
 mod acquisition;
+mod iec104;
 mod opcua;
 mod section;
 #[cfg(test)]
@@ -12,6 +13,7 @@ use crate::problem::Problem;
 use actors::DsoRules;
 use actors::grid_side::Ranks;
 use actors::picture::DeviceKind;
+use connectors::iec104::{CounterReading, Timers, TlsFiles as Iec104TlsFiles};
 use connectors::mqtt::door::TlsFiles;
 use connectors::opcua::{Security, User};
 use grid::{DeviceId, Money, ProsumerId, UsagePointId};
@@ -55,6 +57,8 @@ pub struct SiteFile {
     pub opcua: Vec<OpcUaSection>,
     /// Operators whose historians send values under pseudonyms.
     pub acquisition: Vec<AcquisitionSection>,
+    /// Stations of IEC 60870-5-104 that are listened to.
+    pub iec104: Vec<Iec104Section>,
     /// Our own OPC UA server, if there is one.
     pub opcua_server: Option<OpcUaServerSection>,
 }
@@ -142,6 +146,33 @@ pub struct AcquisitionSection {
     pub rank: u32,
 }
 
+/// One `[[iec104]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Iec104Section {
+    /// What people call it.
+    pub name: Located<String>,
+    /// `host:port`.
+    pub server: Located<String>,
+    /// Its point map.
+    pub points: Located<PathBuf>,
+    /// How much it is preferred.
+    pub rank: u32,
+    /// Our originator address.
+    pub originator: u8,
+    /// How often everything is interrogated.
+    pub period: Duration,
+    /// How counters are read.
+    pub counters: CounterReading,
+    /// Whether its clock is set.
+    pub set_clock: bool,
+    /// How far its clock is ahead of UTC in winter, minutes.
+    pub utc_offset_minutes: i32,
+    /// Windows and timers of the transport.
+    pub timers: Timers,
+    /// Certificates, with TLS.
+    pub tls: Option<Iec104TlsFiles>,
+}
+
 /// `[opcua_server]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpcUaServerSection {
@@ -201,6 +232,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let modbus = root.sections("modbus").into_iter().filter_map(modbus).collect();
     let opcua = root.sections("opcua").into_iter().filter_map(opcua::source).collect();
     let acquisition = root.sections("acquisition").into_iter().filter_map(acquisition::sender).collect();
+    let iec104 = root.sections("iec104").into_iter().filter_map(iec104::source).collect();
     let opcua_server = root.section_if("opcua_server").map(opcua::server);
     root.finish();
     SiteFile {
@@ -218,6 +250,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
         modbus,
         opcua,
         acquisition,
+        iec104,
         opcua_server,
     }
 }

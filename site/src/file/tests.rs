@@ -54,6 +54,49 @@ fn sources_have_ranks_and_generators_are_registered() {
 }
 
 #[test]
+fn a_station_of_telecontrol_is_read_with_everything_that_can_be_said_of_it() {
+    let site = parsed(
+        "[[iec104]]\nname = \"rtu\"\nserver = \"192.0.2.7:2404\"\npoints = \"rtu.csv\"\n[[iec104]]\nname = \"gateway\"\n\
+         server = \"192.0.2.8:19998\"\npoints = \"g.csv\"\nrank = 2\noriginator = 3\nperiod_s = 60\ncounter_period_s = 300\n\
+         freeze_counters = true\nset_clock = true\nutc_offset_min = 60\ntimeout_s = 5\nt1_s = 8\nt2_s = 4\nt3_s = 12\nk = 20\nw = 10\n\
+         authority = \"ca.pem\"\ncertificate_name = \"rtu.example\"\ncertificate = \"own.pem\"\nkey = \"own.key\"\n",
+    )
+    .unwrap();
+    let [rtu, gateway] = &site.iec104[..] else { panic!("{:?}", site.iec104) };
+    assert_eq!((rtu.period, rtu.originator, rtu.set_clock, rtu.rank), (Duration::from_secs(25), 0, false, 1));
+    assert!(rtu.tls.is_none() && rtu.timers == Timers::default() && !rtu.counters.freeze);
+    assert_eq!((gateway.period, gateway.originator, gateway.set_clock), (Duration::from_secs(60), 3, true));
+    assert_eq!((gateway.utc_offset_minutes, gateway.rank, gateway.counters.freeze), (60, 2, true));
+    assert_eq!((gateway.timers.t1, gateway.timers.k, gateway.timers.w), (Duration::from_secs(8), 20, 10));
+    let tls = gateway.tls.as_ref().unwrap();
+    assert_eq!(tls.name.as_deref(), Some("rtu.example"));
+    assert!(tls.own.as_ref().unwrap().1.ends_with("own.key"));
+    let bad = parsed(
+        "[[iec104]]\nname = \"rtu\"\nt1_s = 0\nk = 1.5\nutc_offset_min = 900\nport = 5\n[[iec104]]\nname = \"g\"\nserver = \"a:1\"\n\
+         points = \"g.csv\"\nkey = \"own.key\"\n[[iec104]]\nname = \"h\"\nserver = \"a:1\"\npoints = \"g.csv\"\nauthority = \"ca.pem\"\nkey = \"own.key\"\n",
+    );
+    let said: Vec<_> =
+        bad.unwrap_err().into_iter().map(|problem| (problem.line.unwrap(), problem.what)).collect();
+    let expected = [
+        (1, "iec104 1.server: is missing"),
+        (1, "iec104 1.points: is missing"),
+        (3, "iec104 1.t1_s: 0 is not between"),
+        (4, "iec104 1.k: 1.5 is no whole number"),
+        (5, "iec104 1.utc_offset_min: 900 is not between"),
+        (6, "iec104 1.port: no such key"),
+        (11, "iec104 2.authority: is missing"),
+        (17, "iec104 3.certificate: certificate and key belong together"),
+    ];
+    assert_eq!(said.len(), expected.len(), "{said:#?}");
+    for ((line, what), (expected_line, start)) in said.iter().zip(expected) {
+        assert!(
+            *line == expected_line && what.starts_with(start),
+            "{line}: {what}, expected {expected_line}: {start}"
+        );
+    }
+}
+
+#[test]
 fn every_fault_is_named_with_its_line() {
     let problems = parsed(
         "name = 5\ncolour = \"red\"\n[http]\nlisten = \"everywhere\"\n[mqtt]\nkey = \"a.key\"\nuser = 1\n[dso]\nplanning_limit = 7\n\
