@@ -141,7 +141,7 @@ impl Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.shared.queue().reader_gone = true;
+        self.shared.queue().abandon();
         self.shared.room.notify_one();
     }
 }
@@ -169,7 +169,7 @@ impl InboxWriter {
     }
 
     /// Like [`deliver`](Self::deliver) for a sender that waits: `done` hears `true` when the message may be
-    /// acknowledged, and `false` or nothing when it has to be sent again. What is refused may be acknowledged:
+    /// acknowledged, `false` when it failed, and nothing when it cannot be taken now. What is refused may be acknowledged:
     /// sending it again would not make it better.
     ///
     /// # Errors
@@ -279,6 +279,7 @@ impl InboxWriter {
     fn put(&mut self, entry: Entry) -> Result<(), Closed> {
         let mut queue = self.shared.queue();
         if queue.reader_gone {
+            entry.not_now();
             return Err(Closed);
         }
         let skipped = queue.put(entry);
@@ -294,6 +295,7 @@ impl InboxWriter {
             {
                 let queue = self.shared.queue();
                 if queue.reader_gone {
+                    entry.not_now();
                     return Err(Closed);
                 }
                 if queue.has_room_to_keep() {

@@ -4,7 +4,8 @@
 //! A message is acknowledged when everyone who has to keep it has answered: the system (see
 //! [`crate::exchange::Receipt`]) and, when it is retained, the disk. When one of them fails, the connection is
 //! closed instead, so that the client sends it again; what fails twice is acknowledged and counted, so that a
-//! message nobody can digest does not come for ever.
+//! message nobody can digest does not come for ever. That it cannot be taken now (a full disk, a stopping system) is no
+//! failure of the message: it comes again as often as it takes.
 
 use super::counters::Count;
 use super::filter::{is_filter, is_topic};
@@ -78,16 +79,30 @@ struct Owed {
     qos: QoS,
     message: Arc<Publication>,
     waits: Vec<oneshot::Receiver<bool>>,
-    failed: bool,
+    outcome: Outcome,
+}
+
+/// What became of a message; of several, the last counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Done,
+    /// Its receiver could not digest it.
+    Failed,
+    /// Nobody can take it at the moment, whatever it says.
+    NotNow,
 }
 
 impl Owed {
     /// Waits for everyone. Cancelling loses nothing.
     async fn settled(&mut self) {
         while let Some(wait) = self.waits.last_mut() {
-            let done = wait.await.unwrap_or(false);
+            let outcome = match wait.await {
+                Ok(true) => Outcome::Done,
+                Ok(false) => Outcome::Failed,
+                Err(_) => Outcome::NotNow,
+            };
             self.waits.pop();
-            self.failed |= !done;
+            self.outcome = self.outcome.max(outcome);
         }
     }
 }
@@ -300,7 +315,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         }
         waits.extend(self.inside.router.publish(&message, qos, retain));
         if qos != QoS::AtMostOnce {
-            self.owed.push_back(Owed { packet_id: pkid, qos, message, waits, failed: false });
+            self.owed.push_back(Owed { packet_id: pkid, qos, message, waits, outcome: Outcome::Done });
             return self.acknowledge_what_waits_for_nobody();
         }
         Ok(())
@@ -315,9 +330,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     /// Acknowledges the oldest message; they are answered in the order in which they came.
     fn acknowledge(&mut self) -> Result<(), End> {
-        let Some(Owed { packet_id, qos, message, failed, .. }) = self.owed.pop_front() else { return Ok(()) };
+        let Some(Owed { packet_id, qos, message, outcome, .. }) = self.owed.pop_front() else {
+            return Ok(());
+        };
         let router = &self.inside.router;
-        if failed {
+        if outcome == Outcome::NotNow {
+            return Err(End::NotDurable);
+        }
+        if outcome == Outcome::Failed {
             if !router.fails_again(&self.client.id, &message) {
                 return Err(End::NotDurable);
             }
