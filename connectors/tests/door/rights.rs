@@ -72,6 +72,27 @@ fn with_rights_given_only_who_is_known_comes_in_and_does_only_what_is_granted() 
 }
 
 #[test]
+fn an_identity_that_begins_like_another_does_not_get_its_session() {
+    let longer = RIGHTS.replace("identity = \"121\"", "identity = \"121:5\"");
+    let both = format!("{RIGHTS}\n{}", longer.split("[[client]]\nidentity = \"meter\"").next().unwrap());
+    let policy = Policy::from_toml(&both).unwrap();
+    let door = Door::open(DoorConfig { policy, ..config() }).unwrap();
+    let connect = |identity: &str| {
+        let mut raw = Raw::tcp(door.address());
+        let mut connect = login("121:5", identity, "gridflex");
+        connect.clean_session = false;
+        let answer = raw.connect(connect);
+        (raw, answer)
+    };
+    let (mut longer, answer) = connect("121:5");
+    assert_eq!(answer, Some((ConnectReturnCode::Success, false)));
+    let (_shorter, answer) = connect("121");
+    assert_eq!(answer, Some((ConnectReturnCode::Success, false)), "the other's session is not there");
+    assert!(longer.publish("gridflex/demo/device/121/status", "x"), "and it is not ended");
+    assert_eq!(door.counters().get(Count::TakenOver), 0);
+}
+
+#[test]
 fn an_address_open_to_others_needs_tls_and_rights() {
     let listen = SocketAddr::from(([0, 0, 0, 0], 0));
     let refused = |config: DoorConfig| match Door::open(config) {

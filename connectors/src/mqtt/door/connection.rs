@@ -111,8 +111,8 @@ impl Owed {
 pub(super) struct Client {
     /// Whom it proved to be.
     pub(super) who: Identity,
-    /// Under which name it connected.
-    pub(super) id: String,
+    /// Under which name its session is kept.
+    pub(super) session: String,
 }
 
 pub(super) struct Connection<'a, S> {
@@ -338,7 +338,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             return Err(End::NotDurable);
         }
         if outcome == Outcome::Failed {
-            if !router.fails_again(&self.client.id, &message) {
+            if !router.fails_again(&self.client.session, &message) {
                 return Err(End::NotDurable);
             }
             tracing::error!(who = self.client.who.as_str(), "a message failed twice and is given up");

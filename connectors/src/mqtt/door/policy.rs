@@ -177,6 +177,15 @@ impl Identity {
         Self(Some(name.to_owned()))
     }
 
+    /// The name of the session it has under a client id. Sessions of different identities never meet, even if one's name
+    /// begins like the other's; neither contains a control character.
+    pub(super) fn session_of(&self, client_id: &str) -> String {
+        match &self.0 {
+            None => client_id.to_owned(),
+            Some(identity) => format!("{identity}\0{client_id}"),
+        }
+    }
+
     /// Its name, or `anyone`.
     pub fn as_str(&self) -> &str {
         self.0.as_deref().unwrap_or("anyone")

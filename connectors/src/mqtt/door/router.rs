@@ -101,7 +101,7 @@ impl Router {
         tap.filters.iter().any(|filter| matches(filter, topic)).then(|| tap.clone())
     }
 
-    /// Gives a client its session, and ends the connection it had before.
+    /// Gives a client its session (`client_id` as [`super::policy::Identity::session_of`] names it), and ends the connection it had before.
     pub(super) fn attach(&self, client_id: &str, clean: bool, will: Option<LastWill>) -> Attached {
         let now = Instant::now();
         let mut core = self.core();
