@@ -29,7 +29,7 @@ pub use queue::Limits;
 pub use receipt::Receipt;
 pub use tap::{Tap, Tapped, tap};
 
-use crate::house::{self, Message, Rejected};
+use crate::house::{self, Message, Points, Rejected};
 use grid::{Measurement, Quantity, Timestamp};
 use queue::{Entry, Queue};
 use reject_log::RejectLog;
@@ -181,8 +181,28 @@ impl InboxWriter {
         received_at: Timestamp,
         done: oneshot::Sender<bool>,
     ) -> Result<(), Closed> {
+        self.deliver_granted(topic, payload, received_at, &Points::all(), done).await
+    }
+
+    /// Like [`deliver_owing`](Self::deliver_owing) for a sender that may speak of some points only; telemetry of others is
+    /// refused.
+    ///
+    /// # Errors
+    /// [`Closed`] when nobody reads any more.
+    pub async fn deliver_granted(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        received_at: Timestamp,
+        points: &Points,
+        done: oneshot::Sender<bool>,
+    ) -> Result<(), Closed> {
         self.shared.counters.add_received();
-        match house::decode(topic, payload, received_at) {
+        let decoded = house::decode(topic, payload, received_at).and_then(|message| {
+            let granted = points.check(&message);
+            granted.map(|()| message).map_err(|(code, reason)| Rejected::new(topic, code, reason))
+        });
+        match decoded {
             Ok(message) => {
                 let parts = match &message {
                     Message::Telemetry(values) => {

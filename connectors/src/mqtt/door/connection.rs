@@ -14,6 +14,7 @@ use super::router::{Attached, Publication};
 use super::tokens::Tokens;
 use super::wire::{Broken, Wire};
 use super::{Inside, asked_to_close as closed};
+use crate::house::Points;
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{
@@ -113,6 +114,8 @@ pub(super) struct Client {
     pub(super) who: Identity,
     /// Under which name its session is kept.
     pub(super) session: String,
+    /// What it may speak of.
+    pub(super) points: Points,
 }
 
 pub(super) struct Connection<'a, S> {
@@ -311,7 +314,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let message = Arc::new(Publication { topic, payload: Bytes::copy_from_slice(&payload) });
         let mut waits = Vec::new();
         if let Some(tap) = self.inside.router.tap_for(&message.topic) {
-            waits.push(tap.hand_over(message.clone(), retain).await);
+            waits.push(tap.hand_over(message.clone(), retain, self.client.points.clone()).await);
         }
         waits.extend(self.inside.router.publish(&message, qos, retain));
         if qos != QoS::AtMostOnce {
