@@ -177,6 +177,27 @@ async fn a_system_that_stops_has_not_failed_on_what_it_did_not_look_at() {
 }
 
 #[tokio::test]
+async fn what_is_meant_for_the_system_is_not_retained_for_others() {
+    let door = open_door();
+    let system = door.link(area(), Arc::new(Still));
+    let address = door.address();
+    aside(move || {
+        let mut device = Raw::connected(address, "device");
+        let mut retained = publish(POINT, QoS::AtLeastOnce, 7, r#"{"value":231,"unit":"V"}"#);
+        retained.retain = true;
+        device.send(&Packet::Publish(retained));
+        assert!(matches!(device.receive(), Some(Packet::PubAck(_))));
+        let mut later = Raw::connected(address, "later");
+        later.subscribe("gridflex/#", QoS::AtLeastOnce);
+        assert!(device.publish("gridflex/elsewhere/x", "now"));
+        let first = later.message().unwrap();
+        assert_eq!((first.topic.as_str(), first.retain), ("gridflex/elsewhere/x", false));
+    })
+    .await;
+    assert_eq!(system.counters.snapshot().rejected.get("retained"), Some(&1));
+}
+
+#[tokio::test]
 async fn with_the_system_gone_nothing_for_it_is_acknowledged() {
     let door = open_door();
     let system = door.link(area(), Arc::new(Still));

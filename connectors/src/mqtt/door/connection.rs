@@ -313,10 +313,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         // A copy, so that a small message does not keep a large read buffer.
         let message = Arc::new(Publication { topic, payload: Bytes::copy_from_slice(&payload) });
         let mut waits = Vec::new();
+        let mut kept = retain;
         if let Some(tap) = self.inside.router.tap_for(&message.topic) {
+            // What is meant for the system is not retained; an empty message still removes what an older door kept.
+            kept &= message.payload.is_empty();
             waits.push(tap.hand_over(message.clone(), retain, self.client.points.clone()).await);
         }
-        waits.extend(self.inside.router.publish(&message, qos, retain));
+        waits.extend(self.inside.router.publish(&message, qos, kept));
         if qos != QoS::AtMostOnce {
             self.owed.push_back(Owed { packet_id: pkid, qos, message, waits, outcome: Outcome::Done });
             return self.acknowledge_what_waits_for_nobody();
@@ -364,6 +367,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         if subscribe.filters.len() > FILTERS_PER_PACKET_MAX {
             return Err(End::Protocol);
         }
+        self.tokens.charge(subscribe.filters.len().saturating_sub(1), Instant::now());
         let mut codes = Vec::new();
         for wanted in &subscribe.filters {
             // Quality 2 is granted as 1: our own messages carry ids and are obeyed once.

@@ -165,13 +165,13 @@ impl Router {
         if let Some(Will { last: will, points }) = will {
             let message = Arc::new(Publication { topic: will.topic, payload: will.message });
             // To the system a will is a message like others, but nobody waits for its acknowledgement.
-            if let Some(tap) =
-                core.tap.as_ref().filter(|tap| tap.filters.iter().any(|f| matches(f, &message.topic)))
-            {
+            let tap = core.tap.as_ref().filter(|tap| tap.filters.iter().any(|f| matches(f, &message.topic)));
+            let kept = will.retain && tap.is_none();
+            if let Some(tap) = tap {
                 tap.offer(&message, will.retain, points);
             }
             self.spread(core, &message, will.qos);
-            if will.retain {
+            if kept {
                 self.retain(core, &message, will.qos);
             }
         }
