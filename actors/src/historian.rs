@@ -151,6 +151,9 @@ impl Keeper {
             }
             if self.append(values).await {
                 receipts.iter().for_each(connectors::Receipt::confirm);
+            } else {
+                // The disk's fault, not theirs: they come again.
+                receipts.iter().for_each(connectors::Receipt::not_now);
             }
             self.retain().await;
         }

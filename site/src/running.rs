@@ -192,16 +192,17 @@ impl Running {
         }
     }
 
-    /// Closes the page first, so that nobody hands in offers to a system that is stopping; then system and door.
+    /// Closes the page and the door first, so that nobody hands anything to a system that is stopping and takes its
+    /// silence for an answer; then the system.
     pub async fn stop(self) {
         let Station { door, system, server, opcua } = self.station;
         if let Some(opcua) = opcua {
             opcua.close().await;
         }
         server.stop().await;
+        door.close().await;
         system.stop_listening();
         system.stop().await;
-        door.close().await;
     }
 }
 

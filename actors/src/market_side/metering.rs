@@ -105,10 +105,9 @@ pub(super) fn confirming(receipt: Receipt) -> Delivery {
 /// that the disk is full; then it is not acknowledged, and comes again.
 pub(super) fn confirming_a_refusal(books: &Books, receipt: Receipt) -> Delivery {
     let books = books.clone();
-    Delivery::outside(move || {
-        if books.read_only().is_none() {
-            receipt.confirm();
-        }
+    Delivery::outside(move || match books.read_only() {
+        None => receipt.confirm(),
+        Some(_) => receipt.not_now(),
     })
 }
 

@@ -29,7 +29,7 @@ pub use queue::Limits;
 pub use receipt::Receipt;
 pub use tap::{Tap, Tapped, tap};
 
-use crate::house::{self, Message, Rejected};
+use crate::house::{self, Message, Points, Rejected};
 use grid::{Measurement, Quantity, Timestamp};
 use queue::{Entry, Queue};
 use reject_log::RejectLog;
@@ -141,7 +141,7 @@ impl Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.shared.queue().reader_gone = true;
+        self.shared.queue().abandon();
         self.shared.room.notify_one();
     }
 }
@@ -169,7 +169,7 @@ impl InboxWriter {
     }
 
     /// Like [`deliver`](Self::deliver) for a sender that waits: `done` hears `true` when the message may be
-    /// acknowledged, and `false` or nothing when it has to be sent again. What is refused may be acknowledged:
+    /// acknowledged, `false` when it failed, and nothing when it cannot be taken now. What is refused may be acknowledged:
     /// sending it again would not make it better.
     ///
     /// # Errors
@@ -181,8 +181,28 @@ impl InboxWriter {
         received_at: Timestamp,
         done: oneshot::Sender<bool>,
     ) -> Result<(), Closed> {
+        self.deliver_granted(topic, payload, received_at, &Points::all(), done).await
+    }
+
+    /// Like [`deliver_owing`](Self::deliver_owing) for a sender that may speak of some points only; telemetry of others is
+    /// refused.
+    ///
+    /// # Errors
+    /// [`Closed`] when nobody reads any more.
+    pub async fn deliver_granted(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        received_at: Timestamp,
+        points: &Points,
+        done: oneshot::Sender<bool>,
+    ) -> Result<(), Closed> {
         self.shared.counters.add_received();
-        match house::decode(topic, payload, received_at) {
+        let decoded = house::decode(topic, payload, received_at).and_then(|message| {
+            let granted = points.check(&message);
+            granted.map(|()| message).map_err(|(code, reason)| Rejected::new(topic, code, reason))
+        });
+        match decoded {
             Ok(message) => self.pass_owing(message, done).await,
             Err(rejected) => {
                 self.refuse(&rejected);
@@ -298,6 +318,7 @@ impl InboxWriter {
     fn put(&mut self, entry: Entry) -> Result<(), Closed> {
         let mut queue = self.shared.queue();
         if queue.reader_gone {
+            entry.not_now();
             return Err(Closed);
         }
         let skipped = queue.put(entry);
@@ -313,6 +334,7 @@ impl InboxWriter {
             {
                 let queue = self.shared.queue();
                 if queue.reader_gone {
+                    entry.not_now();
                     return Err(Closed);
                 }
                 if queue.has_room_to_keep() {

@@ -34,6 +34,15 @@ pub(super) enum Entry {
     Link(LinkState),
 }
 
+impl Entry {
+    /// Nobody reads any more: whoever waits for this sends it again.
+    pub(super) fn not_now(&self) {
+        if let Entry::SlotEnergy(_, Some(receipt)) | Entry::Kept(_, Some(receipt)) = self {
+            receipt.not_now();
+        }
+    }
+}
+
 /// The place in the queue of the latest entry of each key.
 #[derive(Debug)]
 struct Latest<K> {
@@ -176,6 +185,12 @@ impl Queue {
     }
 
     /// Whether nothing waits.
+    /// The reader has gone: what waits is for another time.
+    pub(super) fn abandon(&mut self) {
+        self.reader_gone = true;
+        std::mem::take(&mut self.entries).values().for_each(Entry::not_now);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

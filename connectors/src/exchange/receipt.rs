@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 /// Belongs to one part of a message. Its holder confirms it once what the part causes is durable, or when it causes
-/// nothing. When the last clone is dropped unconfirmed, the message counts as not taken, and whoever sent it will
-/// send it again.
+/// nothing. When the last clone is dropped unconfirmed, the message has failed; what fails twice is given up. When it
+/// is only for now that it cannot be taken, the holder says so with [`not_now`](Self::not_now), and it comes again as
+/// often as it takes.
 #[derive(Debug, Clone)]
 pub struct Receipt(Arc<Part>);
 
@@ -20,18 +21,22 @@ struct Part {
 struct Whole {
     open: AtomicUsize,
     lost: AtomicBool,
+    /// It was not the message's fault.
+    postponed: AtomicBool,
     tell: Mutex<Option<oneshot::Sender<bool>>>,
 }
 
 /// Receipts for the `count` parts of one message; `tell` hears `true` when all of them were confirmed, `false` as
-/// soon as none is left and one was not. Without parts it hears `true` at once.
+/// soon as none is left and one was not, and nothing (it is dropped) when one was put off. Without parts it hears
+/// `true` at once.
 pub(super) fn receipts(count: usize, tell: oneshot::Sender<bool>) -> Vec<Receipt> {
     if count == 0 {
         let _ = tell.send(true);
         return Vec::new();
     }
     let (open, lost) = (AtomicUsize::new(count), AtomicBool::new(false));
-    let whole = Arc::new(Whole { open, lost, tell: Mutex::new(Some(tell)) });
+    let postponed = AtomicBool::new(false);
+    let whole = Arc::new(Whole { open, lost, postponed, tell: Mutex::new(Some(tell)) });
     let part = || Receipt(Arc::new(Part { confirmed: AtomicBool::new(false), whole: whole.clone() }));
     (0..count).map(|_| part()).collect()
 }
@@ -41,6 +46,14 @@ impl Receipt {
     pub fn confirm(&self) {
         if !self.0.confirmed.swap(true, Ordering::AcqRel) {
             self.0.whole.settle();
+        }
+    }
+
+    /// The part cannot be taken at the moment, whatever it says: the disk is full, or the system stops. Its sender keeps
+    /// it and sends it again. After [`confirm`](Self::confirm) it changes nothing.
+    pub fn not_now(&self) {
+        if !self.0.confirmed.load(Ordering::Acquire) {
+            self.0.whole.postponed.store(true, Ordering::Release);
         }
     }
 }
@@ -67,7 +80,7 @@ impl Whole {
             return;
         }
         let tell = self.tell.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(tell) = tell {
+        if let Some(tell) = tell.filter(|_| !self.postponed.load(Ordering::Acquire)) {
             // A sender that has gone does not care any more.
             let _ = tell.send(!self.lost.load(Ordering::Acquire));
         }
@@ -90,6 +103,17 @@ mod tests {
         assert!(told.try_recv().is_err(), "a clone is still there");
         copy.confirm();
         assert_eq!(told.try_recv(), Ok(true));
+    }
+
+    #[test]
+    fn a_part_that_is_put_off_tells_neither_that_it_was_taken_nor_that_it_failed() {
+        let (tell, mut told) = oneshot::channel();
+        let mut parts = receipts(2, tell);
+        parts[0].not_now();
+        parts[1].confirm();
+        assert_eq!(told.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        drop(parts.remove(0));
+        assert_eq!(told.try_recv(), Err(oneshot::error::TryRecvError::Closed));
     }
 
     #[test]

@@ -28,7 +28,15 @@ impl Tap {
     pub(super) async fn pass(&self, values: &[Measurement], receipt: Option<Receipt>) -> bool {
         let tapped = Tapped { values: values.to_vec(), receipt };
         if tapped.receipt.is_some() {
-            return self.0.send(tapped).await.is_ok();
+            let refused = self.0.send(tapped).await.err();
+            // Nobody keeps anything now; that is not the message's fault.
+            return match refused {
+                None => true,
+                Some(refused) => {
+                    refused.0.receipt.iter().for_each(Receipt::not_now);
+                    false
+                }
+            };
         }
         !matches!(self.0.try_send(tapped), Err(TrySendError::Full(_) | TrySendError::Closed(_)))
     }

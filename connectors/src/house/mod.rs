@@ -5,6 +5,7 @@
 mod check;
 mod decode;
 mod encode;
+mod points;
 mod reject;
 mod telemetry;
 mod topic;
@@ -12,6 +13,7 @@ mod topic;
 pub(crate) use check::measurement as check_measurement;
 pub use decode::decode;
 pub use encode::{Packet, encode};
+pub use points::Points;
 pub(crate) use reject::Refusal;
 pub use reject::{RejectCode, Rejected};
 pub(crate) use telemetry::factor as unit_factor;

@@ -2,7 +2,7 @@
 
 use super::config::{ClientConfig, ConfigError};
 use super::held::{HELD_MAX, Held, WINDOW};
-use super::unacknowledged::Unacknowledged;
+use super::unacknowledged::{Taken, Unacknowledged};
 use crate::exchange::{Counters, InboxWriter, Limits, LinkState, inbox};
 use crate::house::{Message, PAYLOAD_BYTES_MAX, RejectCode, Rejected, encode, filters};
 use crate::link::{Link, OUTBOUND_MAX, Role};
@@ -91,7 +91,7 @@ enum End {
 enum Wake {
     Event(Box<Result<Event, rumqttc::ConnectionError>>),
     Outbound(Option<Message>),
-    Taken(Result<Publish, Publish>),
+    Taken(Taken),
     Unheard,
     FarewellOver,
 }
@@ -242,15 +242,17 @@ impl Client {
     }
 
     /// Tells the broker that a message was taken. One that failed is not acknowledged the first time: a new
-    /// connection makes the broker deliver it again. The topic of a message that failed.
-    fn acknowledge(&mut self, client: &AsyncClient, taken: Result<Publish, Publish>) -> Result<(), String> {
+    /// connection makes the broker deliver it again. One that cannot be taken now is never acknowledged. The topic of a
+    /// message that is to come again.
+    fn acknowledge(&mut self, client: &AsyncClient, taken: Taken) -> Result<(), String> {
         let publish = match taken {
-            Ok(publish) => publish,
-            Err(publish) if self.heard && self.failed.as_ref() != Some(&publish.topic) => {
+            Taken::Done(publish) => publish,
+            Taken::NotNow(publish) => return Err(publish.topic),
+            Taken::Failed(publish) if self.failed.as_ref() != Some(&publish.topic) => {
                 self.failed = Some(publish.topic.clone());
                 return Err(publish.topic);
             }
-            Err(publish) => {
+            Taken::Failed(publish) => {
                 error!(topic = %publish.topic, "a message failed twice and is given up");
                 self.failed = None;
                 publish

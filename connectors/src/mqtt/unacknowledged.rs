@@ -5,6 +5,17 @@ use rumqttc::Publish;
 use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
+/// What became of a message.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// It may be acknowledged.
+    Done(Publish),
+    /// The system could not digest it.
+    Failed(Publish),
+    /// The system cannot take it at the moment, whatever it says.
+    NotNow(Publish),
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Unacknowledged(VecDeque<(Publish, oneshot::Receiver<bool>)>);
 
@@ -17,15 +28,15 @@ impl Unacknowledged {
         self.0.is_empty()
     }
 
-    /// Waits until the oldest may be acknowledged; an error when it has to be delivered again. Cancelling loses
-    /// nothing.
-    pub(super) async fn first(&mut self) -> Result<Publish, Publish> {
+    /// Waits for what becomes of the oldest. Cancelling loses nothing.
+    pub(super) async fn first(&mut self) -> Taken {
         let Some((_, done)) = self.0.front_mut() else { return std::future::pending().await };
-        let taken = done.await.unwrap_or(false);
-        match self.0.pop_front() {
-            Some((publish, _)) if taken => Ok(publish),
-            Some((publish, _)) => Err(publish),
-            None => std::future::pending().await,
+        let taken = done.await;
+        let Some((publish, _)) = self.0.pop_front() else { return std::future::pending().await };
+        match taken {
+            Ok(true) => Taken::Done(publish),
+            Ok(false) => Taken::Failed(publish),
+            Err(_) => Taken::NotNow(publish),
         }
     }
 

@@ -131,6 +131,73 @@ async fn what_could_not_be_made_durable_comes_again_but_not_for_ever() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_taken_now_comes_again_until_it_can() {
+    let door = open_door();
+    let mut system = door.link(area(), Arc::new(Still));
+    let address = door.address();
+    for attempt in 0..4 {
+        let mut device = aside(move || Raw::connected(address, "device")).await;
+        device = aside(move || {
+            device.send(&status(1, attempt > 0));
+            device
+        })
+        .await;
+        let (_, receipt) = owing(&mut system).await;
+        if attempt < 3 {
+            receipt.not_now()
+        } else {
+            receipt.confirm()
+        }
+        drop(receipt);
+        let answer = aside(move || device.receive()).await;
+        assert_eq!(matches!(&answer, Some(Packet::PubAck(_))), attempt == 3, "{attempt}: {answer:?}");
+    }
+    let counters = door.counters();
+    assert_eq!([Count::NotDurable, Count::GivenUp].map(|count| counters.get(count)), [3, 0]);
+}
+
+#[tokio::test]
+async fn a_system_that_stops_has_not_failed_on_what_it_did_not_look_at() {
+    let door = open_door();
+    let system = door.link(area(), Arc::new(Still));
+    let address = door.address();
+    let mut device = aside(move || Raw::connected(address, "device")).await;
+    device = aside(move || {
+        device.send(&status(1, false));
+        nothing_comes(&mut device);
+        device
+    })
+    .await;
+    drop(system);
+    let first = aside(move || device.receive()).await;
+    let second = aside(move || Raw::connected(address, "device").publish(STATUS_TOPIC, STATUS)).await;
+    let third = aside(move || Raw::connected(address, "device").publish(STATUS_TOPIC, STATUS)).await;
+    assert!(first.is_none() && !second && !third, "{first:?} {second} {third}");
+    assert_eq!(door.counters().get(Count::GivenUp), 0);
+}
+
+#[tokio::test]
+async fn what_is_meant_for_the_system_is_not_retained_for_others() {
+    let door = open_door();
+    let system = door.link(area(), Arc::new(Still));
+    let address = door.address();
+    aside(move || {
+        let mut device = Raw::connected(address, "device");
+        let mut retained = publish(POINT, QoS::AtLeastOnce, 7, r#"{"value":231,"unit":"V"}"#);
+        retained.retain = true;
+        device.send(&Packet::Publish(retained));
+        assert!(matches!(device.receive(), Some(Packet::PubAck(_))));
+        let mut later = Raw::connected(address, "later");
+        later.subscribe("gridflex/#", QoS::AtLeastOnce);
+        assert!(device.publish("gridflex/elsewhere/x", "now"));
+        let first = later.message().unwrap();
+        assert_eq!((first.topic.as_str(), first.retain), ("gridflex/elsewhere/x", false));
+    })
+    .await;
+    assert_eq!(system.counters.snapshot().rejected.get("retained"), Some(&1));
+}
+
+#[tokio::test]
 async fn with_the_system_gone_nothing_for_it_is_acknowledged() {
     let door = open_door();
     let system = door.link(area(), Arc::new(Still));

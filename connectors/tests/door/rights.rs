@@ -72,6 +72,64 @@ fn with_rights_given_only_who_is_known_comes_in_and_does_only_what_is_granted() 
 }
 
 #[test]
+fn an_identity_that_begins_like_another_does_not_get_its_session() {
+    let longer = RIGHTS.replace("identity = \"121\"", "identity = \"121:5\"");
+    let both = format!("{RIGHTS}\n{}", longer.split("[[client]]\nidentity = \"meter\"").next().unwrap());
+    let policy = Policy::from_toml(&both).unwrap();
+    let door = Door::open(DoorConfig { policy, ..config() }).unwrap();
+    let connect = |identity: &str| {
+        let mut raw = Raw::tcp(door.address());
+        let mut connect = login("121:5", identity, "gridflex");
+        connect.clean_session = false;
+        let answer = raw.connect(connect);
+        (raw, answer)
+    };
+    let (mut longer, answer) = connect("121:5");
+    assert_eq!(answer, Some((ConnectReturnCode::Success, false)));
+    let (_shorter, answer) = connect("121");
+    assert_eq!(answer, Some((ConnectReturnCode::Success, false)), "the other's session is not there");
+    assert!(longer.publish("gridflex/demo/device/121/status", "x"), "and it is not ended");
+    assert_eq!(door.counters().get(Count::TakenOver), 0);
+}
+
+#[tokio::test]
+async fn nobody_tells_the_energy_of_another_household_not_even_in_a_will() {
+    let rights = RIGHTS.replace(
+        "\"gridflex/demo/device/121/status\"]",
+        "\"gridflex/demo/telemetry/121/#\"]\npoints = [\"device.121\"]",
+    );
+    let policy = Policy::from_toml(&rights).unwrap();
+    let door = Door::open(DoorConfig { policy, ..config() }).unwrap();
+    let system = door.link(super::area(), Arc::new(super::Still));
+    let address = door.address();
+    let energy = |device: u32| {
+        format!(
+            r#"{{"point":"device.{device}.energy","value":1,"unit":"kWh","measured_at":"2026-01-15T17:30:00Z"}}"#
+        )
+    };
+    let (foreign, own) = (energy(122), energy(121).replace("energy", "p").replace("kWh", "kW"));
+    tokio::task::spawn_blocking(move || {
+        let mut raw = Raw::tcp(address);
+        let mut connect = login("121", "121", "gridflex");
+        connect.last_will =
+            Some(LastWill::new("gridflex/demo/telemetry/121/x", foreign.clone(), QoS::AtLeastOnce, false));
+        raw.connect(connect);
+        assert!(raw.publish("gridflex/demo/telemetry/121/x", &own));
+        assert!(raw.publish("gridflex/demo/telemetry/121/x", &foreign), "refused: not to be sent again");
+        assert!(raw.publish("gridflex/demo/telemetry/121/device.122.energy", &foreign));
+    })
+    .await
+    .unwrap();
+    for _ in 0..200 {
+        if system.counters.snapshot().rejected.get("identity") == Some(&3) {
+            return assert_eq!(system.counters.snapshot().measurements, 1);
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("{:?}", system.counters.snapshot());
+}
+
+#[test]
 fn an_address_open_to_others_needs_tls_and_rights() {
     let listen = SocketAddr::from(([0, 0, 0, 0], 0));
     let refused = |config: DoorConfig| match Door::open(config) {

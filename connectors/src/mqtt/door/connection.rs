@@ -4,7 +4,8 @@
 //! A message is acknowledged when everyone who has to keep it has answered: the system (see
 //! [`crate::exchange::Receipt`]) and, when it is retained, the disk. When one of them fails, the connection is
 //! closed instead, so that the client sends it again; what fails twice is acknowledged and counted, so that a
-//! message nobody can digest does not come for ever.
+//! message nobody can digest does not come for ever. That it cannot be taken now (a full disk, a stopping system) is no
+//! failure of the message: it comes again as often as it takes.
 
 use super::counters::Count;
 use super::filter::{is_filter, is_topic};
@@ -13,6 +14,7 @@ use super::router::{Attached, Publication};
 use super::tokens::Tokens;
 use super::wire::{Broken, Wire};
 use super::{Inside, asked_to_close as closed};
+use crate::house::Points;
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{
@@ -78,16 +80,30 @@ struct Owed {
     qos: QoS,
     message: Arc<Publication>,
     waits: Vec<oneshot::Receiver<bool>>,
-    failed: bool,
+    outcome: Outcome,
+}
+
+/// What became of a message; of several, the last counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Done,
+    /// Its receiver could not digest it.
+    Failed,
+    /// Nobody can take it at the moment, whatever it says.
+    NotNow,
 }
 
 impl Owed {
     /// Waits for everyone. Cancelling loses nothing.
     async fn settled(&mut self) {
         while let Some(wait) = self.waits.last_mut() {
-            let done = wait.await.unwrap_or(false);
+            let outcome = match wait.await {
+                Ok(true) => Outcome::Done,
+                Ok(false) => Outcome::Failed,
+                Err(_) => Outcome::NotNow,
+            };
             self.waits.pop();
-            self.failed |= !done;
+            self.outcome = self.outcome.max(outcome);
         }
     }
 }
@@ -96,8 +112,10 @@ impl Owed {
 pub(super) struct Client {
     /// Whom it proved to be.
     pub(super) who: Identity,
-    /// Under which name it connected.
-    pub(super) id: String,
+    /// Under which name its session is kept.
+    pub(super) session: String,
+    /// What it may speak of.
+    pub(super) points: Points,
 }
 
 pub(super) struct Connection<'a, S> {
@@ -295,12 +313,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         // A copy, so that a small message does not keep a large read buffer.
         let message = Arc::new(Publication { topic, payload: Bytes::copy_from_slice(&payload) });
         let mut waits = Vec::new();
+        let mut kept = retain;
         if let Some(tap) = self.inside.router.tap_for(&message.topic) {
-            waits.push(tap.hand_over(message.clone(), retain).await);
+            // What is meant for the system is not retained; an empty message still removes what an older door kept.
+            kept &= message.payload.is_empty();
+            waits.push(tap.hand_over(message.clone(), retain, self.client.points.clone()).await);
         }
-        waits.extend(self.inside.router.publish(&message, qos, retain));
+        waits.extend(self.inside.router.publish(&message, qos, kept));
         if qos != QoS::AtMostOnce {
-            self.owed.push_back(Owed { packet_id: pkid, qos, message, waits, failed: false });
+            self.owed.push_back(Owed { packet_id: pkid, qos, message, waits, outcome: Outcome::Done });
             return self.acknowledge_what_waits_for_nobody();
         }
         Ok(())
@@ -315,10 +336,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     /// Acknowledges the oldest message; they are answered in the order in which they came.
     fn acknowledge(&mut self) -> Result<(), End> {
-        let Some(Owed { packet_id, qos, message, failed, .. }) = self.owed.pop_front() else { return Ok(()) };
+        let Some(Owed { packet_id, qos, message, outcome, .. }) = self.owed.pop_front() else {
+            return Ok(());
+        };
         let router = &self.inside.router;
-        if failed {
-            if !router.fails_again(&self.client.id, &message) {
+        if outcome == Outcome::NotNow {
+            return Err(End::NotDurable);
+        }
+        if outcome == Outcome::Failed {
+            if !router.fails_again(&self.client.session, &message) {
                 return Err(End::NotDurable);
             }
             tracing::error!(who = self.client.who.as_str(), "a message failed twice and is given up");
@@ -341,6 +367,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         if subscribe.filters.len() > FILTERS_PER_PACKET_MAX {
             return Err(End::Protocol);
         }
+        self.tokens.charge(subscribe.filters.len().saturating_sub(1), Instant::now());
         let mut codes = Vec::new();
         for wanted in &subscribe.filters {
             // Quality 2 is granted as 1: our own messages carry ids and are obeyed once.

@@ -6,6 +6,7 @@ use super::connection::{Client, Connection, End};
 use super::counters::Count;
 use super::filter::is_topic;
 use super::policy::{Action, Identity};
+use super::session::Will;
 use super::tls::identities;
 use super::wire::{Broken, Wire};
 use rumqttc::mqttbytes::v4::{ConnAck, Connect, ConnectReturnCode, Packet};
@@ -67,13 +68,16 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     };
     place.settled();
     wire.allow(inside.limits.packet_bytes_max);
-    let attached = inside.router.attach(&connect.client_id, connect.clean_session, connect.last_will);
+    let session = who.session_of(&connect.client_id);
+    let points = inside.policy.points(&who);
+    let will = connect.last_will.map(|last| Will { last, points: points.clone() });
+    let attached = inside.router.attach(&session, connect.clean_session, will);
     inside.counters.add(Count::Connected);
     // From here on the session has to be left again, whatever happens.
     let leave = Leave { inside, attached: &attached, goodbye: false };
     let answer = ConnAck::new(ConnectReturnCode::Success, attached.present);
     if wire.put(&Packet::ConnAck(answer)).is_ok() {
-        let client = Client { who, id: connect.client_id };
+        let client = Client { who, session, points };
         let mut connection = Connection::new(inside, wire, client, &attached, connect.keep_alive);
         let end = connection.run(&mut closing).await;
         end.count().into_iter().for_each(|count| inside.counters.add(count));

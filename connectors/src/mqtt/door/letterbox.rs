@@ -53,7 +53,7 @@ impl Letterbox {
     pub async fn letters(&mut self, most: usize) -> Vec<Letter> {
         let mut tapped = Vec::new();
         self.tapped.recv_many(&mut tapped, most).await;
-        let letter = |Tapped { message, retained, done }| Letter { message, retained, done };
+        let letter = |Tapped { message, retained, done, .. }| Letter { message, retained, done };
         tapped.into_iter().map(letter).collect()
     }
 

@@ -3,7 +3,7 @@
 
 use super::router::{Publication, Router};
 use crate::exchange::{Counters, InboxWriter, Limits as InboxLimits, LinkState, inbox};
-use crate::house::{Area, Message, RejectCode, Rejected, encode, filters};
+use crate::house::{Area, Message, Points, RejectCode, Rejected, encode, filters};
 use crate::link::{Link, OUTBOUND_MAX, Role};
 use bytes::Bytes;
 use grid::Clock;
@@ -19,6 +19,8 @@ const TAPPED_MAX: usize = 256;
 pub(super) struct Tapped {
     pub(super) message: Arc<Publication>,
     pub(super) retained: bool,
+    /// What its sender may speak of.
+    pub(super) points: Points,
     pub(super) done: oneshot::Sender<bool>,
 }
 
@@ -42,17 +44,18 @@ impl Tap {
         &self,
         message: Arc<Publication>,
         retained: bool,
+        points: Points,
     ) -> oneshot::Receiver<bool> {
         let (done, told) = oneshot::channel();
         // When nobody takes it, `done` is dropped with it, and the receiver fails.
-        let _ = self.sender.send(Tapped { message, retained, done }).await;
+        let _ = self.sender.send(Tapped { message, retained, points, done }).await;
         told
     }
 
     /// Hands a message over if there is room now, without an answer.
-    pub(super) fn offer(&self, message: &Arc<Publication>, retained: bool) {
+    pub(super) fn offer(&self, message: &Arc<Publication>, retained: bool, points: Points) {
         let (done, _) = oneshot::channel();
-        if self.sender.try_send(Tapped { message: message.clone(), retained, done }).is_err() {
+        if self.sender.try_send(Tapped { message: message.clone(), retained, points, done }).is_err() {
             tracing::warn!(topic = %message.topic, "no room for a will on its way to the system");
         }
     }
@@ -77,14 +80,15 @@ pub(super) fn attach(
 
 async fn inwards(mut tapped: mpsc::Receiver<Tapped>, mut inbox: InboxWriter, clock: Arc<dyn Clock>) {
     let _ = inbox.link(LinkState::Up);
-    while let Some(Tapped { message, retained, done }) = tapped.recv().await {
+    while let Some(Tapped { message, retained, points, done }) = tapped.recv().await {
         if retained {
             let reason = "the message is retained, nobody knows how old it will be";
             inbox.refuse(&Rejected::new(&message.topic, RejectCode::Retained, reason));
             let _ = done.send(true);
             continue;
         }
-        let delivered = inbox.deliver_owing(&message.topic, &message.payload, clock.now(), done).await;
+        let now = clock.now();
+        let delivered = inbox.deliver_granted(&message.topic, &message.payload, now, &points, done).await;
         if delivered.is_err() {
             // Nobody listens any more: whoever publishes for the system now is told by a closed connection.
             return;

@@ -3,6 +3,7 @@
 
 use super::filter::{includes, is_filter, matches};
 use super::password::PasswordHash;
+use crate::house::Points;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -18,6 +19,7 @@ const CLIENT_ID_BYTES_MAX: usize = 128;
 /// password = "$7$101$…"   # as mosquitto_passwd writes it; left out when a certificate says who it is
 /// publish = ["gridflex/demo/device/121/report", "gridflex/demo/device/121/status"]
 /// subscribe = ["gridflex/demo/device/121/activation"]
+/// points = ["device.121"]   # what its telemetry may speak of
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -30,6 +32,7 @@ pub struct Policy {
 struct Client {
     password: Option<PasswordHash>,
     rights: Rights,
+    points: Points,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,6 +57,9 @@ struct Entry {
     publish: Vec<String>,
     #[serde(default)]
     subscribe: Vec<String>,
+    /// Without it: everything for who may publish in the whole telemetry tree, otherwise the points that the filters
+    /// of `publish` end with.
+    points: Option<Vec<String>>,
 }
 
 /// What is wrong with a file of rights.
@@ -154,6 +160,17 @@ impl Policy {
         own && client_id.len() <= CLIENT_ID_BYTES_MAX && !client_id.chars().any(char::is_control)
     }
 
+    /// What a client's telemetry may speak of.
+    pub fn points(&self, who: &Identity) -> Points {
+        match (&self.clients, &who.0) {
+            (None, _) => Points::all(),
+            (Some(clients), Some(name)) => {
+                clients.get(name).map_or_else(|| Points::only(&[]), |client| client.points.clone())
+            }
+            (Some(_), None) => Points::only(&[]),
+        }
+    }
+
     /// The one place where rights are decided. `name` is a topic to publish under, or a filter to subscribe to.
     pub fn allows(&self, who: &Identity, action: Action, name: &str) -> bool {
         let rights = match (&self.clients, &who.0) {
@@ -175,6 +192,15 @@ impl Identity {
     /// The identity a certificate or password proved; for tests and for whoever asks [`Policy::allows`] aside.
     pub fn named(name: &str) -> Self {
         Self(Some(name.to_owned()))
+    }
+
+    /// The name of the session it has under a client id. Sessions of different identities never meet, even if one's name
+    /// begins like the other's; neither contains a control character.
+    pub(super) fn session_of(&self, client_id: &str) -> String {
+        match &self.0 {
+            None => client_id.to_owned(),
+            Some(identity) => format!("{identity}\0{client_id}"),
+        }
     }
 
     /// Its name, or `anyone`.
@@ -203,8 +229,19 @@ impl Entry {
                 return Err(format!("{field}: {filter:?} is not a topic filter"));
             }
         }
-        Ok(Client { password, rights: Rights { publish: self.publish, subscribe: self.subscribe } })
+        let points = match &self.points {
+            Some(points) => Points::read(points)?,
+            None if self.publish.iter().any(|filter| is_all_telemetry(filter)) => Points::all(),
+            None => Points::only(&self.publish),
+        };
+        Ok(Client { password, points, rights: Rights { publish: self.publish, subscribe: self.subscribe } })
     }
+}
+
+/// Whether a filter holds the telemetry of a whole area.
+fn is_all_telemetry(filter: &str) -> bool {
+    let levels: Vec<_> = filter.split('/').collect();
+    matches!(levels.as_slice(), ["#"] | [_, "#"] | [_, _, "#"] | [_, _, "telemetry" | "+", "#"])
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use super::counters::{Count, DoorCounters};
 use super::filter::matches;
 use super::link::Tap;
 use super::retained::{Kept, Retained};
-use super::session::{Connected, Delivery, Session};
+use super::session::{Connected, Delivery, Session, Will};
 use super::tree::{SessionKey, Tree};
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v4::{LastWill, Publish};
+use rumqttc::mqttbytes::v4::Publish;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -102,8 +102,8 @@ impl Router {
         self.core().taps.iter().find(|tap| tap.filters.iter().any(|filter| matches(filter, topic))).cloned()
     }
 
-    /// Gives a client its session, and ends the connection it had before.
-    pub(super) fn attach(&self, client_id: &str, clean: bool, will: Option<LastWill>) -> Attached {
+    /// Gives a client its session (`client_id` as [`super::policy::Identity::session_of`] names it), and ends the connection it had before.
+    pub(super) fn attach(&self, client_id: &str, clean: bool, will: Option<Will>) -> Attached {
         let now = Instant::now();
         let mut core = self.core();
         core.next += 1;
@@ -153,7 +153,7 @@ impl Router {
         self.leave(&mut core, attached.session, will, Instant::now());
     }
 
-    fn leave(&self, core: &mut Core, key: SessionKey, will: Option<LastWill>, now: Instant) {
+    fn leave(&self, core: &mut Core, key: SessionKey, will: Option<Will>, now: Instant) {
         if let Some(session) = core.sessions.get_mut(&key) {
             let before = session.queue_bytes();
             session.left(now);
@@ -163,16 +163,16 @@ impl Router {
             }
         }
         self.forget_absent(core, now);
-        if let Some(will) = will {
+        if let Some(Will { last: will, points }) = will {
             let message = Arc::new(Publication { topic: will.topic, payload: will.message });
             // To the system a will is a message like others, but nobody waits for its acknowledgement.
-            if let Some(tap) =
-                core.taps.iter().find(|tap| tap.filters.iter().any(|f| matches(f, &message.topic)))
-            {
-                tap.offer(&message, will.retain);
+            let tap = core.taps.iter().find(|tap| tap.filters.iter().any(|f| matches(f, &message.topic)));
+            let kept = will.retain && tap.is_none();
+            if let Some(tap) = tap {
+                tap.offer(&message, will.retain, points);
             }
             self.spread(core, &message, will.qos);
-            if will.retain {
+            if kept {
                 self.retain(core, &message, will.qos);
             }
         }

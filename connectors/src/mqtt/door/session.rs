@@ -2,6 +2,7 @@
 
 use super::config::Limits;
 use super::router::Publication;
+use crate::house::Points;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{LastWill, Publish};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -26,6 +27,14 @@ impl Delivery {
     }
 }
 
+/// What is published when a connection ends without a goodbye.
+#[derive(Debug, Clone)]
+pub(super) struct Will {
+    pub(super) last: LastWill,
+    /// What its sender may speak of.
+    pub(super) points: Points,
+}
+
 /// The connection a session has at the moment.
 #[derive(Debug, Clone)]
 pub(super) struct Connected {
@@ -36,7 +45,7 @@ pub(super) struct Connected {
     /// Another connection has taken the session over.
     pub(super) ended: Arc<Notify>,
     /// Published when the connection ends without a goodbye.
-    pub(super) will: Option<LastWill>,
+    pub(super) will: Option<Will>,
 }
 
 #[derive(Debug)]

@@ -34,8 +34,29 @@ impl Tokens {
         true
     }
 
+    /// Takes so many, whether or not they are there; what is missing has to be waited for.
+    pub(super) fn charge(&mut self, count: usize, now: Instant) {
+        self.refill(now);
+        self.level -= count as f64;
+    }
+
     /// How long until there is one again.
     pub(super) fn wait(&self) -> Duration {
         Duration::from_secs_f64((1.0 - self.level).max(0.0) / self.per_second)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_charged_beyond_what_is_there_has_to_be_waited_for() {
+        let now = Instant::now();
+        let mut tokens = Tokens::new(10, now);
+        tokens.charge(39, now);
+        assert!(!tokens.take(now));
+        assert!((tokens.wait().as_secs_f64() - 2.0).abs() < 1e-9, "{:?}", tokens.wait());
+        assert!(tokens.take(now + Duration::from_millis(2001)));
     }
 }

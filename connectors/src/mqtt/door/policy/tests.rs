@@ -199,3 +199,30 @@ fn forty_thousand_decisions_are_those_of_the_oracle() {
 fn a_million_decisions_are_those_of_the_oracle() {
     compare_with_the_oracle(1_000_000);
 }
+
+#[test]
+fn telemetry_speaks_only_of_the_points_a_client_was_given() {
+    let has = |entry: &str, point: &str| {
+        let policy = Policy::from_toml(&format!("[[client]]\nidentity = \"121\"\n{entry}")).unwrap();
+        policy.points(&Identity::named("121")).has(&point.parse().unwrap())
+    };
+    let given = r#"publish = ["gridflex/demo/telemetry/121/#"]
+points = ["device.121", "meter.*", "bus.3.u.a"]"#;
+    for (point, granted) in [
+        ("device.121.energy", true),
+        ("device.122.energy", false),
+        ("device.1211.energy", false),
+        ("meter.3021.p", true),
+        ("bus.3.u.a", true),
+        ("bus.3.u.b", false),
+    ] {
+        assert_eq!(has(given, point), granted, "{point}");
+    }
+    let without =
+        r#"publish = ["gridflex/demo/telemetry/121/#", "gridflex/demo/telemetry/device.121.energy"]"#;
+    assert!(has(without, "device.121.energy") && !has(without, "device.122.energy"));
+    assert!(has(r#"publish = ["gridflex/demo/telemetry/#"]"#, "device.122.energy"));
+    assert!(!has(r#"publish = ["gridflex/demo/device/121/#"]"#, "device.121.energy"));
+    let wrong = Policy::from_toml("[[client]]\nidentity = \"1\"\npoints = [\"car.1\"]").unwrap_err();
+    assert!(wrong.to_string().contains("car.1"), "{wrong}");
+}
