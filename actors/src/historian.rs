@@ -10,7 +10,7 @@ use connectors::exchange::{Tap, Tapped, tap};
 use estimation::{Implausible, Rule};
 use grid::telemetry::Element;
 use grid::{Estimate, Measurement, Phase, PointId, Quality, Quantity, Timestamp};
-use history::{Figures, History, HistoryError, Kind, Query, Value};
+use history::{Figures, History, HistoryError, Kind, Query, Sealer, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,6 +26,9 @@ const GROUP_VALUES: usize = 20_000;
 /// How often is looked for values that were kept long enough.
 const RETAIN_PERIOD: Duration = Duration::from_secs(3600);
 
+/// How long after a failed sealing it is tried again.
+const SEAL_AGAIN: Duration = Duration::from_secs(60);
+
 /// What is kept and how: for questions and figures. Clones speak of the same history.
 #[derive(Debug, Clone)]
 pub struct Historian {
@@ -37,6 +40,8 @@ pub struct Historian {
     pub lost: Count,
     /// How long writing and syncing a group took.
     pub syncs: Durations,
+    /// Sealings that failed; each is tried again.
+    pub unsealable: Count,
 }
 
 /// What is kept besides what comes through the tap.
@@ -57,18 +62,22 @@ impl Historian {
     pub fn start(history: History, environment: Environment) -> (Self, Tap) {
         let (tap, messages) = tap(WAITING_MAX);
         let (make, made) = mpsc::channel(MADE_MAX);
-        let (history, kept, lost, syncs) =
-            (Arc::new(Mutex::new(history)), Count::default(), Count::default(), Durations::default());
+        let (kept, lost, syncs, unsealable) = Default::default();
+        let history = Arc::new(Mutex::new(history));
+        let this = Self { history, made: make, kept, lost, syncs, unsealable };
+        let now = environment.now();
         let keeper = Keeper {
-            history: history.clone(),
-            kept: kept.clone(),
-            lost: lost.clone(),
-            syncs: syncs.clone(),
-            retained_at: environment.now(),
+            history: this.history.clone(),
+            kept: this.kept.clone(),
+            lost: this.lost.clone(),
+            syncs: this.syncs.clone(),
+            unsealable: this.unsealable.clone(),
+            retained_at: now,
+            seal_from: now,
             environment,
         };
         tokio::spawn(keeper.keep(messages, made));
-        (Self { history, made: make, kept, lost, syncs }, tap)
+        (this, tap)
     }
 
     /// Keeps an estimate, when there is room.
@@ -120,8 +129,11 @@ struct Keeper {
     kept: Count,
     lost: Count,
     syncs: Durations,
+    unsealable: Count,
     environment: Environment,
     retained_at: Timestamp,
+    /// When sealing may begin again, after its next log could not be made.
+    seal_from: Timestamp,
 }
 
 impl Keeper {
@@ -164,31 +176,36 @@ impl Keeper {
             let mut history = locked(&history);
             history.append(&values)?;
             syncs.count(stopwatch.elapsed());
-            history.seal_due()
+            Ok(())
         };
-        let sealer = match flat(spawn_blocking(append).await) {
-            Ok(sealer) => sealer,
-            Err(reason) => {
-                tracing::error!(%reason, values = count, "not kept in the history");
-                self.lost.add(count);
-                return false;
-            }
-        };
-        self.kept.add(count);
-        if let Some(sealer) = sealer {
-            let history = self.history.clone();
-            // What comes meanwhile goes to the next log.
-            tokio::spawn(async move {
-                let made = spawn_blocking(move || {
-                    let made = sealer.make();
-                    locked(&history).adopt(made)
-                });
-                if let Err(reason) = flat(made.await) {
-                    tracing::error!(%reason, "values of the history stay in their log; the next start seals them");
-                }
-            });
+        if let Err(reason) = flat(spawn_blocking(append).await) {
+            tracing::error!(%reason, values = count, "not kept in the history");
+            self.lost.add(count);
+            return false;
         }
+        self.kept.add(count);
+        self.seal().await;
         true
+    }
+
+    /// Seals what is due, in a task of its own: what comes meanwhile goes to the next log.
+    async fn seal(&mut self) {
+        let now = self.environment.now();
+        if now < self.seal_from {
+            return;
+        }
+        let history = self.history.clone();
+        match flat(spawn_blocking(move || locked(&history).seal_due()).await) {
+            Ok(None) => {}
+            Ok(Some(sealer)) => {
+                tokio::spawn(seal(self.history.clone(), sealer, self.unsealable.clone()));
+            }
+            Err(reason) => {
+                tracing::error!(%reason, "values of the history stay in their log; sealing is tried again");
+                self.unsealable.more();
+                self.seal_from = now.plus(SEAL_AGAIN);
+            }
+        }
     }
 
     async fn retain(&mut self) {
@@ -201,6 +218,22 @@ impl Keeper {
         if let Err(reason) = flat(spawn_blocking(move || locked(&history).retain(now)).await) {
             tracing::error!(%reason, "old values of the history could not be removed");
         }
+    }
+}
+
+/// Seals; what fails is due again after a pause, in which nothing keeps the history open.
+async fn seal(history: Arc<Mutex<History>>, sealer: Sealer, unsealable: Count) {
+    let waiting = Arc::downgrade(&history);
+    let made = spawn_blocking(move || {
+        let made = sealer.make();
+        locked(&history).adopt(made)
+    });
+    let Err(reason) = flat(made.await) else { return };
+    tracing::error!(%reason, "values of the history stay in their log; sealing is tried again");
+    unsealable.more();
+    tokio::time::sleep(SEAL_AGAIN).await;
+    if let Some(history) = waiting.upgrade() {
+        locked(&history).seal_again();
     }
 }
 
