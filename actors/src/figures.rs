@@ -137,6 +137,11 @@ fn kept(historian: &Historian) -> Vec<Family> {
             plain(historian.unsealable.get()),
         ),
         family(
+            "history_failed",
+            "1 when the history cannot be written and the system starts again.",
+            now(historian.failed.get() as f64),
+        ),
+        family(
             "history_sync_seconds",
             "Time to write and sync a group of values.",
             Values::Durations(historian.syncs.counted()),

@@ -2,10 +2,11 @@
 //! it is told.
 //!
 //! It is no stage: it changes nothing that another stage sees, and its queue is bounded. When it cannot keep up, connectors
-//! wait with what they have to acknowledge, and the rest is counted and not kept.
+//! wait with what they have to acknowledge, and the rest is counted and not kept. On a full disk it tries again with what
+//! comes next; after any other failure the system is given up, and starts again from what is on the disk.
 
 use crate::figures::{Count, Durations};
-use crate::runtime::{Environment, Stopwatch};
+use crate::runtime::{Environment, Escalator, Stopwatch};
 use connectors::exchange::{Tap, Tapped, tap};
 use estimation::{Implausible, Rule};
 use grid::telemetry::Element;
@@ -42,6 +43,8 @@ pub struct Historian {
     pub syncs: Durations,
     /// Sealings that failed; each is tried again.
     pub unsealable: Count,
+    /// 1 when nothing more can be appended and the system starts again.
+    pub failed: Count,
 }
 
 /// What is kept besides what comes through the tap.
@@ -59,12 +62,12 @@ fn locked(history: &Mutex<History>) -> MutexGuard<'_, History> {
 impl Historian {
     /// Begins to keep what comes through the tap, and estimates. Must be called inside a tokio runtime; ends when the tap and
     /// all clones are gone.
-    pub fn start(history: History, environment: Environment) -> (Self, Tap) {
+    pub fn start(history: History, environment: Environment, escalator: Escalator) -> (Self, Tap) {
         let (tap, messages) = tap(WAITING_MAX);
         let (make, made) = mpsc::channel(MADE_MAX);
-        let (kept, lost, syncs, unsealable) = Default::default();
+        let (kept, lost, syncs, unsealable, failed) = Default::default();
         let history = Arc::new(Mutex::new(history));
-        let this = Self { history, made: make, kept, lost, syncs, unsealable };
+        let this = Self { history, made: make, kept, lost, syncs, unsealable, failed };
         let now = environment.now();
         let keeper = Keeper {
             history: this.history.clone(),
@@ -74,7 +77,9 @@ impl Historian {
             unsealable: this.unsealable.clone(),
             retained_at: now,
             seal_from: now,
+            failed: this.failed.clone(),
             environment,
+            escalator,
         };
         tokio::spawn(keeper.keep(messages, made));
         (this, tap)
@@ -131,7 +136,10 @@ struct Keeper {
     syncs: Durations,
     unsealable: Count,
     environment: Environment,
+    escalator: Escalator,
     retained_at: Timestamp,
+    /// Whether nothing more can be appended.
+    failed: Count,
     /// When sealing may begin again, after its next log could not be made.
     seal_from: Timestamp,
 }
@@ -176,11 +184,18 @@ impl Keeper {
             let mut history = locked(&history);
             history.append(&values)?;
             syncs.count(stopwatch.elapsed());
-            Ok(())
+            Ok::<(), HistoryError>(())
         };
-        if let Err(reason) = flat(spawn_blocking(append).await) {
+        let appended = spawn_blocking(append).await;
+        let full = matches!(&appended, Ok(Err(error)) if error.is_full());
+        if let Err(reason) = flat(appended) {
             tracing::error!(%reason, values = count, "not kept in the history");
             self.lost.add(count);
+            // What is on the disk is not known any more, and nothing more can be appended: start again.
+            if (!full || locked(&self.history).has_failed()) && self.failed.get() == 0 {
+                self.failed.set(1);
+                self.escalator.give_up("history", &format!("the history cannot be written: {reason}"));
+            }
             return false;
         }
         self.kept.add(count);

@@ -240,6 +240,11 @@ impl History {
         self.copy(values)
     }
 
+    /// Whether nothing more can be appended before it was opened again.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     fn copy(&mut self, values: &[Value]) -> Result<(), HistoryError> {
         let Some(copies) = &mut self.copies else { return Ok(()) };
         for group in values.chunks(COPIED_MAX) {
