@@ -11,17 +11,17 @@ use actors::journal::{
     Books, Durability, Fact, Journal, JournalMsg, JournalStage, JournalWriter, Options, Standing,
 };
 use actors::market_side::matcher::Matcher;
-use actors::market_side::{AggregatorMsg, MatcherMsg};
+use actors::market_side::{AggregatorMsg, MatcherMsg, SettlementStage};
 use actors::observer::Seen;
 use actors::picture::DeviceKind;
 use actors::runtime::{Address, Compute, Context, Delivery, Environment, ScaledClock, Stage, Supervisor};
 use actors::{Area, Device, DsoRules};
 use estimation::Feeder;
-use evening::{DEVICE, PROSUMER, USAGE_POINT, network, up_to_the_order};
+use evening::{DEVICE, PROSUMER, USAGE_POINT, network, slot, up_to_the_order};
 use filling::FillingDisk;
-use grid::{BranchId, Timestamp};
+use grid::{BranchId, EnergyMwh, Quality, Timestamp};
 use market::{
-    Book, CongestionPoint, MarketEvent, OfferRules, RoundRecord, Rules, ZoneId, clear,
+    Book, CongestionPoint, MarketEvent, MeterReading, OfferRules, RoundRecord, Rules, ZoneId, clear,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -174,4 +174,19 @@ async fn an_aggregate_whose_contract_was_refused_is_bought_in_a_later_round() {
     market.place(&matcher);
     seconds(60).await;
     assert_eq!((market.contracts(), market.sold.lock().unwrap().len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_due_is_settled_within_a_minute_whoever_forgot_to_say_so() {
+    let market = Market::start(up_to_the_order(), "2026-01-15T17:45:10Z").await;
+    let (books, journal) = (market.books.clone(), market.journal.clone());
+    let build = move || SettlementStage::new(books.clone(), journal.clone());
+    market.supervisor.spawn("settlement", build).await.unwrap();
+    seconds(1).await;
+    let (energy, quality, received_at) = (EnergyMwh(0), Quality::Measured, slot(1).start());
+    let reading = MeterReading { device: DEVICE, slot: slot(0), energy, quality, received_at };
+    market.append(MarketEvent::MeterRead { reading }, Vec::new());
+    seconds(120).await;
+    let (settled, due) = market.books.read(|ledger| (ledger.totals().settled, ledger.unsettled_due().len()));
+    assert!(settled > EnergyMwh(0) && due == 0, "{settled} settled, {due} due");
 }
