@@ -255,6 +255,7 @@ impl JournalStage {
             self.books.set_read_only(None);
         }
         self.counters.durable.set(number);
+        self.books.set_durable(number);
         self.count_waiting();
         for delivery in self.syncing.drain(..) {
             cx.make(delivery);

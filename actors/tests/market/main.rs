@@ -21,7 +21,8 @@ use evening::{DEVICE, PROSUMER, USAGE_POINT, network, slot, up_to_the_order};
 use filling::FillingDisk;
 use grid::{BranchId, EnergyMwh, Quality, Timestamp};
 use market::{
-    Book, CongestionPoint, MarketEvent, MeterReading, OfferRules, RoundRecord, Rules, ZoneId, clear,
+    Book, CongestionPoint, MarketEvent, MeterReading, OfferRules, OfferStatus, RoundRecord, Rules, ZoneId,
+    clear,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -189,4 +190,34 @@ async fn what_is_due_is_settled_within_a_minute_whoever_forgot_to_say_so() {
     seconds(120).await;
     let (settled, due) = market.books.read(|ledger| (ledger.totals().settled, ledger.unsettled_due().len()));
     assert!(settled > EnergyMwh(0) && due == 0, "{settled} settled, {due} due");
+}
+
+#[tokio::test(start_paused = true)]
+async fn outsiders_are_told_of_an_offer_and_a_contract_only_when_they_are_on_the_disk() {
+    let facts = up_to_the_order();
+    let market = Market::start(Vec::new(), "2026-01-15T17:20:05Z").await;
+    let (id, contract) = (market::FlexOfferId::new("fo-7").unwrap(), 4);
+    let status = || market.books.durable_offer(&id).map(|(_, status)| status);
+    let contracts = || market.books.read(|ledger| ledger.contracts_as_of(market.books.durable()).count());
+    seconds(1).await;
+    market.disk.fill(true);
+    market.append(facts[0].clone(), Vec::new());
+    seconds(1).await;
+    assert!(market.books.read(|ledger| ledger.offer(&id).is_some()));
+    assert_eq!(status(), None);
+    market.disk.fill(false);
+    seconds(5).await;
+    assert_eq!(status(), Some(OfferStatus::Open));
+    facts[1..contract].iter().for_each(|fact| market.append(fact.clone(), Vec::new()));
+    seconds(1).await;
+    market.disk.fill(true);
+    market.append(facts[contract].clone(), Vec::new());
+    market.append(facts[contract + 1].clone(), Vec::new());
+    seconds(1).await;
+    let known = market.books.read(|ledger| ledger.offer(&id).map(|(_, status)| status));
+    assert!(matches!(known, Some(OfferStatus::Assigned { .. })), "{known:?}");
+    assert_eq!((status(), contracts()), (Some(OfferStatus::Open), 0));
+    market.disk.fill(false);
+    seconds(5).await;
+    assert_eq!((status(), contracts()), (known, 1));
 }
