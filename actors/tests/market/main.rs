@@ -11,11 +11,11 @@ use actors::journal::{
     Books, Durability, Fact, Journal, JournalMsg, JournalStage, JournalWriter, Options, Standing,
 };
 use actors::market_side::matcher::Matcher;
-use actors::market_side::{AggregatorMsg, MatcherMsg, SettlementStage};
+use actors::market_side::{Aggregator, AggregatorMsg, MatcherMsg, OfferAnswer, SettlementStage};
 use actors::observer::Seen;
 use actors::picture::DeviceKind;
 use actors::runtime::{Address, Compute, Context, Delivery, Environment, ScaledClock, Stage, Supervisor};
-use actors::{Area, Device, DsoRules};
+use actors::{Area, Device, DsoRules, OfferDoor};
 use estimation::Feeder;
 use evening::{DEVICE, PROSUMER, USAGE_POINT, network, slot, up_to_the_order};
 use filling::FillingDisk;
@@ -220,4 +220,43 @@ async fn outsiders_are_told_of_an_offer_and_a_contract_only_when_they_are_on_the
     market.disk.fill(false);
     seconds(5).await;
     assert_eq!((status(), contracts()), (known, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_disk_is_full_what_is_durable_is_said_at_once_and_nothing_gathers() {
+    let mut facts = up_to_the_order();
+    let order = facts.pop().unwrap();
+    let market = Market::start(facts.clone(), "2026-01-15T17:30:05Z").await;
+    let matcher = market.matcher().await;
+    let (area, books) = (Arc::new(area()), market.books.clone());
+    let (journal, observer) = (market.journal.clone(), market.observer.clone());
+    let build = move || {
+        let (journal, matcher) = (journal.clone(), matcher.clone());
+        Aggregator::new(area.clone(), books.clone(), journal, matcher, observer.clone())
+    };
+    let door = OfferDoor::new(market.supervisor.spawn("aggregator", build).await.unwrap());
+    let told = || market.sold.lock().unwrap().len();
+    let repeat = |order: &MarketEvent| {
+        market.append(order.clone(), vec![market.seller.sending(AggregatorMsg::SealDue)]);
+    };
+    let MarketEvent::OfferAccepted { offer, .. } = facts.remove(0) else { unreachable!() };
+    market.disk.fill(true);
+    // The first order finds no room; nobody is told.
+    for _ in 0..3 {
+        repeat(&order);
+        seconds(5).await;
+    }
+    assert!(market.books.read_only().is_some());
+    assert_eq!(told(), 0);
+    assert_eq!(door.submit(offer).await, Some(OfferAnswer::AlreadyKnown));
+    market.disk.fill(false);
+    seconds(5).await;
+    assert_eq!(told(), 1, "once, and not for each repetition");
+    // Full again: it is durable by now, and repeated at once.
+    market.disk.fill(true);
+    seconds(130).await;
+    assert!(market.books.read_only().is_some());
+    repeat(&order);
+    seconds(1).await;
+    assert_eq!(told(), 2);
 }
