@@ -132,6 +132,16 @@ fn kept(historian: &Historian) -> Vec<Family> {
         family("history_kept_values_total", "Values appended to the history.", plain(historian.kept.get())),
         family("history_lost_values_total", "Values that could not be kept.", plain(historian.lost.get())),
         family(
+            "history_failed_sealings_total",
+            "Times that values could not be sealed; each time is tried again.",
+            plain(historian.unsealable.get()),
+        ),
+        family(
+            "history_failed",
+            "1 when the history cannot be written and the system starts again.",
+            now(historian.failed.get() as f64),
+        ),
+        family(
             "history_sync_seconds",
             "Time to write and sync a group of values.",
             Values::Durations(historian.syncs.counted()),

@@ -2,15 +2,16 @@
 //! it is told.
 //!
 //! It is no stage: it changes nothing that another stage sees, and its queue is bounded. When it cannot keep up, connectors
-//! wait with what they have to acknowledge, and the rest is counted and not kept.
+//! wait with what they have to acknowledge, and the rest is counted and not kept. On a full disk it tries again with what
+//! comes next; after any other failure the system is given up, and starts again from what is on the disk.
 
 use crate::figures::{Count, Durations};
-use crate::runtime::{Environment, Stopwatch};
+use crate::runtime::{Environment, Escalator, Stopwatch};
 use connectors::exchange::{Tap, Tapped, tap};
 use estimation::{Implausible, Rule};
 use grid::telemetry::Element;
 use grid::{Estimate, Measurement, Phase, PointId, Quality, Quantity, Timestamp};
-use history::{Figures, History, HistoryError, Kind, Query, Value};
+use history::{Figures, History, HistoryError, Kind, Query, Sealer, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,6 +27,9 @@ const GROUP_VALUES: usize = 20_000;
 /// How often is looked for values that were kept long enough.
 const RETAIN_PERIOD: Duration = Duration::from_secs(3600);
 
+/// How long after a failed sealing it is tried again.
+const SEAL_AGAIN: Duration = Duration::from_secs(60);
+
 /// What is kept and how: for questions and figures. Clones speak of the same history.
 #[derive(Debug, Clone)]
 pub struct Historian {
@@ -37,6 +41,10 @@ pub struct Historian {
     pub lost: Count,
     /// How long writing and syncing a group took.
     pub syncs: Durations,
+    /// Sealings that failed; each is tried again.
+    pub unsealable: Count,
+    /// 1 when nothing more can be appended and the system starts again.
+    pub failed: Count,
 }
 
 /// What is kept besides what comes through the tap.
@@ -54,21 +62,27 @@ fn locked(history: &Mutex<History>) -> MutexGuard<'_, History> {
 impl Historian {
     /// Begins to keep what comes through the tap, and estimates. Must be called inside a tokio runtime; ends when the tap and
     /// all clones are gone.
-    pub fn start(history: History, environment: Environment) -> (Self, Tap) {
+    pub fn start(history: History, environment: Environment, escalator: Escalator) -> (Self, Tap) {
         let (tap, messages) = tap(WAITING_MAX);
         let (make, made) = mpsc::channel(MADE_MAX);
-        let (history, kept, lost, syncs) =
-            (Arc::new(Mutex::new(history)), Count::default(), Count::default(), Durations::default());
+        let (kept, lost, syncs, unsealable, failed) = Default::default();
+        let history = Arc::new(Mutex::new(history));
+        let this = Self { history, made: make, kept, lost, syncs, unsealable, failed };
+        let now = environment.now();
         let keeper = Keeper {
-            history: history.clone(),
-            kept: kept.clone(),
-            lost: lost.clone(),
-            syncs: syncs.clone(),
-            retained_at: environment.now(),
+            history: this.history.clone(),
+            kept: this.kept.clone(),
+            lost: this.lost.clone(),
+            syncs: this.syncs.clone(),
+            unsealable: this.unsealable.clone(),
+            retained_at: now,
+            seal_from: now,
+            failed: this.failed.clone(),
             environment,
+            escalator,
         };
         tokio::spawn(keeper.keep(messages, made));
-        (Self { history, made: make, kept, lost, syncs }, tap)
+        (this, tap)
     }
 
     /// Keeps an estimate, when there is room.
@@ -120,8 +134,14 @@ struct Keeper {
     kept: Count,
     lost: Count,
     syncs: Durations,
+    unsealable: Count,
     environment: Environment,
+    escalator: Escalator,
     retained_at: Timestamp,
+    /// Whether nothing more can be appended.
+    failed: Count,
+    /// When sealing may begin again, after its next log could not be made.
+    seal_from: Timestamp,
 }
 
 impl Keeper {
@@ -167,31 +187,43 @@ impl Keeper {
             let mut history = locked(&history);
             history.append(&values)?;
             syncs.count(stopwatch.elapsed());
-            history.seal_due()
+            Ok::<(), HistoryError>(())
         };
-        let sealer = match flat(spawn_blocking(append).await) {
-            Ok(sealer) => sealer,
-            Err(reason) => {
-                tracing::error!(%reason, values = count, "not kept in the history");
-                self.lost.add(count);
-                return false;
+        let appended = spawn_blocking(append).await;
+        let full = matches!(&appended, Ok(Err(error)) if error.is_full());
+        if let Err(reason) = flat(appended) {
+            tracing::error!(%reason, values = count, "not kept in the history");
+            self.lost.add(count);
+            // What is on the disk is not known any more, and nothing more can be appended: start again.
+            if (!full || locked(&self.history).has_failed()) && self.failed.get() == 0 {
+                self.failed.set(1);
+                self.escalator.give_up("history", &format!("the history cannot be written: {reason}"));
             }
-        };
-        self.kept.add(count);
-        if let Some(sealer) = sealer {
-            let history = self.history.clone();
-            // What comes meanwhile goes to the next log.
-            tokio::spawn(async move {
-                let made = spawn_blocking(move || {
-                    let made = sealer.make();
-                    locked(&history).adopt(made)
-                });
-                if let Err(reason) = flat(made.await) {
-                    tracing::error!(%reason, "values of the history stay in their log; the next start seals them");
-                }
-            });
+            return false;
         }
+        self.kept.add(count);
+        self.seal().await;
         true
+    }
+
+    /// Seals what is due, in a task of its own: what comes meanwhile goes to the next log.
+    async fn seal(&mut self) {
+        let now = self.environment.now();
+        if now < self.seal_from {
+            return;
+        }
+        let history = self.history.clone();
+        match flat(spawn_blocking(move || locked(&history).seal_due()).await) {
+            Ok(None) => {}
+            Ok(Some(sealer)) => {
+                tokio::spawn(seal(self.history.clone(), sealer, self.unsealable.clone()));
+            }
+            Err(reason) => {
+                tracing::error!(%reason, "values of the history stay in their log; sealing is tried again");
+                self.unsealable.more();
+                self.seal_from = now.plus(SEAL_AGAIN);
+            }
+        }
     }
 
     async fn retain(&mut self) {
@@ -204,6 +236,22 @@ impl Keeper {
         if let Err(reason) = flat(spawn_blocking(move || locked(&history).retain(now)).await) {
             tracing::error!(%reason, "old values of the history could not be removed");
         }
+    }
+}
+
+/// Seals; what fails is due again after a pause, in which nothing keeps the history open.
+async fn seal(history: Arc<Mutex<History>>, sealer: Sealer, unsealable: Count) {
+    let waiting = Arc::downgrade(&history);
+    let made = spawn_blocking(move || {
+        let made = sealer.make();
+        locked(&history).adopt(made)
+    });
+    let Err(reason) = flat(made.await) else { return };
+    tracing::error!(%reason, "values of the history stay in their log; sealing is tried again");
+    unsealable.more();
+    tokio::time::sleep(SEAL_AGAIN).await;
+    if let Some(history) = waiting.upgrade() {
+        locked(&history).seal_again();
     }
 }
 

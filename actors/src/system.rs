@@ -71,13 +71,14 @@ pub struct System {
 impl System {
     /// Starts every stage, the last one first.
     pub async fn start(parts: Parts) -> Result<System, SpawnError> {
+        let supervisor = Supervisor::start(parts.environment.clone()).await?;
         let historian = parts.history.map(|history| {
-            let (historian, tap) = Historian::start(history, parts.environment.clone());
+            let (historian, tap) =
+                Historian::start(history, parts.environment.clone(), supervisor.escalator());
             let inboxes = parts.sources.iter().map(|source| &source.inbox).chain([&parts.link.inbox]);
             inboxes.for_each(|inbox| inbox.tap_into(tap.clone()));
             historian
         });
-        let supervisor = Supervisor::start(parts.environment.clone()).await?;
         let (area, books) = (parts.area, Books::new(parts.ledger));
         let counters = JournalCounters::starting_at(parts.records);
         let operations = Operations {

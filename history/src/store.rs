@@ -71,13 +71,20 @@ pub struct History {
     head_path: PathBuf,
     number: u64,
     unsealed: Vec<Value>,
-    /// What is being sealed.
-    sealing: Option<Arc<Vec<Value>>>,
+    sealing: Option<Sealing>,
     sealed: Vec<Arc<Sealed>>,
     buffer: Vec<u8>,
     copies: Option<Box<dyn Copies>>,
     failed: bool,
     _lock: File,
+}
+
+/// What is being sealed, or is to be sealed again.
+struct Sealing {
+    number: u64,
+    values: Arc<Vec<Value>>,
+    /// Whether somebody has the sealer.
+    underway: bool,
 }
 
 fn io<'a>(path: &'a Path, doing: &'static str) -> impl Fn(std::io::Error) -> HistoryError + 'a {
@@ -233,6 +240,11 @@ impl History {
         self.copy(values)
     }
 
+    /// Whether nothing more can be appended before it was opened again.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     fn copy(&mut self, values: &[Value]) -> Result<(), HistoryError> {
         let Some(copies) = &mut self.copies else { return Ok(()) };
         for group in values.chunks(COPIED_MAX) {
@@ -246,9 +258,16 @@ impl History {
         Ok(())
     }
 
-    /// What to seal, when there is enough of it and nothing is being sealed. From here on values go to the next log.
+    /// What to seal: what is to be sealed [again](Self::seal_again), or the newest values when there are enough of them and
+    /// nothing is being sealed. From here on values go to the next log.
     pub fn seal_due(&mut self) -> Result<Option<Sealer>, HistoryError> {
-        if self.unsealed.len() < self.options.head_values || self.sealing.is_some() || self.failed {
+        if let Some(sealing) = self.sealing.as_mut().filter(|_| !self.failed) {
+            let again = !std::mem::replace(&mut sealing.underway, true);
+            let (directory, number, values) = (&self.directory, sealing.number, &sealing.values);
+            let sealer = || Sealer { directory: directory.clone(), number, values: values.clone() };
+            return Ok(again.then(sealer));
+        }
+        if self.unsealed.len() < self.options.head_values || self.failed {
             return Ok(None);
         }
         let path = log_path(&self.directory, self.number + 1);
@@ -257,20 +276,34 @@ impl History {
         // As much room again, so that it never has to be moved while it grows.
         let next_values = Vec::with_capacity(self.unsealed.capacity());
         let values = Arc::new(std::mem::replace(&mut self.unsealed, next_values));
-        self.sealing = Some(values.clone());
+        self.sealing = Some(Sealing { number: self.number, values: values.clone(), underway: true });
         let sealer = Sealer { directory: self.directory.clone(), number: self.number, values };
         (self.head, self.head_path, self.number) = (next, path, self.number + 1);
         Ok(Some(sealer))
     }
 
-    /// Takes over what was sealed; its log goes. After a failure the values stay where they are, and another start seals
-    /// them.
+    /// Takes over what was sealed; its log goes. After a failure the values stay in memory and in their log until they were
+    /// sealed [again](Self::seal_again), or another start seals them.
     pub fn adopt(&mut self, made: Result<Made, HistoryError>) -> Result<(), HistoryError> {
         let made = made?;
+        let path = log_path(&self.directory, made.number);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(&path, "removing")(error)),
+            _ => {}
+        }
         self.sealed.extend(made.files.into_iter().map(Arc::new));
         self.sealing = None;
-        let path = log_path(&self.directory, made.number);
-        std::fs::remove_file(&path).map_err(io(&path, "removing"))
+        Ok(())
+    }
+
+    /// Sealing failed: what was being sealed is due again. To be called when nobody seals it any more.
+    pub fn seal_again(&mut self) {
+        self.sealing.iter_mut().for_each(|sealing| sealing.underway = false);
+    }
+
+    /// Values in memory that are not sealed yet.
+    fn in_memory(&self) -> impl Iterator<Item = &Value> {
+        self.sealing.iter().flat_map(|sealing| sealing.values.iter()).chain(&self.unsealed)
     }
 
     /// Removes sealed files all of whose values are older than their kind is kept. Returns how many values went.
@@ -291,8 +324,7 @@ impl History {
     /// Begins a search: what is in memory is found at once, so that the files can be read while values are appended.
     pub fn search(&self, query: &Query) -> Search {
         let wanted = Wanted::new(query);
-        let unsealed = self.sealing.iter().flat_map(|values| values.iter()).chain(&self.unsealed);
-        let found = unsealed.filter(|value| wanted.fits(value)).copied().collect();
+        let found = self.in_memory().filter(|value| wanted.fits(value)).copied().collect();
         let files = self.sealed.iter().filter(|file| file.kind == wanted.kind()).cloned().collect();
         Search { wanted, versions: query.versions, most: query.most, found, files }
     }
@@ -306,7 +338,7 @@ impl History {
     pub fn figures(&self) -> BTreeMap<Kind, Figures> {
         let mut figures: BTreeMap<Kind, Figures> =
             Kind::ALL.into_iter().map(|kind| (kind, Figures::default())).collect();
-        for value in self.sealing.iter().flat_map(|values| values.iter()).chain(&self.unsealed) {
+        for value in self.in_memory() {
             figures.entry(value.kind).or_default().unsealed += 1;
         }
         for file in &self.sealed {

@@ -136,6 +136,36 @@ fn a_crash_between_any_two_steps_of_sealing_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn a_sealing_that_failed_is_tried_again_and_memory_is_let_go_of() {
+    let all: Vec<Value> =
+        (0..150).map(|at| value("bus.3.u.a", f64::from(at), i64::from(at), i64::from(at))).collect();
+    let found = |history: &History| history.query(&everything(Kind::Telemetry, Versions::All)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let in_the_way = directory.path().join("telemetry-0000000001.unfinished");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let mut history = History::open(directory.path(), small()).unwrap();
+    history.append(&all[..60]).unwrap();
+    let sealer = history.seal_due().unwrap().unwrap();
+    let error = history.adopt(sealer.make()).unwrap_err();
+    assert!(error.to_string().contains("unfinished"), "{error}");
+    history.append(&all[60..]).unwrap();
+    assert!(history.seal_due().unwrap().is_none(), "not before it is said that nobody seals it");
+
+    history.seal_again();
+    std::fs::remove_dir(&in_the_way).unwrap();
+    for _ in 0..2 {
+        let sealer = history.seal_due().unwrap().expect("what failed, then what came meanwhile");
+        assert!(history.seal_due().unwrap().is_none(), "it is given out once");
+        history.adopt(sealer.make()).unwrap();
+    }
+    let figures = history.figures()[&Kind::Telemetry];
+    assert_eq!((figures.unsealed, figures.sealed, figures.files), (0, 150, 2));
+    assert_eq!(found(&history), all);
+    drop(history);
+    assert_eq!(found(&History::open(directory.path(), small()).unwrap()), all);
+}
+
+#[test]
 fn a_torn_end_is_cut_off_at_every_byte_and_what_was_acknowledged_stays() {
     let directory = tempfile::tempdir().unwrap();
     let groups: Vec<Vec<Value>> =

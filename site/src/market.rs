@@ -6,7 +6,7 @@ use actors::market_side::OfferAnswer as Answer;
 use dashboards_server::{BidFound, MarketDoor, OfferAnswer, OfferFound, OfferState};
 use futures_util::future::BoxFuture;
 use grid::{EnergyMwh, Slot};
-use market::{BidId, DomsBid, FlexOffer, FlexOfferId, Ledger, OfferStatus};
+use market::{BidId, DomsBid, FlexOffer, FlexOfferId, Ledger, OfferStatus, RecordNumber};
 use std::collections::BTreeMap;
 
 /// Offers handed in over HTTP go to the aggregator; offers asked for are looked up in the books.
@@ -48,9 +48,8 @@ impl MarketDoor for Door {
     }
 
     fn find(&self, id: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {
-        let found = self.books.read(|ledger| {
-            ledger.offer(&id).map(|(offer, status)| OfferFound { offer: offer.clone(), state: state(status) })
-        });
+        let found = self.books.durable_offer(&id);
+        let found = found.map(|(offer, status)| OfferFound { offer, state: state(status) });
         Box::pin(std::future::ready(found))
     }
 
@@ -59,18 +58,19 @@ impl MarketDoor for Door {
     }
 
     fn bid(&self, id: &BidId) -> Option<BidFound> {
+        let durable = self.books.durable();
         self.books.read(|ledger| {
             let bid = ledger.bid(id)?.clone();
             let open = ledger.need().is_some_and(|need| need.bids.iter().any(|open| open.id == *id));
-            Some(BidFound { bid, open, bought: bought(ledger, id) })
+            Some(BidFound { bid, open, bought: bought(ledger, id, durable) })
         })
     }
 }
 
-/// The deviation of all contracts that serve a bid, from its first slot to its last.
-fn bought(ledger: &Ledger, id: &BidId) -> Option<(Slot, Vec<EnergyMwh>)> {
+/// The deviation of all durable contracts that serve a bid, from its first slot to its last.
+fn bought(ledger: &Ledger, id: &BidId, durable: RecordNumber) -> Option<(Slot, Vec<EnergyMwh>)> {
     let mut by_slot: BTreeMap<Slot, EnergyMwh> = BTreeMap::new();
-    for (contract, _) in ledger.contracts().filter(|(contract, _)| contract.bids.contains(id)) {
+    for contract in ledger.contracts_as_of(durable).filter(|contract| contract.bids.contains(id)) {
         for &(slot, energy) in &contract.deviation {
             *by_slot.entry(slot).or_default() += energy;
         }

@@ -1,7 +1,8 @@
 //! The books: the ledger as of the newest recorded fact, for reading by stages at their own time.
 
 use grid::{Slot, UsagePointId};
-use market::Ledger;
+use market::{FlexOffer, FlexOfferId, Ledger, OfferStatus, RecordNumber};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Mean power by which a connection was ordered to deviate in a slot, W, positive is more consumption.
@@ -15,12 +16,14 @@ pub fn planned_deviation_w(ledger: &Ledger, point: UsagePointId, slot: Slot) -> 
 pub struct Books {
     ledger: Arc<Mutex<Ledger>>,
     read_only: Arc<Mutex<Option<String>>>,
+    durable: Arc<AtomicU64>,
 }
 
 impl Books {
-    /// Starts from a replayed ledger.
+    /// Starts from a replayed ledger, all of which is durable.
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger: Arc::new(Mutex::new(ledger)), read_only: Arc::default() }
+        let durable = Arc::new(AtomicU64::new(ledger.newest_record().0));
+        Self { ledger: Arc::new(Mutex::new(ledger)), read_only: Arc::default(), durable }
     }
 
     /// Reads.
@@ -30,6 +33,21 @@ impl Books {
 
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
         change(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The newest durable record. What the books say beyond it may still be lost, and is told to nobody outside.
+    pub fn durable(&self) -> RecordNumber {
+        RecordNumber(self.durable.load(Ordering::Acquire))
+    }
+
+    pub(super) fn set_durable(&self, number: u64) {
+        self.durable.store(number, Ordering::Release);
+    }
+
+    /// An offer and where it stands by what is durable.
+    pub fn durable_offer(&self, id: &FlexOfferId) -> Option<(FlexOffer, OfferStatus)> {
+        let durable = self.durable();
+        self.read(|ledger| ledger.offer_as_of(id, durable).map(|(offer, status)| (offer.clone(), status)))
     }
 
     /// Why nothing can be recorded at present; `None` while all is well.

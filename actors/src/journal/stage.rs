@@ -14,7 +14,7 @@ use crate::runtime::{Address, Context, Delivery, Stage, Stopwatch};
 use grid::Timestamp;
 use grid::defect::{Defect, planted};
 use journal::{Fact, Journal, JournalError, Snapshotter};
-use market::{Applied, LedgerError, MarketEvent, RecordNumber};
+use market::{ActivationId, Applied, LedgerError, MarketEvent, RecordNumber};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -105,6 +105,9 @@ pub struct JournalStage {
     waiting: Vec<(Timestamp, Arc<Fact>, Vec<Delivery>)>,
     /// Number of the next record.
     next: u64,
+    /// The facts that are being written.
+    group: Group,
+    /// What is made when they are durable.
     syncing: Vec<Delivery>,
     busy: bool,
     quiet: bool,
@@ -151,9 +154,9 @@ impl JournalStage {
         counters: JournalCounters,
         observer: Address<Seen>,
     ) -> Self {
-        let (waiting, syncing) = (Vec::new(), Vec::new());
+        let (waiting, group, syncing) = Default::default();
         let next = counters.durable_and_refused().0 + 1;
-        Self { journal, books, waiting, next, syncing, busy: false, quiet: true, observer, counters }
+        Self { journal, books, waiting, next, group, syncing, busy: false, quiet: true, observer, counters }
     }
 
     fn accept(
@@ -175,7 +178,7 @@ impl JournalStage {
         }
         if let Fact::Market(event) = fact.as_ref() {
             match self.books.change(|ledger| ledger.apply_record(RecordNumber(self.next), event)) {
-                Ok(Applied::Known) => return self.repeat(then),
+                Ok(Applied::Known) => return self.repeat(event, then),
                 Ok(Applied::New) => then.push(self.observer.sending(Seen::Recorded(Arc::new(event.clone())))),
                 // An outlook that was overtaken by a contract; the next one is minutes away.
                 Err(error @ LedgerError::StaleNeed { .. }) => {
@@ -208,13 +211,31 @@ impl JournalStage {
     }
 
     /// A fact that is recorded already: what it causes may have been lost on the way and is made again, once
-    /// everything that was taken in before is durable.
-    fn repeat(&mut self, then: Vec<Delivery>) {
+    /// everything that was taken in before is durable. Orders come again each minute: while there is no room, one that is
+    /// durable is made at once, and one that is not goes out once, with its first record.
+    fn repeat(&mut self, event: &MarketEvent, then: Vec<Delivery>) {
+        if let MarketEvent::ActivationIssued { activation, .. } = event
+            && self.books.read_only().is_some()
+        {
+            if !self.is_underway(&activation.id) {
+                then.iter().for_each(Delivery::make);
+            }
+            return;
+        }
         match self.waiting.last_mut() {
             Some((_, _, last)) => last.extend(then),
             None if self.busy => self.syncing.extend(then),
             None => then.iter().for_each(Delivery::make),
         }
+    }
+
+    /// Whether an order was taken in and is not durable.
+    fn is_underway(&self, order: &ActivationId) -> bool {
+        let written = self.group.iter().map(|(_, fact)| fact);
+        let mut facts = written.chain(self.waiting.iter().map(|(_, fact, _)| fact));
+        facts.any(|fact| {
+            matches!(fact.as_ref(), Fact::Market(MarketEvent::ActivationIssued { activation, .. }) if activation.id == *order)
+        })
     }
 
     fn commit(&mut self, cx: &mut Context<JournalMsg>) {
@@ -227,7 +248,8 @@ impl JournalStage {
             facts.push((written_at, fact));
             self.syncing.extend(then);
         }
-        self.write(Arc::new(facts), cx);
+        self.group = Arc::new(facts);
+        self.write(self.group.clone(), cx);
     }
 
     fn write(&self, group: Group, cx: &mut Context<JournalMsg>) {
@@ -249,12 +271,13 @@ impl JournalStage {
     }
 
     fn on_committed(&mut self, number: u64, cx: &mut Context<JournalMsg>) {
-        self.busy = false;
+        (self.busy, self.group) = (false, Group::default());
         if self.books.read_only().is_some() {
             tracing::warn!("there is room on the disk again, recording goes on");
             self.books.set_read_only(None);
         }
         self.counters.durable.set(number);
+        self.books.set_durable(number);
         self.count_waiting();
         for delivery in self.syncing.drain(..) {
             cx.make(delivery);

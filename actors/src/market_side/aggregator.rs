@@ -141,11 +141,14 @@ impl Aggregator {
         let (offer, now) = (&submission.offer, cx.now());
         let known = self.books.read(|ledger| ledger.offer(&offer.id).map(|(known, _)| known.clone()));
         let answer = match known.as_ref().or(self.underway.get(&offer.id).map(Arc::as_ref)) {
+            Some(known) if known == offer.as_ref() && self.books.durable_offer(&offer.id).is_some() => {
+                OfferAnswer::AlreadyKnown
+            }
             // Recorded again, which changes nothing, and answered when the first record is durable.
             Some(known) if known == offer.as_ref() => {
                 let answer = submission.answer_to.delivery(offer, OfferAnswer::AlreadyKnown);
                 let event = MarketEvent::OfferAccepted { offer: known.clone(), at: cx.now() };
-                return self.journal.record(cx, event, vec![answer]);
+                return self.journal.record_or(cx, event, vec![answer], vec![self.refusing(submission)]);
             }
             Some(_) => OfferAnswer::Conflict,
             None => match self.refusal(offer, now) {
@@ -165,17 +168,21 @@ impl Aggregator {
         self.busy.insert(offer.device, offer.id.clone());
         let answer = submission.answer_to.delivery(&offer, OfferAnswer::Accepted);
         let admit = cx.myself().sending(AggregatorMsg::Admit(offer.clone()));
-        // Told when the time has come: the disk may have filled up since.
-        let (books, answer_to, refused) = (self.books.clone(), submission.answer_to.clone(), offer.clone());
-        let refused = Delivery::outside(move || {
-            let (code, reason) = unrecorded(&books, &refused).unwrap_or_else(|| {
-                ("not-recorded", format!("FlexOffer {}: the ledger refused it; see the log", refused.id))
-            });
-            answer_to.delivery(&refused, OfferAnswer::Refused { code, reason }).make();
-        });
+        let refused = self.refusing(submission);
         let disown = cx.myself().sending(AggregatorMsg::Disown(offer.id.clone()));
         let event = MarketEvent::OfferAccepted { offer: offer.as_ref().clone(), at: now };
         self.journal.record_or(cx, event, vec![admit, answer], vec![disown, refused]);
+    }
+
+    /// Tells that an offer was not recorded. Why is looked at when the time has come: the disk may have filled up since.
+    fn refusing(&self, submission: &Submission) -> Delivery {
+        let (books, Submission { offer, answer_to }) = (self.books.clone(), submission.clone());
+        Delivery::outside(move || {
+            let (code, reason) = unrecorded(&books, &offer).unwrap_or_else(|| {
+                ("not-recorded", format!("FlexOffer {}: the ledger refused it; see the log", offer.id))
+            });
+            answer_to.delivery(&offer, OfferAnswer::Refused { code, reason }).make();
+        })
     }
 
     fn refusal(&self, offer: &FlexOffer, now: Timestamp) -> Option<(&'static str, String)> {

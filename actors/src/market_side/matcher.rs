@@ -36,8 +36,10 @@ pub enum MatcherMsg {
     },
     /// An aggregated offer is taken back.
     WithdrawOffer(AggregateId),
-    /// A contract could not be recorded: count again.
-    ContractRefused,
+    /// A contract of this aggregate could not be recorded: it is not sold, and may be placed again.
+    ContractRefused(AggregateId),
+    /// A clearing could not be recorded; nor will its contracts be.
+    RoundRefused,
     /// Time to clear.
     RoundDue,
 }
@@ -111,6 +113,10 @@ impl Matcher {
             .map(|offer| offer.id.clone())
             .collect();
         late.iter().for_each(|id| self.forget(id));
+        // What is bought could not be recorded.
+        if self.books.read_only().is_some() {
+            return;
+        }
         if self.book.offers.is_empty() || self.book.need.as_ref().is_none_or(|need| need.bids.is_empty()) {
             return;
         }
@@ -138,7 +144,8 @@ impl Matcher {
         cx: &mut Context<MatcherMsg>,
     ) {
         if let Some(round) = round.filter(|round| round.purchases > 0 || round.objection.is_some()) {
-            self.journal.record(cx, MarketEvent::Cleared { round }, Vec::new());
+            let refused = cx.myself().sending(MatcherMsg::RoundRefused);
+            self.journal.record_or(cx, MarketEvent::Cleared { round }, Vec::new(), vec![refused]);
         }
         for accepted in &clearing.accepted {
             let Some(offer) = self.book.offers.get(&accepted.aggregate).cloned() else { continue };
@@ -154,7 +161,7 @@ impl Matcher {
             self.forget(&offer.id);
             self.sold.insert(offer.id.clone());
             let formed = seller.sending(AggregatorMsg::ContractFormed(Arc::new(contract.clone())));
-            let refused = cx.myself().sending(MatcherMsg::ContractRefused);
+            let refused = cx.myself().sending(MatcherMsg::ContractRefused(offer.id));
             let event = MarketEvent::ContractFormed { contract };
             self.journal.record_or(cx, event, vec![formed], vec![refused]);
         }
@@ -173,9 +180,11 @@ impl Stage for Matcher {
             MatcherMsg::PlaceNeed(need) => self.on_need(&need),
             MatcherMsg::PlaceOffer { aggregate, from } => self.on_offer(&aggregate, from, cx),
             MatcherMsg::WithdrawOffer(id) => self.forget(&id),
-            MatcherMsg::ContractRefused => {
+            MatcherMsg::ContractRefused(aggregate) => {
+                self.sold.remove(&aggregate);
                 self.contracts = self.books.read(|ledger| ledger.contract_count());
             }
+            MatcherMsg::RoundRefused => tracing::warn!("a clearing could not be recorded, nothing is bought"),
             MatcherMsg::RoundDue => self.on_round(cx),
         }
     }

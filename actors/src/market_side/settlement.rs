@@ -6,6 +6,10 @@ use grid::defect::{Defect, planted};
 use grid::{DeviceId, Slot};
 use market::{Ledger, MarketEvent, settle_together};
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How often is looked for what is due and not settled: refused twice, or never told of.
+const CHECK_PERIOD: Duration = Duration::from_secs(60);
 
 /// What can wake settlement.
 #[derive(Debug, Clone)]
@@ -24,6 +28,8 @@ pub enum SettlementMsg {
         /// For which slot.
         slot: Slot,
     },
+    /// Time to settle what is due.
+    CheckDue,
 }
 
 /// The state of settlement: none of its own, it reads the books.
@@ -64,13 +70,10 @@ impl SettlementStage {
             }
         }
     }
-}
 
-impl Stage for SettlementStage {
-    type Msg = SettlementMsg;
-
-    /// Readings that were recorded but not settled when the last run ended.
-    fn started(&mut self, cx: &mut Context<SettlementMsg>) {
+    /// Settles whatever is due.
+    fn on_check(&mut self, cx: &mut Context<SettlementMsg>) {
+        cx.wake_each(CHECK_PERIOD, Duration::ZERO, SettlementMsg::CheckDue);
         let read = |ledger: &Ledger| {
             let due = ledger.unsettled_due();
             due.iter().flatten().map(|due| (due.offer.device, due.slot)).collect::<BTreeSet<_>>()
@@ -79,11 +82,21 @@ impl Stage for SettlementStage {
             self.on_reading(device, slot, false, cx);
         }
     }
+}
+
+impl Stage for SettlementStage {
+    type Msg = SettlementMsg;
+
+    /// Readings that were recorded but not settled when the last run ended.
+    fn started(&mut self, cx: &mut Context<SettlementMsg>) {
+        self.on_check(cx);
+    }
 
     fn handle(&mut self, msg: SettlementMsg, cx: &mut Context<SettlementMsg>) {
         match msg {
             SettlementMsg::Read { device, slot } => self.on_reading(device, slot, false, cx),
             SettlementMsg::Again { device, slot } => self.on_reading(device, slot, true, cx),
+            SettlementMsg::CheckDue => self.on_check(cx),
         }
     }
 }

@@ -20,4 +20,4 @@ pub use environment::{Compute, Environment};
 pub use incidents::Incidents;
 pub use quarantine::{Quarantine, SetAside};
 pub use stage::{Address, Context, Delivery, Stage};
-pub use supervisor::{Escalation, Supervisor};
+pub use supervisor::{Escalation, Escalator, Supervisor};

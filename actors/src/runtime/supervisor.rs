@@ -18,6 +18,30 @@ use tokio::sync::watch;
 /// The first failure that no restart could mend; `None` while all is well.
 pub type Escalation = watch::Receiver<Option<String>>;
 
+/// Gives a system up from outside its stages. Clones give up the same one.
+#[derive(Debug, Clone)]
+pub struct Escalator {
+    failed: watch::Sender<Option<String>>,
+    incidents: Incidents,
+}
+
+impl Escalator {
+    /// The system must end, and start again: only the first reason counts.
+    pub fn give_up(&self, what: &str, reason: &str) {
+        self.incidents.escalated(what, reason);
+        escalate(&self.failed, reason);
+    }
+}
+
+fn escalate(failed: &watch::Sender<Option<String>>, reason: &str) {
+    tracing::error!(%reason, "the system stops");
+    failed.send_if_modified(|first| {
+        let new = first.is_none();
+        first.get_or_insert_with(|| reason.to_owned());
+        new
+    });
+}
+
 /// An actor could not be started.
 #[derive(Debug, Error)]
 #[error("actor {name} did not start: {reason}")]
@@ -36,18 +60,18 @@ pub struct Supervisor {
     incidents: Incidents,
     quarantine: Quarantine,
     depths: Depths,
-    escalation: Escalation,
+    failed: watch::Sender<Option<String>>,
 }
 
 impl Supervisor {
     /// Starts it.
     pub async fn start(environment: Environment) -> Result<Self, SpawnError> {
-        let (failed, escalation) = watch::channel(None);
-        let (root, _) = Actor::spawn(None, Root, failed)
+        let failed = watch::Sender::new(None);
+        let (root, _) = Actor::spawn(None, Root, failed.clone())
             .await
             .map_err(|error| SpawnError { name: "supervisor".into(), reason: error.to_string() })?;
         let (incidents, quarantine, depths) = Default::default();
-        Ok(Self { root, environment, incidents, quarantine, depths, escalation })
+        Ok(Self { root, environment, incidents, quarantine, depths, failed })
     }
 
     /// Starts a stage under this supervisor. `build` is called again after every panic.
@@ -114,7 +138,12 @@ impl Supervisor {
 
     /// Tells when a stage was given up.
     pub fn escalation(&self) -> Escalation {
-        self.escalation.clone()
+        self.failed.subscribe()
+    }
+
+    /// For what is no stage, and cannot go on.
+    pub fn escalator(&self) -> Escalator {
+        Escalator { failed: self.failed.clone(), incidents: self.incidents.clone() }
     }
 
     /// Stops every actor and waits for them.
@@ -153,12 +182,7 @@ impl Actor for Root {
         failed: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         if let SupervisionEvent::ActorFailed(_, reason) = event {
-            tracing::error!(%reason, "a stage was given up, the system stops");
-            failed.send_if_modified(|first| {
-                let new = first.is_none();
-                first.get_or_insert_with(|| reason.to_string());
-                new
-            });
+            escalate(failed, &reason.to_string());
         }
         Ok(())
     }

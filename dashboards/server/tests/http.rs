@@ -4,7 +4,7 @@
 
 use actors::Historian;
 use actors::picture::{EstimatorHealth, FeedEntry, FeedKind, Health, NetworkPicture, Picture};
-use actors::runtime::{Compute, Environment, ScaledClock};
+use actors::runtime::{Compute, Environment, ScaledClock, Supervisor};
 use dashboards_server::{
     Access, Limits, MarketDoor, OfferAnswer, OfferFound, OfferState, RunningServer, ServeError, Served,
     serve, serve_with,
@@ -429,7 +429,8 @@ async fn the_history_is_asked_by_point_and_time() {
     let at: Timestamp = "2026-01-15T16:30:00Z".parse().unwrap();
     let environment = Environment::new(ScaledClock::start(at, 1), Compute::Blocking);
     let history = History::open(directory.path(), history::Options::default()).unwrap();
-    let (historian, _tap) = Historian::start(history, environment);
+    let escalator = Supervisor::start(environment.clone()).await.unwrap().escalator();
+    let (historian, _tap) = Historian::start(history, environment, escalator);
     historian.keep_estimate(&Arc::new(estimate(at)));
     let (picture, mut served) = served();
     served.operations.historian = Some(historian.clone());

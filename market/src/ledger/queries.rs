@@ -5,6 +5,7 @@ use crate::activation::{Activation, ActivationId, ActivationStatus};
 use crate::bid::{BidId, DomsBid, Need};
 use crate::clearing::RoundRecord;
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
+use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::offering::OfferState;
 use crate::settlement::{Account, MeterReading, SlotSettlement};
@@ -69,6 +70,35 @@ impl Ledger {
     /// An accepted offer and where it stands.
     pub fn offer(&self, id: &FlexOfferId) -> Option<(&FlexOffer, OfferStatus)> {
         self.offers.get(id).map(|record| (&record.offer, record.status))
+    }
+
+    /// An accepted offer and where it stands by the facts up to a record; unknown when its acceptance is a later one. That it
+    /// was withdrawn, or has expired, is told at once.
+    pub fn offer_as_of(&self, id: &FlexOfferId, record: RecordNumber) -> Option<(&FlexOffer, OfferStatus)> {
+        let known = self.offers.get(id).filter(|known| known.record <= record)?;
+        let contract = || {
+            let contracts = self.contracts.values();
+            contracts.rev().find(|one| known.aggregate.as_ref() == Some(&one.contract.aggregate))
+        };
+        let status = match known.status {
+            sold @ (OfferStatus::Contracted | OfferStatus::Assigned { .. }) => match contract() {
+                Some(contract) if contract.formed > record => OfferStatus::Open,
+                Some(contract) if contract.assigned > record => OfferStatus::Contracted,
+                _ => sold,
+            },
+            status => status,
+        };
+        Some((&known.offer, status))
+    }
+
+    /// Contracts that were formed up to a record, by id.
+    pub fn contracts_as_of(&self, record: RecordNumber) -> impl Iterator<Item = &Contract> {
+        self.contracts.values().filter(move |one| one.formed <= record).map(|one| &one.contract)
+    }
+
+    /// Number of the newest record that was taken in.
+    pub fn newest_record(&self) -> RecordNumber {
+        self.newest_record
     }
 
     /// Every accepted offer and where it stands, by id.

@@ -1,0 +1,83 @@
+//! A history that cannot be written or sealed, under the historian.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test says what is wrong by panicking
+
+use actors::Historian;
+use actors::runtime::{Compute, Environment, ScaledClock, Supervisor};
+use estimation::{Implausible, Rule};
+use grid::{Measurement, Quality, Timestamp};
+use history::{Copies, History, Kind, Options};
+use std::io::{Error, ErrorKind, Result};
+use std::time::Duration;
+
+struct Refusing(ErrorKind);
+
+impl Copies for Refusing {
+    fn copy(&mut self, _: &[u8]) -> Result<()> {
+        Err(Error::new(self.0, "the other place is silent"))
+    }
+}
+
+async fn keep(historian: &Historian, value: f64) {
+    let measured_at = Timestamp::from_seconds(100);
+    let point = "bus.3.u.a".parse().unwrap();
+    let (quality, received_at) = (Quality::Implausible, measured_at);
+    let measurement = Measurement { point, value, quality, measured_at, received_at };
+    historian
+        .keep_doubted(&[Implausible { measurement, rule: Rule::VoltageRange, limit: None }], measured_at);
+    let known = historian.kept.get() + historian.lost.get();
+    for _ in 0..500 {
+        if historian.kept.get() + historian.lost.get() > known {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("neither kept nor lost");
+}
+
+async fn supervisor() -> (Supervisor, Environment) {
+    let environment = Environment::new(ScaledClock::start(Timestamp::from_seconds(0), 1), Compute::Inline);
+    (Supervisor::start(environment.clone()).await.unwrap(), environment)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sealing_that_failed_is_counted_and_tried_again_a_minute_later() {
+    let (supervisor, environment) = supervisor().await;
+    let directory = tempfile::tempdir().unwrap();
+    let in_the_way = directory.path().join("telemetry-0000000001.unfinished");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let options = Options { head_values: 1, ..Options::default() };
+    let history = History::open(directory.path(), options).unwrap();
+    let (historian, _tap) = Historian::start(history, environment, supervisor.escalator());
+    keep(&historian, 1.0).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(historian.unsealable.get(), 1);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    for value in [2.0, 3.0] {
+        keep(&historian, value).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let figures = historian.figures()[&Kind::Telemetry];
+    assert!(figures.files >= 1 && figures.unsealed < 3, "{figures:?}");
+    assert_eq!((figures.sealed + figures.unsealed, historian.unsealable.get()), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_history_that_cannot_be_written_ends_the_system_and_says_so() {
+    for kind in [ErrorKind::TimedOut, ErrorKind::StorageFull] {
+        let (supervisor, environment) = supervisor().await;
+        let directory = tempfile::tempdir().unwrap();
+        let history = History::open(directory.path(), Options::default()).unwrap();
+        let history = history.copied_to(Box::new(Refusing(kind)));
+        let (historian, _tap) = Historian::start(history, environment, supervisor.escalator());
+        keep(&historian, 1.0).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let reason = supervisor.escalation().borrow().clone().unwrap();
+        assert!(reason.contains("history") && reason.contains("silent"), "{reason}");
+        assert_eq!((historian.failed.get(), historian.lost.get(), historian.kept.get()), (1, 1, 0));
+        assert_eq!(supervisor.incidents().snapshot().escalations, 1);
+        // What comes until the process has ended is counted.
+        keep(&historian, 2.0).await;
+        assert_eq!((historian.lost.get(), supervisor.incidents().snapshot().escalations), (2, 1));
+    }
+}
