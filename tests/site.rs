@@ -128,8 +128,8 @@ fn every_problem_is_named_with_its_file_and_line() {
     let said = refusal(&site);
     for part in [
         "site.toml:15: the MQTT door's TLS",
-        "site.toml:42: device 311 is behind usage point 99",
-        "site.toml:49: device 311 is given twice; the first one is in line 42",
+        "site.toml:48: device 311 is behind usage point 99",
+        "site.toml:55: device 311 is given twice; the first one is in line 48",
         "substation.csv:3: element: bus.7.u.a is no point of the network",
         "substation.csv:4: tag: format \"f33\"",
         "rights.toml:10: client 2 (\"311\"): the password is not a hash",
