@@ -1,10 +1,12 @@
 //! The operator's table: private id → classification id. It never leaves the operator.
 //!
-//!     private_id,classification_id,channel,element,quantity,phase,unit,scale,sign,accuracy,deadband
-//!     DE0001234567890,7-PRE-001,,meter.31,p,,kW,,,,
+//! ```text
+//! private_id,classification_id,channel,element,quantity,phase,unit,scale,sign,accuracy,deadband
+//! DE0001234567890,7-PRE-001,,meter.31,p,,kW,,,,
+//! ```
 //!
 //! The columns from `element` on say what the value is in the network. They are for the platform and go there as a point map
-//! ([`point_map`]) with the pseudonym in place of the ids.
+//! ([`point_map`](crate::point_map)) with the pseudonym in place of the ids.
 
 use super::keys::{self, KeyError};
 use super::pseudonym::{Pseudonym, Pseudonymiser};
