@@ -1,6 +1,6 @@
 //! What a user of any connector holds.
 
-use crate::exchange::{Counters, Inbox};
+use crate::exchange::{Closed, Counters, Inbox};
 use crate::house::Message;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -25,6 +25,27 @@ impl Role {
             Message::Telemetry(_) | Message::Device(_) | Message::Status(_) => self == Role::System,
         }
     }
+}
+
+/// How one connection of a [`Source`] ended.
+pub(crate) enum End {
+    /// Nobody reads any more.
+    Unheard,
+    /// Something went wrong.
+    Lost(String),
+}
+
+impl From<Closed> for End {
+    fn from(_: Closed) -> Self {
+        End::Unheard
+    }
+}
+
+/// The two parts of `host:port`; a port is never 0.
+pub(crate) fn host_and_port(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    (!host.is_empty()).then_some((host, port))
 }
 
 /// A connector that only brings measurements: it polls or listens to somebody else's system. It ends when the inbox has

@@ -65,7 +65,7 @@ impl Cause {
 
 /// Whether anybody wants spans.
 pub fn wanted() -> bool {
-    tracing::span_enabled!(target: "gridflex::span", tracing::Level::INFO)
+    tracing::span_enabled!(target: TARGET, tracing::Level::INFO)
 }
 
 /// The span in which a stage handles a message.
@@ -77,13 +77,13 @@ pub(super) fn handling(stage: &str, msg: &impl Debug, now: grid::Timestamp, caus
     let kind = stage.split(' ').next().unwrap_or(stage);
     let name = format!("{kind} {message}");
     cause.of(tracing::info_span!(
-        target: "gridflex::span", "handle", otel.name = name, stage, message, gridflex.time = %now
+        target: TARGET, "handle", otel.name = name, stage, message, gridflex.time = %now
     ))
 }
 
 /// The span in which heavy work of a stage runs, a child of the present one.
 pub(super) fn computing() -> Span {
-    tracing::info_span!(target: "gridflex::span", "compute")
+    tracing::info_span!(target: TARGET, "compute")
 }
 
 /// The first word of what a message looks like: the name of its variant.

@@ -12,7 +12,7 @@ use super::tag::Address;
 use super::tls;
 use crate::exchange::{Closed, Counters, InboxWriter, Limits, LinkState, inbox};
 use crate::house::{Message, RejectCode, Rejected};
-use crate::link::Source;
+use crate::link::{End, Source};
 use grid::{Clock, Measurement, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -63,20 +63,6 @@ pub fn connect(config: Iec104Config, clock: Arc<dyn Clock>) -> Result<Source, Co
     };
     tokio::spawn(client.run());
     Ok(Source { name, inbox: reader, counters })
-}
-
-/// How a connection ended.
-enum End {
-    /// Nobody reads any more.
-    Unheard,
-    /// Something went wrong.
-    Lost(String),
-}
-
-impl From<Closed> for End {
-    fn from(_: Closed) -> Self {
-        End::Unheard
-    }
 }
 
 /// A connection, plain or with TLS.

@@ -1,6 +1,7 @@
 //! Which station is listened to, what is asked of it, and what of it is wanted.
 
 use super::tag::Address;
+use crate::link::host_and_port;
 use crate::point_map::{BadLine, MappedPoint, PointMap};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -155,11 +156,7 @@ impl Iec104Config {
     /// # Errors
     /// [`ConfigError`] names the setting.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let port = self
-            .server
-            .rsplit_once(':')
-            .and_then(|(host, port)| port.parse::<u16>().ok().filter(|port| *port > 0 && !host.is_empty()));
-        if port.is_none() {
+        if host_and_port(&self.server).is_none() {
             return Err(ConfigError::Server(self.server.clone()));
         }
         let Timers { t0, t1, t2, t3, k, w } = self.timers;

@@ -7,7 +7,7 @@ use super::tag::{Format, Register, Table};
 use crate::counter::Counter;
 use crate::exchange::{Closed, Counters, InboxWriter, Limits, LinkState, inbox};
 use crate::house::{self, Message, Rejected};
-use crate::link::Source;
+use crate::link::{End, Source};
 use crate::point_map::{MappedPoint, Passed};
 use grid::{Clock, Measurement, Quality, Quantity, Timestamp};
 use std::sync::Arc;
@@ -105,20 +105,6 @@ impl Point {
         let is_news = self.counter.is_none() && !std::mem::replace(&mut self.missing, true);
         self.passed.forget();
         is_news.then(|| self.measurement(0.0, Quality::Missing, at))
-    }
-}
-
-/// How a connection ended.
-enum End {
-    /// Nobody reads any more.
-    Unheard,
-    /// Something went wrong.
-    Lost(String),
-}
-
-impl From<Closed> for End {
-    fn from(_: Closed) -> Self {
-        End::Unheard
     }
 }
 

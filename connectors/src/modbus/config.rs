@@ -1,6 +1,7 @@
 //! What is read from which server, and how often.
 
 use super::tag::{Format, Register};
+use crate::link::host_and_port;
 use crate::point_map::{BadLine, MappedPoint, PointMap};
 use grid::Quantity;
 use std::time::Duration;
@@ -63,11 +64,7 @@ impl ModbusConfig {
     /// # Errors
     /// [`ConfigError`] names the setting.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let port = self
-            .server
-            .rsplit_once(':')
-            .and_then(|(host, port)| port.parse::<u16>().ok().filter(|port| *port > 0 && !host.is_empty()));
-        if port.is_none() {
+        if host_and_port(&self.server).is_none() {
             return Err(ConfigError::Server(self.server.clone()));
         }
         for (name, span, high) in [("period", self.period, 900), ("timeout", self.timeout, 60)] {

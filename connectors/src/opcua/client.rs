@@ -7,7 +7,7 @@ use super::point::{Cause, Point};
 use super::session::{Connection, Item};
 use crate::exchange::{Closed, Counters, InboxWriter, Limits, LinkState, inbox};
 use crate::house::{Message, RejectCode, Rejected};
-use crate::link::Source;
+use crate::link::{End, Source};
 use grid::{Clock, Measurement};
 use opcua::types::{DataValue, NodeId};
 use std::sync::Arc;
@@ -51,20 +51,6 @@ pub fn connect(config: OpcUaConfig, clock: Arc<dyn Clock>) -> Result<Source, Con
     };
     tokio::spawn(client.run());
     Ok(Source { name, inbox: reader, counters })
-}
-
-/// How a connection ended.
-enum End {
-    /// Nobody reads any more.
-    Unheard,
-    /// Something went wrong.
-    Lost(String),
-}
-
-impl From<Closed> for End {
-    fn from(_: Closed) -> Self {
-        End::Unheard
-    }
 }
 
 impl From<String> for End {

@@ -2,6 +2,7 @@
 
 use super::identity::{IdentityError, pinned};
 use super::tag::Tag;
+use crate::link::host_and_port;
 use crate::point_map::{BadLine, MappedPoint, PointMap};
 use grid::Quantity;
 use opcua::crypto::SecurityPolicy;
@@ -255,9 +256,8 @@ fn password(file: &PathBuf) -> Result<String, ConfigError> {
 fn is_endpoint(url: &str) -> bool {
     let Some(rest) = url.strip_prefix("opc.tcp://") else { return false };
     let authority = rest.split('/').next().unwrap_or_default();
-    let port = authority.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     let is_text = url.len() <= 512 && !url.chars().any(|c| c.is_control() || c.is_whitespace());
-    is_text && port.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))
+    is_text && host_and_port(authority).is_some()
 }
 
 fn point(row: &MappedPoint) -> Result<Tag, (&'static str, String)> {

@@ -22,7 +22,7 @@ pub async fn spanned<B: MessageBody + 'static>(
     let asked = header.and_then(|header| header.to_str().ok()).and_then(Cause::from_traceparent);
     let name = format!("{method} {path}");
     let span = asked.unwrap_or_default().of(tracing::info_span!(
-        target: "gridflex::span", "request", otel.name = name, otel.kind = "server", http.request.method = method,
+        target: cause::TARGET, "request", otel.name = name, otel.kind = "server", http.request.method = method,
         http.route = path, http.response.status_code = Empty, otel.status_code = Empty
     ));
     let answer = next.call(request).instrument(span.clone()).await;

@@ -7,15 +7,9 @@ use connectors::iec104::{CounterReading, Iec104Config, Timers, TlsFiles};
 use std::time::Duration;
 
 pub fn source(mut section: Section<'_>) -> Option<Iec104Section> {
-    let before = section.noted();
-    let name = section.text("name");
-    let name = section.needed("name", name, before);
-    let before = section.noted();
-    let server = section.text("server");
-    let server = section.needed("server", server, before);
-    let before = section.noted();
-    let points = section.path("points");
-    let points = section.needed("points", points, before);
+    let name = section.needed("name", Section::text);
+    let server = section.needed("server", Section::text);
+    let points = section.needed("points", Section::path);
     let default = Iec104Config::new("", "", Vec::new());
     let originator = section.whole("originator", 255).map_or(default.originator, |number| number.value as u8);
     let period = seconds(&mut section, "period_s", 900.0, default.period);

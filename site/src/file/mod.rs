@@ -337,12 +337,8 @@ fn dso(mut section: Section<'_>) -> (DsoRules, bool) {
 }
 
 fn generator(mut section: Section<'_>) -> Option<Located<(UsagePointId, f64)>> {
-    let before = section.noted();
-    let usage_point = section.whole("usage_point", u32::MAX);
-    let usage_point = section.needed("usage_point", usage_point, before);
-    let before = section.noted();
-    let power = section.number("p_max_kw", 0.001..=100_000.0);
-    let power = section.needed("p_max_kw", power, before);
+    let usage_point = section.needed("usage_point", |section, key| section.whole(key, u32::MAX));
+    let power = section.needed("p_max_kw", |section, key| section.number(key, 0.001..=100_000.0));
     let line = section.line();
     section.finish();
     Some(Located { value: (UsagePointId(usage_point?.value), power?.value * 1e3), line })
@@ -366,15 +362,9 @@ fn history(mut section: Section<'_>) -> history::Options {
 }
 
 fn device(mut section: Section<'_>) -> Option<Located<actors::Device>> {
-    let mut number = |key| {
-        let before = section.noted();
-        let number = section.whole(key, u32::MAX);
-        section.needed(key, number, before)
-    };
+    let mut number = |key| section.needed(key, |section, key| section.whole(key, u32::MAX));
     let (id, prosumer, usage_point) = (number("number"), number("prosumer"), number("usage_point"));
-    let before = section.noted();
-    let kind = section.text("kind");
-    let kind = section.needed("kind", kind, before).and_then(|kind| {
+    let kind = section.needed("kind", Section::text).and_then(|kind| {
         let known = match kind.value.as_str() {
             "charger" => Some(DeviceKind::Charger),
             "battery" => Some(DeviceKind::Battery),
@@ -387,9 +377,7 @@ fn device(mut section: Section<'_>) -> Option<Located<actors::Device>> {
         }
         known
     });
-    let before = section.noted();
-    let power = section.number("p_max_kw", 0.001..=100_000.0);
-    let power = section.needed("p_max_kw", power, before);
+    let power = section.needed("p_max_kw", |section, key| section.number(key, 0.001..=100_000.0));
     let line = section.line();
     section.finish();
     let value = actors::Device {
@@ -403,15 +391,9 @@ fn device(mut section: Section<'_>) -> Option<Located<actors::Device>> {
 }
 
 fn modbus(mut section: Section<'_>) -> Option<ModbusSection> {
-    let before = section.noted();
-    let name = section.text("name");
-    let name = section.needed("name", name, before);
-    let before = section.noted();
-    let server = section.text("server");
-    let server = section.needed("server", server, before);
-    let before = section.noted();
-    let points = section.path("points");
-    let points = section.needed("points", points, before);
+    let name = section.needed("name", Section::text);
+    let server = section.needed("server", Section::text);
+    let points = section.needed("points", Section::path);
     let period = section.number("period_s", 0.1..=900.0).map_or(5.0, |seconds| seconds.value);
     let timeout = section.number("timeout_s", 0.1..=60.0).map_or(3.0, |seconds| seconds.value);
     let rank = rank(&mut section, Ranks::NAMED);

@@ -7,15 +7,9 @@ use connectors::opcua::{Security, User};
 use std::time::Duration;
 
 pub fn source(mut section: Section<'_>) -> Option<OpcUaSection> {
-    let before = section.noted();
-    let name = section.text("name");
-    let name = section.needed("name", name, before);
-    let before = section.noted();
-    let endpoint = section.text("endpoint");
-    let endpoint = section.needed("endpoint", endpoint, before);
-    let before = section.noted();
-    let points = section.path("points");
-    let points = section.needed("points", points, before);
+    let name = section.needed("name", Section::text);
+    let endpoint = section.needed("endpoint", Section::text);
+    let points = section.needed("points", Section::path);
     let security = security(&mut section);
     let server_certificate = section.path("server_certificate");
     let user = user(&mut section);

@@ -165,22 +165,18 @@ impl<'a> Section<'a> {
         Some(Located { value: value as u32, line })
     }
 
-    /// A key that must be there.
+    /// A key that must be there, read by one of the others. One that is there and was found wrong is not missing, too.
     pub fn needed<T>(
-        &self,
-        key: &str,
-        value: Option<Located<T>>,
-        problems_before: usize,
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Self, &'static str) -> Option<Located<T>>,
     ) -> Option<Located<T>> {
-        if value.is_none() && self.reading.problems.borrow().len() == problems_before {
+        let noted = self.reading.problems.borrow().len();
+        let value = read(self, key);
+        if value.is_none() && self.reading.problems.borrow().len() == noted {
             self.note(self.line, key, "is missing");
         }
         value
-    }
-
-    /// How much was noted so far; for [`needed`](Self::needed).
-    pub fn noted(&self) -> usize {
-        self.reading.problems.borrow().len()
     }
 
     /// `[key]`; an empty table where it is not written.

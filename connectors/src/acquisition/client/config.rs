@@ -1,6 +1,7 @@
 //! `acquire.toml`: where the operator's files are, and where the platform is.
 
 use crate::house::Area;
+use crate::link::host_and_port;
 use crate::mqtt::Credentials;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -235,9 +236,7 @@ impl Fault {
 
 fn platform(written: WrittenPlatform, at: &impl Fn(PathBuf) -> PathBuf) -> Result<Platform, Fault> {
     let here = |reason: String| Fault::Here(reason);
-    let parts =
-        written.address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
-    let (host, port) = parts.filter(|(host, port)| !host.is_empty() && *port > 0).ok_or_else(|| {
+    let (host, port) = host_and_port(&written.address).ok_or_else(|| {
         here(format!("platform.address {:?} is not host:port, such as grid.example:8883", written.address))
     })?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
