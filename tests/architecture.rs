@@ -16,7 +16,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("market", &["grid"]),
     ("history", &["grid"]),
     ("journal", &["grid", "market"]),
-    ("connectors", &["grid", "estimation", "market"]),
+    ("connectors", &["grid", "access", "estimation", "market"]),
     ("actors", &["grid", "estimation", "market", "history", "journal", "connectors"]),
     ("dashboards-server", &["grid", "access", "estimation", "market", "history", "connectors", "actors"]),
     (

@@ -7,6 +7,7 @@
 
 mod audit;
 mod directory;
+mod guesses;
 mod policy;
 mod principal;
 mod role;
@@ -17,6 +18,7 @@ pub use audit::{AuditLog, AuditReport, Entry, verify as verify_audit};
 pub use directory::{
     Account, Directory, DirectoryError, NewToken, PASSWORD_CHARACTERS_MIN, TOKEN_DAYS_MAX, Token,
 };
+pub use guesses::{GUESSES_PER_NAME, GUESSES_WITHIN, Guesses, Try};
 pub use policy::{Action, Decision, Grant, POLICY, Reach, Resource, decide, depends_on_owner};
 pub use principal::{Principal, Scope};
 pub use role::Role;

@@ -196,8 +196,8 @@ fn listeners(path: &Path, written: &SiteFile, problems: &mut Vec<Problem>) -> Li
         listen: mqtt.listen.value,
         tls: mqtt.tls.as_ref().map(|tls| tls.value.clone()),
         policy: rights(mqtt, problems).unwrap_or_else(Policy::open),
+        limits: mqtt.limits.clone(),
         state: Some(written.data.join(DOOR_DIRECTORY)),
-        ..DoorConfig::default()
     };
     match door.check() {
         Ok(()) => {}

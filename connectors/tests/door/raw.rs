@@ -6,8 +6,9 @@ use rumqttc::mqttbytes::v4::{
     ConnAck, Connect, ConnectReturnCode, Packet, PubAck, Publish, Subscribe, SubscribeReasonCode,
 };
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
+use tokio::net::TcpSocket;
 
 /// Long enough for a slow machine; nothing of this is measured.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -41,6 +42,20 @@ impl Raw {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+
+    /// From one of our addresses.
+    pub fn tcp_from(own: IpAddr, address: SocketAddr) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let connecting = async {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(SocketAddr::from((own, 0))).unwrap();
+            socket.connect(address).await.unwrap().into_std().unwrap()
+        };
+        let stream = runtime.block_on(connecting);
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self::over(stream)
     }
 

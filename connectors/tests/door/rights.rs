@@ -2,7 +2,7 @@
 
 use super::config;
 use super::raw::{Raw, hello};
-use connectors::mqtt::door::{Count, Policy, TlsFiles};
+use connectors::mqtt::door::{Count, Limits, Policy, TlsFiles};
 use connectors::mqtt::{Door, DoorConfig, DoorError};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
 use rumqttc::mqttbytes::QoS;
@@ -69,6 +69,48 @@ fn with_rights_given_only_who_is_known_comes_in_and_does_only_what_is_granted() 
         assert!(!device().publish(denied, "x"), "{denied}");
     }
     assert_eq!(door.counters().get(Count::NotAuthorized), 4);
+}
+
+#[test]
+fn passwords_are_not_guessed_for_long_and_a_guesser_keeps_nobody_else_out() {
+    let door = Door::open(DoorConfig { policy: policy(), ..config() }).unwrap();
+    let address = door.address();
+    let from = |ip: &str, password: &'static str| {
+        let mut raw = Raw::tcp_from(ip.parse().unwrap(), address);
+        raw.connect(login("121", "121", password)).map(|(code, _)| code)
+    };
+    std::thread::scope(|scope| {
+        let guesses: Vec<_> = (0..10).map(|_| scope.spawn(|| from("127.0.0.7", "guess"))).collect();
+        for guess in guesses {
+            assert_eq!(guess.join().unwrap(), Some(ConnectReturnCode::BadUserNamePassword));
+        }
+    });
+    assert_eq!((door.counters().get(Count::NotAuthorized), door.counters().get(Count::Guessing)), (10, 0));
+    // Not even the right one is looked at there any more; elsewhere it is.
+    assert_eq!(from("127.0.0.7", "gridflex"), Some(ConnectReturnCode::BadUserNamePassword));
+    assert_eq!((door.counters().get(Count::NotAuthorized), door.counters().get(Count::Guessing)), (10, 1));
+    assert_eq!(from("127.0.0.8", "gridflex"), Some(ConnectReturnCode::Success));
+}
+
+#[test]
+fn an_identity_has_so_many_sessions_and_takes_none_from_others() {
+    let limits = Limits { sessions_per_identity_max: 3, ..Limits::default() };
+    let longer =
+        RIGHTS.replace("identity = \"121\"", "identity = \"1211\"").replace("\"meter\"", "\"other\"");
+    let policy = Policy::from_toml(&format!("{RIGHTS}\n{longer}")).unwrap();
+    let door = Door::open(DoorConfig { policy, limits, ..config() }).unwrap();
+    let connect = |identity: &str, id: &str| {
+        let mut connect = login(id, identity, "gridflex");
+        connect.clean_session = false;
+        let answer = Raw::tcp(door.address()).connect(connect);
+        answer.map(|(code, _)| code)
+    };
+    for id in ["121", "121:a", "121:b", "121:a"] {
+        assert_eq!(connect("121", id), Some(ConnectReturnCode::Success), "{id}");
+    }
+    assert_eq!(connect("121", "121:c"), Some(ConnectReturnCode::ServiceUnavailable));
+    assert_eq!(connect("1211", "1211"), Some(ConnectReturnCode::Success));
+    assert_eq!(door.counters().get(Count::TurnedAway), 1);
 }
 
 #[test]

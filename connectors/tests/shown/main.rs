@@ -224,6 +224,55 @@ async fn silent_peers_rubbish_and_strangers_do_not_stop_the_server_for_others() 
     server.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_holds_no_trusted_key_takes_no_place_from_those_who_do() {
+    let Some(python) = python("asyncua") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    let server = open(config(&store)).await;
+    let mut peer = let_in(&python, &server, directory.path(), &store);
+    let trusted = std::fs::read_dir(store.join("server/trusted")).unwrap().next().unwrap().unwrap().path();
+    let copy = std::fs::read(trusted).unwrap();
+    let before = server.counters().snapshot();
+
+    // More than there are places; half with rubbish, half with a copy of the certificate that is trusted.
+    let hello = hello(server.address().port());
+    let strangers: Vec<_> = (0..150_usize)
+        .map(|at| {
+            let certificate = if at % 2 == 0 { &copy } else { &hello };
+            let mut stream = TcpStream::connect(server.address()).unwrap();
+            stream.write_all(&[hello.clone(), opening(certificate)].concat()).unwrap();
+            stream
+        })
+        .collect();
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while server.counters().snapshot()["untrusted"] < before["untrusted"] + 150 {
+        assert!(std::time::Instant::now() < deadline, "{:?}", server.counters().snapshot());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(server.counters().snapshot()["established"], before["established"]);
+    let (mut late, said) = client(&python, &server, directory.path(), &["ada", "lovelace"]);
+    assert_eq!(said, "connected", "{:?}", server.counters().snapshot());
+    assert_eq!(late.ask("browse gridflex"), "bus.3");
+    assert_eq!(peer.ask("browse gridflex"), "bus.3", "the one who is in stays in");
+    drop(strangers);
+    server.close().await;
+}
+
+/// The message with which a client asks for a channel; what is encrypted in it is not.
+fn opening(certificate: &[u8]) -> Vec<u8> {
+    let mut body = vec![0; 4];
+    let policy = b"http://opcfoundation.org/UA/SecurityPolicy#Basic256Sha256";
+    for bytes in [policy.as_slice(), certificate, &[7; 20], &[0; 256]] {
+        body.extend((bytes.len() as u32).to_le_bytes());
+        body.extend(bytes);
+    }
+    let mut message = b"OPNF".to_vec();
+    message.extend((8 + body.len() as u32).to_le_bytes());
+    message.extend(body);
+    message
+}
+
 /// The first message of a client.
 fn hello(port: u16) -> Vec<u8> {
     let url = format!("opc.tcp://127.0.0.1:{port}/");

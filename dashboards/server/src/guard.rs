@@ -3,9 +3,10 @@
 use crate::endpoints::Endpoint;
 use crate::problem::Problem;
 use crate::serve::State;
+use crate::session::GUESSES_PER_NETWORK;
 use access::{
-    Action, AuditLog, Decision, Directory, DirectoryError, Entry, Principal, Resource, Sessions, decide,
-    depends_on_owner,
+    Action, AuditLog, Decision, Directory, DirectoryError, Entry, Guesses, Principal, Resource, Sessions,
+    decide, depends_on_owner,
 };
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -45,7 +46,7 @@ pub struct Accounts {
     /// When a refusal was last written down, by who and what: a page that asks again and again fills no disk.
     refused: Mutex<BTreeMap<(String, String), Timestamp>>,
     pub(crate) clock: Arc<dyn Clock>,
-    failures: Mutex<crate::session::Failures>,
+    guesses: Mutex<Guesses>,
 }
 
 /// Why accounts cannot be used.
@@ -73,17 +74,19 @@ impl Accounts {
     /// # Errors
     /// [`AccessError`].
     pub fn open(directory: &Path, audit: &Path, clock: Arc<dyn Clock>) -> Result<Self, AccessError> {
+        // Before it is read: what changes meanwhile is read again.
+        let stamp = stamp(directory);
         let read = Directory::read(directory)?.ok_or_else(|| AccessError::Missing(directory.to_owned()))?;
         let log =
             AuditLog::open(audit).map_err(|source| AccessError::Audit { path: audit.to_owned(), source })?;
         Ok(Self {
             path: directory.to_owned(),
-            directory: Mutex::new((read, stamp(directory))),
+            directory: Mutex::new((read, stamp)),
             sessions: Mutex::default(),
             audit: Mutex::new(log),
             refused: Mutex::default(),
             clock,
-            failures: Mutex::default(),
+            guesses: Mutex::new(Guesses::new(GUESSES_PER_NETWORK)),
         })
     }
 
@@ -101,8 +104,8 @@ impl Accounts {
         read(&kept.0)
     }
 
-    pub(crate) fn failures(&self) -> std::sync::MutexGuard<'_, crate::session::Failures> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn guesses(&self) -> std::sync::MutexGuard<'_, Guesses> {
+        self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes down what was done; it is on the disk when this returns.

@@ -5,16 +5,13 @@ use crate::guard::{Access, Accounts, COOKIE, Proof, stopped};
 use crate::offers::read_json;
 use crate::problem::Problem;
 use crate::serve::State;
-use access::{Action, Decision, Principal, Resource, SESSION_LASTS, decide};
+use access::{Action, Decision, Directory, GUESSES_WITHIN, Principal, Resource, SESSION_LASTS, Try, decide};
 use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
-use grid::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 /// The page to log in with; these are the only files that are not part of the built page.
 pub const PAGE: &[u8] = include_bytes!("login.html");
@@ -23,47 +20,8 @@ pub const SCRIPT: &[u8] = include_bytes!("login.js");
 /// Its looks.
 pub const STYLE: &[u8] = include_bytes!("login.css");
 
-/// Wrong passwords for a name from one address within [`FAILURES_WITHIN`] before it has to wait there.
-const FAILURES_MAX: usize = 10;
-/// The same for all names that nobody has, together.
-const UNKNOWN_MAX: usize = 100;
-/// How long a wrong password counts.
-const FAILURES_WITHIN: Duration = Duration::from_secs(15 * 60);
-/// Names and addresses whose failures are counted one by one; more share one count by name.
-const COUNTED_MAX: usize = 4096;
-
-/// Wrong passwords of late. A known name is counted by address, so that a stranger's guesses keep nobody out elsewhere.
-#[derive(Debug, Default)]
-pub struct Failures(BTreeMap<(String, Option<IpAddr>), Vec<Timestamp>>);
-
-impl Failures {
-    /// Whether one may try once more; the try counts as wrong until [`Failures::right`] is told. `name` is empty for one that
-    /// nobody has.
-    fn try_once(&mut self, name: &str, from: Option<IpAddr>, now: Timestamp) -> bool {
-        self.0.retain(|_, times| {
-            times.retain(|at| now.since(*at) < FAILURES_WITHIN);
-            !times.is_empty()
-        });
-        let most = if name.is_empty() { UNKNOWN_MAX } else { FAILURES_MAX };
-        let times = self.0.entry(self.key(name, from)).or_default();
-        let free = times.len() < most;
-        if free {
-            times.push(now);
-        }
-        free
-    }
-
-    fn key(&self, name: &str, from: Option<IpAddr>) -> (String, Option<IpAddr>) {
-        let key = (name.to_owned(), from.filter(|_| !name.is_empty()));
-        let one_by_one = self.0.contains_key(&key) || self.0.len() < COUNTED_MAX;
-        if one_by_one { key } else { (key.0, None) }
-    }
-
-    fn right(&mut self, name: &str, from: Option<IpAddr>) {
-        let key = self.key(name, from);
-        self.0.remove(&key);
-    }
-}
+/// Wrong passwords for all names from one network before it has to wait.
+pub const GUESSES_PER_NETWORK: usize = 100;
 
 /// What somebody shows to log in.
 #[derive(Deserialize)]
@@ -96,24 +54,22 @@ pub async fn begin(
         return Err(Problem::not_found("there are no accounts: everybody on this machine is let in"));
     };
     let from = request.peer_addr().map(|address| address.ip());
-    let known = accounts.with(|directory| directory.by_name(&credentials.name).is_some());
-    // The name of somebody who is not known may be a password: it is not kept.
-    let name = if known { credentials.name.clone() } else { String::new() };
-    if !accounts.failures().try_once(&name, from, accounts.clock.now()) {
-        let minutes = FAILURES_WITHIN.as_secs() / 60;
+    if accounts.guesses().try_once(&credentials.name, from, accounts.clock.now()) != Try::Free {
+        let minutes = GUESSES_WITHIN.as_secs() / 60;
         let detail = format!("too many wrong passwords; try again in {minutes} minutes");
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", detail));
     }
     // Argon2 takes memory: one at a time. The turn goes with the work, which goes on when the client has left.
     let turn = tokio::time::timeout(state.limits.answer_deadline, Arc::clone(&state.login_turn).lock_owned());
     let turn = turn.await.map_err(|_| {
+        accounts.guesses().give_back(&credentials.name, from);
         let detail = "too many people are logging in; try again in a moment";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
     })?;
     let accounts = Arc::clone(accounts);
     let logged_in = web::block(move || {
         let _turn = turn;
-        log_in(&accounts, &credentials, &name, from)
+        log_in(&accounts, &credentials, from)
     });
     let (principal, session) = logged_in.await.map_err(|_| stopped())??;
     let seconds = SESSION_LASTS.as_secs();
@@ -129,20 +85,15 @@ pub async fn begin(
 fn log_in(
     accounts: &Accounts,
     shown: &Credentials,
-    name: &str,
     from: Option<IpAddr>,
 ) -> Result<(Principal, String), Problem> {
     let now = accounts.clock.now();
     let directory = accounts.with(Clone::clone);
     let Some(principal) = directory.by_password(&shown.name, &shown.password) else {
-        let what = "log in".to_owned();
-        match name.is_empty() {
-            true => accounts.note_refusal("", what, "", "wrong_password")?,
-            false => accounts.note("", what, name, "wrong_password")?,
-        }
+        accounts.note_wrong_password(&directory, "log in".to_owned(), &shown.name)?;
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_password", "name or password is wrong"));
     };
-    accounts.failures().right(name, from);
+    accounts.guesses().right(&shown.name, from);
     accounts.note(&principal.name, "log in".to_owned(), "", "allowed")?;
     let mark = directory.mark(&principal.name).unwrap_or_default();
     let mut sessions = accounts.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,29 +114,30 @@ impl Accounts {
         password: &str,
         right: (Resource, Action),
     ) -> Option<Admitted> {
-        let is_known = self.with(|directory| directory.by_name(name).is_some());
-        // The name of somebody who is not known may be a password: it is not kept.
-        let counted = if is_known { name } else { "" };
-        if !self.failures().try_once(counted, None, self.clock.now()) {
+        if self.guesses().try_once(name, None, self.clock.now()) != Try::Free {
             return None;
         }
         let what = format!("log in over {door}");
         let directory = self.with(Clone::clone);
         let Some(principal) = directory.by_password(name, password) else {
-            let noted = match is_known {
-                true => self.note("", what, name, "wrong_password"),
-                false => self.note_refusal("", what, "", "wrong_password"),
-            };
-            drop(noted);
+            drop(self.note_wrong_password(&directory, what, name));
             return None;
         };
-        self.failures().right(counted, None);
+        self.guesses().right(name, None);
         let mark = directory.mark(&principal.name).unwrap_or_default();
         let admitted = Admitted { name: principal.name, mark, right };
         let allowed = self.still_admits(&admitted);
         let outcome = if allowed { "allowed" } else { "forbidden" };
         let noted = self.note(&admitted.name, what, "", outcome);
         (noted.is_ok() && allowed).then_some(admitted)
+    }
+
+    /// The name of somebody who is not known may be a password: it is not written down.
+    fn note_wrong_password(&self, directory: &Directory, what: String, name: &str) -> Result<(), Problem> {
+        match directory.by_name(name) {
+            Some(_) => self.note("", what, name, "wrong_password"),
+            None => self.note_refusal("", what, "", "wrong_password"),
+        }
     }
 
     /// Whether somebody who was let in has the right still, and the same password.
@@ -218,47 +170,4 @@ pub async fn end(request: HttpRequest, state: web::Data<State>) -> HttpResponse 
 
 fn described(principal: &Principal) -> HttpResponse {
     json_answer(&json!({ "name": principal.name, "roles": principal.roles }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::Ipv4Addr;
-
-    fn from(last: u8) -> Option<IpAddr> {
-        Some(Ipv4Addr::new(10, 0, 0, last).into())
-    }
-
-    #[test]
-    fn ten_wrong_passwords_make_a_name_wait_at_that_address_and_nobody_elsewhere() {
-        let mut failures = Failures::default();
-        let start = Timestamp::from_seconds(0);
-        for _ in 0..FAILURES_MAX {
-            assert!(failures.try_once("ada", from(1), start));
-        }
-        assert!(!failures.try_once("ada", from(1), start));
-        assert!(failures.try_once("ada", from(2), start), "a stranger kept her out");
-        assert!(failures.try_once("eve", from(1), start));
-        assert!(failures.try_once("ada", from(1), start.plus(FAILURES_WITHIN)));
-        failures.right("ada", from(1));
-        assert!(failures.try_once("ada", from(1), start));
-    }
-
-    #[test]
-    fn names_that_nobody_has_keep_nobody_out_who_has_one() {
-        let mut failures = Failures::default();
-        let start = Timestamp::from_seconds(0);
-        let tried = (0..1000).filter(|_| failures.try_once("", from(1), start)).count();
-        assert_eq!((tried, failures.0.len()), (UNKNOWN_MAX, 1));
-        assert!(failures.try_once("ada", from(1), start));
-    }
-
-    #[test]
-    fn failures_are_counted_in_bounded_memory() {
-        let mut failures = Failures::default();
-        for number in 0..2 * COUNTED_MAX as u32 {
-            failures.try_once("ada", Some(Ipv4Addr::from(number).into()), Timestamp::from_seconds(0));
-        }
-        assert!(failures.0.len() <= COUNTED_MAX + 1);
-    }
 }

@@ -14,7 +14,7 @@ use actors::DsoRules;
 use actors::grid_side::Ranks;
 use actors::picture::DeviceKind;
 use connectors::iec104::{CounterReading, Timers, TlsFiles as Iec104TlsFiles};
-use connectors::mqtt::door::TlsFiles;
+use connectors::mqtt::door::{Limits, TlsFiles};
 use connectors::opcua::{Security, User};
 use grid::{DeviceId, Money, ProsumerId, UsagePointId};
 use history::Kind;
@@ -87,6 +87,8 @@ pub struct MqttSection {
     pub tls: Option<Located<TlsFiles>>,
     /// How much what comes through it is preferred.
     pub rank: u32,
+    /// What its clients may use.
+    pub limits: Limits,
 }
 
 /// One `[[modbus]]`.
@@ -271,8 +273,27 @@ fn mqtt(mut section: Section<'_>) -> MqttSection {
     let clients = (section.path("client_authority"), section.path("revoked"));
     let tls = tls(&mut section, clients);
     let rank = rank(&mut section, Ranks::default().field);
+    let usual = Limits::default();
+    let mut at_most = |key, usual: usize| {
+        let given = section.whole(key, 1_000_000);
+        let given = given.filter(|given| {
+            if given.value == 0 {
+                section.note(given.line, key, "0 would let nobody in".to_owned());
+            }
+            given.value > 0
+        });
+        given.map_or(usual, |given| given.value as usize)
+    };
+    let limits = Limits {
+        connections_max: at_most("connections_max", usual.connections_max),
+        connections_per_peer_max: at_most("connections_per_address_max", usual.connections_per_peer_max),
+        connects_per_second: at_most("connects_per_second", usual.connects_per_second as usize) as u32,
+        packets_per_second: at_most("packets_per_second", usual.packets_per_second as usize) as u32,
+        sessions_per_identity_max: at_most("sessions_per_identity_max", usual.sessions_per_identity_max),
+        ..usual
+    };
     section.finish();
-    MqttSection { listen, rights, tls, rank }
+    MqttSection { listen, rights, tls, rank, limits }
 }
 
 /// How much a source is preferred: 1 before 2.

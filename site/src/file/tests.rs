@@ -35,6 +35,17 @@ fn what_is_written_is_read() {
 }
 
 #[test]
+fn what_clients_of_the_mqtt_door_may_use_is_said_in_the_file() {
+    let site = parsed("[mqtt]\nconnections_per_address_max = 20\nconnects_per_second = 5\n").unwrap();
+    let limits = Limits { connections_per_peer_max: 20, connects_per_second: 5, ..Limits::default() };
+    assert_eq!(site.mqtt.limits, limits);
+    let bad = parsed("[mqtt]\nsessions_per_identity_max = 0\npackets_per_second = 2.5\n").unwrap_err();
+    let said: Vec<_> = bad.iter().map(|problem| (problem.line.unwrap(), problem.what.as_str())).collect();
+    assert!(said.contains(&(2, "mqtt.sessions_per_identity_max: 0 would let nobody in")), "{said:?}");
+    assert!(said.contains(&(3, "mqtt.packets_per_second: 2.5 is no whole number")), "{said:?}");
+}
+
+#[test]
 fn sources_have_ranks_and_generators_are_registered() {
     let site = parsed(
         "[mqtt]\nrank = 3\n[dso]\nall_generators_registered = true\n[[generator]]\nusage_point = 41\np_max_kw = 5.5\n\

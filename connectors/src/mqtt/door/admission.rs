@@ -103,6 +103,11 @@ impl Admission {
 }
 
 impl Place {
+    /// From where it came.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
     pub(super) fn number(&self) -> u64 {
         self.number
     }

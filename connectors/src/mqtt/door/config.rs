@@ -68,6 +68,8 @@ pub struct Limits {
     pub queue_bytes_max: usize,
     /// Bytes waiting for all clients together; beyond it nothing more waits for those who are away.
     pub all_queues_bytes_max: usize,
+    /// Sessions of one identity, away or not: it may have many client ids.
+    pub sessions_per_identity_max: usize,
     /// Filters of one client.
     pub filters_max: usize,
     /// Sessions kept of clients that are away.
@@ -97,6 +99,7 @@ impl Default for Limits {
             queue_messages_max: 20_000,
             queue_bytes_max: 16 << 20,
             all_queues_bytes_max: 256 << 20,
+            sessions_per_identity_max: 100,
             filters_max: 1_000,
             absent_max: 10_000,
             absent_for: Duration::from_secs(24 * 3600),

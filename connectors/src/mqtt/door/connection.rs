@@ -128,6 +128,8 @@ pub(super) struct Connection<'a, S> {
     silence_max: Duration,
     heard: Instant,
     begun: Option<Instant>,
+    /// Whether a subscription was denied.
+    denied: bool,
 }
 
 /// What woke a connection.
@@ -165,6 +167,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             silence_max,
             heard: now,
             begun: None,
+            denied: false,
         }
     }
 
@@ -298,7 +301,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             return Err(End::Protocol);
         }
         if !self.inside.policy.allows(&self.client.who, Action::Publish, &topic) {
-            tracing::warn!(who = self.client.who.as_str(), %topic, "publishing denied");
+            tracing::warn!(who = self.client.who.as_str(), ?topic, "publishing denied");
             return Err(End::Denied);
         }
         if qos == QoS::ExactlyOnce {
@@ -378,7 +381,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             if granted {
                 codes.push(SubscribeReasonCode::Success(qos));
             } else {
-                tracing::warn!(who = self.client.who.as_str(), filter = %wanted.path, "subscription denied");
+                // The client chose the words, and how often it says them.
+                if !std::mem::replace(&mut self.denied, true) {
+                    let (who, filter) = (self.client.who.as_str(), &wanted.path);
+                    tracing::warn!(
+                        who,
+                        ?filter,
+                        "subscription denied; further ones of this connection are counted"
+                    );
+                }
                 self.inside.counters.add(Count::SubscribeDenied);
                 codes.push(SubscribeReasonCode::Failure);
             }

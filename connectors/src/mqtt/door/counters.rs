@@ -38,6 +38,8 @@ counts! {
     TooLarge => "too_large",
     /// Refused names and passwords.
     NotAuthorized => "not_authorized",
+    /// Names and passwords that were not looked at after too many wrong ones.
+    Guessing => "guessing",
     /// Publications and wills outside the client's rights; each ends a connection.
     PublishDenied => "publish_denied",
     /// Filters refused in the answer to a subscription.
@@ -54,6 +56,8 @@ counts! {
     Delivered => "delivered",
     /// Messages that gave way in the queue of a subscriber who does not keep up.
     Dropped => "dropped",
+    /// Wills that did not reach the system because it had no room for them.
+    WillLost => "will_lost",
     /// Messages passed on but not retained, because there is no room for more.
     NotRetained => "not_retained",
     /// Messages not acknowledged because what they cause could not be made durable.

@@ -9,7 +9,9 @@ use super::policy::{Action, Identity};
 use super::session::Will;
 use super::tls::identities;
 use super::wire::{Broken, Wire};
+use access::Try;
 use rumqttc::mqttbytes::v4::{ConnAck, Connect, ConnectReturnCode, Packet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -53,11 +55,11 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     certified: Vec<String>,
     deadline: Instant,
     place: Place,
-    inside: &Inside,
+    inside: &Arc<Inside>,
     mut closing: watch::Receiver<bool>,
 ) {
     let mut wire = Wire::new(stream, CONNECT_BYTES_MAX.min(inside.limits.packet_bytes_max));
-    let known = timeout_at(deadline, introduce(&mut wire, &certified, inside)).await;
+    let known = timeout_at(deadline, introduce(&mut wire, &certified, place.peer(), inside)).await;
     let (connect, who) = match known {
         Ok(Ok(known)) => known,
         Ok(Err(end)) => {
@@ -69,6 +71,12 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     place.settled();
     wire.allow(inside.limits.packet_bytes_max);
     let session = who.session_of(&connect.client_id);
+    if who.sessions().is_some_and(|alike| !inside.router.has_room(&session, &alike)) {
+        inside.counters.add(Count::TurnedAway);
+        let told = refuse::<_, ()>(&mut wire, ConnectReturnCode::ServiceUnavailable, End::Closing);
+        let _ = told.await;
+        return wire.close().await;
+    }
     let points = inside.policy.points(&who);
     let will = connect.last_will.map(|last| Will { last, points: points.clone() });
     let attached = inside.router.attach(&session, connect.clean_session, will);
@@ -107,7 +115,8 @@ impl Drop for Leave<'_> {
 async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     certified: &[String],
-    inside: &Inside,
+    from: IpAddr,
+    inside: &Arc<Inside>,
 ) -> Result<(Connect, Identity), End> {
     let packet = loop {
         match wire.next() {
@@ -123,8 +132,7 @@ async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
     if connect.protocol != rumqttc::mqttbytes::Protocol::V4 {
         return refuse(wire, ConnectReturnCode::RefusedProtocolVersion, Broken::Version.into()).await;
     }
-    let Some(who) = identify(certified, &connect, inside).await else {
-        inside.counters.add(Count::NotAuthorized);
+    let Some(who) = identify(certified, &connect, from, inside).await else {
         tokio::time::sleep(WRONG_PASSWORD_PAUSE).await;
         return refuse(wire, ConnectReturnCode::BadUserNamePassword, End::Broken(Broken::Closed)).await;
     };
@@ -156,17 +164,77 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin, T>(
     Err(end)
 }
 
-/// Passwords are checked by few threads at a time, so that guessing cannot take the processor.
-async fn identify(certified: &[String], connect: &Connect, inside: &Inside) -> Option<Identity> {
+/// Passwords are checked by few threads at a time, so that guessing cannot take the processor, and not at all for whoever
+/// guesses.
+async fn identify(
+    certified: &[String],
+    connect: &Connect,
+    from: IpAddr,
+    inside: &Arc<Inside>,
+) -> Option<Identity> {
     if inside.policy.is_open() {
         return inside.policy.identify(certified, None).ok();
     }
-    let _turn = inside.password_turns.acquire().await.ok()?;
-    let (policy, certified) = (inside.policy.clone(), certified.to_vec());
     let login = connect.login.as_ref().map(|login| (login.username.clone(), login.password.clone()));
+    let tried = match login.as_ref().map(|(user, _)| Tried::begin(user, from, inside)) {
+        Some(None) => return None,
+        Some(Some(tried)) => Some(tried),
+        None => None,
+    };
+    let _turn = inside.password_turns.acquire().await.ok()?;
+    let (within, certified) = (Arc::clone(inside), certified.to_vec());
     let checking = tokio::task::spawn_blocking(move || {
         let login = login.as_ref().map(|(user, password)| (user.as_str(), password.as_str()));
-        policy.identify(&certified, login)
+        within.policy.identify(&certified, login)
     });
-    checking.await.ok()?.ok()
+    let known = checking.await.ok()?.ok();
+    if known.is_none() {
+        inside.counters.add(Count::NotAuthorized);
+    }
+    if let Some(tried) = tried {
+        tried.end(known.is_some());
+    }
+    known
+}
+
+/// A password that is being checked. When that is given up, because it takes too long or the client has gone, it was no guess.
+struct Tried<'a> {
+    user: String,
+    from: IpAddr,
+    inside: &'a Inside,
+    is_checked: bool,
+}
+
+impl<'a> Tried<'a> {
+    /// `None` when there were too many wrong ones.
+    fn begin(user: &str, from: IpAddr, inside: &'a Inside) -> Option<Self> {
+        let (mut guesses, now) = inside.guesses();
+        match guesses.try_once(user, Some(from), now) {
+            Try::Free => Some(Self { user: user.to_owned(), from, inside, is_checked: false }),
+            Try::Barred { first } => {
+                inside.counters.add(Count::Guessing);
+                if first {
+                    // The name is not written down: it may be a password.
+                    let known = inside.policy.knows(user);
+                    tracing::warn!(%from, known, "too many wrong MQTT passwords: refused unseen for minutes");
+                }
+                None
+            }
+        }
+    }
+
+    fn end(mut self, is_right: bool) {
+        self.is_checked = true;
+        if is_right {
+            self.inside.guesses().0.right(&self.user, Some(self.from));
+        }
+    }
+}
+
+impl Drop for Tried<'_> {
+    fn drop(&mut self) {
+        if !self.is_checked {
+            self.inside.guesses().0.give_back(&self.user, Some(self.from));
+        }
+    }
 }

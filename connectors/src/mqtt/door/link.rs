@@ -52,12 +52,10 @@ impl Tap {
         told
     }
 
-    /// Hands a message over if there is room now, without an answer.
-    pub(super) fn offer(&self, message: &Arc<Publication>, retained: bool, points: Points) {
+    /// Hands a message over if there is room now, without an answer. Whether there was.
+    pub(super) fn offer(&self, message: &Arc<Publication>, retained: bool, points: Points) -> bool {
         let (done, _) = oneshot::channel();
-        if self.sender.try_send(Tapped { message: message.clone(), retained, points, done }).is_err() {
-            tracing::warn!(topic = %message.topic, "no room for a will on its way to the system");
-        }
+        self.sender.try_send(Tapped { message: message.clone(), retained, points, done }).is_ok()
     }
 }
 

@@ -37,23 +37,27 @@ pub use tls::TlsFiles;
 
 use crate::house::Area;
 use crate::link::Link;
+use access::Guesses;
 use admission::Admission;
-use grid::Clock;
+use grid::{Clock, Timestamp};
 use retained::Retained;
 use router::Router;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 const THREADS: usize = 2;
 /// Passwords checked at the same time.
 const PASSWORD_THREADS: usize = 2;
+/// Wrong passwords of one network before it has to wait; many devices may share an address.
+const GUESSES_PER_NETWORK: usize = 1_000;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
 /// How long connections may take to say goodbye when the door closes.
@@ -69,6 +73,8 @@ struct Inside {
     router: Arc<Router>,
     counters: Arc<DoorCounters>,
     password_turns: Semaphore,
+    guesses: Mutex<Guesses>,
+    opened: Instant,
     unnamed: AtomicU64,
 }
 
@@ -76,6 +82,12 @@ impl Inside {
     /// A name for a client that brought none.
     fn unnamed(&self) -> String {
         format!("unnamed-{}", self.unnamed.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Wrong passwords of late, and the time they are counted in, from when the door was opened.
+    fn guesses(&self) -> (MutexGuard<'_, Guesses>, Timestamp) {
+        let now = Timestamp::from_seconds(0).plus(self.opened.elapsed());
+        (self.guesses.lock().unwrap_or_else(PoisonError::into_inner), now)
     }
 }
 
@@ -123,6 +135,8 @@ impl Door {
             router: router.clone(),
             counters: counters.clone(),
             password_turns: Semaphore::new(PASSWORD_THREADS),
+            guesses: Mutex::new(Guesses::new(GUESSES_PER_NETWORK)),
+            opened: Instant::now(),
             unnamed: AtomicU64::new(0),
         };
         let (closing, close) = watch::channel(false);
@@ -207,8 +221,8 @@ impl Keep {
             }
             let Keep { listener, admission, .. } = self;
             drop(listener);
-            let until = tokio::time::Instant::now() + CLOSING_MAX;
-            while admission.open() > 0 && tokio::time::Instant::now() < until {
+            let until = Instant::now() + CLOSING_MAX;
+            while admission.open() > 0 && Instant::now() < until {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         });

@@ -44,9 +44,14 @@ impl PasswordHash {
         pbkdf2::verify(algorithm, self.iterations, &self.salt, password.as_bytes(), &self.hash).is_ok()
     }
 
-    /// Hashes nothing for as long as a check takes, so that an unknown name takes as long as a wrong password.
-    pub(super) fn decoy() -> Self {
-        let iterations = NonZeroU32::MIN.saturating_add(100);
+    /// How often the function is applied.
+    pub(super) fn iterations(&self) -> u32 {
+        self.iterations.get()
+    }
+
+    /// Is of no password, and takes as long to check as `like`, so that an unknown name takes as long as a wrong password.
+    pub(super) fn decoy(like: Option<&Self>) -> Self {
+        let iterations = like.map_or(NonZeroU32::MIN.saturating_add(100), |hash| hash.iterations);
         Self { iterations, salt: vec![0; 12], hash: vec![0; 64] }
     }
 }
@@ -65,7 +70,8 @@ mod tests {
         for wrong in ["", "Gridflex", "gridflex ", "gridfle"] {
             assert!(!hash.is_of(wrong), "{wrong:?}");
         }
-        assert!(!PasswordHash::decoy().is_of(""));
+        let decoy = PasswordHash::decoy(Some(&hash));
+        assert!(!decoy.is_of("") && decoy.iterations() == 101);
         assert!(!format!("{hash:?}").contains("Vec"));
     }
 

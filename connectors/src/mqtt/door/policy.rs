@@ -10,6 +10,8 @@ use thiserror::Error;
 
 /// Longest client id, bytes.
 const CLIENT_ID_BYTES_MAX: usize = 128;
+/// Stands between identity and client id in the name of a session; neither contains it.
+const SESSION_SEPARATOR: char = '\0';
 
 /// Rights of every client, read from TOML:
 ///
@@ -26,6 +28,8 @@ pub struct Policy {
     /// `None`: whoever comes is let in, under the rights of `everyone`.
     clients: Option<BTreeMap<String, Client>>,
     everyone: Rights,
+    /// Takes as long to check as the slowest of the passwords.
+    decoy: PasswordHash,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +106,7 @@ impl Policy {
     /// loopback address only.
     pub fn open() -> Self {
         let everyone = Rights { publish: vec!["gridflex/#".into()], subscribe: vec!["#".into()] };
-        Self { clients: None, everyone }
+        Self { clients: None, everyone, decoy: PasswordHash::decoy(None) }
     }
 
     /// Reads rights as described at [`Policy`].
@@ -120,7 +124,9 @@ impl Policy {
                 return Err(wrong("it stands there twice".into()));
             }
         }
-        Ok(Self { clients: Some(clients), everyone: Rights::default() })
+        let slowest = clients.values().filter_map(|client: &Client| client.password.as_ref());
+        let decoy = PasswordHash::decoy(slowest.max_by_key(|hash| hash.iterations()));
+        Ok(Self { clients: Some(clients), everyone: Rights::default(), decoy })
     }
 
     /// Whether anyone is let in without saying who they are.
@@ -142,10 +148,14 @@ impl Policy {
             };
         }
         let (user, password) = login.ok_or(Unknown)?;
-        let decoy = PasswordHash::decoy();
         let known = clients.get(user).and_then(|client| client.password.as_ref());
-        let right = known.unwrap_or(&decoy).is_of(password);
+        let right = known.unwrap_or(&self.decoy).is_of(password);
         if right && known.is_some() { Ok(Identity(Some(user.to_owned()))) } else { Err(Unknown) }
+    }
+
+    /// Whether a name is one of theirs.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.clients.as_ref().is_some_and(|clients| clients.contains_key(name))
     }
 
     /// Whether somebody may connect under this client id: where clients have an identity it is that, or begins
@@ -199,8 +209,13 @@ impl Identity {
     pub(super) fn session_of(&self, client_id: &str) -> String {
         match &self.0 {
             None => client_id.to_owned(),
-            Some(identity) => format!("{identity}\0{client_id}"),
+            Some(identity) => format!("{identity}{SESSION_SEPARATOR}{client_id}"),
         }
+    }
+
+    /// How the names of all its sessions begin; `None` where clients have no identity.
+    pub(super) fn sessions(&self) -> Option<String> {
+        self.0.as_ref().map(|identity| format!("{identity}{SESSION_SEPARATOR}"))
     }
 
     /// Its name, or `anyone`.

@@ -43,6 +43,8 @@ pub(super) enum Kept {
     InMemory,
     /// The receiver tells when it is on the disk.
     OnDisk(oneshot::Receiver<bool>),
+    /// In memory only: the disk does not keep up; the receiver fails.
+    Behind(oneshot::Receiver<bool>),
     /// There is no room.
     No,
 }
@@ -84,9 +86,11 @@ impl Retained {
         }
         let Some((writer, _)) = &self.writer else { return Kept::InMemory };
         let (done, written) = oneshot::channel();
-        // A full channel means that the disk is behind; the sender waits, and is not told that all is well.
-        let _ = writer.try_send((message.clone(), qos, done));
-        Kept::OnDisk(written)
+        // A full channel means that the disk is behind.
+        match writer.try_send((message.clone(), qos, done)) {
+            Ok(()) => Kept::OnDisk(written),
+            Err(_) => Kept::Behind(written),
+        }
     }
 
     /// Waits until everything is written.
@@ -247,7 +251,7 @@ mod tests {
     async fn keep(retained: &mut Retained, topic: &str, payload: &str) {
         match retained.keep(&message(topic, payload), QoS::AtLeastOnce, &Limits::default()) {
             Kept::OnDisk(written) => assert!(written.await.unwrap()),
-            Kept::InMemory | Kept::No => panic!("not kept on the disk"),
+            Kept::InMemory | Kept::Behind(_) | Kept::No => panic!("not kept on the disk"),
         }
     }
 

@@ -102,6 +102,15 @@ impl Router {
         self.core().taps.iter().find(|tap| tap.filters.iter().any(|filter| matches(filter, topic))).cloned()
     }
 
+    /// Whether there is room for a session of this name among those whose names begin alike.
+    pub(super) fn has_room(&self, session: &str, alike: &str) -> bool {
+        let core = self.core();
+        let others = core.by_client.range(alike.to_owned()..).take_while(|(name, _)| name.starts_with(alike));
+        core.by_client.contains_key(session)
+            || others.take(self.limits.sessions_per_identity_max).count()
+                < self.limits.sessions_per_identity_max
+    }
+
     /// Gives a client its session (`client_id` as [`super::policy::Identity::session_of`] names it), and ends the connection it had before.
     pub(super) fn attach(&self, client_id: &str, clean: bool, will: Option<Will>) -> Attached {
         let now = Instant::now();
@@ -168,8 +177,8 @@ impl Router {
             // To the system a will is a message like others, but nobody waits for its acknowledgement.
             let tap = core.taps.iter().find(|tap| tap.filters.iter().any(|f| matches(f, &message.topic)));
             let kept = will.retain && tap.is_none();
-            if let Some(tap) = tap {
-                tap.offer(&message, will.retain, points);
+            if tap.is_some_and(|tap| !tap.offer(&message, will.retain, points)) {
+                self.counters.add(Count::WillLost);
             }
             self.spread(core, &message, will.qos);
             if kept {
@@ -239,6 +248,10 @@ impl Router {
         match core.retained.keep(message, qos, &self.limits) {
             Kept::InMemory => None,
             Kept::OnDisk(written) => Some(written),
+            Kept::Behind(failing) => {
+                self.counters.add(Count::NotRetained);
+                Some(failing)
+            }
             Kept::No => {
                 self.counters.add(Count::NotRetained);
                 None

@@ -5,17 +5,26 @@
 //!
 //! * has to say hello and open a channel within seconds; when too many have not, the one who has waited longest goes;
 //! * without protection may only ask which endpoints there are, a few times, for a few seconds;
+//! * is a stranger until the library has opened a channel for a certificate that is trusted here; strangers get a few answers
+//!   and as many seconds, and take no place from those who are known;
+//! * cannot change the protection of a channel that is open, and is cut off when it says nothing for longer than a session lasts;
 //! * sends chunks of bounded size, each within seconds of its first byte;
 //! * is not listened to while it does not fetch its answers, and is cut off when that lasts.
 
+mod chunk;
+
+use crate::opcua::identity::pinned;
+use chunk::{Chunk, OF_CLIENT, OF_SERVER};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{sleep, timeout};
 
@@ -27,6 +36,10 @@ const ESTABLISHED_MAX: usize = 128;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// For a chunk after its first byte, and for fetching an answer.
 const STALL: Duration = Duration::from_secs(10);
+/// No session lives without a word for so long ([`super::SESSION_TIMEOUT`]).
+const IDLE: Duration = super::SESSION_TIMEOUT.saturating_add(Duration::from_secs(10));
+/// Certificates of clients that are looked at.
+const TRUSTED_MAX: usize = 1024;
 /// Asking for endpoints may take so long and so many messages.
 const FINDING: Duration = Duration::from_secs(10);
 const FINDING_MESSAGES: usize = 20;
@@ -36,11 +49,7 @@ const CHUNK_BYTES_MAX: usize = 65_535;
 const HEADER: usize = 8;
 /// After an accept failed, as it does when the machine has no sockets left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
-/// Longest name of a security policy.
-const POLICY_BYTES_MAX: usize = 256;
 const POLICY_NONE: &[u8] = b"http://opcfoundation.org/UA/SecurityPolicy#None";
-/// Requests of the binary encoding that are possible without protection: FindServers, GetEndpoints, FindServersOnNetwork.
-const FINDING_REQUESTS: [u32; 3] = [422, 428, 12_208];
 
 /// What came to the gate, as numbers that only grow.
 #[derive(Debug, Default)]
@@ -55,12 +64,13 @@ enum Counted {
     Full,
     Frame,
     Unprotected,
+    Untrusted,
     Silent,
     Stalled,
 }
 
-const REASONS: [&str; 8] =
-    ["accepted", "established", "evicted", "full", "frame", "unprotected", "silent", "stalled"];
+const REASONS: [&str; 9] =
+    ["accepted", "established", "evicted", "full", "frame", "unprotected", "untrusted", "silent", "stalled"];
 
 impl GateCounters {
     fn add(&self, counted: Counted) {
@@ -68,7 +78,8 @@ impl GateCounters {
     }
 
     /// The numbers now, by reason: `accepted` and `established` connections; those that were `evicted` to make room, found it
-    /// `full`, sent no `frame`, asked `unprotected` for more than endpoints, were `silent`, or `stalled`.
+    /// `full`, sent no `frame`, asked `unprotected` for more than endpoints, came with an `untrusted` certificate, were `silent`, or
+    /// `stalled`.
     pub fn snapshot(&self) -> BTreeMap<&'static str, u64> {
         REASONS.iter().zip(&self.0).map(|(name, count)| (*name, count.load(Ordering::Relaxed))).collect()
     }
@@ -83,6 +94,8 @@ pub(super) struct Gate {
 struct Shared {
     inside: SocketAddr,
     allows_plain: bool,
+    /// Where the certificates of known clients lie.
+    trusted: PathBuf,
     counters: GateCounters,
     here: Mutex<Here>,
 }
@@ -95,11 +108,12 @@ struct Here {
 }
 
 impl Gate {
-    /// Takes connections and passes them on to `inside`.
-    pub fn open(listener: TcpListener, inside: SocketAddr, allows_plain: bool) -> Self {
+    /// Takes connections and passes them on to `inside`; clients are known when their certificate lies in `trusted`.
+    pub fn open(listener: TcpListener, inside: SocketAddr, allows_plain: bool, trusted: PathBuf) -> Self {
         let shared = Arc::new(Shared {
             inside,
             allows_plain,
+            trusted,
             counters: GateCounters::default(),
             here: Mutex::default(),
         });
@@ -174,6 +188,13 @@ impl Shared {
         has_room
     }
 
+    /// Whether a channel is asked for with the certificate of somebody known.
+    async fn knows(&self, opening: &Chunk) -> bool {
+        let Some(chain) = opening.certificate().map(<[u8]>::to_vec) else { return false };
+        let trusted = self.trusted.clone();
+        tokio::task::spawn_blocking(move || is_trusted(&trusted, &chain)).await.unwrap_or(false)
+    }
+
     fn leave(&self, id: u64) {
         let mut here = self.here();
         here.strangers.remove(&id);
@@ -185,7 +206,8 @@ impl Shared {
 async fn connection(id: u64, peer: TcpStream, shared: &Shared) -> Result<(), Counted> {
     let _ = peer.set_nodelay(true);
     let (mut from_peer, to_peer) = peer.into_split();
-    let hello = timeout(HANDSHAKE, Chunk::read(&mut from_peer)).await.map_err(|_| Counted::Silent)?;
+    let hello =
+        timeout(HANDSHAKE, Chunk::read(&mut from_peer, OF_CLIENT)).await.map_err(|_| Counted::Silent)?;
     let Some(hello) = hello? else { return Ok(()) };
     if !hello.is(b"HEL") {
         return Err(Counted::Frame);
@@ -197,46 +219,66 @@ async fn connection(id: u64, peer: TcpStream, shared: &Shared) -> Result<(), Cou
     to_inside.write_all(&hello.bytes).await.map_err(|_| Counted::Full)?;
     // Held while an answer is on its way to the peer.
     let answering = Arc::new(tokio::sync::Mutex::new(()));
-    let answers = answers(from_inside, to_peer, answering.clone());
+    let (opened, is_open) = oneshot::channel();
+    // Whether somebody came with a certificate and was not let in for it.
+    let refused = AtomicBool::new(false);
+    let answers = answers(from_inside, to_peer, answering.clone(), opened);
     let requests = async {
-        let opening = timeout(HANDSHAKE, Chunk::read(&mut from_peer)).await.map_err(|_| Counted::Silent)?;
-        let Some(opening) = opening? else { return Ok(()) };
+        let opening = timeout(HANDSHAKE, Chunk::read(&mut from_peer, OF_CLIENT));
+        let Some(opening) = opening.await.map_err(|_| Counted::Silent)?? else { return Ok(()) };
         let policy = opening.policy().ok_or(Counted::Frame)?;
-        let is_plain = policy == POLICY_NONE;
         to_inside.write_all(&opening.bytes).await.map_err(|_| Counted::Frame)?;
-        if is_plain && !shared.allows_plain {
-            return finding(&mut from_peer, &mut to_inside, &answering).await;
+        refused.store(policy != POLICY_NONE, Ordering::Relaxed);
+        let is_known = if policy == POLICY_NONE { shared.allows_plain } else { shared.knows(&opening).await };
+        if !is_known {
+            return strange(policy == POLICY_NONE, &mut from_peer, &mut to_inside, &answering).await;
+        }
+        // The certificate may be anybody's copy: whether the key belongs to it is for the library to say.
+        let is_open = timeout(HANDSHAKE, is_open).await.map_err(|_| Counted::Silent)?;
+        if is_open.is_err() {
+            // The library's reason is on its way; it ends the connection behind it.
+            sleep(HANDSHAKE).await;
+            return Ok(());
         }
         if !shared.establish(id) {
             return Err(Counted::Full);
         }
+        refused.store(false, Ordering::Relaxed);
         shared.counters.add(Counted::Established);
-        while let Some(chunk) = Chunk::read(&mut from_peer).await? {
+        loop {
+            let next = timeout(IDLE, Chunk::read(&mut from_peer, OF_CLIENT));
+            let Some(chunk) = next.await.map_err(|_| Counted::Silent)?? else { return Ok(()) };
+            if chunk.is(b"OPN") && chunk.policy() != Some(policy) {
+                return Err(Counted::Frame);
+            }
             pass_on(&chunk, &mut to_inside, &answering).await?;
         }
-        Ok(())
     };
-    tokio::select! {
+    let ended = tokio::select! {
         ended = requests => ended,
         ended = answers => ended,
-    }
+    };
+    if refused.load(Ordering::Relaxed) { ended.and(Err(Counted::Untrusted)) } else { ended }
 }
 
-/// A connection without protection: it may only ask for what is needed to come back with some.
-async fn finding(
+/// A connection of somebody who is not known: without protection it may only ask for what is needed to come back with some;
+/// with an unknown certificate it may hear that it is unknown.
+async fn strange(
+    is_plain: bool,
     from_peer: &mut OwnedReadHalf,
     to_inside: &mut OwnedWriteHalf,
     answering: &tokio::sync::Mutex<()>,
 ) -> Result<(), Counted> {
+    let refused = if is_plain { Counted::Unprotected } else { Counted::Untrusted };
     let asked = async {
         for _ in 0..FINDING_MESSAGES {
-            let Some(chunk) = Chunk::read(from_peer).await? else { return Ok(()) };
-            if !chunk.is_finding() {
-                return Err(Counted::Unprotected);
+            let Some(chunk) = Chunk::read(from_peer, OF_CLIENT).await? else { return Ok(()) };
+            if chunk.is(b"OPN") || is_plain && !chunk.is_finding() {
+                return Err(refused);
             }
             pass_on(&chunk, to_inside, answering).await?;
         }
-        Err(Counted::Unprotected)
+        Err(refused)
     };
     timeout(FINDING, asked).await.unwrap_or(Err(Counted::Silent))
 }
@@ -253,143 +295,51 @@ async fn pass_on(
         .map_err(|_| Counted::Frame)
 }
 
+/// Carries answers to the peer. The first two are read: `opened` is told when the second says that the channel is open, and
+/// dropped when it says anything else.
 async fn answers(
     mut from_inside: OwnedReadHalf,
     mut to_peer: OwnedWriteHalf,
     answering: Arc<tokio::sync::Mutex<()>>,
+    opened: oneshot::Sender<()>,
 ) -> Result<(), Counted> {
+    let mut opened = Some(opened);
     let mut buffer = vec![0; 16 << 10];
-    loop {
-        let count = match from_inside.read(&mut buffer).await {
-            Ok(0) | Err(_) => return Ok(()),
-            Ok(count) => count,
+    for count in 0_u64.. {
+        let first;
+        let answer = if count < 2 {
+            let chunk = Chunk::read(&mut from_inside, OF_SERVER).await.ok().flatten();
+            let Some(chunk) = chunk else { return Ok(()) };
+            if count == 1
+                && let Some(opened) = opened.take()
+                && chunk.is(b"OPN")
+            {
+                let _ = opened.send(());
+            }
+            first = chunk.bytes;
+            first.as_slice()
+        } else {
+            match from_inside.read(&mut buffer).await {
+                Ok(0) | Err(_) => return Ok(()),
+                Ok(count) => &buffer[..count],
+            }
         };
         let _answering = answering.lock().await;
-        match timeout(STALL, to_peer.write_all(&buffer[..count])).await {
+        match timeout(STALL, to_peer.write_all(answer)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Ok(()),
             Err(_) => return Err(Counted::Stalled),
         }
     }
+    Ok(())
 }
 
-/// One chunk of the protocol, header included.
-struct Chunk {
-    bytes: Vec<u8>,
-}
-
-impl Chunk {
-    /// The next chunk; `None` when the peer has ended.
-    async fn read(from: &mut OwnedReadHalf) -> Result<Option<Self>, Counted> {
-        let mut first = [0];
-        match from.read(&mut first).await {
-            Ok(0) | Err(_) => return Ok(None),
-            Ok(_) => {}
-        }
-        let rest = async {
-            let mut header = [first[0], 0, 0, 0, 0, 0, 0, 0];
-            from.read_exact(&mut header[1..]).await.map_err(|_| Counted::Frame)?;
-            let length = length(&header).ok_or(Counted::Frame)?;
-            let mut bytes = header.to_vec();
-            bytes.resize(length, 0);
-            from.read_exact(&mut bytes[HEADER..]).await.map_err(|_| Counted::Frame)?;
-            Ok(Some(Self { bytes }))
-        };
-        timeout(STALL, rest).await.unwrap_or(Err(Counted::Stalled))
-    }
-
-    fn is(&self, kind: &[u8; 3]) -> bool {
-        self.bytes.starts_with(kind)
-    }
-
-    fn number(&self, at: usize) -> Option<u32> {
-        let bytes = self.bytes.get(at..at + 4)?;
-        Some(u32::from_le_bytes(bytes.try_into().ok()?))
-    }
-
-    /// The security policy of a chunk that opens a channel.
-    fn policy(&self) -> Option<&[u8]> {
-        if !self.is(b"OPN") {
-            return None;
-        }
-        // The number of the channel comes first.
-        let length = self.number(HEADER + 4)? as usize;
-        let start = HEADER + 8;
-        (length <= POLICY_BYTES_MAX).then(|| self.bytes.get(start..start + length)).flatten()
-    }
-
-    /// Whether it is a whole request for endpoints or servers, or a farewell.
-    fn is_finding(&self) -> bool {
-        if self.is(b"CLO") {
-            return true;
-        }
-        // Channel, token, sequence number, request number; then what is asked for, as a node of the standard's namespace.
-        let kind = HEADER + 16;
-        let request = match self.bytes.get(kind..kind + 7) {
-            Some([0, id, ..]) => u32::from(*id),
-            Some([1, 0, low, high, ..]) => u32::from(u16::from_le_bytes([*low, *high])),
-            Some([2, 0, 0, id @ ..]) => {
-                id.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte))
-            }
-            _ => return false,
-        };
-        self.is(b"MSG") && self.bytes[3] == b'F' && FINDING_REQUESTS.contains(&request)
-    }
-}
-
-/// The length that a header says, when the header is one.
-fn length(header: &[u8; HEADER]) -> Option<usize> {
-    let kind = [b"HEL", b"OPN", b"MSG", b"CLO"].into_iter().any(|kind| header.starts_with(kind));
-    let end = matches!(header[3], b'F' | b'C' | b'A');
-    let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
-    (kind && end && (HEADER..=CHUNK_BYTES_MAX).contains(&length)).then_some(length)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn chunk(head: &[u8; 4], body: &[u8]) -> Chunk {
-        let mut bytes = head.to_vec();
-        bytes.extend(((HEADER + body.len()) as u32).to_le_bytes());
-        bytes.extend(body);
-        Chunk { bytes }
-    }
-
-    #[test]
-    fn the_policy_of_an_opening_is_read() {
-        let mut body = vec![0; 4];
-        body.extend((POLICY_NONE.len() as u32).to_le_bytes());
-        body.extend(POLICY_NONE);
-        assert_eq!(chunk(b"OPNF", &body).policy(), Some(POLICY_NONE));
-        assert_eq!(chunk(b"MSGF", &body).policy(), None);
-        assert_eq!(chunk(b"OPNF", &body[..20]).policy(), None);
-        assert_eq!(chunk(b"OPNF", &[0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]).policy(), None);
-    }
-
-    #[test]
-    fn without_protection_one_may_only_ask_for_endpoints() {
-        let message = |head, id: &[u8]| chunk(head, &[&[0; 16], id, &[0; 8]].concat());
-        let get_endpoints = [1, 0, 0xac, 0x01];
-        assert!(message(b"MSGF", &get_endpoints).is_finding());
-        assert!(message(b"MSGF", &[2, 0, 0, 0xac, 0x01, 0, 0]).is_finding());
-        assert!(message(b"CLOF", &[1, 0, 0xc4, 0x01]).is_finding());
-        let create_session = [1, 0, 0xcd, 0x01];
-        assert!(!message(b"MSGF", &create_session).is_finding());
-        assert!(!message(b"MSGC", &get_endpoints).is_finding(), "the rest of it may be anything");
-        assert!(!message(b"MSGF", &[1, 1, 0xac, 0x01]).is_finding());
-        assert!(!chunk(b"MSGF", &[0; 18]).is_finding());
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..200), header in any::<[u8; 8]>()) {
-            let chunk = Chunk { bytes };
-            let _ = (chunk.policy(), chunk.is_finding());
-            if let Some(length) = length(&header) {
-                prop_assert!((HEADER..=CHUNK_BYTES_MAX).contains(&length));
-            }
-        }
-    }
+/// Whether one of the certificates of a directory is the one with which a chain begins.
+fn is_trusted(directory: &Path, chain: &[u8]) -> bool {
+    let Ok(entries) = std::fs::read_dir(directory) else { return false };
+    entries
+        .flatten()
+        .take(TRUSTED_MAX)
+        .filter_map(|entry| pinned(&entry.path()).ok()?.to_der().ok())
+        .any(|certificate| chain.starts_with(&certificate))
 }

@@ -103,7 +103,8 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         told.store(address.port(), Ordering::Relaxed);
-        let gate = Gate::open(listener, inside_address, config.allows_plain());
+        let trusted = config.store.join("server").join("trusted");
+        let gate = Gate::open(listener, inside_address, config.allows_plain(), trusted);
         let rejected = config.store.join("server").join("rejected");
         let tidy = tokio::spawn(async move {
             loop {
