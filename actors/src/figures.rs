@@ -132,6 +132,11 @@ fn kept(historian: &Historian) -> Vec<Family> {
         family("history_kept_values_total", "Values appended to the history.", plain(historian.kept.get())),
         family("history_lost_values_total", "Values that could not be kept.", plain(historian.lost.get())),
         family(
+            "history_unknown_values_total",
+            "Values of points that the network does not have, not kept.",
+            plain(historian.unknown.get()),
+        ),
+        family(
             "history_failed_sealings_total",
             "Times that values could not be sealed; each time is tried again.",
             plain(historian.unsealable.get()),

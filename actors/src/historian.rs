@@ -39,6 +39,8 @@ pub struct Historian {
     pub kept: Count,
     /// Values that could not be kept: the disk was full or failed, or an estimate found no room.
     pub lost: Count,
+    /// Values of points that the network does not have, not kept.
+    pub unknown: Count,
     /// How long writing and syncing a group took.
     pub syncs: Durations,
     /// Sealings that failed; each is tried again.
@@ -62,17 +64,25 @@ fn locked(history: &Mutex<History>) -> MutexGuard<'_, History> {
 impl Historian {
     /// Begins to keep what comes through the tap, and estimates. Must be called inside a tokio runtime; ends when the tap and
     /// all clones are gone.
-    pub fn start(history: History, environment: Environment, escalator: Escalator) -> (Self, Tap) {
+    ///
+    /// Values of points that `knows` does not know are counted and not kept: whoever may send could fill the disk with names.
+    pub fn start(
+        history: History,
+        knows: impl Fn(PointId) -> bool + Send + Sync + 'static,
+        environment: Environment,
+        escalator: Escalator,
+    ) -> (Self, Tap) {
         let (tap, messages) = tap(WAITING_MAX);
         let (make, made) = mpsc::channel(MADE_MAX);
-        let (kept, lost, syncs, unsealable, failed) = Default::default();
+        let (kept, lost, unknown, syncs, unsealable, failed) = Default::default();
         let history = Arc::new(Mutex::new(history));
-        let this = Self { history, made: make, kept, lost, syncs, unsealable, failed };
+        let this = Self { history, made: make, kept, lost, unknown, syncs, unsealable, failed };
         let now = environment.now();
         let keeper = Keeper {
             history: this.history.clone(),
             kept: this.kept.clone(),
             lost: this.lost.clone(),
+            unknown: this.unknown.clone(),
             syncs: this.syncs.clone(),
             unsealable: this.unsealable.clone(),
             retained_at: now,
@@ -81,7 +91,7 @@ impl Historian {
             environment,
             escalator,
         };
-        tokio::spawn(keeper.keep(messages, made));
+        tokio::spawn(keeper.keep(messages, made, knows));
         (this, tap)
     }
 
@@ -133,6 +143,7 @@ struct Keeper {
     history: Arc<Mutex<History>>,
     kept: Count,
     lost: Count,
+    unknown: Count,
     syncs: Durations,
     unsealable: Count,
     environment: Environment,
@@ -145,13 +156,23 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn keep(mut self, mut messages: mpsc::Receiver<Tapped>, mut made: mpsc::Receiver<Made>) {
+    async fn keep(
+        mut self,
+        mut messages: mpsc::Receiver<Tapped>,
+        mut made: mpsc::Receiver<Made>,
+        knows: impl Fn(PointId) -> bool + Sync,
+    ) {
+        let unknown = self.unknown.clone();
         loop {
             let (mut values, mut receipts) = (Vec::new(), Vec::new());
             let mut take = |tapped: Tapped, values: &mut Vec<Value>| {
-                values.extend(
-                    tapped.values.iter().filter(|value| value.value.is_finite()).map(Value::measured),
-                );
+                for value in &tapped.values {
+                    if !knows(value.point) {
+                        unknown.more();
+                    } else if value.value.is_finite() {
+                        values.push(Value::measured(value));
+                    }
+                }
                 receipts.extend(tapped.receipt);
             };
             tokio::select! {

@@ -73,8 +73,10 @@ impl System {
     pub async fn start(parts: Parts) -> Result<System, SpawnError> {
         let supervisor = Supervisor::start(parts.environment.clone()).await?;
         let historian = parts.history.map(|history| {
+            let area = parts.area.clone();
+            let knows = move |point| area.plausibility.knows(point);
             let (historian, tap) =
-                Historian::start(history, parts.environment.clone(), supervisor.escalator());
+                Historian::start(history, knows, parts.environment.clone(), supervisor.escalator());
             let inboxes = parts.sources.iter().map(|source| &source.inbox).chain([&parts.link.inbox]);
             inboxes.for_each(|inbox| inbox.tap_into(tap.clone()));
             historian

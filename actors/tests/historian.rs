@@ -47,7 +47,7 @@ async fn a_sealing_that_failed_is_counted_and_tried_again_a_minute_later() {
     std::fs::create_dir(&in_the_way).unwrap();
     let options = Options { head_values: 1, ..Options::default() };
     let history = History::open(directory.path(), options).unwrap();
-    let (historian, _tap) = Historian::start(history, environment, supervisor.escalator());
+    let (historian, _tap) = Historian::start(history, |_| true, environment, supervisor.escalator());
     keep(&historian, 1.0).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(historian.unsealable.get(), 1);
@@ -69,7 +69,7 @@ async fn a_history_that_cannot_be_written_ends_the_system_and_says_so() {
         let directory = tempfile::tempdir().unwrap();
         let history = History::open(directory.path(), Options::default()).unwrap();
         let history = history.copied_to(Box::new(Refusing(kind)));
-        let (historian, _tap) = Historian::start(history, environment, supervisor.escalator());
+        let (historian, _tap) = Historian::start(history, |_| true, environment, supervisor.escalator());
         keep(&historian, 1.0).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         let reason = supervisor.escalation().borrow().clone().unwrap();

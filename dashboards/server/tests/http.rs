@@ -430,7 +430,7 @@ async fn the_history_is_asked_by_point_and_time() {
     let environment = Environment::new(ScaledClock::start(at, 1), Compute::Blocking);
     let history = History::open(directory.path(), history::Options::default()).unwrap();
     let escalator = Supervisor::start(environment.clone()).await.unwrap().escalator();
-    let (historian, _tap) = Historian::start(history, environment, escalator);
+    let (historian, _tap) = Historian::start(history, |_| true, environment, escalator);
     historian.keep_estimate(&Arc::new(estimate(at)));
     let (picture, mut served) = served();
     served.operations.historian = Some(historian.clone());
