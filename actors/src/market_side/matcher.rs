@@ -1,6 +1,7 @@
 //! The matcher (FMAR): clears the DSO's need against aggregated FlexOffers in rounds.
 //!
-//! Rounds, not continuous matching: the same book gives the same result on every machine.
+//! Rounds, not continuous matching: the same book gives the same result on every machine. A round comes on the next full
+//! second after the book has changed; the same book is not cleared twice, so there is none at gate closure of its own.
 
 use super::aggregator::AggregatorMsg;
 use crate::area::Area;
@@ -16,9 +17,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Time between rounds.
-pub const ROUND_PERIOD: Duration = Duration::from_secs(60);
-const ROUND_OFFSET: Duration = Duration::from_secs(50);
+/// Shortest time between rounds.
+pub const ROUND_PERIOD: Duration = Duration::from_secs(1);
 /// A need older than this is not bought for any more; while something is missing a new one comes every five minutes.
 const NEED_HOLDS: Duration = Duration::from_secs(15 * 60);
 
@@ -51,6 +51,8 @@ pub struct Matcher {
     /// Aggregates that were bought; placing one of them again is a repetition that came late.
     sold: BTreeSet<AggregateId>,
     sellers: Vec<(AggregateId, Address<AggregatorMsg>)>,
+    /// Whether a round is to come.
+    is_due: bool,
     contracts: u64,
     books: Books,
     journal: JournalWriter,
@@ -66,13 +68,21 @@ impl Matcher {
         });
         let book = Book { need, zones: area.zones.clone(), offers: Default::default() };
         let books = books.clone();
-        Self { area, book, sold, sellers: Vec::new(), contracts, books, journal, observer }
+        Self { area, book, sold, sellers: Vec::new(), is_due: false, contracts, books, journal, observer }
     }
 
-    fn on_need(&mut self, need: &Need) {
+    /// The book has changed.
+    fn changed(&mut self, cx: &mut Context<MatcherMsg>) {
+        if !std::mem::replace(&mut self.is_due, true) {
+            cx.wake_each(ROUND_PERIOD, Duration::ZERO, MatcherMsg::RoundDue);
+        }
+    }
+
+    fn on_need(&mut self, need: &Need, cx: &mut Context<MatcherMsg>) {
         // A need that does not know the newest contract would buy the same relief twice.
         if need.contracts_seen == self.contracts {
             self.book.need = Some(need.clone());
+            self.changed(cx);
         } else {
             tracing::debug!(seen = need.contracts_seen, known = self.contracts, "need is out of date");
         }
@@ -95,6 +105,7 @@ impl Matcher {
         }
         self.book.offers.insert(offer.id.clone(), offer.clone());
         self.sellers.push((offer.id.clone(), from));
+        self.changed(cx);
     }
 
     fn forget(&mut self, aggregate: &AggregateId) {
@@ -103,7 +114,7 @@ impl Matcher {
     }
 
     fn on_round(&mut self, cx: &mut Context<MatcherMsg>) {
-        cx.wake_each(ROUND_PERIOD, ROUND_OFFSET, MatcherMsg::RoundDue);
+        self.is_due = false;
         let now = cx.now();
         if self.book.need.as_ref().is_some_and(|need| now.since(need.issued_at) > NEED_HOLDS) {
             self.book.need = None;
@@ -115,7 +126,7 @@ impl Matcher {
         late.iter().for_each(|id| self.forget(id));
         // What is bought could not be recorded.
         if self.books.read_only().is_some() {
-            return;
+            return self.changed(cx);
         }
         if self.book.offers.is_empty() || self.book.need.as_ref().is_none_or(|need| need.bids.is_empty()) {
             return;
@@ -172,12 +183,12 @@ impl Stage for Matcher {
     type Msg = MatcherMsg;
 
     fn started(&mut self, cx: &mut Context<MatcherMsg>) {
-        cx.wake_each(ROUND_PERIOD, ROUND_OFFSET, MatcherMsg::RoundDue);
+        self.changed(cx);
     }
 
     fn handle(&mut self, msg: MatcherMsg, cx: &mut Context<MatcherMsg>) {
         match msg {
-            MatcherMsg::PlaceNeed(need) => self.on_need(&need),
+            MatcherMsg::PlaceNeed(need) => self.on_need(&need, cx),
             MatcherMsg::PlaceOffer { aggregate, from } => self.on_offer(&aggregate, from, cx),
             MatcherMsg::WithdrawOffer(id) => self.forget(&id),
             MatcherMsg::ContractRefused(aggregate) => {

@@ -165,7 +165,7 @@ async fn an_aggregate_whose_contract_was_refused_is_bought_in_a_later_round() {
     let need = market.books.read(|ledger| ledger.need().cloned());
     let offers = offers.into_iter().map(|offer| (offer.id.clone(), offer)).collect();
     let book = Book { need, zones: zones(), offers };
-    let at: Timestamp = "2026-01-15T17:22:30Z".parse().unwrap();
+    let at: Timestamp = "2026-01-15T17:21:30Z".parse().unwrap();
     let round = RoundRecord::new(&book, &clear(&book, &Rules::default(), at), at).unwrap();
     market.append(MarketEvent::Cleared { round }, Vec::new());
     let matcher = market.matcher().await;

@@ -323,13 +323,19 @@ impl<'a> Work<'a> {
         }
         let (_, state) = best.unwrap_or_else(|| (0.0, State::at_rest(arrays)));
         let mut state = self.or_rest(state);
-        rearrange(arrays, &mut state, &mut self.sweep, &mut self.stream, if small { 1_000 } else { 3_000 });
+        let relaxed = arrays.offers.len() <= RELAXED_OFFERS;
+        let tries = match (small, relaxed) {
+            (true, _) => 1_000,
+            (false, true) => 12_000,
+            (false, false) => 3_000,
+        };
+        rearrange(arrays, &mut state, &mut self.sweep, &mut self.stream, tries);
         self.finish(&mut state, 4);
         let mut proof = None;
         if small {
             let tolerance = if arrays.offers.len() <= 12 { 1e-8 } else { 5e-5 };
             (self.proved, proof) = exact::prove(arrays, &mut state, &mut self.sweep, tolerance);
-        } else if arrays.offers.len() <= RELAXED_OFFERS {
+        } else if relaxed {
             proof = exact::relax(arrays, &mut state, &mut self.sweep);
         }
         if let Some(proof) = proof {
