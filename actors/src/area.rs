@@ -5,7 +5,7 @@ use estimation::{
     Register, RegisteredDevice, limited_elements, zones,
 };
 use grid::{BusId, DeviceId, PointId, ProsumerId, UsagePointId};
-use market::{CongestionPoint, OfferRules, Rules, ZoneId, Zones};
+use market::{CongestionPoint, DelegatedContract, Month, OfferRules, Rules, ZoneId, Zones};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
@@ -111,6 +111,19 @@ pub struct Area {
     pub offer_rules: OfferRules,
     /// Rules of the DSO.
     pub dso: DsoRules,
+    /// What was agreed with prosumers who delegate their trading.
+    pub delegations: Vec<Delegation>,
+}
+
+/// What a prosumer gets for delegating its trading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delegation {
+    /// Who.
+    pub prosumer: ProsumerId,
+    /// The first month.
+    pub from: Month,
+    /// How much.
+    pub contract: DelegatedContract,
 }
 
 impl Area {
@@ -164,6 +177,7 @@ impl Area {
             rules,
             offer_rules,
             dso,
+            delegations: Vec::new(),
         })
     }
 

@@ -16,7 +16,7 @@ pub mod picture;
 pub mod runtime;
 pub mod system;
 
-pub use area::{Area, AreaError, Device, DsoRules};
+pub use area::{Area, AreaError, Delegation, Device, DsoRules};
 pub use door::OfferDoor;
 pub use figures::Operations;
 pub use historian::Historian;

@@ -18,7 +18,7 @@ use crate::grid_side::{Doms, Ingress, Node, Region, Routes, pump};
 use crate::historian::Historian;
 use crate::journal::stage::JournalCounters;
 use crate::journal::{Books, Journal, JournalStage, JournalWriter};
-use crate::market_side::{Aggregator, Foa, Matcher, Metering, SettlementStage, foa::Exits};
+use crate::market_side::{Aggregator, Billing, Foa, Matcher, Metering, SettlementStage, foa::Exits};
 use crate::observer::{Observer, Seen, Sources};
 use crate::picture::Picture;
 use crate::runtime::supervisor::SpawnError;
@@ -197,6 +197,11 @@ impl Start<'_> {
             let build = move || SettlementStage::new(books.clone(), journal.clone());
             self.supervisor.spawn("settlement", build).await?
         };
+        {
+            let (area, books, journal) = (area.clone(), books.clone(), journal.clone());
+            let build = move || Billing::new(area.clone(), books.clone(), journal.clone());
+            self.supervisor.spawn("billing", build).await?;
+        }
         let metering = {
             let (books, journal) = (books.clone(), journal.clone());
             let build = move || Metering::new(books.clone(), journal.clone(), settlement.clone());

@@ -12,7 +12,7 @@ use grid::defect::{Defect, planted};
 use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, Timestamp};
 use market::{
     AggregateId, AggregatedFlexOffer, Aggregation, Assignment, Contract, ContractId, FlexOffer, FlexOfferId,
-    MarketEvent, OfferStatus, Removal, disaggregate,
+    MarketEvent, Month, OfferStatus, Removal, TradingMode, disaggregate,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -195,6 +195,16 @@ impl Aggregator {
         if let Some(term) = offer.terms.untraded() {
             let reason = format!("FlexOffer {} has {term}, which is not traded here yet", offer.id);
             return Some(("term-not-traded", reason));
+        }
+        if offer.terms.mode == TradingMode::Delegated
+            && let month = Month::of(offer.default_schedule.start.start())
+            && self.books.read(|ledger| ledger.delegation(offer.prosumer, month).is_none())
+        {
+            let reason = format!(
+                "FlexOffer {}: prosumer {} has agreed on no delegated contract for {month}, so nobody would be paid",
+                offer.id, offer.prosumer
+            );
+            return Some(("no-delegation", reason));
         }
         let device = self.area.devices.get(&offer.device);
         let Some(device) =

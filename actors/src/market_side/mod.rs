@@ -1,12 +1,14 @@
-//! From the need to the money: matcher, aggregator, FlexOffer Agents, metering and settlement.
+//! From the need to the money: matcher, aggregator, FlexOffer Agents, metering, settlement and billing.
 
 pub mod aggregator;
+pub mod billing;
 pub mod foa;
 pub mod matcher;
 pub mod metering;
 pub mod settlement;
 
 pub use aggregator::{Aggregator, AggregatorMsg, AnswerTo, OfferAnswer, Submission};
+pub use billing::{Billing, BillingMsg};
 pub use foa::{Foa, FoaMsg};
 pub use matcher::{Matcher, MatcherMsg};
 pub use metering::{Metering, MeteringMsg};

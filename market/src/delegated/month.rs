@@ -3,6 +3,7 @@
 use grid::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::str::FromStr;
 use thiserror::Error;
 
 /// A month; January is 1.
@@ -38,8 +39,19 @@ impl Month {
 
     /// The first instant after it.
     pub fn end(self) -> Timestamp {
+        self.next().start()
+    }
+
+    /// The one after it.
+    pub fn next(self) -> Self {
         let (year, month) = if self.month == 12 { (self.year + 1, 1) } else { (self.year, self.month + 1) };
-        Self { year, month }.start()
+        Self { year, month }
+    }
+
+    /// The month of an instant; January 1970 for all before.
+    pub fn of(instant: Timestamp) -> Self {
+        let text = instant.to_string();
+        text.get(..7).and_then(|month| month.parse().ok()).unwrap_or(Self { year: 1970, month: 1 })
     }
 
     /// Whether an instant lies in it.
@@ -51,6 +63,22 @@ impl Month {
 impl fmt::Display for Month {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:04}-{:02}", self.year, self.month)
+    }
+}
+
+/// Reads `2026-12`.
+impl FromStr for Month {
+    type Err = MonthError;
+
+    fn from_str(text: &str) -> Result<Self, MonthError> {
+        let number =
+            |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())?;
+        let parts = text.split_once('-').and_then(|(year, month)| {
+            let month = number(month).filter(|month: &u16| *month <= 12)?;
+            Some((number(year)?, month as u8))
+        });
+        let (year, month) = parts.unwrap_or_default();
+        Self::new(year, month)
     }
 }
 

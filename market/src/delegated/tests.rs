@@ -55,6 +55,20 @@ fn line(bill: &MonthlyBill, reward: Reward) -> i64 {
 }
 
 #[test]
+fn months_follow_each_other_are_read_and_found() {
+    let month = |text: &str| text.parse::<Month>();
+    assert_eq!(month("2026-12").unwrap().next(), month("2027-01").unwrap());
+    for text in
+        ["2026-13", "2026-0", "1969-12", "2199-01", "2026", "2026-", "-1-1", "+2026-1", "2026-268", ""]
+    {
+        assert!(month(text).is_err(), "{text}");
+    }
+    let instant: Timestamp = "2026-02-28T23:59:59.9Z".parse().unwrap();
+    assert_eq!(Month::of(instant).to_string(), "2026-02");
+    assert!(Month::of(instant).contains(instant));
+}
+
+#[test]
 fn a_hand_made_month_equals_the_hand_made_bill_to_the_cent() {
     let (a, b, c, schedule) = (delegated(1), delegated(2), delegated(3), shifted());
     let bill =

@@ -1,11 +1,16 @@
 //! Delegated contracts and their monthly bills.
 
 use super::apply::{Outcome, again};
-use super::{Applied, Ledger, LedgerError, OfferRecord};
+use super::{Applied, ContractRecord, Ledger, LedgerError, OfferRecord, OfferStatus};
+use crate::contract::AggregateId;
 use crate::delegated::{Billed, DelegatedContract, Month, MonthlyBill, monthly_bill};
 use crate::event::RecordNumber;
 use crate::flex_offer::TradingMode;
 use grid::{ProsumerId, Quality, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Contracts by the aggregate they are about.
+type ByAggregate<'a> = BTreeMap<&'a AggregateId, &'a ContractRecord>;
 
 impl Ledger {
     pub(super) fn agree_delegation(
@@ -57,29 +62,85 @@ impl Ledger {
         Ok(Applied::New)
     }
 
+    /// What was agreed with a prosumer for a month, by the newest contract that holds then.
+    pub fn delegation(&self, prosumer: ProsumerId, month: Month) -> Option<&DelegatedContract> {
+        let (_, (contract, _)) = self.delegations.get(&prosumer)?.range(..=month).next_back()?;
+        Some(contract)
+    }
+
+    /// The bills of all months that ended at `before` or earlier, as far as they can be made and were not issued, oldest
+    /// month first. [`Ledger::bill`] says when one cannot; it also waits while an offer of the month may still be assigned.
+    pub fn bills_due(&self, before: Timestamp) -> Vec<MonthlyBill> {
+        let mut due = BTreeSet::new();
+        for (&prosumer, agreed) in &self.delegations {
+            let mut month = agreed.keys().next().copied();
+            while let Some(at) = month.filter(|month| month.end() <= before) {
+                if !self.bills.contains_key(&(prosumer, at)) {
+                    due.insert((at, prosumer));
+                }
+                month = Some(at.next());
+            }
+        }
+        if due.is_empty() {
+            return Vec::new();
+        }
+        let mut offers: BTreeMap<(Month, ProsumerId), Vec<&OfferRecord>> = BTreeMap::new();
+        for record in self.offers.values().filter(|record| record.offer.terms.mode == TradingMode::Delegated)
+        {
+            let key = (Month::of(record.offer.default_schedule.start.start()), record.offer.prosumer);
+            if due.contains(&key) {
+                offers.entry(key).or_default().push(record);
+            }
+        }
+        let by_aggregate =
+            self.contracts.values().map(|record| (&record.contract.aggregate, record)).collect();
+        let made = due.into_iter().filter_map(|(month, prosumer)| {
+            let records = offers.remove(&(month, prosumer)).unwrap_or_default();
+            let open =
+                |record: &OfferRecord| matches!(record.status, OfferStatus::Open | OfferStatus::Contracted);
+            if records.iter().any(|record| open(record)) {
+                return None;
+            }
+            self.bill_of(prosumer, month, records, &by_aggregate)
+        });
+        made.collect()
+    }
+
     /// The bill of a prosumer and month as the facts make it. `None` without a contract, while a delivery waits for
     /// its settlement, or when it exceeds what can be counted.
     pub fn bill(&self, prosumer: ProsumerId, month: Month) -> Option<MonthlyBill> {
-        let (_, (contract, agreed)) = self.delegations.get(&prosumer)?.range(..=month).next_back()?;
         let counts = |record: &&OfferRecord| {
             record.offer.prosumer == prosumer
                 && record.offer.terms.mode == TradingMode::Delegated
                 && month.contains(record.offer.default_schedule.start.start())
         };
         let records: Vec<&OfferRecord> = self.offers.values().filter(counts).collect();
-        let waits = |offer| self.unsettled.iter().any(|(_, _, waiting)| waiting == offer);
-        if records.iter().any(|record| waits(&record.offer.id)) {
+        let sold: BTreeSet<_> = records.iter().filter_map(|record| record.aggregate.as_ref()).collect();
+        let contracts = self.contracts.values().map(|record| (&record.contract.aggregate, record));
+        let contracts = contracts.filter(|(aggregate, _)| sold.contains(aggregate)).collect();
+        self.bill_of(prosumer, month, records, &contracts)
+    }
+
+    fn bill_of(
+        &self,
+        prosumer: ProsumerId,
+        month: Month,
+        records: Vec<&OfferRecord>,
+        contracts: &ByAggregate<'_>,
+    ) -> Option<MonthlyBill> {
+        let (_, (contract, agreed)) = self.delegations.get(&prosumer)?.range(..=month).next_back()?;
+        let names: BTreeSet<_> = records.iter().map(|record| &record.offer.id).collect();
+        if self.unsettled.iter().any(|(_, _, waiting)| names.contains(waiting)) {
             return None;
         }
-        let billed: Vec<Billed<'_>> = records.into_iter().map(|record| self.billed(record)).collect();
+        let billed = records.into_iter().map(|record| self.billed(record, contracts));
+        let billed: Vec<Billed<'_>> = billed.collect();
         monthly_bill(prosumer, month, contract, *agreed, &billed).ok()
     }
 
-    fn billed<'a>(&'a self, record: &'a OfferRecord) -> Billed<'a> {
+    fn billed<'a>(&'a self, record: &'a OfferRecord, contracts: &ByAggregate<'a>) -> Billed<'a> {
         let offer = &record.offer;
-        let contract = record.aggregate.as_ref().and_then(|aggregate| {
-            self.contracts.values().find(|contract| contract.contract.aggregate == *aggregate)
-        });
+        let contract = record.aggregate.as_ref().and_then(|aggregate| contracts.get(aggregate).copied());
         let part = contract.and_then(|contract| self.assignment(&contract.contract.id, &offer.id));
         let order = record.activation.as_ref().and_then(|id| self.activations.get(id));
         let answer = order.and_then(|order| order.answer.as_ref());

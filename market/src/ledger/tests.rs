@@ -413,12 +413,21 @@ fn a_delegated_month_is_billed_once_and_only_as_the_facts_make_it() {
     assert_eq!(bill.postings[1].amount, Money(1_000_000 + 4 * 10_000 + 2 * 50_000));
     let issued = |bill: MonthlyBill, at| MarketEvent::BillIssued { bill, at };
     let over = january.end();
+    assert_eq!(ledger.bills_due(instant(9_000)), []);
+    assert_eq!(ledger.bills_due(over), [bill.clone()]);
     assert_eq!(code(&mut ledger, &issued(bill.clone(), instant(9_000))), "too-early");
     let mut dear = bill.clone();
     dear.postings.iter_mut().for_each(|posting| posting.amount.0 *= 2);
     assert_eq!(code(&mut ledger, &issued(dear.clone(), over)), "bill-contents");
     assert_eq!(code(&mut ledger, &issued(bill.clone(), over)), "ok");
     assert_eq!(ledger.apply(&issued(bill.clone(), over)), Ok(Applied::Known), "nothing is paid twice");
+    assert_eq!(ledger.bills_due(over), []);
+    let february = ledger.bills_due(january.next().end());
+    assert_eq!(
+        (february.len(), february[0].num_flex_offers, february[0].lines.len()),
+        (1, 0, 1),
+        "the fixed reward"
+    );
     assert_eq!(code(&mut ledger, &issued(dear, over)), "conflict");
     assert_eq!(ledger.balances()[&Account::Prosumer(ProsumerId(1))], bill.postings[1].amount);
     assert_eq!(ledger.balances().values().copied().sum::<Money>(), Money::ZERO);
