@@ -203,8 +203,9 @@ impl Start<'_> {
             self.supervisor.spawn("billing", build).await?;
         }
         let metering = {
-            let (books, journal) = (books.clone(), journal.clone());
-            let build = move || Metering::new(books.clone(), journal.clone(), settlement.clone());
+            let (books, journal, observer) = (books.clone(), journal.clone(), observer.clone());
+            let build =
+                move || Metering::new(books.clone(), journal.clone(), settlement.clone(), observer.clone());
             self.supervisor.spawn("metering", build).await?
         };
         let matcher = {

@@ -23,8 +23,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Every kind of stage there is. Whoever adds one asks here what fills its mailbox.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
     "aggregator",
+    "billing",
     "doms",
     "egress",
     "foa",

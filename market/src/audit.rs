@@ -8,6 +8,7 @@
 //! * *Doubled*: an offer that was assigned or activated more than once.
 
 mod bills;
+mod money;
 mod offers;
 mod orders;
 mod settlements;
@@ -79,6 +80,7 @@ pub fn audit_records<'a>(records: impl IntoIterator<Item = (RecordNumber, &'a Ma
         audit.note_record(number, event);
     }
     audit.find_lost();
+    audit.judge_netted();
     audit.report
 }
 
@@ -116,6 +118,8 @@ struct Audit<'a> {
     settled: BTreeSet<(&'a ContractId, &'a FlexOfferId, Slot)>,
     /// Per contract, slot and direction: credited along the order, mWh.
     credited: BTreeMap<(&'a ContractId, Slot, bool), i128>,
+    /// Per contract, slot and direction: what was settled.
+    netted: BTreeMap<(&'a ContractId, Slot, bool), money::Netted>,
     /// Per part: relief credited minus taken back, mWh.
     relief: BTreeMap<(&'a ContractId, &'a FlexOfferId), i128>,
     delegations: BTreeMap<(ProsumerId, Month), &'a DelegatedContract>,

@@ -2,6 +2,7 @@
 
 use super::settlement::SettlementMsg;
 use crate::journal::{Books, JournalWriter};
+use crate::observer::Seen;
 use crate::runtime::{Address, Context, Delivery, Stage};
 use connectors::Receipt;
 use grid::defect::{Defect, planted};
@@ -28,16 +29,22 @@ pub struct Metering {
     books: Books,
     journal: JournalWriter,
     settlement: Address<SettlementMsg>,
+    observer: Address<Seen>,
 }
 
 impl Metering {
     /// Metering of an area.
-    pub fn new(books: Books, journal: JournalWriter, settlement: Address<SettlementMsg>) -> Self {
-        Self { books, journal, settlement }
+    pub fn new(
+        books: Books,
+        journal: JournalWriter,
+        settlement: Address<SettlementMsg>,
+        observer: Address<Seen>,
+    ) -> Self {
+        Self { books, journal, settlement, observer }
     }
 
     fn on_reading(&mut self, value: &Measurement, receipt: Option<Receipt>, cx: &mut Context<MeteringMsg>) {
-        let reading = reading(value).filter(|reading| self.is_wanted(reading, receipt.is_some()));
+        let reading = reading(value).filter(|reading| self.is_wanted(reading, receipt.is_some(), cx));
         match reading {
             Some(reading) => self.record(reading, receipt, cx),
             None if planted(Defect::KeepsReceipts) => {}
@@ -46,18 +53,32 @@ impl Metering {
     }
 
     /// Whether a contract waits for a reading. One that is in the books already is recorded again when somebody
-    /// waits for it: that changes nothing, and tells when the first one is durable.
-    fn is_wanted(&self, reading: &MeterReading, owing: bool) -> bool {
+    /// waits for it: that changes nothing, and tells when the first one is durable. A measured one corrects a substitute that
+    /// nothing was settled with. What the sender did not measure is as good as missing: otherwise a device would owe nothing by
+    /// saying so.
+    fn is_wanted(&self, reading: &MeterReading, owing: bool, cx: &mut Context<MeteringMsg>) -> bool {
         let (device, slot) = (reading.device, reading.slot);
-        self.books.read(|ledger| {
-            ledger.contracted_deviation().contains_key(&(device, slot))
-                && match ledger.reading(device, slot) {
-                    None => true,
-                    Some(known) => {
-                        owing && (known.energy, known.quality) == (reading.energy, reading.quality)
-                    }
-                }
-        })
+        let known = self.books.read(|ledger| {
+            let is_contracted = ledger.contracted_deviation().contains_key(&(device, slot));
+            is_contracted.then(|| ledger.reading(device, slot).cloned())
+        });
+        let Some(known) = known else { return false };
+        let (code, reason) = match known {
+            _ if reading.quality != Quality::Measured => {
+                ("reading_not_measured", format!("device {device} did not measure slot {slot}"))
+            }
+            None => return true,
+            Some(known) if (known.energy, known.quality) == (reading.energy, reading.quality) => {
+                return owing;
+            }
+            Some(known) if known.quality != Quality::Measured => return true,
+            Some(known) => {
+                let (first, second) = (known.energy, reading.energy);
+                ("reading_twice", format!("device {device} read {first} in slot {slot}, and {second} later"))
+            }
+        };
+        cx.send(&self.observer, Seen::Rejected { code, reason });
+        false
     }
 
     fn record(&self, reading: MeterReading, receipt: Option<Receipt>, cx: &mut Context<MeteringMsg>) {

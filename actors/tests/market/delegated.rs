@@ -5,8 +5,8 @@ use super::{Market, area, seconds};
 use actors::Delegation;
 use actors::market_side::{Aggregator, Billing, OfferAnswer};
 use grid::{Money, Timestamp};
-use market::settlement::Account;
 use market::delegated::Reward;
+use market::settlement::Account;
 use market::{DelegatedContract, FlexOffer, MarketEvent, Month, TradingMode};
 use std::sync::Arc;
 
@@ -37,25 +37,28 @@ async fn billing(market: &Market, from: &str) {
     seconds(1).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_delegated_month_is_agreed_before_it_begins_and_paid_once_a_day_after_it_ended() {
-    let market = Market::start(Vec::new(), "2025-12-31T23:00:05Z").await;
-    billing(&market, "2026-01").await;
-    let january: Month = "2026-01".parse().unwrap();
-    assert_eq!(market.books.read(|ledger| ledger.delegation(PROSUMER, january).copied()), Some(CONTRACT));
+fn agreed() -> MarketEvent {
+    let at: Timestamp = "2025-12-20T00:00:00Z".parse().unwrap();
+    MarketEvent::DelegationAgreed {
+        prosumer: PROSUMER,
+        from: "2026-01".parse().unwrap(),
+        contract: CONTRACT,
+        at,
+    }
+}
 
+#[tokio::test(start_paused = true)]
+async fn a_delegated_month_is_paid_once_a_day_after_it_ended() {
+    let january: Month = "2026-01".parse().unwrap();
     let offer = delegated();
     let expired = MarketEvent::OfferExpired { offer: offer.id.clone(), at: slot(1).start() };
     let accepted = MarketEvent::OfferAccepted { at: offer.created_at, offer };
-    [accepted, expired].into_iter().for_each(|fact| market.append(fact, Vec::new()));
-    let days = |days: u64| seconds(days * 86_400);
-    days(31).await;
-    assert_eq!(
-        market.books.read(|ledger| ledger.bills().count()),
-        0,
-        "the month is not over for long enough"
-    );
-    days(3).await;
+    let market = Market::start(vec![agreed(), accepted, expired], "2026-02-01T22:30:05Z").await;
+    billing(&market, "2026-01").await;
+    let hours = |hours: u64| seconds(hours * 3_600);
+    hours(1).await;
+    assert_eq!(market.books.read(|ledger| ledger.bills().count()), 0, "the month is not over for a day");
+    hours(1).await;
     let (bill, balances) =
         market.books.read(|ledger| (ledger.bills().next().cloned().unwrap(), ledger.balances().clone()));
     assert_eq!((bill.prosumer, bill.month, bill.num_flex_offers), (PROSUMER, january, 1));
@@ -63,7 +66,7 @@ async fn a_delegated_month_is_agreed_before_it_begins_and_paid_once_a_day_after_
     assert_eq!(lines, [(Reward::Fixed, Money(3_000_000)), (Reward::TimeFlex, Money(4 * 10_000))]);
     assert_eq!(balances[&Account::Prosumer(PROSUMER)], Money(3_040_000));
     assert_eq!(balances[&Account::Aggregator], Money(-3_040_000));
-    days(2).await;
+    hours(2).await;
     assert_eq!(market.books.read(|ledger| ledger.bills().count()), 1, "once");
 }
 
@@ -91,12 +94,7 @@ async fn nobody_delegates_without_a_contract() {
     let door = actors::OfferDoor::new(market.supervisor.spawn("aggregator", build).await.unwrap());
     let answer = door.submit(delegated()).await.unwrap();
     assert!(matches!(answer, OfferAnswer::Refused { code: "no-delegation", .. }), "{answer:?}");
-    let at: Timestamp = "2025-12-20T00:00:00Z".parse().unwrap();
-    let from = "2026-01".parse().unwrap();
-    market.append(
-        MarketEvent::DelegationAgreed { prosumer: PROSUMER, from, contract: CONTRACT, at },
-        Vec::new(),
-    );
+    market.append(agreed(), Vec::new());
     seconds(1).await;
     assert_eq!(door.submit(delegated()).await, Some(OfferAnswer::Accepted));
 }

@@ -6,6 +6,7 @@ mod delegated;
 #[path = "../receipts/evening.rs"]
 mod evening;
 mod filling;
+mod metering;
 
 use actors::journal::stage::JournalCounters;
 use actors::journal::{

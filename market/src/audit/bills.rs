@@ -1,7 +1,7 @@
 //! Delegated contracts and bills.
 
 use super::Audit;
-use crate::delegated::{DelegatedContract, Month, MonthlyBill};
+use crate::delegated::{DelegatedContract, Month, MonthlyBill, Reward};
 use crate::flex_offer::TradingMode;
 use crate::settlement::Account;
 use grid::{Money, ProsumerId, Timestamp};
@@ -63,6 +63,13 @@ impl<'a> Audit<'a> {
             let gap = i64::try_from(sum.unsigned_abs()).unwrap_or(i64::MAX);
             self.report.money_imbalance = Money(self.report.money_imbalance.0.saturating_add(gap));
         }
+        let agreed = self.delegations.iter().filter(|((of, from), _)| *of == prosumer && *from <= month);
+        if let Some((_, contract)) = agreed.max_by_key(|((_, from), _)| *from) {
+            let stated: Vec<_> = bill.lines.iter().map(|line| (line.reward, line.amount)).collect();
+            if stated != rewards(contract, bill) {
+                self.wrong(format!("{name} pays other rewards than were agreed"));
+            }
+        }
         let lines: i128 = bill.lines.iter().map(|line| i128::from(line.amount.0)).sum();
         let paid = bill.postings.iter().filter(|posting| posting.account == Account::Prosumer(prosumer));
         if paid.map(|posting| i128::from(posting.amount.0)).sum::<i128>() != lines {
@@ -72,4 +79,27 @@ impl<'a> Audit<'a> {
             self.wrong(format!("{name} has a line that cites nothing"));
         }
     }
+}
+
+/// What a contract pays for what a bill counts; zero amounts are left out.
+fn rewards(contract: &DelegatedContract, bill: &MonthlyBill) -> Vec<(Reward, Money)> {
+    let each = |count: u64, reward: Money| i128::from(count) * i128::from(reward.0);
+    let per_kwh =
+        |energy: i64, reward: Money| (i128::from(energy) * i128::from(reward.0) + 500_000) / 1_000_000;
+    let amounts = [
+        (Reward::Fixed, i128::from(contract.fixed_reward.0)),
+        (Reward::TimeFlex, each(bill.total_time_flex, contract.time_flex_reward)),
+        (Reward::EnergyFlex, per_kwh(bill.total_energy_flex.0, contract.energy_flex_reward)),
+        (Reward::SchedulingFixed, each(bill.num_executed_flex_offers, contract.scheduling_fixed_reward)),
+        (
+            Reward::SchedulingStartTime,
+            each(bill.total_start_time_deviations, contract.scheduling_start_time_reward),
+        ),
+        (
+            Reward::SchedulingEnergy,
+            per_kwh(bill.total_energy_deviations.0, contract.scheduling_energy_reward),
+        ),
+    ];
+    let paid = amounts.into_iter().filter(|(_, amount)| *amount != 0);
+    paid.map(|(reward, amount)| (reward, Money(i64::try_from(amount).unwrap_or(i64::MAX)))).collect()
 }

@@ -9,7 +9,7 @@ use grid::Timestamp;
 impl<'a> Audit<'a> {
     pub(super) fn offer_accepted(&mut self, offer: &'a FlexOffer, at: Timestamp) {
         self.report.offers += 1;
-        if at > offer.acceptance_before {
+        if at >= offer.acceptance_before {
             self.wrong(format!("offer {} was accepted at {at}, after its deadline", offer.id));
         }
         let window = (offer.start_after, offer.start_before);

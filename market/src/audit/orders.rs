@@ -36,6 +36,9 @@ impl<'a> Audit<'a> {
                 if contract.formed_at >= aggregate.assignment_before {
                     self.wrong(format!("contract {id} was formed after the deadline of {}", aggregate.id));
                 }
+                if contract.deviation.iter().any(|(slot, _)| slot.start() < contract.formed_at) {
+                    self.wrong(format!("contract {id} changes what has begun"));
+                }
                 let window = (aggregate.start_after, aggregate.start_before);
                 if !inside(window, &aggregate.slices, aggregate.total_energy, &contract.schedule) {
                     self.wrong(format!("contract {id} has a schedule outside {}", aggregate.id));

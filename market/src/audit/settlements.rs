@@ -6,7 +6,7 @@ use crate::contract::{Assignment, Contract, ContractId};
 use crate::flex_offer::{FlexOffer, FlexOfferId, TradingMode};
 use crate::price_clearing::Pricing;
 use crate::settlement::{Account, MeterReading, SlotSettlement};
-use grid::{Money, Quality, Slot, Timestamp};
+use grid::{Quality, Slot, Timestamp};
 
 impl<'a> Audit<'a> {
     /// Whether the prices of a contract are those of its slots and of bids that were made.
@@ -216,23 +216,6 @@ impl<'a> Audit<'a> {
             self.wrong(format!("{name} credits members with more than was bought of all"));
         }
     }
-
-    fn money(&mut self, settlement: &SlotSettlement, part: &Assignment, name: &str) {
-        let sum: i128 = settlement.postings.iter().map(|posting| i128::from(posting.amount.0)).sum();
-        if sum != 0 {
-            self.wrong(format!("{name} has postings that sum to {sum}"));
-            let gap = i64::try_from(sum.unsigned_abs()).unwrap_or(i64::MAX);
-            self.report.money_imbalance = Money(self.report.money_imbalance.0.saturating_add(gap));
-        }
-        let Some(contract) = self.contracts.get(&settlement.contract).copied() else { return };
-        let dso = settlement.postings.iter().filter(|posting| posting.account == Account::Dso);
-        let paid = -dso.map(|posting| i128::from(posting.amount.0)).sum::<i128>();
-        let credited = i128::from(settlement.delivered.0) + i128::from(settlement.netted.0);
-        let worth = most_paid(contract, part, settlement.slot, i128::from(settlement.ordered.0), credited);
-        if paid > worth {
-            self.wrong(format!("{name} makes the DSO pay {paid}, the delivery is worth {worth}"));
-        }
-    }
 }
 
 fn ordered(part: &Assignment, slot: Slot) -> i128 {
@@ -242,35 +225,4 @@ fn ordered(part: &Assignment, slot: Slot) -> i128 {
 /// The direction of relief: less where anything less was ordered.
 fn direction(part: &Assignment) -> i64 {
     if part.deviation.iter().any(|(_, energy)| energy.0 < 0) { -1 } else { 1 }
-}
-
-/// Rounded half away from zero.
-fn rounded(product: i128) -> i128 {
-    (product + if product < 0 { -500_000 } else { 500_000 }) / 1_000_000
-}
-
-/// The most that the DSO may pay for a credited deviation by the contract's pricing, micro-units.
-fn most_paid(contract: &Contract, part: &Assignment, slot: Slot, ordered: i128, credited: i128) -> i128 {
-    let asked = |energy: i128| {
-        let price = if energy < 0 { contract.prices.decrease } else { contract.prices.increase };
-        rounded(energy.abs() * i128::from(price.0))
-    };
-    let earned = |slot: Slot, ordered: i128, energy: i128| {
-        let Some(price) = contract.slot_prices.iter().find(|price| price.slot == slot) else { return 0 };
-        let (nodal, bid) = (i128::from(price.nodal.0), i128::from(price.bid.0));
-        let paid = if ordered < 0 { nodal.min(bid.max(0)) } else { nodal.max(bid.min(0)) };
-        -rounded(energy * paid)
-    };
-    match contract.terms.pricing {
-        Pricing::PayAsBid if credited * ordered < 0 => {
-            -asked(if ordered < 0 { -credited.abs() } else { credited.abs() })
-        }
-        Pricing::PayAsBid => asked(credited),
-        Pricing::Uniform => earned(slot, ordered, credited),
-        Pricing::UniformMakeWhole => {
-            let all = part.deviation.iter().map(|(at, e)| (*at, i128::from(e.0)));
-            let missing: i128 = all.map(|(at, energy)| asked(energy) - earned(at, energy, energy)).sum();
-            earned(slot, ordered, credited) + missing.max(0)
-        }
-    }
 }

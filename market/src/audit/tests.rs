@@ -294,6 +294,59 @@ fn settlements_that_net_rebound_or_cite_falsely_are_found() {
 }
 
 #[test]
+fn money_that_the_contract_does_not_make_is_found() {
+    // The first settlement with a posting of this account and the DSO's; both are changed by as much.
+    let shifted = |account: Account, by: i64| {
+        let mut done = false;
+        tampered(|event| {
+            let MarketEvent::Settled { settlement, .. } = event else { return };
+            let at = |account| settlement.postings.iter().position(|posting| posting.account == account);
+            if let (false, Some(own), Some(dso)) = (done, at(account), at(Account::Dso)) {
+                settlement.postings[own].amount.0 += by;
+                settlement.postings[dso].amount.0 -= by;
+                done = true;
+            }
+        })
+    };
+    let prosumer = Account::Prosumer(ProsumerId(1));
+    for by in [-1, 1, -1_000_000_000, 1_000_000_000] {
+        says(&shifted(prosumer, by), "what is missing costs");
+        says(&shifted(Account::MarketFee, by), "takes a fee of");
+    }
+    // Paid to the wrong pocket: the sum is still zero.
+    let stolen = tampered(|event| {
+        let MarketEvent::Settled { settlement, .. } = event else { return };
+        for posting in &mut settlement.postings {
+            if posting.account == prosumer {
+                posting.account = Account::MarketFee;
+            }
+        }
+    });
+    says(&stolen, "takes a fee of");
+}
+
+#[test]
+fn a_penalty_that_members_share_is_judged_together() {
+    // Charger 2 misses a tenth of its last slot and owes for it; here nobody does.
+    let mut forgiven = 0;
+    let report = tampered(|event| {
+        let MarketEvent::Settled { settlement, .. } = event else { return };
+        let missing = settlement.ordered.0 - settlement.delivered.0;
+        if missing != 0 {
+            let owed = missing.abs() / 10;
+            settlement.postings.iter_mut().for_each(|posting| match posting.account {
+                Account::Dso => posting.amount.0 -= owed,
+                Account::Prosumer(_) => posting.amount.0 += owed,
+                _ => {}
+            });
+            forgiven += 1;
+        }
+    });
+    assert_eq!(forgiven, 1);
+    says(&report, "together in slot");
+}
+
+#[test]
 fn contracts_above_their_bids_are_found() {
     let contract = |change: fn(&mut Contract)| {
         tampered(|event| {

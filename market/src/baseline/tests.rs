@@ -50,6 +50,25 @@ fn the_declared_schedule_is_the_offers_own() {
 }
 
 #[test]
+fn nothing_is_learnt_from_slots_that_were_ordered() {
+    // Over midnight: Thursday 23:30 to Friday 00:30. Wednesday had no order, but the hour behind it had.
+    let mut past = history(-7..4, |day, _| if day == 2 { 500 } else { 100 });
+    let slots = at(3, 94)..at(3, 98);
+    past.event_days = [day_of(at(2, 0))].into();
+    let baseline = estimate(HIGH_2_OF_3, &offer("fo-1"), slots, &past, at(3, 90).start()).unwrap();
+    assert_eq!(baseline.energies, energies(&[100; 4]));
+    // An earlier order of the same day: its window says nothing of what would have been.
+    let mut today = history(-7..4, |day, _| if day == 3 { 110 } else { 100 });
+    let slots = at(3, 68)..at(3, 70);
+    let mean = |today: &History| {
+        estimate(adjusted(), &offer("fo-1"), slots.clone(), today, at(3, 66).start()).unwrap().energies
+    };
+    assert_eq!(mean(&today), energies(&[110, 110]));
+    today.event_days = [day_of(at(3, 0))].into();
+    assert_eq!(mean(&today), energies(&[100, 100]));
+}
+
+#[test]
 fn the_highest_two_of_the_last_three_working_days_are_averaged() {
     // Thursday: Wednesday 300, Tuesday 100, Monday 200 are the last three.
     let past = history(-7..3, |day, _| [200, 100, 300][day.rem_euclid(7).min(2) as usize]);

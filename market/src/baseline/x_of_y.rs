@@ -2,10 +2,10 @@
 //! adjustment, as in the programmes of CAISO and PJM).
 //!
 //! Similar days are of the same kind (working day or weekend), have no order on them and a reading for every slot that
-//! is asked for. The adjustment compares what was metered on the day itself, in a window that ends an hour before the
+//! is asked for (slots after midnight are of the day that follows it, which must have no order either). The adjustment compares what was metered on the day itself, in a window that ends an hour before the
 //! first ordered slot (so that preparing for the order does not count), with the mean of the same slots of the chosen
-//! days; its ratio is cut to ± the largest adjustment. Without readings in the window, or where one of the two sums is
-//! not positive, nothing is adjusted.
+//! days; its ratio is cut to ± the largest adjustment. Without readings in the window, on a day with another order, or where
+//! one of the two sums is not positive, nothing is adjusted.
 
 use super::{BaselineError, History, SLOTS_PER_DAY, day_of, is_weekend, within};
 use grid::{EnergyMwh, Slot};
@@ -63,7 +63,8 @@ impl XOfY {
             if similar.len() >= self.y {
                 break;
             }
-            if is_weekend(day) != is_weekend(today) || history.event_days.contains(&day) {
+            let on_it = |slot: Slot| history.event_days.contains(&(day + day_of(slot) - today));
+            if is_weekend(day) != is_weekend(today) || covered.clone().chain([start]).any(on_it) {
                 continue;
             }
             let mut sum = Some(0);
@@ -84,6 +85,9 @@ impl XOfY {
     fn adjustment(&self, start: Slot, days: &[i64], history: &History) -> (i128, i128) {
         let (mut today, mut before) = (0_i128, 0_i128);
         for slot in (start.0 - GAP - self.window..start.0 - GAP).map(Slot) {
+            if history.event_days.contains(&day_of(slot)) {
+                return (1, 1);
+            }
             let Some(metered) = history.metered.get(&slot) else { return (1, 1) };
             today += i128::from(metered.0) * days.len() as i128;
             for day in days {

@@ -95,7 +95,7 @@ impl Ledger {
             return again("FlexOffer", &offer.id, &known.offer, &offer);
         }
         offer.check()?;
-        if at > offer.acceptance_before {
+        if at >= offer.acceptance_before {
             let (what, deadline) = ("the acceptance", offer.acceptance_before);
             return Err(LedgerError::TooLate { what, at, deadline });
         }
@@ -193,6 +193,10 @@ impl Ledger {
         if need.contracts_seen != contracts {
             return Err(LedgerError::StaleNeed { seen: need.contracts_seen, contracts });
         }
+        let other = |bid: &&crate::bid::DomsBid| self.bids.get(&bid.id).is_some_and(|known| known != *bid);
+        if let Some(bid) = need.bids.iter().find(other) {
+            return Err(LedgerError::Conflict { what: "bid", id: bid.id.to_string() });
+        }
         self.bids.extend(need.bids.iter().map(|bid| (bid.id.clone(), bid.clone())));
         self.need = Some(need);
         Ok(Applied::New)
@@ -235,6 +239,13 @@ impl Ledger {
         let (at, deadline) = (contract.formed_at, aggregate.assignment_before);
         if at >= deadline {
             return Err(LedgerError::TooLate { what: "the contract", at, deadline });
+        }
+        if let Some((begun, _)) = contract.deviation.iter().find(|(slot, _)| slot.start() < at) {
+            return Err(LedgerError::TooLate {
+                what: "a change of what has begun",
+                at,
+                deadline: begun.start(),
+            });
         }
         let bought_in =
             self.round.as_ref().filter(|(round, bought)| round.at == at && *bought < round.purchases);

@@ -175,7 +175,9 @@ impl Ledger {
             return refuse("nothing was ordered and nothing can rebound there");
         }
         if !self.valued.has(&settlement) {
-            let Some(dues) = self.together(&key) else { return refuse("a reading it rests on is missing") };
+            let Some(dues) = self.together(&key) else {
+                return refuse("a reading or an earlier settlement it rests on is missing");
+            };
             let Ok(expected) = settle_together(&dues) else { return refuse("it cannot be valued") };
             let contains = expected.contains(&settlement);
             self.valued.keep(expected);
@@ -223,7 +225,14 @@ impl Ledger {
         let record = self.contracts.get(id)?;
         let parts = record.assignments.as_deref()?;
         let own = parts.iter().find(|part| part.offer == *offer)?;
-        if !record.contract.terms.netting || ordered_in(own, *slot) == EnergyMwh::ZERO {
+        if ordered_in(own, *slot) == EnergyMwh::ZERO {
+            let due = self.due(id, own, *slot)?;
+            // What can be taken back is what was credited before: all of that has to be settled.
+            let earlier = self.unsettled.iter().take_while(|(at, _, _)| at < slot);
+            let waits = earlier.into_iter().any(|(_, contract, of)| contract == id && of == offer);
+            return (!waits).then(|| vec![due]);
+        }
+        if !record.contract.terms.netting {
             return Some(vec![self.due(id, own, *slot)?]);
         }
         let ordered = parts.iter().filter(|part| ordered_in(part, *slot) != EnergyMwh::ZERO);

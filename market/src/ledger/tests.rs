@@ -354,6 +354,63 @@ fn a_frozen_baseline_is_what_delivery_is_measured_against() {
 }
 
 #[test]
+fn money_does_not_depend_on_the_order_in_which_meters_are_heard() {
+    let run = |turned: bool| {
+        let mut ledger = by_days();
+        ledger.apply(&frozen(0, &[1_100_000, 900_000, 5, 5, 7, 7], -115)).unwrap();
+        let mut readings = Vec::new();
+        for event in story().into_iter().skip_while(|event| !is_activation(event)) {
+            match event {
+                MarketEvent::MeterRead { reading } => readings.push(reading),
+                MarketEvent::Settled { .. } => {}
+                event => _ = ledger.apply(&event).unwrap(),
+            }
+        }
+        for (device, slot) in ledger.missing_readings(instant(9_000)) {
+            if !readings.iter().any(|reading| (reading.device, reading.slot) == (device, slot)) {
+                let (energy, quality) = (EnergyMwh(40_007), Quality::Measured);
+                readings.push(MeterReading { device, slot, energy, quality, received_at: instant(9_000) });
+            }
+        }
+        if turned {
+            readings.reverse();
+        }
+        for reading in readings {
+            ledger.apply(&MarketEvent::MeterRead { reading }).unwrap();
+            while let Some(group) = ledger.unsettled_due().first() {
+                for settlement in crate::settlement::settle_together(group).unwrap() {
+                    ledger.apply(&MarketEvent::Settled { settlement, at: instant(9_100) }).unwrap();
+                }
+            }
+        }
+        assert_eq!(ledger.unsettled_count(), 0);
+        (ledger.balances().clone(), ledger.settlements().filter(|one| one.rebound.0 != 0).count())
+    };
+    assert_eq!(run(false), run(true));
+    assert_eq!(run(true).1, 2, "what rebounds is owed for");
+}
+
+#[test]
+fn nothing_is_bought_that_has_begun_and_no_bid_changes_under_its_name() {
+    let (mut ledger, event) = up_to(|event| matches!(event, MarketEvent::Cleared { .. }));
+    let MarketEvent::Cleared { mut round } = event else { panic!() };
+    let mut other = need();
+    other.bids[0].intervals[0].price = Money(1);
+    assert_eq!(code(&mut ledger, &MarketEvent::NeedPlaced { need: other, at: instant(-500) }), "conflict");
+    round.at = instant(1);
+    ledger.apply(&MarketEvent::Cleared { round }).unwrap();
+    let Some(MarketEvent::ContractFormed { mut contract }) = story().into_iter().find(is_contract) else {
+        panic!()
+    };
+    contract.formed_at = instant(1);
+    assert_eq!(code(&mut ledger, &MarketEvent::ContractFormed { contract }), "too-late");
+    let mut late = charger(1);
+    late.acceptance_before = instant(-3_000);
+    let accepted = MarketEvent::OfferAccepted { offer: late, at: instant(-3_000) };
+    assert_eq!(code(&mut Ledger::default(), &accepted), "too-late", "deadlines are exclusive");
+}
+
+#[test]
 fn records_are_numbered_upward_and_cited_by_their_numbers() {
     let mut ledger = Ledger::default();
     for (mut event, number) in story().into_iter().zip(1..) {
@@ -442,6 +499,15 @@ fn a_delegated_month_is_billed_once_and_only_as_the_facts_make_it() {
     let mut without = events.clone();
     without.remove(0);
     without.pop();
+    let mut generous = events.clone();
+    generous.pop();
+    if let Some(MarketEvent::BillIssued { bill, .. }) = generous.last_mut() {
+        bill.lines[0].amount.0 += 1;
+        bill.postings[0].amount.0 -= 1;
+        bill.postings[1].amount.0 += 1;
+    }
+    let found = crate::audit::audit(&generous).violations;
+    assert!(found.iter().any(|text| text.contains("other rewards than were agreed")), "{found:?}");
     assert!(
         crate::audit::audit(&without).violations.iter().any(|text| text.contains("rests on no contract"))
     );
