@@ -262,6 +262,13 @@ impl<'a> Posed<'a> {
         found
     }
 
+    /// By how much a row is exceeded in an interval, mWh rounded up.
+    pub fn exceeded(&self, cleared: &PriceClearing, row: usize, interval: usize) -> i128 {
+        let used =
+            cleared.row_use.get(row * self.problem.intervals() + interval).copied().unwrap_or_default();
+        i128::from(cleared.overload(self.problem.rows()[row].headroom[interval], used))
+    }
+
     /// Whether a row carries the energy of a zone.
     pub fn carries(&self, row: usize, zone: ZoneId) -> bool {
         let node = self.nodes.get(&zone);

@@ -1,12 +1,13 @@
 //! One clearing of the open offers: pose, clear, judge, and say what is bought and why the rest is not.
 //!
 //! The engine prices overload; the market does not sell it. When a result overloads an element the penalty grows, and
-//! when that does not help the offers that load it are left out, the one that gains least first. So is an offer that
-//! asks for more than the bids are worth it. Each time the whole is cleared and judged again.
+//! when that does not help the offers that load it are left out, the one that gains least per overload first; those that can
+//! be taken after all are taken back in at the end. An offer that asks for more than the bids are worth it is left out, too.
+//! Each time the whole is cleared and judged again. The bound is that of all offers.
 
 use super::posed::{Posed, Question};
 use super::{Accepted, Book, Clearing, GridState, Refusal, Refused, explain};
-use crate::bid::{Need, Zones};
+use crate::bid::{Need, ZoneId, Zones};
 use crate::certificate;
 use crate::contract::{AggregateId, AggregatedFlexOffer, cost};
 use crate::flex_offer::Schedule;
@@ -19,6 +20,10 @@ use std::collections::BTreeMap;
 
 /// How often a clearing is made again before nothing is bought.
 const ATTEMPTS_MAX: usize = 24;
+/// The last attempts, in which every offer that loads an overloaded element is left out.
+const LAST_ATTEMPTS: usize = 4;
+/// Offers that were left out for others' sake and are tried again.
+const READMITTED_MAX: usize = 4;
 /// Attempts in which the penalty grows, by this factor.
 const GROWING: usize = 2;
 const PENALTY_GROWTH: i64 = 30;
@@ -74,26 +79,26 @@ pub(super) fn clear_open(
     let before = GridState::new(need, &book.zones, first, open);
     clearing.need_before = before.unmet();
     clearing.need_after = clearing.need_before;
-    let mut round = Round { need, zones: &book.zones, rules, first, left_out: BTreeMap::new() };
+    let mut round = Round { need, zones: &book.zones, rules, first, left_out: BTreeMap::new(), bound: None };
     let asked: Vec<&AggregatedFlexOffer> = open.iter().copied().filter(|offer| before.asks(offer)).collect();
     let mut details = BTreeMap::new();
     let mut after = before.clone();
     match round.clear(&asked) {
         Ok(None) => {}
-        Ok(Some((posed, cleared))) => {
-            clearing.welfare = Money(posed.gained(cleared.welfare).micro_floor());
-            clearing.bound = Money(posed.gained(cleared.bound).micro_ceil());
-            clearing.accepted = round.accepted(&posed, &cleared);
+        Ok(Some(best)) => {
+            clearing.welfare = Money(best.gained().micro_floor());
+            clearing.accepted = best.accepted;
             for accepted in &clearing.accepted {
                 if let Some(offer) = book.offers.get(&accepted.aggregate) {
                     after.take(offer.zone, &accepted.deviation);
                 }
             }
             clearing.need_after = after.unmet();
-            details = declined(&posed, &cleared);
+            details = declined(&best.posed, &best.cleared);
         }
         Err(objection) => clearing.objection = Some(objection),
     }
+    clearing.bound = Money(round.bound.unwrap_or_default().micro_ceil()).max(clearing.welfare);
     let bought = |offer: &&&AggregatedFlexOffer| {
         clearing.accepted.binary_search_by(|accepted| accepted.aggregate.cmp(&offer.id)).is_ok()
     };
@@ -132,61 +137,138 @@ struct Round<'a> {
     first: Slot,
     /// Offers left out of the problem, and why.
     left_out: BTreeMap<AggregateId, Refusal>,
+    /// What no clearing of the book gains more than.
+    bound: Option<Worth>,
+}
+
+/// A book cleared once, certified.
+struct Attempt<'a> {
+    posed: Posed<'a>,
+    cleared: PriceClearing,
+    accepted: Vec<Accepted>,
+    /// Row and interval of head-room that is exceeded.
+    overloads: Vec<(usize, usize)>,
+    /// Purchases that ask for more than the bids are worth them.
+    above: Vec<AggregateId>,
+}
+
+impl Attempt<'_> {
+    fn is_sound(&self) -> bool {
+        self.overloads.is_empty() && self.above.is_empty()
+    }
+
+    fn gained(&self) -> Worth {
+        self.posed.gained(self.cleared.welfare)
+    }
+
+    /// Energy that a purchase moves through the exceeded elements, as far as they are exceeded, mWh; it is 0 for a
+    /// purchase that does not load them.
+    fn loads(&self, one: &Accepted, zone: ZoneId) -> i128 {
+        let share = |&(row, interval): &(usize, usize)| {
+            let slot = self.posed.slot(interval);
+            let moved = one.deviation.iter().find(|(at, energy)| *at == slot && energy.0 > 0);
+            let moved = moved.filter(|_| self.posed.carries(row, zone)).map_or(0, |(_, energy)| energy.0);
+            i128::from(moved).min(self.posed.exceeded(&self.cleared, row, interval))
+        };
+        self.overloads.iter().map(share).sum()
+    }
 }
 
 impl<'a> Round<'a> {
     /// A certified clearing without overload; `None` when there is nothing to clear, or the objection.
-    fn clear(
-        &mut self,
-        offers: &[&'a AggregatedFlexOffer],
-    ) -> Result<Option<(Posed<'a>, PriceClearing)>, String> {
+    fn clear(&mut self, offers: &[&'a AggregatedFlexOffer]) -> Result<Option<Attempt<'a>>, String> {
         let mut penalty = self.penalty(offers);
-        for attempt in 0..ATTEMPTS_MAX {
-            let kept: Vec<&'a AggregatedFlexOffer> =
-                offers.iter().copied().filter(|offer| !self.left_out.contains_key(&offer.id)).collect();
-            if kept.is_empty() {
-                return Ok(None);
-            }
-            let question = Question {
-                need: self.need,
-                zones: self.zones,
-                offers: &kept,
-                first: self.first,
-                pricing: self.rules.settlement.pricing,
-                gain_min: self.rules.gain_min,
-                penalty,
+        let mut dropped = Vec::new();
+        for number in 0..ATTEMPTS_MAX {
+            let Some(attempt) = self.attempt(offers, penalty)? else {
+                return self.with_more(offers, penalty, None, dropped);
             };
-            let posed =
-                Posed::new(&question).map_err(|fault| format!("the book cannot be posed: {fault}"))?;
-            for offer in &posed.refused {
-                self.left_out.insert(offer.id.clone(), Refusal::Malformed);
+            // What bounds the clearing of all offers bounds every clearing of them.
+            if dropped.is_empty() {
+                let bound = attempt.posed.gained(attempt.cleared.bound);
+                self.bound = Some(self.bound.map_or(bound, |known| known.min(bound)));
             }
-            let cleared = clear_by_prices(&posed.problem);
-            certificate::verify(&posed.problem, &cleared)
-                .map_err(|objection| format!("the certificate does not hold: {objection}"))?;
-            let accepted = self.accepted(&posed, &cleared);
-            let overloads = posed.overloads(&cleared);
-            let above: Vec<AggregateId> = accepted.iter().filter(|one| above_bids(one)).map(name).collect();
-            if overloads.is_empty() && above.is_empty() {
-                return Ok(Some((posed, cleared)));
+            if attempt.is_sound() {
+                return self.with_more(offers, penalty, Some(attempt), dropped);
             }
-            if above.is_empty() && attempt < GROWING && penalty < PENALTY_MAX {
+            if attempt.above.is_empty() && number < GROWING && penalty < PENALTY_MAX {
                 penalty = penalty.saturating_mul(PENALTY_GROWTH).min(PENALTY_MAX);
                 continue;
             }
-            let loads = |one: &&Accepted| {
-                let Some(offer) = kept.iter().find(|offer| offer.id == one.aggregate) else { return false };
-                overloads.iter().any(|&(row, interval)| {
-                    let slot = posed.slot(interval);
-                    posed.carries(row, offer.zone)
-                        && one.deviation.iter().any(|(at, e)| *at == slot && e.0 > 0)
-                })
-            };
-            let least = accepted.iter().filter(loads).min_by_key(|one| (one.gain, one.aggregate.clone()));
-            self.left_out.extend(above.into_iter().map(|id| (id, Refusal::TooDear)));
-            self.left_out.extend(least.map(|one| (one.aggregate.clone(), Refusal::NoHeadRoom)));
+            self.left_out.extend(attempt.above.iter().map(|id| (id.clone(), Refusal::TooDear)));
+            let zone = |one: &Accepted| offers.iter().find(|offer| offer.id == one.aggregate).map(|o| o.zone);
+            let mut loading: Vec<(&Accepted, i128)> = (attempt.accepted.iter())
+                .filter_map(|one| Some((one, attempt.loads(one, zone(one)?))))
+                .filter(|(_, loads)| *loads > 0)
+                .collect();
+            // The least gain for each mWh of overload that goes with it.
+            loading.sort_by(|(a, over), (b, under)| {
+                let (left, right) = (i128::from(a.gain.0) * under, i128::from(b.gain.0) * over);
+                left.cmp(&right).then_with(|| a.aggregate.cmp(&b.aggregate))
+            });
+            // Near the end all go: a clearing of fewer offers is better than none.
+            let count = if number + LAST_ATTEMPTS < ATTEMPTS_MAX { 1 } else { loading.len() };
+            for (one, _) in loading.into_iter().take(count) {
+                self.left_out.insert(one.aggregate.clone(), Refusal::NoHeadRoom);
+                dropped.push((one.gain, one.aggregate.clone()));
+            }
         }
         Err(format!("after {ATTEMPTS_MAX} attempts an element is still overloaded"))
+    }
+
+    /// Clears and judges the offers that are not left out; `None` when there are none.
+    fn attempt(
+        &mut self,
+        offers: &[&'a AggregatedFlexOffer],
+        penalty: i64,
+    ) -> Result<Option<Attempt<'a>>, String> {
+        let kept: Vec<&'a AggregatedFlexOffer> =
+            offers.iter().copied().filter(|offer| !self.left_out.contains_key(&offer.id)).collect();
+        if kept.is_empty() {
+            return Ok(None);
+        }
+        let question = Question {
+            need: self.need,
+            zones: self.zones,
+            offers: &kept,
+            first: self.first,
+            pricing: self.rules.settlement.pricing,
+            gain_min: self.rules.gain_min,
+            penalty,
+        };
+        let posed = Posed::new(&question).map_err(|fault| format!("the book cannot be posed: {fault}"))?;
+        for offer in &posed.refused {
+            self.left_out.insert(offer.id.clone(), Refusal::Malformed);
+        }
+        let cleared = clear_by_prices(&posed.problem);
+        certificate::verify(&posed.problem, &cleared)
+            .map_err(|objection| format!("the certificate does not hold: {objection}"))?;
+        let accepted = self.accepted(&posed, &cleared);
+        let overloads = posed.overloads(&cleared);
+        let above = accepted.iter().filter(|one| above_bids(one)).map(name).collect();
+        Ok(Some(Attempt { posed, cleared, accepted, overloads, above }))
+    }
+
+    /// The same with offers that were left out for others' sake, as far as more is gained by it.
+    fn with_more(
+        &mut self,
+        offers: &[&'a AggregatedFlexOffer],
+        penalty: i64,
+        mut best: Option<Attempt<'a>>,
+        mut dropped: Vec<(Money, AggregateId)>,
+    ) -> Result<Option<Attempt<'a>>, String> {
+        let gained = |best: &Option<Attempt<'_>>| best.as_ref().map_or(Worth::default(), Attempt::gained);
+        dropped.sort_by(|a, b| b.cmp(a));
+        for (_, id) in dropped.into_iter().take(READMITTED_MAX) {
+            self.left_out.remove(&id);
+            match self.attempt(offers, penalty)? {
+                Some(attempt) if attempt.is_sound() && attempt.gained() > gained(&best) => {
+                    best = Some(attempt)
+                }
+                _ => _ = self.left_out.insert(id, Refusal::NoHeadRoom),
+            }
+        }
+        Ok(best)
     }
 
     /// Well above what all bids on the way of an offer and the dearest offer are worth together.

@@ -136,6 +136,27 @@ fn total_bounds_are_honoured() {
 }
 
 #[test]
+fn what_is_left_out_for_anothers_sake_is_taken_when_the_other_goes_too() {
+    // Together they exceed slot 2 by 11 mWh, A alone by 1 mWh; B alone fits.
+    let a = aggregate("a", 1, &[(10 * KWH + 1, 10 * KWH + 1)], &[10 * KWH + 1], 1);
+    let mut a = AggregatedFlexOffer { start_after: slot(1), start_before: slot(2), ..a };
+    a.default_schedule.start = slot(1);
+    let b = aggregate("b", 1, &[(10, 10), (4 * KWH, 4 * KWH)], &[10, 4 * KWH], 2);
+    let mut all_rows = free(8);
+    let lack = |row: &mut GridRow| match row.slot.0 - slot(0).0 {
+        1 if row.congestion_point == point(10) => row.headroom = EnergyMwh(-20 * KWH),
+        2 if row.congestion_point == point(10) => row.headroom = EnergyMwh(10 * KWH),
+        _ => {}
+    };
+    all_rows.iter_mut().for_each(lack);
+    let book = book(need(vec![bid(10, 1, &[-20 * KWH], 500_000)], all_rows), vec![a, b]);
+    let clearing = clear(&book, &Rules::default(), instant(-120));
+    assert!(!clearing.accepted.is_empty(), "{clearing:#?}");
+    assert!(clearing.welfare > Money(1_500_000) && clearing.bound >= clearing.welfare, "{clearing:#?}");
+    assert!(clearing.bound > Money(4_000_000), "the bound is that of both offers: {}", clearing.bound);
+}
+
+#[test]
 fn a_wish_for_more_consumption_is_served_too() {
     let mut battery = aggregate("a", 1, &[(0, KWH)], &[0], 0);
     battery.prices.increase = Money(100_000);
