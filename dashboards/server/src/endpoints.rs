@@ -282,10 +282,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
         method: "POST",
         path: "/api/v1/flexoffers",
         operation: "submitFlexOffer",
-        summary: "Hand in a FlexOffer; repeating it is safe",
+        summary: "Hand in a FlexOffer, in our own form or in a dialect; repeating it is safe",
         right: (Resource::FlexOffer, Action::Create),
         query: &[],
-        body: Some("FlexOffer"),
+        body: Some("FlexOfferBody"),
         answers: &[
             json(200, "The same offer was accepted before; nothing changed", "OfferName"),
             json(201, "Accepted, and on the disk", "OfferName"),

@@ -12,6 +12,7 @@ mod guard;
 mod history;
 mod listen;
 mod metrics;
+mod offer_message;
 mod offers;
 mod openapi;
 mod page;

@@ -288,6 +288,27 @@ async fn guessing_passwords_has_an_end_and_everything_is_written_down() {
 }
 
 #[tokio::test]
+async fn an_offer_in_a_dialect_is_asked_for_the_same_right_before_devices_are_told() {
+    let running = start().await;
+    let prosumer = running.bearer(Some(Role::Prosumer));
+    let message = |owner: u32| {
+        serde_json::json!({
+            "id": "their-1", "state": "offered", "offeredById": owner, "creationTime": "2026-01-15T16:00:00Z",
+            "startAfterTime": "2026-01-15T17:30:00Z", "startBeforeTime": "2026-01-15T18:00:00Z",
+            "flexOfferProfileConstraints": [{ "energyConstraintList": [{ "lower": 0.5, "upper": 1.5 }] }],
+        })
+        .to_string()
+    };
+    let (status, answer) = running.ask("POST", "/api/v1/flexoffers", &prosumer, Some(message(4))).await;
+    assert!(status == 403 && answer.contains("not_own") && !answer.contains("device"), "{answer}");
+    let (status, answer) = running.ask("POST", "/api/v1/flexoffers", &prosumer, Some(message(3))).await;
+    assert!(status == 422 && answer.contains("unknown-device"), "{answer}");
+    let viewer = running.bearer(Some(Role::Viewer));
+    assert_eq!(running.ask("POST", "/api/v1/flexoffers", &viewer, Some(message(3))).await.0, 403);
+    running.server.stop().await;
+}
+
+#[tokio::test]
 async fn what_the_dso_asks_for_has_the_sign_of_table_1() {
     let running = start().await;
     let aggregator = running.bearer(Some(Role::Aggregator));
