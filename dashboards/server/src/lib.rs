@@ -18,6 +18,7 @@ mod openapi;
 mod page;
 mod problem;
 mod quarantine;
+mod reported;
 mod serve;
 mod session;
 mod span;
