@@ -73,7 +73,7 @@ const WELFARE: &str = "585000000000000000";
 fn fifty() -> Vec<Value> {
     let one = |n: u32| {
         let price = 0.05 + f64::from(n) * 0.004;
-        let (id, node) = (format!("fo-{n}"), if n % 3 == 0 { "right" } else { "left" });
+        let (id, node) = (format!("fo-{n}"), if n.is_multiple_of(3) { "right" } else { "left" });
         match n % 2 {
             0 => offer(&id, node, 4 + n % 5, 0.5, (0.5, 0.5), &json!({ "activation": price })),
             _ => offer(&id, node, 4, 0.5, (0.125, 0.75), &json!({ "perEnergyDeviation": price })),
