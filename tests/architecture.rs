@@ -83,6 +83,31 @@ const SOURCES: [&str; 8] = ["rs", "ts", "svelte", "py", "mjs", "js", "css", "sh"
 const EMPTY_NAMES: [&str; 9] =
     ["utils", "util", "common", "helpers", "helper", "manager", "managers", "misc", "shared"];
 
+/// What the certificate checker may take from the clearing it judges: what a problem and a result are, nothing that
+/// clears.
+const JUDGED: [&str; 18] = [
+    "ActivationOption",
+    "Alternative",
+    "ClearingProblem",
+    "DeclineReason",
+    "Declined",
+    "GridRow",
+    "Limit",
+    "LumpPrice",
+    "NeedBid",
+    "NodePrice",
+    "OfferTerms",
+    "OfferView",
+    "Payee",
+    "Plan",
+    "PriceClearing",
+    "Prices",
+    "Pricing",
+    "Worth",
+];
+/// What else it may import from.
+const CERTIFICATE_ROOTS: [&str; 5] = ["crate", "super", "std", "thiserror", "grid"];
+
 // ---- the rules -------------------------------------------------------------------------------------------
 
 /// Crates of the workspace with the workspace crates each depends on (normal, build and test dependencies).
@@ -170,6 +195,47 @@ fn clock_faults(path: &str, text: &str) -> Vec<String> {
             || (std_instant && line.contains("Instant::now") && !line.contains("tokio::time::Instant::now"));
         if reads {
             faults.push(format!("{path}:{}: reads a clock; take a grid::Clock", index + 1));
+        }
+    }
+    faults
+}
+
+/// The certificate checker shares no code with the solver: of the market crate it knows [`JUDGED`] alone.
+fn certificate_faults(path: &str, text: &str) -> Vec<String> {
+    let head = path == "market/src/certificate.rs";
+    if !(head || path.starts_with("market/src/certificate/")) || path.ends_with("/tests.rs") {
+        return Vec::new();
+    }
+    let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let joined: String = code.concat().split_whitespace().collect();
+    let mut faults = Vec::new();
+    let mut fault = |what: &str| faults.push(format!("{path}: {what} is not for a certificate checker"));
+    let ident = |text: &str| -> String {
+        text.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '*')).collect()
+    };
+    for rest in joined.split("crate::").skip(1) {
+        match rest.strip_prefix("price_clearing::") {
+            None => fault(&format!("crate::{}", ident(rest))),
+            Some(names) => {
+                let list = names.strip_prefix('{').and_then(|inner| inner.split('}').next());
+                let names =
+                    list.map_or_else(|| vec![ident(names)], |l| l.split(',').map(str::to_owned).collect());
+                let strange = names.iter().filter(|n| !n.is_empty() && !JUDGED.contains(&n.as_str()));
+                strange.for_each(|name| fault(&format!("crate::price_clearing::{name}")));
+            }
+        }
+    }
+    // From where it stands, the head's `super` is the crate, and so is the others' `super::super`.
+    if joined.contains(if head { "super::" } else { "super::super::" }) {
+        fault("super::");
+    }
+    for line in code.iter().map(|line| line.trim_start()) {
+        let visibility = line.split(' ').next().filter(|word| word.starts_with("pub")).unwrap_or_default();
+        let Some(imported) = line[visibility.len()..].trim_start().strip_prefix("use ") else { continue };
+        let root = ident(imported);
+        let own = code.iter().any(|line| line.trim() == format!("mod {root};"));
+        if !own && !CERTIFICATE_ROOTS.contains(&root.as_str()) {
+            fault(&root);
         }
     }
     faults
@@ -324,6 +390,16 @@ fn time_is_read_in_one_file() -> Result<()> {
 }
 
 #[test]
+fn the_certificate_checker_knows_no_solver() -> Result<()> {
+    ensure!(
+        root().join("market/src/certificate.rs").is_file(),
+        "say here where the certificate checker is now"
+    );
+    none(&faults_in_sources(certificate_faults)?);
+    Ok(())
+}
+
+#[test]
 fn documents_name_only_make_targets_that_exist() -> Result<()> {
     let (_, makefile) = read(root().join("Makefile"))?;
     let mut faults = Vec::new();
@@ -417,6 +493,32 @@ fn a_clock_reading_is_found() {
     ] {
         assert!(clock_faults("actors/src/node.rs", good).is_empty(), "{good}");
     }
+}
+
+#[test]
+fn a_certificate_checker_that_asks_the_solver_is_found() {
+    let (head, part) = ("market/src/certificate.rs", "market/src/certificate/lumps.rs");
+    for (path, bad) in [
+        (head, "use crate::price_clearing::clear_by_prices;"),
+        (head, "use crate::price_clearing::{\n    Limit,\n    Session,\n};"),
+        (head, "use crate::price_clearing::*;"),
+        (head, "use crate::proportional::Shares;"),
+        (head, "fn f() { let x = crate::transport::solve(); }"),
+        (head, "use super::price_clearing::Session;"),
+        (head, "pub use price_clearing::Session;"),
+        (part, "use super::super::price_clearing::Session;"),
+        (part, "pub(super) use market::price_clearing::Session;"),
+    ] {
+        assert_eq!(certificate_faults(path, bad).len(), 1, "{path}: {bad}");
+        assert!(certificate_faults("market/src/clearing.rs", bad).is_empty());
+        assert!(certificate_faults("market/src/certificate/tests.rs", bad).is_empty());
+    }
+    let good = "// not crate::price_clearing::Session\nmod lumps;\nuse lumps::Lumps;\nuse thiserror::Error;\n\
+        use crate::price_clearing::{Limit, Plan};\nfn f(limit: crate::price_clearing::Limit) {}";
+    assert_eq!(certificate_faults(head, good), Vec::<String>::new());
+    assert!(
+        certificate_faults(part, "use super::{MILLION, Objection};\nuse super::offer_gain::Gain;").is_empty()
+    );
 }
 
 #[test]

@@ -54,7 +54,21 @@ fn usage_that_makes_no_sense_is_refused_and_named() {
 fn help_of_every_command_has_examples() {
     let market = ["market", "market aggregate", "market disaggregate"];
     let journal = ["journal", "journal verify", "journal replay", "journal export"];
-    for command in ["", "demo", "serve", "check", "simulate"].into_iter().chain(market).chain(journal) {
+    let bench = [
+        "bench",
+        "bench powerflow",
+        "bench estimate",
+        "bench service",
+        "bench clear",
+        "bench aggregate",
+        "bench journal",
+        "bench actors",
+        "bench overload",
+        "bench ingest",
+    ];
+    let all =
+        ["", "demo", "serve", "check", "simulate"].into_iter().chain(market).chain(journal).chain(bench);
+    for command in all {
         let output = run(command.split_whitespace().chain(["--help"]));
         assert!(output.status.success(), "{command}: {}", words(&output));
         let help = String::from_utf8_lossy(&output.stdout);

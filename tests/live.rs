@@ -7,7 +7,7 @@ mod harness;
 
 use grid::Timestamp;
 use harness::mqtt::{Witness, publish};
-use harness::{Demo, get, run, wait_for, words};
+use harness::{Demo, get, post, run, wait_for, words};
 use serde_json::Value;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -102,6 +102,61 @@ fn telemetry_is_on_the_broker_and_a_hand_made_value_on_the_page_within_two_secon
     for line in ["peak loading without flexibility", "orders to devices", "journal"] {
         assert!(out.contains(line), "{line:?} is not in the table:\n{out}");
     }
+}
+
+/// An offer of a home in the words of GOFLEX's market, where positive energy is fed in: it could take 50 Wh in a
+/// quarter-hour of the next hour, and usually takes nothing.
+fn foreign_offer(home: u64, now: Timestamp) -> Value {
+    let start = now.slot().plus(4).start();
+    serde_json::json!({ "flexOffer": [{
+        "id": -1, "state": "initial", "offeredById": home, "numSecondsPerInterval": 900,
+        "creationTime": now.to_string(), "assignmentBeforeTime": now.slot().plus(3).start().to_string(),
+        "startAfterTime": start.to_string(), "startBeforeTime": start.to_string(), "assignment": "obligatory",
+        "flexOfferProfileConstraints": [{ "energyConstraintList": [{ "lowerBound": -0.05, "upperBound": 0 }],
+            "tariffConstraint": { "minTariff": 0.05, "maxTariff": 0.15 } }],
+        "defaultSchedule": { "startTime": start.to_string(), "scheduleSlices": [{ "energyAmount": 0 }] },
+    }] })
+}
+
+#[test]
+fn an_offer_in_the_words_of_another_market_finds_its_device_in_the_running_system() {
+    let demo = Demo::start(EVENING).ready();
+    let now: Timestamp = demo.snapshot()["clock"]["now"].as_str().unwrap().parse().unwrap();
+    let (mut reached, mut asked_which) = (0, 0);
+    for home in 1..=55 {
+        let answer = post(demo.page, "/api/v1/flexoffers", &foreign_offer(home, now)).unwrap();
+        let said: Value = serde_json::from_slice(&answer.body).unwrap();
+        let detail = said["detail"].as_str().unwrap_or_default();
+        match (answer.status, said["code"].as_str()) {
+            (201, None) => {
+                reached += 1;
+                let path = format!("/api/v1/flexoffers/{}", said["id"].as_str().unwrap());
+                let found: Value = serde_json::from_slice(&get(demo.page, &path).unwrap().body).unwrap();
+                assert_eq!(found["offer"]["usage_point"], 3_000 + home, "{found}");
+                assert_eq!(found["offer"]["device"].as_u64().unwrap() / 10, home, "{found}");
+                assert_eq!(
+                    found["offer"]["slices"][0],
+                    serde_json::json!({ "min": 0, "max": 50_000 }),
+                    "{found}"
+                );
+            }
+            // Its own agent was quicker.
+            (422, Some("device-busy")) => reached += 1,
+            (422, Some("missing-field")) => {
+                assert!(
+                    detail.contains(&format!("{home}1")) || detail.contains(&format!("{home}2")),
+                    "{detail}"
+                );
+                asked_which += 1;
+            }
+            (422, Some("unknown-device")) => {}
+            other => panic!("home {home}: {other:?} {said}"),
+        }
+    }
+    assert!(
+        reached > 0 && asked_which > 0,
+        "{reached} offers reached a device, {asked_which} were asked for which"
+    );
 }
 
 #[test]

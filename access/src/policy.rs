@@ -99,6 +99,7 @@ pub const POLICY: &[Grant] = &[
     all(Resource::Bid, Action::Read, Role::MarketOperator),
     all(Resource::Bid, Action::Read, Role::Aggregator),
     all(Resource::Bid, Action::Read, Role::Auditor),
+    all(Resource::Bid, Action::Create, Role::Aggregator),
     all(Resource::Metrics, Action::Read, Role::Operator),
     all(Resource::Metrics, Action::Read, Role::Viewer),
     all(Resource::Metrics, Action::Read, Role::Auditor),

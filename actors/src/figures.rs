@@ -114,6 +114,8 @@ pub struct Operations {
     pub books: Books,
     /// How long the estimator took.
     pub estimates: Durations,
+    /// How long rounds of the market took, from the need and the offers to what is bought.
+    pub rounds: Durations,
     /// Who keeps telemetry and estimates, where a history is kept.
     pub historian: Option<Historian>,
 }
@@ -193,6 +195,11 @@ impl Operations {
                 "estimate_solve_seconds",
                 "Time to estimate the state once.",
                 Values::Durations(self.estimates.counted()),
+            ),
+            family(
+                "market_round_seconds",
+                "Time of one round of the market, from the need and the offers to what is bought.",
+                Values::Durations(self.rounds.counted()),
             ),
             family("market_open_offers", "FlexOffers that may still be assigned.", now(offers)),
             family(

@@ -90,6 +90,7 @@ impl System {
             journal: counters.clone(),
             books: books.clone(),
             estimates: Durations::default(),
+            rounds: Durations::default(),
             historian,
         };
         let (publish, picture) = watch::channel(Arc::new(Picture::default()));

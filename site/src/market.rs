@@ -1,25 +1,28 @@
 //! The page's door to the market, opened to the system.
 
+use actors::Area;
 use actors::journal::Books;
 use actors::journal::stage::JOURNAL_FULL;
 use actors::market_side::OfferAnswer as Answer;
 use dashboards_server::{BidFound, MarketDoor, OfferAnswer, OfferFound, OfferState};
 use futures_util::future::BoxFuture;
-use grid::{EnergyMwh, Slot};
+use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, UsagePointId};
 use market::{BidId, DomsBid, FlexOffer, FlexOfferId, Ledger, OfferStatus, RecordNumber};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Offers handed in over HTTP go to the aggregator; offers asked for are looked up in the books.
 #[derive(Debug, Clone)]
 pub struct Door {
     door: actors::OfferDoor,
     books: Books,
+    area: Arc<Area>,
 }
 
 impl Door {
-    /// Joins both.
-    pub fn new(door: actors::OfferDoor, books: Books) -> Self {
-        Self { door, books }
+    /// Joins both, and the devices of the area.
+    pub fn new(door: actors::OfferDoor, books: Books, area: Arc<Area>) -> Self {
+        Self { door, books, area }
     }
 }
 
@@ -51,6 +54,11 @@ impl MarketDoor for Door {
         let found = self.books.durable_offer(&id);
         let found = found.map(|(offer, status)| OfferFound { offer, state: state(status) });
         Box::pin(std::future::ready(found))
+    }
+
+    fn devices_of(&self, prosumer: ProsumerId) -> Vec<(UsagePointId, DeviceId)> {
+        let owned = self.area.devices.iter().filter(|(_, device)| device.prosumer == prosumer);
+        owned.map(|(&id, device)| (device.usage_point, id)).collect()
     }
 
     fn bids(&self) -> Vec<DomsBid> {

@@ -173,6 +173,7 @@ impl Station {
                 }
             }
         }
+        let area = foundation.area.clone();
         let parts = Parts {
             area: foundation.area,
             environment: Environment::new(clock, Compute::Blocking),
@@ -195,7 +196,7 @@ impl Station {
         };
         intakes.into_iter().for_each(intake::Waiting::start);
         let (page, opcua) = (listeners.page, listeners.opcua);
-        match shown(page, opcua, foundation.network, &system, access).await {
+        match shown(page, opcua, (foundation.network, area), &system, access).await {
             Ok((server, opcua)) => Ok(Self { door, system, server, opcua }),
             Err(error) => {
                 door.close().await;
@@ -210,7 +211,7 @@ impl Station {
 async fn shown(
     page: Listen,
     opcua: Option<ServerConfig>,
-    network: Arc<NetworkPicture>,
+    (network, area): (Arc<NetworkPicture>, Arc<Area>),
     system: &System,
     access: Access,
 ) -> Result<(RunningServer, Option<Published>), StationError> {
@@ -221,7 +222,7 @@ async fn shown(
     let served = Served {
         network,
         picture: system.picture(),
-        market: Arc::new(Market::new(system.door().clone(), system.books().clone())),
+        market: Arc::new(Market::new(system.door().clone(), system.books().clone(), area)),
         operations: system.operations().clone(),
         access,
     };

@@ -11,8 +11,17 @@ use market::price_clearing::{ClearingProblem, Session, greedy_welfare};
 use serde::Serialize;
 use std::path::PathBuf;
 
+const EXAMPLES: &str = "\
+Examples:
+  gridflex bench clear case.json                              median of 3 cold runs, 100 single changes cleared again
+  gridflex bench clear case.json --repeat 1 --changes 0 --json      one cold run, nothing changed
+  gridflex bench clear case.json --changes 1000 --json        warm times with a 95 % quantile worth reading
+
+CPU time of one thread. Every result is verified, and compared with one pass in merit order.";
+
 /// Arguments of `gridflex bench clear`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct ClearArguments {
     /// A market case as JSON (docs/clearing.md)
     case: PathBuf,

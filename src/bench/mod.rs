@@ -21,8 +21,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
-A case is a folder with input.json and update.json in power-grid-model's form; update.json is a batch of new values.
-
+Examples:
   gridflex bench powerflow target/peers/cases/asym-10000 --json
   gridflex bench estimate target/peers/cases/asym-10000 --repeat 21
   gridflex bench service target/peers/cases/asym-10000      the same network behind measurement points
@@ -34,13 +33,45 @@ A case is a folder with input.json and update.json in power-grid-model's form; u
   gridflex bench actors --agents 100000             as many agents in one process: memory, messages, offers
   gridflex bench aggregate --offers 100000 --sizes 10000,1000000 --json     synthetic FlexOffers, no case needed
 
-All times are CPU time of one thread, medians of --repeat runs:
+A case of the first three is a folder with input.json and update.json in power-grid-model's form; update.json is a batch of
+new values. All times are CPU time of one thread, medians of --repeat runs:
   cold          network checked, equations, structure and first solve; the input is read before
   refactor      flat start, new values, everything recomputed but the structure
   warm          new values, from the last solution and, for an estimate, on kept factors
   batch         all scenarios of update.json in SIMD lanes, per scenario
   uncertainty   standard deviation of every voltage, after the estimate
   incremental   one changed value, then one voltage read anywhere (half and 99 % of the changes take less)";
+
+const POWERFLOW: &str = "\
+Examples:
+  gridflex bench powerflow target/peers/cases/asym-10000 --json
+  gridflex bench powerflow target/peers/cases/asym-10000 --symmetric --repeat 21";
+
+const ESTIMATE: &str = "\
+Examples:
+  gridflex bench estimate target/peers/cases/asym-10000 --json
+  gridflex bench estimate target/peers/cases/asym-10000 --symmetric --repeat 21";
+
+const SERVICE: &str = "\
+Examples:
+  gridflex bench service target/peers/cases/asym-10000";
+
+const JOURNAL: &str = "\
+Examples:
+  gridflex bench journal --on /var/lib/gridflex --json     the disk matters: name the one that will be used";
+
+const ACTORS: &str = "\
+Examples:
+  gridflex bench actors --agents 100000 --on /var/lib/gridflex --json";
+
+const OVERLOAD: &str = "\
+Examples:
+  gridflex bench overload --seconds 600 --on /var/lib/gridflex --json";
+
+const INGEST: &str = "\
+Examples:
+  gridflex bench ingest --on /var/lib/gridflex --values 20 --json
+  gridflex bench ingest --broker 127.0.0.1:1884 --values 20     the same clients against another broker";
 
 /// Arguments of `gridflex bench`.
 #[derive(Debug, Args)]
@@ -53,22 +84,29 @@ pub struct BenchArguments {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Three-phase or symmetric power flow
+    #[command(after_help = POWERFLOW)]
     Powerflow(CaseArguments),
     /// State estimation
+    #[command(after_help = ESTIMATE)]
     Estimate(CaseArguments),
     /// One changed value in, one voltage out, through the estimator of a live region
+    #[command(after_help = SERVICE)]
     Service(CaseArguments),
     /// A market case: cold, warm after one change, verified, against plain greed
     Clear(clear::ClearArguments),
     /// Aggregation and disaggregation of FlexOffers, in bulk and one at a time
     Aggregate(AggregateArguments),
     /// The journal: acknowledgement with group commit, replay, start from a snapshot
+    #[command(after_help = JOURNAL)]
     Journal(journal::JournalArguments),
     /// Very many FlexOffer Agents in one process: memory, a round of messages, offers
+    #[command(after_help = ACTORS)]
     Actors(actors::ActorsArguments),
     /// Far more telemetry than it can take: memory, offers meanwhile, back to normal
+    #[command(after_help = OVERLOAD)]
     Overload(overload::OverloadArguments),
     /// Telemetry over MQTT, acknowledged when it is on the disk
+    #[command(after_help = INGEST)]
     Ingest(ingest::IngestArguments),
 }
 

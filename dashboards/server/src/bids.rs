@@ -32,7 +32,7 @@ pub async fn feedback(path: web::Path<String>, state: web::Data<State>) -> Resul
     Ok(json_answer(&parsed(&text)))
 }
 
-fn found(path: &str, state: &State) -> Result<(BidId, crate::BidFound), Problem> {
+pub(crate) fn found(path: &str, state: &State) -> Result<(BidId, crate::BidFound), Problem> {
     let id = BidId::new(path)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "id_malformed", error.to_string()))?;
     let found = state.served.market.bid(&id);
@@ -50,6 +50,6 @@ fn table_1(bid: &DomsBid) -> Value {
 }
 
 /// What the codec wrote, as part of a larger document.
-fn parsed(text: &str) -> Value {
+pub(crate) fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! The door to the market: FlexOffers from outside enter the system, what the DSO asks for can be seen.
 
 use futures_util::future::BoxFuture;
-use grid::{EnergyMwh, Slot};
+use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, UsagePointId};
 use market::{BidId, DomsBid, FlexOffer, FlexOfferId};
 use serde::Serialize;
 
@@ -71,6 +71,11 @@ pub trait MarketDoor: Send + Sync {
 
     /// Looks an offer up; `None` when no offer of that name was ever accepted.
     fn find(&self, id: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>>;
+
+    /// The devices of a prosumer and where each is connected; for offers that name neither.
+    fn devices_of(&self, _prosumer: ProsumerId) -> Vec<(UsagePointId, DeviceId)> {
+        Vec::new()
+    }
 
     /// What the DSO asks for now.
     fn bids(&self) -> Vec<DomsBid>;

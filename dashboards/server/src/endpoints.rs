@@ -1,7 +1,7 @@
 //! Every endpoint, as data: what it answers to, whose right it asks for, what it takes and gives. The routes, the OpenAPI
 //! document and the tests of rights are made from this table; there is no other way to add a route.
 
-use crate::{api, bids, history, offers, quarantine, session};
+use crate::{api, bids, history, offers, quarantine, reported, session};
 use access::{Action, Resource};
 use actix_web::{Route, web};
 
@@ -280,12 +280,36 @@ pub const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         method: "POST",
+        path: "/api/v1/bids/{id}/feedback",
+        operation: "reportBidFeedback",
+        summary: "Answer a bid: accepted with a schedule, or rejected; the newest answer of each party is kept",
+        right: (Resource::Bid, Action::Create),
+        query: &[],
+        body: Some("BidFeedback"),
+        answers: &[json(200, "What is kept", "ReportedFeedback")],
+        problems: &[400, 404, 408, 413, 415, 422, 503],
+        route: || web::post().to(reported::report),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/bids/{id}/feedback/reported",
+        operation: "listReportedFeedback",
+        summary: "What parties answered to a bid",
+        right: (Resource::Bid, Action::Read),
+        query: &[],
+        body: None,
+        answers: &[json(200, "The newest answer of each party", "ReportedFeedbacks")],
+        problems: &[400, 404],
+        route: || web::get().to(reported::list),
+    },
+    Endpoint {
+        method: "POST",
         path: "/api/v1/flexoffers",
         operation: "submitFlexOffer",
-        summary: "Hand in a FlexOffer; repeating it is safe",
+        summary: "Hand in a FlexOffer, in our own form or in a dialect; repeating it is safe",
         right: (Resource::FlexOffer, Action::Create),
         query: &[],
-        body: Some("FlexOffer"),
+        body: Some("FlexOfferBody"),
         answers: &[
             json(200, "The same offer was accepted before; nothing changed", "OfferName"),
             json(201, "Accepted, and on the disk", "OfferName"),

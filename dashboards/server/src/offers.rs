@@ -3,6 +3,7 @@
 use crate::api::json_answer;
 use crate::door::OfferAnswer;
 use crate::guard::allow;
+use crate::offer_message;
 use crate::page::shortened;
 use crate::problem::Problem;
 use crate::serve::{Limits, State};
@@ -10,9 +11,10 @@ use access::{Action, Principal, Resource};
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
+use connectors::flex_offer::Note;
 use futures_util::StreamExt;
 use market::{FlexOffer, FlexOfferId};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// `POST /api/v1/flexoffers`.
 pub async fn submit(
@@ -21,17 +23,35 @@ pub async fn submit(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_json(&request, payload, &state.limits).await?;
-    let offer: FlexOffer = serde_json::from_slice(&body).map_err(|error| {
-        let code = if error.is_data() { "offer_malformed" } else { "not_json" };
-        let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
-        Problem::new(status, code, format!("the body is no FlexOffer: {error}"))
-    })?;
+    let message = serde_json::from_slice::<Value>(&body).ok().filter(offer_message::is_message);
+    let (offer, notes) = match message {
+        None => {
+            let offer = our_own(&body)?;
+            own(&request, &state, Action::Create, &offer).await?;
+            (offer, Vec::new())
+        }
+        Some(message) => {
+            let mut received = offer_message::read(&message)?;
+            own(&request, &state, Action::Create, &received.offer).await?;
+            let notes = std::mem::take(&mut received.notes);
+            // Whose devices there are is told to none but their owner.
+            (received.placed(state.served.market.as_ref())?, notes)
+        }
+    };
     let id = offer.id.clone();
-    own(&request, &state, Action::Create, &offer).await?;
     let answer = tokio::time::timeout(state.limits.answer_deadline, state.served.market.submit(offer))
         .await
         .map_err(|_| no_answer())?;
-    written(answer, &id)
+    written(answer, &id, &notes)
+}
+
+/// An offer in our own form.
+fn our_own(body: &[u8]) -> Result<FlexOffer, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
+        let code = if error.is_data() { "offer_malformed" } else { "not_json" };
+        let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+        Problem::new(status, code, format!("the body is no FlexOffer: {error}"))
+    })
 }
 
 /// `GET /api/v1/flexoffers/{id}`.
@@ -70,12 +90,17 @@ fn no_answer() -> Problem {
     )
 }
 
-fn written(answer: OfferAnswer, id: &FlexOfferId) -> Result<HttpResponse, Problem> {
+fn written(answer: OfferAnswer, id: &FlexOfferId, notes: &[Note]) -> Result<HttpResponse, Problem> {
+    let mut named = json!({ "id": id });
+    if !notes.is_empty() {
+        let noted = |note: &Note| json!({ "path": note.path, "what": note.what });
+        named["notes"] = notes.iter().map(noted).collect();
+    }
     match answer {
         OfferAnswer::Accepted => Ok(HttpResponse::Created()
             .insert_header(("location", format!("/api/v1/flexoffers/{id}")))
-            .json(json!({ "id": id }))),
-        OfferAnswer::Known => Ok(HttpResponse::Ok().json(json!({ "id": id }))),
+            .json(named)),
+        OfferAnswer::Known => Ok(HttpResponse::Ok().json(named)),
         OfferAnswer::Conflict => {
             let detail = format!("another FlexOffer is already called {id}");
             Err(Problem::new(StatusCode::CONFLICT, "id_taken", detail))

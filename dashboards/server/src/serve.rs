@@ -5,6 +5,7 @@ use crate::door::MarketDoor;
 use crate::guard::Access;
 use crate::listen::{Listen, ServeError};
 use crate::page::{self, PageFiles};
+use crate::reported::Reported;
 use actix_web::dev::{ServerHandle, Service};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{App, HttpServer, ResponseError, web};
@@ -72,6 +73,7 @@ impl Default for Limits {
 pub(crate) struct State {
     pub served: Served,
     pub limits: Limits,
+    pub reported: Reported,
     /// Held while a password is checked.
     pub login_turn: Arc<tokio::sync::Mutex<()>>,
     pub page: PageFiles,
@@ -137,6 +139,7 @@ pub async fn serve_with(
     let state = web::Data::new(State {
         served,
         limits,
+        reported: Reported::default(),
         login_turn: Arc::default(),
         page,
         stopping: stopped,

@@ -38,6 +38,8 @@ const MATRIX: &str = "
     listBids            .    +    .    +    +    .    .    +    .
     getBid              .    +    .    +    +    .    .    +    .
     getBidFeedback      .    +    .    +    +    .    .    +    .
+    reportBidFeedback   .    .    .    .    +    .    .    .    .
+    listReportedFeedback .   +    .    +    +    .    .    +    .
     getFigures          .    +    .    .    .    .    +    +    .
     listQuarantine      .    +    .    .    .    .    .    +    .
     getSetAside         .    +    .    .    .    .    .    +    .
@@ -86,6 +88,10 @@ fn bid() -> DomsBid {
         start: Slot(1_964_998),
         intervals: vec![interval],
     }
+}
+
+fn rejected(bid: &str) -> String {
+    serde_json::json!({ "OfferId": bid, "Accepted": false }).to_string()
 }
 
 fn offer(prosumer: u32) -> serde_json::Value {
@@ -195,7 +201,11 @@ async fn every_role_may_at_every_endpoint_what_the_matrix_says_and_nothing_else(
             for owner in [3, 4] {
                 let path = endpoint.path.replace("{id}", &format!("offer-{owner}")).replace("{number}", "1");
                 let path = path.replace("{kind}", "telemetry");
-                let body = (endpoint.operation == "submitFlexOffer").then(|| offer(owner).to_string());
+                let body = match endpoint.operation {
+                    "submitFlexOffer" => Some(offer(owner).to_string()),
+                    "reportBidFeedback" => Some(rejected(&format!("offer-{owner}"))),
+                    _ => None,
+                };
                 let (status, answer) = running.ask(endpoint.method, &path, &proof, body).await;
                 let allowed = cell == '+' || (cell == 'o' && owner == 3);
                 // Another's offer is as if it were not there.
@@ -288,6 +298,27 @@ async fn guessing_passwords_has_an_end_and_everything_is_written_down() {
 }
 
 #[tokio::test]
+async fn an_offer_in_a_dialect_is_asked_for_the_same_right_before_devices_are_told() {
+    let running = start().await;
+    let prosumer = running.bearer(Some(Role::Prosumer));
+    let message = |owner: u32| {
+        serde_json::json!({
+            "id": "their-1", "state": "offered", "offeredById": owner, "creationTime": "2026-01-15T16:00:00Z",
+            "startAfterTime": "2026-01-15T17:30:00Z", "startBeforeTime": "2026-01-15T18:00:00Z",
+            "flexOfferProfileConstraints": [{ "energyConstraintList": [{ "lower": 0.5, "upper": 1.5 }] }],
+        })
+        .to_string()
+    };
+    let (status, answer) = running.ask("POST", "/api/v1/flexoffers", &prosumer, Some(message(4))).await;
+    assert!(status == 403 && answer.contains("not_own") && !answer.contains("device"), "{answer}");
+    let (status, answer) = running.ask("POST", "/api/v1/flexoffers", &prosumer, Some(message(3))).await;
+    assert!(status == 422 && answer.contains("unknown-device"), "{answer}");
+    let viewer = running.bearer(Some(Role::Viewer));
+    assert_eq!(running.ask("POST", "/api/v1/flexoffers", &viewer, Some(message(3))).await.0, 403);
+    running.server.stop().await;
+}
+
+#[tokio::test]
 async fn what_the_dso_asks_for_has_the_sign_of_table_1() {
     let running = start().await;
     let aggregator = running.bearer(Some(Role::Aggregator));
@@ -305,6 +336,51 @@ async fn what_the_dso_asks_for_has_the_sign_of_table_1() {
     let (_, answer) = running.ask("GET", "/api/v1/bids", &aggregator, None).await;
     assert!(answer.contains(r#""congestion_point":{"branch":1,"phase":null}"#), "{answer}");
     running.server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_party_answers_to_a_bid_is_seen_by_the_dso() {
+    let running = start().await;
+    let (aggregator, operator) =
+        (running.bearer(Some(Role::Aggregator)), running.bearer(Some(Role::Operator)));
+    let path = "/api/v1/bids/need-1/feedback";
+    let report = |body: String| running.ask("POST", path, &aggregator, Some(body));
+    let accepted = |id: &str, start: &str, change: &[f64]| {
+        serde_json::json!({ "OfferId": id, "Accepted": true, "StartTime": start, "ScheduleChange": change })
+            .to_string()
+    };
+    let start = "2026-01-15T17:30:00Z";
+    for (body, status, code) in [
+        ("{".to_owned(), 400, "not_json"),
+        ("{}".to_owned(), 422, "json"),
+        (r#"{"OfferId":"need-1","Accepted":true}"#.to_owned(), 422, "json"),
+        (rejected("need-2"), 422, "other-bid"),
+        (accepted("need-1", "2026-01-15T17:45:00Z", &[1.0]), 422, "outside-bid"),
+        (accepted("need-1", start, &[1.0, 1.0]), 422, "outside-bid"),
+        (accepted("need-1", start, &[]), 422, "outside-bid"),
+        (accepted("need-1", start, &[1e300]), 422, "number"),
+        (accepted("need-1", "tomorrow", &[1.0]), 422, "start-time"),
+    ] {
+        let (found, answer) = report(body.clone()).await;
+        assert!(found == status && answer.contains(&format!("\"code\":\"{code}\"")), "{body}: {answer}");
+    }
+    let (status, answer) = report(accepted("need-1", start, &[1.25])).await;
+    assert_eq!(status, 200, "{answer}");
+    let (_, answer) = running.ask("GET", &format!("{path}/reported"), &operator, None).await;
+    let body: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    let feedback: serde_json::Value = serde_json::from_str(&accepted("need-1", start, &[1.25])).unwrap();
+    let seen = serde_json::json!({
+        "reported": [{ "by": "aggregator-program", "feedback": feedback }], "forgotten": 0,
+    });
+    assert_eq!(body, seen);
+    // The newest answer counts, and what was bought is told as before.
+    assert_eq!(report(rejected("need-1")).await.0, 200);
+    let (_, answer) = running.ask("GET", &format!("{path}/reported"), &operator, None).await;
+    assert!(answer.contains(r#""Accepted":false"#) && !answer.contains(r#""Accepted":true"#), "{answer}");
+    assert!(running.ask("GET", path, &operator, None).await.1.contains(r#""Accepted":true"#));
+    running.server.stop().await;
+    let text = std::fs::read_to_string(&running.audit).unwrap();
+    assert!(text.contains("create bid"), "{text}");
 }
 
 #[tokio::test]

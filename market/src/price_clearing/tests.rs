@@ -1,6 +1,8 @@
+mod rules;
+
 use super::ascent::Stream;
 use super::outcome::{DeclineReason, Plan, Worth};
-use super::problem::{ClearingProblem, OfferTerms, WHOLE};
+use super::problem::{ClearingProblem, NeedBid, OfferTerms, WHOLE};
 use super::sample;
 use super::solve::{Session, clear_by_prices};
 use super::worth;

@@ -278,7 +278,7 @@ fn mqtt(mut section: Section<'_>) -> MqttSection {
         let given = section.whole(key, 1_000_000);
         let given = given.filter(|given| {
             if given.value == 0 {
-                section.note(given.line, key, "0 would let nobody in".to_owned());
+                section.note(given.line, key, "0 would let nobody in");
             }
             given.value > 0
         });

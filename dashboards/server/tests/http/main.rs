@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers outside the test functions may fail a test too
 
+mod dialects;
+
 use actors::Historian;
 use actors::picture::{EstimatorHealth, FeedEntry, FeedKind, Health, NetworkPicture, Picture};
 use actors::runtime::{Compute, Environment, ScaledClock, Supervisor};
@@ -10,7 +12,7 @@ use dashboards_server::{
     serve, serve_with,
 };
 use futures_util::future::BoxFuture;
-use grid::{BusEstimate, BusId, Estimate, Observability, Timestamp};
+use grid::{BusEstimate, BusId, DeviceId, Estimate, Observability, ProsumerId, Timestamp, UsagePointId};
 use history::History;
 use market::{FlexOffer, FlexOfferId};
 use std::borrow::Cow;
@@ -54,6 +56,17 @@ impl MarketDoor for Market {
         let found = self.0.lock().unwrap().iter().find(|offer| offer.id == id).cloned();
         let found = found.map(|offer| OfferFound { offer, state: OfferState::Accepted });
         Box::pin(std::future::ready(found))
+    }
+
+    /// Prosumer 1 has one device, prosumer 2 two, prosumer 3 the one of the example in `docs/http.md`.
+    fn devices_of(&self, prosumer: ProsumerId) -> Vec<(UsagePointId, DeviceId)> {
+        let devices: &[(u32, u32)] = match prosumer.0 {
+            1 => &[(3001, 11)],
+            2 => &[(3002, 21), (3002, 22)],
+            3 => &[(3003, 31), (3003, 32)],
+            _ => &[],
+        };
+        devices.iter().map(|(place, device)| (UsagePointId(*place), DeviceId(*device))).collect()
     }
 
     fn bids(&self) -> Vec<market::DomsBid> {
