@@ -10,8 +10,8 @@ use grid::{
 };
 use market::flex_offer::EnergyBounds;
 use market::{
-    AggregateId, AggregatedFlexOffer, BidId, BidInterval, Book, Clearing, CongestionPoint, DeviationPrices,
-    DomsBid, GridRow, Need, Refusal, Rules, Schedule, ZoneId, Zones, clear,
+    AggregateId, AggregatedFlexOffer, BidId, BidInterval, Book, Carried, Clearing, CongestionPoint,
+    DeviationPrices, DomsBid, GridRow, Need, Refusal, Rules, Schedule, ZoneId, Zones, clear,
 };
 use num_complex::Complex64;
 use std::sync::Arc;
@@ -81,6 +81,10 @@ fn now() -> Timestamp {
 
 fn point(element: &LimitedElement) -> CongestionPoint {
     CongestionPoint { branch: element.branch, phase: element.phase }
+}
+
+fn carried((element, share): &(LimitedElement, f64)) -> Carried {
+    Carried::part(point(element), *share)
 }
 
 /// What a network operator asks for who plans on the whole rating: relief where the outlook has no room.
@@ -164,11 +168,11 @@ fn cheap_flexibility_behind_another_feeder_is_not_taken_and_the_power_flow_after
     let feeder = Arc::new(Feeder::new(&network()).unwrap());
     let limited = limited_elements(&feeder, &[30_000.0; 3]);
     let behind = zones(&feeder, &limited);
-    assert!(behind[0] == behind[1] && behind[0].iter().all(|element| element.branch == BranchId(10)));
-    assert!(!behind[2].is_empty() && behind[2].iter().all(|element| element.branch == BranchId(20)));
+    assert!(behind[0] == behind[1] && behind[0].iter().all(|(element, _)| element.branch == BranchId(10)));
+    assert!(!behind[2].is_empty() && behind[2].iter().all(|(element, _)| element.branch == BranchId(20)));
     let (left, right) = (ZoneId(0), ZoneId(1));
     let zones: Zones =
-        [(left, 0), (right, 2)].map(|(zone, at)| (zone, behind[at].iter().map(point).collect())).into();
+        [(left, 0), (right, 2)].map(|(zone, at)| (zone, behind[at].iter().map(carried).collect())).into();
 
     let before: Vec<f64> = (0..LOADS_W.len()).map(|k| loading(&feeder, k, [0.0; 3])).collect();
     assert!(before[0] > 1.2 && before[1..].iter().all(|loading| *loading < 1.0), "{before:?}");
@@ -209,7 +213,7 @@ fn cheap_flexibility_behind_another_feeder_is_not_taken_and_the_power_flow_after
 fn relief_that_could_only_be_paid_back_where_there_is_no_room_is_not_bought() {
     let feeder = Arc::new(Feeder::new(&network()).unwrap());
     let limited = limited_elements(&feeder, &[30_000.0; 3]);
-    let path: Vec<CongestionPoint> = zones(&feeder, &limited)[0].iter().map(point).collect();
+    let path: Vec<Carried> = zones(&feeder, &limited)[0].iter().map(carried).collect();
     let book = |later| Book {
         need: Some(need(&feeder, &limited)),
         zones: [(ZoneId(0), path.clone())].into(),

@@ -5,7 +5,7 @@ use estimation::{
     Register, RegisteredDevice, limited_elements, zones,
 };
 use grid::{BusId, DeviceId, PointId, ProsumerId, UsagePointId};
-use market::{CongestionPoint, DelegatedContract, Month, OfferRules, Rules, ZoneId, Zones};
+use market::{Carried, CongestionPoint, DelegatedContract, Month, OfferRules, Rules, ZoneId, Zones};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
@@ -152,10 +152,12 @@ impl Area {
         let limited = limited_elements(&feeder, &p_max_w);
         let outlooks = OutlookStudy::new(feeder.clone(), &limited)?;
         let paths = zones(&feeder, &limited);
-        let mut known: BTreeMap<Vec<CongestionPoint>, ZoneId> = BTreeMap::new();
+        let mut known: BTreeMap<Vec<Carried>, ZoneId> = BTreeMap::new();
         let mut zone_of = BTreeMap::new();
         for (point, path) in points.iter().zip(paths) {
-            let path: Vec<_> = path.iter().map(congestion_point).collect();
+            let carried =
+                |(element, share): &(LimitedElement, f64)| Carried::part(congestion_point(element), *share);
+            let path: Vec<_> = path.iter().map(carried).collect();
             let next = ZoneId(known.len() as u32);
             zone_of.insert(point.id, *known.entry(path).or_insert(next));
         }

@@ -116,7 +116,9 @@ impl System {
             JournalWriter(supervisor.spawn_vital("journal", build).await?)
         };
         let made = Made { durations: operations.estimates.clone(), historian: operations.historian.clone() };
-        let start = Start { supervisor: &supervisor, area, books: books.clone(), journal, observer, made };
+        let rounds = operations.rounds.clone();
+        let start =
+            Start { supervisor: &supervisor, area, books: books.clone(), journal, observer, made, rounds };
         let market = start.market_side(&parts.link).await?;
         let ingress = start.grid_side(&market, parts.archive).await?;
         let (to, observer) = (ingress.clone(), start.observer.clone());
@@ -178,6 +180,7 @@ struct Start<'a> {
     journal: JournalWriter,
     observer: Address<Seen>,
     made: Made,
+    rounds: Durations,
 }
 
 struct MarketSide {
@@ -212,7 +215,9 @@ impl Start<'_> {
         let matcher = {
             let (area, books, journal, observer) =
                 (area.clone(), books.clone(), journal.clone(), observer.clone());
-            let build = move || Matcher::new(area.clone(), &books, journal.clone(), observer.clone());
+            let rounds = self.rounds.clone();
+            let build =
+                move || Matcher::new(area.clone(), &books, journal.clone(), observer.clone(), rounds.clone());
             self.supervisor.spawn("matcher", build).await?
         };
         let aggregator = {

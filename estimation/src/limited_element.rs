@@ -96,12 +96,13 @@ pub fn limited_elements(feeder: &Feeder, p_max_per_usage_point_w: &[f64]) -> Vec
     found.into_iter().filter_map(named).collect()
 }
 
-/// Per usage point, the limited elements its power flows through, in the order of `limited`.
-pub fn zones(feeder: &Feeder, limited: &[LimitedElement]) -> Vec<Vec<LimitedElement>> {
+/// Per usage point, the limited elements its power flows through, in the order of `limited`, with the share of its power that
+/// counts there (at most 1).
+pub fn zones(feeder: &Feeder, limited: &[LimitedElement]) -> Vec<Vec<(LimitedElement, f64)>> {
     let mut zones = vec![Vec::new(); feeder.taps.len()];
     for (element, points) in limited.iter().zip(behind(feeder, limited)) {
-        for (point, _) in points {
-            zones[point].push(*element);
+        for (point, share) in points {
+            zones[point].push((*element, share));
         }
     }
     zones

@@ -142,8 +142,8 @@ fn the_limited_elements_are_those_that_could_be_exceeded() {
     let limited = limited_elements(&feeder, &[80_000.0; 4]);
     assert_eq!(limited.last(), Some(&transformer()));
     let zones = zones(&feeder, &limited);
-    assert!(zones.iter().all(|zone| zone.contains(&transformer())));
-    assert_eq!(zones[3], [transformer()], "point 43 sits at the busbar");
+    assert!(zones.iter().all(|zone| zone.contains(&(transformer(), 1.0))));
+    assert_eq!(zones[3], [(transformer(), 1.0)], "point 43 sits at the busbar");
 }
 
 #[test]

@@ -63,8 +63,46 @@ pub struct GridRow {
 #[serde(transparent)]
 pub struct ZoneId(pub u32);
 
-/// For each zone, the congestion points its consumption flows through.
-pub type Zones = std::collections::BTreeMap<ZoneId, Vec<CongestionPoint>>;
+/// An element that a zone's energy flows through, with the share that does: all of it in a transformer, a third on each phase
+/// of a line to a three-phase connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Carried {
+    /// The element.
+    pub point: CongestionPoint,
+    /// How much of a change behind it changes the flow there, millionths; at least 1, at most a million.
+    pub share: i64,
+}
+
+/// Millionths of the whole.
+pub const WHOLE_SHARE: i64 = 1_000_000;
+
+impl Carried {
+    /// A share given as a number from 0 to 1, to the nearest millionth that is possible.
+    pub fn part(point: CongestionPoint, share: f64) -> Self {
+        Self { point, share: ((share * WHOLE_SHARE as f64).round() as i64).clamp(1, WHOLE_SHARE) }
+    }
+
+    /// An energy or price as far as it counts at the element, rounded toward zero.
+    pub(crate) fn of(&self, whole: i64) -> i64 {
+        (i128::from(whole) * i128::from(self.share) / i128::from(WHOLE_SHARE)) as i64
+    }
+
+    /// What a zone can do until the element feels this much, rounded toward zero.
+    pub(crate) fn reach(&self, felt: i64) -> i64 {
+        let reach = i128::from(felt) * i128::from(WHOLE_SHARE) / i128::from(self.share.max(1));
+        i64::try_from(reach).unwrap_or(if felt < 0 { i64::MIN } else { i64::MAX })
+    }
+}
+
+/// All of it flows through the element.
+impl From<CongestionPoint> for Carried {
+    fn from(point: CongestionPoint) -> Self {
+        Self { point, share: WHOLE_SHARE }
+    }
+}
+
+/// For each zone, the elements its energy flows through.
+pub type Zones = std::collections::BTreeMap<ZoneId, Vec<Carried>>;
 
 /// Everything the DSO wants at one instant. A newer need replaces the older one whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,7 +38,9 @@ pub use activation::{Activation, ActivationId, ActivationStatus};
 pub use aggregation::{Aggregation, AggregationError, DisaggregationError, Removal, disaggregate};
 pub use audit::{AuditReport, audit, audit_records};
 pub use baseline::{Baseline, BaselineError, BaselineMethod};
-pub use bid::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, Need, NeedError, ZoneId, Zones};
+pub use bid::{
+    BidId, BidInterval, Carried, CongestionPoint, DomsBid, GridRow, Need, NeedError, ZoneId, Zones,
+};
 pub use clearing::{Accepted, Book, Clearing, Refusal, Refused, RoundRecord, clear, clear_greedily};
 pub use contract::{AggregateError, AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 pub use delegated::{BillError, DelegatedContract, Month, MonthlyBill};

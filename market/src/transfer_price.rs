@@ -4,7 +4,7 @@
 //! Prices are the DSO's, micro-units per kWh taken through an element; those of all elements on the way of a zone add
 //! up. An offer that may move pays for the dearest slot in which it may run: whoever buys it there finds the cost in it.
 
-use crate::bid::{CongestionPoint, ZoneId, Zones};
+use crate::bid::{Carried, CongestionPoint, ZoneId, Zones};
 use crate::flex_offer::{FlexOffer, FlexOfferError};
 use grid::{Money, Slot};
 use std::collections::BTreeMap;
@@ -29,8 +29,10 @@ impl TransferPrices {
     /// What a kWh taken in a zone and slot costs, micro-units.
     pub fn of(&self, zones: &Zones, zone: ZoneId, slot: Slot) -> Money {
         let path = zones.get(&zone).map_or(&[][..], Vec::as_slice);
-        let prices = path.iter().filter_map(|point| self.per_kwh.get(&(*point, slot)));
-        Money(prices.fold(0_i64, |sum, price| sum.saturating_add(price.0.max(0))))
+        let price = |carried: &Carried| {
+            self.per_kwh.get(&(carried.point, slot)).map(|price| carried.of(price.0.max(0)))
+        };
+        Money(path.iter().filter_map(price).fold(0_i64, i64::saturating_add))
     }
 
     /// The offer with the dearest of its slots added to what it asks for taking more; refused when that makes it a
@@ -72,7 +74,7 @@ mod tests {
 
     /// Zone 1 lies behind a busy line and the transformer, zone 2 behind the transformer.
     fn zones() -> Zones {
-        [(ZoneId(1), vec![point(1), point(9)]), (ZoneId(2), vec![point(9)])].into()
+        [(ZoneId(1), vec![point(1).into(), point(9).into()]), (ZoneId(2), vec![point(9).into()])].into()
     }
 
     fn prices() -> TransferPrices {

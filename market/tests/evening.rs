@@ -29,7 +29,7 @@ struct Area {
 impl Area {
     fn new(seed: u64) -> Self {
         let point = |branch| CongestionPoint { branch: BranchId(branch), phase: None };
-        let zones = (0..3).map(|zone| (ZoneId(zone), vec![point(zone), point(9)])).collect();
+        let zones = (0..3).map(|zone| (ZoneId(zone), vec![point(zone).into(), point(9).into()])).collect();
         let evening = "2026-01-15T16:00:00Z".parse::<Timestamp>().unwrap().slot();
         let (ledger, aggregation) = (Ledger::default(), Aggregation::default());
         let pricing = [Pricing::PayAsBid, Pricing::Uniform, Pricing::UniformMakeWhole][seed as usize % 3];

@@ -5,9 +5,10 @@
 
 use super::aggregator::AggregatorMsg;
 use crate::area::Area;
+use crate::figures::Durations;
 use crate::journal::{Books, JournalWriter};
 use crate::observer::Seen;
-use crate::runtime::{Address, Context, Stage};
+use crate::runtime::{Address, Context, Stage, Stopwatch};
 use grid::Timestamp;
 use market::{
     AggregateId, AggregatedFlexOffer, Book, Clearing, Contract, ContractId, MarketEvent, Need, RoundRecord,
@@ -57,18 +58,37 @@ pub struct Matcher {
     books: Books,
     journal: JournalWriter,
     observer: Address<Seen>,
+    /// How long each round took.
+    rounds: Durations,
 }
 
 impl Matcher {
     /// A matcher with the newest need and no offers; aggregators place theirs again every minute.
-    pub fn new(area: Arc<Area>, books: &Books, journal: JournalWriter, observer: Address<Seen>) -> Self {
+    pub fn new(
+        area: Arc<Area>,
+        books: &Books,
+        journal: JournalWriter,
+        observer: Address<Seen>,
+        rounds: Durations,
+    ) -> Self {
         let (contracts, sold, need) = books.read(|ledger| {
             let sold = ledger.contracts().map(|(contract, _)| contract.aggregate.clone()).collect();
             (ledger.contract_count(), sold, ledger.fresh_need().cloned())
         });
         let book = Book { need, zones: area.zones.clone(), offers: Default::default() };
         let books = books.clone();
-        Self { area, book, sold, sellers: Vec::new(), is_due: false, contracts, books, journal, observer }
+        Self {
+            area,
+            book,
+            sold,
+            sellers: Vec::new(),
+            is_due: false,
+            contracts,
+            books,
+            journal,
+            observer,
+            rounds,
+        }
     }
 
     /// The book has changed.
@@ -131,6 +151,7 @@ impl Matcher {
         if self.book.offers.is_empty() || self.book.need.as_ref().is_none_or(|need| need.bids.is_empty()) {
             return;
         }
+        let stopwatch = Stopwatch::start();
         let clearing = clear(&self.book, &self.area.rules, now);
         let round = RoundRecord::new(&self.book, &clearing, now);
         if let Some(objection) = &clearing.objection {
@@ -143,6 +164,7 @@ impl Matcher {
             self.book.need = None;
         }
         self.agree(round, &clearing, now, cx);
+        self.rounds.count(stopwatch.elapsed());
         cx.send(&self.observer, Seen::Cleared(Arc::new(clearing)));
     }
 

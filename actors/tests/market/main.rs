@@ -8,6 +8,7 @@ mod evening;
 mod filling;
 mod metering;
 
+use actors::figures::Durations;
 use actors::journal::stage::JournalCounters;
 use actors::journal::{
     Books, Durability, Fact, Journal, JournalMsg, JournalStage, JournalWriter, Options, Standing,
@@ -26,7 +27,6 @@ use market::{
     Book, CongestionPoint, MarketEvent, MeterReading, OfferRules, OfferStatus, RoundRecord, Rules, ZoneId,
     clear,
 };
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -91,7 +91,9 @@ impl Market {
     async fn matcher(&self) -> Address<MatcherMsg> {
         let (area, books) = (Arc::new(area()), self.books.clone());
         let (journal, observer) = (self.journal.clone(), self.observer.clone());
-        let build = move || Matcher::new(area.clone(), &books, journal.clone(), observer.clone());
+        let build = move || {
+            Matcher::new(area.clone(), &books, journal.clone(), observer.clone(), Durations::default())
+        };
         self.supervisor.spawn("matcher", build).await.unwrap()
     }
 
@@ -123,8 +125,8 @@ fn area() -> Area {
     area
 }
 
-fn zones() -> BTreeMap<ZoneId, Vec<CongestionPoint>> {
-    [(ZoneId(1), vec![CongestionPoint { branch: BranchId(21), phase: None }])].into()
+fn zones() -> market::Zones {
+    [(ZoneId(1), vec![CongestionPoint { branch: BranchId(21), phase: None }.into()])].into()
 }
 
 fn before_the_round() -> Vec<MarketEvent> {

@@ -81,7 +81,7 @@ pub fn up_to_the_order() -> Vec<MarketEvent> {
     events.push(MarketEvent::NeedPlaced { need: need(), at: instant(-600) });
     let book = Book {
         need: Some(need()),
-        zones: [(ZoneId(1), vec![CONGESTED])].into(),
+        zones: [(ZoneId(1), vec![CONGESTED.into()])].into(),
         offers: [(aggregate.id.clone(), aggregate.clone())].into(),
     };
     let at = instant(-120);

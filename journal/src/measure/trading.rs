@@ -121,7 +121,7 @@ impl Trading {
     ) -> Result<Vec<Contract>, String> {
         let book = Book {
             need: Some(need),
-            zones: [(ZoneId(1), vec![POINT])].into(),
+            zones: [(ZoneId(1), vec![POINT.into()])].into(),
             offers: aggregates.iter().map(|aggregate| (aggregate.id.clone(), aggregate.clone())).collect(),
         };
         let clearing = clear(&book, &Rules::default(), at);

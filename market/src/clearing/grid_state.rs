@@ -1,6 +1,6 @@
 //! What the DSO still lacks and what each element can still carry, per slot, while a clearing goes on.
 
-use crate::bid::{BidId, CongestionPoint, Need, ZoneId, Zones};
+use crate::bid::{BidId, Carried, CongestionPoint, Need, ZoneId, Zones};
 use crate::contract::AggregatedFlexOffer;
 use grid::{EnergyMwh, Slot};
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,8 +65,8 @@ impl ZoneSlot {
 pub(super) struct GridState {
     first: Slot,
     elements: Vec<Element>,
-    /// Elements above each zone.
-    upstream: BTreeMap<ZoneId, Vec<usize>>,
+    /// Elements above each zone, with what of its energy they carry.
+    upstream: BTreeMap<ZoneId, Vec<(usize, Carried)>>,
     /// Per zone with offers and slot.
     summary: BTreeMap<ZoneId, Vec<ZoneSlot>>,
 }
@@ -87,8 +87,11 @@ impl GridState {
         let end = offer_ends.chain(need_ends).max().unwrap_or(first.0);
         let length = usize::try_from((end - first.0).clamp(0, SLOTS_MAX)).unwrap_or(0);
         let mut numbers: BTreeMap<CongestionPoint, usize> = BTreeMap::new();
-        let points =
-            zones.values().flatten().copied().chain(need.bids.iter().map(|bid| bid.congestion_point));
+        let points = zones
+            .values()
+            .flatten()
+            .map(|on| on.point)
+            .chain(need.bids.iter().map(|bid| bid.congestion_point));
         for point in points {
             let next = numbers.len();
             numbers.entry(point).or_insert(next);
@@ -120,13 +123,10 @@ impl GridState {
         }
         let with_offers: BTreeSet<ZoneId> = offers.iter().map(|offer| offer.zone).collect();
         for zone in with_offers {
-            let numbers: BTreeSet<usize> = zones
-                .get(&zone)
-                .into_iter()
-                .flatten()
-                .filter_map(|point| numbers.get(point).copied())
-                .collect();
-            state.upstream.insert(zone, numbers.into_iter().collect());
+            let path = zones.get(&zone).into_iter().flatten();
+            let above: BTreeSet<(usize, Carried)> =
+                path.filter_map(|on| Some((*numbers.get(&on.point)?, *on))).collect();
+            state.upstream.insert(zone, above.into_iter().collect());
             let slots = (0..length).map(|index| state.summarise(zone, index)).collect();
             state.summary.insert(zone, slots);
         }
@@ -142,7 +142,7 @@ impl GridState {
         self.elements.get_mut(element)?.slots.get_mut(index)
     }
 
-    fn upstream_of(&self, zone: ZoneId) -> &[usize] {
+    fn upstream_of(&self, zone: ZoneId) -> &[(usize, Carried)] {
         self.upstream.get(&zone).map_or(&[], Vec::as_slice)
     }
 
@@ -154,21 +154,21 @@ impl GridState {
     fn summarise(&self, zone: ZoneId, index: usize) -> ZoneSlot {
         let (mut low, mut high, mut wanted) = (i64::MIN, i64::MAX, 0);
         let mut worth: Vec<(i64, i64)> = Vec::new();
-        for &number in self.upstream_of(zone) {
+        for &(number, on) in self.upstream_of(zone) {
             let Some(slot) = self.elements.get(number).and_then(|element| element.slots.get(index)) else {
                 continue;
             };
-            high = high.min(slot.headroom.max(0));
+            high = high.min(on.reach(slot.headroom.max(0)));
             // What may be given back of a surplus; nothing while the bid is unmet.
             match slot.asked.signum() {
-                -1 => high = high.min(slot.open.max(0)),
-                1 => low = low.max(slot.open.min(0)),
+                -1 => high = high.min(on.reach(slot.open.max(0))),
+                1 => low = low.max(on.reach(slot.open.min(0))),
                 _ => {}
             }
             if slot.open.signum() == slot.asked.signum() && slot.asked != 0 {
                 wanted = if wanted == 0 { slot.asked.signum() } else { wanted };
                 if slot.asked.signum() == wanted {
-                    worth.push((slot.open.saturating_abs(), slot.price));
+                    worth.push((on.reach(slot.open.saturating_abs()), on.of(slot.price)));
                 }
             }
         }
@@ -185,16 +185,16 @@ impl GridState {
 
     /// Books a purchase and names the bids it serves.
     pub fn take(&mut self, zone: ZoneId, deviation: &[(Slot, EnergyMwh)]) -> Vec<BidId> {
-        let numbers = self.upstream_of(zone).to_vec();
+        let above = self.upstream_of(zone).to_vec();
         let mut served = Vec::new();
-        for &number in &numbers {
+        for &(number, on) in &above {
             let mut serves = false;
             for &(slot, energy) in deviation {
                 let Some(slot) = self.slot_mut(number, slot) else { continue };
                 let unmet = slot.open.signum() == slot.asked.signum() && slot.asked != 0;
                 serves |= unmet && energy.0.signum() == slot.asked.signum();
-                slot.open = slot.open.saturating_sub(energy.0);
-                slot.headroom = slot.headroom.saturating_sub(energy.0);
+                slot.open = slot.open.saturating_sub(on.of(energy.0));
+                slot.headroom = slot.headroom.saturating_sub(on.of(energy.0));
             }
             let bid = self.elements.get(number).and_then(|element| element.bid.clone());
             served.extend(bid.filter(|_| serves));
@@ -215,7 +215,7 @@ impl GridState {
 
     fn share(&self, a: ZoneId, b: ZoneId) -> bool {
         let upstream = self.upstream_of(b);
-        self.upstream_of(a).iter().any(|number| upstream.contains(number))
+        self.upstream_of(a).iter().any(|(number, _)| upstream.iter().any(|(other, _)| other == number))
     }
 
     /// Whether a purchase in `zone` can change what `offer` does best.

@@ -2,9 +2,10 @@
 //!
 //! Only zones with offers become nodes. Elements that the same zones load are one row with the least head-room of
 //! them, slot by slot: the others can never bind. A wish for more consumption of d mWh at a price is a row with a
-//! head-room of −d for the negated deviation and that price as its penalty, which is the same up to a constant.
+//! head-room of −d for the negated deviation and that price as its penalty, which is the same up to a constant. So is a bid
+//! for less where zones load the element with a part of their energy only (a phase of a line to three-phase connections).
 
-use crate::bid::{CongestionPoint, Need, ZoneId, Zones};
+use crate::bid::{Carried, CongestionPoint, Need, WHOLE_SHARE, ZoneId, Zones};
 use crate::contract::AggregatedFlexOffer;
 use crate::price_clearing::{
     ClearingProblem, GridRow, Limit, NeedBid, OfferTerms, PriceClearing, Pricing, ProblemFault, Worth,
@@ -14,9 +15,12 @@ use grid::{EnergyMwh, Money, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One, in millionths.
-const WHOLE: i64 = 1_000_000;
+const WHOLE: i64 = WHOLE_SHARE;
 /// Largest energy of a problem, mWh.
 const ENERGY_MAX: i64 = 1_000_000_000_000;
+
+/// Nodes behind an element, each with the share of its energy that flows through it.
+type Behind = BTreeMap<CongestionPoint, Vec<(u32, i64)>>;
 
 /// What a limit of the problem stands for.
 #[derive(Debug, Clone)]
@@ -101,11 +105,10 @@ impl<'a> Posed<'a> {
         let zones: BTreeSet<ZoneId> = question.offers.iter().map(|offer| offer.zone).collect();
         let nodes: BTreeMap<ZoneId, u32> = zones.into_iter().zip(0..).collect();
         let problem = ClearingProblem::new(horizon.intervals, nodes.len(), question.pricing)?;
-        let mut behind: BTreeMap<CongestionPoint, Vec<u32>> = BTreeMap::new();
+        let mut behind = Behind::new();
         for (zone, &node) in &nodes {
-            let points: BTreeSet<CongestionPoint> =
-                question.zones.get(zone).into_iter().flatten().copied().collect();
-            points.into_iter().for_each(|point| behind.entry(point).or_default().push(node));
+            let path: BTreeSet<Carried> = question.zones.get(zone).into_iter().flatten().copied().collect();
+            path.into_iter().for_each(|on| behind.entry(on.point).or_default().push((node, on.share)));
         }
         let (offers, refused) = (Vec::new(), Vec::new());
         let (bids, rows) = (Vec::new(), Vec::new());
@@ -121,12 +124,7 @@ impl<'a> Posed<'a> {
         Ok(posed)
     }
 
-    fn ask(
-        &mut self,
-        need: &Need,
-        behind: &BTreeMap<CongestionPoint, Vec<u32>>,
-        horizon: &Horizon,
-    ) -> Result<(), ProblemFault> {
+    fn ask(&mut self, need: &Need, behind: &Behind, horizon: &Horizon) -> Result<(), ProblemFault> {
         for bid in &need.bids {
             let Some(nodes) = behind.get(&bid.congestion_point) else { continue };
             let (mut asked, mut price) = (vec![0; horizon.intervals], vec![0; horizon.intervals]);
@@ -140,17 +138,29 @@ impl<'a> Posed<'a> {
                     wished.entry(wanted.price.0).or_default().push((interval, change));
                 }
             }
-            if asked.iter().any(|&energy| energy > 0) {
-                self.problem.add_bid(NeedBid { nodes: nodes.clone(), asked, price })?;
-                self.bids.push(Meaning::Asked(bid.congestion_point));
+            let mut wants: Vec<(i64, i64, Vec<(usize, i64)>)> =
+                wished.into_iter().map(|(price, wishes)| (-1, price, wishes)).collect();
+            if nodes.iter().all(|(_, share)| *share == WHOLE) {
+                if asked.iter().any(|&energy| energy > 0) {
+                    let nodes = nodes.iter().map(|(node, _)| *node).collect();
+                    self.problem.add_bid(NeedBid { nodes, asked, price })?;
+                    self.bids.push(Meaning::Asked(bid.congestion_point));
+                }
+            } else {
+                // A bid counts all of a node's energy. Where a part counts, what is lacking is an overload at that price.
+                let mut lacking: BTreeMap<i64, Vec<(usize, i64)>> = BTreeMap::new();
+                for (interval, change) in asked.into_iter().enumerate().filter(|(_, energy)| *energy > 0) {
+                    lacking.entry(price[interval]).or_default().push((interval, change));
+                }
+                wants.extend(lacking.into_iter().map(|(price, lacks)| (1, price, lacks)));
             }
-            for (penalty, wishes) in wished {
+            for (sign, penalty, changes) in wants {
                 let mut headroom = vec![horizon.plenty; horizon.intervals];
-                for (interval, change) in wishes {
+                for (interval, change) in changes {
                     headroom[interval] = -change;
                     self.rest -= i128::from(change) * i128::from(penalty) * i128::from(WHOLE);
                 }
-                let sensitivities = nodes.iter().map(|&node| (node, -WHOLE)).collect();
+                let sensitivities = nodes.iter().map(|&(node, share)| (node, sign * share)).collect();
                 self.problem.add_row(GridRow { headroom, penalty, sensitivities })?;
                 self.rows.push(Meaning::Asked(bid.congestion_point));
             }
@@ -161,7 +171,7 @@ impl<'a> Posed<'a> {
     fn limit(
         &mut self,
         question: &Question<'_, '_>,
-        behind: &BTreeMap<CongestionPoint, Vec<u32>>,
+        behind: &Behind,
         horizon: &Horizon,
     ) -> Result<(), ProblemFault> {
         let mut known: BTreeMap<(CongestionPoint, Slot), i64> = BTreeMap::new();
@@ -169,7 +179,7 @@ impl<'a> Posed<'a> {
             known.insert((row.congestion_point, row.slot), row.headroom.0.max(0));
         }
         type Least = Vec<(i64, Option<CongestionPoint>)>;
-        let mut alike: BTreeMap<&[u32], Least> = BTreeMap::new();
+        let mut alike: BTreeMap<&[(u32, i64)], Least> = BTreeMap::new();
         for (&point, nodes) in behind {
             let least = alike.entry(nodes).or_insert_with(|| vec![(horizon.plenty, None); horizon.intervals]);
             for (interval, slot) in horizon.open() {
@@ -181,7 +191,7 @@ impl<'a> Posed<'a> {
         }
         for (nodes, least) in alike {
             let (headroom, points): (Vec<i64>, Vec<_>) = least.into_iter().unzip();
-            let sensitivities = nodes.iter().map(|&node| (node, WHOLE)).collect();
+            let sensitivities = nodes.to_vec();
             self.problem.add_row(GridRow { headroom, penalty: question.penalty, sensitivities })?;
             self.rows.push(Meaning::HeadRoom(points));
         }

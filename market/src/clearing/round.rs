@@ -321,17 +321,17 @@ impl<'a> Round<'a> {
         accepted
     }
 
-    /// Bids on the way of an offer, with what they ask in a slot.
+    /// Bids on the way of an offer, with the direction they ask for in a slot and what they pay for a kWh of the offer.
     fn asked(
         &self,
         offer: &AggregatedFlexOffer,
         slot: Slot,
     ) -> impl Iterator<Item = (&'a crate::bid::DomsBid, i64, i64)> {
-        let path: &[crate::bid::CongestionPoint] = self.zones.get(&offer.zone).map_or(&[], Vec::as_slice);
-        let bids = self.need.bids.iter().filter(move |bid| path.contains(&bid.congestion_point));
-        bids.filter_map(move |bid| {
+        let path: &[crate::bid::Carried] = self.zones.get(&offer.zone).map_or(&[], Vec::as_slice);
+        self.need.bids.iter().filter_map(move |bid| {
+            let carried = path.iter().find(|carried| carried.point == bid.congestion_point)?;
             let interval = bid.interval(slot)?;
-            Some((bid, interval.schedule_change.0.signum(), interval.price.0))
+            Some((bid, interval.schedule_change.0.signum(), carried.of(interval.price.0)))
         })
     }
 

@@ -1,11 +1,11 @@
 //! Small random books against exhaustive search, and the rules one by one.
 
 use super::*;
-use crate::bid::{BidInterval, CongestionPoint, DomsBid, GridRow, ZoneId};
+use crate::bid::{BidInterval, Carried, CongestionPoint, DomsBid, GridRow, ZoneId};
 use crate::contract::cost;
 use crate::flex_offer::{DeviationPrices, EnergyBounds};
 use crate::sample::{energies, instant, slices, slot};
-use grid::BranchId;
+use grid::{BranchId, Phase};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -54,7 +54,10 @@ fn aggregate(id: &str, zone: u32, bounds: &[(i64, i64)], default: &[i64], shift:
 
 /// Zone 1 lies behind elements 1 and 10, zone 2 behind 2 and 10.
 fn book(need: Need, offers: Vec<AggregatedFlexOffer>) -> Book {
-    let zones = [(ZoneId(1), vec![point(1), point(10)]), (ZoneId(2), vec![point(2), point(10)])];
+    let zones = [
+        (ZoneId(1), vec![point(1).into(), point(10).into()]),
+        (ZoneId(2), vec![point(2).into(), point(10).into()]),
+    ];
     let offers = offers.into_iter().map(|offer| (offer.id.clone(), offer)).collect();
     Book { need: Some(need), zones: zones.into(), offers }
 }
@@ -157,6 +160,52 @@ fn what_is_left_out_for_anothers_sake_is_taken_when_the_other_goes_too() {
 }
 
 #[test]
+fn a_three_phase_connection_counts_with_a_third_on_each_phase_of_a_line() {
+    // Each phase lacks 0.5 kWh in slot 0 and has room for 1 kWh in slot 1: 2 kWh are shifted, 0.67 kWh on each phase.
+    let phase = |phase| CongestionPoint { branch: BranchId(1), phase: Some(phase) };
+    let rows = |slot_0: i64, slot_1: i64| {
+        let row = |phase, index, headroom| GridRow {
+            congestion_point: phase,
+            slot: slot(index),
+            headroom: EnergyMwh(headroom),
+        };
+        Phase::ALL
+            .iter()
+            .flat_map(|p| [row(phase(*p), 0, slot_0), row(phase(*p), 1, slot_1)])
+            .collect::<Vec<_>>()
+    };
+    let bids = |asked: i64| {
+        let bid = |p: &Phase| DomsBid {
+            id: BidId::new(format!("bid-{p:?}")).unwrap(),
+            congestion_point: phase(*p),
+            ..bid(1, 0, &[-asked], 600_000)
+        };
+        Phase::ALL.iter().map(bid).collect::<Vec<_>>()
+    };
+    let offer = || aggregate("a", 1, &[(2 * KWH, 2 * KWH)], &[2 * KWH], 1);
+    let third = |p: &Phase| Carried::part(phase(*p), 1.0 / 3.0);
+    let zones: Zones = [(ZoneId(1), Phase::ALL.iter().map(third).collect())].into();
+    let cleared = |asked: i64, room: i64| {
+        let book = book_with(need(bids(asked), rows(-asked, room)), zones.clone(), vec![offer()]);
+        clear(&book, &Rules::default(), instant(-120))
+    };
+    let clearing = cleared(KWH / 2, KWH);
+    let bought = &clearing.accepted[0];
+    assert_eq!(bought.schedule.start, slot(1));
+    // What it relieves is worth 0.5 kWh on each of three phases, not 2 kWh on each.
+    assert_eq!(bought.gain.0 + bought.cost.0, 3 * 300_000);
+    assert_eq!((bought.slot_prices[0].bid, bought.bids.len()), (Money(3 * 199_999), 3));
+    assert_eq!(clearing.need_after, EnergyMwh(0));
+    // A phase with less room than a third of it.
+    let full = cleared(KWH / 2, KWH / 2);
+    assert!(full.accepted.is_empty());
+    assert_eq!(reason(&full), "no-head-room");
+    // More is lacking on each phase than a third of it relieves.
+    let part = cleared(KWH, KWH);
+    assert_eq!(part.need_before.0 - part.need_after.0, 3 * 666_666);
+}
+
+#[test]
 fn a_wish_for_more_consumption_is_served_too() {
     let mut battery = aggregate("a", 1, &[(0, KWH)], &[0], 0);
     battery.prices.increase = Money(100_000);
@@ -253,7 +302,7 @@ fn judge(book: &Book, schedules: &[(&AggregatedFlexOffer, &Schedule)]) -> Option
         for (slot, energy) in offer.deviation(schedule) {
             welfare -= energy.0.abs() * offer.prices.of(energy).0;
             for point in &book.zones[&offer.zone] {
-                *through.entry((*point, slot)).or_default() += energy.0;
+                *through.entry((point.point, slot)).or_default() += energy.0;
             }
         }
     }
@@ -344,8 +393,9 @@ fn prices_get_more_of_what_exhaustive_search_gets_than_merit_order() {
 
 /// Sixty offers over a day, behind 32 elements in 16 zones.
 pub fn large_book() -> Book {
-    let zones: Zones =
-        (0..16).map(|zone| (ZoneId(zone), vec![point(zone), point(100), point(101)])).collect();
+    let zones: Zones = (0..16)
+        .map(|zone| (ZoneId(zone), vec![point(zone).into(), point(100).into(), point(101).into()]))
+        .collect();
     let bids = [(100, 40 * KWH), (3, 5 * KWH), (5, 5 * KWH), (7, 3 * KWH)];
     let bids = bids.map(|(branch, lack)| bid(branch, 30, &[-lack; 12], 400_000)).to_vec();
     let mut all_rows = Vec::new();

@@ -65,7 +65,7 @@ pub fn need() -> Need {
 fn contract(aggregates: &[AggregatedFlexOffer]) -> (RoundRecord, Contract) {
     let book = Book {
         need: Some(need()),
-        zones: [(ZoneId(1), vec![CongestionPoint { branch: BranchId(1), phase: None }])].into(),
+        zones: [(ZoneId(1), vec![CongestionPoint { branch: BranchId(1), phase: None }.into()])].into(),
         offers: aggregates.iter().map(|aggregate| (aggregate.id.clone(), aggregate.clone())).collect(),
     };
     let clearing = clear(&book, &Rules::default(), instant(-120));
