@@ -10,8 +10,8 @@ use crate::runtime::{Environment, Escalator, Stopwatch};
 use connectors::exchange::{Tap, Tapped, tap};
 use estimation::{Implausible, Rule};
 use grid::telemetry::Element;
-use grid::{Estimate, Measurement, Phase, PointId, Quality, Quantity, Timestamp};
-use history::{Figures, History, HistoryError, Kind, Query, Sealer, Value};
+use grid::{DeviceId, EnergyMwh, Estimate, Measurement, Phase, PointId, Quality, Quantity, Slot, Timestamp};
+use history::{Figures, History, HistoryError, Kind, Query, Sealer, Value, Versions};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +24,8 @@ const WAITING_MAX: usize = 4096;
 const MADE_MAX: usize = 64;
 /// Values that are appended together, at least when there are so many.
 const GROUP_VALUES: usize = 20_000;
+/// Most readings of one device that are asked for at once: half a year.
+const METERED_MAX: usize = 20_000;
 /// How often is looked for values that were kept long enough.
 const RETAIN_PERIOD: Duration = Duration::from_secs(3600);
 
@@ -130,6 +132,28 @@ impl Historian {
             Ok(found) => found,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+    }
+
+    /// What a device's sub-meter said since `from`, by slot. Waits for the disk: for heavy work only.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub fn metered(
+        &self,
+        device: DeviceId,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<BTreeMap<Slot, EnergyMwh>, HistoryError> {
+        let point = PointId { element: Element::Device(device), quantity: Quantity::SlotEnergy, phase: None };
+        let (kind, points, versions) = (Kind::Energy, vec![point], Versions::Newest);
+        let search =
+            locked(&self.history).search(&Query { kind, points, from, until, versions, most: METERED_MAX });
+        let measured = search.finish()?.into_iter().filter(|value| value.quality == Quality::Measured);
+        let energy = |value: Value| {
+            // It was read at the end of its slot.
+            Some((value.measured_at.slot().plus(-1), EnergyMwh::from_watt_hours(value.value).ok()?))
+        };
+        Ok(measured.filter_map(energy).collect())
     }
 
     /// What is there, by kind.

@@ -234,7 +234,8 @@ impl Start<'_> {
             };
             self.supervisor.spawn("aggregator", build).await?
         };
-        let exits = Exits { journal, aggregator: aggregator.clone(), egress, observer };
+        let historian = self.made.historian.clone();
+        let exits = Exits { journal, aggregator: aggregator.clone(), egress, observer, historian };
         let mut agents = BTreeMap::new();
         for device in area.devices.values() {
             let prosumer = device.prosumer;

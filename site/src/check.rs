@@ -327,7 +327,8 @@ fn area(path: &Path, written: &SiteFile, network: &Network, problems: &mut Vec<P
             problems.push(Problem::at(path, device.line, error.to_string()));
         }
     }
-    let rules = (Rules::default(), OfferRules::default(), written.dso);
+    let rules = Rules { settlement: written.settlement.clone(), ..Rules::default() };
+    let rules = (rules, OfferRules::default(), written.dso);
     for generator in &written.generators {
         let (usage_point, _) = generator.value;
         if !points.contains(&usage_point) {

@@ -5,17 +5,20 @@
 //! repeats what is missing, so a lost message, a silent device and a restart are one case.
 
 use super::aggregator::{AggregatorMsg, AnswerTo, OfferAnswer, Submission};
+use super::freezing::Freezing;
 use super::metering::{confirming, confirming_a_refusal};
 use crate::area::Area;
 use crate::egress::EgressMsg;
+use crate::historian::Historian;
 use crate::journal::{Books, JournalWriter};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage};
 use connectors::Receipt;
 use grid::defect::{Defect, planted};
 use grid::{DeviceId, ProsumerId, Timestamp};
+use market::baseline::Baseline;
 use market::{
-    Activation, ActivationId, ActivationStatus, Assignment, ContractId, DeviceReport, FlexOfferId,
+    Activation, ActivationId, ActivationStatus, Assignment, ContractId, DeviceReport, FlexOffer, FlexOfferId,
     MarketEvent, offer_for,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +51,15 @@ pub enum FoaMsg {
         /// What shall be done.
         assignment: Arc<Assignment>,
     },
+    /// What a device would take without its order, or why the method of its contract cannot say.
+    BaselineFound {
+        /// Under which contract.
+        contract: ContractId,
+        /// What shall be done.
+        assignment: Arc<Assignment>,
+        /// As it is to be frozen.
+        found: Result<Arc<Baseline>, String>,
+    },
     /// A device answered an activation; whoever sent it may wait until it is durable.
     Answered(ActivationStatus, Option<Receipt>),
     /// Time to compare orders with answers and offers with reports.
@@ -64,10 +76,14 @@ pub struct Foa {
     waiting: BTreeMap<DeviceId, Timestamp>,
     /// Activations handed to the journal in this run, which the books may not show yet.
     issued: BTreeSet<ActivationId>,
+    /// Orders that wait for their baseline, and those that go by the declared schedule because there is none.
+    freezing: BTreeSet<FlexOfferId>,
+    declared: BTreeSet<FlexOfferId>,
     journal: JournalWriter,
     aggregator: Address<AggregatorMsg>,
     egress: Address<EgressMsg>,
     observer: Address<Seen>,
+    historian: Option<Historian>,
 }
 
 /// Where a FlexOffer Agent sends to.
@@ -81,14 +97,31 @@ pub struct Exits {
     pub egress: Address<EgressMsg>,
     /// Who watches.
     pub observer: Address<Seen>,
+    /// Who knows what was metered.
+    pub historian: Option<Historian>,
 }
 
 impl Foa {
     /// The agent of a prosumer.
     pub fn new(prosumer: ProsumerId, area: Arc<Area>, books: Books, exits: Exits) -> Self {
-        let Exits { journal, aggregator, egress, observer } = exits;
+        let Exits { journal, aggregator, egress, observer, historian } = exits;
         let (reports, waiting, issued) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { prosumer, area, books, reports, waiting, issued, journal, aggregator, egress, observer }
+        let (freezing, declared) = (BTreeSet::new(), BTreeSet::new());
+        Self {
+            prosumer,
+            area,
+            books,
+            reports,
+            waiting,
+            issued,
+            freezing,
+            declared,
+            journal,
+            aggregator,
+            egress,
+            observer,
+            historian,
+        }
     }
 
     fn on_report(&mut self, report: Arc<DeviceReport>, cx: &mut Context<FoaMsg>) {
@@ -131,6 +164,9 @@ impl Foa {
         if self.issued.contains(&id) || self.books.read(|ledger| ledger.activation(&id).is_some()) {
             return;
         }
+        if self.freezes(contract, &offer, assignment, cx) {
+            return;
+        }
         self.issued.insert(id.clone());
         let activation = Activation {
             id,
@@ -141,6 +177,60 @@ impl Foa {
             replaces_from: offer.default_schedule.start,
         };
         self.order(activation, cx);
+    }
+
+    /// Whether an order has to wait for its baseline; asks for it once.
+    fn freezes(
+        &mut self,
+        contract: &ContractId,
+        offer: &FlexOffer,
+        assignment: &Assignment,
+        cx: &mut Context<FoaMsg>,
+    ) -> bool {
+        if self.declared.contains(&offer.id) {
+            return false;
+        }
+        let agreed = self.books.read(|ledger| ledger.contract(contract).map(|(known, _)| known.clone()));
+        let needed =
+            agreed.and_then(|agreed| Freezing::needed(&self.books, &agreed, offer, assignment, cx.now()));
+        let Some(freezing) = needed else { return false };
+        if self.freezing.insert(offer.id.clone()) {
+            let (contract, assignment) = (contract.clone(), Arc::new(assignment.clone()));
+            let told = move |found| FoaMsg::BaselineFound { contract, assignment, found };
+            let (historian, panicked) = (self.historian.clone(), told.clone()(Err("it panicked".to_owned())));
+            cx.compute(panicked, move || told(freezing.find(historian.as_ref()).map(Arc::new)));
+        }
+        true
+    }
+
+    /// Freezes a baseline, then gives the order; without one the declared schedule counts.
+    fn on_baseline(
+        &mut self,
+        contract: ContractId,
+        assignment: &Arc<Assignment>,
+        found: Result<Arc<Baseline>, String>,
+        cx: &mut Context<FoaMsg>,
+    ) {
+        self.freezing.remove(&assignment.offer);
+        let baseline = match found {
+            Ok(baseline) => baseline.as_ref().clone(),
+            Err(reason) => {
+                let reason = format!("{}: {reason}; its declared schedule is the baseline", assignment.offer);
+                cx.send(&self.observer, Seen::Rejected { code: "baseline_declared", reason });
+                self.declared.insert(assignment.offer.clone());
+                return self.on_assigned(&contract, assignment, cx);
+            }
+        };
+        let again = FoaMsg::Assigned { contract: contract.clone(), assignment: assignment.clone() };
+        let refused = FoaMsg::BaselineFound {
+            contract: contract.clone(),
+            assignment: assignment.clone(),
+            found: Err("it could not be frozen".to_owned()),
+        };
+        let offer = assignment.offer.clone();
+        let event = MarketEvent::BaselineFrozen { contract, offer, baseline, at: cx.now() };
+        let (then, otherwise) = (cx.myself().sending(again), cx.myself().sending(refused));
+        self.journal.record_or(cx, event, vec![then], vec![otherwise]);
     }
 
     /// Records an order and sends it once it is durable. Recording it again changes nothing and sends it again.
@@ -243,6 +333,9 @@ impl Stage for Foa {
                 }
             }
             FoaMsg::Assigned { contract, assignment } => self.on_assigned(&contract, &assignment, cx),
+            FoaMsg::BaselineFound { contract, assignment, found } => {
+                self.on_baseline(contract, &assignment, found, cx);
+            }
             FoaMsg::Answered(status, receipt) => self.on_answer(status, receipt, cx),
             FoaMsg::CheckDue => self.on_check(cx),
         }

@@ -3,6 +3,7 @@
 pub mod aggregator;
 pub mod billing;
 pub mod foa;
+mod freezing;
 pub mod matcher;
 pub mod metering;
 pub mod settlement;

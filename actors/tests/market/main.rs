@@ -6,6 +6,7 @@ mod delegated;
 #[path = "../receipts/evening.rs"]
 mod evening;
 mod filling;
+mod freezing;
 mod metering;
 
 use actors::figures::Durations;
@@ -48,6 +49,8 @@ struct Market {
     observer: Address<Seen>,
     seller: Address<AggregatorMsg>,
     sold: Arc<Mutex<Vec<AggregatorMsg>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    environment: Environment,
     supervisor: Supervisor,
     _directory: tempfile::TempDir,
 }
@@ -69,8 +72,10 @@ impl Market {
             ledger.apply(event).unwrap();
         });
         let environment = Environment::new(ScaledClock::start(now, 1), Compute::Inline);
-        let supervisor = Supervisor::start(environment).await.unwrap();
-        let observer = supervisor.spawn("observer", || Ear(Arc::default())).await.unwrap();
+        let supervisor = Supervisor::start(environment.clone()).await.unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let watched = seen.clone();
+        let observer = supervisor.spawn("observer", move || Ear(watched.clone())).await.unwrap();
         let sold = Arc::new(Mutex::new(Vec::new()));
         let heard = sold.clone();
         let seller = supervisor.spawn("seller", move || Ear(heard.clone())).await.unwrap();
@@ -79,7 +84,18 @@ impl Market {
         let to = observer.clone();
         let build = move || JournalStage::new(file.clone(), records.clone(), counters.clone(), to.clone());
         let journal = JournalWriter(supervisor.spawn_vital("journal", build).await.unwrap());
-        Self { disk, books, journal, observer, seller, sold, supervisor, _directory: directory }
+        Self {
+            disk,
+            books,
+            journal,
+            observer,
+            seller,
+            sold,
+            seen,
+            environment,
+            supervisor,
+            _directory: directory,
+        }
     }
 
     fn append(&self, event: MarketEvent, then: Vec<Delivery>) {

@@ -291,6 +291,11 @@ impl Ledger {
         missing.filter(|(device, slot)| !self.readings.contains_key(&(*slot, *device))).collect()
     }
 
+    /// The baseline that was frozen for a part by another method than its own declaration.
+    pub fn frozen_baseline(&self, contract: &ContractId, offer: &FlexOfferId) -> Option<&Baseline> {
+        self.baselines.get(&(contract.clone(), offer.clone())).map(|(baseline, _)| baseline)
+    }
+
     /// What the baseline of a part says of a slot, mWh; what was declared where no other was frozen.
     pub fn baseline(&self, contract: &ContractId, offer: &FlexOfferId, slot: Slot) -> Option<EnergyMwh> {
         match self.baselines.get(&(contract.clone(), offer.clone())) {

@@ -2,6 +2,7 @@
 
 mod acquisition;
 mod iec104;
+mod market;
 mod opcua;
 mod section;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod tests;
 pub use section::Located;
 
 use crate::problem::Problem;
+use ::market::settlement::SettlementTerms;
 use actors::DsoRules;
 use actors::grid_side::Ranks;
 use actors::picture::DeviceKind;
@@ -43,6 +45,8 @@ pub struct SiteFile {
     pub mqtt: MqttSection,
     /// How the DSO plans and pays.
     pub dso: DsoRules,
+    /// What every contract says about its settlement.
+    pub settlement: SettlementTerms,
     /// How long telemetry, energies and estimates are kept.
     pub history: history::Options,
     /// Registered devices.
@@ -228,6 +232,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let http = http(root.section("http"));
     let mqtt = mqtt(root.section("mqtt"));
     let (dso, all_generators) = dso(root.section("dso"));
+    let settlement = market::terms(root.section("market"));
     let history = history(root.section("history"));
     let devices = root.sections("device").into_iter().filter_map(device).collect();
     let generators = root.sections("generator").into_iter().filter_map(generator).collect();
@@ -245,6 +250,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
         http,
         mqtt,
         dso,
+        settlement,
         history,
         devices,
         generators,

@@ -35,6 +35,34 @@ fn what_is_written_is_read() {
 }
 
 #[test]
+fn the_terms_of_contracts_are_said_in_the_file() {
+    assert_eq!(parsed("").unwrap().settlement, SettlementTerms::default());
+    let site = parsed(
+        "[market]\npricing = \"uniform\"\nfee_percent = 1.5\npenalty_eur_per_kwh = 0.2\neach_member_by_itself = true\n\
+         baseline = \"high-x-of-y\"\nbaseline_days = 10\nbaseline_highest_days = 3\nbaseline_adjustment_percent = 0\n",
+    );
+    let wanted = SettlementTerms {
+        pricing: ::market::price_clearing::Pricing::Uniform,
+        baseline: ::market::baseline::BaselineMethod::XOfY {
+            x: 3,
+            y: 10,
+            adjustment_slots: 0,
+            adjustment_max_per_mille: 0,
+        },
+        fee_per_mille: 15,
+        penalty_per_kwh: Money(200_000),
+        netting: false,
+        ..SettlementTerms::default()
+    };
+    assert_eq!(site.unwrap().settlement, wanted);
+    let bad =
+        parsed("[market]\npricing = \"dear\"\nbaseline = \"high-x-of-y\"\nbaseline_days = 0\n").unwrap_err();
+    let said: Vec<_> = bad.iter().map(|problem| (problem.line.unwrap(), problem.what.as_str())).collect();
+    assert!(said[0].1.starts_with("market.pricing: \"dear\" is none of"), "{said:?}");
+    assert_eq!(said[1], (4, "market.baseline_days: 0 is less than 1"));
+}
+
+#[test]
 fn what_clients_of_the_mqtt_door_may_use_is_said_in_the_file() {
     let site = parsed("[mqtt]\nconnections_per_address_max = 20\nconnects_per_second = 5\n").unwrap();
     let limits = Limits { connections_per_peer_max: 20, connects_per_second: 5, ..Limits::default() };

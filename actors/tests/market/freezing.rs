@@ -1,0 +1,98 @@
+//! A baseline by another method than the device's own declaration: found, frozen, then the order.
+
+use super::evening::{DEVICE, PROSUMER, slot, up_to_the_order};
+use super::{Ear, Market, area, seconds};
+use actors::Historian;
+use actors::egress::EgressMsg;
+use actors::market_side::foa::Exits;
+use actors::market_side::{Foa, FoaMsg};
+use actors::observer::Seen;
+use grid::{Measurement, PointId, Quality};
+use history::{History, Options};
+use market::baseline::BaselineMethod;
+use market::{ContractId, FlexOfferId, MarketEvent};
+use std::sync::{Arc, Mutex};
+
+const METHOD: BaselineMethod =
+    BaselineMethod::XOfY { x: 1, y: 2, adjustment_slots: 0, adjustment_max_per_mille: 0 };
+
+/// Everything up to the assignment, under a contract that names the method.
+fn assigned() -> Vec<MarketEvent> {
+    let mut facts = up_to_the_order();
+    facts.pop();
+    for fact in &mut facts {
+        if let MarketEvent::ContractFormed { contract } = fact {
+            contract.terms.baseline = METHOD;
+        }
+    }
+    facts
+}
+
+/// A history of the last days, in which the device took 300 Wh in each slot of the evening, and on one day 500.
+fn metered(directory: &std::path::Path, days: i64) -> History {
+    let mut history = History::open(directory, Options::default()).unwrap();
+    let point: PointId = format!("device.{DEVICE}.energy").parse().unwrap();
+    let value = |day: i64, of_day: i64| {
+        let measured_at = slot(of_day + 1 - day * 96).start();
+        let value = if day == 2 { 500.0 } else { 300.0 };
+        let measured =
+            Measurement { point, value, quality: Quality::Measured, measured_at, received_at: measured_at };
+        history::Value::measured(&measured)
+    };
+    let values: Vec<_> = (1..=days)
+        .flat_map(|day| (-8..12).map(move |of_day| (day, of_day)))
+        .map(|(d, s)| value(d, s))
+        .collect();
+    history.append(&values).unwrap();
+    history
+}
+
+/// An agent that has just started, with what it sends and what is seen.
+async fn agent(days: i64) -> (Market, Arc<Mutex<Vec<EgressMsg>>>, tempfile::TempDir) {
+    let market = Market::start(assigned(), "2026-01-15T17:28:10Z").await;
+    let directory = tempfile::tempdir().unwrap();
+    let history = metered(directory.path(), days);
+    let escalator = market.supervisor.escalator();
+    let (historian, _tap) = Historian::start(history, |_| true, market.environment.clone(), escalator);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = told.clone();
+    let egress = market.supervisor.spawn("egress", move || Ear(heard.clone())).await.unwrap();
+    let exits = Exits {
+        journal: market.journal.clone(),
+        aggregator: market.seller.clone(),
+        egress,
+        observer: market.observer.clone(),
+        historian: Some(historian),
+    };
+    let (area, books) = (Arc::new(area()), market.books.clone());
+    let build = move || Foa::new(PROSUMER, area.clone(), books.clone(), exits.clone());
+    let foa = market.supervisor.spawn("foa", build).await.unwrap();
+    foa.deliver(FoaMsg::CheckDue);
+    seconds(5).await;
+    (market, told, directory)
+}
+
+fn frozen(market: &Market) -> Option<market::baseline::Baseline> {
+    let (contract, offer) = (ContractId::new("c-1").unwrap(), FlexOfferId::new("fo-7").unwrap());
+    market.books.read(|ledger| ledger.frozen_baseline(&contract, &offer).cloned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_baseline_is_frozen_from_the_history_before_the_device_is_told() {
+    // Thursday; Wednesday and Tuesday are the last two days of its kind, and Tuesday is the higher one.
+    let (market, told, _directory) = agent(3).await;
+    let baseline = frozen(&market).unwrap();
+    assert_eq!(baseline.method, METHOD);
+    assert!(baseline.start == slot(0) && baseline.energies.iter().all(|energy| energy.0 == 500_000));
+    assert!(told.lock().unwrap().iter().any(|msg| matches!(msg, EgressMsg::Order(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_history_has_too_few_days_the_declared_schedule_counts_and_that_is_counted() {
+    let (market, told, _directory) = agent(1).await;
+    assert_eq!(frozen(&market), None);
+    assert!(told.lock().unwrap().iter().any(|msg| matches!(msg, EgressMsg::Order(_))), "the order is given");
+    let seen = market.seen.lock().unwrap();
+    let said = |seen: &Seen| matches!(seen, Seen::Rejected { code: "baseline_declared", .. });
+    assert_eq!(seen.iter().filter(|seen| said(seen)).count(), 1);
+}
