@@ -1,5 +1,8 @@
 //! The page's door to the market, opened to the system.
 
+#[cfg(test)]
+mod tests;
+
 use actors::Area;
 use actors::journal::Books;
 use actors::journal::stage::JOURNAL_FULL;
@@ -81,11 +84,7 @@ impl MarketDoor for Door {
         wanted: &dyn Fn(ProsumerId) -> bool,
         most: usize,
     ) -> Vec<MonthlyBill> {
-        let durable = self.books.durable();
-        self.books.read(|ledger| {
-            let bills = ledger.bills_as_of(durable, after).filter(|bill| wanted(bill.prosumer));
-            bills.take(most).map(without_records).collect()
-        })
+        durable_bills(&self.books, after, wanted, most)
     }
 
     fn bill(&self, key: BillKey) -> Option<MonthlyBill> {
@@ -105,6 +104,20 @@ fn bought(ledger: &Ledger, id: &BidId, durable: RecordNumber) -> Option<(Slot, V
     let (first, last) = (*by_slot.keys().next()?, *by_slot.keys().next_back()?);
     let energies = (first.0..=last.0).map(|slot| by_slot.get(&Slot(slot)).copied().unwrap_or_default());
     Some((first, energies.collect()))
+}
+
+/// The bills that are durable, without what their lines rest on.
+fn durable_bills(
+    books: &Books,
+    after: Option<BillKey>,
+    wanted: &dyn Fn(ProsumerId) -> bool,
+    most: usize,
+) -> Vec<MonthlyBill> {
+    let durable = books.durable();
+    books.read(|ledger| {
+        let bills = ledger.bills_as_of(durable, after).filter(|bill| wanted(bill.prosumer));
+        bills.take(most).map(without_records).collect()
+    })
 }
 
 /// A bill without what its lines rest on, which is most of it.

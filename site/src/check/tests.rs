@@ -47,8 +47,8 @@ fn who_has_no_device_or_delegates_twice_is_named_with_the_line() {
     let said: Vec<_> =
         problems.iter().map(|problem| (problem.line.unwrap(), problem.what.as_str())).collect();
     let expected = [
-        (lines + 5, "prosumer 4000000000 delegates its trading and has no device".to_owned()),
-        (lines + 8, format!("prosumer {own} delegates twice; the first contract is in line {}", lines + 2)),
+        (lines + 4, "prosumer 4000000000 delegates its trading and has no device".to_owned()),
+        (lines + 7, format!("prosumer {own} delegates twice; the first contract is in line {}", lines + 1)),
     ];
     assert_eq!(said.len(), expected.len(), "{said:?}");
     for ((line, what), (expected_line, start)) in said.iter().zip(&expected) {
