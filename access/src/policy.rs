@@ -22,6 +22,8 @@ pub enum Resource {
     FlexOffer,
     /// What the DSO asks for, and what was bought for it.
     Bid,
+    /// What a prosumer gets for a month of delegated trading; belongs to it.
+    Bill,
     /// Counters and times of the system.
     Metrics,
     /// Messages that were set aside.
@@ -100,6 +102,10 @@ pub const POLICY: &[Grant] = &[
     all(Resource::Bid, Action::Read, Role::Aggregator),
     all(Resource::Bid, Action::Read, Role::Auditor),
     all(Resource::Bid, Action::Create, Role::Aggregator),
+    all(Resource::Bill, Action::Read, Role::MarketOperator),
+    all(Resource::Bill, Action::Read, Role::Auditor),
+    own(Resource::Bill, Action::Read, Role::Aggregator),
+    own(Resource::Bill, Action::Read, Role::Prosumer),
     all(Resource::Metrics, Action::Read, Role::Operator),
     all(Resource::Metrics, Action::Read, Role::Viewer),
     all(Resource::Metrics, Action::Read, Role::Auditor),
@@ -159,6 +165,7 @@ impl fmt::Display for Resource {
             Self::History => "history",
             Self::FlexOffer => "flex-offer",
             Self::Bid => "bid",
+            Self::Bill => "bill",
             Self::Metrics => "metrics",
             Self::Quarantine => "quarantine",
         })

@@ -115,7 +115,7 @@ pub struct Ledger {
     relief: BTreeMap<(ContractId, FlexOfferId), i64>,
     balances: BTreeMap<Account, Money>,
     delegations: BTreeMap<ProsumerId, BTreeMap<Month, (DelegatedContract, RecordNumber)>>,
-    bills: BTreeMap<(ProsumerId, Month), MonthlyBill>,
+    bills: BTreeMap<(ProsumerId, Month), (MonthlyBill, RecordNumber)>,
     totals: Totals,
     newest_record: RecordNumber,
     /// What the deliveries settled last come to, while nothing else was recorded since.

@@ -33,7 +33,7 @@ pub use split::{Split, SplitError};
 pub use tolerance::{Bounds, Tolerances};
 
 use crate::bid::ZoneId;
-use crate::flex_offer::{FlexOffer, FlexOfferError, FlexOfferId};
+use crate::flex_offer::{FlexOffer, FlexOfferError, FlexOfferId, PRICE_MAX};
 use bundle::Bundle;
 use grid::{Slot, Timestamp};
 use hashbrown::HashTable;
@@ -321,7 +321,7 @@ impl Portfolio {
     /// The bundle that an offer goes to.
     fn bundle_for(&mut self, coming: &Coming) -> u32 {
         let group_at = self.group_of(coming.group, coming.group_hash);
-        self.room_for(group_at, coming.sums.energy)
+        self.room_for(group_at, coming)
     }
 
     /// Puts a named offer into its bundle.
@@ -350,11 +350,14 @@ impl Portfolio {
         place
     }
 
-    /// The bundle of a group that an offer of this energy goes to, mWh; a new one when no other can take it.
-    fn room_for(&mut self, group_at: u32, energy: i64) -> u32 {
+    /// The bundle of a group that an offer goes to; a new one when the roomiest cannot take it. No bundle's summed costs
+    /// exceed what one offer may ask for, so that each can be offered onwards.
+    fn room_for(&mut self, group_at: u32, coming: &Coming) -> u32 {
         if let Some(at) = self.groups.get(group_at).and_then(|group| group.roomiest)
             && let Some(bundle) = self.bundles.get(at)
-            && bundle.energy.saturating_add(energy) <= self.bounds.energy_max.0
+            && bundle.energy.saturating_add(coming.sums.energy) <= self.bounds.energy_max.0
+            && bundle.cost.activation.0 + i64::from(coming.kept.activation) <= PRICE_MAX
+            && bundle.cost.per_slot_shifted.0 + i64::from(coming.kept.per_slot_shifted) <= PRICE_MAX
         {
             return at;
         }
@@ -367,9 +370,18 @@ impl Portfolio {
         at
     }
 
-    /// How roomy a bundle is (the binary logarithm of its room, and 1); `None` when it is full.
+    /// How roomy a bundle is (the binary logarithm of its room, and 1); `None` when it is full. Its room is that for
+    /// energy, or that for costs as the same part of the most energy, whichever is less.
     fn room(&self, bundle: &Bundle) -> Option<u32> {
         let room = self.bounds.energy_max.0 - bundle.energy;
+        let cost = bundle.cost.activation.0.max(bundle.cost.per_slot_shifted.0);
+        let room = match PRICE_MAX - cost {
+            PRICE_MAX => room,
+            left => {
+                let part = i128::from(left) * i128::from(self.bounds.energy_max.0) / i128::from(PRICE_MAX);
+                room.min(i64::try_from(part).unwrap_or(i64::MAX).max(left.signum()))
+            }
+        };
         let open = bundle.count > 0 && bundle.count < self.bounds.members_max && room > 0;
         open.then(|| 64 - room.leading_zeros())
     }

@@ -73,7 +73,8 @@ impl StepMarket {
         if curve.len() != self.aggregate.len() {
             return Err(CurveFault::Steps { found: curve.len(), expected: self.aggregate.len() });
         }
-        if let Some(step) = curve.iter().position(|demand| demand.abs() > DEMAND_MAX) {
+        if let Some(step) = curve.iter().position(|demand| demand.unsigned_abs() > DEMAND_MAX.unsigned_abs())
+        {
             return Err(CurveFault::OutOfRange { step, demand: curve[step] });
         }
         if let Some(step) = curve.windows(2).position(|pair| pair[1] > pair[0]) {
@@ -100,7 +101,8 @@ impl StepMarket {
         } else if below > last {
             last
         } else {
-            let (wanted, offered) = (self.aggregate[below - 1].abs(), self.aggregate[below].abs());
+            let (wanted, offered) =
+                (self.aggregate[below - 1].unsigned_abs(), self.aggregate[below].unsigned_abs());
             if wanted <= offered { below - 1 } else { below }
         };
         let side = |wanted: bool| -> i64 {

@@ -1,5 +1,8 @@
 //! Everything a site file names, read and put together without starting anything; or all that is wrong with it.
 
+#[cfg(test)]
+mod tests;
+
 use crate::file::{self, HttpSection, Located, MqttSection, OpcUaServerSection, SiteFile};
 use crate::network_picture;
 use crate::problem::Problem;
@@ -118,6 +121,7 @@ pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
         return Err(problems);
     };
     listeners.acquisition = std::mem::take(&mut sources.acquisition);
+    area.delegations = written.delegations.iter().map(|delegation| delegation.value.clone()).collect();
     area.ranks = sources::ranks(&written);
     if written.all_generators {
         area.know_generators(generators(&written));
@@ -327,6 +331,7 @@ fn area(path: &Path, written: &SiteFile, network: &Network, problems: &mut Vec<P
             problems.push(Problem::at(path, device.line, error.to_string()));
         }
     }
+    delegations(path, written, problems);
     let rules = Rules { settlement: written.settlement.clone(), ..Rules::default() };
     let rules = (rules, OfferRules::default(), written.dso);
     for generator in &written.generators {
@@ -339,4 +344,25 @@ fn area(path: &Path, written: &SiteFile, network: &Network, problems: &mut Vec<P
     }
     let area = Area::new(written.name.value.as_str(), feeder, good, rules);
     area.map_err(|error| problems.push(Problem::of(&written.network.value, error.to_string()))).ok()
+}
+
+/// Everyone who delegates has a device to trade with, and one contract: what was agreed before is in the books.
+fn delegations(path: &Path, written: &SiteFile, problems: &mut Vec<Problem>) {
+    let owners: BTreeSet<_> = written.devices.iter().map(|device| device.value.prosumer).collect();
+    let mut seen = BTreeMap::new();
+    for Located { value: delegation, line } in &written.delegations {
+        let prosumer = delegation.prosumer;
+        if !owners.contains(&prosumer) {
+            let what = format!(
+                "prosumer {prosumer} delegates its trading and has no device; register one with [[device]]"
+            );
+            problems.push(Problem::at(path, *line, what));
+        }
+        if let Some(first) = seen.insert(prosumer, *line) {
+            let what = format!(
+                "prosumer {prosumer} delegates twice; the first contract is in line {first}. An agreed one is changed by writing the new terms and their first month in its place"
+            );
+            problems.push(Problem::at(path, *line, what));
+        }
+    }
 }

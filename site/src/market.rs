@@ -1,13 +1,17 @@
 //! The page's door to the market, opened to the system.
 
+#[cfg(test)]
+mod tests;
+
 use actors::Area;
 use actors::journal::Books;
 use actors::journal::stage::JOURNAL_FULL;
 use actors::market_side::OfferAnswer as Answer;
-use dashboards_server::{BidFound, MarketDoor, OfferAnswer, OfferFound, OfferState};
+use dashboards_server::{BidFound, BillKey, MarketDoor, OfferAnswer, OfferFound, OfferState};
 use futures_util::future::BoxFuture;
 use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, UsagePointId};
-use market::{BidId, DomsBid, FlexOffer, FlexOfferId, Ledger, OfferStatus, RecordNumber};
+use market::delegated::BillLine;
+use market::{BidId, DomsBid, FlexOffer, FlexOfferId, Ledger, MonthlyBill, OfferStatus, RecordNumber};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -73,6 +77,20 @@ impl MarketDoor for Door {
             Some(BidFound { bid, open, bought: bought(ledger, id, durable) })
         })
     }
+
+    fn bills(
+        &self,
+        after: Option<BillKey>,
+        wanted: &dyn Fn(ProsumerId) -> bool,
+        most: usize,
+    ) -> Vec<MonthlyBill> {
+        durable_bills(&self.books, after, wanted, most)
+    }
+
+    fn bill(&self, key: BillKey) -> Option<MonthlyBill> {
+        let durable = self.books.durable();
+        self.books.read(|ledger| ledger.bill_as_of(durable, key).cloned())
+    }
 }
 
 /// The deviation of all durable contracts that serve a bid, from its first slot to its last.
@@ -86,6 +104,39 @@ fn bought(ledger: &Ledger, id: &BidId, durable: RecordNumber) -> Option<(Slot, V
     let (first, last) = (*by_slot.keys().next()?, *by_slot.keys().next_back()?);
     let energies = (first.0..=last.0).map(|slot| by_slot.get(&Slot(slot)).copied().unwrap_or_default());
     Some((first, energies.collect()))
+}
+
+/// The bills that are durable, without what their lines rest on.
+fn durable_bills(
+    books: &Books,
+    after: Option<BillKey>,
+    wanted: &dyn Fn(ProsumerId) -> bool,
+    most: usize,
+) -> Vec<MonthlyBill> {
+    let durable = books.durable();
+    books.read(|ledger| {
+        let bills = ledger.bills_as_of(durable, after).filter(|bill| wanted(bill.prosumer));
+        bills.take(most).map(without_records).collect()
+    })
+}
+
+/// A bill without what its lines rest on, which is most of it.
+fn without_records(bill: &MonthlyBill) -> MonthlyBill {
+    let line = |line: &BillLine| BillLine { reward: line.reward, amount: line.amount, cites: Vec::new() };
+    MonthlyBill {
+        prosumer: bill.prosumer,
+        month: bill.month,
+        num_flex_offers: bill.num_flex_offers,
+        num_executed_flex_offers: bill.num_executed_flex_offers,
+        total_time_flex: bill.total_time_flex,
+        total_energy_flex: bill.total_energy_flex,
+        num_custom_schedule_activations: bill.num_custom_schedule_activations,
+        total_start_time_deviations: bill.total_start_time_deviations,
+        total_energy_deviations: bill.total_energy_deviations,
+        execution_imbalance: bill.execution_imbalance,
+        lines: bill.lines.iter().map(line).collect(),
+        postings: bill.postings.clone(),
+    }
 }
 
 fn state(status: OfferStatus) -> OfferState {

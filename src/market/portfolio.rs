@@ -99,7 +99,7 @@ pub fn aggregate(arguments: &AggregateArguments) -> Result<(), Failure> {
     warn_of_refusals(&answer.document);
     let figures = answer.figures;
     let sentence = format!(
-        "{} offers: {} in {} aggregates, {} as they are, {} refused; lost {} and {} quarter-hours of shifting",
+        "{} offers: {} in {} aggregates, {} as they are, {} refused; lost {} and {} quarter-hours of shifting{}{}",
         figures.offers + figures.refused,
         figures.members,
         figures.aggregates,
@@ -107,8 +107,15 @@ pub fn aggregate(arguments: &AggregateArguments) -> Result<(), Failure> {
         figures.refused,
         EnergyMwh(figures.energy_lost_mwh),
         figures.time_slots_lost,
+        told(figures.dissolved, "aggregates dissolved, see `dissolved`"),
+        told(figures.notes, "things not read or moved a little, see `notes`"),
     );
     hand_over(&answer, arguments.out.as_deref(), arguments.json, &sentence)
+}
+
+/// What is said only when there is some of it.
+fn told(count: usize, what: &str) -> String {
+    if count == 0 { String::new() } else { format!("; {count} {what}") }
 }
 
 pub fn disaggregate(arguments: &DisaggregateArguments) -> Result<(), Failure> {

@@ -135,6 +135,14 @@ impl OfferMessage {
     pub fn new(offer: FlexOffer, phase: Phase) -> Self {
         Self { offer, phase, reason: None, schedule: None, label: None, obligation: None, notes: Vec::new() }
     }
+
+    /// Whether both messages say the same of one offer. Notes are about how a message was written and name where it
+    /// stood, so they do not count.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let Self { offer, phase, reason, schedule, label, obligation, notes: _ } = self;
+        (offer, phase, reason, schedule, label, obligation)
+            == (&other.offer, &other.phase, &other.reason, &other.schedule, &other.label, &other.obligation)
+    }
 }
 
 /// One entry of a message.
@@ -223,7 +231,11 @@ pub fn decode_value(value: &Value, directory: &mut Directory) -> Result<Document
         if let Ok(Decoded::Offer(message)) = &entry {
             let id = &message.offer.id;
             if let Some(&before) = known.get(id) {
-                if entries.get(before) != Some(&entry) {
+                let same = match entries.get(before) {
+                    Some(Ok(Decoded::Offer(known))) => known.says_the_same(message),
+                    _ => false,
+                };
+                if !same {
                     let fault = ReadFault::OtherContent { id: id.to_string() };
                     entries.push(Err(path.refuse(fault)));
                     positions.push(index);

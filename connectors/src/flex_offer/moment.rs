@@ -9,7 +9,7 @@ use serde_json::Value;
 /// The year 2200 in seconds.
 const SECONDS_MAX: i64 = 7_258_118_400;
 /// Whole numbers above this are milliseconds, below it seconds: the year 5138 or the 4th of March 1973.
-const MILLISECONDS_FROM: i64 = 100_000_000_000;
+const MILLISECONDS_FROM: u64 = 100_000_000_000;
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -45,7 +45,7 @@ pub(super) fn time(
 fn read(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if let Ok(whole) = text.parse::<i64>() {
-        let nanos = match whole.abs() < MILLISECONDS_FROM {
+        let nanos = match whole.unsigned_abs() < MILLISECONDS_FROM {
             true => whole.checked_mul(1_000_000_000)?,
             false => whole.checked_mul(1_000_000)?,
         };
@@ -141,6 +141,8 @@ mod tests {
             "1e308",
             "-5",
             "99999999999999999999",
+            "-9223372036854775808",
+            "9223372036854775807",
             "2020-02-27T20:30:00+",
             "Thu Feb 27 20:30:00 CET 2020",
             "1969-12-31T23:00:00Z",

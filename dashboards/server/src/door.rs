@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, UsagePointId};
-use market::{BidId, DomsBid, FlexOffer, FlexOfferId};
+use market::{BidId, DomsBid, FlexOffer, FlexOfferId, Month, MonthlyBill};
 use serde::Serialize;
 
 /// What became of a submitted offer.
@@ -64,6 +64,9 @@ pub struct BidFound {
     pub bought: Option<(Slot, Vec<EnergyMwh>)>,
 }
 
+/// Whose bill, of which month.
+pub type BillKey = (ProsumerId, Month);
+
 /// The system's side of the market's routes. Futures are bounded by [`crate::Limits::answer_deadline`].
 pub trait MarketDoor: Send + Sync {
     /// Hands an offer in. Resolves only when the answer holds across a power failure.
@@ -82,4 +85,16 @@ pub trait MarketDoor: Send + Sync {
 
     /// Looks a bid up, also one of an earlier need.
     fn bid(&self, id: &BidId) -> Option<BidFound>;
+
+    /// At most `most` bills of delegated trading that hold across a power failure, of those prosumers that are `wanted`,
+    /// by prosumer and month, after one of them. What their lines rest on is left out.
+    fn bills(
+        &self,
+        after: Option<BillKey>,
+        wanted: &dyn Fn(ProsumerId) -> bool,
+        most: usize,
+    ) -> Vec<MonthlyBill>;
+
+    /// Looks one of them up, with what its lines rest on.
+    fn bill(&self, key: BillKey) -> Option<MonthlyBill>;
 }

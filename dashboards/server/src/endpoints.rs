@@ -1,7 +1,7 @@
 //! Every endpoint, as data: what it answers to, whose right it asks for, what it takes and gives. The routes, the OpenAPI
 //! document and the tests of rights are made from this table; there is no other way to add a route.
 
-use crate::{api, bids, history, offers, quarantine, reported, session};
+use crate::{api, bids, bills, history, offers, quarantine, reported, session};
 use access::{Action, Resource};
 use actix_web::{Route, web};
 
@@ -61,12 +61,18 @@ const HISTORY_QUERY: &[Parameter] = &[
     parameter("limit", "Limit", "Values that may be returned; with more it is a problem"),
 ];
 
+/// What is asked of the list of bills.
+const BILLS_QUERY: &[Parameter] = &[
+    parameter("after", "BillName", "Bills after this one; `next` of the answer before"),
+    parameter("limit", "BillLimit", "Bills that may be returned"),
+];
+
 /// One method of one path.
 #[derive(Clone, Copy)]
 pub struct Endpoint {
     /// `GET`, `POST` or `DELETE`.
     pub method: &'static str,
-    /// Its path; `{id}` stands for a name, `{number}` for a number.
+    /// Its path; `{id}` stands for a name, `{number}` and `{prosumer}` for a number, `{month}` for a month.
     pub path: &'static str,
     /// Name of the operation.
     pub operation: &'static str,
@@ -301,6 +307,30 @@ pub const ENDPOINTS: &[Endpoint] = &[
         answers: &[json(200, "The newest answer of each party", "ReportedFeedbacks")],
         problems: &[400, 404],
         route: || web::get().to(reported::list),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/bills",
+        operation: "listBills",
+        summary: "Bills of delegated trading, by prosumer and month; one's own where one may not see everybody's",
+        right: (Resource::Bill, Action::Read),
+        query: BILLS_QUERY,
+        body: None,
+        answers: &[json(200, "The bills, and where to go on", "Bills")],
+        problems: &[422],
+        route: || web::get().to(bills::list),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/bills/{prosumer}/{month}",
+        operation: "getBill",
+        summary: "The bill of a prosumer for a month, with the records that each line rests on",
+        right: (Resource::Bill, Action::Read),
+        query: &[],
+        body: None,
+        answers: &[json(200, "The bill", "Bill")],
+        problems: &[404],
+        route: || web::get().to(bills::find),
     },
     Endpoint {
         method: "POST",

@@ -249,7 +249,7 @@ pub(crate) async fn allow(
         let refused = decision != Decision::Allowed;
         // What depends on the owner is not decided, and not written down, before that is known.
         let decided = owner.is_some() || !depends_on_owner(resource, action);
-        let counts = action != Action::Read || resource == Resource::FlexOffer;
+        let counts = action != Action::Read || matches!(resource, Resource::FlexOffer | Resource::Bill);
         let ours = resource != Resource::Session && resource != Resource::Open;
         if ours && (refused || (decided && counts)) {
             let (accounts, who) = (Arc::clone(accounts), principal.name.clone());
@@ -278,6 +278,15 @@ pub(crate) async fn allow(
             Err(Problem::new(StatusCode::FORBIDDEN, "not_own", detail))
         }
     }
+}
+
+/// Writes down that a principal looked at a list of what belongs to prosumers.
+pub(crate) async fn note_list(access: &Access, who: &Principal, resource: Resource) -> Result<(), Problem> {
+    let Access::Accounts(accounts) = access else { return Ok(()) };
+    let (accounts, who) = (Arc::clone(accounts), who.name.clone());
+    let what = format!("{} {resource}", Action::Read);
+    let note = move || accounts.note(&who, what, "list", code(Decision::Allowed));
+    web::block(note).await.map_err(|_| stopped())?
 }
 
 fn code(decision: Decision) -> &'static str {

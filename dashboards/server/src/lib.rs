@@ -6,6 +6,7 @@
 
 mod api;
 mod bids;
+mod bills;
 mod door;
 mod endpoints;
 mod guard;
@@ -24,7 +25,7 @@ mod session;
 mod span;
 mod stream;
 
-pub use door::{BidFound, MarketDoor, OfferAnswer, OfferFound, OfferState};
+pub use door::{BidFound, BillKey, MarketDoor, OfferAnswer, OfferFound, OfferState};
 pub use endpoints::{Answer, Content, ENDPOINTS, Endpoint};
 pub use guard::{Access, AccessError, Accounts};
 pub use listen::{Listen, ServeError};

@@ -16,12 +16,22 @@ pub fn document() -> Value {
     let mut paths = Map::new();
     for endpoints in by_path() {
         let mut item = Map::new();
-        for (name, schema) in [("id", "Name"), ("number", "Count"), ("kind", "Kind")] {
+        let named = [
+            ("id", "Name"),
+            ("number", "Count"),
+            ("kind", "Kind"),
+            ("prosumer", "Number"),
+            ("month", "Month"),
+        ];
+        let mut parameters = Vec::new();
+        for (name, schema) in named {
             if endpoints[0].path.contains(&format!("{{{name}}}")) {
                 let schema = reference(schema);
-                let parameter = json!({ "name": name, "in": "path", "required": true, "schema": schema });
-                item.insert("parameters".to_owned(), json!([parameter]));
+                parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": schema }));
             }
+        }
+        if !parameters.is_empty() {
+            item.insert("parameters".to_owned(), parameters.into());
         }
         for endpoint in endpoints {
             item.insert(endpoint.method.to_lowercase(), operation(endpoint));

@@ -6,12 +6,16 @@
 use access::{Directory, Role, Scope, verify_audit};
 use actors::picture::{NetworkPicture, Picture};
 use dashboards_server::{
-    Access, Accounts, BidFound, ENDPOINTS, Limits, MarketDoor, OfferAnswer, OfferFound, OfferState,
+    Access, Accounts, BidFound, BillKey, ENDPOINTS, Limits, MarketDoor, OfferAnswer, OfferFound, OfferState,
     RunningServer, Served, serve_with,
 };
 use futures_util::future::BoxFuture;
 use grid::{BranchId, Clock, EnergyMwh, Money, ProsumerId, Slot, Timestamp};
-use market::{BidId, BidInterval, CongestionPoint, DomsBid, FlexOffer, FlexOfferId};
+use market::delegated::monthly_bill;
+use market::{
+    BidId, BidInterval, CongestionPoint, DelegatedContract, DomsBid, FlexOffer, FlexOfferId, Month,
+    MonthlyBill, RecordNumber,
+};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,8 +24,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+/// Three prosumers with bills.
+const BILLED: [u32; 3] = [2, 3, 4];
+
 /// What each role may do, columns in the order of [`Role::ALL`], after somebody without a name: `+` may, `o` with its own,
-/// `.` may not.
+/// `.` may not. A list of bills is for everybody who may see one, and has those.
 const MATRIX: &str = "
     operation        nobody oper engi mark aggr pros view audi secu
     isAlive             +    +    +    +    +    +    +    +    +
@@ -40,6 +47,8 @@ const MATRIX: &str = "
     getBidFeedback      .    +    .    +    +    .    .    +    .
     reportBidFeedback   .    .    .    .    +    .    .    .    .
     listReportedFeedback .   +    .    +    +    .    .    +    .
+    listBills           .    .    .    +    +    +    .    +    .
+    getBill             .    .    .    +    o    o    .    +    .
     getFigures          .    +    .    .    .    .    +    +    .
     listQuarantine      .    +    .    .    .    .    .    +    .
     getSetAside         .    +    .    .    .    .    .    +    .
@@ -78,6 +87,31 @@ impl MarketDoor for Market {
             bought: Some((Slot(1_964_998), vec![EnergyMwh(-1_000_000)])),
         })
     }
+
+    /// Two months each.
+    fn bills(
+        &self,
+        after: Option<BillKey>,
+        wanted: &dyn Fn(ProsumerId) -> bool,
+        most: usize,
+    ) -> Vec<MonthlyBill> {
+        let keys = BILLED.iter().flat_map(|&prosumer| [1, 2].map(|month| key(prosumer, month)));
+        let keys = keys.filter(|key| wanted(key.0) && after.is_none_or(|after| after < *key));
+        keys.take(most).map(bill).collect()
+    }
+
+    fn bill(&self, key: BillKey) -> Option<MonthlyBill> {
+        (BILLED.contains(&key.0.0) && key.1 <= Month::new(2026, 2).unwrap()).then(|| bill(key))
+    }
+}
+
+fn key(prosumer: u32, month: u8) -> BillKey {
+    (ProsumerId(prosumer), Month::new(2026, month).unwrap())
+}
+
+fn bill((prosumer, month): BillKey) -> MonthlyBill {
+    let contract = DelegatedContract { fixed_reward: Money(3_000_000), ..DelegatedContract::default() };
+    monthly_bill(prosumer, month, &contract, RecordNumber(17), &[]).unwrap()
 }
 
 fn bid() -> DomsBid {
@@ -201,6 +235,7 @@ async fn every_role_may_at_every_endpoint_what_the_matrix_says_and_nothing_else(
             for owner in [3, 4] {
                 let path = endpoint.path.replace("{id}", &format!("offer-{owner}")).replace("{number}", "1");
                 let path = path.replace("{kind}", "telemetry");
+                let path = path.replace("{prosumer}", &owner.to_string()).replace("{month}", "2026-01");
                 let body = match endpoint.operation {
                     "submitFlexOffer" => Some(offer(owner).to_string()),
                     "reportBidFeedback" => Some(rejected(&format!("offer-{owner}"))),
@@ -227,6 +262,68 @@ async fn every_role_may_at_every_endpoint_what_the_matrix_says_and_nothing_else(
     }
     assert_eq!(cells, ENDPOINTS.len() * 9 * 2);
     running.server.stop().await;
+}
+
+#[tokio::test]
+async fn who_may_see_only_its_own_bills_gets_those_and_every_look_is_written_down() {
+    let running = start().await;
+    let prosumer = running.bearer(Some(Role::Prosumer));
+    let auditor = running.bearer(Some(Role::Auditor));
+    let list = async |proof: &str, query: &str| -> (Vec<(u64, String)>, serde_json::Value) {
+        let (status, answer) = running.ask("GET", &format!("/api/v1/bills{query}"), proof, None).await;
+        assert_eq!(status, 200, "{answer}");
+        let body: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+        let of = |bill: &serde_json::Value| {
+            assert_eq!((&bill["total"], &bill["lines"][0].get("cites")), (&3_000_000.into(), &None));
+            (bill["prosumer"].as_u64().unwrap(), bill["month"].as_str().unwrap().to_owned())
+        };
+        (body["bills"].as_array().unwrap().iter().map(of).collect(), body["next"].clone())
+    };
+    let months = |prosumer: u64| ["2026-01", "2026-02"].map(|month| (prosumer, month.to_owned()));
+    assert_eq!(list(&prosumer, "").await, (months(3).to_vec(), serde_json::Value::Null));
+    assert_eq!(list(&auditor, "").await.0, [2, 3, 4].map(months).concat());
+    // Page by page nothing is lost and nothing comes twice.
+    let (mut seen, mut query) = (Vec::new(), "?limit=4".to_owned());
+    loop {
+        let (bills, next) = list(&auditor, &query).await;
+        seen.push(bills);
+        let Some(next) = next.as_str() else { break };
+        query = format!("?limit=4&after={next}");
+    }
+    assert_eq!(seen.iter().map(Vec::len).collect::<Vec<_>>(), [4, 2]);
+    assert_eq!(seen.concat(), [2, 3, 4].map(months).concat());
+    assert_eq!(list(&auditor, "?limit=6").await.1, serde_json::Value::Null);
+
+    let (_, answer) = running.ask("GET", "/api/v1/bills/3/2026-01", &prosumer, None).await;
+    let body: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    assert_eq!(
+        body["lines"][0],
+        serde_json::json!({ "reward": "fixed", "amount": 3_000_000, "cites": [17] })
+    );
+    for (proof, path, status, code) in [
+        (&prosumer, "4/2026-01", 403, "not_own"),
+        // Whether somebody else has a bill is not told either.
+        (&prosumer, "4/2026-09", 403, "not_own"),
+        (&prosumer, "3/2026-09", 404, "not_found"),
+        (&auditor, "9/2026-01", 404, "not_found"),
+        (&auditor, "3/2026-13", 400, "id_malformed"),
+        (&auditor, "home/2026-01", 400, "id_malformed"),
+        (&auditor, "99999999999/2026-01", 400, "id_malformed"),
+    ] {
+        let (found, answer) = running.ask("GET", &format!("/api/v1/bills/{path}"), proof, None).await;
+        let told = found == status
+            && answer.contains(&format!("\"code\":\"{code}\""))
+            && answer.contains("problem+json");
+        assert!(told, "{path}: {answer}");
+    }
+    let (status, answer) = running.ask("GET", "/api/v1/bills?limit=all", &auditor, None).await;
+    assert!(status == 422 && answer.contains("query_malformed"), "{answer}");
+    running.server.stop().await;
+    let text = std::fs::read_to_string(&running.audit).unwrap();
+    for (object, outcome) in [("list", "allowed"), ("3/2026-01", "allowed"), ("4/2026-01", "not_own")] {
+        let line = format!("\"what\":\"read bill\",\"object\":\"{object}\",\"outcome\":\"{outcome}\"");
+        assert!(text.contains(&line), "{line} is not in {text}");
+    }
 }
 
 #[tokio::test]

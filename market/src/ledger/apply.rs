@@ -74,7 +74,7 @@ impl Ledger {
             MarketEvent::DelegationAgreed { prosumer, from, contract, at } => {
                 self.agree_delegation(prosumer, from, contract, at, record)
             }
-            MarketEvent::BillIssued { bill, at } => self.issue_bill(bill, at),
+            MarketEvent::BillIssued { bill, at } => self.issue_bill(bill, at, record),
             MarketEvent::Settled { settlement, .. } => self.settle(settlement),
         }
     }

@@ -8,6 +8,7 @@ use crate::event::RecordNumber;
 use crate::flex_offer::TradingMode;
 use grid::{ProsumerId, Quality, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// Contracts by the aggregate they are about.
 type ByAggregate<'a> = BTreeMap<&'a AggregateId, &'a ContractRecord>;
@@ -36,9 +37,9 @@ impl Ledger {
         Ok(Applied::New)
     }
 
-    pub(super) fn issue_bill(&mut self, bill: MonthlyBill, at: Timestamp) -> Outcome {
+    pub(super) fn issue_bill(&mut self, bill: MonthlyBill, at: Timestamp, record: RecordNumber) -> Outcome {
         let key = (bill.prosumer, bill.month);
-        if let Some(known) = self.bills.get(&key) {
+        if let Some((known, _)) = self.bills.get(&key) {
             return again("bill of prosumer", format!("{} for {}", key.0, key.1), known, &bill);
         }
         let refuse = |what| Err(LedgerError::BillContents { prosumer: key.0, month: key.1, what });
@@ -58,7 +59,7 @@ impl Ledger {
             return refuse("a balance would overflow");
         };
         self.balances.extend(balances);
-        self.bills.insert(key, bill);
+        self.bills.insert(key, (bill, record));
         Ok(Applied::New)
     }
 
@@ -164,6 +165,22 @@ impl Ledger {
 
     /// All bills, by prosumer and month.
     pub fn bills(&self) -> impl Iterator<Item = &MonthlyBill> {
-        self.bills.values()
+        self.bills.values().map(|(bill, _)| bill)
+    }
+
+    /// The bills that were issued up to a record, by prosumer and month, from the one after `after` on.
+    pub fn bills_as_of(
+        &self,
+        record: RecordNumber,
+        after: Option<(ProsumerId, Month)>,
+    ) -> impl Iterator<Item = &MonthlyBill> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let bills = self.bills.range((from, Bound::Unbounded));
+        bills.filter(move |(_, (_, issued))| *issued <= record).map(|(_, (bill, _))| bill)
+    }
+
+    /// The bill of a prosumer and month, if it was issued up to a record.
+    pub fn bill_as_of(&self, record: RecordNumber, key: (ProsumerId, Month)) -> Option<&MonthlyBill> {
+        self.bills.get(&key).filter(|(_, issued)| *issued <= record).map(|(bill, _)| bill)
     }
 }

@@ -127,6 +127,38 @@ fn aggregates_keep_to_their_bounds_and_the_remainder_is_told() {
 }
 
 #[test]
+fn no_aggregate_asks_for_more_than_one_offer_may() {
+    let costly = |n: usize, activation: i64, per_slot_shifted: i64| {
+        let mut offer = offer(&format!("fo-{n}"));
+        offer.terms.cost =
+            ActivationCost { activation: Money(activation), per_slot_shifted: Money(per_slot_shifted) };
+        offer
+    };
+    let identity = |number: u64| OfferIdentity {
+        id: FlexOfferId::numbered("agg-", number),
+        prosumer: grid::ProsumerId(9),
+        usage_point: grid::UsagePointId(1),
+        device: grid::DeviceId(9),
+        created_at: instant(-3600),
+    };
+    for (activation, shifted) in [(1_000_000, 0), (0, 1_000_000), (1_000_000_000, 1_000_000_000)] {
+        let mut portfolio = Portfolio::new(Tolerances::default(), Bounds::default());
+        let offers: Vec<FlexOffer> = (0..1_001).map(|n| costly(n, activation, shifted)).collect();
+        let refused = portfolio.insert_all(offers.iter().map(|offer| (offer, ZoneId(1))));
+        assert_eq!(refused, []);
+        let published: Vec<Published> =
+            portfolio.numbers().map(|n| portfolio.published(n).unwrap()).collect();
+        let bundles = if activation + shifted > 1_000_000 { 1_001 } else { 2 };
+        assert_eq!(published.len(), bundles);
+        published.iter().for_each(|seen| seen.offer(identity(seen.number)).check().unwrap());
+        // A place that is left is filled again.
+        portfolio.remove(&name("fo-0")).unwrap();
+        portfolio.insert(&costly(2_000, activation, shifted), ZoneId(1)).unwrap();
+        assert_eq!(portfolio.numbers().count(), bundles);
+    }
+}
+
+#[test]
 fn an_aggregate_moves_as_far_as_its_least_flexible_member() {
     let mut portfolio = Portfolio::new(wide(), Bounds::default());
     let stiff = FlexOffer { start_before: slot(1), ..offer("fo-1") };

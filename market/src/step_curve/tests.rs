@@ -148,5 +148,7 @@ fn curves_of_another_basis_and_rising_ones_are_refused() {
     assert_eq!(market.add(vec![1, 0]), Err(CurveFault::Steps { found: 2, expected: 3 }));
     assert_eq!(market.add(vec![1, 2, 0]), Err(CurveFault::Rising { step: 1 }));
     assert!(market.add(vec![i64::MAX, 0, 0]).is_err());
+    let lowest = CurveFault::OutOfRange { step: 2, demand: i64::MIN };
+    assert_eq!(market.add(vec![0, 0, i64::MIN]), Err(lowest));
     assert!(StepMarket::new(0).is_err());
 }

@@ -1,6 +1,7 @@
 //! `SITE.toml` as written ([docs/site.md](../../../docs/site.md)). Every key has a safe default; unknown ones are refused.
 
 mod acquisition;
+mod delegation;
 mod iec104;
 mod market;
 mod opcua;
@@ -51,6 +52,8 @@ pub struct SiteFile {
     pub history: history::Options,
     /// Registered devices.
     pub devices: Vec<Located<actors::Device>>,
+    /// What was agreed with prosumers who delegate their trading.
+    pub delegations: Vec<Located<actors::Delegation>>,
     /// Registered generators: connection and largest feed-in, W.
     pub generators: Vec<Located<(UsagePointId, f64)>>,
     /// Whether `generators` are all there are.
@@ -235,6 +238,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let settlement = market::terms(root.section("market"));
     let history = history(root.section("history"));
     let devices = root.sections("device").into_iter().filter_map(device).collect();
+    let delegations = root.sections("delegation").into_iter().filter_map(delegation::delegation).collect();
     let generators = root.sections("generator").into_iter().filter_map(generator).collect();
     let modbus = root.sections("modbus").into_iter().filter_map(modbus).collect();
     let opcua = root.sections("opcua").into_iter().filter_map(opcua::source).collect();
@@ -253,6 +257,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
         settlement,
         history,
         devices,
+        delegations,
         generators,
         all_generators,
         modbus,

@@ -93,6 +93,54 @@ fn sources_have_ranks_and_generators_are_registered() {
 }
 
 #[test]
+fn contracts_of_delegated_trading_are_read_and_every_fault_is_named() {
+    use market::DelegatedContract;
+    let site = parsed(
+        "[[delegation]]\nprosumer = 3\nfrom = \"2026-12\"\nfixed_eur = 3\ntime_flex_eur_per_slot = 0.01\nenergy_flex_eur_per_kwh = 0.02\n\
+         scheduling_eur = 0.03\nstart_eur_per_slot = 0.04\nenergy_eur_per_kwh = 0.000001\nimbalance_limit_kwh = 0.25\n\
+         [[delegation]]\nprosumer = 4\nfrom = \"2027-01\"\n",
+    )
+    .unwrap();
+    let [full, bare] = &site.delegations[..] else { panic!("{:?}", site.delegations) };
+    let contract = DelegatedContract {
+        fixed_reward: Money(3_000_000),
+        time_flex_reward: Money(10_000),
+        energy_flex_reward: Money(20_000),
+        scheduling_fixed_reward: Money(30_000),
+        scheduling_start_time_reward: Money(40_000),
+        scheduling_energy_reward: Money(1),
+        imbalance_limit: grid::EnergyMwh(250_000),
+    };
+    assert_eq!((full.value.prosumer, full.value.contract, full.line), (ProsumerId(3), contract, 1));
+    let nothing = DelegatedContract { imbalance_limit: grid::EnergyMwh(100_000), ..Default::default() };
+    assert_eq!((bare.value.from, bare.value.contract, bare.line), ("2027-01".parse().unwrap(), nothing, 11));
+    let bad = parsed(
+        "[[delegation]]\nfixed_eur = -1\nfrom = \"December\"\nstart_eur_per_slot = \"much\"\nrent = 1\n\
+         [[delegation]]\nprosumer = 1.5\nenergy_eur_per_kwh = 1e9\n[[delegation]]\nprosumer = 1\nfrom = 2026\n",
+    );
+    let said: Vec<_> =
+        bad.unwrap_err().into_iter().map(|problem| (problem.line.unwrap(), problem.what)).collect();
+    let expected = [
+        (1, "delegation 1.prosumer: is missing"),
+        (2, "delegation 1.fixed_eur: -1 is not between"),
+        (3, "delegation 1.from: \"December\" is no month"),
+        (4, "delegation 1.start_eur_per_slot: \"much\" is not a number"),
+        (5, "delegation 1.rent: no such key"),
+        (6, "delegation 2.from: is missing"),
+        (7, "delegation 2.prosumer: 1.5 is no whole number"),
+        (8, "delegation 2.energy_eur_per_kwh: 1e9 is not between"),
+        (11, "delegation 3.from: 2026 is not a text"),
+    ];
+    assert_eq!(said.len(), expected.len(), "{said:#?}");
+    for ((line, what), (expected_line, start)) in said.iter().zip(expected) {
+        assert!(
+            *line == expected_line && what.starts_with(start),
+            "{line}: {what}, expected {expected_line}: {start}"
+        );
+    }
+}
+
+#[test]
 fn a_station_of_telecontrol_is_read_with_everything_that_can_be_said_of_it() {
     let site = parsed(
         "[[iec104]]\nname = \"rtu\"\nserver = \"192.0.2.7:2404\"\npoints = \"rtu.csv\"\n[[iec104]]\nname = \"gateway\"\n\

@@ -32,6 +32,8 @@ fn every_fault_has_its_code() {
     assert_eq!(code("\"lower\": 0.5,", ""), "missing-field");
     assert_eq!(code(creation, ""), "missing-field");
     assert_eq!(code(creation, "\"creationTime\": \"yesterday\","), "unreadable-time");
+    assert_eq!(code(creation, "\"creationTime\": -9223372036854775808,"), "unreadable-time");
+    assert_eq!(code(creation, "\"creationTime\": \"9223372036854775807\","), "unreadable-time");
     assert_eq!(code(creation, "\"creationTime\": \"2026-01-15T17:01:00Z\","), "deadline-order");
     assert_eq!(code(start_before, "\"startBeforeTime\": \"2026-01-15T16:00:00Z\""), "inverted-start-window");
     assert_eq!(code(start_before, "\"startBeforeInterval\": 1e15"), "number-out-of-range");
@@ -95,6 +97,17 @@ fn one_bad_offer_does_not_spoil_the_others() {
         .map(|entry| entry.as_ref().map_or_else(|error| error.code(), |_| "ok"))
         .collect();
     assert_eq!(codes, ["ok", "other-content"]);
+}
+
+/// Notes name where in the message an offer stood; they are nothing it says.
+#[test]
+fn a_repetition_with_a_note_is_still_a_repetition() {
+    let mut offer = serde_json::from_str::<Value>(SPECIFICATION).unwrap()["flexOffer"][0].clone();
+    offer["colour"] = "green".into();
+    offer.as_object_mut().unwrap().remove("defaultSchedule");
+    let document = decode_value(&Value::Array(vec![offer.clone(), offer]), &mut Directory::open()).unwrap();
+    assert_eq!((document.entries.len(), document.positions.as_slice()), (1, &[0][..]));
+    assert_eq!(document.offers().next().unwrap().notes.len(), 2);
 }
 
 #[test]

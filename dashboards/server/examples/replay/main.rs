@@ -34,6 +34,19 @@ impl MarketDoor for NoMarket {
     fn bid(&self, _: &market::BidId) -> Option<dashboards_server::BidFound> {
         None
     }
+
+    fn bills(
+        &self,
+        _: Option<dashboards_server::BillKey>,
+        _: &dyn Fn(grid::ProsumerId) -> bool,
+        _: usize,
+    ) -> Vec<market::MonthlyBill> {
+        Vec::new()
+    }
+
+    fn bill(&self, _: dashboards_server::BillKey) -> Option<market::MonthlyBill> {
+        None
+    }
 }
 
 #[tokio::main]
