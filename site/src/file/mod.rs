@@ -1,9 +1,9 @@
 //! `SITE.toml` as written ([docs/site.md](../../../docs/site.md)). Every key has a safe default; unknown ones are refused.
 
 mod acquisition;
+mod contract_terms;
 mod delegation;
 mod iec104;
-mod market;
 mod opcua;
 mod section;
 #[cfg(test)]
@@ -12,7 +12,6 @@ mod tests;
 pub use section::Located;
 
 use crate::problem::Problem;
-use ::market::settlement::SettlementTerms;
 use actors::DsoRules;
 use actors::grid_side::Ranks;
 use actors::picture::DeviceKind;
@@ -21,6 +20,7 @@ use connectors::mqtt::door::{Limits, TlsFiles};
 use connectors::opcua::{Security, User};
 use grid::{DeviceId, Money, ProsumerId, UsagePointId};
 use history::Kind;
+use market::settlement::SettlementTerms;
 use section::{Reading, Section};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -235,7 +235,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let http = http(root.section("http"));
     let mqtt = mqtt(root.section("mqtt"));
     let (dso, all_generators) = dso(root.section("dso"));
-    let settlement = market::terms(root.section("market"));
+    let settlement = contract_terms::terms(root.section("market"));
     let history = history(root.section("history"));
     let devices = root.sections("device").into_iter().filter_map(device).collect();
     let delegations = root.sections("delegation").into_iter().filter_map(delegation::delegation).collect();

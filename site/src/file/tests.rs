@@ -42,8 +42,8 @@ fn the_terms_of_contracts_are_said_in_the_file() {
          baseline = \"high-x-of-y\"\nbaseline_days = 10\nbaseline_highest_days = 3\nbaseline_adjustment_percent = 0\n",
     );
     let wanted = SettlementTerms {
-        pricing: ::market::price_clearing::Pricing::Uniform,
-        baseline: ::market::baseline::BaselineMethod::XOfY {
+        pricing: market::price_clearing::Pricing::Uniform,
+        baseline: market::baseline::BaselineMethod::XOfY {
             x: 3,
             y: 10,
             adjustment_slots: 0,
