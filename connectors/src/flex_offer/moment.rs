@@ -14,7 +14,7 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// A time given by one of some names, or else by an interval number.
-pub(super) fn time(
+pub(crate) fn time(
     fields: &Fields<'_>,
     times: &[&str],
     intervals: &[&str],
@@ -97,7 +97,7 @@ fn java(text: &str) -> Option<Timestamp> {
 }
 
 /// As the FMAN writes it: milliseconds and a numeric zone.
-pub(super) fn java_iso(time: Timestamp) -> String {
+pub(crate) fn java_iso(time: Timestamp) -> String {
     let text = time.to_string();
     let (moment, fraction) = match text.trim_end_matches('Z').split_once('.') {
         Some((moment, fraction)) => (moment.to_owned(), fraction.to_owned()),

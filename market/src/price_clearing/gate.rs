@@ -79,6 +79,28 @@ impl OfferTerms {
 }
 
 impl ClearingProblem {
+    /// Takes an offer out; those after it move down by one. Nothing happens when there is no such offer.
+    pub fn remove_offer(&mut self, offer: usize) {
+        if offer >= self.heads.len() {
+            return;
+        }
+        let head = self.heads.remove(offer);
+        let (at, n) = (head.first_slice as usize, usize::from(head.slices));
+        for slices in [&mut self.default, &mut self.lower, &mut self.upper] {
+            slices.drain(at..at + n);
+        }
+        if head.first_option != u32::MAX {
+            let at = head.first_option as usize;
+            self.option.drain(at..at + n);
+        }
+        for later in &mut self.heads[offer..] {
+            later.first_slice -= u32::from(head.slices);
+            if later.first_option != u32::MAX && head.first_option != u32::MAX {
+                later.first_option -= u32::from(head.slices);
+            }
+        }
+    }
+
     /// Takes the last offer out again.
     pub fn withdraw_last(&mut self) {
         if let Some(head) = self.heads.pop() {

@@ -19,11 +19,13 @@ use super::fault::ProblemFault;
 /// Most intervals of a horizon: three weeks of quarter-hours.
 pub const INTERVALS_MAX: usize = 2016;
 /// Most offers of a problem.
-pub const OFFERS_MAX: usize = 10_000_000;
+pub const OFFERS_MAX: usize = 1_000_000;
 /// Most nodes of a problem.
 pub const NODES_MAX: usize = 1_000_000;
 /// Largest magnitude of one energy, mWh: 1 GWh in an interval.
 pub const ENERGY_MAX: i64 = 1_000_000_000_000;
+/// Largest magnitude of a bound on a total, mWh.
+pub const TOTAL_MAX: i64 = 1_000_000_000_000_000_000;
 /// Largest magnitude of a price (micro-units per kWh) or a charge (micro-units): a million per kWh.
 pub const PRICE_MAX: i64 = 1_000_000_000_000;
 /// Largest magnitude of a sensitivity, millionths.
@@ -386,6 +388,7 @@ impl ClearingProblem {
                 upper: terms.upper[slice],
             });
         }
+        within("a total", &[terms.total_lower, terms.total_upper], -TOTAL_MAX, TOTAL_MAX)?;
         let (least, most) = (terms.lower.iter().sum::<i64>(), terms.upper.iter().sum::<i64>());
         let none =
             terms.total_lower > terms.total_upper || terms.total_lower > most || terms.total_upper < least;
