@@ -176,8 +176,10 @@ fn tariffs(problem: &ClearingProblem, clearing: &PriceClearing, lumps: &Lumps) -
             for interval in 0..t {
                 let price = prices.bid[number * t + interval];
                 let tariff = &mut tariffs[node as usize];
-                tariff.add(interval, price, MILLION);
-                tariff.of_bids[interval] += i128::from(price) * MILLION;
+                // Where more is asked for, whoever takes more earns the price.
+                let sign = if bid.more { -MILLION } else { MILLION };
+                tariff.add(interval, price, sign);
+                tariff.of_bids[interval] += i128::from(price) * sign;
             }
         }
     }
@@ -334,8 +336,9 @@ fn value(problem: &ClearingProblem, clearing: &PriceClearing, at_node: &[i128]) 
         for interval in 0..t {
             let asked = i128::from(bid.asked[interval]);
             if asked > 0 {
-                let relief: i128 = bid.nodes.iter().map(|&node| -at_node[node as usize * t + interval]).sum();
-                sum += relief.min(asked) * i128::from(bid.price[interval]) * MILLION;
+                let taken: i128 = bid.nodes.iter().map(|&node| at_node[node as usize * t + interval]).sum();
+                let given = if bid.more { taken } else { -taken };
+                sum += given.min(asked) * i128::from(bid.price[interval]) * MILLION;
             }
         }
     }

@@ -9,7 +9,7 @@ use grid::Timestamp;
 use market::price_clearing::{ClearingProblem, GridRow, NeedBid, Pricing, freeze_offer};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Millionths in a kWh, a currency unit or a factor of 1.
 const MILLION: f64 = 1e6;
@@ -39,6 +39,8 @@ struct Reader<'a> {
     /// Ids that were taken back.
     withdrawn: Vec<String>,
     gate: u16,
+    /// Names of bids and rows.
+    limit_names: BTreeSet<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -99,7 +101,7 @@ impl<'a> Reader<'a> {
         let (interval_s, intervals) = (wire.num_seconds_per_interval, wire.intervals);
         let horizon = Horizon { start_s, interval_s, intervals, cleared_at };
         let mut reader =
-            Self { case, horizon, node_of, seen: BTreeMap::new(), withdrawn: Vec::new(), gate };
+            Self { case, horizon, node_of, seen: BTreeMap::new(), withdrawn: Vec::new(), gate, limit_names: BTreeSet::new() };
         for bid in wire.bids {
             let place = format!("bid {:?}", bid.id);
             reader.take_bid(bid).map_err(|reason| part(&place, reason))?;
@@ -151,24 +153,42 @@ impl<'a> Reader<'a> {
         if first + bid.schedule_change.len() > intervals {
             return Err(Refusal::new("outside-horizon", "it reaches beyond the horizon".to_owned()));
         }
-        let mut need = NeedBid { nodes: Vec::new(), asked: vec![0; intervals], price: vec![0; intervals] };
+        let nodes = bid.nodes.iter().map(|node| self.node(node)).collect::<Result<Vec<_>, _>>()?;
+        // What is asked for in one direction and in the other are two bids of the problem.
+        let (nothing, price) = (vec![0; intervals], vec![0; intervals]);
+        let mut less = NeedBid { nodes: nodes.clone(), asked: nothing.clone(), price, more: false };
+        let mut more = NeedBid { nodes, asked: nothing.clone(), price: nothing, more: true };
         for (k, (&change, &price)) in bid.schedule_change.iter().zip(&bid.energy_price).enumerate() {
-            if change < 0.0 {
-                return Err(Refusal::new(
-                    "asks-for-more",
-                    format!("scheduleChange[{k}] asks for more consumption, which cannot be asked for yet"),
-                ));
-            }
-            need.asked[first + k] = whole("scheduleChange", change)?;
-            need.price[first + k] = whole("energyPrice", price)?;
+            let change = whole("scheduleChange", change)?;
+            let price = whole("energyPrice", price)?;
+            let need = if change < 0 { &mut more } else { &mut less };
+            need.asked[first + k] = change.abs();
+            need.price[first + k] = price;
         }
-        for node in &bid.nodes {
-            need.nodes.push(self.node(node)?);
+        let asks_more = more.asked.iter().any(|&asked| asked > 0);
+        let asks_less = less.asked.iter().any(|&asked| asked > 0);
+        let point = bid.congestion_point.unwrap_or_else(|| bid.id.clone());
+        if asks_less || !asks_more {
+            self.case.problem.add_bid(less)?;
+            let name = self.unique(&point, &bid.id);
+            self.case.congestion_points.push(name);
+            self.case.bids.push(bid.id.clone());
         }
-        self.case.problem.add_bid(need)?;
-        self.case.congestion_points.push(bid.congestion_point.unwrap_or_else(|| bid.id.clone()));
-        self.case.bids.push(bid.id);
+        if asks_more {
+            self.case.problem.add_bid(more)?;
+            let name = self.unique(&format!("{point} (more)"), &bid.id);
+            self.case.congestion_points.push(name);
+            self.case.bids.push(bid.id);
+        }
         Ok(())
+    }
+
+    /// A name that no limit of the case has yet, so that a result can be read back by names.
+    fn unique(&mut self, name: &str, of: &str) -> String {
+        let mut names = std::iter::once(name.to_owned())
+            .chain(std::iter::once(format!("{name} [{of}]")))
+            .chain((2_u64..).map(|number| format!("{name} [{of} {number}]")));
+        names.find(|name| self.limit_names.insert(name.clone())).unwrap_or_default()
     }
 
     fn take_row(&mut self, row: wire::Row) -> Result<(), Refusal> {
@@ -180,7 +200,8 @@ impl<'a> Reader<'a> {
         }
         let penalty = whole("penalty", row.penalty)?;
         self.case.problem.add_row(GridRow { headroom, penalty, sensitivities })?;
-        self.case.elements.push(row.element);
+        let name = self.unique(&row.element, "row");
+        self.case.elements.push(name);
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! Market cases and clearing results as JSON, form `gridflex-market/1` (`docs/clearing.md`): names, ISO times, kWh and
 //! currency outside, dense numbers, mWh and micro-units inside.
 //!
-//! Consumption is positive on both sides; a bid's `scheduleChange` has D6.1's sign, positive is less consumption.
+//! Consumption is positive on both sides; a bid's `scheduleChange` has D6.1's sign, positive is less consumption. A bid
+//! that asks for both is two bids of the problem, the second named `… (more)`.
 
 mod decode;
 mod fault;

@@ -10,7 +10,7 @@ use crate::flex_offer::field::{Fields, Path, items};
 use crate::flex_offer::moment::time;
 use crate::flex_offer::profile::{self, Profile, ROW_LISTS, SUB_TOTALS, TOTALS};
 use crate::flex_offer::schedule;
-use grid::{EnergyMwh, Slot, Timestamp};
+use grid::{Slot, Timestamp};
 use market::Acceptance;
 use market::flex_offer::life_cycle::Phase;
 use market::price_clearing::{ActivationOption, OfferTerms};

@@ -50,7 +50,8 @@ pub(super) fn all_answered(
 fn limits_of_nodes(problem: &ClearingProblem) -> Vec<Vec<(Limit, i64)>> {
     let mut limits = vec![Vec::new(); problem.nodes()];
     for (number, bid) in problem.bids().iter().enumerate() {
-        bid.nodes.iter().for_each(|&node| limits[node as usize].push((Limit::Bid(number as u32), 1_000_000)));
+        let factor = if bid.more { -1_000_000 } else { 1_000_000 };
+        bid.nodes.iter().for_each(|&node| limits[node as usize].push((Limit::Bid(number as u32), factor)));
     }
     for (number, row) in problem.rows().iter().enumerate() {
         for &(node, factor) in &row.sensitivities {

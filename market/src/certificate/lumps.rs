@@ -118,7 +118,10 @@ fn headroom(problem: &ClearingProblem, limit: Limit, interval: usize) -> Option<
 /// Sensitivity of a limit to a node, millionths.
 pub(super) fn factor(problem: &ClearingProblem, node: u32, limit: Limit) -> i128 {
     match limit {
-        Limit::Bid(bid) => i128::from(problem.bids()[bid as usize].nodes.contains(&node)) * MILLION,
+        Limit::Bid(bid) => {
+            let bid = &problem.bids()[bid as usize];
+            i128::from(bid.nodes.contains(&node)) * if bid.more { -MILLION } else { MILLION }
+        }
         Limit::Row(row) => {
             let parts = &problem.rows()[row as usize].sensitivities;
             parts.iter().find(|part| part.0 == node).map_or(0, |part| part.1.into())

@@ -141,7 +141,7 @@ impl<'a> Posed<'a> {
                 }
             }
             if asked.iter().any(|&energy| energy > 0) {
-                self.problem.add_bid(NeedBid { nodes: nodes.clone(), asked, price })?;
+                self.problem.add_bid(NeedBid { nodes: nodes.clone(), asked, price, more: false })?;
                 self.bids.push(Meaning::Asked(bid.congestion_point));
             }
             for (penalty, wishes) in wished {

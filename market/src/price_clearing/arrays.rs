@@ -1,7 +1,7 @@
 //! The problem as the solver sees it: whole numbers held in `f64`, offers sorted by node, bids and rows alike.
 //!
 //! A bid that asks for `a` at price `p` is worth `p·min(a, −use)` = `p·a − p·max(0, use + a)`: a row with head-room `−a`
-//! and penalty `p`, and a constant. So the solver knows only *limits*: what may be used, and the price beyond.
+//! and penalty `p`, and a constant; of a bid for more consumption the use is counted the other way round. So the solver knows only *limits*: what may be used, and the price beyond.
 //!
 //! Energies are whole mWh and stay below 2⁵³, so sums are exact and do not depend on their order wherever
 //! sensitivities are whole; money is in 10⁻⁶ micro-units. What is told to others is evaluated again on integers.
@@ -99,7 +99,8 @@ impl Arrays {
         };
         let mut of_node: Vec<Vec<(u32, f64)>> = vec![Vec::new(); nodes];
         for (limit, bid) in problem.bids.iter().enumerate() {
-            bid.nodes.iter().for_each(|&node| of_node[node as usize].push((limit as u32, 1.0)));
+            let factor = if bid.more { -1.0 } else { 1.0 };
+            bid.nodes.iter().for_each(|&node| of_node[node as usize].push((limit as u32, factor)));
         }
         for (row, grid_row) in problem.rows.iter().enumerate() {
             for &(node, factor) in grid_row.sensitivities.iter().filter(|&&(_, factor)| factor != 0) {

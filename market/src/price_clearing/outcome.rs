@@ -123,7 +123,7 @@ impl DeclineReason {
 /// The prices that prove the bound, micro-units per kWh, per limit and interval.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Prices {
-    /// Of the bids: what a kWh more relief is worth.
+    /// Of the bids: what a kWh more relief is worth, or a kWh more consumption where that is asked for.
     pub bid: Vec<i64>,
     /// Of the rows: what a kWh more head-room is worth.
     pub row: Vec<i64>,

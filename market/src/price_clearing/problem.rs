@@ -7,8 +7,8 @@
 //!   total within its own; or it is an *option*: the default plus a factor of one deviation, the factor 0 or within
 //!   `[factor_min, 1]`. What it asks: a sum once when it leaves its default, a sum per interval of shift, and a price
 //!   per kWh of deviation upward and downward.
-//! * A *bid* asks that the nodes it names take less; worth its price up to what it asks, and charged at the same price
-//!   when they take more (which keeps it concave). Intervals in which it asks for nothing are worth and cost nothing.
+//! * A *bid* asks that the nodes it names take less (or more); worth its price up to what it asks, and charged at the same
+//!   price when they do the opposite (which keeps it concave). Intervals in which it asks for nothing are worth and cost nothing.
 //! * A *row* is what an element of the grid still carries: Σ sensitivity × deviation ≤ head-room, and a price for
 //!   each kWh beyond.
 //!
@@ -82,15 +82,24 @@ pub struct ActivationOption {
     pub factor_min: u32,
 }
 
-/// One bid of the DSO: less energy, per interval.
+/// One bid of the DSO: less energy per interval, or more.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NeedBid {
     /// Nodes whose deviation counts.
     pub nodes: Vec<u32>,
-    /// What is asked for, mWh per interval, positive is less consumption; 0 asks for nothing.
+    /// How much less, or more, is asked for, mWh per interval; 0 asks for nothing.
     pub asked: Vec<i64>,
     /// Worth of a kWh, micro-units per interval.
     pub price: Vec<i64>,
+    /// Whether more consumption is asked for instead of less.
+    pub more: bool,
+}
+
+impl NeedBid {
+    /// Sensitivity of the bid to a deviation of its nodes, millionths: what it asks for lowers its use.
+    pub(super) fn factor(&self) -> i64 {
+        if self.more { -WHOLE } else { WHOLE }
+    }
 }
 
 /// What one element still carries.

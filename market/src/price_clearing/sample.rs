@@ -12,7 +12,7 @@ pub(crate) fn problem(seed: u64, offers: usize, intervals: usize, unit: i64) -> 
     let energy = |stream: &mut Stream, most: usize| stream.below(most + 1) as i64 * unit;
     let asked = (0..intervals).map(|i| if i < intervals / 2 { energy(&mut stream, 4) } else { 0 }).collect();
     let price = (0..intervals).map(|_| 100_000 + stream.below(300_000) as i64).collect();
-    problem.add_bid(NeedBid { nodes: (0..nodes as u32).collect(), asked, price }).unwrap();
+    problem.add_bid(NeedBid { nodes: (0..nodes as u32).collect(), asked, price, more: false }).unwrap();
     for node in 0..nodes {
         let headroom = (0..intervals).map(|_| energy(&mut stream, 3)).collect();
         let sensitivities = (node..nodes).map(|n| (n as u32, 1_000_000)).collect();

@@ -1,6 +1,6 @@
 use super::ascent::Stream;
 use super::outcome::{DeclineReason, Plan, Worth};
-use super::problem::{ClearingProblem, OfferTerms, WHOLE};
+use super::problem::{ClearingProblem, NeedBid, OfferTerms, WHOLE};
 use super::sample;
 use super::solve::{Session, clear_by_prices};
 use super::worth;
@@ -65,9 +65,13 @@ fn exhaustive(problem: &ClearingProblem, unit: i64) -> i128 {
 
 /// Clears random markets; returns how many reached the optimum.
 fn compare(seeds: std::ops::Range<u64>) -> usize {
+    compare_all(seeds, |seed| sample::problem(seed, 1 + (seed % 4) as usize, 5, UNIT))
+}
+
+fn compare_all(seeds: std::ops::Range<u64>, make: impl Fn(u64) -> ClearingProblem) -> usize {
     let mut equal = 0;
     for seed in seeds {
-        let problem = sample::problem(seed, 1 + (seed % 4) as usize, 5, UNIT);
+        let problem = make(seed);
         let clearing = clear_by_prices(&problem);
         verify(&problem, &clearing).unwrap_or_else(|objection| panic!("seed {seed}: {objection}"));
         let best = exhaustive(&problem, UNIT);
@@ -100,6 +104,29 @@ fn small_random_markets_that_are_proved_equal_exhaustive_search() {
 fn a_hundred_thousand_small_random_markets_that_are_proved_equal_exhaustive_search() {
     let equal = compare(1_000..101_000);
     assert!(equal >= 99_000, "{equal} of 100,000");
+}
+
+#[test]
+fn bids_for_more_consumption_are_cleared_beside_those_for_less_and_doing_nothing_is_worth_nothing() {
+    let mut taken = 0;
+    let equal = compare_all(0..200, |seed| {
+        let mut problem = sample::problem(seed, 1 + (seed % 4) as usize, 5, UNIT);
+        let mut stream = Stream(seed ^ 4_242);
+        let nodes = (0..problem.nodes() as u32).collect();
+        let asked = (0..5).map(|_| stream.below(4) as i64 * UNIT).collect();
+        let price = (0..5).map(|_| 50_000 + stream.below(300_000) as i64).collect();
+        problem.add_bid(NeedBid { nodes, asked, price, more: true }).unwrap();
+        assert_eq!(worth::welfare(&problem, &[]).0, 0);
+        problem
+    });
+    for seed in 0..50 {
+        let mut problem = sample::problem(seed, 4, 5, UNIT);
+        problem.bids[0].more = true;
+        let clearing = clear_by_prices(&problem);
+        verify(&problem, &clearing).unwrap_or_else(|objection| panic!("seed {seed}: {objection}"));
+        taken += usize::from(clearing.welfare.0 > 0);
+    }
+    assert!(equal >= 195 && taken > 10, "{equal} of 200, {taken} of 50");
 }
 
 /// Sensitivities that are parts, more than the whole, or negative: a grid with loops.
