@@ -67,7 +67,8 @@ pub enum Objection {
     Postings,
 }
 
-/// Verifies a clearing; the first thing that does not hold ends it.
+/// Verifies a clearing; the first thing that does not hold ends it. Whatever numbers the clearing says, none is computed with
+/// before it is known to be small: a problem that passes `ClearingProblem::check_size` cannot overflow.
 pub fn verify(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(), Objection> {
     let t = problem.intervals();
     lengths(problem, clearing)?;
@@ -207,8 +208,6 @@ fn node_prices(
     clearing: &PriceClearing,
     tariffs: &[NodeTariff],
 ) -> Result<(), Objection> {
-    // Written with 15 digits: more is not held against it.
-    let near = |said: i128, found: i128| (said - found).abs() <= found.abs() / 1_000_000_000_000_000;
     for (node, tariff) in tariffs.iter().enumerate() {
         for interval in 0..problem.intervals() {
             let NodePrice { of_bids, of_rows, of_lumps } =
@@ -348,8 +347,7 @@ fn value(problem: &ClearingProblem, clearing: &PriceClearing, at_node: &[i128]) 
             for &(node, factor) in &row.sensitivities {
                 used += i128::from(factor) * at_node[node as usize * t + interval];
             }
-            // Written with 15 digits: more is not held against it.
-            if (clearing.row_use[number * t + interval] - used).abs() > used.abs() / 1_000_000_000_000_000 {
+            if !near(clearing.row_use[number * t + interval], used) {
                 return Err(Objection::Use { row: number, interval });
             }
             let over = used - i128::from(row.headroom[interval]) * MILLION;
@@ -396,6 +394,12 @@ fn bound(
         sum += gain.at_most();
     }
     Ok(sum)
+}
+
+/// Whether a figure is the found one. Written with 15 digits: more is not held against it.
+fn near(said: i128, found: i128) -> bool {
+    let hidden = found.unsigned_abs() / 1_000_000_000_000_000;
+    said.checked_sub(found).is_some_and(|apart| apart.unsigned_abs() <= hidden)
 }
 
 fn postings(clearing: &PriceClearing) -> Result<(), Objection> {

@@ -6,12 +6,15 @@ use crate::answer::say;
 use crate::bench::meter;
 use anyhow::{Context, anyhow};
 use clap::Args;
-use connectors::clearing_case::{MarketCase, ResultExtras, read_case, read_result, write_result};
+use connectors::clearing_case::{
+    CASE_BYTES_MAX, MarketCase, RESULT_BYTES_MAX, ResultExtras, read_case, read_result, write_result,
+};
 use market::certificate::{overload, verify};
 use market::price_clearing::{PriceClearing, Session, Worth};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
@@ -47,14 +50,35 @@ pub struct VerifyArguments {
     json: bool,
 }
 
-/// Reads a file as text.
+/// Reads a file as text, no larger than a result that carries its case.
 pub fn read(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path).with_context(|| format!("reading {}", path.display())).map_err(Failure::Input)
+    read_up_to(path, RESULT_BYTES_MAX)
 }
 
-/// Reads a case.
+/// Reads a file as text. A pipe has no size of its own, so reading ends at the limit as well.
+fn read_up_to(path: &Path, limit: usize) -> Result<String, Failure> {
+    let reading = || format!("reading {}", path.display());
+    let file = fs::File::open(path).with_context(reading).map_err(Failure::Input)?;
+    let too_large = |bytes: u64| {
+        let name = path.display();
+        Failure::Input(anyhow!(
+            "{name} has {bytes} bytes or more; at most {limit} are read: split the case or aggregate its offers (too-large)"
+        ))
+    };
+    let size = file.metadata().with_context(reading).map_err(Failure::Input)?.len();
+    if size > limit as u64 {
+        return Err(too_large(size));
+    }
+    let mut text = String::with_capacity(size as usize);
+    let read = file.take(limit as u64 + 1).read_to_string(&mut text);
+    read.with_context(reading).map_err(Failure::Input)?;
+    if text.len() > limit { Err(too_large(text.len() as u64)) } else { Ok(text) }
+}
+
+/// Reads a case; what is wrong with it is said with its code.
 pub fn case_of(path: &Path, text: &str) -> Result<MarketCase, Failure> {
-    read_case(text).with_context(|| path.display().to_string()).map_err(Failure::Input)
+    read_case(text)
+        .map_err(|error| Failure::Input(anyhow!("{}: {error} ({})", path.display(), error.code())))
 }
 
 #[derive(Serialize)]
@@ -62,6 +86,8 @@ pub fn case_of(path: &Path, text: &str) -> Result<MarketCase, Failure> {
 struct Figures {
     offers: usize,
     refused: usize,
+    /// Entries that repeat an offer word for word.
+    repeated: usize,
     assigned: usize,
     welfare: f64,
     bound: f64,
@@ -77,8 +103,11 @@ struct Figures {
 }
 
 pub fn clear(arguments: &ClearArguments) -> Result<(), Failure> {
-    let text = read(&arguments.case)?;
+    let text = read_up_to(&arguments.case, CASE_BYTES_MAX)?;
     let case = case_of(&arguments.case, &text)?;
+    if case.repeated > 0 {
+        tracing::info!(repeated = case.repeated, "entries that repeat an offer word for word are ignored");
+    }
     for refused in &case.refused {
         tracing::warn!(
             offer = refused.id,
@@ -147,6 +176,7 @@ fn figures(case: &MarketCase, clearing: &PriceClearing, cpu_seconds: f64) -> Fig
         overload_cost: Worth(overload.cost).as_f64(),
         offers: case.offers.len() + case.refused.len(),
         refused: case.refused.len(),
+        repeated: case.repeated,
         assigned: clearing.plans.len(),
         welfare: clearing.welfare.as_f64(),
         bound: clearing.bound.as_f64(),

@@ -27,7 +27,9 @@ pub fn read_case(text: &str) -> Result<MarketCase, CaseError> {
     for (place, entry) in offers.into_iter().enumerate() {
         reader.take(place, entry);
     }
-    Ok(reader.finish())
+    let case = reader.finish();
+    case.problem.check_size().map_err(|fault| part("case", fault.into()))?;
+    Ok(case)
 }
 
 struct Reader<'a> {

@@ -37,6 +37,8 @@ pub enum ProblemFault {
     DefaultOutside,
     #[error("offer {offer} has another number of slices or another kind")]
     OtherShape { offer: usize },
+    #[error("energies times prices come to more than {limit} of the currency; a unit must be wrong")]
+    TooMuchInAll { limit: u64 },
     #[error("a commitment of offer {offer} lies outside of what it offered")]
     Commitment { offer: usize },
 }
@@ -58,6 +60,7 @@ impl ProblemFault {
             Self::Factor { .. } => "factor",
             Self::DefaultOutside => "default-outside-offer",
             Self::OtherShape { .. } => "other-shape",
+            Self::TooMuchInAll { .. } => "too-much-in-all",
             Self::Commitment { .. } => "commitment-outside-offer",
         }
     }

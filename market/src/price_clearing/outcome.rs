@@ -22,7 +22,7 @@ impl Worth {
 
     /// Whole micro-units, not below it.
     pub fn micro_ceil(self) -> i64 {
-        clamp(-(-self.0).div_euclid(Self::MICRO))
+        clamp(self.0.div_euclid(Self::MICRO) + i128::from(self.0.rem_euclid(Self::MICRO) > 0))
     }
 }
 
@@ -192,13 +192,17 @@ impl PriceClearing {
     }
 
     fn gap_to(&self, bound: Worth) -> f64 {
-        let left = (bound.0 - self.welfare.0) as f64;
+        // What a foreign result says may be further apart than the numbers reach.
+        let left = match bound.0.checked_sub(self.welfare.0) {
+            Some(left) => left as f64,
+            None => bound.0 as f64 - self.welfare.0 as f64,
+        };
         if left == 0.0 { 0.0 } else { left / (bound.0.unsigned_abs() as f64).max(1.0) }
     }
 
     /// By how much a row is exceeded in an interval, mWh rounded up.
     pub fn overload(&self, headroom: i64, row_use: i128) -> i64 {
-        let over = row_use - i128::from(headroom) * i128::from(WHOLE);
-        clamp(-(-over).div_euclid(i128::from(WHOLE))).max(0)
+        let over = row_use.saturating_sub(i128::from(headroom) * i128::from(WHOLE));
+        clamp(over / i128::from(WHOLE) + i128::from(over % i128::from(WHOLE) > 0)).max(0)
     }
 }

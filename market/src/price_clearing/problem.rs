@@ -20,6 +20,8 @@ use super::fault::ProblemFault;
 pub const INTERVALS_MAX: usize = 2016;
 /// Most offers of a problem.
 pub const OFFERS_MAX: usize = 1_000_000;
+/// Largest worth of a problem in all, in the currency, counted generously: sums in 10⁻¹⁸ of it fit 128 bits.
+const WORTH_MAX: f64 = 1e15;
 /// Most nodes of a problem.
 pub const NODES_MAX: usize = 1_000_000;
 /// Largest magnitude of one energy, mWh: 1 GWh in an interval.
@@ -360,6 +362,37 @@ impl ClearingProblem {
         let beyond = ProblemFault::Unknown { what: "interval", number: interval as u64 };
         *row.headroom.get_mut(interval).ok_or(beyond)? = headroom;
         Ok(())
+    }
+
+    /// Whether all sums of a clearing of this problem, and of its certificate, fit their integers.
+    pub fn check_size(&self) -> Result<(), ProblemFault> {
+        let mut at_node = vec![0.0; self.nodes];
+        let mut worth = 0.0;
+        for number in 0..self.offers() {
+            let view = self.offer(number);
+            let largest = |energy: &i64| energy.unsigned_abs() as f64;
+            let mut energy: f64 = view.default.iter().map(largest).sum();
+            energy += view.lower.iter().zip(view.upper).map(|(l, u)| largest(l).max(largest(u))).sum::<f64>();
+            energy += view.option.unwrap_or_default().iter().map(largest).sum::<f64>();
+            at_node[view.node() as usize] += energy;
+            let head = view.head;
+            worth += energy * 1e-6 * head.price_up.max(head.price_down) as f64
+                + head.activation as f64
+                + head.per_interval_shifted as f64 * self.intervals as f64;
+        }
+        for bid in &self.bids {
+            let energy: f64 = bid.nodes.iter().map(|&node| at_node[node as usize]).sum();
+            let of = |(&asked, &price): (&i64, &i64)| (asked as f64 + energy) * 1e-6 * price as f64;
+            worth += bid.asked.iter().zip(&bid.price).map(of).sum::<f64>();
+        }
+        for row in &self.rows {
+            let part = |&(node, factor): &(u32, i64)| at_node[node as usize] * factor.unsigned_abs() as f64;
+            let energy = row.sensitivities.iter().map(part).sum::<f64>() * 1e-6;
+            let of = |headroom: &i64| (headroom.unsigned_abs() as f64 + energy) * 1e-6 * row.penalty as f64;
+            worth += row.headroom.iter().map(of).sum::<f64>();
+        }
+        let worth = worth * 1e-6;
+        if worth <= WORTH_MAX { Ok(()) } else { Err(ProblemFault::TooMuchInAll { limit: WORTH_MAX as u64 }) }
     }
 
     fn knows(&self, node: u32) -> Result<(), ProblemFault> {

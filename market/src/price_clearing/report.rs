@@ -19,10 +19,10 @@ impl Session {
         }
         let (welfare, row_use) = worth::welfare(&self.problem, &plans);
         let bound = Worth(self.bound());
-        let paid: i64 = plans.iter().map(|plan| plan.payment).sum();
+        let paid = plans.iter().fold(0_i64, |sum, plan| sum.saturating_add(plan.payment));
         let mut postings: Vec<(Payee, i64)> =
             plans.iter().map(|plan| (Payee::Offer(plan.offer), plan.payment)).collect();
-        postings.push((Payee::Dso, -paid));
+        postings.push((Payee::Dso, paid.saturating_neg()));
         PriceClearing {
             welfare: Worth(welfare),
             bound,
