@@ -3,7 +3,7 @@
 //! It shares no code with the solver, so that one mistake cannot hide in both; only the words of a problem and of a
 //! result are the same. All of it is on integers. It checks that
 //!
-//! * every schedule lies in its offer, and offers whose default is no longer possible have one;
+//! * every schedule lies in its offer and deviates by no less than that accepts, of an exclusive group there is one at most, and offers whose default is no longer possible have one;
 //! * what is asked, paid and gained is what schedule and prices say, and the postings sum to zero;
 //! * the use of every row, and the welfare, are what the schedules make them;
 //! * every offer is either assigned or declined, and what is said of a declined one follows from the prices;
@@ -24,6 +24,7 @@ use crate::price_clearing::{ClearingProblem, NodePrice, OfferTerms, Payee, Plan,
 use lumps::{Lumps, factor};
 use offer_gain::{Gain, Lump, NodeTariff, most_gained};
 pub use overload::{Overload, overload};
+use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 /// 10⁻¹⁸ of the currency in a micro-unit.
@@ -41,6 +42,8 @@ pub enum Objection {
     Length { what: &'static str, found: usize, expected: usize },
     #[error("offer {offer} is unknown, assigned twice or out of order")]
     Order { offer: u32 },
+    #[error("offer {offer} leaves its default, and so does another of its exclusive group")]
+    Group { offer: u32 },
     #[error("offer {offer}: {what}")]
     Schedule { offer: u32, what: &'static str },
     #[error("offer {offer}: {what} is {said} micro-units, it should be {found}")]
@@ -78,6 +81,7 @@ pub fn verify(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(),
     let mut at_node = vec![0_i128; problem.nodes() * t];
     let mut asked_sum = 0;
     let mut before = None;
+    let mut taken: BTreeSet<u32> = BTreeSet::new();
     for plan in &clearing.plans {
         if plan.offer as usize >= problem.offers() || before.is_some_and(|last| last >= plan.offer) {
             return Err(Objection::Order { offer: plan.offer });
@@ -85,6 +89,9 @@ pub fn verify(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(),
         before = Some(plan.offer);
         let terms = problem.offer(plan.offer as usize).terms();
         lies_within(&terms, plan)?;
+        if terms.group != 0 && !taken.insert(terms.group) {
+            return Err(Objection::Group { offer: plan.offer });
+        }
         let change = change(&terms, plan);
         asked_sum += money(problem, &terms, plan, &change, &tariffs[terms.node as usize])?;
         for &(interval, energy) in &change {
@@ -112,7 +119,8 @@ pub fn verify(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(),
         return Err(Objection::Claim);
     }
     node_prices(problem, clearing, &tariffs)?;
-    declined::all_answered(problem, clearing, &tariffs, &lumps.of_offers, &gains)?;
+    let groups = declined::Groups { taken: &taken };
+    declined::all_answered(problem, clearing, &tariffs, &lumps.of_offers, (&gains, &groups))?;
     postings(clearing)
 }
 
@@ -269,6 +277,10 @@ fn within(terms: &OfferTerms, plan: &Plan) -> Result<(), &'static str> {
     if total < i128::from(terms.total_lower) || total > i128::from(terms.total_upper) {
         return object("a total outside of its bounds");
     }
+    let moved: i128 = change(terms, plan).iter().map(|(_, energy)| energy.abs()).sum();
+    if moved < i128::from(terms.least) {
+        return object("a deviation below the least that it accepts");
+    }
     Ok(())
 }
 
@@ -382,6 +394,7 @@ fn bound(
             sum += i128::from(prices.row[at]) * i128::from(row.headroom[interval]) * MILLION;
         }
     }
+    let mut of_groups: BTreeMap<u32, i128> = BTreeMap::new();
     let mut plans = clearing.plans.iter().peekable();
     for (number, gain) in gains.iter().enumerate() {
         let planned = plans.next_if(|plan| plan.offer as usize == number).is_some();
@@ -391,8 +404,16 @@ fn bound(
                 what: "its default is not possible any more",
             });
         }
-        sum += gain.at_most();
+        match problem.offer(number).parts().group {
+            0 => sum += gain.at_most(),
+            // At most one of a group leaves its default: the one that gains most, at most.
+            group => {
+                let most = of_groups.entry(group).or_insert(i128::MIN);
+                *most = (*most).max(gain.at_most());
+            }
+        }
     }
+    sum += of_groups.values().sum::<i128>();
     Ok(sum)
 }
 

@@ -77,8 +77,7 @@ fn read_up_to(path: &Path, limit: usize) -> Result<String, Failure> {
 
 /// Reads a case; what is wrong with it is said with its code.
 pub fn case_of(path: &Path, text: &str) -> Result<MarketCase, Failure> {
-    read_case(text)
-        .map_err(|error| Failure::Input(anyhow!("{}: {error} ({})", path.display(), error.code())))
+    read_case(text).map_err(|error| Failure::Input(anyhow!("{}: {error} ({})", path.display(), error.code())))
 }
 
 #[derive(Serialize)]

@@ -2,7 +2,7 @@
 //! wrong with one offer refuses that offer, and the rest proceeds.
 
 use super::MarketCase;
-use super::fault::{CASE_BYTES_MAX, CaseError, OFFERS_MAX, RefusedOffer, Refusal};
+use super::fault::{CASE_BYTES_MAX, CaseError, OFFERS_MAX, Refusal, RefusedOffer};
 use super::offer::{self, Entry, Horizon, ReadOffer};
 use super::wire;
 use grid::Timestamp;
@@ -43,6 +43,8 @@ struct Reader<'a> {
     gate: u16,
     /// Names of bids and rows.
     limit_names: BTreeSet<String>,
+    /// Numbers of the exclusive groups, from 1.
+    groups: BTreeMap<String, u32>,
 }
 
 impl<'a> Reader<'a> {
@@ -102,8 +104,16 @@ impl<'a> Reader<'a> {
         }
         let (interval_s, intervals) = (wire.num_seconds_per_interval, wire.intervals);
         let horizon = Horizon { start_s, interval_s, intervals, cleared_at };
-        let mut reader =
-            Self { case, horizon, node_of, seen: BTreeMap::new(), withdrawn: Vec::new(), gate, limit_names: BTreeSet::new() };
+        let mut reader = Self {
+            case,
+            horizon,
+            node_of,
+            seen: BTreeMap::new(),
+            withdrawn: Vec::new(),
+            gate,
+            limit_names: BTreeSet::new(),
+            groups: BTreeMap::new(),
+        };
         for bid in wire.bids {
             let place = format!("bid {:?}", bid.id);
             reader.take_bid(bid).map_err(|reason| part(&place, reason))?;
@@ -132,7 +142,8 @@ impl<'a> Reader<'a> {
 
     fn start(&self, what: &str, text: &str) -> Result<u16, Refusal> {
         let interval = self.interval(what, text)?;
-        let outside = || Refusal::new("outside-horizon", format!("{what} {text} lies outside of the horizon"));
+        let outside =
+            || Refusal::new("outside-horizon", format!("{what} {text} lies outside of the horizon"));
         let inside = (0..self.case.problem.intervals() as i64).contains(&interval);
         inside.then_some(interval as u16).ok_or_else(outside)
     }
@@ -230,7 +241,8 @@ impl<'a> Reader<'a> {
                 self.case.repeated += 1;
                 return;
             }
-            let sentence = "an offer with this id and another content came before; that one stands".to_owned();
+            let sentence =
+                "an offer with this id and another content came before; that one stands".to_owned();
             return self.refuse(id, Refusal::new("duplicate-id", sentence));
         }
         self.seen.insert(id.clone(), entry);
@@ -246,6 +258,10 @@ impl<'a> Reader<'a> {
     /// Adds an offer to the problem, narrowed to what is still open.
     fn put(&mut self, mut offer: ReadOffer) -> Result<(), Refusal> {
         offer.terms.node = self.node(&offer.place)?;
+        if let Some(group) = offer.group {
+            let next = self.groups.len() as u32 + 1;
+            offer.terms.group = *self.groups.entry(group).or_insert(next);
+        }
         let problem = &mut self.case.problem;
         let at = problem.add_offer(&offer.terms)?;
         let gate = if offer.decided { u16::MAX } else { self.gate };
@@ -264,13 +280,19 @@ impl<'a> Reader<'a> {
         self.case.refused.push(RefusedOffer { id, code: reason.code, sentence: reason.sentence });
     }
 
-    /// The case, without the offers that were taken back.
+    /// The case, without the offers that were taken back, and with groups settled of which one is committed.
     fn finish(mut self) -> MarketCase {
-        for id in &self.withdrawn {
-            if let Some(at) = self.case.offers.iter().position(|offer| offer == id) {
+        for id in std::mem::take(&mut self.withdrawn) {
+            if let Some(at) = self.case.offers.iter().position(|offer| *offer == id) {
                 self.case.offers.remove(at);
                 self.case.problem.remove_offer(at);
             }
+        }
+        for at in self.case.problem.settle_groups().into_iter().rev() {
+            let id = self.case.offers.remove(at);
+            self.case.problem.remove_offer(at);
+            let sentence = "another offer of its exclusive group is committed to leave its default as well";
+            self.refuse(id, Refusal::new("exclusive-group", sentence));
         }
         self.case
     }
@@ -293,7 +315,10 @@ fn whole(what: &str, value: f64) -> Result<i64, Refusal> {
 /// The nearest millionth.
 pub(super) fn nearest(what: &str, value: f64) -> Result<i64, Refusal> {
     if !(value.abs() <= NUMBER_MAX) {
-        return Err(Refusal::new("out-of-range", format!("{what} is {value:e}; at most {NUMBER_MAX:e} is taken")));
+        return Err(Refusal::new(
+            "out-of-range",
+            format!("{what} is {value:e}; at most {NUMBER_MAX:e} is taken"),
+        ));
     }
     Ok((value * MILLION).round() as i64)
 }

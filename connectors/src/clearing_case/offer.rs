@@ -59,6 +59,8 @@ pub(super) struct ReadOffer {
     pub terms: OfferTerms,
     /// Where it takes its energy.
     pub place: String,
+    /// Its exclusive group; its number in `terms` is not known yet.
+    pub group: Option<String>,
     /// What an earlier clearing decided: start and energies.
     pub committed: Option<(u16, Vec<i64>)>,
     /// Whether that cannot be changed any more, whatever the gate.
@@ -124,7 +126,8 @@ pub(super) fn read(entry: &Value, horizon: Horizon) -> Result<Entry, Refusal> {
                 Some(place) => place,
                 None => fields.text(&["offeredById"])?.ok_or_else(|| root.missing("locationID"))?,
             };
-            Ok(Entry::Offer(Box::new(ReadOffer { terms, place, committed, decided })))
+            let group = fields.text(&["exclusiveGroup"])?;
+            Ok(Entry::Offer(Box::new(ReadOffer { terms, place, group, committed, decided })))
         }
     }
 }
@@ -137,7 +140,8 @@ fn not_cleared(fields: &Fields<'_>, profile: &[&Value]) -> Result<(), Refusal> {
     for holder in std::iter::once(fields).chain(&slices) {
         let term = NOT_CLEARED.iter().chain(&ROW_LISTS).find_map(|name| holder.entry(&[name]));
         // An empty list of rows says nothing.
-        if let Some((name, _)) = term.filter(|(_, value)| value.as_array().is_none_or(|list| !list.is_empty()))
+        if let Some((name, _)) =
+            term.filter(|(_, value)| value.as_array().is_none_or(|list| !list.is_empty()))
         {
             return Err(Refusal::not_cleared(name, WHY));
         }
@@ -207,8 +211,7 @@ impl Reader<'_> {
         let interval = |what| -> Result<Option<i64>, Refusal> {
             self.at(what)?.map(|at| self.interval(what, at)).transpose()
         };
-        let mut last =
-            interval("startBefore")?.ok_or_else(|| self.fields.path.missing("startBeforeTime"))?;
+        let mut last = interval("startBefore")?.ok_or_else(|| self.fields.path.missing("startBeforeTime"))?;
         let mut first = match (interval("startAfter")?, self.at("creation")?) {
             (Some(first), _) => first,
             (None, Some(created)) => {
@@ -262,7 +265,7 @@ impl Reader<'_> {
         let lower: Vec<i64> = slices.slices.iter().map(|slice| slice.min.0).collect();
         let upper: Vec<i64> = slices.slices.iter().map(|slice| slice.max.0).collect();
         let sum = |energies: &[i64]| energies.iter().fold(0_i64, |sum, energy| sum.saturating_add(*energy));
-        let option = self.option()?;
+        let (option, least) = self.acceptance()?;
         let money = |fields: &Fields<'_>, names: &[&str]| exact_money(fields, names, MONEY_MAX);
         let prices = deviation_prices(fields, slices.tariffs.iter().flatten().copied(), money)?;
         let (mut activation, mut per_interval_shifted) = (0, 0);
@@ -286,20 +289,23 @@ impl Reader<'_> {
             per_interval_shifted,
             price_up: prices.increase.0,
             price_down: prices.decrease.0,
+            least,
             ..OfferTerms::default()
         })
     }
 
-    fn option(&self) -> Result<Option<ActivationOption>, Refusal> {
-        const WHY: &str = "it is not cleared yet; an activationOption with a least factor is";
-        if let Some((name, _)) = self.fields.entry(&["minimumAcceptance", "exclusiveGroup"]) {
-            return Err(Refusal::not_cleared(name, WHY));
-        }
+    /// The option, or the least deviation that is accepted.
+    fn acceptance(&self) -> Result<(Option<ActivationOption>, i64), Refusal> {
         match acceptance(&self.fields, self.scale)? {
-            Acceptance::Any | Acceptance::AtLeast { .. } => Ok(None),
+            Acceptance::Any => Ok((None, 0)),
+            Acceptance::AtLeast { energy } => Ok((None, energy.0)),
             Acceptance::Block { deviation, factor_min_ppm } => {
+                if let Some((name, _)) = self.fields.entry(&["minimumAcceptance"]) {
+                    let why = "not beside an activationOption, whose minActivationFactor says how much is taken at least";
+                    return Err(Refusal::not_cleared(name, why));
+                }
                 let deviation = deviation.iter().map(|energy| energy.0).collect();
-                Ok(Some(ActivationOption { deviation, factor_min: factor_min_ppm }))
+                Ok((Some(ActivationOption { deviation, factor_min: factor_min_ppm }), 0))
             }
         }
     }

@@ -221,8 +221,7 @@ impl<'a> Names<'a> {
 
     fn declined(&self, refusal: &Refusal) -> Result<Declined, ResultError> {
         let id = &refusal.id;
-        let reasons = [DeclineReason::TooDear, DeclineReason::DoesNotFit, DeclineReason::NoChoice];
-        let reason = reasons.into_iter().find(|reason| reason.code() == refusal.reason);
+        let reason = DeclineReason::ALL.into_iter().find(|reason| reason.code() == refusal.reason);
         let alternative = match &refusal.alternative {
             Some(schedule) => Some(Alternative {
                 start: self.interval(id, &schedule.start_time)?,

@@ -93,7 +93,7 @@ fn tamper_declined(
         2 => {
             declined.reason = match declined.reason {
                 DeclineReason::TooDear => DeclineReason::DoesNotFit,
-                DeclineReason::DoesNotFit | DeclineReason::NoChoice => DeclineReason::TooDear,
+                _ => DeclineReason::TooDear,
             }
         }
         3 => {
@@ -249,7 +249,9 @@ fn the_largest_problem_that_is_accepted_is_cleared_and_judged_without_overflow()
         let scale = |stream: &mut Stream| large >> stream.below(30);
         let price = scale(&mut stream);
         let asked = vec![scale(&mut stream); 4];
-        problem.add_bid(NeedBid { nodes: vec![0, 1], asked, price: vec![price; 4], more: seed % 2 == 0 }).unwrap();
+        problem
+            .add_bid(NeedBid { nodes: vec![0, 1], asked, price: vec![price; 4], more: seed % 2 == 0 })
+            .unwrap();
         let headroom = vec![scale(&mut stream) * 1000; 4];
         let sensitivities = vec![(0, 100_000_000), (1, -100_000_000)];
         problem.add_row(GridRow { headroom, penalty: scale(&mut stream), sensitivities }).unwrap();

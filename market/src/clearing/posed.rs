@@ -217,6 +217,7 @@ impl<'a> Posed<'a> {
             per_interval_shifted: 0,
             price_up: offer.prices.increase.0,
             price_down: offer.prices.decrease.0,
+            ..OfferTerms::default()
         };
         let number = self.problem.add_offer(&terms)?;
         let frozen = freeze_offer(&mut self.problem, number, &terms, horizon.gate as u16, None);

@@ -5,7 +5,7 @@
 //! ramps stand (the method of multipliers), and w shrinks. Without the ramp an ascent stalls a quarter below; at
 //! w = 0 the last rounds are exact, and every step gains.
 
-use super::arrays::{Arrays, Kind};
+use super::arrays::{Arrays, Kind, NO_GROUP, Offer};
 use super::energies::Segment;
 use super::respond::{Answer, Deviation, Scratch};
 use super::state::State;
@@ -116,7 +116,12 @@ impl Sweep {
                 stream.shuffle(&mut order);
                 self.ramp_prices(arrays, ramps, &state.flow, node, 0, arrays.t);
                 for &index in &order {
-                    self.smooth_step(arrays, ramps, state, index as usize);
+                    if arrays.offers[index as usize].group == NO_GROUP {
+                        self.smooth_step(arrays, ramps, state, index as usize);
+                    } else {
+                        self.group_step(arrays, Some(ramps), state, index as usize);
+                        self.ramp_prices(arrays, ramps, &state.flow, node, 0, arrays.t);
+                    }
                 }
                 self.order = order;
             }
@@ -205,7 +210,14 @@ impl Sweep {
             stream.shuffle(&mut order);
             self.exact_prices(arrays, &state.flow, node as usize, 0, arrays.t);
             for &index in &order {
-                changed += usize::from(self.exact_step(arrays, ramps, state, index as usize) > 0.0);
+                let gain = if arrays.offers[index as usize].group == NO_GROUP {
+                    self.exact_step(arrays, ramps, state, index as usize)
+                } else {
+                    let gain = self.group_step(arrays, ramps, state, index as usize);
+                    self.exact_prices(arrays, &state.flow, node as usize, 0, arrays.t);
+                    gain
+                };
+                changed += usize::from(gain > 0.0);
             }
             self.order = order;
         }
@@ -354,17 +366,58 @@ impl Sweep {
         if must { 0.0 } else { now - answer.cost }
     }
 
-    /// An exact step with its node's prices taken anew where the offer can go.
+    /// An exact step with its node's prices taken anew where the offer can go; none while another offer of its group leaves
+    /// its default.
     pub fn step(&mut self, arrays: &Arrays, state: &mut State, index: usize) -> f64 {
+        if state.rival(arrays, index).is_some() {
+            return 0.0;
+        }
+        self.step_alone(arrays, None, state, index)
+    }
+
+    /// An exact step of an offer of an exclusive group: it takes the place of another one where that gains. Returns the gain.
+    /// The node's prices have to be taken anew afterwards.
+    pub fn group_step(
+        &mut self,
+        arrays: &Arrays,
+        ramps: Option<&Ramps>,
+        state: &mut State,
+        index: usize,
+    ) -> f64 {
+        let Some(rival) = state.rival(arrays, index) else {
+            return self.step_alone(arrays, ramps, state, index);
+        };
+        let terms = &arrays.offers[rival];
+        let must = !arrays.offers[index].may_rest;
+        if !terms.may_rest && !must {
+            return 0.0;
+        }
+        let (at, answer) = (terms.at as usize, state.answers[rival]);
+        let energies = state.energies[at..at + terms.slices as usize].to_vec();
+        let mut gain = self.rest_on(arrays, ramps, state, rival);
+        gain += self.step_alone(arrays, ramps, state, index);
+        if gain > 0.5 || must {
+            return gain;
+        }
+        self.rest_on(arrays, ramps, state, index);
+        self.restore(arrays, state, rival, answer, &energies);
+        0.0
+    }
+
+    fn step_alone(&mut self, arrays: &Arrays, ramps: Option<&Ramps>, state: &mut State, index: usize) -> f64 {
         let offer = &arrays.offers[index];
         let from = offer.start_first.min(offer.start_default) as usize;
         let to = (offer.start_last.max(offer.start_default) + offer.slices) as usize;
         self.exact_prices(arrays, &state.flow, offer.node as usize, from, to);
-        self.exact_step(arrays, None, state, index)
+        self.exact_step(arrays, ramps, state, index)
     }
 
     /// Lets an offer rest; returns what is gained by that (it may be negative).
     pub fn rest(&mut self, arrays: &Arrays, state: &mut State, index: usize) -> f64 {
+        self.rest_on(arrays, None, state, index)
+    }
+
+    fn rest_on(&mut self, arrays: &Arrays, ramps: Option<&Ramps>, state: &mut State, index: usize) -> f64 {
         let answer = state.answers[index];
         if !answer.active {
             return 0.0;
@@ -376,7 +429,7 @@ impl Sweep {
         self.exact_prices(arrays, &state.flow, node, self.old.at, self.old.at + self.old.values.len());
         let mut cost = arrays.asked(&arrays.offers[index], &answer, &self.old);
         for (j, &x) in self.old.values.iter().enumerate() {
-            cost += self.exact_cost(arrays, None, &state.flow, node, self.old.at + j, x);
+            cost += self.exact_cost(arrays, ramps, &state.flow, node, self.old.at + j, x);
         }
         cost
     }
@@ -445,6 +498,9 @@ impl Sweep {
             Kind::Amount | Kind::General => {
                 for start in offer.start_first..=offer.start_last {
                     let fixed = self.exact_energies(arrays, ramps, flow, index, start as usize, &mut scratch);
+                    if offer.least > 0.0 && !self.reach_least(arrays, offer, start as usize, &mut scratch) {
+                        continue;
+                    }
                     let mut cost = fixed;
                     for k in 0..scratch.profile.x.len() {
                         let x = scratch.profile.x[k];
@@ -467,6 +523,19 @@ impl Sweep {
         }
         self.scratch = scratch;
         best
+    }
+
+    /// Moves energies that deviate by less than the offer accepts; false where that cannot be. The marginal prices are those
+    /// of the flows as they are: what it costs is counted afterwards.
+    fn reach_least(&self, arrays: &Arrays, offer: &Offer, start: usize, scratch: &mut Scratch) -> bool {
+        let least = offer.least - arrays.left_behind(offer, start);
+        let (price, down) = (&self.price[start..], &self.price_down[start..]);
+        scratch.profile.reach(
+            least,
+            |k, _, rises| {
+                if rises { price[k] + offer.up } else { offer.down - down[k] }
+            },
+        )
     }
 
     /// Solves the energies of a start exactly; returns what does not depend on them.

@@ -105,16 +105,26 @@ pub enum DeclineReason {
     TooDear,
     /// At the prices it would gain, but the whole of it does not fit what others left: paradoxically declined.
     DoesNotFit,
+    /// At the prices it would gain, but another offer of its exclusive group is taken.
+    OtherOfGroup,
+    /// It accepts no deviation below a least one, and none as large was found.
+    TooLittle,
     /// It has no other schedule.
     NoChoice,
 }
 
 impl DeclineReason {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::TooDear, Self::DoesNotFit, Self::OtherOfGroup, Self::TooLittle, Self::NoChoice];
+
     /// The stable code.
     pub fn code(self) -> &'static str {
         match self {
             Self::TooDear => "too-dear",
             Self::DoesNotFit => "does-not-fit",
+            Self::OtherOfGroup => "other-of-group",
+            Self::TooLittle => "too-little",
             Self::NoChoice => "no-choice",
         }
     }

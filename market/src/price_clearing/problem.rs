@@ -7,6 +7,8 @@
 //!   total within its own; or it is an *option*: the default plus a factor of one deviation, the factor 0 or within
 //!   `[factor_min, 1]`. What it asks: a sum once when it leaves its default, a sum per interval of shift, and a price
 //!   per kWh of deviation upward and downward.
+//!   It may belong to an exclusive *group*, of which at most one offer leaves its default, and it may accept no deviation
+//!   smaller than a *least* one.
 //! * A *bid* asks that the nodes it names take less (or more); worth its price up to what it asks, and charged at the same
 //!   price when they do the opposite (which keeps it concave). Intervals in which it asks for nothing are worth and cost nothing.
 //! * A *row* is what an element of the grid still carries: Σ sensitivity × deviation ≤ head-room, and a price for
@@ -66,6 +68,11 @@ pub struct OfferTerms {
     pub price_up: i64,
     /// Asked per kWh taken less than the default, micro-units.
     pub price_down: i64,
+    /// Of all offers with this number at most one leaves its default; 0 is no group.
+    pub group: u32,
+    /// Least sum of the deviations' magnitudes when it leaves its default, mWh; 0 is none. Not beside an option, which
+    /// has a least factor.
+    pub least: i64,
 }
 
 impl OfferTerms {
@@ -162,6 +169,8 @@ pub(super) struct OfferHead {
     pub per_interval_shifted: i64,
     pub price_up: i64,
     pub price_down: i64,
+    pub group: u32,
+    pub least: i64,
 }
 
 /// One offer of a problem, its slices borrowed.
@@ -189,6 +198,17 @@ impl OfferView<'_> {
         self.head.start_default
     }
 
+    /// Whether its default is still one of its schedules.
+    pub(super) fn may_rest(&self) -> bool {
+        let head = self.head;
+        let inside = (0..self.default.len())
+            .all(|k| self.lower[k] <= self.default[k] && self.default[k] <= self.upper[k]);
+        self.option.is_some()
+            || (inside
+                && (head.start_first..=head.start_last).contains(&head.start_default)
+                && (head.total_lower..=head.total_upper).contains(&self.default.iter().sum()))
+    }
+
     /// The offer as it was added.
     pub fn terms(&self) -> OfferTerms {
         let head = self.head;
@@ -210,6 +230,8 @@ impl OfferView<'_> {
             per_interval_shifted: head.per_interval_shifted,
             price_up: head.price_up,
             price_down: head.price_down,
+            group: head.group,
+            least: head.least,
         }
     }
 }
@@ -444,6 +466,10 @@ impl ClearingProblem {
         }
         let charges = [terms.activation, terms.per_interval_shifted, terms.price_up, terms.price_down];
         within("what an offer asks", &charges, 0, PRICE_MAX)?;
+        within("a least deviation", &[terms.least], 0, TOTAL_MAX)?;
+        if terms.least > 0 && terms.option.is_some() {
+            return Err(ProblemFault::LeastOfOption);
+        }
         terms.check_option()
     }
 }
@@ -465,6 +491,8 @@ impl OfferTerms {
             per_interval_shifted: self.per_interval_shifted,
             price_up: self.price_up,
             price_down: self.price_down,
+            group: self.group,
+            least: self.least,
         }
     }
 
@@ -512,6 +540,8 @@ pub struct OfferParts {
     pub per_interval_shifted: i64,
     pub price_up: i64,
     pub price_down: i64,
+    pub group: u32,
+    pub least: i64,
 }
 
 impl OfferView<'_> {
@@ -529,6 +559,8 @@ impl OfferView<'_> {
             per_interval_shifted: head.per_interval_shifted,
             price_up: head.price_up,
             price_down: head.price_down,
+            group: head.group,
+            least: head.least,
         }
     }
 }

@@ -71,3 +71,19 @@ pub(crate) fn terms(stream: &mut Stream, nodes: usize, intervals: usize, unit: i
     }
     terms
 }
+
+/// The same with exclusive groups and least deviations.
+pub(crate) fn restricted(seed: u64, offers: usize, intervals: usize, unit: i64) -> ClearingProblem {
+    let mut problem = self::problem(seed, 0, intervals, unit);
+    let mut stream = Stream(seed ^ 0xabcd);
+    let nodes = problem.nodes();
+    for _ in 0..offers {
+        let mut terms = terms(&mut stream, nodes, intervals, unit);
+        terms.group = [0, 0, 1, 2, 3][stream.below(5)];
+        if terms.option.is_none() && stream.below(2) == 0 {
+            terms.least = (1 + stream.below(4)) as i64 * unit;
+        }
+        problem.add_offer(&terms).unwrap();
+    }
+    problem
+}

@@ -6,6 +6,8 @@ use super::solve::{Session, clear_by_prices};
 use super::worth;
 use crate::certificate::verify;
 
+mod restricted;
+
 const UNIT: i64 = 1_000_000;
 
 /// Every schedule of an offer in whole units, as plans (`None` is the default).
@@ -50,7 +52,14 @@ fn exhaustive(problem: &ClearingProblem, unit: i64) -> i128 {
             *best = (*best).max(worth::welfare(problem, chosen).0);
             return;
         };
+        let group = |plan: &Plan| problem.offer(plan.offer as usize).parts().group;
         for schedule in first {
+            if let Some(plan) = schedule
+                && group(plan) != 0
+                && chosen.iter().any(|other| group(other) == group(plan))
+            {
+                continue;
+            }
             let before = chosen.len();
             chosen.extend(schedule.clone());
             walk(problem, rest, chosen, best);
