@@ -7,6 +7,8 @@
 mod decode;
 mod fault;
 mod offer;
+#[cfg(test)]
+mod offer_tests;
 mod result_read;
 mod result_wire;
 mod result_write;

@@ -162,7 +162,8 @@ fn known_only(fields: &Fields<'_>, slices: &Profile) -> Result<(), Refusal> {
     ] {
         let Some((key, value)) = fields.entry(&[name]) else { continue };
         let path = Path::Key(fields.path, key);
-        let inner = items(value).first().copied().unwrap_or(value);
+        // A pair of bounds may stand in a list of one.
+        let inner = value.as_array().and_then(|list| list.first()).unwrap_or(value);
         let inner = Fields::of(inner, &path)?;
         unknown.extend(inner.unknown(known).map(|field| Path::Key(&path, field).to_string()));
     }
