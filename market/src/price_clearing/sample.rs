@@ -87,3 +87,27 @@ pub(crate) fn restricted(seed: u64, offers: usize, intervals: usize, unit: i64) 
     }
     problem
 }
+
+/// Amounts that ask a sum once, options that can be taken in part, and shifts: all that branch and bound looks at.
+pub(crate) fn lumpy(seed: u64, offers: usize, intervals: usize, unit: i64) -> ClearingProblem {
+    let mut problem = self::problem(seed, 0, intervals, unit);
+    let mut stream = Stream(seed ^ 0x1a3f);
+    let nodes = problem.nodes();
+    while problem.offers() < offers {
+        let mut terms = terms(&mut stream, nodes, intervals, unit);
+        let amount = terms.option.is_none() && terms.start_first == terms.start_last;
+        let fixed = terms.lower == terms.upper && (terms.price_up, terms.price_down) == (0, 0);
+        if let Some(option) = &mut terms.option {
+            // Whole mWh at every factor that meets a whole head-room.
+            option.factor_min = [1_000_000, 500_000, 250_000][stream.below(3)];
+            terms.price_down = stream.below(100_000) as i64;
+        } else if amount {
+            terms.activation = stream.below(150_000) as i64;
+        } else if !fixed {
+            continue;
+        }
+        terms.group = [0, 0, 0, 1][stream.below(4)];
+        problem.add_offer(&terms).unwrap();
+    }
+    problem
+}

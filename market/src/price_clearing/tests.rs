@@ -6,6 +6,7 @@ use super::solve::{Session, clear_by_prices};
 use super::worth;
 use crate::certificate::verify;
 
+mod exact_layer;
 mod restricted;
 
 const UNIT: i64 = 1_000_000;

@@ -1,6 +1,8 @@
 //! The exact layer for few, lumpy offers: branch and bound on a linear relaxation that is tightened by lump cuts.
 //!
-//! Amounts are columns, shifts one column per start, options one; the price of overload is a column per limit and
+//! Amounts are columns, shifts one column per start, options one; what an offer asks once, a least deviation, a factor
+//! between a least one and 1, and exclusive groups add columns that are 0 or 1. Offers that choose start and energies
+//! together are not modelled. The price of overload is a column per limit and
 //! interval. Rows come when they are violated. What lumps use of a limit is rounded (mixed-integer rounding, of which
 //! the lump prices of `lump.rs` are the same), which closes most of the relaxation's gap before any
 //! branching. What is proved is within `tolerance` of the welfare found.
@@ -165,7 +167,7 @@ fn search(
         }
         open.extend(pair);
     }
-    Some(proved.max(welfare))
+    Some(proved.max(welfare) + relaxation.hidden())
 }
 
 fn with(fixings: &[Fixing], one: Fixing) -> Vec<Fixing> {
