@@ -115,7 +115,10 @@ pub fn verify(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(),
     if bound < worth {
         return Err(Objection::BoundBelowWelfare);
     }
-    if clearing.claimed.is_some_and(|claimed| claimed.0 < worth || claimed.0 > bound) {
+    let within = |claimed: i128| claimed >= worth && claimed <= bound;
+    if clearing.claimed.is_some_and(|claimed| !within(claimed.0))
+        || clearing.claimed_offers > problem.offers()
+    {
         return Err(Objection::Claim);
     }
     node_prices(problem, clearing, &tariffs)?;

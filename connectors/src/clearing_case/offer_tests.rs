@@ -347,7 +347,7 @@ fn a_bid_for_more_consumption_is_paid_to_whoever_takes_more() {
     let text = write_result(&case, &clearing, &ResultExtras::default()).unwrap();
     assert_eq!(
         read_result(&case, &text).unwrap(),
-        market::price_clearing::PriceClearing { claimed: None, ..clearing }
+        market::price_clearing::PriceClearing { claimed: None, claimed_offers: 0, ..clearing }
     );
 }
 

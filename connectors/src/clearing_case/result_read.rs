@@ -84,6 +84,7 @@ pub fn read_result(case: &MarketCase, text: &str) -> Result<PriceClearing, Resul
         welfare: exact("welfareExact", &read.welfare_exact)?,
         bound: exact("boundExact", &read.bound_exact)?,
         claimed: None,
+        claimed_offers: 0,
         plans,
         declined,
         prices: Prices {

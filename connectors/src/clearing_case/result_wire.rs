@@ -31,6 +31,7 @@ pub(super) struct In {
 pub(super) struct Claimed {
     pub bound: f64,
     pub gap: f64,
+    pub offers: usize,
 }
 
 #[derive(Deserialize)]

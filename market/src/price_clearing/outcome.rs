@@ -167,6 +167,9 @@ pub struct PriceClearing {
     /// What branch and bound found beyond `bound`, where it was tried and ended. In floating point and without a
     /// certificate: a claim of the solver.
     pub claimed: Option<Worth>,
+    /// How many offers lie in parts of the problem where branch and bound ended; for the others `claimed` counts what the
+    /// prices prove.
+    pub claimed_offers: usize,
     /// Offers that leave their default, ascending.
     pub plans: Vec<Plan>,
     /// All others, ascending.

@@ -138,8 +138,8 @@ pub enum Pricing {
 /// Everything a clearing by prices looks at. Made by `new` and the `add` functions, which check.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClearingProblem {
-    intervals: usize,
-    nodes: usize,
+    pub(super) intervals: usize,
+    pub(super) nodes: usize,
     /// How payments are made.
     pub pricing: Pricing,
     pub(super) bids: Vec<NeedBid>,

@@ -34,10 +34,8 @@ impl Session {
         PriceClearing {
             welfare: Worth(welfare),
             bound,
-            claimed: self.proved.map(|proved| {
-                let claimed = Worth((proved * WHOLE as f64).ceil() as i128);
-                claimed.min(bound).max(Worth(welfare))
-            }),
+            claimed: self.proved.map(|proved| proved.bound.min(bound).max(Worth(welfare))),
+            claimed_offers: self.proved.map_or(0, |proved| proved.offers),
             plans,
             declined,
             prices: self.prices.clone(),
@@ -48,7 +46,7 @@ impl Session {
     }
 
     /// What the prices prove, exactly.
-    fn bound(&self) -> i128 {
+    pub(super) fn bound(&self) -> i128 {
         let mut of_groups: Vec<Option<i128>> = vec![None; self.arrays.groups.len()];
         let mut gains = 0;
         for (reply, offer) in self.replies.iter().zip(&self.arrays.offers) {
