@@ -146,6 +146,11 @@ fn same_name(key: &str, name: &str) -> bool {
     if key.len() == name.len() {
         return key.eq_ignore_ascii_case(name);
     }
+    // Only blanks make a key longer than the name it is; most keys differ in the first letter already.
+    let first = |text: &str| text.as_bytes().first().map_or(b' ', u8::to_ascii_lowercase);
+    if key.len() < name.len() || (first(key) != first(name) && !first(key).is_ascii_whitespace()) {
+        return false;
+    }
     let letters = key.bytes().filter(|byte| !byte.is_ascii_whitespace());
     letters.map(|byte| byte.to_ascii_lowercase()).eq(name.bytes().map(|byte| byte.to_ascii_lowercase()))
 }

@@ -6,6 +6,7 @@ use super::solve::{Session, clear_by_prices};
 use super::worth;
 use crate::certificate::verify;
 
+mod changes;
 mod exact_layer;
 mod parts;
 mod restricted;
