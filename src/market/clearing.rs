@@ -17,6 +17,28 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+pub const CLEAR_EXAMPLES: &str = "\
+Examples:
+  gridflex market clear case.json -o result.json                       schedules, prices, payments, reasons, bound
+  gridflex market clear case.json > result.json                        the same to standard output
+  gridflex market clear case.json --with-case -o result.json           the result carries its case and is verified alone
+  gridflex market clear case.json --json -o result.json                the figures as JSON on standard output
+  gridflex market clear case.json -o result.json --plot day.svg --plot-point lateral-0
+  gridflex market aggregate case.json -o few.json && gridflex market clear few.json -o result.json
+
+A case has nodes, bids, grid rows, flexOffers and rules. An offer that cannot be cleared as it was meant is refused with a
+code and a sentence, and the others are cleared; what is wrong with the case as a whole ends the reading with its code.
+At most 1,000,000 offers and 1 GiB are read. docs/clearing.md has every field and code.";
+
+pub const VERIFY_EXAMPLES: &str = "\
+Examples:
+  gridflex market verify result.json                                   a result that carries its case
+  gridflex market verify result.json --case case.json                  a result and its case
+  gridflex market verify result.json --case case.json --json           the verdict as JSON; it fails where one is due
+
+Every schedule, payment, price, use and reason is computed again from the files alone, and the bound from the prices. The
+first thing that does not hold is named, and the command fails. What branch and bound claims is not judged.";
+
 #[derive(Debug, Args)]
 pub struct ClearArguments {
     /// The case: offers, bids, grid rows, rules
@@ -94,6 +116,8 @@ struct Figures {
     /// Of branch and bound: not certified.
     #[serde(skip_serializing_if = "Option::is_none")]
     claimed_gap: Option<f64>,
+    /// Offers in parts of the case where it ended.
+    claimed_offers: usize,
     overloaded: usize,
     overloaded_beyond: usize,
     overload_kwh: f64,
@@ -151,7 +175,11 @@ pub fn clear(arguments: &ClearArguments) -> Result<(), Failure> {
         ),
     };
     let claimed = figures.claimed_gap.map_or_else(String::new, |gap| {
-        format!(" · branch and bound claims {:.4} %, not certified", gap * 100.0)
+        let of = match figures.claimed_offers == case.offers.len() {
+            true => String::new(),
+            false => format!(" (solved for {} of {} offers)", figures.claimed_offers, case.offers.len()),
+        };
+        format!(" · branch and bound claims {:.4} %{of}, not certified", gap * 100.0)
     });
     say(format!(
         "{} offers, {} assigned, {} refused · welfare {:.4}, at most {:.4} (certified gap {:.3} %){claimed} · {overload} · {:.3} s",
@@ -169,6 +197,7 @@ fn figures(case: &MarketCase, clearing: &PriceClearing, cpu_seconds: f64) -> Fig
     let overload = overload(&case.problem, clearing);
     Figures {
         claimed_gap: clearing.claimed_gap(),
+        claimed_offers: clearing.claimed_offers,
         overloaded: overload.priced,
         overloaded_beyond: overload.beyond,
         overload_kwh: overload.energy as f64 * 1e-6,
