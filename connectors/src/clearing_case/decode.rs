@@ -3,7 +3,8 @@
 
 use super::MarketCase;
 use super::fault::{CASE_BYTES_MAX, CaseError, OFFERS_MAX, Refusal, RefusedOffer};
-use super::offer::{self, Entry, Horizon, ReadOffer};
+use super::offer::{self, Entry, Horizon, Said};
+use super::plain;
 use super::wire;
 use grid::Timestamp;
 use market::price_clearing::{ClearingProblem, GridRow, NeedBid, Pricing, freeze_offer};
@@ -219,46 +220,44 @@ impl<'a> Reader<'a> {
     }
 
     fn take(&mut self, place: usize, entry: &'a RawValue) {
-        // Whether it is JSON at all is known; a number may still be larger than any.
-        let value: Value = match serde_json::from_str(entry.get()) {
-            Ok(value) => value,
-            Err(error) => {
-                return self.refuse(format!("#{place}"), Refusal::new("unreadable", error.to_string()));
-            }
+        let (id, read) = match plain::read(entry.get()) {
+            Some((id, said)) => (id.to_owned(), Ok(Entry::Offer(Box::new(said)))),
+            // Whether it is JSON at all is known; a number may still be larger than any.
+            None => match serde_json::from_str::<Value>(entry.get()) {
+                Ok(value) => (offer::name(&value, place), offer::read(&value, self.horizon.interval_s)),
+                Err(error) => (format!("#{place}"), Err(Refusal::new("unreadable", error.to_string()))),
+            },
         };
-        let id = offer::name(&value, place);
-        let first = self.seen.get(&id).copied();
-        let read = offer::read(&value, self.horizon);
         if let Ok(Entry::Withdrawal) = read {
             self.withdrawn.push(id.clone());
-            let sentence = "an empty profile takes the offer back".to_owned();
+            let sentence = "an empty profile takes the offer back";
             return self.refuse(id, Refusal::new("withdrawn", sentence));
         }
-        if let Some(first) = first {
-            let same = first.get() == entry.get()
-                || serde_json::from_str::<Value>(first.get()).is_ok_and(|first| first == value);
-            if same {
+        if let Some(first) = self.seen.get(&id) {
+            if same(first, entry) {
                 self.case.repeated += 1;
                 return;
             }
-            let sentence =
-                "an offer with this id and another content came before; that one stands".to_owned();
+            let sentence = "an offer with this id and another content came before; that one stands";
             return self.refuse(id, Refusal::new("duplicate-id", sentence));
         }
         self.seen.insert(id.clone(), entry);
-        match read.and_then(|read| match read {
-            Entry::Offer(offer) => self.put(*offer),
+        let put = read.and_then(|read| match read {
+            Entry::Offer(said) => self.put(*said),
             Entry::Withdrawal => Ok(()),
-        }) {
+        });
+        match put {
             Ok(()) => self.case.offers.push(id),
             Err(reason) => self.refuse(id, reason),
         }
     }
 
     /// Adds an offer to the problem, narrowed to what is still open.
-    fn put(&mut self, mut offer: ReadOffer) -> Result<(), Refusal> {
-        offer.terms.node = self.node(&offer.place)?;
-        if let Some(group) = offer.group {
+    fn put(&mut self, mut said: Said) -> Result<(), Refusal> {
+        let (place, group) = (std::mem::take(&mut said.place), said.group.take());
+        let mut offer = self.horizon.judge(said)?;
+        offer.terms.node = self.node(&place)?;
+        if let Some(group) = group {
             let next = self.groups.len() as u32 + 1;
             offer.terms.group = *self.groups.entry(group).or_insert(next);
         }
@@ -296,6 +295,13 @@ impl<'a> Reader<'a> {
         }
         self.case
     }
+}
+
+/// Whether two bodies say the same, in whatever order.
+fn same(first: &RawValue, second: &RawValue) -> bool {
+    let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get());
+    first.get() == second.get()
+        || matches!((value(first), value(second)), (Ok(first), Ok(second)) if first == second)
 }
 
 /// A part of the case that ends the reading.

@@ -9,6 +9,7 @@ mod fault;
 mod offer;
 #[cfg(test)]
 mod offer_tests;
+mod plain;
 mod result_read;
 mod result_wire;
 mod result_write;

@@ -17,7 +17,7 @@ use market::price_clearing::{ActivationOption, OfferTerms};
 use serde_json::Value;
 
 /// Largest price per kWh or sum, currency units.
-const MONEY_MAX: u64 = 1_000_000;
+pub(super) const MONEY_MAX: u64 = 1_000_000;
 /// Terms of the specification and its drafts that the clearing does not look at.
 const NOT_CLEARED: [&str; 7] = [
     "totalCostConstraint",
@@ -43,24 +43,56 @@ pub(super) struct Horizon {
     pub cleared_at: Option<Timestamp>,
 }
 
-/// What an offer says.
+/// What an entry says.
 #[derive(Debug)]
 pub(super) enum Entry {
-    /// An offer that can be cleared.
-    Offer(Box<ReadOffer>),
+    /// An offer.
+    Offer(Box<Said>),
     /// An empty profile: the flexibility is taken back.
     Withdrawal,
+}
+
+/// A schedule: its start if it says one, and its energies, mWh taken.
+pub(super) type SaidSchedule = (Option<Timestamp>, Vec<i64>);
+
+/// What an offer says, in our units and signs, not judged yet.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Said {
+    /// Length of its intervals, s.
+    pub interval_s: Option<i64>,
+    pub phase: Phase,
+    pub creation: Option<Timestamp>,
+    pub accept: Option<Timestamp>,
+    pub assign: Option<Timestamp>,
+    /// How long before its start it wants to be assigned, s.
+    pub lead_s: Option<i64>,
+    pub start_after: Option<Timestamp>,
+    pub start_before: Option<Timestamp>,
+    pub end_after: Option<Timestamp>,
+    pub end_before: Option<Timestamp>,
+    pub lower: Vec<i64>,
+    pub upper: Vec<i64>,
+    pub total: Option<(i64, i64)>,
+    pub default: Option<SaidSchedule>,
+    pub committed: Option<SaidSchedule>,
+    pub option: Option<ActivationOption>,
+    pub least: i64,
+    /// Micro-units, as in [`OfferTerms`].
+    pub activation: i64,
+    pub per_interval_shifted: i64,
+    pub price_up: i64,
+    pub price_down: i64,
+    /// Its exclusive group.
+    pub group: Option<String>,
+    /// Where it takes its energy.
+    pub place: String,
 }
 
 /// An offer that can be cleared.
 #[derive(Debug)]
 pub(super) struct ReadOffer {
-    /// What it may do; its node is not known yet.
+    /// What it may do; its node and group are not known yet.
     pub terms: OfferTerms,
-    /// Where it takes its energy.
-    pub place: String,
-    /// Its exclusive group; its number in `terms` is not known yet.
-    pub group: Option<String>,
     /// What an earlier clearing decided: start and energies.
     pub committed: Option<(u16, Vec<i64>)>,
     /// Whether that cannot be changed any more, whatever the gate.
@@ -77,8 +109,8 @@ pub(super) fn name(entry: &Value, place: usize) -> String {
         .unwrap_or_else(|| format!("#{place}"))
 }
 
-/// Reads one offer.
-pub(super) fn read(entry: &Value, horizon: Horizon) -> Result<Entry, Refusal> {
+/// Reads one offer of a case whose intervals have `interval_s` seconds.
+pub(super) fn read(entry: &Value, interval_s: i64) -> Result<Entry, Refusal> {
     let root = Path::Root;
     let fields = Fields::of(entry, &root)?;
     let profile = match fields.entry(&PROFILE) {
@@ -89,45 +121,90 @@ pub(super) fn read(entry: &Value, horizon: Horizon) -> Result<Entry, Refusal> {
     if profile.is_empty() {
         return Ok(Entry::Withdrawal);
     }
-    if let Some(length) = fields.integer(&["numSecondsPerInterval"], 1_000_000_000)?
-        && length != horizon.interval_s
-    {
-        let sentence = format!("intervals of {length} s; the case has {} s", horizon.interval_s);
-        return Err(Refusal::new("interval", sentence));
-    }
     not_cleared(&fields, &profile)?;
     let profile_path = Path::Key(&root, PROFILE[0]);
     let scale = Scale::of(&fields, profile::fed_in(&profile, &profile_path)?)?.exactly();
     let slices = profile::read(&profile, scale, &profile_path)?;
     known_only(&fields, &slices)?;
-    let reader = Reader { fields, scale, horizon };
-    let (phase, _) = state(&fields)?;
-    if matches!(phase, Phase::Rejected | Phase::Executed | Phase::Invalid | Phase::Canceled) {
-        let sentence = format!("its state is {phase:?}: it cannot be assigned any more");
-        return Err(Refusal::new("closed-state", sentence));
-    }
     obligation(&fields)?;
-    let terms = reader.terms(&slices, &profile)?;
-    let committed = reader.committed()?;
-    let late = reader.too_late(&terms, phase)?;
-    let decided = phase == Phase::InAdaptation || late.is_some();
-    match (&committed, late) {
-        (Some((start, energies)), _) if !terms.holds(*start, energies) => Err(Refusal::new(
-            "commitment-outside-offer",
-            "flexOfferSchedule lies outside of what the offer allows",
-        )),
-        (None, Some(late)) => Err(late),
-        (None, None) if decided => {
-            Err(Refusal::new("closed-state", "it is in adaptation without a flexOfferSchedule"))
-        }
-        _ => {
-            let place = fields.entry(&["locationID"]).and_then(|(_, value)| place_name(value));
-            let place = match place {
-                Some(place) => place,
-                None => fields.text(&["offeredById"])?.ok_or_else(|| root.missing("locationID"))?,
-            };
-            let group = fields.text(&["exclusiveGroup"])?;
-            Ok(Entry::Offer(Box::new(ReadOffer { terms, place, group, committed, decided })))
+    let total = whole_offer_bounds(&fields, &profile, scale, TOTALS)?;
+    let (option, least) = accepted(&fields, scale)?;
+    let at = |times: &[&str], intervals: &[&str]| time(&fields, times, intervals, interval_s);
+    let said_schedule = |name| schedule_of(&fields, name, scale, interval_s);
+    let money = |fields: &Fields<'_>, names: &[&str]| exact_money(fields, names, MONEY_MAX);
+    let prices = deviation_prices(&fields, slices.tariffs.iter().flatten().copied(), money)?;
+    let (mut activation, mut per_interval_shifted) = (0, 0);
+    if let Some((key, value)) = fields.entry(&["cost"]) {
+        let path = Path::Key(&root, key);
+        let cost = Fields::of(value, &path)?;
+        activation = money(&cost, &["activation"])?.unwrap_or_default().0;
+        per_interval_shifted = money(&cost, &["perIntervalShifted"])?.unwrap_or_default().0;
+    }
+    let place = match fields.entry(&["locationID"]).and_then(|(_, value)| place_name(value)) {
+        Some(place) => place,
+        None => fields.text(&["offeredById"])?.ok_or_else(|| root.missing("locationID"))?,
+    };
+    let mut said = Said {
+        interval_s: fields.integer(&["numSecondsPerInterval"], 1_000_000_000)?,
+        phase: state(&fields)?.0,
+        creation: at(&["creationTime"], &["creationInterval"])?,
+        accept: at(
+            &["acceptBeforeTime", "acceptanceBeforeTime"],
+            &["acceptBeforeInterval", "acceptanceBeforeInterval"],
+        )?,
+        assign: at(&["assignmentBeforeTime"], &["assignmentBeforeInterval"])?,
+        lead_s: fields.integer(&["assignmentBeforeStart", "assignmentBeforeDurationSeconds"], 604_800)?,
+        start_after: at(&["startAfterTime"], &["startAfterInterval"])?,
+        start_before: at(&["startBeforeTime"], &["startBeforeInterval"])?,
+        end_after: at(&["endAfterTime"], &["endAfterInterval"])?,
+        end_before: at(&["endBeforeTime"], &["endBeforeInterval"])?,
+        lower: slices.slices.iter().map(|slice| slice.min.0).collect(),
+        upper: slices.slices.iter().map(|slice| slice.max.0).collect(),
+        total: total.map(|total| (total.min.0, total.max.0)),
+        default: said_schedule("defaultSchedule")?,
+        committed: said_schedule("flexOfferSchedule")?,
+        option,
+        least,
+        activation,
+        per_interval_shifted,
+        price_up: prices.increase.0,
+        price_down: prices.decrease.0,
+        group: fields.text(&["exclusiveGroup"])?,
+        place,
+    };
+    if said.default.is_none() {
+        let least = schedule::least(&slices.slices, total, Slot(0));
+        said.default = Some((None, least.energies.iter().map(|energy| energy.0).collect()));
+    }
+    Ok(Entry::Offer(Box::new(said)))
+}
+
+fn schedule_of(
+    fields: &Fields<'_>,
+    name: &str,
+    scale: Scale,
+    interval_s: i64,
+) -> Result<Option<SaidSchedule>, Refusal> {
+    let Some((key, value)) = fields.entry(&[name]) else { return Ok(None) };
+    let path = Path::Key(fields.path, key);
+    let fields = Fields::of(value, &path)?;
+    let begins = time(&fields, &["startTime"], &["startInterval"], interval_s)?;
+    let energies = schedule::energies(&fields, scale)?;
+    Ok(Some((begins, energies.iter().map(|energy| energy.0).collect())))
+}
+
+/// The option, or the least deviation that is accepted.
+fn accepted(fields: &Fields<'_>, scale: Scale) -> Result<(Option<ActivationOption>, i64), Refusal> {
+    match acceptance(fields, scale)? {
+        Acceptance::Any => Ok((None, 0)),
+        Acceptance::AtLeast { energy } => Ok((None, energy.0)),
+        Acceptance::Block { deviation, factor_min_ppm } => {
+            if let Some((name, _)) = fields.entry(&["minimumAcceptance"]) {
+                let why = "not beside an activationOption, whose minActivationFactor says how much is taken at least";
+                return Err(Refusal::not_cleared(name, why));
+            }
+            let deviation = deviation.iter().map(|energy| energy.0).collect();
+            Ok((Some(ActivationOption { deviation, factor_min: factor_min_ppm }), 0))
         }
     }
 }
@@ -175,25 +252,66 @@ fn known_only(fields: &Fields<'_>, slices: &Profile) -> Result<(), Refusal> {
     }
 }
 
-struct Reader<'a> {
-    fields: Fields<'a>,
-    scale: Scale,
-    horizon: Horizon,
-}
-
-impl Reader<'_> {
-    fn at(&self, name: &str) -> Result<Option<Timestamp>, Refusal> {
-        self.of(&[&format!("{name}Time")], &[&format!("{name}Interval")])
-    }
-
-    fn of(&self, times: &[&str], intervals: &[&str]) -> Result<Option<Timestamp>, Refusal> {
-        Ok(time(&self.fields, times, intervals, self.horizon.interval_s)?)
+impl Horizon {
+    /// What an offer may do, if it can be cleared in this case.
+    pub(super) fn judge(&self, said: Said) -> Result<ReadOffer, Refusal> {
+        if let Some(length) = said.interval_s.filter(|&length| length != self.interval_s) {
+            let sentence = format!("intervals of {length} s; the case has {} s", self.interval_s);
+            return Err(Refusal::new("interval", sentence));
+        }
+        let phase = said.phase;
+        if matches!(phase, Phase::Rejected | Phase::Executed | Phase::Invalid | Phase::Canceled) {
+            let sentence = format!("its state is {phase:?}: it cannot be assigned any more");
+            return Err(Refusal::new("closed-state", sentence));
+        }
+        let (start_first, start_last) = self.window(&said)?;
+        let (begins, default) = said.default.clone().unwrap_or_default();
+        let start_default = self.start("defaultSchedule", begins)?.unwrap_or(start_first);
+        let committed = match &said.committed {
+            None => None,
+            Some((begins, energies)) => match self.start("flexOfferSchedule", *begins)? {
+                Some(start) => Some((start, energies.clone())),
+                None => return Err(Path::Root.missing("flexOfferSchedule.startTime").into()),
+            },
+        };
+        let late = self.too_late(&said, start_first, start_default)?;
+        let sum = |energies: &[i64]| energies.iter().fold(0_i64, |sum, energy| sum.saturating_add(*energy));
+        let (total_lower, total_upper) = said.total.unwrap_or_else(|| (sum(&said.lower), sum(&said.upper)));
+        let terms = OfferTerms {
+            start_default,
+            start_first,
+            start_last,
+            default,
+            lower: said.lower,
+            upper: said.upper,
+            total_lower,
+            total_upper,
+            option: said.option,
+            activation: said.activation,
+            per_interval_shifted: said.per_interval_shifted,
+            price_up: said.price_up,
+            price_down: said.price_down,
+            least: said.least,
+            ..OfferTerms::default()
+        };
+        let decided = phase == Phase::InAdaptation || late.is_some();
+        match (&committed, late) {
+            (Some((start, energies)), _) if !terms.holds(*start, energies) => Err(Refusal::new(
+                "commitment-outside-offer",
+                "flexOfferSchedule lies outside of what the offer allows",
+            )),
+            (None, Some(late)) => Err(late),
+            (None, None) if decided => {
+                Err(Refusal::new("closed-state", "it is in adaptation without a flexOfferSchedule"))
+            }
+            _ => Ok(ReadOffer { terms, committed, decided }),
+        }
     }
 
     /// The interval that begins at an instant; it may lie outside of the horizon.
     fn interval(&self, what: &str, at: Timestamp) -> Result<i64, Refusal> {
-        let nanos = at.nanos() - self.horizon.start_s * 1_000_000_000;
-        let length = self.horizon.interval_s * 1_000_000_000;
+        let nanos = at.nanos() - self.start_s * 1_000_000_000;
+        let length = self.interval_s * 1_000_000_000;
         match nanos % length {
             0 => Ok(nanos / length),
             _ => Err(Refusal::new("time", format!("{what} {at} is not the beginning of an interval"))),
@@ -201,140 +319,59 @@ impl Reader<'_> {
     }
 
     fn inside(&self, what: &str, interval: i64) -> Result<u16, Refusal> {
-        let known = u16::try_from(interval).ok().filter(|at| usize::from(*at) < self.horizon.intervals);
+        let known = u16::try_from(interval).ok().filter(|at| usize::from(*at) < self.intervals);
         known.ok_or_else(|| {
             Refusal::new("outside-horizon", format!("{what} lies outside of the horizon ({interval})"))
         })
     }
 
+    fn start(&self, what: &str, at: Option<Timestamp>) -> Result<Option<u16>, Refusal> {
+        at.map(|at| self.inside(what, self.interval(what, at)?)).transpose()
+    }
+
     /// First and last start. Without an earliest one it is when the offer was made.
-    fn window(&self, slices: i64) -> Result<(u16, u16), Refusal> {
-        let interval = |what| -> Result<Option<i64>, Refusal> {
-            self.at(what)?.map(|at| self.interval(what, at)).transpose()
-        };
-        let mut last = interval("startBefore")?.ok_or_else(|| self.fields.path.missing("startBeforeTime"))?;
-        let mut first = match (interval("startAfter")?, self.at("creation")?) {
+    fn window(&self, said: &Said) -> Result<(u16, u16), Refusal> {
+        let slices = said.lower.len() as i64;
+        let interval = |what, at: Option<Timestamp>| at.map(|at| self.interval(what, at)).transpose();
+        let mut last = interval("startBeforeTime", said.start_before)?
+            .ok_or_else(|| Path::Root.missing("startBeforeTime"))?;
+        let mut first = match (interval("startAfterTime", said.start_after)?, said.creation) {
             (Some(first), _) => first,
             (None, Some(created)) => {
-                let nanos = created.nanos() - self.horizon.start_s * 1_000_000_000;
-                let length = self.horizon.interval_s * 1_000_000_000;
-                (-(-nanos).div_euclid(length)).max(0)
+                let nanos = created.nanos() - self.start_s * 1_000_000_000;
+                (-(-nanos).div_euclid(self.interval_s * 1_000_000_000)).max(0)
             }
             (None, None) => last,
         };
-        if let Some(end) = interval("endBefore")? {
+        if let Some(end) = interval("endBeforeTime", said.end_before)? {
             last = last.min(end - slices);
         }
-        if let Some(end) = interval("endAfter")? {
+        if let Some(end) = interval("endAfterTime", said.end_after)? {
             first = first.max(end - slices);
         }
         Ok((self.inside("the earliest start", first)?, self.inside("the latest start", last)?))
     }
 
-    fn energies(&self, name: &str) -> Result<Option<(Option<u16>, Vec<i64>)>, Refusal> {
-        let Some((key, value)) = self.fields.entry(&[name]) else { return Ok(None) };
-        let path = Path::Key(self.fields.path, key);
-        let fields = Fields::of(value, &path)?;
-        let begins = time(&fields, &["startTime"], &["startInterval"], self.horizon.interval_s)?;
-        let start = match begins {
-            Some(begins) => Some(self.inside(key, self.interval(key, begins)?)?),
-            None => None,
-        };
-        let energies = schedule::energies(&fields, self.scale)?;
-        Ok(Some((start, energies.iter().map(|energy| energy.0).collect())))
-    }
-
-    fn committed(&self) -> Result<Option<(u16, Vec<i64>)>, Refusal> {
-        match self.energies("flexOfferSchedule")? {
-            None => Ok(None),
-            Some((Some(start), energies)) => Ok(Some((start, energies))),
-            Some((None, _)) => Err(self.fields.path.missing("flexOfferSchedule.startTime").into()),
-        }
-    }
-
-    fn terms(&self, slices: &Profile, profile: &[&Value]) -> Result<OfferTerms, Refusal> {
-        let (fields, scale) = (&self.fields, self.scale);
-        let (start_first, start_last) = self.window(slices.slices.len() as i64)?;
-        let total = whole_offer_bounds(fields, profile, scale, TOTALS)?;
-        let (start_default, default) = match self.energies("defaultSchedule")? {
-            Some((start, energies)) => (start.unwrap_or(start_first), energies),
-            None => {
-                let least = schedule::least(&slices.slices, total, Slot(0));
-                (start_first, least.energies.iter().map(|energy| energy.0).collect())
-            }
-        };
-        let lower: Vec<i64> = slices.slices.iter().map(|slice| slice.min.0).collect();
-        let upper: Vec<i64> = slices.slices.iter().map(|slice| slice.max.0).collect();
-        let sum = |energies: &[i64]| energies.iter().fold(0_i64, |sum, energy| sum.saturating_add(*energy));
-        let (option, least) = self.acceptance()?;
-        let money = |fields: &Fields<'_>, names: &[&str]| exact_money(fields, names, MONEY_MAX);
-        let prices = deviation_prices(fields, slices.tariffs.iter().flatten().copied(), money)?;
-        let (mut activation, mut per_interval_shifted) = (0, 0);
-        if let Some((key, value)) = fields.entry(&["cost"]) {
-            let path = Path::Key(fields.path, key);
-            let cost = Fields::of(value, &path)?;
-            activation = money(&cost, &["activation"])?.unwrap_or_default().0;
-            per_interval_shifted = money(&cost, &["perIntervalShifted"])?.unwrap_or_default().0;
-        }
-        Ok(OfferTerms {
-            start_default,
-            start_first,
-            start_last,
-            default,
-            total_lower: total.map_or_else(|| sum(&lower), |total| total.min.0),
-            total_upper: total.map_or_else(|| sum(&upper), |total| total.max.0),
-            lower,
-            upper,
-            option,
-            activation,
-            per_interval_shifted,
-            price_up: prices.increase.0,
-            price_down: prices.decrease.0,
-            least,
-            ..OfferTerms::default()
-        })
-    }
-
-    /// The option, or the least deviation that is accepted.
-    fn acceptance(&self) -> Result<(Option<ActivationOption>, i64), Refusal> {
-        match acceptance(&self.fields, self.scale)? {
-            Acceptance::Any => Ok((None, 0)),
-            Acceptance::AtLeast { energy } => Ok((None, energy.0)),
-            Acceptance::Block { deviation, factor_min_ppm } => {
-                if let Some((name, _)) = self.fields.entry(&["minimumAcceptance"]) {
-                    let why = "not beside an activationOption, whose minActivationFactor says how much is taken at least";
-                    return Err(Refusal::not_cleared(name, why));
-                }
-                let deviation = deviation.iter().map(|energy| energy.0).collect();
-                Ok((Some(ActivationOption { deviation, factor_min: factor_min_ppm }), 0))
-            }
-        }
-    }
-
-    /// Why it cannot be assigned any more; an error where its deadlines contradict each other.
-    fn too_late(&self, terms: &OfferTerms, phase: Phase) -> Result<Option<Refusal>, Refusal> {
-        let start = |interval: u16| {
-            let seconds = self.horizon.start_s + i64::from(interval) * self.horizon.interval_s;
-            Timestamp::from_seconds(seconds)
-        };
-        let creation = self.at("creation")?;
-        let accept = self.of(
-            &["acceptBeforeTime", "acceptanceBeforeTime"],
-            &["acceptBeforeInterval", "acceptanceBeforeInterval"],
-        )?;
-        let lead = ["assignmentBeforeStart", "assignmentBeforeDurationSeconds"];
-        let lead = self.fields.integer(&lead, 604_800)?.filter(|lead| *lead > 0);
-        let assign = self.at("assignmentBefore")?.or_else(|| {
-            let lead = lead?.unsigned_abs();
-            Some(start(terms.start_first).minus(std::time::Duration::from_secs(lead)))
+    /// Why an offer cannot be assigned any more; an error where its deadlines contradict each other.
+    fn too_late(
+        &self,
+        said: &Said,
+        start_first: u16,
+        start_default: u16,
+    ) -> Result<Option<Refusal>, Refusal> {
+        let start =
+            |interval: u16| Timestamp::from_seconds(self.start_s + i64::from(interval) * self.interval_s);
+        let assign = said.assign.or_else(|| {
+            let lead = said.lead_s.filter(|lead| *lead > 0)?.unsigned_abs();
+            Some(start(start_first).minus(std::time::Duration::from_secs(lead)))
         });
-        let default = Some(start(terms.start_default));
+        let (creation, accept) = (said.creation, said.accept);
         for (earlier, at, later, then) in [
             ("the creation", creation, "the acceptance deadline", accept),
             ("the creation", creation, "the assignment deadline", assign),
             ("the acceptance deadline", accept, "the assignment deadline", assign),
-            ("the assignment deadline", assign, "the default start", default),
-            ("the creation", creation, "the earliest start", Some(start(terms.start_first))),
+            ("the assignment deadline", assign, "the default start", Some(start(start_default))),
+            ("the creation", creation, "the earliest start", Some(start(start_first))),
         ] {
             if let (Some(at), Some(then)) = (at, then)
                 && at > then
@@ -343,8 +380,8 @@ impl Reader<'_> {
                 return Err(Refusal::new("deadline-order", sentence));
             }
         }
-        let Some(now) = self.horizon.cleared_at else { return Ok(None) };
-        let waits = matches!(phase, Phase::Initial | Phase::Offered);
+        let Some(now) = self.cleared_at else { return Ok(None) };
+        let waits = matches!(said.phase, Phase::Initial | Phase::Offered);
         let passed = [("assignment", assign), ("acceptance", accept.filter(|_| waits))];
         Ok(passed.into_iter().find_map(|(what, at)| {
             let at = at.filter(|at| *at < now)?;

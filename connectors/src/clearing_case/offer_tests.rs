@@ -388,3 +388,43 @@ fn what_was_aggregated_is_cleared_at_the_prices_that_its_members_ask() {
     let alone = clear_by_prices(&read_case(&file).unwrap().problem);
     assert!(alone.welfare >= clearing.welfare && clearing.welfare.0 > 0);
 }
+
+#[test]
+fn the_short_way_of_reading_says_what_the_long_one_says_or_nothing() {
+    let mut short = 0;
+    for fields in [
+        json!({}),
+        json!({"totalEnergyConstraint": {"lower": 2, "upper": 3.25}, "state": "Assigned"}),
+        json!({"cost": {"activation": 0.5, "perIntervalShifted": 0.01, "perEnergyDecrease": 0.2}}),
+        json!({"cost": {"perEnergyDeviation": 0.2, "perEnergyIncrease": 0.3}, "state": null}),
+        json!({"activationOption": {"deviation": [0.5, -0.25], "minActivationFactor": 0.3}, "cost": null}),
+        json!({"activationOption": {"deviation": [0.5, -0.25]}}),
+        json!({"acceptBeforeTime": "2026-01-14T20:00:00Z", "assignmentBeforeTime": "2026-01-14T21:00:00+00:00"}),
+        json!({"startAfterTime": null, "creationTime": null, "numSecondsPerInterval": null}),
+        json!({"numSecondsPerInterval": 60}),
+        // From here on only the long way knows.
+        json!({"locationID": null, "locationId": {"a": {}}}),
+        json!({"totalEnergyConstraint": {"lower": "2", "upper": 3}}),
+        json!({"totalEnergyConstraint": {"lowerBound": 2, "upperBound": 3}}),
+        json!({"cost": {"perEnergyDecrease": 0.0000001}}),
+        json!({"cost": {"perEnergyDecrease": 1e7}}),
+        json!({"minimumAcceptance": 1}),
+        json!({"exclusiveGroup": "g"}),
+        json!({"unit": "Wh"}),
+        json!({"defaultSchedule": null}),
+        json!({"state": "sold"}),
+        json!({"id": 7}),
+        json!({"startBeforeTime": "soon"}),
+        json!({"flexOfferProfileConstraints": []}),
+    ] {
+        let offer = with(fields.clone());
+        let text = offer.to_string();
+        let long = super::offer::read(&offer, 900);
+        if let Some((id, said)) = super::plain::read(&text) {
+            short += 1;
+            assert_eq!(id, super::offer::name(&offer, 0), "{fields}");
+            assert!(matches!(long, Ok(super::offer::Entry::Offer(found)) if *found == said), "{fields}");
+        }
+    }
+    assert_eq!(short, 9);
+}

@@ -7,7 +7,7 @@ use market::EnergyBounds;
 use serde_json::Value;
 
 /// Largest energy in one value, kWh (1 TWh).
-const ENERGY_MAX_KWH: u64 = 1_000_000_000;
+pub(crate) const ENERGY_MAX_KWH: u64 = 1_000_000_000;
 /// Largest price, currency units per kWh or once.
 const PRICE_MAX: u64 = 1000;
 
@@ -133,10 +133,15 @@ fn micro_units(amount: f64) -> Money {
 
 /// The nearest whole number; when it has to be exact, more than six decimals of a kWh or currency unit are refused.
 fn whole(amount: f64, exact: bool, value: &Value, path: &Path<'_>) -> Result<i64, ReadError> {
-    let nearest = amount.round();
-    // What the nearest f64 to a number of six decimals leaves.
-    if exact && (amount - nearest).abs() > 1e-3_f64.max(amount.abs() * 1e-14) {
-        return Err(path.refuse(ReadFault::NotWhole { text: shown(&value.to_string()) }));
+    match exactly_whole(amount) {
+        Some(whole) => Ok(whole),
+        None if exact => Err(path.refuse(ReadFault::NotWhole { text: shown(&value.to_string()) })),
+        None => Ok(amount.round() as i64),
     }
-    Ok(nearest as i64)
+}
+
+/// A number of mWh or micro-units that is whole but for what the nearest f64 to a number of six decimals leaves.
+pub(crate) fn exactly_whole(amount: f64) -> Option<i64> {
+    let nearest = amount.round();
+    ((amount - nearest).abs() <= 1e-3_f64.max(amount.abs() * 1e-14)).then_some(nearest as i64)
 }

@@ -275,8 +275,19 @@ pub(crate) fn deviation_prices(
 
 pub(crate) fn state(fields: &Fields<'_>) -> Result<(Phase, Option<String>), ReadError> {
     let text = fields.text(&["state"])?.unwrap_or_else(|| "initial".to_owned());
+    let phase = phase_of(&text).ok_or_else(|| {
+        let known =
+            "initial, offered, accepted, rejected, assigned, in adaptation, executed, invalid, canceled";
+        let fault = ReadFault::Word { text: shown(&text), known };
+        Path::Key(fields.path, "state").refuse(fault)
+    })?;
+    Ok((phase, fields.text(&["stateReason"])?))
+}
+
+/// A state by its name or number.
+pub(crate) fn phase_of(text: &str) -> Option<Phase> {
     let letters: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
-    let phase = match letters.to_ascii_lowercase().as_str() {
+    Some(match letters.to_ascii_lowercase().as_str() {
         "initial" | "0" => Phase::Initial,
         "offered" | "1" => Phase::Offered,
         "accepted" | "2" => Phase::Accepted,
@@ -286,14 +297,8 @@ pub(crate) fn state(fields: &Fields<'_>) -> Result<(Phase, Option<String>), Read
         "inadaptation" | "adaptation" | "6" => Phase::InAdaptation,
         "invalid" => Phase::Invalid,
         "canceled" | "cancelled" => Phase::Canceled,
-        _ => {
-            let known =
-                "initial, offered, accepted, rejected, assigned, in adaptation, executed, invalid, canceled";
-            let fault = ReadFault::Word { text: shown(&text), known };
-            return Err(Path::Key(fields.path, "state").refuse(fault));
-        }
-    };
-    Ok((phase, fields.text(&["stateReason"])?))
+        _ => return None,
+    })
 }
 
 pub(crate) fn obligation(fields: &Fields<'_>) -> Result<Option<Obligation>, ReadError> {

@@ -42,7 +42,8 @@ pub(crate) fn time(
     }
 }
 
-fn read(text: &str) -> Option<Timestamp> {
+/// A time given by a text.
+pub(crate) fn read(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if let Ok(whole) = text.parse::<i64>() {
         let nanos = match whole.abs() < MILLISECONDS_FROM {
@@ -56,6 +57,11 @@ fn read(text: &str) -> Option<Timestamp> {
 
 /// `2020-02-27T20:30:00.000+0000`, `…+00:00`, `…Z`, also with stray blanks as in a published example.
 fn iso(text: &str) -> Option<Timestamp> {
+    // The specification's form, which is most of what there is.
+    if text.len() == 20 && text.ends_with('Z') {
+        let plain: Timestamp = text.parse().ok()?;
+        return (plain.nanos() >= 0).then_some(plain);
+    }
     let compact: String = text.chars().filter(|c| !c.is_whitespace()).take(40).collect();
     if !compact.is_ascii() || compact.len() < 19 {
         return None;
