@@ -19,25 +19,25 @@ use std::path::{Path, PathBuf};
 
 pub const CLEAR_EXAMPLES: &str = "\
 Examples:
-  gridflex market clear case.json -o result.json                       schedules, prices, payments, reasons, bound
-  gridflex market clear case.json > result.json                        the same to standard output
-  gridflex market clear case.json --with-case -o result.json           the result carries its case and is verified alone
-  gridflex market clear case.json --json -o result.json                the figures as JSON on standard output
+  gridflex market clear case.json -o result.json              schedules, payments, reasons, bound
+  gridflex market clear case.json > result.json               the same to standard output
+  gridflex market clear case.json --with-case -o result.json  can be verified alone
+  gridflex market clear case.json --json -o result.json       figures as JSON to standard output
   gridflex market clear case.json -o result.json --plot day.svg --plot-point lateral-0
   gridflex market aggregate case.json -o few.json && gridflex market clear few.json -o result.json
 
-A case has nodes, bids, grid rows, flexOffers and rules. An offer that cannot be cleared as it was meant is refused with a
-code and a sentence, and the others are cleared; what is wrong with the case as a whole ends the reading with its code.
-At most 1,000,000 offers and 1 GiB are read. docs/clearing.md has every field and code.";
+An offer that cannot be cleared as it was meant is refused with a code and a sentence, and the others are cleared; \
+what is wrong with the case as a whole ends the reading with its code. At most 1,000,000 offers and 1 GiB are read. \
+docs/clearing.md has every field and code.";
 
 pub const VERIFY_EXAMPLES: &str = "\
 Examples:
-  gridflex market verify result.json                                   a result that carries its case
-  gridflex market verify result.json --case case.json                  a result and its case
-  gridflex market verify result.json --case case.json --json           the verdict as JSON; it fails where one is due
+  gridflex market verify result.json                          a result that carries its case
+  gridflex market verify result.json --case case.json         a result and its case
+  gridflex market verify result.json --case case.json --json  the verdict as JSON
 
-Every schedule, payment, price, use and reason is computed again from the files alone, and the bound from the prices. The
-first thing that does not hold is named, and the command fails. What branch and bound claims is not judged.";
+Every schedule, payment, price, use and reason is computed again from the files alone, and the bound from the prices. \
+The first thing that does not hold is named, and the command fails. What branch and bound claims is not judged.";
 
 #[derive(Debug, Args)]
 pub struct ClearArguments {
@@ -268,5 +268,23 @@ pub fn check(arguments: &VerifyArguments) -> Result<(), Failure> {
     match objection {
         None => Ok(()),
         Some(objection) => Err(Failure::Run(anyhow!("{} does not hold: {objection}", place()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_larger_than_is_read_is_refused_before_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("case.json");
+        // Sparse: it takes no room.
+        fs::File::create(&path).unwrap().set_len(CASE_BYTES_MAX as u64 + 1).unwrap();
+        let Err(Failure::Input(error)) = read_up_to(&path, CASE_BYTES_MAX) else { panic!("it was read") };
+        assert!(error.to_string().contains("(too-large)"), "{error}");
+        fs::write(&path, "12345").unwrap();
+        assert!(read_up_to(&path, 4).is_err());
+        assert_eq!(read_up_to(&path, 5).ok().as_deref(), Some("12345"));
     }
 }

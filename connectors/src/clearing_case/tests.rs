@@ -234,3 +234,47 @@ fn what_is_no_case_is_said_to_be_none() {
     let other = case(&[]).replace("gridflex-market/1", "gridflex-market/2");
     assert!(matches!(read_case(&other), Err(CaseError::Form { .. })));
 }
+
+#[test]
+fn a_foreign_result_with_numbers_beyond_all_is_refused_and_stops_nothing() {
+    let (case, honest) = rich();
+    let mut all = Vec::new();
+    leaves(&honest, "", &mut all);
+    let (i64_max, i64_min) = (i64::MAX as f64, i64::MIN as f64);
+    let mut refused = 0;
+    for at in all.iter().filter(|at| *at != "/cpuSeconds") {
+        let old = honest.pointer(at).unwrap();
+        let new: Vec<Value> = match old {
+            Value::Number(_) => [1e308, -1e308, 1e38, -1e38, 1e24, i64_max, i64_min, 9e12, -9e12]
+                .map(|number| json!(number))
+                .to_vec(),
+            Value::String(_) if at.ends_with("Exact") => {
+                [i128::MAX, i128::MIN, i128::MIN + 1].map(|number| json!(number.to_string())).to_vec()
+            }
+            _ => continue,
+        };
+        for new in new {
+            let mut bad = honest.clone();
+            *bad.pointer_mut(at).unwrap() = new.clone();
+            let holds =
+                read_result(&case, &bad.to_string()).map_err(|error| error.to_string()).and_then(|read| {
+                    assert!(!read.gap().is_nan());
+                    verify(&case.problem, &read).map_err(|objection| objection.to_string())
+                });
+            assert!(holds.is_err(), "{at}: {new} was accepted");
+            refused += 1;
+        }
+    }
+    // All of them at once.
+    for extreme in [1e308, -1e308, i64_max, i64_min, 1e12, -1e12] {
+        let mut bad = honest.clone();
+        for at in &all {
+            if let Some(place @ Value::Number(_)) = bad.pointer_mut(at) {
+                *place = json!(extreme);
+            }
+        }
+        let read = read_result(&case, &bad.to_string());
+        assert!(read.is_err() || read.is_ok_and(|read| verify(&case.problem, &read).is_err()));
+    }
+    assert!(refused > 1_000, "{refused}");
+}
