@@ -4,11 +4,14 @@
 
 use super::outcome::{Limit, Prices, Worth};
 use super::problem::{ClearingProblem, WHOLE};
-use super::solve::{Proved, Session};
+use super::solve::{FEW_OFFERS, PROVED_OFFERS, Proved, Session};
 use std::collections::BTreeMap;
 
-/// Beyond so many offers a problem is not split: prices alone come near enough, and sooner.
-const SPLIT_OFFERS: usize = 10_000;
+/// Parts of a larger problem that have no more offers than `PROVED_OFFERS` are cleared by themselves up to so many offers in
+/// all; the others are cleared together: where offers are many, prices alone come near enough, and far sooner.
+const SPLIT_OFFERS: usize = FEW_OFFERS;
+/// Of the work of branch and bound that all parts may do together.
+const SHARE: f64 = 0.5;
 
 /// A part, with the numbers its nodes, offers, bids and rows have in the whole.
 pub(super) struct Part {
@@ -44,7 +47,7 @@ impl Sets {
 
 /// The parts of a problem that have offers; none when it is one part.
 pub(super) fn split(problem: &ClearingProblem) -> Vec<Part> {
-    if problem.offers() > SPLIT_OFFERS || problem.nodes() < 2 {
+    if problem.nodes() < 2 {
         return Vec::new();
     }
     let reach = Reach::new(problem);
@@ -64,9 +67,18 @@ pub(super) fn split(problem: &ClearingProblem) -> Vec<Part> {
     // Nodes without a limit that binds have no prices: they are one part.
     let free: Vec<u32> = (0..problem.nodes() as u32).filter(|&node| !bound[node as usize]).collect();
     free.windows(2).for_each(|pair| sets.join(pair[0], pair[1]));
-    let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for (offer, head) in (0_u32..).zip(&problem.heads) {
-        members.entry(sets.of(head.node)).or_default().push(offer);
+    let mut members = members_of(problem, &mut sets);
+    if problem.offers() > SPLIT_OFFERS {
+        let mut alone = 0;
+        let mut together: Option<u32> = None;
+        for (&root, offers) in &members {
+            if offers.len() <= PROVED_OFFERS && alone + offers.len() <= SPLIT_OFFERS {
+                alone += offers.len();
+            } else {
+                sets.join(root, *together.get_or_insert(root));
+            }
+        }
+        members = members_of(problem, &mut sets);
     }
     if members.len() < 2 {
         return Vec::new();
@@ -90,6 +102,15 @@ pub(super) fn split(problem: &ClearingProblem) -> Vec<Part> {
         part
     });
     parts.collect()
+}
+
+/// The offers of each set of nodes that has some.
+fn members_of(problem: &ClearingProblem, sets: &mut Sets) -> BTreeMap<u32, Vec<u32>> {
+    let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (offer, head) in (0_u32..).zip(&problem.heads) {
+        members.entry(sets.of(head.node)).or_default().push(offer);
+    }
+    members
 }
 
 /// Every bid and row with the nodes that use it, sensitivities in millionths.
@@ -223,7 +244,7 @@ impl Part {
 impl Session {
     /// Clears the parts of a problem and puts them together.
     pub(super) fn of_parts(problem: ClearingProblem, parts: Vec<Part>) -> Self {
-        let share = 1.0 / parts.len() as f64;
+        let share = SHARE / parts.len() as f64;
         let mut whole = Self::at_rest(problem);
         let (t, arrays) = (whole.arrays.t, &whole.arrays);
         whole.prices = idle_prices(&whole.problem);

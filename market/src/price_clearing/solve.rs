@@ -22,10 +22,10 @@ use super::state::State;
 use super::worth::{Incidence, NodePrices};
 
 /// Up to this many offers a clearing takes the time to place lumps well.
-const FEW_OFFERS: usize = 3_000;
+pub(super) const FEW_OFFERS: usize = 3_000;
 
 /// Up to this many offers the optimum is looked for by branch and bound.
-const PROVED_OFFERS: usize = 250;
+pub(super) const PROVED_OFFERS: usize = 250;
 
 /// Up to this many offers the bound is proved by the relaxation that branch and bound begins with.
 const RELAXED_OFFERS: usize = 1_200;

@@ -124,3 +124,16 @@ fn rows_and_bids_without_offers_have_the_price_that_proves_most() {
     let lost = 5 * 100_000 * 1_000_000_000_000;
     assert_eq!((clearing.welfare.0, clearing.bound.0), (alone.welfare.0 - lost, alone.bound.0 - lost));
 }
+
+#[test]
+fn of_a_large_problem_the_small_parts_are_proved_and_the_rest_is_cleared_by_prices() {
+    let mut feeders: Vec<ClearingProblem> = (0..4).map(|n| sample::lumpy(n, 12, 12, UNIT)).collect();
+    feeders.extend((4..7).map(|n| sample::problem(n, 1_100, 12, UNIT)));
+    let all = beside(&feeders, None);
+    let clearing = clear_by_prices(&all);
+    assert_eq!(verify(&all, &clearing), Ok(()));
+    assert_eq!(clearing.claimed_offers, 48);
+    let small: i128 = feeders[..4].iter().map(|feeder| clear_by_prices(feeder).welfare.0).sum();
+    let rest = clear_by_prices(&beside(&feeders[4..], None));
+    assert_eq!(clearing.welfare.0, small + rest.welfare.0);
+}
