@@ -3,7 +3,7 @@
 //! It shares no code with the solver, so that one mistake cannot hide in both; only the words of a problem and of a
 //! result are the same. All of it is on integers. It checks that
 //!
-//! * every schedule lies in its offer, and offers whose default is no longer possible have one;
+//! * every schedule lies in its offer and deviates by no less than that accepts, of an exclusive group there is one at most, and offers whose default is no longer possible have one;
 //! * what is asked, paid and gained is what schedule and prices say, and the postings sum to zero;
 //! * the use of every row, and the welfare, are what the schedules make them;
 //! * every offer is either assigned or declined, and what is said of a declined one follows from the prices;
@@ -24,6 +24,7 @@ use crate::price_clearing::{ClearingProblem, NodePrice, OfferTerms, Payee, Plan,
 use lumps::{Lumps, factor};
 use offer_gain::{Gain, Lump, NodeTariff, most_gained};
 pub use overload::{Overload, overload};
+use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 /// 10⁻¹⁸ of the currency in a micro-unit.
@@ -41,6 +42,8 @@ pub enum Objection {
     Length { what: &'static str, found: usize, expected: usize },
     #[error("offer {offer} is unknown, assigned twice or out of order")]
     Order { offer: u32 },
+    #[error("offer {offer} leaves its default, and so does another of its exclusive group")]
+    Group { offer: u32 },
     #[error("offer {offer}: {what}")]
     Schedule { offer: u32, what: &'static str },
     #[error("offer {offer}: {what} is {said} micro-units, it should be {found}")]
@@ -67,7 +70,8 @@ pub enum Objection {
     Postings,
 }
 
-/// Verifies a clearing; the first thing that does not hold ends it.
+/// Verifies a clearing; the first thing that does not hold ends it. Whatever numbers the clearing says, none is computed with
+/// before it is known to be small: a problem that passes `ClearingProblem::check_size` cannot overflow.
 pub fn verify(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(), Objection> {
     let t = problem.intervals();
     lengths(problem, clearing)?;
@@ -77,6 +81,7 @@ pub fn verify(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(),
     let mut at_node = vec![0_i128; problem.nodes() * t];
     let mut asked_sum = 0;
     let mut before = None;
+    let mut taken: BTreeSet<u32> = BTreeSet::new();
     for plan in &clearing.plans {
         if plan.offer as usize >= problem.offers() || before.is_some_and(|last| last >= plan.offer) {
             return Err(Objection::Order { offer: plan.offer });
@@ -84,6 +89,9 @@ pub fn verify(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(),
         before = Some(plan.offer);
         let terms = problem.offer(plan.offer as usize).terms();
         lies_within(&terms, plan)?;
+        if terms.group != 0 && !taken.insert(terms.group) {
+            return Err(Objection::Group { offer: plan.offer });
+        }
         let change = change(&terms, plan);
         asked_sum += money(problem, &terms, plan, &change, &tariffs[terms.node as usize])?;
         for &(interval, energy) in &change {
@@ -107,11 +115,15 @@ pub fn verify(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(),
     if bound < worth {
         return Err(Objection::BoundBelowWelfare);
     }
-    if clearing.claimed.is_some_and(|claimed| claimed.0 < worth || claimed.0 > bound) {
+    let within = |claimed: i128| claimed >= worth && claimed <= bound;
+    if clearing.claimed.is_some_and(|claimed| !within(claimed.0))
+        || clearing.claimed_offers > problem.offers()
+    {
         return Err(Objection::Claim);
     }
     node_prices(problem, clearing, &tariffs)?;
-    declined::all_answered(problem, clearing, &tariffs, &lumps.of_offers, &gains)?;
+    let groups = declined::Groups { taken: &taken };
+    declined::all_answered(problem, clearing, &tariffs, &lumps.of_offers, (&gains, &groups))?;
     postings(clearing)
 }
 
@@ -176,8 +188,10 @@ fn tariffs(problem: &ClearingProblem, clearing: &PriceClearing, lumps: &Lumps) -
             for interval in 0..t {
                 let price = prices.bid[number * t + interval];
                 let tariff = &mut tariffs[node as usize];
-                tariff.add(interval, price, MILLION);
-                tariff.of_bids[interval] += i128::from(price) * MILLION;
+                // Where more is asked for, whoever takes more earns the price.
+                let sign = if bid.more { -MILLION } else { MILLION };
+                tariff.add(interval, price, sign);
+                tariff.of_bids[interval] += i128::from(price) * sign;
             }
         }
     }
@@ -205,8 +219,6 @@ fn node_prices(
     clearing: &PriceClearing,
     tariffs: &[NodeTariff],
 ) -> Result<(), Objection> {
-    // Written with 15 digits: more is not held against it.
-    let near = |said: i128, found: i128| (said - found).abs() <= found.abs() / 1_000_000_000_000_000;
     for (node, tariff) in tariffs.iter().enumerate() {
         for interval in 0..problem.intervals() {
             let NodePrice { of_bids, of_rows, of_lumps } =
@@ -267,6 +279,10 @@ fn within(terms: &OfferTerms, plan: &Plan) -> Result<(), &'static str> {
     }
     if total < i128::from(terms.total_lower) || total > i128::from(terms.total_upper) {
         return object("a total outside of its bounds");
+    }
+    let moved: i128 = change(terms, plan).iter().map(|(_, energy)| energy.abs()).sum();
+    if moved < i128::from(terms.least) {
+        return object("a deviation below the least that it accepts");
     }
     Ok(())
 }
@@ -334,8 +350,9 @@ fn value(problem: &ClearingProblem, clearing: &PriceClearing, at_node: &[i128]) 
         for interval in 0..t {
             let asked = i128::from(bid.asked[interval]);
             if asked > 0 {
-                let relief: i128 = bid.nodes.iter().map(|&node| -at_node[node as usize * t + interval]).sum();
-                sum += relief.min(asked) * i128::from(bid.price[interval]) * MILLION;
+                let taken: i128 = bid.nodes.iter().map(|&node| at_node[node as usize * t + interval]).sum();
+                let given = if bid.more { taken } else { -taken };
+                sum += given.min(asked) * i128::from(bid.price[interval]) * MILLION;
             }
         }
     }
@@ -345,8 +362,7 @@ fn value(problem: &ClearingProblem, clearing: &PriceClearing, at_node: &[i128]) 
             for &(node, factor) in &row.sensitivities {
                 used += i128::from(factor) * at_node[node as usize * t + interval];
             }
-            // Written with 15 digits: more is not held against it.
-            if (clearing.row_use[number * t + interval] - used).abs() > used.abs() / 1_000_000_000_000_000 {
+            if !near(clearing.row_use[number * t + interval], used) {
                 return Err(Objection::Use { row: number, interval });
             }
             let over = used - i128::from(row.headroom[interval]) * MILLION;
@@ -381,6 +397,7 @@ fn bound(
             sum += i128::from(prices.row[at]) * i128::from(row.headroom[interval]) * MILLION;
         }
     }
+    let mut of_groups: BTreeMap<u32, i128> = BTreeMap::new();
     let mut plans = clearing.plans.iter().peekable();
     for (number, gain) in gains.iter().enumerate() {
         let planned = plans.next_if(|plan| plan.offer as usize == number).is_some();
@@ -390,9 +407,23 @@ fn bound(
                 what: "its default is not possible any more",
             });
         }
-        sum += gain.at_most();
+        match problem.offer(number).parts().group {
+            0 => sum += gain.at_most(),
+            // At most one of a group leaves its default: the one that gains most, at most.
+            group => {
+                let most = of_groups.entry(group).or_insert(i128::MIN);
+                *most = (*most).max(gain.at_most());
+            }
+        }
     }
+    sum += of_groups.values().sum::<i128>();
     Ok(sum)
+}
+
+/// Whether a figure is the found one. Written with 15 digits: more is not held against it.
+fn near(said: i128, found: i128) -> bool {
+    let hidden = found.unsigned_abs() / 1_000_000_000_000_000;
+    said.checked_sub(found).is_some_and(|apart| apart.unsigned_abs() <= hidden)
 }
 
 fn postings(clearing: &PriceClearing) -> Result<(), Objection> {

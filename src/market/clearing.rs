@@ -6,13 +6,38 @@ use crate::answer::say;
 use crate::bench::meter;
 use anyhow::{Context, anyhow};
 use clap::Args;
-use connectors::clearing_case::{MarketCase, ResultExtras, read_case, read_result, write_result};
+use connectors::clearing_case::{
+    CASE_BYTES_MAX, MarketCase, RESULT_BYTES_MAX, ResultExtras, read_case, read_result, write_result,
+};
 use market::certificate::{overload, verify};
 use market::price_clearing::{PriceClearing, Session, Worth};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+pub const CLEAR_EXAMPLES: &str = "\
+Examples:
+  gridflex market clear case.json -o result.json              schedules, payments, reasons, bound
+  gridflex market clear case.json > result.json               the same to standard output
+  gridflex market clear case.json --with-case -o result.json  can be verified alone
+  gridflex market clear case.json --json -o result.json       figures as JSON to standard output
+  gridflex market clear case.json -o result.json --plot day.svg --plot-point lateral-0
+  gridflex market aggregate case.json -o few.json && gridflex market clear few.json -o result.json
+
+An offer that cannot be cleared as it was meant is refused with a code and a sentence, and the others are cleared; \
+what is wrong with the case as a whole ends the reading with its code. At most 1,000,000 offers and 1 GiB are read. \
+docs/clearing.md has every field and code.";
+
+pub const VERIFY_EXAMPLES: &str = "\
+Examples:
+  gridflex market verify result.json                          a result that carries its case
+  gridflex market verify result.json --case case.json         a result and its case
+  gridflex market verify result.json --case case.json --json  the verdict as JSON
+
+Every schedule, payment, price, use and reason is computed again from the files alone, and the bound from the prices. \
+The first thing that does not hold is named, and the command fails. What branch and bound claims is not judged.";
 
 #[derive(Debug, Args)]
 pub struct ClearArguments {
@@ -47,14 +72,34 @@ pub struct VerifyArguments {
     json: bool,
 }
 
-/// Reads a file as text.
+/// Reads a file as text, no larger than a result that carries its case.
 pub fn read(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path).with_context(|| format!("reading {}", path.display())).map_err(Failure::Input)
+    read_up_to(path, RESULT_BYTES_MAX)
 }
 
-/// Reads a case.
+/// Reads a file as text. A pipe has no size of its own, so reading ends at the limit as well.
+fn read_up_to(path: &Path, limit: usize) -> Result<String, Failure> {
+    let reading = || format!("reading {}", path.display());
+    let file = fs::File::open(path).with_context(reading).map_err(Failure::Input)?;
+    let too_large = |bytes: u64| {
+        let name = path.display();
+        Failure::Input(anyhow!(
+            "{name} has {bytes} bytes or more; at most {limit} are read: split the case or aggregate its offers (too-large)"
+        ))
+    };
+    let size = file.metadata().with_context(reading).map_err(Failure::Input)?.len();
+    if size > limit as u64 {
+        return Err(too_large(size));
+    }
+    let mut text = String::with_capacity(size as usize);
+    let read = file.take(limit as u64 + 1).read_to_string(&mut text);
+    read.with_context(reading).map_err(Failure::Input)?;
+    if text.len() > limit { Err(too_large(text.len() as u64)) } else { Ok(text) }
+}
+
+/// Reads a case; what is wrong with it is said with its code.
 pub fn case_of(path: &Path, text: &str) -> Result<MarketCase, Failure> {
-    read_case(text).with_context(|| path.display().to_string()).map_err(Failure::Input)
+    read_case(text).map_err(|error| Failure::Input(anyhow!("{}: {error} ({})", path.display(), error.code())))
 }
 
 #[derive(Serialize)]
@@ -62,6 +107,8 @@ pub fn case_of(path: &Path, text: &str) -> Result<MarketCase, Failure> {
 struct Figures {
     offers: usize,
     refused: usize,
+    /// Entries that repeat an offer word for word.
+    repeated: usize,
     assigned: usize,
     welfare: f64,
     bound: f64,
@@ -69,6 +116,8 @@ struct Figures {
     /// Of branch and bound: not certified.
     #[serde(skip_serializing_if = "Option::is_none")]
     claimed_gap: Option<f64>,
+    /// Offers in parts of the case where it ended.
+    claimed_offers: usize,
     overloaded: usize,
     overloaded_beyond: usize,
     overload_kwh: f64,
@@ -77,8 +126,11 @@ struct Figures {
 }
 
 pub fn clear(arguments: &ClearArguments) -> Result<(), Failure> {
-    let text = read(&arguments.case)?;
+    let text = read_up_to(&arguments.case, CASE_BYTES_MAX)?;
     let case = case_of(&arguments.case, &text)?;
+    if case.repeated > 0 {
+        tracing::info!(repeated = case.repeated, "entries that repeat an offer word for word are ignored");
+    }
     for refused in &case.refused {
         tracing::warn!(
             offer = refused.id,
@@ -123,7 +175,11 @@ pub fn clear(arguments: &ClearArguments) -> Result<(), Failure> {
         ),
     };
     let claimed = figures.claimed_gap.map_or_else(String::new, |gap| {
-        format!(" · branch and bound claims {:.4} %, not certified", gap * 100.0)
+        let of = match figures.claimed_offers == case.offers.len() {
+            true => String::new(),
+            false => format!(" (solved for {} of {} offers)", figures.claimed_offers, case.offers.len()),
+        };
+        format!(" · branch and bound claims {:.4} %{of}, not certified", gap * 100.0)
     });
     say(format!(
         "{} offers, {} assigned, {} refused · welfare {:.4}, at most {:.4} (certified gap {:.3} %){claimed} · {overload} · {:.3} s",
@@ -141,12 +197,14 @@ fn figures(case: &MarketCase, clearing: &PriceClearing, cpu_seconds: f64) -> Fig
     let overload = overload(&case.problem, clearing);
     Figures {
         claimed_gap: clearing.claimed_gap(),
+        claimed_offers: clearing.claimed_offers,
         overloaded: overload.priced,
         overloaded_beyond: overload.beyond,
         overload_kwh: overload.energy as f64 * 1e-6,
         overload_cost: Worth(overload.cost).as_f64(),
         offers: case.offers.len() + case.refused.len(),
         refused: case.refused.len(),
+        repeated: case.repeated,
         assigned: clearing.plans.len(),
         welfare: clearing.welfare.as_f64(),
         bound: clearing.bound.as_f64(),
@@ -210,5 +268,23 @@ pub fn check(arguments: &VerifyArguments) -> Result<(), Failure> {
     match objection {
         None => Ok(()),
         Some(objection) => Err(Failure::Run(anyhow!("{} does not hold: {objection}", place()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_larger_than_is_read_is_refused_before_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("case.json");
+        // Sparse: it takes no room.
+        fs::File::create(&path).unwrap().set_len(CASE_BYTES_MAX as u64 + 1).unwrap();
+        let Err(Failure::Input(error)) = read_up_to(&path, CASE_BYTES_MAX) else { panic!("it was read") };
+        assert!(error.to_string().contains("(too-large)"), "{error}");
+        fs::write(&path, "12345").unwrap();
+        assert!(read_up_to(&path, 4).is_err());
+        assert_eq!(read_up_to(&path, 5).ok().as_deref(), Some("12345"));
     }
 }

@@ -35,10 +35,12 @@ enum What {
     /// Sum like FlexOffers of one place, so that few are traded instead of many
     Aggregate(portfolio::AggregateArguments),
     /// Clear bids of the DSO against FlexOffers within what the grid carries
+    #[command(after_help = clearing::CLEAR_EXAMPLES)]
     Clear(clearing::ClearArguments),
     /// Split schedules of aggregates among their members, exact to the milliwatt hour
     Disaggregate(portfolio::DisaggregateArguments),
     /// Check a clearing from its files alone: schedules, rows, prices, bound, money
+    #[command(after_help = clearing::VERIFY_EXAMPLES)]
     Verify(clearing::VerifyArguments),
 }
 

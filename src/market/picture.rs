@@ -68,13 +68,13 @@ pub fn clearing(case: &MarketCase, clearing: &PriceClearing, point: usize) -> St
         Curve { label: "asked", colour: "#9aa7b1", values: kwh(&bid.asked), filled: true },
         Curve { label: "delivered (below 0: rebound)", colour: COLOURS[0], values: delivered, filled: false },
     ];
-    panel(&mut svg, case, 0, "kWh less", &need);
+    panel(&mut svg, case, 0, if bid.more { "kWh more taken" } else { "kWh less" }, &need);
     let money = |values: &[i64]| values.iter().map(|&micro| micro as f64 / MILLION).collect::<Vec<f64>>();
     let most: Vec<i64> = (0..t).map(|i| if bid.asked[i] > 0 { bid.price[i] } else { 0 }).collect();
     let price = [
         Curve { label: "the bid offers", colour: "#9aa7b1", values: money(&most), filled: true },
         Curve {
-            label: "one more kWh of relief is worth",
+            label: if bid.more { "one more kWh taken is worth" } else { "one more kWh of relief is worth" },
             colour: COLOURS[0],
             values: money(&clearing.prices.bid[point * t..(point + 1) * t]),
             filled: false,
@@ -99,14 +99,14 @@ pub fn clearing(case: &MarketCase, clearing: &PriceClearing, point: usize) -> St
     svg
 }
 
-/// What the nodes of a bid take less than by default, kWh per interval.
+/// What the nodes of a bid take less than by default, or more where that is asked for, kWh per interval.
 fn delivered(case: &MarketCase, clearing: &PriceClearing, point: usize) -> Vec<f64> {
     let t = case.problem.intervals();
-    let nodes = &case.problem.bids()[point].nodes;
+    let bid = &case.problem.bids()[point];
     let mut less = vec![0_i64; t];
     for plan in &clearing.plans {
         let offer = case.problem.offer(plan.offer as usize);
-        if !nodes.contains(&offer.node()) {
+        if !bid.nodes.contains(&offer.node()) {
             continue;
         }
         for (k, &energy) in offer.default.iter().enumerate() {
@@ -116,7 +116,8 @@ fn delivered(case: &MarketCase, clearing: &PriceClearing, point: usize) -> Vec<f
             less[usize::from(plan.start) + k] -= energy;
         }
     }
-    less.iter().map(|&mwh| mwh as f64 / MILLION).collect()
+    let sign = if bid.more { -1 } else { 1 };
+    less.iter().map(|&mwh| (sign * mwh) as f64 / MILLION).collect()
 }
 
 /// The row behind a congestion point whose price adds up to most; where none has a price, the fullest.

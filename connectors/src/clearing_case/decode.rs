@@ -2,121 +2,64 @@
 //! wrong with one offer refuses that offer, and the rest proceeds.
 
 use super::MarketCase;
+use super::fault::{CASE_BYTES_MAX, CaseError, OFFERS_MAX, Refusal, RefusedOffer};
+use super::offer::{self, Entry, Horizon, Said};
+use super::plain;
 use super::wire;
 use grid::Timestamp;
-use market::price_clearing::{
-    ActivationOption, ClearingProblem, GridRow, NeedBid, OfferTerms, Pricing, ProblemFault, freeze_offer,
-};
+use market::price_clearing::{ClearingProblem, GridRow, NeedBid, Pricing, freeze_offer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
-use thiserror::Error;
 
 /// Millionths in a kWh, a currency unit or a factor of 1.
 const MILLION: f64 = 1e6;
 /// Largest number taken before it is even made whole.
 const NUMBER_MAX: f64 = 1e12;
 
-/// Why a case could not be read.
-#[derive(Debug, Clone, PartialEq, Error)]
-pub enum CaseError {
-    /// No JSON, or not the fields of a case.
-    #[error("no market case: {reason}")]
-    Json {
-        /// What the parser says.
-        reason: String,
-    },
-    /// Another form, or a unit we do not know.
-    #[error("{what} is {found:?}; {expected} is read")]
-    Form {
-        /// Which field.
-        what: &'static str,
-        /// As given.
-        found: String,
-        /// What would be read.
-        expected: &'static str,
-    },
-    /// A part that all offers depend on is wrong.
-    #[error("{place}: {reason}")]
-    Part {
-        /// Which part.
-        place: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
-/// An offer that was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedOffer {
-    /// Its id, or its place in the list when it has none.
-    pub id: String,
-    /// The stable code of the reason.
-    pub code: &'static str,
-    /// The reason in words.
-    pub sentence: String,
-}
-
-/// A reason on its way to a sentence.
-pub(super) struct Refusal {
-    pub code: &'static str,
-    pub sentence: String,
-}
-
-impl From<ProblemFault> for Refusal {
-    fn from(fault: ProblemFault) -> Self {
-        Self { code: fault.code(), sentence: fault.to_string() }
-    }
-}
-
-fn refusal(code: &'static str, sentence: String) -> Refusal {
-    Refusal { code, sentence }
-}
-
 /// Reads a case.
 pub fn read_case(text: &str) -> Result<MarketCase, CaseError> {
-    match serde_json::from_str::<wire::Case<wire::Offer>>(text) {
-        Ok(case) => {
-            let (mut reader, offers) = Reader::new(case)?;
-            for (place, offer) in offers.into_iter().enumerate() {
-                reader.take(place, offer);
-            }
-            Ok(reader.case)
-        }
-        Err(_) => {
-            // Once more, offer by offer: one that cannot be read must not stop the others.
-            let json = |error: serde_json::Error| CaseError::Json { reason: error.to_string() };
-            let case = serde_json::from_str::<wire::Case<Value>>(text).map_err(json)?;
-            let (mut reader, offers) = Reader::new(case)?;
-            for (place, offer) in offers.into_iter().enumerate() {
-                let id = offer
-                    .get("id")
-                    .and_then(Value::as_str)
-                    .map_or_else(|| format!("#{place}"), str::to_owned);
-                match serde_json::from_value(offer) {
-                    Ok(offer) => reader.take(place, offer),
-                    Err(error) => reader.refuse(id, refusal("unreadable", error.to_string())),
-                }
-            }
-            Ok(reader.case)
-        }
+    if text.len() > CASE_BYTES_MAX {
+        return Err(CaseError::TooMuch { what: "bytes", count: text.len(), limit: CASE_BYTES_MAX });
     }
+    let case: wire::Case<'_> =
+        serde_json::from_str(text).map_err(|error| CaseError::Json { reason: error.to_string() })?;
+    let (mut reader, offers) = Reader::new(case)?;
+    for (place, entry) in offers.into_iter().enumerate() {
+        reader.take(place, entry);
+    }
+    let case = reader.finish();
+    case.problem.check_size().map_err(|fault| part("case", fault.into()))?;
+    Ok(case)
 }
 
-struct Reader {
+struct Reader<'a> {
     case: MarketCase,
+    horizon: Horizon,
     node_of: BTreeMap<String, u32>,
-    seen: BTreeSet<String>,
+    /// The body that came first under each id.
+    seen: BTreeMap<String, &'a RawValue>,
+    /// Ids that were taken back.
+    withdrawn: Vec<String>,
     gate: u16,
+    /// Names of bids and rows.
+    limit_names: BTreeSet<String>,
+    /// Numbers of the exclusive groups, from 1.
+    groups: BTreeMap<String, u32>,
 }
 
-impl Reader {
-    fn new<O>(wire: wire::Case<O>) -> Result<(Self, Vec<O>), CaseError> {
+impl<'a> Reader<'a> {
+    fn new(wire: wire::Case<'a>) -> Result<(Self, Vec<&'a RawValue>), CaseError> {
         let form = |what, found: &str, expected| CaseError::Form { what, found: found.to_owned(), expected };
         if wire.schema != "gridflex-market/1" {
             return Err(form("schema", &wire.schema, "gridflex-market/1"));
         }
         if wire.energy_unit != "kWh" {
             return Err(form("energyUnit", &wire.energy_unit, "kWh"));
+        }
+        if wire.flex_offers.count > OFFERS_MAX {
+            let (count, limit) = (wire.flex_offers.count, OFFERS_MAX);
+            return Err(CaseError::TooMuch { what: "offers", count, limit });
         }
         let pricing = match wire.rules.pricing.as_deref() {
             None | Some("pay-as-bid") => Pricing::PayAsBid,
@@ -126,17 +69,20 @@ impl Reader {
                 return Err(form("rules.pricing", other, "pay-as-bid, uniform or uniform-make-whole"));
             }
         };
-        let part = |place: &str, reason: String| CaseError::Part { place: place.to_owned(), reason };
         if !(1..=86_400).contains(&wire.num_seconds_per_interval) {
-            return Err(part("numSecondsPerInterval", "an interval lasts between 1 s and a day".to_owned()));
+            let reason = "an interval lasts between 1 s and a day".to_owned();
+            return Err(part("numSecondsPerInterval", Refusal::new("out-of-range", reason)));
         }
-        let start_s = seconds(&wire.start_time).map_err(|reason| part("startTime", reason))?;
+        let instant = |place: &str, text: &str| {
+            seconds(text).map_err(|reason| part(place, Refusal::new("time", reason)))
+        };
+        let start_s = instant("startTime", &wire.start_time)?;
         let problem = ClearingProblem::new(wire.intervals, wire.nodes.len(), pricing)
-            .map_err(|fault| part("intervals", fault.to_string()))?;
+            .map_err(|fault| part("intervals", fault.into()))?;
         let mut node_of = BTreeMap::new();
         for (number, node) in wire.nodes.iter().enumerate() {
             if node_of.insert(node.clone(), number as u32).is_some() {
-                return Err(part("nodes", format!("{node:?} is named twice")));
+                return Err(part("nodes", Refusal::new("named-twice", format!("{node:?} is named twice"))));
             }
         }
         let case = MarketCase {
@@ -146,54 +92,72 @@ impl Reader {
             nodes: wire.nodes,
             ..MarketCase::default()
         };
-        let mut reader = Self { case, node_of, seen: BTreeSet::new(), gate: 0 };
-        if let Some(gate) = &wire.rules.gate {
-            let at = seconds(gate).map_err(|reason| part("rules.gate", reason))?;
+        let mut gate = 0;
+        let mut cleared_at = None;
+        if let Some(said) = &wire.rules.gate {
+            let at = instant("rules.gate", said)?;
             let open = -(start_s - at).div_euclid(wire.num_seconds_per_interval);
-            reader.gate = open.clamp(0, wire.intervals as i64) as u16;
+            gate = open.clamp(0, wire.intervals as i64) as u16;
+            cleared_at = Some(Timestamp::from_seconds(at));
         }
+        if let Some(said) = &wire.rules.cleared_at {
+            cleared_at = Some(Timestamp::from_seconds(instant("rules.clearedAt", said)?));
+        }
+        let (interval_s, intervals) = (wire.num_seconds_per_interval, wire.intervals);
+        let horizon = Horizon { start_s, interval_s, intervals, cleared_at };
+        let mut reader = Self {
+            case,
+            horizon,
+            node_of,
+            seen: BTreeMap::new(),
+            withdrawn: Vec::new(),
+            gate,
+            limit_names: BTreeSet::new(),
+            groups: BTreeMap::new(),
+        };
         for bid in wire.bids {
             let place = format!("bid {:?}", bid.id);
-            reader.take_bid(bid).map_err(|reason| part(&place, reason.sentence))?;
+            reader.take_bid(bid).map_err(|reason| part(&place, reason))?;
         }
         for row in wire.grid.rows {
             let place = format!("row {:?}", row.element);
-            reader.take_row(row).map_err(|reason| part(&place, reason.sentence))?;
+            reader.take_row(row).map_err(|reason| part(&place, reason))?;
         }
-        Ok((reader, wire.flex_offers))
+        Ok((reader, wire.flex_offers.list))
     }
 
     fn node(&self, name: &str) -> Result<u32, Refusal> {
-        let unknown = || refusal("unknown-node", format!("node {name:?} is not in the case"));
+        let unknown = || Refusal::new("unknown-node", format!("node {name:?} is not in the case"));
         self.node_of.get(name).copied().ok_or_else(unknown)
     }
 
     /// The interval that begins at an instant.
     fn interval(&self, what: &str, text: &str) -> Result<i64, Refusal> {
-        let at = seconds(text).map_err(|reason| refusal("time", format!("{what}: {reason}")))?;
+        let at = seconds(text).map_err(|reason| Refusal::new("time", format!("{what}: {reason}")))?;
         let distance = at - self.case.start_s;
         if distance % self.case.interval_s != 0 {
-            return Err(refusal("time", format!("{what} {text} is not the beginning of an interval")));
+            return Err(Refusal::new("time", format!("{what} {text} is not the beginning of an interval")));
         }
         Ok(distance / self.case.interval_s)
     }
 
     fn start(&self, what: &str, text: &str) -> Result<u16, Refusal> {
         let interval = self.interval(what, text)?;
-        let outside = || refusal("outside-horizon", format!("{what} {text} lies outside of the horizon"));
+        let outside =
+            || Refusal::new("outside-horizon", format!("{what} {text} lies outside of the horizon"));
         let inside = (0..self.case.problem.intervals() as i64).contains(&interval);
         inside.then_some(interval as u16).ok_or_else(outside)
     }
 
     fn take_bid(&mut self, bid: wire::Bid) -> Result<(), Refusal> {
         if bid.interval_length != self.case.interval_s {
-            return Err(refusal(
+            return Err(Refusal::new(
                 "interval",
                 format!("intervals of {} s; the case has {} s", bid.interval_length, self.case.interval_s),
             ));
         }
         if bid.schedule_change.len() != bid.energy_price.len() {
-            return Err(refusal(
+            return Err(Refusal::new(
                 "wrong-length",
                 "scheduleChange and energyPrice differ in length".to_owned(),
             ));
@@ -201,26 +165,44 @@ impl Reader {
         let intervals = self.case.problem.intervals();
         let first = self.start("startTime", &bid.start_time)? as usize;
         if first + bid.schedule_change.len() > intervals {
-            return Err(refusal("outside-horizon", "it reaches beyond the horizon".to_owned()));
+            return Err(Refusal::new("outside-horizon", "it reaches beyond the horizon".to_owned()));
         }
-        let mut need = NeedBid { nodes: Vec::new(), asked: vec![0; intervals], price: vec![0; intervals] };
+        let nodes = bid.nodes.iter().map(|node| self.node(node)).collect::<Result<Vec<_>, _>>()?;
+        // What is asked for in one direction and in the other are two bids of the problem.
+        let (nothing, price) = (vec![0; intervals], vec![0; intervals]);
+        let mut less = NeedBid { nodes: nodes.clone(), asked: nothing.clone(), price, more: false };
+        let mut more = NeedBid { nodes, asked: nothing.clone(), price: nothing, more: true };
         for (k, (&change, &price)) in bid.schedule_change.iter().zip(&bid.energy_price).enumerate() {
-            if change < 0.0 {
-                return Err(refusal(
-                    "asks-for-more",
-                    format!("scheduleChange[{k}] asks for more consumption, which cannot be asked for yet"),
-                ));
-            }
-            need.asked[first + k] = whole("scheduleChange", change)?;
-            need.price[first + k] = whole("energyPrice", price)?;
+            let change = whole("scheduleChange", change)?;
+            let price = whole("energyPrice", price)?;
+            let need = if change < 0 { &mut more } else { &mut less };
+            need.asked[first + k] = change.abs();
+            need.price[first + k] = price;
         }
-        for node in &bid.nodes {
-            need.nodes.push(self.node(node)?);
+        let asks_more = more.asked.iter().any(|&asked| asked > 0);
+        let asks_less = less.asked.iter().any(|&asked| asked > 0);
+        let point = bid.congestion_point.unwrap_or_else(|| bid.id.clone());
+        if asks_less || !asks_more {
+            self.case.problem.add_bid(less)?;
+            let name = self.unique(&point, &bid.id);
+            self.case.congestion_points.push(name);
+            self.case.bids.push(bid.id.clone());
         }
-        self.case.problem.add_bid(need)?;
-        self.case.congestion_points.push(bid.congestion_point.unwrap_or_else(|| bid.id.clone()));
-        self.case.bids.push(bid.id);
+        if asks_more {
+            self.case.problem.add_bid(more)?;
+            let name = self.unique(&format!("{point} (more)"), &bid.id);
+            self.case.congestion_points.push(name);
+            self.case.bids.push(bid.id);
+        }
         Ok(())
+    }
+
+    /// A name that no limit of the case has yet, so that a result can be read back by names.
+    fn unique(&mut self, name: &str, of: &str) -> String {
+        let mut names = std::iter::once(name.to_owned())
+            .chain(std::iter::once(format!("{name} [{of}]")))
+            .chain((2_u64..).map(|number| format!("{name} [{of} {number}]")));
+        names.find(|name| self.limit_names.insert(name.clone())).unwrap_or_default()
     }
 
     fn take_row(&mut self, row: wire::Row) -> Result<(), Refusal> {
@@ -232,124 +214,106 @@ impl Reader {
         }
         let penalty = whole("penalty", row.penalty)?;
         self.case.problem.add_row(GridRow { headroom, penalty, sensitivities })?;
-        self.case.elements.push(row.element);
+        let name = self.unique(&row.element, "row");
+        self.case.elements.push(name);
         Ok(())
     }
 
-    fn take(&mut self, place: usize, offer: wire::Offer) {
-        let id = if offer.id.is_empty() { format!("#{place}") } else { offer.id.clone() };
-        if !self.seen.insert(id.clone()) {
-            return self.refuse(id, refusal("duplicate-id", "an offer with this id came before".to_owned()));
+    fn take(&mut self, place: usize, entry: &'a RawValue) {
+        let (id, read) = match plain::read(entry.get()) {
+            Some((id, said)) => (id.to_owned(), Ok(Entry::Offer(Box::new(said)))),
+            // Whether it is JSON at all is known; a number may still be larger than any.
+            None => match serde_json::from_str::<Value>(entry.get()) {
+                Ok(value) => (offer::name(&value, place), offer::read(&value, self.horizon.interval_s)),
+                Err(error) => (format!("#{place}"), Err(Refusal::new("unreadable", error.to_string()))),
+            },
+        };
+        if let Ok(Entry::Withdrawal) = read {
+            self.withdrawn.push(id.clone());
+            let sentence = "an empty profile takes the offer back";
+            return self.refuse(id, Refusal::new("withdrawn", sentence));
         }
-        match self
-            .terms(&offer)
-            .and_then(|terms| Ok(self.case.problem.add_offer(&terms).map(|at| (at, terms))?))
-        {
-            Err(reason) => self.refuse(id, reason),
-            Ok((at, terms)) => {
-                if let Err(reason) = self.freeze(at, &terms, &offer) {
-                    self.case.problem.withdraw_last();
-                    return self.refuse(id, reason);
-                }
-                self.case.offers.push(id);
+        if let Some(first) = self.seen.get(&id) {
+            if same(first, entry) {
+                self.case.repeated += 1;
+                return;
             }
+            let sentence = "an offer with this id and another content came before; that one stands";
+            return self.refuse(id, Refusal::new("duplicate-id", sentence));
+        }
+        self.seen.insert(id.clone(), entry);
+        let put = read.and_then(|read| match read {
+            Entry::Offer(said) => self.put(*said),
+            Entry::Withdrawal => Ok(()),
+        });
+        match put {
+            Ok(()) => self.case.offers.push(id),
+            Err(reason) => self.refuse(id, reason),
         }
     }
 
-    /// Narrows an offer to what is still open when a gate is named.
-    fn freeze(&mut self, at: usize, terms: &OfferTerms, offer: &wire::Offer) -> Result<(), Refusal> {
-        if self.gate == 0 {
+    /// Adds an offer to the problem, narrowed to what is still open.
+    fn put(&mut self, mut said: Said) -> Result<(), Refusal> {
+        let (place, group) = (std::mem::take(&mut said.place), said.group.take());
+        let mut offer = self.horizon.judge(said)?;
+        offer.terms.node = self.node(&place)?;
+        if let Some(group) = group {
+            let next = self.groups.len() as u32 + 1;
+            offer.terms.group = *self.groups.entry(group).or_insert(next);
+        }
+        let problem = &mut self.case.problem;
+        let at = problem.add_offer(&offer.terms)?;
+        let gate = if offer.decided { u16::MAX } else { self.gate };
+        if gate == 0 {
             return Ok(());
         }
-        let committed = match &offer.flex_offer_schedule {
-            Some(schedule) => {
-                Some((self.start("flexOfferSchedule", &schedule.start_time)?, energies(schedule)?))
-            }
-            None => None,
-        };
-        let committed = committed.as_ref().map(|(start, energies)| (*start, energies.as_slice()));
-        Ok(freeze_offer(&mut self.case.problem, at, terms, self.gate, committed)?)
+        let committed = offer.committed.as_ref().map(|(start, energies)| (*start, energies.as_slice()));
+        let frozen = freeze_offer(problem, at, &offer.terms, gate, committed);
+        if frozen.is_err() {
+            problem.withdraw_last();
+        }
+        Ok(frozen?)
     }
 
     fn refuse(&mut self, id: String, reason: Refusal) {
         self.case.refused.push(RefusedOffer { id, code: reason.code, sentence: reason.sentence });
     }
 
-    fn terms(&self, offer: &wire::Offer) -> Result<OfferTerms, Refusal> {
-        if let Some(length) = offer.num_seconds_per_interval.filter(|&length| length != self.case.interval_s)
-        {
-            return Err(refusal(
-                "interval",
-                format!("intervals of {length} s; the case has {} s", self.case.interval_s),
-            ));
-        }
-        let start_last = self.start("startBeforeTime", &offer.start_before_time)?;
-        let start_first = match &offer.start_after_time {
-            Some(text) => self.start("startAfterTime", text)?,
-            None => start_last,
-        };
-        let (mut lower, mut upper) = (Vec::new(), Vec::new());
-        for slice in &offer.flex_offer_profile_constraints {
-            if slice.min_duration != 1 || slice.max_duration != 1 {
-                return Err(refusal("slice-duration", "a slice lasts one interval here".to_owned()));
+    /// The case, without the offers that were taken back, and with groups settled of which one is committed.
+    fn finish(mut self) -> MarketCase {
+        for id in std::mem::take(&mut self.withdrawn) {
+            if let Some(at) = self.case.offers.iter().position(|offer| *offer == id) {
+                self.case.offers.remove(at);
+                self.case.problem.remove_offer(at);
             }
-            let [bounds] = slice.energy_constraint_list.as_slice() else {
-                return Err(refusal("slice-bounds", "a slice has one pair of energy bounds here".to_owned()));
-            };
-            lower.push(whole("lower", bounds.lower)?);
-            upper.push(whole("upper", bounds.upper)?);
         }
-        let total = match &offer.total_energy_constraint {
-            Some(total) => (whole("total lower", total.lower)?, whole("total upper", total.upper)?),
-            None => (lower.iter().sum(), upper.iter().sum()),
-        };
-        let option = match &offer.activation_option {
-            Some(option) => Some(ActivationOption {
-                deviation: option
-                    .deviation
-                    .iter()
-                    .map(|&kwh| whole("deviation", kwh))
-                    .collect::<Result<_, _>>()?,
-                factor_min: nearest("minActivationFactor", option.min_activation_factor)?
-                    .clamp(0, i64::from(u32::MAX)) as u32,
-            }),
-            None => None,
-        };
-        let per_kwh = whole("perEnergyDeviation", offer.cost.per_energy_deviation)?;
-        Ok(OfferTerms {
-            node: self.node(&offer.location)?,
-            start_default: self.start("defaultSchedule", &offer.default_schedule.start_time)?,
-            start_first,
-            start_last,
-            default: energies(&offer.default_schedule)?,
-            lower,
-            upper,
-            total_lower: total.0,
-            total_upper: total.1,
-            option,
-            activation: whole("activation", offer.cost.activation)?,
-            per_interval_shifted: whole("perIntervalShifted", offer.cost.per_interval_shifted)?,
-            price_up: per_kwh,
-            price_down: per_kwh,
-        })
+        for at in self.case.problem.settle_groups().into_iter().rev() {
+            let id = self.case.offers.remove(at);
+            self.case.problem.remove_offer(at);
+            let sentence = "another offer of its exclusive group is committed to leave its default as well";
+            self.refuse(id, Refusal::new("exclusive-group", sentence));
+        }
+        self.case
     }
 }
 
-fn energies(schedule: &wire::Schedule) -> Result<Vec<i64>, Refusal> {
-    let one = |slice: &wire::ScheduleSlice| {
-        if slice.duration != 1 {
-            return Err(refusal("slice-duration", "a slice lasts one interval here".to_owned()));
-        }
-        whole("energyAmount", slice.energy_amount)
-    };
-    schedule.schedule_slices.iter().map(one).collect()
+/// Whether two bodies say the same, in whatever order.
+fn same(first: &RawValue, second: &RawValue) -> bool {
+    let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get());
+    first.get() == second.get()
+        || matches!((value(first), value(second)), (Ok(first), Ok(second)) if first == second)
+}
+
+/// A part of the case that ends the reading.
+fn part(place: &str, reason: Refusal) -> CaseError {
+    CaseError::Part { place: place.to_owned(), code: reason.code, reason: reason.sentence }
 }
 
 /// Whole millionths; refuses more than six decimals, NaN and what cannot be meant.
 fn whole(what: &str, value: f64) -> Result<i64, Refusal> {
     let nearest = nearest(what, value)?;
     if (value * MILLION - nearest as f64).abs() > 1e-3_f64.max(value.abs() * MILLION * 1e-14) {
-        return Err(refusal("not-whole", format!("{what} is {value}; at most six decimals are taken")));
+        return Err(Refusal::new("not-whole", format!("{what} is {value}; at most six decimals are taken")));
     }
     Ok(nearest)
 }
@@ -357,7 +321,10 @@ fn whole(what: &str, value: f64) -> Result<i64, Refusal> {
 /// The nearest millionth.
 pub(super) fn nearest(what: &str, value: f64) -> Result<i64, Refusal> {
     if !(value.abs() <= NUMBER_MAX) {
-        return Err(refusal("out-of-range", format!("{what} is {value:e}; at most {NUMBER_MAX:e} is taken")));
+        return Err(Refusal::new(
+            "out-of-range",
+            format!("{what} is {value:e}; at most {NUMBER_MAX:e} is taken"),
+        ));
     }
     Ok((value * MILLION).round() as i64)
 }

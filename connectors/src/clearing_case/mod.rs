@@ -1,9 +1,15 @@
 //! Market cases and clearing results as JSON, form `gridflex-market/1` (`docs/clearing.md`): names, ISO times, kWh and
 //! currency outside, dense numbers, mWh and micro-units inside.
 //!
-//! Consumption is positive on both sides; a bid's `scheduleChange` has D6.1's sign, positive is less consumption.
+//! Consumption is positive on both sides; a bid's `scheduleChange` has D6.1's sign, positive is less consumption. A bid
+//! that asks for both is two bids of the problem, the second named `… (more)`.
 
 mod decode;
+mod fault;
+mod offer;
+#[cfg(test)]
+mod offer_tests;
+mod plain;
 mod result_read;
 mod result_wire;
 mod result_write;
@@ -12,7 +18,8 @@ mod tests;
 mod twins;
 mod wire;
 
-pub use decode::{CaseError, RefusedOffer, read_case};
+pub use decode::read_case;
+pub use fault::{CASE_BYTES_MAX, CaseError, OFFERS_MAX, RESULT_BYTES_MAX, RefusedOffer};
 pub use result_read::{ResultError, read_result};
 pub use result_write::{ResultExtras, write_result};
 
@@ -39,4 +46,6 @@ pub struct MarketCase {
     pub elements: Vec<String>,
     /// Offers that are not in the problem, with the reason.
     pub refused: Vec<RefusedOffer>,
+    /// Entries that repeat an offer word for word; they are ignored.
+    pub repeated: usize,
 }

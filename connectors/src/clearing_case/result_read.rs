@@ -5,6 +5,7 @@
 
 use super::MarketCase;
 use super::decode::{nearest, seconds};
+use super::fault::RESULT_BYTES_MAX;
 use super::result_wire::{Assignment, Binding, In, LimitPrice, Reference, Refusal};
 use super::twins;
 use market::price_clearing::{
@@ -13,6 +14,9 @@ use market::price_clearing::{
 };
 use std::collections::BTreeMap;
 use thiserror::Error;
+
+/// Largest figure of a result that is no decimal of the case: kWh, or currency per kWh.
+const FINE_MAX: f64 = 1e24;
 
 /// Why a result could not be read.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -49,6 +53,10 @@ pub(super) fn part(place: impl Into<String>, reason: impl Into<String>) -> Resul
 
 /// Reads what a clearing of this case says, and compares what it says twice. Whether it holds is for the certificate.
 pub fn read_result(case: &MarketCase, text: &str) -> Result<PriceClearing, ResultError> {
+    if text.len() > RESULT_BYTES_MAX {
+        let reason = format!("{} bytes; at most {RESULT_BYTES_MAX} are read", text.len());
+        return Err(ResultError::Json { reason });
+    }
     let read: In =
         serde_json::from_str(text).map_err(|error| ResultError::Json { reason: error.to_string() })?;
     let names = Names::new(case);
@@ -76,6 +84,7 @@ pub fn read_result(case: &MarketCase, text: &str) -> Result<PriceClearing, Resul
         welfare: exact("welfareExact", &read.welfare_exact)?,
         bound: exact("boundExact", &read.bound_exact)?,
         claimed: None,
+        claimed_offers: 0,
         plans,
         declined,
         prices: Prices {
@@ -84,7 +93,7 @@ pub fn read_result(case: &MarketCase, text: &str) -> Result<PriceClearing, Resul
             lumps: names.lumps(&read)?,
         },
         node_prices: node_prices(case, &read)?,
-        row_use: read.rows.iter().flat_map(|row| row.r#use.iter().map(|&kwh| fine(kwh))).collect(),
+        row_use: uses(&read)?,
         postings,
     };
     twins::compare(case, &read, &clearing)?;
@@ -92,8 +101,11 @@ pub fn read_result(case: &MarketCase, text: &str) -> Result<PriceClearing, Resul
 }
 
 /// A number that was written from 10⁻¹² parts.
-fn fine(value: f64) -> i128 {
-    (value * 1e12).round() as i128
+fn fine(place: &str, value: f64) -> Result<i128, ResultError> {
+    if !(value.abs() <= FINE_MAX) {
+        return Err(part(place, format!("{value:e} is more than can be")));
+    }
+    Ok((value * 1e12).round() as i128)
 }
 
 /// A number that was written from whole millionths: exactly one of those.
@@ -118,6 +130,16 @@ fn prices(limits: &[LimitPrice]) -> Result<Vec<i64>, ResultError> {
     Ok(all)
 }
 
+fn uses(read: &In) -> Result<Vec<i128>, ResultError> {
+    let mut all = Vec::new();
+    for row in &read.rows {
+        for &kwh in &row.r#use {
+            all.push(fine(&row.element, kwh)?);
+        }
+    }
+    Ok(all)
+}
+
 fn node_prices(case: &MarketCase, read: &In) -> Result<Vec<NodePrice>, ResultError> {
     let t = case.problem.intervals();
     let mut all = Vec::with_capacity(case.nodes.len() * t);
@@ -127,11 +149,13 @@ fn node_prices(case: &MarketCase, read: &In) -> Result<Vec<NodePrice>, ResultErr
         {
             return Err(part(&node.node, format!("{t} prices are needed of each kind")));
         }
-        all.extend((0..t).map(|i| NodePrice {
-            of_bids: fine(node.of_bids[i]),
-            of_rows: fine(node.of_rows[i]),
-            of_lumps: fine(node.of_lumps.get(i).copied().unwrap_or_default()),
-        }));
+        for i in 0..t {
+            all.push(NodePrice {
+                of_bids: fine(&node.node, node.of_bids[i])?,
+                of_rows: fine(&node.node, node.of_rows[i])?,
+                of_lumps: fine(&node.node, node.of_lumps.get(i).copied().unwrap_or_default())?,
+            });
+        }
     }
     Ok(all)
 }
@@ -198,8 +222,7 @@ impl<'a> Names<'a> {
 
     fn declined(&self, refusal: &Refusal) -> Result<Declined, ResultError> {
         let id = &refusal.id;
-        let reasons = [DeclineReason::TooDear, DeclineReason::DoesNotFit, DeclineReason::NoChoice];
-        let reason = reasons.into_iter().find(|reason| reason.code() == refusal.reason);
+        let reason = DeclineReason::ALL.into_iter().find(|reason| reason.code() == refusal.reason);
         let alternative = match &refusal.alternative {
             Some(schedule) => Some(Alternative {
                 start: self.interval(id, &schedule.start_time)?,

@@ -31,6 +31,9 @@ pub(super) struct In {
 pub(super) struct Claimed {
     pub bound: f64,
     pub gap: f64,
+    /// Results written before parts were told apart do not say it.
+    #[serde(default)]
+    pub offers: Option<usize>,
 }
 
 #[derive(Deserialize)]

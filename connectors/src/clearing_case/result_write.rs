@@ -43,6 +43,8 @@ struct Out<'a> {
 struct Claimed {
     bound: f64,
     gap: f64,
+    /// Offers in parts of the case where branch and bound ended.
+    offers: usize,
 }
 
 #[derive(Serialize)]
@@ -181,10 +183,11 @@ pub fn write_result(
         welfare: clearing.welfare.as_f64(),
         bound: clearing.bound.as_f64(),
         gap: clearing.gap(),
-        claimed: clearing
-            .claimed
-            .zip(clearing.claimed_gap())
-            .map(|(bound, gap)| Claimed { bound: bound.as_f64(), gap }),
+        claimed: clearing.claimed.zip(clearing.claimed_gap()).map(|(bound, gap)| Claimed {
+            bound: bound.as_f64(),
+            gap,
+            offers: clearing.claimed_offers,
+        }),
         welfare_exact: exact(clearing.welfare),
         bound_exact: exact(clearing.bound),
         cpu_seconds: extras.cpu_seconds,

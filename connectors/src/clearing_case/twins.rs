@@ -20,6 +20,9 @@ pub(super) fn compare(case: &MarketCase, read: &In, clearing: &PriceClearing) ->
         if !between {
             return Err(part("claimed.bound", "it lies outside of welfare and bound"));
         }
+        if claimed.offers.is_some_and(|offers| offers > case.offers.len()) {
+            return Err(part("claimed.offers", format!("the case has {} offers", case.offers.len())));
+        }
         // Two near figures: their difference keeps fewer digits than they have.
         let found = (claimed.bound - read.welfare) / claimed.bound.abs().max(1e-18);
         if (claimed.gap - found).abs() > 1e-14 {

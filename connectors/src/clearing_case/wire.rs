@@ -1,10 +1,15 @@
-//! The JSON of a case, field by field.
+//! The JSON of a case but for its offers, field by field. A field that is not known ends the reading: what it says might
+//! change every schedule.
 
+use super::fault::OFFERS_MAX;
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Case<O> {
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Case<'a> {
     pub schema: String,
     #[serde(default = "quarter_hour")]
     pub num_seconds_per_interval: i64,
@@ -17,9 +22,23 @@ pub(super) struct Case<O> {
     pub grid: Grid,
     #[serde(default)]
     pub bids: Vec<Bid>,
-    pub flex_offers: Vec<O>,
+    #[serde(borrow, alias = "flexOffer")]
+    pub flex_offers: Offers<'a>,
     #[serde(default)]
     pub rules: Rules,
+    /// What is said for people, and what `market aggregate` and its likes put beside the offers.
+    #[serde(rename = "currency")]
+    _currency: Option<String>,
+    #[serde(rename = "aggregates")]
+    _aggregates: Option<IgnoredAny>,
+    #[serde(rename = "memberOffers")]
+    _members: Option<IgnoredAny>,
+    #[serde(rename = "tolerances")]
+    _tolerances: Option<IgnoredAny>,
+    #[serde(rename = "refusals")]
+    _refusals: Option<IgnoredAny>,
+    #[serde(rename = "assignments")]
+    _assignments: Option<IgnoredAny>,
 }
 
 fn quarter_hour() -> i64 {
@@ -30,17 +49,50 @@ fn kwh() -> String {
     "kWh".to_owned()
 }
 
-fn one() -> i64 {
-    1
+/// The offers, each still as it is written, so that only one at a time is taken apart.
+pub(super) struct Offers<'a> {
+    /// At most [`OFFERS_MAX`] of them.
+    pub list: Vec<&'a RawValue>,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Offers<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Offers<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of FlexOffers")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut offers = Offers { list: Vec::new(), count: 0 };
+                loop {
+                    if offers.count < OFFERS_MAX {
+                        let Some(offer) = items.next_element::<&'de RawValue>()? else { return Ok(offers) };
+                        offers.list.push(offer);
+                    } else if items.next_element::<IgnoredAny>()?.is_none() {
+                        return Ok(offers);
+                    }
+                    offers.count += 1;
+                }
+            }
+        }
+        deserializer.deserialize_seq(Each)
+    }
 }
 
 #[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Grid {
     #[serde(default)]
     pub rows: Vec<Row>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Row {
     pub element: String,
     pub headroom: Vec<f64>,
@@ -50,13 +102,14 @@ pub(super) struct Row {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Sensitivity {
     pub node: String,
     pub factor: f64,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Bid {
     pub id: String,
     #[serde(default)]
@@ -70,90 +123,14 @@ pub(super) struct Bid {
 }
 
 #[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Rules {
     #[serde(default)]
     pub pricing: Option<String>,
     /// The first interval that is still open, as an instant.
     #[serde(default)]
     pub gate: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Offer {
-    pub id: String,
-    #[serde(rename = "locationID")]
-    pub location: String,
+    /// When the clearing takes place: deadlines before it have passed.
     #[serde(default)]
-    pub num_seconds_per_interval: Option<i64>,
-    #[serde(default)]
-    pub start_after_time: Option<String>,
-    pub start_before_time: String,
-    pub flex_offer_profile_constraints: Vec<Slice>,
-    #[serde(default)]
-    pub total_energy_constraint: Option<Bounds>,
-    pub default_schedule: Schedule,
-    #[serde(default)]
-    pub cost: Cost,
-    #[serde(default)]
-    pub activation_option: Option<ActivationOption>,
-    /// What an earlier clearing decided.
-    #[serde(default)]
-    pub flex_offer_schedule: Option<Schedule>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Slice {
-    #[serde(default = "one")]
-    pub min_duration: i64,
-    #[serde(default = "one")]
-    pub max_duration: i64,
-    pub energy_constraint_list: Vec<Bounds>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Bounds {
-    #[serde(alias = "lowerBound")]
-    pub lower: f64,
-    #[serde(alias = "upperBound")]
-    pub upper: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Schedule {
-    pub start_time: String,
-    pub schedule_slices: Vec<ScheduleSlice>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ScheduleSlice {
-    #[serde(default = "one")]
-    pub duration: i64,
-    pub energy_amount: f64,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Cost {
-    #[serde(default)]
-    pub activation: f64,
-    #[serde(default)]
-    pub per_interval_shifted: f64,
-    #[serde(default)]
-    pub per_energy_deviation: f64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ActivationOption {
-    pub deviation: Vec<f64>,
-    #[serde(default = "whole")]
-    pub min_activation_factor: f64,
-}
-
-fn whole() -> f64 {
-    1.0
+    pub cleared_at: Option<String>,
 }

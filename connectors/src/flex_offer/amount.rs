@@ -7,24 +7,26 @@ use market::EnergyBounds;
 use serde_json::Value;
 
 /// Largest energy in one value, kWh (1 TWh).
-const ENERGY_MAX_KWH: u64 = 1_000_000_000;
+pub(crate) const ENERGY_MAX_KWH: u64 = 1_000_000_000;
 /// Largest price, currency units per kWh or once.
 const PRICE_MAX: u64 = 1000;
 
 /// How a message writes energies.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     /// mWh per unit of the message, negative when positive is fed into the grid.
     mwh_per_unit: f64,
+    /// Whether a number that is no whole mWh or micro-unit is refused instead of rounded.
+    exact: bool,
 }
 
 impl Scale {
     /// kWh, positive is taken from the grid.
-    pub(super) const KWH_TAKEN: Self = Self { mwh_per_unit: 1e6 };
+    pub(crate) const KWH_TAKEN: Self = Self { mwh_per_unit: 1e6, exact: false };
 
     /// From the unit an offer names (kWh when it names none) and the spelling of its bounds: `lower`/`upper` count
     /// what is taken, `lowerBound`/`upperBound` what is fed in (FlexOffer specification, chapters 2 and 1).
-    pub(super) fn of(fields: &Fields<'_>, fed_in: bool) -> Result<Self, ReadError> {
+    pub(crate) fn of(fields: &Fields<'_>, fed_in: bool) -> Result<Self, ReadError> {
         let refuse = |key: &str, text: &str, known| {
             Path::Key(fields.path, key).refuse(ReadFault::Word { text: shown(text), known })
         };
@@ -48,23 +50,33 @@ impl Scale {
             Some("MWh") => 1e9,
             Some(other) => return Err(refuse("unit", other, "Wh, kWh, MWh")),
         };
-        Ok(Self { mwh_per_unit: if fed_in { -mwh_per_unit } else { mwh_per_unit } })
+        Ok(Self { mwh_per_unit: if fed_in { -mwh_per_unit } else { mwh_per_unit }, exact: false })
+    }
+
+    /// The same, refusing what would have to be rounded.
+    pub(crate) fn exactly(self) -> Self {
+        Self { exact: true, ..self }
+    }
+
+    /// Whether what would have to be rounded is refused.
+    pub(crate) fn exact(self) -> bool {
+        self.exact
     }
 
     /// Whether positive energies of the message are fed into the grid.
-    pub(super) fn fed_in(self) -> bool {
+    pub(crate) fn fed_in(self) -> bool {
         self.mwh_per_unit < 0.0
     }
 
-    /// An energy, rounded to the nearest mWh.
-    pub(super) fn energy(self, value: &Value, path: &Path<'_>) -> Result<EnergyMwh, ReadError> {
+    /// An energy in mWh: rounded to the nearest, or exactly.
+    pub(crate) fn energy(self, value: &Value, path: &Path<'_>) -> Result<EnergyMwh, ReadError> {
         let limit = ENERGY_MAX_KWH as f64 * 1e6 / self.mwh_per_unit.abs();
         let amount = number(value, limit as u64, path)?;
-        Ok(EnergyMwh((amount * self.mwh_per_unit).round() as i64))
+        Ok(EnergyMwh(whole(amount * self.mwh_per_unit, self.exact, value, path)?))
     }
 
     /// Bounds from their two ends, which change places with the sign.
-    pub(super) fn bounds(self, lower: EnergyMwh, upper: EnergyMwh) -> EnergyBounds {
+    pub(crate) fn bounds(self, lower: EnergyMwh, upper: EnergyMwh) -> EnergyBounds {
         match self.fed_in() {
             true => EnergyBounds { min: upper, max: lower },
             false => EnergyBounds { min: lower, max: upper },
@@ -72,9 +84,13 @@ impl Scale {
     }
 
     /// A pair of bounds such as a total; either spelling, also as a list of one.
-    pub(super) fn pair(self, value: &Value, path: &Path<'_>) -> Result<EnergyBounds, ReadError> {
+    pub(crate) fn pair(self, value: &Value, path: &Path<'_>) -> Result<EnergyBounds, ReadError> {
         let first = items(value).first().copied().unwrap_or(value);
         let fields = Fields::of(first, path)?;
+        let other = if self.fed_in() { ["lower", "upper"] } else { ["lowerBound", "upperBound"] };
+        if fields.get(&other).is_some() {
+            return Err(path.refuse(ReadFault::MixedSigns));
+        }
         let end = |names: &[&str; 2]| match fields.entry(names) {
             Some((key, value)) => self.energy(value, &Path::Key(path, key)),
             None => Err(path.missing(names[0])),
@@ -84,20 +100,48 @@ impl Scale {
 }
 
 /// Money in micro-units, from currency units.
-pub(super) fn money(fields: &Fields<'_>, names: &[&str]) -> Result<Option<Money>, ReadError> {
+pub(crate) fn money(fields: &Fields<'_>, names: &[&str]) -> Result<Option<Money>, ReadError> {
     Ok(fields.number(names, PRICE_MAX)?.map(micro_units))
 }
 
+/// The same up to a limit, refusing what is no whole micro-unit.
+pub(crate) fn exact_money(
+    fields: &Fields<'_>,
+    names: &[&str],
+    limit: u64,
+) -> Result<Option<Money>, ReadError> {
+    let Some((key, value)) = fields.entry(names) else { return Ok(None) };
+    let path = Path::Key(fields.path, key);
+    let amount = number(value, limit, &path)?;
+    Ok(Some(Money(whole(amount * 1e6, true, value, &path)?)))
+}
+
 /// A list's worth of prices or one for all.
-pub(super) fn prices(value: &Value, path: &Path<'_>) -> Result<Vec<Money>, ReadError> {
+pub(crate) fn prices(value: &Value, exact: bool, path: &Path<'_>) -> Result<Vec<Money>, ReadError> {
+    let price = |value: &Value| -> Result<Money, ReadError> {
+        Ok(Money(whole(number(value, PRICE_MAX, path)? * 1e6, exact, value, path)?))
+    };
     match value {
-        Value::Array(list) => {
-            list.iter().map(|item| number(item, PRICE_MAX, path).map(micro_units)).collect()
-        }
-        one => Ok(vec![micro_units(number(one, PRICE_MAX, path)?)]),
+        Value::Array(list) => list.iter().map(price).collect(),
+        one => Ok(vec![price(one)?]),
     }
 }
 
 fn micro_units(amount: f64) -> Money {
     Money((amount * 1e6).round() as i64)
+}
+
+/// The nearest whole number; when it has to be exact, more than six decimals of a kWh or currency unit are refused.
+fn whole(amount: f64, exact: bool, value: &Value, path: &Path<'_>) -> Result<i64, ReadError> {
+    match exactly_whole(amount) {
+        Some(whole) => Ok(whole),
+        None if exact => Err(path.refuse(ReadFault::NotWhole { text: shown(&value.to_string()) })),
+        None => Ok(amount.round() as i64),
+    }
+}
+
+/// A number of mWh or micro-units that is whole but for what the nearest f64 to a number of six decimals leaves.
+pub(crate) fn exactly_whole(amount: f64) -> Option<i64> {
+    let nearest = amount.round();
+    ((amount - nearest).abs() <= 1e-3_f64.max(amount.abs() * 1e-14)).then_some(nearest as i64)
 }

@@ -15,10 +15,11 @@ use market::{Acceptance, DeviationPrices, EnergyBounds, FlexOffer, FlexOfferId, 
 use serde_json::Value;
 use std::time::Duration;
 
-const PROFILE: [&str; 2] = ["flexOfferProfileConstraints", "slices"];
+/// Names of the profile.
+pub(crate) const PROFILE: [&str; 2] = ["flexOfferProfileConstraints", "slices"];
 
 /// Reads one offer.
-pub(super) fn offer(value: &Value, path: &Path<'_>, directory: &mut Directory) -> Result<Decoded, ReadError> {
+pub(crate) fn offer(value: &Value, path: &Path<'_>, directory: &mut Directory) -> Result<Decoded, ReadError> {
     let fields = Fields::of(value, path)?;
     let owner = fields.text(&["offeredById"])?.ok_or_else(|| path.missing("offeredById"))?;
     let profile = match fields.entry(&PROFILE) {
@@ -79,14 +80,7 @@ fn draft(
     notes: &mut Vec<Note>,
 ) -> Result<FlexOffer, ReadError> {
     let times = Times::read(fields, read.slices.len())?;
-    let among_slices = |names: &[&str]| -> Option<Value> {
-        let slices = profile.iter().filter_map(|slice| Fields::of(slice, fields.path).ok());
-        fields.get(names).cloned().or_else(|| slices.rev().find_map(|slice| slice.get(names).cloned()))
-    };
-    let pair = |names: [&str; 2]| match among_slices(&names) {
-        Some(value) => scale.pair(&value, &Path::Key(fields.path, names[0])).map(Some),
-        None => Ok(None),
-    };
+    let pair = |names| whole_offer_bounds(fields, profile, scale, names);
     let mut slices = read.slices.clone();
     let mut total_energy = pair(TOTALS)?;
     let default_schedule = match fields.entry(&["defaultSchedule"]) {
@@ -116,9 +110,21 @@ fn draft(
         slices,
         total_energy,
         default_schedule,
-        prices: deviation_prices(fields, &terms.tariffs)?,
+        prices: deviation_prices(fields, terms.tariffs.iter().copied(), money)?,
         terms,
     })
+}
+
+/// Bounds on sums over the slices, said of the offer or, as an example of the specification does, among its slices.
+pub(crate) fn whole_offer_bounds(
+    fields: &Fields<'_>,
+    profile: &[&Value],
+    scale: Scale,
+    names: [&str; 2],
+) -> Result<Option<EnergyBounds>, ReadError> {
+    let slices = profile.iter().filter_map(|slice| Fields::of(slice, fields.path).ok());
+    let said = fields.get(&names).or_else(|| slices.rev().find_map(|slice| slice.get(&names)));
+    said.map(|value| scale.pair(value, &Path::Key(fields.path, names[0]))).transpose()
 }
 
 struct Times {
@@ -229,7 +235,7 @@ fn deviation(fields: &Fields<'_>, scale: Scale) -> Result<Option<Vec<EnergyMwh>>
     items(list).into_iter().map(|item| scale.energy(item, &path)).collect::<Result<_, _>>().map(Some)
 }
 
-fn acceptance(fields: &Fields<'_>, scale: Scale) -> Result<Acceptance, ReadError> {
+pub(crate) fn acceptance(fields: &Fields<'_>, scale: Scale) -> Result<Acceptance, ReadError> {
     if let Some(deviation) = deviation(fields, scale)?
         && let Some((key, value)) = fields.entry(&["activationOption"])
     {
@@ -249,8 +255,12 @@ fn acceptance(fields: &Fields<'_>, scale: Scale) -> Result<Acceptance, ReadError
 }
 
 /// Prices of our own fields, or else the largest magnitude among the slices' tariffs.
-fn deviation_prices(fields: &Fields<'_>, tariffs: &[TariffRange]) -> Result<DeviationPrices, ReadError> {
-    let dearest = tariffs.iter().map(|tariff| tariff.min.abs().max(tariff.max.abs())).max();
+pub(crate) fn deviation_prices(
+    fields: &Fields<'_>,
+    tariffs: impl Iterator<Item = TariffRange>,
+    money: impl Fn(&Fields<'_>, &[&str]) -> Result<Option<Money>, ReadError>,
+) -> Result<DeviationPrices, ReadError> {
+    let dearest = tariffs.map(|tariff| tariff.min.abs().max(tariff.max.abs())).max();
     let mut both = dearest.unwrap_or_default();
     let (mut decrease, mut increase) = (None, None);
     if let Some((key, value)) = fields.entry(&["cost"]) {
@@ -263,10 +273,21 @@ fn deviation_prices(fields: &Fields<'_>, tariffs: &[TariffRange]) -> Result<Devi
     Ok(DeviationPrices { decrease: decrease.unwrap_or(both), increase: increase.unwrap_or(both) })
 }
 
-fn state(fields: &Fields<'_>) -> Result<(Phase, Option<String>), ReadError> {
+pub(crate) fn state(fields: &Fields<'_>) -> Result<(Phase, Option<String>), ReadError> {
     let text = fields.text(&["state"])?.unwrap_or_else(|| "initial".to_owned());
+    let phase = phase_of(&text).ok_or_else(|| {
+        let known =
+            "initial, offered, accepted, rejected, assigned, in adaptation, executed, invalid, canceled";
+        let fault = ReadFault::Word { text: shown(&text), known };
+        Path::Key(fields.path, "state").refuse(fault)
+    })?;
+    Ok((phase, fields.text(&["stateReason"])?))
+}
+
+/// A state by its name or number.
+pub(crate) fn phase_of(text: &str) -> Option<Phase> {
     let letters: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
-    let phase = match letters.to_ascii_lowercase().as_str() {
+    Some(match letters.to_ascii_lowercase().as_str() {
         "initial" | "0" => Phase::Initial,
         "offered" | "1" => Phase::Offered,
         "accepted" | "2" => Phase::Accepted,
@@ -276,17 +297,11 @@ fn state(fields: &Fields<'_>) -> Result<(Phase, Option<String>), ReadError> {
         "inadaptation" | "adaptation" | "6" => Phase::InAdaptation,
         "invalid" => Phase::Invalid,
         "canceled" | "cancelled" => Phase::Canceled,
-        _ => {
-            let known =
-                "initial, offered, accepted, rejected, assigned, in adaptation, executed, invalid, canceled";
-            let fault = ReadFault::Word { text: shown(&text), known };
-            return Err(Path::Key(fields.path, "state").refuse(fault));
-        }
-    };
-    Ok((phase, fields.text(&["stateReason"])?))
+        _ => return None,
+    })
 }
 
-fn obligation(fields: &Fields<'_>) -> Result<Option<Obligation>, ReadError> {
+pub(crate) fn obligation(fields: &Fields<'_>) -> Result<Option<Obligation>, ReadError> {
     match fields.text(&["assignment"])?.map(|text| text.to_ascii_lowercase()).as_deref() {
         None => Ok(None),
         Some("obligatory") => Ok(Some(Obligation::Obligatory)),
@@ -323,7 +338,7 @@ fn id_of_content(offer: &FlexOffer, owner: &str, path: &Path<'_>) -> Result<Flex
 }
 
 /// A place is a name, or a map with one name (`{"userLocation": {"longitude": …}}`); an empty map is none.
-fn place_name(value: &Value) -> Option<String> {
+pub(crate) fn place_name(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
         Value::Number(number) => Some(number.to_string()),
@@ -385,9 +400,14 @@ const KNOWN: [&str; 47] = [
 const KNOWN_TOO: [&str; 3] = ["tradingMode", "revision", "correct"];
 
 fn report_unread(fields: &Fields<'_>, read: &Profile, notes: &mut Vec<Note>) {
-    let known: Vec<&str> = KNOWN.iter().chain(&KNOWN_TOO).copied().collect();
-    let unknown = fields.unknown(&known).map(|key| Path::Key(fields.path, key).to_string());
-    for path in unknown.chain(read.unknown.iter().cloned()) {
+    for path in unread(fields, read) {
         notes.push(Note { path, what: "not read".to_owned() });
     }
+}
+
+/// Paths of the fields of an offer and of its slices that are not read.
+pub(crate) fn unread(fields: &Fields<'_>, read: &Profile) -> Vec<String> {
+    let known: Vec<&str> = KNOWN.iter().chain(&KNOWN_TOO).copied().collect();
+    let unknown = fields.unknown(&known).map(|key| Path::Key(fields.path, key).to_string());
+    unknown.chain(read.unknown.iter().cloned()).collect()
 }

@@ -55,6 +55,12 @@ pub enum ReadFault {
         /// The largest magnitude accepted.
         limit: u64,
     },
+    /// More decimals than whole mWh or micro-units have, where that is not rounded.
+    #[error("{text} is no whole number of mWh or micro-units; at most six decimals are taken")]
+    NotWhole {
+        /// As given.
+        text: String,
+    },
     /// No time that is read.
     #[error(
         "{text:?} is no time; 2026-01-15T17:30:00Z, 2026-01-15T17:30:00.000+0000 or an interval number is read"
@@ -123,6 +129,7 @@ impl ReadError {
             ReadFault::Missing => "missing-field",
             ReadFault::Kind { .. } => "wrong-kind",
             ReadFault::Number { .. } => "number-out-of-range",
+            ReadFault::NotWhole { .. } => "not-whole",
             ReadFault::Time { .. } => "unreadable-time",
             ReadFault::Word { .. } => "unknown-word",
             ReadFault::Name { .. } => "bad-name",
@@ -137,7 +144,7 @@ impl ReadError {
 }
 
 /// A foreign text as it may appear in a sentence: shortened, without control characters.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let printable = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
     printable.take(TEXT_CHARS_MAX).collect()
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 /// Where something stands in a message; a chain of borrowed steps, so that naming costs nothing until it is needed.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Path<'a> {
+pub(crate) enum Path<'a> {
     Root,
     Key(&'a Path<'a>, &'a str),
     Index(&'a Path<'a>, usize),
@@ -26,24 +26,24 @@ impl fmt::Display for Path<'_> {
 }
 
 impl Path<'_> {
-    pub(super) fn refuse(&self, fault: ReadFault) -> ReadError {
+    pub(crate) fn refuse(&self, fault: ReadFault) -> ReadError {
         ReadError { path: self.to_string(), fault }
     }
 
-    pub(super) fn missing(&self, key: &str) -> ReadError {
+    pub(crate) fn missing(&self, key: &str) -> ReadError {
         Path::Key(self, key).refuse(ReadFault::Missing)
     }
 }
 
 /// An object of the message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     map: &'a Map<String, Value>,
     pub path: &'a Path<'a>,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn of(value: &'a Value, path: &'a Path<'a>) -> Result<Self, ReadError> {
+    pub(crate) fn of(value: &'a Value, path: &'a Path<'a>) -> Result<Self, ReadError> {
         match value {
             Value::Object(map) => Ok(Self { map, path }),
             _ => Err(path.refuse(ReadFault::Kind { wanted: "an object" })),
@@ -51,34 +51,34 @@ impl<'a> Fields<'a> {
     }
 
     /// The first of these names that is there and not null, with the name as the message writes it.
-    pub(super) fn entry(&self, names: &[&str]) -> Option<(&'a str, &'a Value)> {
+    pub(crate) fn entry(&self, names: &[&str]) -> Option<(&'a str, &'a Value)> {
         names.iter().find_map(|name| {
             let found = self.map.iter().find(|(key, value)| same_name(key, name) && !value.is_null());
             found.map(|(key, value)| (key.as_str(), value))
         })
     }
 
-    pub(super) fn get(&self, names: &[&str]) -> Option<&'a Value> {
+    pub(crate) fn get(&self, names: &[&str]) -> Option<&'a Value> {
         self.entry(names).map(|(_, value)| value)
     }
 
     /// Whether the message names a field at all, null or not.
-    pub(super) fn names(&self, name: &str) -> bool {
+    pub(crate) fn names(&self, name: &str) -> bool {
         self.map.keys().any(|key| same_name(key, name))
     }
 
     /// Fields whose names are in none of these lists.
-    pub(super) fn unknown<'b>(&'b self, known: &'b [&str]) -> impl Iterator<Item = &'a str> + 'b {
+    pub(crate) fn unknown<'b>(&'b self, known: &'b [&str]) -> impl Iterator<Item = &'a str> + 'b {
         let keys = self.map.iter().filter(|(_, value)| !value.is_null()).map(|(key, _)| key.as_str());
         keys.filter(|key| !known.iter().any(|name| same_name(key, name)))
     }
 
-    pub(super) fn number(&self, names: &[&str], limit: u64) -> Result<Option<f64>, ReadError> {
+    pub(crate) fn number(&self, names: &[&str], limit: u64) -> Result<Option<f64>, ReadError> {
         let Some((key, value)) = self.entry(names) else { return Ok(None) };
         number(value, limit, &Path::Key(self.path, key)).map(Some)
     }
 
-    pub(super) fn integer(&self, names: &[&str], limit: u64) -> Result<Option<i64>, ReadError> {
+    pub(crate) fn integer(&self, names: &[&str], limit: u64) -> Result<Option<i64>, ReadError> {
         let Some((key, value)) = self.entry(names) else { return Ok(None) };
         let path = Path::Key(self.path, key);
         let whole = number(value, limit, &path)?;
@@ -89,7 +89,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text; a number is taken as its digits.
-    pub(super) fn text(&self, names: &[&str]) -> Result<Option<String>, ReadError> {
+    pub(crate) fn text(&self, names: &[&str]) -> Result<Option<String>, ReadError> {
         let Some((key, value)) = self.entry(names) else { return Ok(None) };
         match value {
             Value::String(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
@@ -101,7 +101,7 @@ impl<'a> Fields<'a> {
 }
 
 /// A finite number of at most this magnitude.
-pub(super) fn number(value: &Value, limit: u64, path: &Path<'_>) -> Result<f64, ReadError> {
+pub(crate) fn number(value: &Value, limit: u64, path: &Path<'_>) -> Result<f64, ReadError> {
     let (number, text) = match value {
         Value::Number(number) => (number.as_f64(), number.to_string()),
         Value::String(text) => (text.trim().parse().ok(), shown(text)),
@@ -128,7 +128,7 @@ const NO_WRAPPERS: [&str; 5] = [
 ];
 
 /// The items of a list. XML has no lists: one item stands alone, several come in a wrapper of their own.
-pub(super) fn items(value: &Value) -> Vec<&Value> {
+pub(crate) fn items(value: &Value) -> Vec<&Value> {
     match value {
         Value::Array(items) => items.iter().collect(),
         Value::Object(map) if map.len() == 1 => match map.iter().next() {
@@ -145,6 +145,11 @@ pub(super) fn items(value: &Value) -> Vec<&Value> {
 fn same_name(key: &str, name: &str) -> bool {
     if key.len() == name.len() {
         return key.eq_ignore_ascii_case(name);
+    }
+    // Only blanks make a key longer than the name it is; most keys differ in the first letter already.
+    let first = |text: &str| text.as_bytes().first().map_or(b' ', u8::to_ascii_lowercase);
+    if key.len() < name.len() || (first(key) != first(name) && !first(key).is_ascii_whitespace()) {
+        return false;
     }
     let letters = key.bytes().filter(|byte| !byte.is_ascii_whitespace());
     letters.map(|byte| byte.to_ascii_lowercase()).eq(name.bytes().map(|byte| byte.to_ascii_lowercase()))

@@ -15,15 +15,15 @@
 //! Positive bounds spelled `lowerBound`/`upperBound` are fed into the grid wherever they occur. Energies are rounded
 //! to whole mWh, prices to micro-units. The schema is in `docs/flexoffer.md`.
 
-mod amount;
-mod decode;
+pub(crate) mod amount;
+pub(crate) mod decode;
 mod directory;
 mod encode;
 mod fault;
-mod field;
-mod moment;
-mod profile;
-mod schedule;
+pub(crate) mod field;
+pub(crate) mod moment;
+pub(crate) mod profile;
+pub(crate) mod schedule;
 #[cfg(test)]
 mod tests;
 mod xml;

@@ -14,7 +14,7 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// A time given by one of some names, or else by an interval number.
-pub(super) fn time(
+pub(crate) fn time(
     fields: &Fields<'_>,
     times: &[&str],
     intervals: &[&str],
@@ -42,7 +42,8 @@ pub(super) fn time(
     }
 }
 
-fn read(text: &str) -> Option<Timestamp> {
+/// A time given by a text.
+pub(crate) fn read(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if let Ok(whole) = text.parse::<i64>() {
         let nanos = match whole.unsigned_abs() < MILLISECONDS_FROM {
@@ -56,6 +57,11 @@ fn read(text: &str) -> Option<Timestamp> {
 
 /// `2020-02-27T20:30:00.000+0000`, `…+00:00`, `…Z`, also with stray blanks as in a published example.
 fn iso(text: &str) -> Option<Timestamp> {
+    // The specification's form, which is most of what there is.
+    if text.len() == 20 && text.ends_with('Z') {
+        let plain: Timestamp = text.parse().ok()?;
+        return (plain.nanos() >= 0).then_some(plain);
+    }
     let compact: String = text.chars().filter(|c| !c.is_whitespace()).take(40).collect();
     if !compact.is_ascii() || compact.len() < 19 {
         return None;
@@ -97,7 +103,7 @@ fn java(text: &str) -> Option<Timestamp> {
 }
 
 /// As the FMAN writes it: milliseconds and a numeric zone.
-pub(super) fn java_iso(time: Timestamp) -> String {
+pub(crate) fn java_iso(time: Timestamp) -> String {
     let text = time.to_string();
     let (moment, fraction) = match text.trim_end_matches('Z').split_once('.') {
         Some((moment, fraction)) => (moment.to_owned(), fraction.to_owned()),

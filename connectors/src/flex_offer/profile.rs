@@ -8,9 +8,9 @@ use market::flex_offer::{DependencyPolygon, DependencyRow, PPM, ROWS_MAX, SLICES
 use serde_json::Value;
 
 const BOUND_LISTS: [&str; 3] = ["energyConstraintList", "energyConstraint", "energyConstraints"];
-const ROW_LISTS: [&str; 2] = ["DependencyEnergyConstraintList", "dependencyEnergyConstraint"];
-pub(super) const TOTALS: [&str; 2] = ["totalEnergyConstraint", "totalEnergyConstraints"];
-pub(super) const SUB_TOTALS: [&str; 2] = ["subTotalEnergyConstraint", "subTotalEnergyConstraints"];
+pub(crate) const ROW_LISTS: [&str; 2] = ["DependencyEnergyConstraintList", "dependencyEnergyConstraint"];
+pub(crate) const TOTALS: [&str; 2] = ["totalEnergyConstraint", "totalEnergyConstraints"];
+pub(crate) const SUB_TOTALS: [&str; 2] = ["subTotalEnergyConstraint", "subTotalEnergyConstraints"];
 /// Fields of a slice that are read.
 const KNOWN: [&str; 15] = [
     "energyConstraintList",
@@ -34,7 +34,7 @@ const COEFFICIENT_MAX: u64 = 1_000_000;
 
 /// What a profile says, one entry per market slot.
 #[derive(Debug, Default)]
-pub(super) struct Profile {
+pub(crate) struct Profile {
     pub slices: Vec<Slice>,
     /// Tariffs where the message has them.
     pub tariffs: Vec<Option<TariffRange>>,
@@ -43,7 +43,7 @@ pub(super) struct Profile {
 }
 
 /// Whether the bounds are spelled `lowerBound`/`upperBound`; an error when both spellings occur.
-pub(super) fn fed_in(profile: &[&Value], path: &Path<'_>) -> Result<bool, ReadError> {
+pub(crate) fn fed_in(profile: &[&Value], path: &Path<'_>) -> Result<bool, ReadError> {
     let (mut taken, mut fed) = (false, false);
     for slice in profile.iter().filter_map(|slice| Fields::of(slice, path).ok()) {
         let lists = BOUND_LISTS.iter().filter_map(|name| slice.get(&[*name]));
@@ -59,7 +59,7 @@ pub(super) fn fed_in(profile: &[&Value], path: &Path<'_>) -> Result<bool, ReadEr
 }
 
 /// Reads the slices.
-pub(super) fn read(profile: &[&Value], scale: Scale, path: &Path<'_>) -> Result<Profile, ReadError> {
+pub(crate) fn read(profile: &[&Value], scale: Scale, path: &Path<'_>) -> Result<Profile, ReadError> {
     let mut read = Profile::default();
     for (index, slice) in profile.iter().enumerate() {
         let path = Path::Index(path, index);
@@ -78,7 +78,7 @@ pub(super) fn read(profile: &[&Value], scale: Scale, path: &Path<'_>) -> Result<
             let wanted = "a duration of 1 beside dependency rows";
             return Err(path.refuse(ReadFault::Kind { wanted }));
         }
-        let tariffs = tariffs(&fields, bounds.len())?;
+        let tariffs = tariffs(&fields, bounds.len(), scale.exact())?;
         read.slices.extend(bounds);
         read.tariffs.extend(tariffs);
         read.dependencies.resize(read.slices.len(), Vec::new());
@@ -146,14 +146,14 @@ fn slice_bounds(
     }
 }
 
-fn tariffs(fields: &Fields<'_>, slots: usize) -> Result<Vec<Option<TariffRange>>, ReadError> {
+fn tariffs(fields: &Fields<'_>, slots: usize, exact: bool) -> Result<Vec<Option<TariffRange>>, ReadError> {
     let none = vec![None; slots];
     let Some((key, value)) = fields.entry(&["tariffConstraint", "priceConstraint"]) else { return Ok(none) };
     let path = Path::Key(fields.path, key);
     let value = items(value).first().copied().unwrap_or(value);
     let constraint = Fields::of(value, &path)?;
     let end = |names: [&str; 3]| match constraint.entry(&names) {
-        Some((key, value)) => prices(value, &Path::Key(&path, key)).map(Some),
+        Some((key, value)) => prices(value, exact, &Path::Key(&path, key)).map(Some),
         None => Ok(None),
     };
     let (min, max) = (end(["minTariff", "minPrice", "lower"])?, end(["maxTariff", "maxPrice", "upper"])?);

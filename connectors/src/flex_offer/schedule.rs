@@ -16,7 +16,7 @@ use serde_json::Value;
 const TOLERANCE_MWH: i64 = 10_000;
 
 /// Reads a schedule; without a start of its own it starts at `start`.
-pub(super) fn read(value: &Value, scale: Scale, start: Slot, path: &Path<'_>) -> Result<Schedule, ReadError> {
+pub(crate) fn read(value: &Value, scale: Scale, start: Slot, path: &Path<'_>) -> Result<Schedule, ReadError> {
     let fields = Fields::of(value, path)?;
     let begins = time(&fields, &["startTime"], &["startInterval"], Slot::SECONDS)?;
     let start = match begins {
@@ -27,10 +27,15 @@ pub(super) fn read(value: &Value, scale: Scale, start: Slot, path: &Path<'_>) ->
         }
         None => start,
     };
+    Ok(Schedule { start, energies: energies(&fields, scale)? })
+}
+
+/// The energies of a schedule, one per slot.
+pub(crate) fn energies(fields: &Fields<'_>, scale: Scale) -> Result<Vec<EnergyMwh>, ReadError> {
     let Some((key, list)) = fields.entry(&["scheduleSlices", "energyAmounts"]) else {
-        return Err(path.missing("scheduleSlices"));
+        return Err(fields.path.missing("scheduleSlices"));
     };
-    let path = Path::Key(path, key);
+    let path = Path::Key(fields.path, key);
     let mut energies = Vec::new();
     for (index, item) in items(list).into_iter().enumerate() {
         slice(item, scale, &Path::Index(&path, index), &mut energies)?;
@@ -38,7 +43,7 @@ pub(super) fn read(value: &Value, scale: Scale, start: Slot, path: &Path<'_>) ->
             return Err(path.refuse(ReadFault::TooMany { count: energies.len(), max: SLICES_MAX }));
         }
     }
-    Ok(Schedule { start, energies })
+    Ok(energies)
 }
 
 fn slice(
@@ -71,7 +76,7 @@ fn slice(
 }
 
 /// Reads an assigned schedule with its numbers.
-pub(super) fn update(value: &Value, scale: Scale, path: &Path<'_>) -> Result<ScheduleUpdate, ReadError> {
+pub(crate) fn update(value: &Value, scale: Scale, path: &Path<'_>) -> Result<ScheduleUpdate, ReadError> {
     let fields = Fields::of(value, path)?;
     if fields.get(&["startTime"]).or(fields.get(&["startInterval"])).is_none() {
         return Err(path.missing("startTime"));
@@ -94,7 +99,7 @@ pub(super) fn update(value: &Value, scale: Scale, path: &Path<'_>) -> Result<Sch
 /// * an activation option's schedule may leave the slices as written: they are widened to hold it;
 /// * an energy at most 0.01 kWh outside its slice is moved to the bound;
 /// * a total missed by no more than the rounding of the energies is widened to hold the default.
-pub(super) fn fit(
+pub(crate) fn fit(
     schedule: &mut Schedule,
     slices: &mut [Slice],
     total: &mut Option<EnergyBounds>,
@@ -135,7 +140,7 @@ pub(super) fn fit(
 }
 
 /// The default of an offer that declares none: as near to nothing as the bounds allow, at the earliest start.
-pub(super) fn least(slices: &[Slice], total: Option<EnergyBounds>, start: Slot) -> Schedule {
+pub(crate) fn least(slices: &[Slice], total: Option<EnergyBounds>, start: Slot) -> Schedule {
     let inside = |energy: i64, slice: &Slice| energy.max(slice.min.0).min(slice.max.0);
     let mut energies: Vec<EnergyMwh> = slices.iter().map(|slice| EnergyMwh(inside(0, slice))).collect();
     if let Some(total) = total {

@@ -5,6 +5,12 @@ use super::{MICRO, MILLION, Objection, asks, change, within};
 use crate::price_clearing::{
     ClearingProblem, DeclineReason, Declined, Limit, OfferTerms, Plan, PriceClearing,
 };
+use std::collections::BTreeSet;
+
+/// Exclusive groups of which an offer leaves its default.
+pub(super) struct Groups<'a> {
+    pub taken: &'a BTreeSet<u32>,
+}
 
 /// Checks that plans and declined offers are all offers, each once, and each declined one.
 pub(super) fn all_answered(
@@ -12,7 +18,7 @@ pub(super) fn all_answered(
     clearing: &PriceClearing,
     tariffs: &[NodeTariff],
     references: &[References],
-    gains: &[Gain],
+    (gains, groups): (&[Gain], &Groups<'_>),
 ) -> Result<(), Objection> {
     let limits = limits_of_nodes(problem);
     let mut plans = clearing.plans.iter().peekable();
@@ -33,6 +39,7 @@ pub(super) fn all_answered(
             tariff: &tariffs[node],
             from: &references[offer as usize],
             limits: &limits[node],
+            other_taken: terms.group != 0 && groups.taken.contains(&terms.group),
         };
         judge
             .holds(&terms, said, gains[offer as usize])
@@ -50,7 +57,8 @@ pub(super) fn all_answered(
 fn limits_of_nodes(problem: &ClearingProblem) -> Vec<Vec<(Limit, i64)>> {
     let mut limits = vec![Vec::new(); problem.nodes()];
     for (number, bid) in problem.bids().iter().enumerate() {
-        bid.nodes.iter().for_each(|&node| limits[node as usize].push((Limit::Bid(number as u32), 1_000_000)));
+        let factor = if bid.more { -1_000_000 } else { 1_000_000 };
+        bid.nodes.iter().for_each(|&node| limits[node as usize].push((Limit::Bid(number as u32), factor)));
     }
     for (number, row) in problem.rows().iter().enumerate() {
         for &(node, factor) in &row.sensitivities {
@@ -66,17 +74,23 @@ struct Judge<'a> {
     tariff: &'a NodeTariff,
     from: &'a References,
     limits: &'a [(Limit, i64)],
+    /// Whether another offer of its group leaves its default.
+    other_taken: bool,
 }
 
 impl Judge<'_> {
     fn holds(&self, terms: &OfferTerms, said: &Declined, gain: Gain) -> Result<(), &'static str> {
         let Some(alternative) = &said.alternative else {
-            let silent = said.reason == DeclineReason::NoChoice
-                && (said.asked, said.winning_ask, said.against) == (0, 0, None);
-            return match (silent, has_choice(terms)) {
-                (false, _) => Err("figures without the schedule they speak of"),
-                (true, true) => Err("it has another schedule than its default"),
-                (true, false) => Ok(()),
+            let silent = (said.asked, said.winning_ask, said.against) == (0, 0, None);
+            return match said.reason {
+                DeclineReason::NoChoice if silent && has_choice(terms) => {
+                    Err("it has another schedule than its default")
+                }
+                DeclineReason::TooLittle if silent && terms.least == 0 => {
+                    Err("it accepts deviations of any size")
+                }
+                DeclineReason::NoChoice | DeclineReason::TooLittle if silent => Ok(()),
+                _ => Err("figures without the schedule they speak of"),
             };
         };
         let plan = Plan {
@@ -97,7 +111,11 @@ impl Judge<'_> {
         let best = gain
             .away
             .is_some_and(|away| if gain.reached { earned - asked == away } else { earned - asked <= away });
-        let reason = if earned > asked { DeclineReason::DoesNotFit } else { DeclineReason::TooDear };
+        let reason = match (earned > asked, self.other_taken) {
+            (false, _) => DeclineReason::TooDear,
+            (true, true) => DeclineReason::OtherOfGroup,
+            (true, false) => DeclineReason::DoesNotFit,
+        };
         if i128::from(said.asked) != -(-asked).div_euclid(MICRO) {
             Err("what the alternative asks is something else")
         } else if i128::from(said.winning_ask) != earned.div_euclid(MICRO) {

@@ -4,8 +4,10 @@ use super::offer_gain::{Lump, References};
 use super::{MILLION, Objection, UNIT_MAX};
 use crate::price_clearing::{ClearingProblem, Limit, OfferView, PriceClearing};
 
-/// Largest magnitude of a reference, mWh.
-const REFERENCE_MAX: i64 = 10_000_000_000_000;
+/// A whole offer counts from at most so many times the largest energy it names.
+const REFERENCE_MAX: u64 = 4;
+/// Largest lump price, micro-units per kWh: no penalty is larger.
+const PRICE_MAX: i64 = 1_000_000_000_000;
 
 /// The lump prices with what their references leave.
 pub(super) struct Lumps {
@@ -33,7 +35,7 @@ impl Lumps {
             let Some(headroom) = headroom(problem, said.limit, said.interval.into()) else {
                 return object("of an unknown limit or interval");
             };
-            if said.price <= 0 || !(0..=UNIT_MAX).contains(&said.unit) {
+            if !(1..=PRICE_MAX).contains(&said.price) || !(0..=UNIT_MAX).contains(&said.unit) {
                 return object("its price or unit is not allowed");
             }
             let mut lump = Lump {
@@ -63,7 +65,11 @@ impl Lumps {
                 let rest = -factor(problem, view.node(), said.limit) * i128::from(energy);
                 free -= if as_a_whole(&view) { lump.counted(rest) } else { rest.min(0) };
             }
-            lumps.worth += i128::from(said.price) * free;
+            let worth = i128::from(said.price).checked_mul(free);
+            let Some(worth) = worth.and_then(|worth| worth.checked_add(lumps.worth)) else {
+                return object("it is worth more than can be");
+            };
+            lumps.worth = worth;
             lumps.all.push(lump);
         }
         Ok(lumps)
@@ -95,7 +101,9 @@ fn as_a_whole(view: &OfferView<'_>) -> bool {
 /// A whole offer may count from anything, a divisible amount from its ends.
 fn may_count_from(view: &OfferView<'_>, interval: usize, energy: i64) -> bool {
     if as_a_whole(view) {
-        return energy.abs() <= REFERENCE_MAX;
+        let named = view.default.iter().chain(view.lower).chain(view.option.unwrap_or_default());
+        let largest = named.map(|energy| energy.unsigned_abs()).max().unwrap_or(0);
+        return energy.unsigned_abs() <= largest.saturating_mul(REFERENCE_MAX);
     }
     let terms = view.parts();
     let fixed_start = terms.start_first == terms.start_default && terms.start_last == terms.start_default;
@@ -118,7 +126,10 @@ fn headroom(problem: &ClearingProblem, limit: Limit, interval: usize) -> Option<
 /// Sensitivity of a limit to a node, millionths.
 pub(super) fn factor(problem: &ClearingProblem, node: u32, limit: Limit) -> i128 {
     match limit {
-        Limit::Bid(bid) => i128::from(problem.bids()[bid as usize].nodes.contains(&node)) * MILLION,
+        Limit::Bid(bid) => {
+            let bid = &problem.bids()[bid as usize];
+            i128::from(bid.nodes.contains(&node)) * if bid.more { -MILLION } else { MILLION }
+        }
         Limit::Row(row) => {
             let parts = &problem.rows()[row as usize].sensitivities;
             parts.iter().find(|part| part.0 == node).map_or(0, |part| part.1.into())

@@ -172,7 +172,7 @@ pub(super) fn most_gained(view: &OfferView<'_>, tariff: &NodeTariff, from: &Refe
             best = Some(best.map_or(gain, |most| most.max(gain)));
         }
     }
-    Gain { away: best, may_rest, reached: view.lower == view.upper }
+    Gain { away: best, may_rest, reached: view.lower == view.upper && terms.least == 0 }
 }
 
 fn option_gain(

@@ -69,9 +69,11 @@ fn gain_without(
     let mut gain = *asked;
     for bid in problem.bids().iter().filter(|bid| bid.nodes.contains(node)) {
         for &(interval, energy) in change.iter().filter(|part| bid.asked[part.0] > 0) {
-            let relief: i128 = bid.nodes.iter().map(|&node| -at_node[node as usize * t + interval]).sum();
+            let sign = if bid.more { -1 } else { 1 };
+            let relief: i128 =
+                bid.nodes.iter().map(|&node| -sign * at_node[node as usize * t + interval]).sum();
             let asked = i128::from(bid.asked[interval]);
-            let lost = relief.min(asked) - (relief + energy).min(asked);
+            let lost = relief.min(asked) - (relief + sign * energy).min(asked);
             gain -= lost * i128::from(bid.price[interval]) * MILLION;
         }
     }

@@ -93,7 +93,7 @@ fn tamper_declined(
         2 => {
             declined.reason = match declined.reason {
                 DeclineReason::TooDear => DeclineReason::DoesNotFit,
-                DeclineReason::DoesNotFit | DeclineReason::NoChoice => DeclineReason::TooDear,
+                _ => DeclineReason::TooDear,
             }
         }
         3 => {
@@ -166,4 +166,114 @@ fn overload_is_worth_its_price_and_seen_when_it_is_not() {
         seen += usize::from(found.beyond > 0);
     }
     assert!(seen > 100, "{seen} of 200");
+}
+
+/// Puts an extreme number somewhere into a clearing.
+fn exaggerate(honest: &PriceClearing, stream: &mut Stream) -> PriceClearing {
+    let mut bad = honest.clone();
+    let small = [i64::MIN, i64::MAX, i64::MIN + 1, 1 << 62, -(1 << 62)][stream.below(5)];
+    let large = [i128::MIN, i128::MAX, i128::MIN + 1, 1 << 126, i128::from(small)][stream.below(5)];
+    let pick = |stream: &mut Stream, n: usize| stream.below(n.max(1));
+    let plan = pick(stream, bad.plans.len());
+    let declined = pick(stream, bad.declined.len());
+    let lump = pick(stream, bad.prices.lumps.len());
+    match stream.below(20) {
+        0 => bad.welfare.0 = large,
+        1 => bad.bound.0 = large,
+        2 => (bad.welfare.0, bad.bound.0) = (i128::MIN, i128::MAX),
+        3 => bad.claimed = Some(crate::price_clearing::Worth(large)),
+        4 => bad.row_use[pick(stream, honest.row_use.len())] = large,
+        5 => bad.node_prices[pick(stream, honest.node_prices.len())].of_bids = large,
+        6 => bad.node_prices[pick(stream, honest.node_prices.len())].of_lumps = large,
+        7 => bad.prices.row.iter_mut().for_each(|price| *price = small),
+        8 => bad.prices.bid[pick(stream, honest.prices.bid.len())] = small,
+        9 => bad.postings.iter_mut().for_each(|posting| posting.1 = small),
+        10..=13 => {
+            let Some(plan) = bad.plans.get_mut(plan) else { return bad };
+            match stream.below(5) {
+                0 => plan.energies.iter_mut().for_each(|energy| *energy = small),
+                1 => plan.payment = small,
+                2 => (plan.asked, plan.profit) = (small, small),
+                3 => (plan.start, plan.factor) = (u16::MAX, u32::MAX),
+                _ => plan.offer = u32::MAX,
+            }
+        }
+        14..=16 => {
+            let Some(declined) = bad.declined.get_mut(declined) else { return bad };
+            (declined.asked, declined.winning_ask) = (small, small);
+            if let Some(alternative) = &mut declined.alternative {
+                alternative.energies.iter_mut().for_each(|energy| *energy = small);
+            }
+        }
+        _ => {
+            let Some(lump) = bad.prices.lumps.get_mut(lump) else { return bad };
+            match stream.below(4) {
+                0 => lump.price = small,
+                1 => lump.unit = small,
+                2 => lump.from.iter_mut().for_each(|part| part.1 = small),
+                _ => (lump.from, lump.interval) = (vec![(u32::MAX, small)], u16::MAX),
+            }
+        }
+    }
+    bad
+}
+
+#[test]
+fn no_number_of_a_foreign_result_is_large_enough_to_stop_the_judge() {
+    let mut refused = 0;
+    for seed in 0..40 {
+        let problem = sample::problem(seed, 12, 12, 1_000_000);
+        assert_eq!(problem.check_size(), Ok(()));
+        let honest = clear_by_prices(&problem);
+        let mut stream = Stream(seed + 99);
+        for _ in 0..200 {
+            let bad = exaggerate(&honest, &mut stream);
+            refused += usize::from(verify(&problem, &bad).is_err());
+            assert!(bad == honest || verify(&problem, &bad).is_err(), "seed {seed} was accepted");
+            assert!(!bad.gap().is_nan() && bad.claimed_gap().is_none_or(|gap| !gap.is_nan()));
+            for (row, used) in bad.row_use.iter().enumerate() {
+                assert!(bad.overload(problem.rows()[row / 12].headroom[row % 12], *used) >= 0);
+            }
+        }
+    }
+    assert!(refused > 7_000, "{refused}");
+}
+
+#[test]
+fn the_largest_problem_that_is_accepted_is_cleared_and_judged_without_overflow() {
+    use crate::price_clearing::{GridRow, NeedBid, OfferTerms, Pricing};
+    for seed in 0..30 {
+        let mut stream = Stream(seed);
+        let mut problem = ClearingProblem::new(4, 2, Pricing::UniformMakeWhole).unwrap();
+        let large = 1_000_000_000_000;
+        let scale = |stream: &mut Stream| large >> stream.below(30);
+        let price = scale(&mut stream);
+        let asked = vec![scale(&mut stream); 4];
+        problem
+            .add_bid(NeedBid { nodes: vec![0, 1], asked, price: vec![price; 4], more: seed % 2 == 0 })
+            .unwrap();
+        let headroom = vec![scale(&mut stream) * 1000; 4];
+        let sensitivities = vec![(0, 100_000_000), (1, -100_000_000)];
+        problem.add_row(GridRow { headroom, penalty: scale(&mut stream), sensitivities }).unwrap();
+        for offer in 0..6 {
+            let energy = scale(&mut stream);
+            let terms = OfferTerms {
+                node: offer % 2,
+                start_last: (offer % 3) as u16,
+                default: vec![energy, -energy],
+                lower: vec![-energy, -energy],
+                upper: vec![energy, energy],
+                total_lower: -2 * energy,
+                total_upper: 2 * energy,
+                price_up: scale(&mut stream),
+                ..OfferTerms::default()
+            };
+            problem.add_offer(&terms).unwrap();
+        }
+        if problem.check_size().is_err() {
+            continue;
+        }
+        let clearing = clear_by_prices(&problem);
+        verify(&problem, &clearing).unwrap_or_else(|objection| panic!("seed {seed}: {objection}"));
+    }
 }

@@ -143,7 +143,7 @@ impl<'a> Posed<'a> {
             if nodes.iter().all(|(_, share)| *share == WHOLE) {
                 if asked.iter().any(|&energy| energy > 0) {
                     let nodes = nodes.iter().map(|(node, _)| *node).collect();
-                    self.problem.add_bid(NeedBid { nodes, asked, price })?;
+                    self.problem.add_bid(NeedBid { nodes, asked, price, more: false })?;
                     self.bids.push(Meaning::Asked(bid.congestion_point));
                 }
             } else {
@@ -227,6 +227,7 @@ impl<'a> Posed<'a> {
             per_interval_shifted: 0,
             price_up: offer.prices.increase.0,
             price_down: offer.prices.decrease.0,
+            ..OfferTerms::default()
         };
         let number = self.problem.add_offer(&terms)?;
         let frozen = freeze_offer(&mut self.problem, number, &terms, horizon.gate as u16, None);

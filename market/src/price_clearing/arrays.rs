@@ -1,12 +1,13 @@
 //! The problem as the solver sees it: whole numbers held in `f64`, offers sorted by node, bids and rows alike.
 //!
 //! A bid that asks for `a` at price `p` is worth `p·min(a, −use)` = `p·a − p·max(0, use + a)`: a row with head-room `−a`
-//! and penalty `p`, and a constant. So the solver knows only *limits*: what may be used, and the price beyond.
+//! and penalty `p`, and a constant; of a bid for more consumption the use is counted the other way round. So the solver knows only *limits*: what may be used, and the price beyond.
 //!
 //! Energies are whole mWh and stay below 2⁵³, so sums are exact and do not depend on their order wherever
 //! sensitivities are whole; money is in 10⁻⁶ micro-units. What is told to others is evaluated again on integers.
 
 use super::problem::{ClearingProblem, OfferView, WHOLE};
+use std::collections::BTreeMap;
 
 /// What the solver may decide about an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,14 @@ pub(super) struct Offer {
     pub down: f64,
     /// Least factor of an option.
     pub factor_min: f64,
+    /// Least sum of the deviations' magnitudes when it is active, mWh; 0 is none.
+    pub least: f64,
+    /// Place of its exclusive group in `Arrays::groups`; `NO_GROUP` is none.
+    pub group: u32,
 }
+
+/// Of an offer that is in no exclusive group.
+pub(super) const NO_GROUP: u32 = u32::MAX;
 
 /// The problem in the solver's arrays.
 #[derive(Debug, Clone)]
@@ -73,6 +81,8 @@ pub(super) struct Arrays {
     pub constant: f64,
     /// Longest profile.
     pub slices_max: usize,
+    /// Members of the exclusive groups that have more than one, each ascending.
+    pub groups: Vec<Vec<u32>>,
 }
 
 impl Arrays {
@@ -96,10 +106,12 @@ impl Arrays {
             option: vec![0.0; problem.default.len()],
             constant: 0.0,
             slices_max: 0,
+            groups: Vec::new(),
         };
         let mut of_node: Vec<Vec<(u32, f64)>> = vec![Vec::new(); nodes];
         for (limit, bid) in problem.bids.iter().enumerate() {
-            bid.nodes.iter().for_each(|&node| of_node[node as usize].push((limit as u32, 1.0)));
+            let factor = if bid.more { -1.0 } else { 1.0 };
+            bid.nodes.iter().for_each(|&node| of_node[node as usize].push((limit as u32, factor)));
         }
         for (row, grid_row) in problem.rows.iter().enumerate() {
             for &(node, factor) in grid_row.sensitivities.iter().filter(|&&(_, factor)| factor != 0) {
@@ -120,6 +132,7 @@ impl Arrays {
             arrays.offers.push(offer(&view));
             arrays.take_option(index, &view);
         }
+        arrays.take_groups(problem);
         for node in 0..nodes {
             counts[node + 1] += counts[node];
         }
@@ -131,6 +144,19 @@ impl Arrays {
             *place += 1;
         }
         arrays
+    }
+
+    /// The exclusive groups anew. A group of one excludes nothing.
+    pub fn take_groups(&mut self, problem: &ClearingProblem) {
+        let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (index, head) in problem.heads.iter().enumerate().filter(|(_, head)| head.group != 0) {
+            members.entry(head.group).or_default().push(index as u32);
+        }
+        self.offers.iter_mut().for_each(|offer| offer.group = NO_GROUP);
+        self.groups = members.into_values().filter(|members| members.len() > 1).collect();
+        for (group, members) in self.groups.iter().enumerate() {
+            members.iter().for_each(|&member| self.offers[member as usize].group = group as u32);
+        }
     }
 
     /// Head-rooms and penalties anew.
@@ -156,7 +182,8 @@ impl Arrays {
     /// One offer anew; its node and number of slices are as before.
     pub fn take_offer(&mut self, problem: &ClearingProblem, index: usize) {
         let view = problem.offer(index);
-        self.offers[index] = offer(&view);
+        let group = self.offers[index].group;
+        self.offers[index] = Offer { group, ..offer(&view) };
         let at = self.offers[index].at as usize;
         for k in 0..view.default.len() {
             self.default[at + k] = view.default[k] as f64;
@@ -188,17 +215,13 @@ fn offer(view: &OfferView<'_>) -> Offer {
     let head = view.head;
     let default_sum: i64 = view.default.iter().sum();
     let fixed = view.lower == view.upper;
-    let inside =
-        (0..view.default.len()).all(|k| view.lower[k] <= view.default[k] && view.default[k] <= view.upper[k]);
-    let may_rest = inside
-        && (head.start_first..=head.start_last).contains(&head.start_default)
-        && (head.total_lower..=head.total_upper).contains(&default_sum);
+    let may_rest = view.may_rest();
     let at_default = head.start_first == head.start_last && head.start_first == head.start_default;
     let kind = if view.option.is_some() {
         Kind::Option
     } else if !may_rest {
         Kind::General
-    } else if fixed && head.price_up == 0 && head.price_down == 0 {
+    } else if fixed && head.price_up == 0 && head.price_down == 0 && head.least == 0 {
         Kind::Shift
     } else if at_default {
         Kind::Amount
@@ -207,7 +230,7 @@ fn offer(view: &OfferView<'_>) -> Offer {
     };
     Offer {
         kind,
-        may_rest: may_rest || view.option.is_some(),
+        may_rest,
         node: head.node,
         at: head.first_slice,
         slices: u32::from(head.slices),
@@ -222,5 +245,7 @@ fn offer(view: &OfferView<'_>) -> Offer {
         up: head.price_up as f64,
         down: head.price_down as f64,
         factor_min: f64::from(head.factor_min) / WHOLE as f64,
+        least: head.least as f64,
+        group: NO_GROUP,
     }
 }

@@ -5,7 +5,7 @@
 //! ramps stand (the method of multipliers), and w shrinks. Without the ramp an ascent stalls a quarter below; at
 //! w = 0 the last rounds are exact, and every step gains.
 
-use super::arrays::{Arrays, Kind};
+use super::arrays::{Arrays, Kind, NO_GROUP, Offer};
 use super::energies::Segment;
 use super::respond::{Answer, Deviation, Scratch};
 use super::state::State;
@@ -74,7 +74,7 @@ pub(super) struct Sweep {
     room_up: Vec<f64>,
     room_down: Vec<f64>,
     price_down: Vec<f64>,
-    old: Deviation,
+    pub old: Deviation,
     new: Deviation,
     order: Vec<u32>,
     nodes: Vec<u32>,
@@ -116,7 +116,12 @@ impl Sweep {
                 stream.shuffle(&mut order);
                 self.ramp_prices(arrays, ramps, &state.flow, node, 0, arrays.t);
                 for &index in &order {
-                    self.smooth_step(arrays, ramps, state, index as usize);
+                    if arrays.offers[index as usize].group == NO_GROUP {
+                        self.smooth_step(arrays, ramps, state, index as usize);
+                    } else {
+                        self.group_step(arrays, Some(ramps), state, index as usize);
+                        self.ramp_prices(arrays, ramps, &state.flow, node, 0, arrays.t);
+                    }
                 }
                 self.order = order;
             }
@@ -205,7 +210,14 @@ impl Sweep {
             stream.shuffle(&mut order);
             self.exact_prices(arrays, &state.flow, node as usize, 0, arrays.t);
             for &index in &order {
-                changed += usize::from(self.exact_step(arrays, ramps, state, index as usize) > 0.0);
+                let gain = if arrays.offers[index as usize].group == NO_GROUP {
+                    self.exact_step(arrays, ramps, state, index as usize)
+                } else {
+                    let gain = self.group_step(arrays, ramps, state, index as usize);
+                    self.exact_prices(arrays, &state.flow, node as usize, 0, arrays.t);
+                    gain
+                };
+                changed += usize::from(gain > 0.0);
             }
             self.order = order;
         }
@@ -280,7 +292,7 @@ impl Sweep {
 
     /// What `x` more at the node in interval `i` costs.
     #[inline]
-    fn exact_cost(
+    pub fn exact_cost(
         &self,
         arrays: &Arrays,
         ramps: Option<&Ramps>,
@@ -354,49 +366,6 @@ impl Sweep {
         if must { 0.0 } else { now - answer.cost }
     }
 
-    /// An exact step with its node's prices taken anew where the offer can go.
-    pub fn step(&mut self, arrays: &Arrays, state: &mut State, index: usize) -> f64 {
-        let offer = &arrays.offers[index];
-        let from = offer.start_first.min(offer.start_default) as usize;
-        let to = (offer.start_last.max(offer.start_default) + offer.slices) as usize;
-        self.exact_prices(arrays, &state.flow, offer.node as usize, from, to);
-        self.exact_step(arrays, None, state, index)
-    }
-
-    /// Lets an offer rest; returns what is gained by that (it may be negative).
-    pub fn rest(&mut self, arrays: &Arrays, state: &mut State, index: usize) -> f64 {
-        let answer = state.answers[index];
-        if !answer.active {
-            return 0.0;
-        }
-        state.deviation(arrays, index, &mut self.old);
-        let node = arrays.offers[index].node as usize;
-        state.add(arrays, node, &self.old, -1.0);
-        state.answers[index] = Answer::REST;
-        self.exact_prices(arrays, &state.flow, node, self.old.at, self.old.at + self.old.values.len());
-        let mut cost = arrays.asked(&arrays.offers[index], &answer, &self.old);
-        for (j, &x) in self.old.values.iter().enumerate() {
-            cost += self.exact_cost(arrays, None, &state.flow, node, self.old.at + j, x);
-        }
-        cost
-    }
-
-    /// Gives a resting offer back what it had.
-    pub fn restore(
-        &mut self,
-        arrays: &Arrays,
-        state: &mut State,
-        index: usize,
-        answer: Answer,
-        energies: &[f64],
-    ) {
-        state.put(arrays, index, answer, energies);
-        state.deviation(arrays, index, &mut self.old);
-        if !self.old.values.is_empty() {
-            state.add(arrays, arrays.offers[index].node as usize, &self.old, 1.0);
-        }
-    }
-
     /// The best answer of an offer that is not in `flow`; its node's prices are current.
     pub fn exact_answer(
         &mut self,
@@ -445,6 +414,9 @@ impl Sweep {
             Kind::Amount | Kind::General => {
                 for start in offer.start_first..=offer.start_last {
                     let fixed = self.exact_energies(arrays, ramps, flow, index, start as usize, &mut scratch);
+                    if offer.least > 0.0 && !self.reach_least(arrays, offer, start as usize, &mut scratch) {
+                        continue;
+                    }
                     let mut cost = fixed;
                     for k in 0..scratch.profile.x.len() {
                         let x = scratch.profile.x[k];
@@ -467,6 +439,19 @@ impl Sweep {
         }
         self.scratch = scratch;
         best
+    }
+
+    /// Moves energies that deviate by less than the offer accepts; false where that cannot be. The marginal prices are those
+    /// of the flows as they are: what it costs is counted afterwards.
+    fn reach_least(&self, arrays: &Arrays, offer: &Offer, start: usize, scratch: &mut Scratch) -> bool {
+        let least = offer.least - arrays.left_behind(offer, start);
+        let (price, down) = (&self.price[start..], &self.price_down[start..]);
+        scratch.profile.reach(
+            least,
+            |k, _, rises| {
+                if rises { price[k] + offer.up } else { offer.down - down[k] }
+            },
+        )
     }
 
     /// Solves the energies of a start exactly; returns what does not depend on them.

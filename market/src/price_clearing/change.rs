@@ -5,6 +5,7 @@
 //! an interval with the change, so nothing gets worse for it. When many changes have moved the market away from the
 //! prices, the gap that every clearing reports grows; then a new session is due.
 
+use super::arrays::{Arrays, NO_GROUP};
 use super::fault::ProblemFault;
 use super::lump::Lumps;
 use super::outcome::{Limit, PriceClearing};
@@ -31,24 +32,83 @@ impl Session {
         self.problem.replace_offer(offer, terms)?;
         self.proved = None;
         let node = terms.node as usize;
+        self.let_go(offer);
+        self.arrays.take_offer(&self.problem, offer);
+        self.lose_references(offer, &earlier, terms);
+        if earlier.group != terms.group {
+            self.arrays.take_groups(&self.problem);
+        }
+        self.replies[offer] = self.reply(offer);
+        let after = self.span(offer);
+        self.settle(node, &[offer as u32], (before.0.min(after.0), before.1.max(after.1)));
+        Ok(self.clearing())
+    }
+
+    /// Adds an offer and clears again; returns its number beside the clearing. All others keep theirs.
+    pub fn insert_offer(&mut self, terms: &OfferTerms) -> Result<(usize, PriceClearing), ProblemFault> {
+        let offer = self.problem.add_offer(terms)?;
+        self.proved = None;
+        self.arrays = Arrays::new(&self.problem);
+        self.state.answers.push(Answer::REST);
+        self.state.energies.resize(self.arrays.default.len(), 0.0);
+        self.lumps = Lumps::new(&self.problem, &self.incidence, &self.prices);
+        let reply = self.reply(offer);
+        self.replies.push(reply);
+        self.settle(terms.node as usize, &[offer as u32], self.span(offer));
+        Ok((offer, self.clearing()))
+    }
+
+    /// Takes an offer out and clears again. Offers after it have the number before theirs from then on.
+    pub fn remove_offer(&mut self, offer: usize) -> Result<PriceClearing, ProblemFault> {
+        let known = self.arrays.offers.get(offer);
+        let gone = *known.ok_or(ProblemFault::Unknown { what: "offer", number: offer as u64 })?;
+        let (span, group) = (self.span(offer), self.arrays.groups.get(gone.group as usize).cloned());
+        self.proved = None;
+        self.let_go(offer);
+        self.problem.remove_offer(offer);
+        self.state.answers.remove(offer);
+        self.state.energies.drain(gone.at as usize..(gone.at + gone.slices) as usize);
+        self.replies.remove(offer);
+        self.arrays = Arrays::new(&self.problem);
+        let mut referred = false;
+        for lump in &mut self.prices.lumps {
+            let before = lump.from.len();
+            lump.from.retain(|part| part.0 as usize != offer);
+            referred |= lump.from.len() < before;
+            lump.from.iter_mut().filter(|part| part.0 as usize > offer).for_each(|part| part.0 -= 1);
+        }
+        self.lumps = Lumps::new(&self.problem, &self.incidence, &self.prices);
+        if referred {
+            self.answer_all();
+        }
+        // Those of its exclusive group may take its place.
+        for member in group.into_iter().flatten().filter(|&member| member as usize != offer) {
+            let member = member - u32::from(member as usize > offer);
+            let node = self.arrays.offers[member as usize].node;
+            self.improve(node as usize, &[member]);
+        }
+        self.settle(gone.node as usize, &[], span);
+        Ok(self.clearing())
+    }
+
+    /// Takes what an offer does out of the flows.
+    fn let_go(&mut self, offer: usize) {
+        let node = self.arrays.offers[offer].node as usize;
         let mut old = std::mem::take(&mut self.sweep.scratch.deviation);
         self.state.deviation(&self.arrays, offer, &mut old);
         self.state.add(&self.arrays, node, &old, -1.0);
         self.sweep.scratch.deviation = old;
         self.state.answers[offer] = Answer::REST;
-        self.arrays.take_offer(&self.problem, offer);
-        self.lose_references(offer, &earlier, terms);
-        self.replies[offer] = self.reply(offer);
-        let after = self.span(offer);
+    }
+
+    /// Exact steps of some offers of a node, and of those that share a limit with it and some intervals.
+    fn settle(&mut self, node: usize, offers: &[u32], (from, to): (usize, usize)) {
         let limits: Vec<u32> = self.arrays.limits_of(node).iter().map(|&(limit, _)| limit).collect();
-        self.improve(node, &[offer as u32]);
-        let neighbours = self.neighbours(&limits);
-        let (from, to) = (before.0.min(after.0), before.1.max(after.1));
-        for node in neighbours {
+        self.improve(node, offers);
+        for node in self.neighbours(&limits) {
             let offers = self.touching(node, from, to);
             self.improve(node, &offers);
         }
-        Ok(self.clearing())
     }
 
     /// Changes what an element carries in one interval and clears again.
@@ -134,7 +194,12 @@ impl Session {
         }
         self.sweep.exact_prices(&self.arrays, &self.state.flow, node, 0, self.arrays.t);
         for &offer in offers {
-            self.sweep.exact_step(&self.arrays, None, &mut self.state, offer as usize);
+            if self.arrays.offers[offer as usize].group == NO_GROUP {
+                self.sweep.exact_step(&self.arrays, None, &mut self.state, offer as usize);
+            } else {
+                self.sweep.group_step(&self.arrays, None, &mut self.state, offer as usize);
+                self.sweep.exact_prices(&self.arrays, &self.state.flow, node, 0, self.arrays.t);
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Why an offer stays with its default: its best other schedule at the prices, and what stands against that.
 
+use super::energies::Profile;
 use super::lump::References;
 use super::outcome::{Alternative, DeclineReason, Declined, Limit, Worth};
-use super::problem::OfferView;
+use super::problem::{OfferView, WHOLE};
 use super::solve::Session;
 use super::worth;
 
@@ -10,10 +11,17 @@ use super::worth;
 const PROBE: i64 = 1_000_000;
 
 impl Session {
-    /// Why an offer stays with its default, and what would have won.
-    pub(super) fn declined(&self, index: usize) -> Declined {
+    /// Why an offer stays with its default, and what would have won. `other_taken`: another one of its exclusive group leaves its
+    /// default.
+    pub(super) fn declined(&self, index: usize, other_taken: bool) -> Declined {
         let reply = &self.replies[index];
         let view = self.problem.offer(index);
+        if view.head.least > 0 {
+            return match self.least_way(index, &view) {
+                Some(alternative) => self.declined_for(index, &view, alternative, other_taken),
+                None => without_schedule(index, DeclineReason::TooLittle),
+            };
+        }
         let best = Alternative { start: reply.start, energies: reply.energies.clone(), factor: reply.factor };
         let found = if reply.exists && moves(&view, &best) {
             Some(best)
@@ -22,26 +30,29 @@ impl Session {
             self.probe(&view).or_else(|| self.elsewhere(index, &view))
         };
         match found {
-            Some(alternative) => self.declined_for(index, &view, alternative),
-            None => Declined {
-                offer: index as u32,
-                reason: DeclineReason::NoChoice,
-                winning_ask: 0,
-                asked: 0,
-                against: None,
-                alternative: None,
-            },
+            Some(alternative) => self.declined_for(index, &view, alternative, other_taken),
+            None => without_schedule(index, DeclineReason::NoChoice),
         }
     }
 
-    fn declined_for(&self, index: usize, view: &OfferView<'_>, alternative: Alternative) -> Declined {
+    fn declined_for(
+        &self,
+        index: usize,
+        view: &OfferView<'_>,
+        alternative: Alternative,
+        other_taken: bool,
+    ) -> Declined {
         let prices = &self.node_prices[view.node() as usize];
         let start = usize::from(alternative.start);
         let (at, values) = worth::deviation(view, start, &alternative.energies);
         let asked = worth::asked(view, start, &values);
         let references = self.lumps.references(index, view, &prices.lumps);
         let earned = -prices.charge(at, &values, &references);
-        let reason = if earned > asked { DeclineReason::DoesNotFit } else { DeclineReason::TooDear };
+        let reason = match earned > asked {
+            false => DeclineReason::TooDear,
+            true if other_taken => DeclineReason::OtherOfGroup,
+            true => DeclineReason::DoesNotFit,
+        };
         Declined {
             offer: index as u32,
             reason,
@@ -50,6 +61,37 @@ impl Session {
             against: self.against(view.node() as usize, at, &values, &references),
             alternative: Some(alternative),
         }
+    }
+
+    /// A schedule that deviates by what the offer accepts at least: its best energies, moved further away where they are
+    /// too near; of its starts the first one where that can be, beginning with the best.
+    fn least_way(&self, index: usize, view: &OfferView<'_>) -> Option<Alternative> {
+        let (offer, reply) = (&self.arrays.offers[index], &self.replies[index]);
+        let price = &self.node_prices[view.node() as usize].linear;
+        let starts = view.head.start_first..=view.head.start_last;
+        std::iter::once(reply.start).filter(|_| reply.exists).chain(starts).find_map(|start| {
+            let first = usize::from(start);
+            let mut profile = Profile::default();
+            self.arrays.pose(offer, first, &mut profile, |i| (price[i] as f64, 0.0));
+            let scale = WHOLE as f64;
+            (profile.up, profile.down) = (offer.up * scale, offer.down * scale);
+            if start == reply.start && reply.exists {
+                let base = self.arrays.relative(offer, first, &reply.energies);
+                profile.x.extend(base);
+            } else {
+                profile.linear();
+            }
+            let least = view.head.least as f64 - self.arrays.left_behind(offer, first);
+            if profile.reach_least(least) == Some(false) {
+                return None;
+            }
+            let mut energies = Vec::new();
+            self.arrays.absolute(offer, first, &profile.x, &mut energies);
+            let energies: Vec<i64> = energies.iter().map(|energy| energy.round() as i64).collect();
+            let found = Alternative { start, energies, factor: 0 };
+            // On integers once more, so that what is said is one of its schedules.
+            (moves(view, &found) && view.terms().holds(start, &found.energies)).then_some(found)
+        })
     }
 
     /// The cheapest kWh less, move of a kWh, or kWh more that the offer allows without shifting.
@@ -126,6 +168,11 @@ impl Session {
         }
         worst.map(|(_, limit, i)| (limit, i as u16))
     }
+}
+
+fn without_schedule(index: usize, reason: DeclineReason) -> Declined {
+    let offer = index as u32;
+    Declined { offer, reason, winning_ask: 0, asked: 0, against: None, alternative: None }
 }
 
 /// Whether a schedule takes anything else than the default.

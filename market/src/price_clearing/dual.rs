@@ -5,8 +5,7 @@
 //! lowers it by the volume algorithm: the answers are averaged, and the prices follow the averaged use.
 
 use super::arrays::Arrays;
-use super::respond::{Deviation, Scratch};
-use super::state::spread;
+use super::respond::Scratch;
 
 /// Prices of the limits and what they prove.
 #[derive(Debug, Clone)]
@@ -16,51 +15,39 @@ pub(super) struct Dual {
     /// The bound at these prices.
     pub bound: f64,
     node_price: Vec<f64>,
-    at_node: Vec<f64>,
-    flow: Vec<f64>,
-    deviation: Deviation,
+    /// What the best answer of each exclusive group costs.
+    of_groups: Vec<f64>,
 }
 
 impl Dual {
     pub fn new(arrays: &Arrays, price: Vec<f64>) -> Self {
-        let size = arrays.limits * arrays.t;
-        Self {
-            price,
-            bound: f64::INFINITY,
-            node_price: vec![0.0; arrays.t],
-            at_node: vec![0.0; arrays.t],
-            flow: vec![0.0; size],
-            deviation: Deviation::default(),
-        }
+        Self { price, bound: f64::INFINITY, node_price: vec![0.0; arrays.t], of_groups: Vec::new() }
     }
 
-    /// The bound at `price`, and the use of the limits by the answers in `self.flow`.
+    /// The bound at `price`.
     pub fn value(&mut self, arrays: &Arrays, price: &[f64], scratch: &mut Scratch) -> f64 {
         let mut sum = arrays.constant;
         for (p, h) in price.iter().zip(&arrays.headroom) {
             sum += p * h;
         }
-        self.flow.iter_mut().for_each(|f| *f = 0.0);
+        self.of_groups.clear();
+        self.of_groups.resize(arrays.groups.len(), 0.0);
         for node in 0..arrays.nodes {
             let offers = arrays.offers_of(node);
             if offers.is_empty() {
                 continue;
             }
             node_price(arrays, price, node, &mut self.node_price);
-            self.at_node.iter_mut().for_each(|x| *x = 0.0);
             for &index in offers {
                 let offer = &arrays.offers[index as usize];
                 let answer = arrays.respond::<false>(offer, &self.node_price, &[], scratch);
-                sum -= answer.cost;
-                if answer.active {
-                    arrays.deviation(offer, &answer, &scratch.energies, &mut self.deviation);
-                    let to = &mut self.at_node[self.deviation.at..];
-                    self.deviation.values.iter().zip(to).for_each(|(x, to)| *to += x);
+                match self.of_groups.get_mut(offer.group as usize) {
+                    Some(least) => *least = least.min(answer.cost),
+                    None => sum -= answer.cost,
                 }
             }
-            spread(arrays, &mut self.flow, node, &self.at_node);
         }
-        sum
+        sum - self.of_groups.iter().sum::<f64>()
     }
 
     /// Tries prices; keeps them when they prove more.

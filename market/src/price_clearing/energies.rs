@@ -198,7 +198,83 @@ impl Profile {
     }
 }
 
+/// How a profile is moved further away from 0.
+#[derive(Debug, Clone, Copy)]
+enum Away {
+    Up(usize),
+    Down(usize),
+    /// One slice up, another down.
+    Both(usize, usize),
+}
+
 impl Profile {
+    /// Moves the answer further away from 0, the cheapest way first, until the magnitudes add up to `least`; false when
+    /// no way leads there. `marginal` is what a unit more costs of a slice that stands at an energy, upward or downward.
+    pub fn reach(&mut self, least: f64, marginal: impl Fn(usize, f64, bool) -> f64) -> bool {
+        let n = self.x.len();
+        for _ in 0..4 * n + 4 {
+            let missing = least - self.x.iter().map(|x| x.abs()).sum::<f64>();
+            if missing <= 1e-6 {
+                return true;
+            }
+            let sum: f64 = self.x.iter().sum();
+            let cheapest = |up: bool| -> Option<(f64, usize, f64)> {
+                let mut best: Option<(f64, usize, f64)> = None;
+                for (k, &x) in self.x.iter().enumerate() {
+                    let (room, outward) =
+                        if up { (self.upper[k] - x, x >= 0.0) } else { (x - self.lower[k], x <= 0.0) };
+                    let cost = marginal(k, x, up);
+                    if outward && room > 0.0 && best.is_none_or(|(least, ..)| cost < least) {
+                        best = Some((cost, k, room));
+                    }
+                }
+                best
+            };
+            let (up, down) = (cheapest(true), cheapest(false));
+            let (spare_up, spare_down) = (self.total_upper - sum, sum - self.total_lower);
+            let mut ways: Vec<(f64, f64, Away)> = Vec::with_capacity(3);
+            if let Some((cost, k, room)) = up.filter(|_| spare_up > 0.0) {
+                ways.push((cost, room.min(spare_up).min(missing), Away::Up(k)));
+            }
+            if let Some((cost, k, room)) = down.filter(|_| spare_down > 0.0) {
+                ways.push((cost, room.min(spare_down).min(missing), Away::Down(k)));
+            }
+            if let (Some((rise, k, room)), Some((fall, l, other))) = (up, down)
+                && k != l
+            {
+                ways.push((
+                    0.5 * (rise + fall),
+                    room.min(other).min((0.5 * missing).ceil()),
+                    Away::Both(k, l),
+                ));
+            }
+            let Some((_, step, way)) = ways.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)) else {
+                return false;
+            };
+            match way {
+                Away::Up(k) => self.x[k] += step,
+                Away::Down(k) => self.x[k] -= step,
+                Away::Both(k, l) => (self.x[k], self.x[l]) = (self.x[k] + step, self.x[l] - step),
+            }
+        }
+        false
+    }
+
+    /// Whether the answer could be moved to magnitudes of `least` at the profile's prices; `None` when it is there.
+    pub fn reach_least(&mut self, least: f64) -> Option<bool> {
+        if least <= 0.0 || self.x.iter().map(|x| x.abs()).sum::<f64>() >= least {
+            return None;
+        }
+        let (price, curve) = (std::mem::take(&mut self.price), std::mem::take(&mut self.curve));
+        let (up, down) = (self.up, self.down);
+        let reached = self.reach(least, |k, x, rises| {
+            let slope = price[k] + curve[k] * x;
+            if rises { slope + up } else { down - slope }
+        });
+        (self.price, self.curve) = (price, curve);
+        Some(reached)
+    }
+
     /// Solves with a price below and one above 0 per slice, each bent the wrong way replaced by its chord; returns
     /// the cost, which is never more than the true one.
     pub fn bent(&mut self, slopes: impl Fn(usize) -> (f64, f64)) -> f64 {

@@ -33,10 +33,14 @@ pub enum ProblemFault {
     Total { lower: i64, upper: i64, least: i64, most: i64 },
     #[error("a least factor of {factor} millionths; it has to be above 0 and at most a million")]
     Factor { factor: u32 },
+    #[error("a least deviation beside an option; the option's least factor says how much is taken at least")]
+    LeastOfOption,
     #[error("the default schedule breaks the offer's own window, slices or total")]
     DefaultOutside,
     #[error("offer {offer} has another number of slices or another kind")]
     OtherShape { offer: usize },
+    #[error("energies times prices come to more than {limit} of the currency; a unit must be wrong")]
+    TooMuchInAll { limit: u64 },
     #[error("a commitment of offer {offer} lies outside of what it offered")]
     Commitment { offer: usize },
 }
@@ -56,8 +60,10 @@ impl ProblemFault {
             Self::Inverted { .. } => "inverted-bounds",
             Self::Total { .. } => "total-unreachable",
             Self::Factor { .. } => "factor",
+            Self::LeastOfOption => "least-of-option",
             Self::DefaultOutside => "default-outside-offer",
             Self::OtherShape { .. } => "other-shape",
+            Self::TooMuchInAll { .. } => "too-much-in-all",
             Self::Commitment { .. } => "commitment-outside-offer",
         }
     }

@@ -4,6 +4,8 @@
 use super::fault::ProblemFault;
 use super::problem::{ClearingProblem, OfferTerms, WHOLE};
 use super::worth::scaled;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Narrows an offer of a problem to what is open from interval `gate` on. `committed` is what an earlier clearing
 /// decided, its start and energies; without one the default runs.
@@ -62,8 +64,23 @@ impl OfferTerms {
         let inside =
             (0..energies.len()).all(|k| self.lower[k] <= energies[k] && energies[k] <= self.upper[k]);
         inside
+            && self.accepts(start, energies)
             && (self.start_first..=self.start_last).contains(&start)
             && (self.total_lower..=self.total_upper).contains(&energies.iter().sum())
+    }
+
+    /// Whether a schedule is the default or deviates by no less than the offer accepts.
+    fn accepts(&self, start: u16, energies: &[i64]) -> bool {
+        if self.least == 0 || (start == self.start_default && energies == self.default) {
+            return true;
+        }
+        let (new, old) = (usize::from(start), usize::from(self.start_default));
+        let taken = |first: usize, energies: &[i64], interval: usize| {
+            interval.checked_sub(first).and_then(|k| energies.get(k)).copied().map_or(0, i128::from)
+        };
+        let intervals = new.min(old)..new.max(old) + energies.len();
+        let moved = |i| (taken(new, energies, i) - taken(old, &self.default, i)).abs();
+        intervals.map(moved).sum::<i128>() >= i128::from(self.least)
     }
 
     /// The factor that makes an option's deviation this one.
@@ -79,6 +96,62 @@ impl OfferTerms {
 }
 
 impl ClearingProblem {
+    /// Lets the other offers of an exclusive group rest where one of it is committed to leave its default. Returns the
+    /// offers that are committed against another of their group.
+    pub fn settle_groups(&mut self) -> Vec<usize> {
+        let mut committed: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut against = Vec::new();
+        for offer in (0..self.offers()).filter(|&offer| self.heads[offer].group != 0) {
+            if !self.offer(offer).may_rest() {
+                match committed.entry(self.heads[offer].group) {
+                    Entry::Vacant(free) => drop(free.insert(offer)),
+                    Entry::Occupied(_) => against.push(offer),
+                }
+            }
+        }
+        for offer in 0..self.offers() {
+            let by = committed.get(&self.heads[offer].group).copied();
+            if by.is_some_and(|by| by != offer) && self.offer(offer).may_rest() {
+                self.rest(offer);
+            }
+        }
+        against
+    }
+
+    /// Leaves an offer nothing but its default.
+    fn rest(&mut self, offer: usize) {
+        let head = &mut self.heads[offer];
+        let slices = head.first_slice as usize..head.first_slice as usize + usize::from(head.slices);
+        (head.start_first, head.start_last) = (head.start_default, head.start_default);
+        head.first_option = u32::MAX;
+        let total = self.default[slices.clone()].iter().sum();
+        (head.total_lower, head.total_upper) = (total, total);
+        self.lower[slices.clone()].copy_from_slice(&self.default[slices.clone()]);
+        self.upper[slices.clone()].copy_from_slice(&self.default[slices]);
+    }
+
+    /// Takes an offer out; those after it move down by one. Nothing happens when there is no such offer.
+    pub fn remove_offer(&mut self, offer: usize) {
+        if offer >= self.heads.len() {
+            return;
+        }
+        let head = self.heads.remove(offer);
+        let (at, n) = (head.first_slice as usize, usize::from(head.slices));
+        for slices in [&mut self.default, &mut self.lower, &mut self.upper] {
+            slices.drain(at..at + n);
+        }
+        if head.first_option != u32::MAX {
+            let at = head.first_option as usize;
+            self.option.drain(at..at + n);
+        }
+        for later in &mut self.heads[offer..] {
+            later.first_slice -= u32::from(head.slices);
+            if later.first_option != u32::MAX && head.first_option != u32::MAX {
+                later.first_option -= u32::from(head.slices);
+            }
+        }
+    }
+
     /// Takes the last offer out again.
     pub fn withdraw_last(&mut self) {
         if let Some(head) = self.heads.pop() {

@@ -20,6 +20,8 @@ pub(super) struct LumpDual {
     slope_lump: Vec<f64>,
     node: NodeTerms,
     deviation: Deviation,
+    /// The best answer of each exclusive group so far, with its offer and deviation.
+    of_groups: Vec<(Answer, u32, Deviation)>,
 }
 
 /// Prices at a node: linear, and for each interval the limits with a lump price.
@@ -184,6 +186,7 @@ impl LumpDual {
             slope_lump: vec![0.0; size],
             node: NodeTerms::default(),
             deviation: Deviation::default(),
+            of_groups: Vec::new(),
         }
     }
 
@@ -198,6 +201,9 @@ impl LumpDual {
             self.slope_price[i] = headroom;
             self.slope_lump[i] = free;
         }
+        let mut of_groups = std::mem::take(&mut self.of_groups);
+        of_groups.clear();
+        of_groups.resize(arrays.groups.len(), (Answer::REST, 0, Deviation::default()));
         let mut node_terms = std::mem::take(&mut self.node);
         for node in 0..arrays.nodes {
             let offers = arrays.offers_of(node);
@@ -211,13 +217,27 @@ impl LumpDual {
                 if !answer.active {
                     continue;
                 }
-                sum -= answer.cost;
                 arrays.deviation(offer, &answer, &scratch.energies, &mut self.deviation);
+                if let Some(best) = of_groups.get_mut(offer.group as usize) {
+                    if answer.cost < best.0.cost {
+                        *best = (answer, index, self.deviation.clone());
+                    }
+                    continue;
+                }
+                sum -= answer.cost;
                 self.follow(arrays, node, offer.kind, measures);
                 mean.take(arrays, index as usize, &answer, &self.deviation);
             }
         }
         self.node = node_terms;
+        for (answer, index, deviation) in of_groups.iter().filter(|best| best.0.active) {
+            let offer = &arrays.offers[*index as usize];
+            sum -= answer.cost;
+            self.deviation.clone_from(deviation);
+            self.follow(arrays, offer.node as usize, offer.kind, measures);
+            mean.take(arrays, *index as usize, answer, deviation);
+        }
+        self.of_groups = of_groups;
         sum
     }
 

@@ -6,13 +6,14 @@
 //!
 //! * `problem`: what is cleared, on integers; `fault`: why a part of it is refused; `gate`: what is decided already
 //! * `arrays`, `respond`, `energies`, `state`: the solver's view, and what one offer does at given prices
-//! * `ascent`, `rearrange`, `dual`, `lump_dual`, `lump_unit`, `exact`: rounds, exchanges, bounds, branch and bound
-//! * `solve`, `change`: from a problem to a clearing, and to the next one after a change
+//! * `ascent`, `single_steps`, `rearrange`, `dual`, `lump_dual`, `lump_unit`, `exact`: rounds, exchanges, bounds, branch and bound
+//! * `solve`, `components`, `change`: from a problem and its parts to a clearing, and to the next one after a change
 //! * `worth`, `lump`, `report`, `declined`, `outcome`: the same on integers, and what is said of it
 
 mod arrays;
 mod ascent;
 mod change;
+mod components;
 mod declined;
 mod dual;
 mod energies;
@@ -29,6 +30,7 @@ mod report;
 mod respond;
 #[cfg(test)]
 pub(crate) mod sample;
+mod single_steps;
 mod solve;
 mod state;
 #[cfg(test)]

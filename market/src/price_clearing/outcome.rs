@@ -22,7 +22,7 @@ impl Worth {
 
     /// Whole micro-units, not below it.
     pub fn micro_ceil(self) -> i64 {
-        clamp(-(-self.0).div_euclid(Self::MICRO))
+        clamp(self.0.div_euclid(Self::MICRO) + i128::from(self.0.rem_euclid(Self::MICRO) > 0))
     }
 }
 
@@ -105,16 +105,26 @@ pub enum DeclineReason {
     TooDear,
     /// At the prices it would gain, but the whole of it does not fit what others left: paradoxically declined.
     DoesNotFit,
+    /// At the prices it would gain, but another offer of its exclusive group is taken.
+    OtherOfGroup,
+    /// It accepts no deviation below a least one, and none as large was found.
+    TooLittle,
     /// It has no other schedule.
     NoChoice,
 }
 
 impl DeclineReason {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::TooDear, Self::DoesNotFit, Self::OtherOfGroup, Self::TooLittle, Self::NoChoice];
+
     /// The stable code.
     pub fn code(self) -> &'static str {
         match self {
             Self::TooDear => "too-dear",
             Self::DoesNotFit => "does-not-fit",
+            Self::OtherOfGroup => "other-of-group",
+            Self::TooLittle => "too-little",
             Self::NoChoice => "no-choice",
         }
     }
@@ -123,7 +133,7 @@ impl DeclineReason {
 /// The prices that prove the bound, micro-units per kWh, per limit and interval.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Prices {
-    /// Of the bids: what a kWh more relief is worth.
+    /// Of the bids: what a kWh more relief is worth, or a kWh more consumption where that is asked for.
     pub bid: Vec<i64>,
     /// Of the rows: what a kWh more head-room is worth.
     pub row: Vec<i64>,
@@ -157,6 +167,9 @@ pub struct PriceClearing {
     /// What branch and bound found beyond `bound`, where it was tried and ended. In floating point and without a
     /// certificate: a claim of the solver.
     pub claimed: Option<Worth>,
+    /// How many offers lie in parts of the problem where branch and bound ended; for the others `claimed` counts what the
+    /// prices prove.
+    pub claimed_offers: usize,
     /// Offers that leave their default, ascending.
     pub plans: Vec<Plan>,
     /// All others, ascending.
@@ -192,13 +205,17 @@ impl PriceClearing {
     }
 
     fn gap_to(&self, bound: Worth) -> f64 {
-        let left = (bound.0 - self.welfare.0) as f64;
+        // What a foreign result says may be further apart than the numbers reach.
+        let left = match bound.0.checked_sub(self.welfare.0) {
+            Some(left) => left as f64,
+            None => bound.0 as f64 - self.welfare.0 as f64,
+        };
         if left == 0.0 { 0.0 } else { left / (bound.0.unsigned_abs() as f64).max(1.0) }
     }
 
     /// By how much a row is exceeded in an interval, mWh rounded up.
     pub fn overload(&self, headroom: i64, row_use: i128) -> i64 {
-        let over = row_use - i128::from(headroom) * i128::from(WHOLE);
-        clamp(-(-over).div_euclid(i128::from(WHOLE))).max(0)
+        let over = row_use.saturating_sub(i128::from(headroom) * i128::from(WHOLE));
+        clamp(over / i128::from(WHOLE) + i128::from(over % i128::from(WHOLE) > 0)).max(0)
     }
 }

@@ -7,8 +7,10 @@
 //!   total within its own; or it is an *option*: the default plus a factor of one deviation, the factor 0 or within
 //!   `[factor_min, 1]`. What it asks: a sum once when it leaves its default, a sum per interval of shift, and a price
 //!   per kWh of deviation upward and downward.
-//! * A *bid* asks that the nodes it names take less; worth its price up to what it asks, and charged at the same price
-//!   when they take more (which keeps it concave). Intervals in which it asks for nothing are worth and cost nothing.
+//!   It may belong to an exclusive *group*, of which at most one offer leaves its default, and it may accept no deviation
+//!   smaller than a *least* one.
+//! * A *bid* asks that the nodes it names take less (or more); worth its price up to what it asks, and charged at the same
+//!   price when they do the opposite (which keeps it concave). Intervals in which it asks for nothing are worth and cost nothing.
 //! * A *row* is what an element of the grid still carries: Σ sensitivity × deviation ≤ head-room, and a price for
 //!   each kWh beyond.
 //!
@@ -19,11 +21,15 @@ use super::fault::ProblemFault;
 /// Most intervals of a horizon: three weeks of quarter-hours.
 pub const INTERVALS_MAX: usize = 2016;
 /// Most offers of a problem.
-pub const OFFERS_MAX: usize = 10_000_000;
+pub const OFFERS_MAX: usize = 1_000_000;
+/// Largest worth of a problem in all, in the currency, counted generously: sums in 10⁻¹⁸ of it fit 128 bits.
+const WORTH_MAX: f64 = 1e15;
 /// Most nodes of a problem.
 pub const NODES_MAX: usize = 1_000_000;
 /// Largest magnitude of one energy, mWh: 1 GWh in an interval.
 pub const ENERGY_MAX: i64 = 1_000_000_000_000;
+/// Largest magnitude of a bound on a total, mWh.
+pub const TOTAL_MAX: i64 = 1_000_000_000_000_000_000;
 /// Largest magnitude of a price (micro-units per kWh) or a charge (micro-units): a million per kWh.
 pub const PRICE_MAX: i64 = 1_000_000_000_000;
 /// Largest magnitude of a sensitivity, millionths.
@@ -62,6 +68,11 @@ pub struct OfferTerms {
     pub price_up: i64,
     /// Asked per kWh taken less than the default, micro-units.
     pub price_down: i64,
+    /// Of all offers with this number at most one leaves its default; 0 is no group.
+    pub group: u32,
+    /// Least sum of the deviations' magnitudes when it leaves its default, mWh; 0 is none. Not beside an option, which
+    /// has a least factor.
+    pub least: i64,
 }
 
 impl OfferTerms {
@@ -80,15 +91,24 @@ pub struct ActivationOption {
     pub factor_min: u32,
 }
 
-/// One bid of the DSO: less energy, per interval.
+/// One bid of the DSO: less energy per interval, or more.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NeedBid {
     /// Nodes whose deviation counts.
     pub nodes: Vec<u32>,
-    /// What is asked for, mWh per interval, positive is less consumption; 0 asks for nothing.
+    /// How much less, or more, is asked for, mWh per interval; 0 asks for nothing.
     pub asked: Vec<i64>,
     /// Worth of a kWh, micro-units per interval.
     pub price: Vec<i64>,
+    /// Whether more consumption is asked for instead of less.
+    pub more: bool,
+}
+
+impl NeedBid {
+    /// Sensitivity of the bid to a deviation of its nodes, millionths: what it asks for lowers its use.
+    pub(super) fn factor(&self) -> i64 {
+        if self.more { -WHOLE } else { WHOLE }
+    }
 }
 
 /// What one element still carries.
@@ -118,8 +138,8 @@ pub enum Pricing {
 /// Everything a clearing by prices looks at. Made by `new` and the `add` functions, which check.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClearingProblem {
-    intervals: usize,
-    nodes: usize,
+    pub(super) intervals: usize,
+    pub(super) nodes: usize,
     /// How payments are made.
     pub pricing: Pricing,
     pub(super) bids: Vec<NeedBid>,
@@ -149,6 +169,8 @@ pub(super) struct OfferHead {
     pub per_interval_shifted: i64,
     pub price_up: i64,
     pub price_down: i64,
+    pub group: u32,
+    pub least: i64,
 }
 
 /// One offer of a problem, its slices borrowed.
@@ -176,6 +198,17 @@ impl OfferView<'_> {
         self.head.start_default
     }
 
+    /// Whether its default is still one of its schedules.
+    pub(super) fn may_rest(&self) -> bool {
+        let head = self.head;
+        let inside = (0..self.default.len())
+            .all(|k| self.lower[k] <= self.default[k] && self.default[k] <= self.upper[k]);
+        self.option.is_some()
+            || (inside
+                && (head.start_first..=head.start_last).contains(&head.start_default)
+                && (head.total_lower..=head.total_upper).contains(&self.default.iter().sum()))
+    }
+
     /// The offer as it was added.
     pub fn terms(&self) -> OfferTerms {
         let head = self.head;
@@ -197,6 +230,8 @@ impl OfferView<'_> {
             per_interval_shifted: head.per_interval_shifted,
             price_up: head.price_up,
             price_down: head.price_down,
+            group: head.group,
+            least: head.least,
         }
     }
 }
@@ -351,6 +386,37 @@ impl ClearingProblem {
         Ok(())
     }
 
+    /// Whether all sums of a clearing of this problem, and of its certificate, fit their integers.
+    pub fn check_size(&self) -> Result<(), ProblemFault> {
+        let mut at_node = vec![0.0; self.nodes];
+        let mut worth = 0.0;
+        for number in 0..self.offers() {
+            let view = self.offer(number);
+            let largest = |energy: &i64| energy.unsigned_abs() as f64;
+            let mut energy: f64 = view.default.iter().map(largest).sum();
+            energy += view.lower.iter().zip(view.upper).map(|(l, u)| largest(l).max(largest(u))).sum::<f64>();
+            energy += view.option.unwrap_or_default().iter().map(largest).sum::<f64>();
+            at_node[view.node() as usize] += energy;
+            let head = view.head;
+            worth += energy * 1e-6 * head.price_up.max(head.price_down) as f64
+                + head.activation as f64
+                + head.per_interval_shifted as f64 * self.intervals as f64;
+        }
+        for bid in &self.bids {
+            let energy: f64 = bid.nodes.iter().map(|&node| at_node[node as usize]).sum();
+            let of = |(&asked, &price): (&i64, &i64)| (asked as f64 + energy) * 1e-6 * price as f64;
+            worth += bid.asked.iter().zip(&bid.price).map(of).sum::<f64>();
+        }
+        for row in &self.rows {
+            let part = |&(node, factor): &(u32, i64)| at_node[node as usize] * factor.unsigned_abs() as f64;
+            let energy = row.sensitivities.iter().map(part).sum::<f64>() * 1e-6;
+            let of = |headroom: &i64| (headroom.unsigned_abs() as f64 + energy) * 1e-6 * row.penalty as f64;
+            worth += row.headroom.iter().map(of).sum::<f64>();
+        }
+        let worth = worth * 1e-6;
+        if worth <= WORTH_MAX { Ok(()) } else { Err(ProblemFault::TooMuchInAll { limit: WORTH_MAX as u64 }) }
+    }
+
     fn knows(&self, node: u32) -> Result<(), ProblemFault> {
         let known = (node as usize) < self.nodes;
         known.then_some(()).ok_or(ProblemFault::Unknown { what: "node", number: u64::from(node) })
@@ -386,6 +452,7 @@ impl ClearingProblem {
                 upper: terms.upper[slice],
             });
         }
+        within("a total", &[terms.total_lower, terms.total_upper], -TOTAL_MAX, TOTAL_MAX)?;
         let (least, most) = (terms.lower.iter().sum::<i64>(), terms.upper.iter().sum::<i64>());
         let none =
             terms.total_lower > terms.total_upper || terms.total_lower > most || terms.total_upper < least;
@@ -399,6 +466,10 @@ impl ClearingProblem {
         }
         let charges = [terms.activation, terms.per_interval_shifted, terms.price_up, terms.price_down];
         within("what an offer asks", &charges, 0, PRICE_MAX)?;
+        within("a least deviation", &[terms.least], 0, TOTAL_MAX)?;
+        if terms.least > 0 && terms.option.is_some() {
+            return Err(ProblemFault::LeastOfOption);
+        }
         terms.check_option()
     }
 }
@@ -420,6 +491,8 @@ impl OfferTerms {
             per_interval_shifted: self.per_interval_shifted,
             price_up: self.price_up,
             price_down: self.price_down,
+            group: self.group,
+            least: self.least,
         }
     }
 
@@ -467,6 +540,8 @@ pub struct OfferParts {
     pub per_interval_shifted: i64,
     pub price_up: i64,
     pub price_down: i64,
+    pub group: u32,
+    pub least: i64,
 }
 
 impl OfferView<'_> {
@@ -484,6 +559,8 @@ impl OfferView<'_> {
             per_interval_shifted: head.per_interval_shifted,
             price_up: head.price_up,
             price_down: head.price_down,
+            group: head.group,
+            least: head.least,
         }
     }
 }

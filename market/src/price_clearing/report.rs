@@ -9,27 +9,33 @@ use super::worth;
 impl Session {
     /// The clearing as it stands.
     pub fn clearing(&self) -> PriceClearing {
-        let mut plans = Vec::new();
-        let mut declined = Vec::new();
+        let plans: Vec<Plan> = (0..self.problem.offers()).filter_map(|offer| self.plan(offer)).collect();
+        let mut taken = vec![false; self.arrays.groups.len()];
+        for plan in &plans {
+            let group = self.arrays.offers[plan.offer as usize].group;
+            if let Some(taken) = taken.get_mut(group as usize) {
+                *taken = true;
+            }
+        }
+        let mut planned = plans.iter().peekable();
+        let mut declined = Vec::with_capacity(self.problem.offers() - plans.len());
         for offer in 0..self.problem.offers() {
-            match self.plan(offer) {
-                Some(plan) => plans.push(plan),
-                None => declined.push(self.declined(offer)),
+            if planned.next_if(|plan| plan.offer as usize == offer).is_none() {
+                let group = self.arrays.offers[offer].group as usize;
+                declined.push(self.declined(offer, taken.get(group).copied().unwrap_or(false)));
             }
         }
         let (welfare, row_use) = worth::welfare(&self.problem, &plans);
         let bound = Worth(self.bound());
-        let paid: i64 = plans.iter().map(|plan| plan.payment).sum();
+        let paid = plans.iter().fold(0_i64, |sum, plan| sum.saturating_add(plan.payment));
         let mut postings: Vec<(Payee, i64)> =
             plans.iter().map(|plan| (Payee::Offer(plan.offer), plan.payment)).collect();
-        postings.push((Payee::Dso, -paid));
+        postings.push((Payee::Dso, paid.saturating_neg()));
         PriceClearing {
             welfare: Worth(welfare),
             bound,
-            claimed: self.proved.map(|proved| {
-                let claimed = Worth((proved * WHOLE as f64).ceil() as i128);
-                claimed.min(bound).max(Worth(welfare))
-            }),
+            claimed: self.proved.map(|proved| proved.bound.min(bound).max(Worth(welfare))),
+            claimed_offers: self.proved.map_or(0, |proved| proved.offers),
             plans,
             declined,
             prices: self.prices.clone(),
@@ -40,15 +46,21 @@ impl Session {
     }
 
     /// What the prices prove, exactly.
-    fn bound(&self) -> i128 {
-        let gains = self
-            .replies
-            .iter()
-            .zip(&self.arrays.offers)
-            .map(|(reply, offer)| if offer.may_rest { reply.gain.max(0) } else { reply.gain });
+    pub(super) fn bound(&self) -> i128 {
+        let mut of_groups: Vec<Option<i128>> = vec![None; self.arrays.groups.len()];
+        let mut gains = 0;
+        for (reply, offer) in self.replies.iter().zip(&self.arrays.offers) {
+            let gain = if offer.may_rest { reply.gain.max(0) } else { reply.gain };
+            match of_groups.get_mut(offer.group as usize) {
+                // Of a group at most one leaves its default.
+                Some(most) => *most = Some(most.map_or(gain, |most| most.max(gain))),
+                None => gains += gain,
+            }
+        }
         worth::price_constant(&self.problem, &self.prices)
             + self.lumps.constant(&self.problem, &self.incidence, &self.prices)
-            + gains.sum::<i128>()
+            + of_groups.into_iter().flatten().sum::<i128>()
+            + gains
     }
 
     /// The schedule of an offer, on integers; `None` when it is its default.
@@ -75,6 +87,11 @@ impl Session {
         let start = answer.start as usize;
         let (at, values) = worth::deviation(&view, start, &energies);
         if start == usize::from(view.start_default()) && values.iter().all(|&x| x == 0) {
+            return None;
+        }
+        let moved: i128 = values.iter().map(|&x| i128::from(x.abs())).sum();
+        if offer.may_rest && moved < i128::from(view.head.least) {
+            // Less than the offer accepts is not sold.
             return None;
         }
         let asked = worth::asked(&view, start, &values);

@@ -134,6 +134,14 @@ impl Arrays {
         if cost >= 0.0 {
             return Answer::REST;
         }
+        let cost = match profile.reach_least(offer.least) {
+            Some(true) => profile.cost() + offer.activation,
+            Some(false) => 0.0,
+            None => cost,
+        };
+        if cost >= 0.0 {
+            return Answer::REST;
+        }
         scratch.energies.clear();
         scratch.energies.extend_from_slice(&profile.x);
         Answer { active: true, start: offer.start_default, factor: 0.0, cost }
@@ -240,6 +248,10 @@ impl Arrays {
             } else {
                 scratch.profile.linear();
             }
+            let inside = offer.least - self.left_behind(offer, start as usize);
+            if scratch.profile.reach_least(inside) == Some(false) {
+                continue;
+            }
             let cost = fixed + scratch.profile.cost();
             if cost < best.cost {
                 best = Answer { active: true, start, factor: 0.0, cost };
@@ -282,10 +294,26 @@ impl Arrays {
         fixed
     }
 
+    /// What a start deviates by where it leaves the default behind, mWh; counted only where a least is asked for.
+    pub fn left_behind(&self, offer: &Offer, start: usize) -> f64 {
+        if offer.least == 0.0 {
+            return 0.0;
+        }
+        let (at, n, from) = (offer.at as usize, offer.slices as usize, offer.start_default as usize);
+        let behind = (from..from + n).filter(|i| *i < start || *i >= start + n);
+        behind.map(|i| self.default[at + i - from].abs()).sum()
+    }
+
     /// What the default takes in an interval.
     fn base(&self, offer: &Offer, interval: usize) -> f64 {
         let (at, n, from) = (offer.at as usize, offer.slices as usize, offer.start_default as usize);
         if interval >= from && interval < from + n { self.default[at + interval - from] } else { 0.0 }
+    }
+
+    /// Deviations of a start from energies.
+    pub fn relative(&self, offer: &Offer, start: usize, energies: &[i64]) -> Vec<f64> {
+        let one = |(k, &energy): (usize, &i64)| energy as f64 - self.base(offer, start + k);
+        energies.iter().enumerate().map(one).collect()
     }
 
     /// Energies from deviations of a start.

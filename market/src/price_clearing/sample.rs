@@ -12,7 +12,7 @@ pub(crate) fn problem(seed: u64, offers: usize, intervals: usize, unit: i64) -> 
     let energy = |stream: &mut Stream, most: usize| stream.below(most + 1) as i64 * unit;
     let asked = (0..intervals).map(|i| if i < intervals / 2 { energy(&mut stream, 4) } else { 0 }).collect();
     let price = (0..intervals).map(|_| 100_000 + stream.below(300_000) as i64).collect();
-    problem.add_bid(NeedBid { nodes: (0..nodes as u32).collect(), asked, price }).unwrap();
+    problem.add_bid(NeedBid { nodes: (0..nodes as u32).collect(), asked, price, more: false }).unwrap();
     for node in 0..nodes {
         let headroom = (0..intervals).map(|_| energy(&mut stream, 3)).collect();
         let sensitivities = (node..nodes).map(|n| (n as u32, 1_000_000)).collect();
@@ -70,4 +70,44 @@ pub(crate) fn terms(stream: &mut Stream, nodes: usize, intervals: usize, unit: i
         }
     }
     terms
+}
+
+/// The same with exclusive groups and least deviations.
+pub(crate) fn restricted(seed: u64, offers: usize, intervals: usize, unit: i64) -> ClearingProblem {
+    let mut problem = self::problem(seed, 0, intervals, unit);
+    let mut stream = Stream(seed ^ 0xabcd);
+    let nodes = problem.nodes();
+    for _ in 0..offers {
+        let mut terms = terms(&mut stream, nodes, intervals, unit);
+        terms.group = [0, 0, 1, 2, 3][stream.below(5)];
+        if terms.option.is_none() && stream.below(2) == 0 {
+            terms.least = (1 + stream.below(4)) as i64 * unit;
+        }
+        problem.add_offer(&terms).unwrap();
+    }
+    problem
+}
+
+/// Amounts that ask a sum once, options that can be taken in part, and shifts: all that branch and bound looks at.
+pub(crate) fn lumpy(seed: u64, offers: usize, intervals: usize, unit: i64) -> ClearingProblem {
+    let mut problem = self::problem(seed, 0, intervals, unit);
+    let mut stream = Stream(seed ^ 0x1a3f);
+    let nodes = problem.nodes();
+    while problem.offers() < offers {
+        let mut terms = terms(&mut stream, nodes, intervals, unit);
+        let amount = terms.option.is_none() && terms.start_first == terms.start_last;
+        let fixed = terms.lower == terms.upper && (terms.price_up, terms.price_down) == (0, 0);
+        if let Some(option) = &mut terms.option {
+            // Whole mWh at every factor that meets a whole head-room.
+            option.factor_min = [1_000_000, 500_000, 250_000][stream.below(3)];
+            terms.price_down = stream.below(100_000) as i64;
+        } else if amount {
+            terms.activation = stream.below(150_000) as i64;
+        } else if !fixed {
+            continue;
+        }
+        terms.group = [0, 0, 0, 1][stream.below(4)];
+        problem.add_offer(&terms).unwrap();
+    }
+    problem
 }

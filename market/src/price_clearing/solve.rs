@@ -10,6 +10,7 @@
 
 use super::arrays::{Arrays, Kind};
 use super::ascent::{Ramps, Stream, Sweep};
+use super::components;
 use super::dual::Dual;
 use super::exact;
 use super::lump::Lumps;
@@ -21,10 +22,10 @@ use super::state::State;
 use super::worth::{Incidence, NodePrices};
 
 /// Up to this many offers a clearing takes the time to place lumps well.
-const FEW_OFFERS: usize = 3_000;
+pub(super) const FEW_OFFERS: usize = 3_000;
 
 /// Up to this many offers the optimum is looked for by branch and bound.
-const PROVED_OFFERS: usize = 250;
+pub(super) const PROVED_OFFERS: usize = 250;
 
 /// Up to this many offers the bound is proved by the relaxation that branch and bound begins with.
 const RELAXED_OFFERS: usize = 1_200;
@@ -44,8 +45,17 @@ pub struct Session {
     /// Per offer: what it gains at most at the prices, and how; `None` when it has no choice.
     pub(super) replies: Vec<Reply>,
     pub(super) sweep: Sweep,
-    /// What branch and bound proved, 10⁻⁶ micro-units; gone after a change.
-    pub(super) proved: Option<f64>,
+    /// What branch and bound proved; gone after a change.
+    pub(super) proved: Option<Proved>,
+}
+
+/// What branch and bound found beyond the certified bound.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Proved {
+    /// No clearing is worth more.
+    pub bound: Worth,
+    /// Offers in parts of the problem where it ended; the certified bound stands for the others.
+    pub offers: usize,
 }
 
 /// An offer's best other schedule at the prices, on integers.
@@ -76,13 +86,46 @@ pub fn greedy_welfare(problem: &ClearingProblem) -> Worth {
 impl Session {
     /// Clears a problem from nothing.
     pub fn new(problem: ClearingProblem) -> Self {
+        let parts = components::split(&problem);
+        if parts.is_empty() { Self::whole(problem, 1.0) } else { Self::of_parts(problem, parts) }
+    }
+
+    /// Everything at rest, without prices.
+    pub(super) fn at_rest(problem: ClearingProblem) -> Self {
+        let arrays = Arrays::new(&problem);
+        Self {
+            state: State::at_rest(&arrays),
+            incidence: Incidence::new(&problem),
+            problem,
+            arrays,
+            prices: Prices::default(),
+            lumps: Lumps::default(),
+            node_prices: Vec::new(),
+            node_parts: Vec::new(),
+            replies: Vec::new(),
+            sweep: Sweep::default(),
+            proved: None,
+        }
+    }
+
+    /// Takes the prices as they are: every offer answers them.
+    pub(super) fn take_prices(&mut self) {
+        self.lumps = Lumps::new(&self.problem, &self.incidence, &self.prices);
+        self.answer_all();
+    }
+
+    /// Clears a problem in one piece, with a share of the work that branch and bound may do.
+    pub(super) fn whole(problem: ClearingProblem, share: f64) -> Self {
         let arrays = Arrays::new(&problem);
         let mut work = Work::new(&arrays);
+        work.share = share;
         let few = arrays.offers.len() <= FEW_OFFERS;
         let (state, proof) = if few { work.few() } else { work.many() };
         let prices = whole_prices(&problem, &arrays, &proof);
         let sweep = std::mem::take(&mut work.sweep);
-        let proved = work.proved;
+        let bound = |proved: f64| Worth((proved * WHOLE as f64).ceil() as i128);
+        let offers = problem.offers();
+        let proved = work.proved.map(|proved| Proved { bound: bound(proved), offers });
         let incidence = Incidence::new(&problem);
         let lumps = Lumps::new(&problem, &incidence, &prices);
         let mut session = Self {
@@ -193,6 +236,8 @@ struct Work<'a> {
     /// Typical energy an offer moves in an interval, mWh.
     lump: f64,
     proved: Option<f64>,
+    /// Of the work that branch and bound may do.
+    share: f64,
 }
 
 impl<'a> Work<'a> {
@@ -216,6 +261,7 @@ impl<'a> Work<'a> {
             ramps: Ramps::default(),
             lump,
             proved: None,
+            share: 1.0,
         }
     }
 
@@ -334,7 +380,7 @@ impl<'a> Work<'a> {
         let mut proof = None;
         if small {
             let tolerance = if arrays.offers.len() <= 12 { 1e-8 } else { 5e-5 };
-            (self.proved, proof) = exact::prove(arrays, &mut state, &mut self.sweep, tolerance);
+            (self.proved, proof) = exact::prove(arrays, &mut state, &mut self.sweep, (tolerance, self.share));
         } else if relaxed {
             proof = exact::relax(arrays, &mut state, &mut self.sweep);
         }

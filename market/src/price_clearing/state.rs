@@ -30,6 +30,12 @@ impl State {
         arrays.deviation(offer, &self.answers[index], &self.energies[slices], out);
     }
 
+    /// Another offer of the same exclusive group that leaves its default.
+    pub fn rival(&self, arrays: &Arrays, index: usize) -> Option<usize> {
+        let members = arrays.groups.get(arrays.offers[index].group as usize)?;
+        members.iter().map(|&member| member as usize).find(|&m| m != index && self.answers[m].active)
+    }
+
     /// Keeps an answer with its energies.
     pub fn put(&mut self, arrays: &Arrays, index: usize, answer: Answer, energies: &[f64]) {
         let offer = &arrays.offers[index];
@@ -77,6 +83,7 @@ impl State {
 
     /// Energies become whole, totals kept, and the flows are counted anew.
     pub fn round(&mut self, arrays: &Arrays) {
+        let mut deviation = Deviation::default();
         for (index, offer) in arrays.offers.iter().enumerate() {
             if !self.answers[index].active || !matches!(offer.kind, Kind::Amount | Kind::General) {
                 continue;
@@ -97,6 +104,13 @@ impl State {
                 let step = missing.clamp(lower - x[k], upper - x[k]);
                 x[k] += step;
                 missing -= step;
+            }
+            if offer.least > 0.0 && offer.may_rest {
+                // Rounding may have left too little; an exact step finds the rest again.
+                self.deviation(arrays, index, &mut deviation);
+                if deviation.values.iter().map(|x| x.abs()).sum::<f64>() < offer.least {
+                    self.answers[index] = Answer::REST;
+                }
             }
         }
         self.recount(arrays);

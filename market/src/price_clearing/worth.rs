@@ -29,7 +29,7 @@ impl Incidence {
         for (number, bid) in problem.bids.iter().enumerate() {
             bid.nodes
                 .iter()
-                .for_each(|&node| of_node[node as usize].push((Limit::Bid(number as u32), WHOLE)));
+                .for_each(|&node| of_node[node as usize].push((Limit::Bid(number as u32), bid.factor())));
         }
         for (number, row) in problem.rows.iter().enumerate() {
             for &(node, factor) in &row.sensitivities {
@@ -158,7 +158,8 @@ pub(super) fn welfare(problem: &ClearingProblem, plans: &[Plan]) -> (i128, Vec<i
     for bid in &problem.bids {
         for i in (0..t).filter(|&i| bid.asked[i] > 0) {
             let taken: i64 = bid.nodes.iter().map(|&node| at_node[node as usize * t + i]).sum();
-            sum += i128::from((-taken).min(bid.asked[i])) * i128::from(bid.price[i]) * MILLION;
+            let given = if bid.more { taken } else { -taken };
+            sum += i128::from(given.min(bid.asked[i])) * i128::from(bid.price[i]) * MILLION;
         }
     }
     let mut row_use = Vec::with_capacity(problem.rows.len() * t);

@@ -1,6 +1,8 @@
 //! The exact layer for few, lumpy offers: branch and bound on a linear relaxation that is tightened by lump cuts.
 //!
-//! Amounts are columns, shifts one column per start, options one; the price of overload is a column per limit and
+//! Amounts are columns, shifts one column per start, options one; what an offer asks once, a least deviation, a factor
+//! between a least one and 1, and exclusive groups add columns that are 0 or 1. Offers that choose start and energies
+//! together are not modelled. The price of overload is a column per limit and
 //! interval. Rows come when they are violated. What lumps use of a limit is rounded (mixed-integer rounding, of which
 //! the lump prices of `lump.rs` are the same), which closes most of the relaxation's gap before any
 //! branching. What is proved is within `tolerance` of the welfare found.
@@ -20,6 +22,8 @@ use relaxation::{Relaxation, Solved};
 const NODES_MAX: usize = 20_000;
 /// Most work in all: pivots times rows.
 const EFFORT_MAX: u64 = 200_000_000;
+/// Of that, what each of many parts may do.
+const EFFORT_MIN: u64 = 2_000_000;
 /// The same of a relaxation alone.
 const RELAXED_EFFORT_MAX: u64 = 20_000_000;
 /// A round of cuts that brings less than this share ends them there.
@@ -43,15 +47,16 @@ struct Open {
 }
 
 /// Improves `state` to the optimum; returns the welfare (10⁻⁶ micro-units) that nothing exceeds, and what the root of the
-/// tree proves. Of these `None` when the tree grew too large or the offers are of a kind that is not modelled.
+/// tree proves; `share` of the work is done at most. Of these `None` when the tree grew too large or the offers are of a kind that is not modelled.
 pub(super) fn prove(
     arrays: &Arrays,
     state: &mut State,
     sweep: &mut Sweep,
-    tolerance: f64,
+    (tolerance, share): (f64, f64),
 ) -> (Option<f64>, Option<Proof>) {
     let mut proof = None;
-    let proved = search(arrays, state, sweep, tolerance, &mut proof);
+    let effort = ((EFFORT_MAX as f64 * share) as u64).max(EFFORT_MIN);
+    let proved = search(arrays, state, sweep, (tolerance, effort), &mut proof);
     (proved, proof)
 }
 
@@ -80,7 +85,7 @@ fn search(
     arrays: &Arrays,
     state: &mut State,
     sweep: &mut Sweep,
-    tolerance: f64,
+    (tolerance, effort): (f64, u64),
     proof: &mut Option<Proof>,
 ) -> Option<f64> {
     let mut relaxation = Relaxation::new(arrays)?;
@@ -93,7 +98,7 @@ fn search(
     let mut proved = f64::NEG_INFINITY;
     while let Some(node) = open.pop() {
         nodes += 1;
-        if nodes > NODES_MAX || relaxation.effort() > EFFORT_MAX {
+        if nodes > NODES_MAX || relaxation.effort() > effort {
             return None;
         }
         let margin = tolerance * welfare.abs().max(1.0);
@@ -165,7 +170,7 @@ fn search(
         }
         open.extend(pair);
     }
-    Some(proved.max(welfare))
+    Some(proved.max(welfare) + relaxation.hidden())
 }
 
 fn with(fixings: &[Fixing], one: Fixing) -> Vec<Fixing> {

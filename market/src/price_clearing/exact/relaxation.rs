@@ -1,6 +1,6 @@
 //! The linear relaxation of a problem, in kWh and micro-units: rows and cuts come when they are violated.
 
-use super::super::arrays::{Arrays, Kind};
+use super::super::arrays::{Arrays, Kind, NO_GROUP};
 use super::super::ascent::{Stream, Sweep};
 use super::super::respond::{Answer, Deviation};
 use super::super::solve::{Proof, ProofLump};
@@ -33,8 +33,15 @@ enum Meaning {
     Choice(u32, u32),
     /// None of an offer's starts.
     Rest(u32),
+    /// Whether an offer whose energies or factor are columns of their own leaves its default.
+    Active(u32),
+    /// The factor of an option that can be taken in part.
+    Part(u32),
     Other,
 }
+
+/// Rows that are added when they are violated: entries and right-hand side.
+type Waiting = (Vec<(u32, f64)>, f64);
 
 pub(super) struct Relaxation {
     simplex: Simplex,
@@ -50,6 +57,10 @@ pub(super) struct Relaxation {
     of_limits: Vec<(u32, usize)>,
     of_cuts: Vec<(u32, ProofLump)>,
     fixed: Vec<Fixing>,
+    /// What ties energies to whether their offer is active.
+    waiting: Vec<Waiting>,
+    /// What whole mWh may be worth more than parts of them, 10⁻⁶ micro-units.
+    hidden: f64,
     /// Most each column can be, whatever is fixed; 0 for those that stand for nothing.
     most: Vec<f64>,
     constant: f64,
@@ -76,21 +87,76 @@ impl Relaxation {
             of_limits: Vec::new(),
             of_cuts: Vec::new(),
             fixed: Vec::new(),
+            waiting: Vec::new(),
+            hidden: 0.0,
             most: Vec::new(),
             constant: arrays.constant,
         };
         let mut deviation = Deviation::default();
+        // Per exclusive group: the columns of which at most one is taken.
+        let mut of_groups: Vec<Vec<(u32, f64)>> = vec![Vec::new(); arrays.groups.len()];
         for (index, offer) in arrays.offers.iter().enumerate() {
+            let first = relaxation.meaning.len() as u32;
             match offer.kind {
-                Kind::Amount if offer.activation == 0.0 => relaxation.amount(arrays, index),
+                Kind::Amount if offer.activation == 0.0 && offer.least == 0.0 && offer.group == NO_GROUP => {
+                    relaxation.amount(arrays, index, None);
+                }
+                Kind::Amount => {
+                    let active = relaxation.active(arrays, index);
+                    relaxation.amount(arrays, index, Some(active));
+                }
                 Kind::Shift => relaxation.shift(arrays, index, &mut deviation),
                 Kind::Option if offer.factor_min >= 1.0 => {
                     relaxation.choice(arrays, index, offer.start_default, &mut deviation);
                 }
-                _ => return None,
+                Kind::Option => relaxation.part(arrays, index),
+                Kind::General => return None,
+            }
+            if let Some(group) = of_groups.get_mut(offer.group as usize) {
+                let all = first..relaxation.meaning.len() as u32;
+                group.extend(all.filter(|&column| relaxation.is_choice(column)).map(|column| (column, 1.0)));
             }
         }
+        for group in of_groups.into_iter().filter(|group| group.len() > 1) {
+            relaxation.simplex.row(group, 1.0, 1.0);
+            relaxation.meaning.push(Meaning::Other);
+        }
         Some(relaxation)
+    }
+
+    /// What whole mWh may be worth more than the relaxation knows, 10⁻⁶ micro-units.
+    pub fn hidden(&self) -> f64 {
+        self.hidden
+    }
+
+    /// Whether an offer leaves its default: 0 or 1.
+    fn active(&mut self, arrays: &Arrays, index: usize) -> u32 {
+        self.column(Meaning::Active(index as u32), arrays.offers[index].activation / MILLION, 1.0)
+    }
+
+    /// An option that can be taken in part: a factor that is 0, or between the least one and 1. What it takes is cut to whole
+    /// mWh.
+    fn part(&mut self, arrays: &Arrays, index: usize) {
+        let offer = &arrays.offers[index];
+        let active = self.active(arrays, index);
+        let whole = &arrays.option[offer.at as usize..(offer.at + offer.slices) as usize];
+        let asked = |x: &f64| if *x > 0.0 { offer.up * x } else { -offer.down * x };
+        let cost = whole.iter().map(asked).sum::<f64>() / MILLION;
+        let factor = self.column(Meaning::Part(index as u32), cost, 1.0);
+        for (k, &x) in whole.iter().enumerate().filter(|&(_, &x)| x != 0.0) {
+            let interval = offer.start_default as usize + k;
+            self.uses[offer.node as usize * arrays.t + interval].push((factor, x / MILLION));
+            let limits = arrays.limits_of(offer.node as usize).iter();
+            let penalty = |&(limit, factor): &(u32, f64)| {
+                factor.abs() * arrays.penalty[limit as usize * arrays.t + interval]
+            };
+            self.hidden += limits.map(penalty).sum::<f64>() + offer.up.max(offer.down);
+        }
+        for entries in [[(factor, 1.0), (active, -1.0)], [(active, offer.factor_min), (factor, -1.0)]] {
+            self.simplex.row(entries.to_vec(), 0.0, f64::INFINITY);
+            self.meaning.push(Meaning::Other);
+            self.most.resize(self.meaning.len(), 0.0);
+        }
     }
 
     fn column(&mut self, meaning: Meaning, cost: f64, upper: f64) -> u32 {
@@ -102,7 +168,7 @@ impl Relaxation {
         column
     }
 
-    fn amount(&mut self, arrays: &Arrays, index: usize) {
+    fn amount(&mut self, arrays: &Arrays, index: usize, active: Option<u32>) {
         let offer = &arrays.offers[index];
         let (mut total, mut most, mut least) = (Vec::new(), 0.0, 0.0);
         for k in 0..offer.slices as usize {
@@ -115,6 +181,19 @@ impl Relaxation {
             self.uses[place].extend([(more, 1.0), (less, -1.0)]);
             total.extend([(more, 1.0), (less, -1.0)]);
             (most, least) = (most + up, least - down);
+            if let Some(active) = active {
+                // Either way it goes, and no further than an active offer may.
+                let ways = [(more, up), (less, down)].into_iter().filter(|&(_, most)| most > 0.0);
+                let mut tie: Vec<(u32, f64)> = ways.map(|(column, most)| (column, 1.0 / most)).collect();
+                tie.push((active, -1.0));
+                self.waiting.push((tie, 0.0));
+            }
+        }
+        if let Some(active) = active.filter(|_| offer.least > 0.0) {
+            let mut row: Vec<(u32, f64)> = total.iter().map(|&(column, _)| (column, -1.0)).collect();
+            row.push((active, offer.least / MILLION));
+            self.simplex.row(row, 0.0, f64::INFINITY);
+            self.meaning.push(Meaning::Other);
         }
         let lower = ((offer.total_lower - offer.default_sum) / MILLION).max(least);
         let upper = ((offer.total_upper - offer.default_sum) / MILLION).min(most);
@@ -155,7 +234,7 @@ impl Relaxation {
     }
 
     fn is_choice(&self, column: u32) -> bool {
-        matches!(self.meaning[column as usize], Meaning::Choice(..))
+        matches!(self.meaning[column as usize], Meaning::Choice(..) | Meaning::Active(_))
     }
 
     /// The other direction of a slice.
@@ -205,7 +284,7 @@ impl Relaxation {
         for (to, columns) in at_node.iter_mut().zip(&self.uses) {
             *to = columns.iter().map(|&(column, x)| x * self.simplex.value(column)).sum();
         }
-        let mut added = false;
+        let mut added = self.add_waiting();
         for at in 0..arrays.limits * t {
             if self.has_row[at] || arrays.penalty[at] == 0.0 {
                 continue;
@@ -220,6 +299,22 @@ impl Relaxation {
                 self.meaning.push(Meaning::Other);
                 self.has_row[at] = true;
                 added = true;
+            }
+        }
+        added
+    }
+
+    /// Adds the waiting rows that are violated.
+    fn add_waiting(&mut self) -> bool {
+        let mut added = false;
+        for (entries, rhs) in std::mem::take(&mut self.waiting) {
+            let left: f64 = entries.iter().map(|&(column, a)| a * self.simplex.value(column)).sum();
+            if left > rhs + 1e-7 {
+                self.simplex.row(entries, rhs, f64::INFINITY);
+                self.meaning.push(Meaning::Other);
+                added = true;
+            } else {
+                self.waiting.push((entries, rhs));
             }
         }
         added
@@ -287,7 +382,7 @@ impl Relaxation {
                 }
                 Meaning::More(offer, _) => (offer, mwh(entry.upper)),
                 Meaning::Less(offer, _) => (offer, -mwh(entry.upper)),
-                Meaning::Rest(_) | Meaning::Other => return None,
+                Meaning::Rest(_) | Meaning::Active(_) | Meaning::Part(_) | Meaning::Other => return None,
             };
             (energy != 0).then_some((offer, energy))
         };
@@ -314,7 +409,7 @@ impl Relaxation {
     pub fn branching(&self, losses: &Losses) -> Option<(u32, f64)> {
         let mut best: Option<(f64, u32, f64)> = None;
         for (column, meaning) in (0_u32..).zip(&self.meaning) {
-            if !matches!(meaning, Meaning::Choice(..) | Meaning::Rest(_)) {
+            if !matches!(meaning, Meaning::Choice(..) | Meaning::Rest(_) | Meaning::Active(_)) {
                 continue;
             }
             let value = self.simplex.value(column);
@@ -341,7 +436,7 @@ impl Relaxation {
     /// `u32::MAX` when it is no choice.
     pub fn question(&self, column: u32) -> u32 {
         match self.meaning[column as usize] {
-            Meaning::Choice(offer, _) => 2 * offer,
+            Meaning::Choice(offer, _) | Meaning::Active(offer) => 2 * offer,
             Meaning::Rest(offer) => 2 * offer + 1,
             _ => u32::MAX,
         }
@@ -371,6 +466,8 @@ impl Relaxation {
     ) {
         let mut made = State::at_rest(arrays);
         let mut most = vec![0.5; arrays.offers.len()];
+        // Offers that are more at their default than not; an `Active` comes before what it allows.
+        let mut rests = vec![false; arrays.offers.len()];
         for (column, meaning) in self.meaning.iter().enumerate() {
             let value = self.simplex.value(column as u32);
             match *meaning {
@@ -378,7 +475,16 @@ impl Relaxation {
                     most[offer as usize] = value;
                     made.answers[offer as usize] = Answer { active: true, start, factor: 1.0, cost: 0.0 };
                 }
-                Meaning::More(offer, k) | Meaning::Less(offer, k) if value > 1e-9 => {
+                Meaning::Active(offer) => rests[offer as usize] = value <= 0.5,
+                Meaning::Part(offer) if !rests[offer as usize] => {
+                    let terms = &arrays.offers[offer as usize];
+                    let factor = (value.max(terms.factor_min).min(1.0) * 1e6).round() / 1e6;
+                    made.answers[offer as usize] =
+                        Answer { active: true, start: terms.start_default, factor, cost: 0.0 };
+                }
+                Meaning::More(offer, k) | Meaning::Less(offer, k)
+                    if value > 1e-9 && !rests[offer as usize] =>
+                {
                     let terms = &arrays.offers[offer as usize];
                     let sign = if matches!(meaning, Meaning::More(..)) { MILLION } else { -MILLION };
                     made.energies[(terms.at + k) as usize] += sign * value;
