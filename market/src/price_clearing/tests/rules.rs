@@ -130,7 +130,7 @@ fn merit_order(seeds: std::ops::Range<u64>) {
         let pricing = [Pricing::PayAsBid, Pricing::Uniform, Pricing::UniformMakeWhole][stream.below(3)];
         let mut problem = ClearingProblem::new(1, 1, pricing).unwrap();
         let (wanted, worth) = (stream.below(8) as i64 * UNIT / 2, 100_000 + stream.below(300_000) as i64);
-        let bid = NeedBid { nodes: vec![0], asked: vec![wanted], price: vec![worth] };
+        let bid = NeedBid { nodes: vec![0], asked: vec![wanted], price: vec![worth], more: false };
         problem.add_bid(bid).unwrap();
         let mut offered = Vec::new();
         for _ in 0..1 + stream.below(5) {
