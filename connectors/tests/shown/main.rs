@@ -1,5 +1,6 @@
 //! The promises of what is shown to others over OPC UA, against asyncua as the client and peers that mean no good.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // the whole crate is a test
+#![allow(clippy::disallowed_methods)] // the patience of a test with a foreign program is wall time
 
 #[path = "../sources/peer.rs"]
 #[allow(dead_code)] // some of it serves the sources
