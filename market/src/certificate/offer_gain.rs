@@ -193,11 +193,12 @@ fn option_gain(
         if whole {
             cost += tariff.charge(interval, energy, from);
         } else {
-            // A factor between the ends is cut to whole mWh: at most one is lost per slice.
+            // Energies are cut to whole mWh, here and at the factors between the ends: up to one mWh each, with what it is
+            // worth and what is asked for it.
             let (less, more) = tariff.sides(interval, from);
             let slope = if energy < 0 { less } else { more };
             let dearest = i128::from(terms.price_up.max(terms.price_down)) * MILLION;
-            cost += slope * energy - slope.abs().max(dearest);
+            cost += slope * energy - 2 * (slope.abs() + dearest);
         }
     }
     if !moves {

@@ -94,10 +94,16 @@ impl Session {
         })
     }
 
-    /// The cheapest kWh less, move of a kWh, or kWh more that the offer allows without shifting.
+    /// The cheapest kWh less, move of a kWh, or kWh more that the offer allows without shifting; of an option all of it: its
+    /// least part can be less than a mWh.
     fn probe(&self, view: &OfferView<'_>) -> Option<Alternative> {
         let head = view.head;
-        if view.option.is_some() || !(head.start_first..=head.start_last).contains(&head.start_default) {
+        if let Some(option) = view.option {
+            let energies = view.default.iter().zip(option).map(|(energy, more)| energy + more).collect();
+            let whole = Alternative { start: head.start_default, energies, factor: WHOLE as u32 };
+            return moves(view, &whole).then_some(whole);
+        }
+        if !(head.start_first..=head.start_last).contains(&head.start_default) {
             return None;
         }
         let price = &self.node_prices[view.node() as usize].linear[usize::from(head.start_default)..];

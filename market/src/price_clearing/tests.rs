@@ -10,6 +10,7 @@ use crate::certificate::verify;
 
 mod changes;
 mod exact_layer;
+mod factors;
 mod parts;
 mod restricted;
 

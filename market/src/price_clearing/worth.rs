@@ -299,12 +299,12 @@ impl NodePrices {
             let charge = if whole {
                 self.charge(from, &values, references)
             } else {
-                // Linear in the factor up to what whole mWh cut off.
+                // Linear in the factor up to what whole mWh cut off, here and between the ends.
                 let part = |(j, &x): (usize, &i64)| {
                     let (below, above) = self.slopes(from + j, &References::default());
                     let slope = if x < 0 { below } else { above };
-                    slope * i128::from(x)
-                        - slope.abs().max(i128::from(view.head.price_up.max(view.head.price_down)) * MILLION)
+                    let dearest = i128::from(view.head.price_up.max(view.head.price_down)) * MILLION;
+                    slope * i128::from(x) - 2 * (slope.abs() + dearest)
                 };
                 values.iter().enumerate().map(part).sum()
             };
