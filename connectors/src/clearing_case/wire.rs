@@ -39,6 +39,10 @@ pub(super) struct Case<'a> {
     _refusals: Option<IgnoredAny>,
     #[serde(rename = "assignments")]
     _assignments: Option<IgnoredAny>,
+    #[serde(rename = "dissolved")]
+    _dissolved: Option<IgnoredAny>,
+    #[serde(rename = "notes")]
+    _notes: Option<IgnoredAny>,
 }
 
 fn quarter_hour() -> i64 {
