@@ -205,9 +205,11 @@ async fn integrated_totals_of_c104_become_the_exact_energy_of_a_slot() {
     let rows = "ca=7 ioa=4011,meter.41,energy,,Wh,10,,\nca=7 ioa=4001,bus.2,u,a,V,,,\n";
     clock.set(1);
     peer.tell("set IT_NA 2147483640");
+    peer.tell("value ME_NC 201");
     let mut listener = listen(config(format!("127.0.0.1:{port}"), rows), &clock);
     listener.until(&["up"]).await;
-    // The voltage shows when a round of questions was made after the counter was set.
+    // The voltage shows when a round of questions was made after the counter was set; the first one while the slot begins.
+    listener.until(&["bus.2.u.a=201"]).await;
     for (seconds, count, round) in
         [(450, -2_147_483_646_i64, 202), (890, -2_147_483_636, 203), (901, -2_147_483_630, 204)]
     {
