@@ -52,7 +52,7 @@ fn usage_that_makes_no_sense_is_refused_and_named() {
 
 #[test]
 fn help_of_every_command_has_examples() {
-    let market = ["market", "market aggregate", "market disaggregate"];
+    let market = ["market", "market aggregate", "market clear", "market verify", "market disaggregate"];
     let journal = ["journal", "journal verify", "journal replay", "journal export"];
     let bench = [
         "bench",
