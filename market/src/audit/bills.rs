@@ -1,6 +1,7 @@
 //! Delegated contracts and bills.
 
 use super::Audit;
+use super::money::per_kwh;
 use crate::delegated::{DelegatedContract, Month, MonthlyBill, Reward};
 use crate::flex_offer::TradingMode;
 use crate::settlement::Account;
@@ -84,12 +85,10 @@ impl<'a> Audit<'a> {
 /// What a contract pays for what a bill counts; zero amounts are left out.
 fn rewards(contract: &DelegatedContract, bill: &MonthlyBill) -> Vec<(Reward, Money)> {
     let each = |count: u64, reward: Money| i128::from(count) * i128::from(reward.0);
-    let per_kwh =
-        |energy: i64, reward: Money| (i128::from(energy) * i128::from(reward.0) + 500_000) / 1_000_000;
     let amounts = [
         (Reward::Fixed, i128::from(contract.fixed_reward.0)),
         (Reward::TimeFlex, each(bill.total_time_flex, contract.time_flex_reward)),
-        (Reward::EnergyFlex, per_kwh(bill.total_energy_flex.0, contract.energy_flex_reward)),
+        (Reward::EnergyFlex, per_kwh(bill.total_energy_flex.0.into(), contract.energy_flex_reward)),
         (Reward::SchedulingFixed, each(bill.num_executed_flex_offers, contract.scheduling_fixed_reward)),
         (
             Reward::SchedulingStartTime,
@@ -97,7 +96,7 @@ fn rewards(contract: &DelegatedContract, bill: &MonthlyBill) -> Vec<(Reward, Mon
         ),
         (
             Reward::SchedulingEnergy,
-            per_kwh(bill.total_energy_deviations.0, contract.scheduling_energy_reward),
+            per_kwh(bill.total_energy_deviations.0.into(), contract.scheduling_energy_reward),
         ),
     ];
     let paid = amounts.into_iter().filter(|(_, amount)| *amount != 0);

@@ -111,7 +111,8 @@ fn rounded(product: i128) -> i128 {
     (product + if product < 0 { -500_000 } else { 500_000 }) / 1_000_000
 }
 
-fn per_kwh(energy: i128, price: Money) -> i128 {
+/// What an energy (mWh, a magnitude) costs at a price, micro-units.
+pub(super) fn per_kwh(energy: i128, price: Money) -> i128 {
     (energy * i128::from(price.0) + 500_000) / 1_000_000
 }
 

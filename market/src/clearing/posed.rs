@@ -259,15 +259,10 @@ impl<'a> Posed<'a> {
     pub fn overloads(&self, cleared: &PriceClearing) -> Vec<(usize, usize)> {
         let t = self.problem.intervals();
         let mut found = Vec::new();
-        for (number, (row, meaning)) in self.problem.rows().iter().zip(&self.rows).enumerate() {
-            if matches!(meaning, Meaning::Asked(_)) {
-                continue;
-            }
-            for interval in 0..t {
-                let used = cleared.row_use.get(number * t + interval).copied().unwrap_or_default();
-                if cleared.overload(row.headroom[interval], used) > 0 {
-                    found.push((number, interval));
-                }
+        for (number, meaning) in self.rows.iter().enumerate() {
+            if matches!(meaning, Meaning::HeadRoom(_)) {
+                let exceeded = (0..t).filter(|&interval| self.exceeded(cleared, number, interval) > 0);
+                found.extend(exceeded.map(|interval| (number, interval)));
             }
         }
         found
