@@ -35,10 +35,10 @@ pub use tolerance::{Bounds, Tolerances};
 use crate::bid::ZoneId;
 use crate::flex_offer::{FlexOffer, FlexOfferError, FlexOfferId, PRICE_MAX};
 use bundle::Bundle;
+use cells::Run;
 use grid::{Slot, Timestamp};
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-use member::{Kept, Member, Sums};
+use member::{Kept, Sums};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
@@ -162,15 +162,24 @@ impl Hashed {
     }
 }
 
+/// A member by the hash of its name: its bundle, its place in the list there, and its slices, which whoever takes it
+/// out so finds without waiting for the list.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    hash: u32,
+    bundle: u32,
+    at: u32,
+    cells: Run,
+}
+
 /// Offers in bundles. See the module.
 #[derive(Debug, Clone)]
 pub struct Portfolio {
     tolerances: Tolerances,
     bounds: Bounds,
     hash_key: u64,
-    members: Places<Member>,
-    /// Members by name.
-    names: HashTable<Hashed>,
+    /// Where the member of each name lies.
+    names: HashTable<Named>,
     groups: Places<GroupOfBundles>,
     /// Groups by what they have in common.
     keys: HashTable<Hashed>,
@@ -192,7 +201,6 @@ impl Portfolio {
             tolerances,
             bounds,
             hash_key,
-            members: Places::default(),
             names: HashTable::new(),
             groups: Places::default(),
             keys: HashTable::new(),
@@ -204,8 +212,7 @@ impl Portfolio {
 
     /// Makes room for this many offers more.
     pub fn reserve(&mut self, offers: usize) {
-        self.members.values.reserve(offers);
-        self.names.reserve(offers, |hashed| Hashed::wide(hashed.hash));
+        self.names.reserve(offers, |named| Hashed::wide(named.hash));
     }
 
     /// How many offers it holds.
@@ -221,27 +228,21 @@ impl Portfolio {
     /// Takes up an offer whose energy flows through `zone`.
     pub fn insert(&mut self, offer: &FlexOffer, zone: ZoneId) -> Result<Change, PortfolioError> {
         let coming = self.look_at(offer, zone)?;
-        let place = self.name(offer, coming.hash)?;
-        let bundle_at = self.bundle_for(&coming);
-        let published = self.is_published(bundle_at);
-        self.file(offer, &coming, place, bundle_at);
+        let (bundle_at, published) = self.file(offer, &coming)?;
         Ok(self.change(bundle_at, offer.id.clone(), published, ChangeKind::Grown))
     }
 
     /// Takes an offer out; `None` when it is not here.
     pub fn remove(&mut self, offer: &FlexOfferId) -> Option<Change> {
         let hash = hash::of_name(self.hash_key, offer);
-        let members = &self.members;
-        let is_it = |hashed: &Hashed| {
-            hashed.hash == hash && members.get(hashed.place).is_some_and(|member| member.id == *offer)
-        };
-        let (hashed, _) = self.names.find_entry(Hashed::wide(hash), is_it).ok()?.remove();
-        let member = self.members.take(hashed.place)?;
-        let bundle_at = member.bundle;
+        let bundles = &self.bundles;
+        let is_it = |named: &Named| named.hash == hash && is_called(bundles, named, offer);
+        let (named, _) = self.names.find_entry(Hashed::wide(hash), is_it).ok()?.remove();
+        let bundle_at = named.bundle;
         let published = self.is_published(bundle_at);
-        self.bundles.get_mut(bundle_at)?.take_out(member.at);
+        let id = self.bundles.get_mut(bundle_at)?.take_out(named.at, named.cells)?;
         self.reopen(bundle_at);
-        let change = self.change(bundle_at, member.id, published, ChangeKind::Shrunk);
+        let change = self.change(bundle_at, id, published, ChangeKind::Shrunk);
         if change.members == 0 {
             self.drop_bundle(bundle_at);
         }
@@ -257,26 +258,22 @@ impl Portfolio {
     pub fn waiting(&self) -> Vec<FlexOfferId> {
         let small = self.by_number.values().filter(|&&at| !self.is_published(at));
         let bundles = small.filter_map(|&at| self.bundles.get(at));
-        let members = bundles.flat_map(|bundle| bundle.rows().filter_map(|row| self.members.get(row.place)));
-        members.map(|member| member.id.clone()).collect()
+        bundles.flat_map(|bundle| bundle.rows().filter_map(|row| row.id.clone())).collect()
     }
 
     /// The aggregate an offer is in.
     pub fn aggregate_of(&self, offer: &FlexOfferId) -> Option<u64> {
         let hash = hash::of_name(self.hash_key, offer);
-        let member = self.members.get(self.find(hash, offer)?)?;
-        self.bundles.get(member.bundle).map(|bundle| bundle.number)
+        self.bundles.get(self.find(hash, offer)?.bundle).map(|bundle| bundle.number)
     }
 
     fn bundle(&self, number: u64) -> Option<&Bundle> {
         self.bundles.get(*self.by_number.get(&number)?)
     }
 
-    fn find(&self, hash: u32, offer: &FlexOfferId) -> Option<u32> {
-        let is_it = |hashed: &Hashed| {
-            hashed.hash == hash && self.members.get(hashed.place).is_some_and(|member| member.id == *offer)
-        };
-        self.names.find(Hashed::wide(hash), is_it).map(|hashed| hashed.place)
+    fn find(&self, hash: u32, offer: &FlexOfferId) -> Option<&Named> {
+        let is_it = |named: &Named| named.hash == hash && is_called(&self.bundles, named, offer);
+        self.names.find(Hashed::wide(hash), is_it)
     }
 
     /// What there is to know of an offer without the others; refuses what cannot be summed.
@@ -300,38 +297,25 @@ impl Portfolio {
         })
     }
 
-    /// Takes a name up; says where its member will lie.
-    fn name(&mut self, offer: &FlexOffer, hash: u32) -> Result<u32, PortfolioError> {
+    /// Puts an offer into the bundle that it goes to; says which one that is and whether it was published before.
+    fn file(&mut self, offer: &FlexOffer, coming: &Coming) -> Result<(u32, bool), PortfolioError> {
         if self.len() >= OFFERS_MAX {
             return Err(PortfolioError::Full { offer: offer.id.clone(), max: OFFERS_MAX });
         }
-        let place = self.members.next();
-        let members = &self.members;
-        let is_it = |hashed: &Hashed| {
-            hashed.hash == hash && members.get(hashed.place).is_some_and(|member| member.id == offer.id)
-        };
-        match self.names.entry(Hashed::wide(hash), is_it, |hashed| Hashed::wide(hashed.hash)) {
-            Entry::Occupied(_) => return Err(PortfolioError::Twice { offer: offer.id.clone() }),
-            Entry::Vacant(vacant) => vacant.insert(Hashed { hash, place }),
-        };
-        self.members.put(Member { id: offer.id.clone(), bundle: bundle::HOLE, at: 0 });
-        Ok(place)
-    }
-
-    /// The bundle that an offer goes to.
-    fn bundle_for(&mut self, coming: &Coming) -> u32 {
-        let group_at = self.group_of(coming.group, coming.group_hash);
-        self.room_for(group_at, coming)
-    }
-
-    /// Puts a named offer into its bundle.
-    fn file(&mut self, offer: &FlexOffer, coming: &Coming, place: u32, bundle_at: u32) {
-        let Some(bundle) = self.bundles.get_mut(bundle_at) else { return };
-        let at = bundle.add(place, offer, coming);
-        if let Some(member) = self.members.get_mut(place) {
-            (member.bundle, member.at) = (bundle_at, at);
+        let hash = coming.hash;
+        if self.find(hash, &offer.id).is_some() {
+            return Err(PortfolioError::Twice { offer: offer.id.clone() });
         }
-        self.reopen(bundle_at);
+        let group_at = self.group_of(coming.group, coming.group_hash);
+        let bundle = self.room_for(group_at, coming);
+        let published = self.is_published(bundle);
+        if let Some(roomy) = self.bundles.get_mut(bundle) {
+            let (at, cells) = roomy.add(offer, coming);
+            let named = Named { hash, bundle, at, cells };
+            self.names.insert_unique(Hashed::wide(hash), named, |named| Hashed::wide(named.hash));
+        }
+        self.reopen(bundle);
+        Ok((bundle, published))
     }
 
     /// The place of a group, which is made if it is new.
@@ -455,6 +439,11 @@ impl Portfolio {
     }
 }
 
+/// Whether the member that lies there has this name.
+fn is_called(bundles: &Places<Bundle>, named: &Named, offer: &FlexOfferId) -> bool {
+    bundles.get(named.bundle).and_then(|bundle| bundle.name(named.at)) == Some(offer)
+}
+
 /// Values at places that stay the same; a place that is left is used again.
 #[derive(Debug, Clone)]
 struct Places<T> {
@@ -477,18 +466,17 @@ impl<T> Places<T> {
         self.values.get_mut(place as usize).and_then(Option::as_mut)
     }
 
-    /// Where the next value will be put.
-    fn next(&self) -> u32 {
-        self.free.last().copied().unwrap_or(self.values.len() as u32)
-    }
-
     fn put(&mut self, value: T) -> u32 {
-        let place = self.next();
         match self.free.pop() {
-            Some(free) => self.values[free as usize] = Some(value),
-            None => self.values.push(Some(value)),
+            Some(free) => {
+                self.values[free as usize] = Some(value);
+                free
+            }
+            None => {
+                self.values.push(Some(value));
+                (self.values.len() - 1) as u32
+            }
         }
-        place
     }
 
     fn take(&mut self, place: u32) -> Option<T> {

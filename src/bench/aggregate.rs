@@ -91,11 +91,26 @@ struct Single {
     delete_us_p99: f64,
 }
 
+impl Single {
+    /// The median of each figure.
+    fn median(portfolio: u32, runs: &[Single]) -> Single {
+        let of = |figure: fn(&Single) -> f64| median(runs.iter().map(figure).collect());
+        Single {
+            portfolio,
+            insert_us_mean: of(|run| run.insert_us_mean),
+            insert_us_p99: of(|run| run.insert_us_p99),
+            delete_us_mean: of(|run| run.delete_us_mean),
+            delete_us_p99: of(|run| run.delete_us_p99),
+        }
+    }
+}
+
 /// Measures.
 pub fn measure(arguments: &AggregateArguments) -> Result<AggregateFigures, Failure> {
     let mut changes = Vec::new();
     for &size in &arguments.sizes {
-        changes.push(single(size, arguments.seed)?);
+        let runs = (0..arguments.repeat).map(|_| single(size, arguments.seed));
+        changes.push(Single::median(size, &runs.collect::<Result<Vec<_>, _>>()?));
     }
     let mean = |single: &Single| single.insert_us_mean + single.delete_us_mean;
     let smallest = changes.iter().min_by_key(|single| single.portfolio).map_or(1.0, mean);

@@ -6,6 +6,7 @@
 use super::{Coming, Portfolio, PortfolioError};
 use crate::bid::ZoneId;
 use crate::flex_offer::FlexOffer;
+use std::hint::black_box;
 
 /// Offers that go through each step together: their scalars stay in the nearest cache.
 const TOGETHER: usize = 64;
@@ -22,7 +23,6 @@ impl Portfolio {
         self.reserve(offers.size_hint().0);
         let mut refused = Vec::new();
         let mut looked_at: Vec<(usize, &FlexOffer, Coming)> = Vec::with_capacity(TOGETHER);
-        let mut places = Vec::with_capacity(TOGETHER);
         loop {
             let mut none = true;
             for (at, (offer, zone)) in offers.by_ref().take(TOGETHER) {
@@ -35,17 +35,16 @@ impl Portfolio {
             if none {
                 break;
             }
-            for (at, offer, coming) in &looked_at {
-                places.push(self.name(offer, coming.hash).map_err(|error| refused.push((*at, error))).ok());
+            // Nothing comes of it, but that the table's memory is there when the names are taken up.
+            for (_, offer, coming) in &looked_at {
+                black_box(self.find(coming.hash, &offer.id));
             }
-            for ((_, offer, coming), place) in looked_at.iter().zip(&places) {
-                if let Some(place) = *place {
-                    let bundle_at = self.bundle_for(coming);
-                    self.file(offer, coming, place, bundle_at);
+            for (at, offer, coming) in &looked_at {
+                if let Err(error) = self.file(offer, coming) {
+                    refused.push((*at, error));
                 }
             }
             looked_at.clear();
-            places.clear();
         }
         refused.sort_by_key(|&(at, _)| at);
         refused

@@ -2,15 +2,12 @@
 //! what was there before it came.
 
 use super::Coming;
-use super::cells::{CellStore, Cells};
+use super::cells::{CellStore, Cells, Run};
 use super::member::{Kept, Row, Sums, binding_total, safe_bounds};
 use super::multiset::Multiset;
 use super::tolerance::Group;
-use crate::flex_offer::{ActivationCost, FlexOffer};
+use crate::flex_offer::{ActivationCost, FlexOffer, FlexOfferId};
 use grid::Money;
-
-/// A hole in a bundle's lists of members.
-pub(super) const HOLE: u32 = u32::MAX;
 
 /// Sums over the members in one slot of the bundle, mWh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,8 +82,8 @@ impl Bundle {
         }
     }
 
-    /// Adds a member; returns its place in the lists.
-    pub(super) fn add(&mut self, place: u32, offer: &FlexOffer, coming: &Coming) -> u32 {
+    /// Adds a member; returns its place in the list and where its slices lie.
+    pub(super) fn add(&mut self, offer: &FlexOffer, coming: &Coming) -> (u32, Run) {
         let offset = usize::from(coming.kept.offset);
         let total = binding_total(offer, &coming.sums);
         let run = self.cells.put(offer, total, coming.sums.energy);
@@ -115,8 +112,8 @@ impl Bundle {
             }
         }
         self.count_in(&coming.kept, total, &coming.sums);
-        let row = Row { place, cells: run, kept: coming.kept };
-        match self.holes.pop() {
+        let row = Row { id: Some(offer.id.clone()), cells: run, kept: coming.kept };
+        let at = match self.holes.pop() {
             Some(at) => {
                 self.rows[at as usize] = row;
                 at
@@ -125,7 +122,8 @@ impl Bundle {
                 self.rows.push(row);
                 (self.rows.len() - 1) as u32
             }
-        }
+        };
+        (at, run)
     }
 
     fn count_in(&mut self, kept: &Kept, total: Option<(i64, i64)>, sums: &Sums) {
@@ -144,11 +142,12 @@ impl Bundle {
         self.revision += 1;
     }
 
-    /// Takes the member at a place of the lists out, exactly.
-    pub(super) fn take_out(&mut self, at: u32) {
-        let row = self.rows[at as usize];
-        let (offset, kept) = (usize::from(row.kept.offset), row.kept);
-        let cells = self.cells.get(row.cells);
+    /// Takes the member at a place of the list out, exactly; returns its name. `run` is where its slices lie, as its row
+    /// says, too: so both are waited for at once.
+    pub(super) fn take_out(&mut self, at: u32, run: Run) -> Option<FlexOfferId> {
+        let row = self.rows.get_mut(at as usize)?;
+        let (id, offset, kept) = (row.id.take()?, usize::from(row.kept.offset), row.kept);
+        let cells = self.cells.get(run);
         let mut sums = Sums::default();
         for (sum, cell) in self.sums[offset..].iter_mut().zip(cells.iter()) {
             sum.least -= cell.least;
@@ -157,7 +156,7 @@ impl Bundle {
             sum.members -= 1;
             sums.add(cell.least, cell.most);
         }
-        let total = self.cells.total(row.cells);
+        let total = self.cells.total(run);
         if let Some(total) = total {
             for (cut, (below, above)) in self.cuts[offset..].iter_mut().zip(cuts(cells, total)) {
                 cut.below -= below;
@@ -165,12 +164,17 @@ impl Bundle {
             }
         }
         self.count_out(&kept, total, &sums);
-        self.cells.give_back(row.cells);
-        self.rows[at as usize].place = HOLE;
+        self.cells.give_back(run);
         self.holes.push(at);
         while self.sums.last().is_some_and(|sum| sum.members == 0) {
             self.sums.pop();
         }
+        Some(id)
+    }
+
+    /// The name of the member at a place of the list.
+    pub(super) fn name(&self, at: u32) -> Option<&FlexOfferId> {
+        self.rows.get(at as usize)?.id.as_ref()
     }
 
     fn count_out(&mut self, kept: &Kept, total: Option<(i64, i64)>, sums: &Sums) {
@@ -210,7 +214,7 @@ impl Bundle {
 
     /// The members, in the order of the list.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Row> + Clone {
-        self.rows.iter().filter(|row| row.place != HOLE)
+        self.rows.iter().filter(|row| row.id.is_some())
     }
 
     /// How far the safe bounds lie inside the bounds, from a slot on.

@@ -5,20 +5,11 @@ use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::proportional::Shares;
 use grid::Slot;
 
-/// An offer by name, and where the rest of it lies.
+/// What a bundle has of a member: enough to name it, to split a schedule, and to take the member out exactly.
 #[derive(Debug, Clone)]
-pub(super) struct Member {
-    pub id: FlexOfferId,
-    /// Which bundle, and where in its lists.
-    pub bundle: u32,
-    pub at: u32,
-}
-
-/// What a bundle has of a member beside its slices: enough to split a schedule and to take the member out exactly.
-#[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
-    /// Place in the portfolio's list of members, or [`super::bundle::HOLE`].
-    pub place: u32,
+    /// Its name; `None` in a hole.
+    pub id: Option<FlexOfferId>,
     /// Its slices; its total with them when that excludes something that they allow.
     pub cells: Run,
     pub kept: Kept,

@@ -6,10 +6,10 @@
 //! ([`crate::transport`]), which finds them whenever they exist. A schedule that cannot be split is answered with the
 //! slices that ask for too much or too little.
 
+use super::Portfolio;
 use super::bundle::Bundle;
 use super::cells::Cell;
-use super::member::{Member, Row};
-use super::{Places, Portfolio};
+use super::member::Row;
 use crate::flex_offer::{FlexOfferId, Schedule};
 use crate::proportional::Shares;
 use crate::transport::{NoFlow, Transport};
@@ -82,7 +82,6 @@ impl SplitError {
 /// The members' parts of a schedule.
 #[derive(Debug, Clone)]
 pub struct Split<'a> {
-    members: &'a Places<Member>,
     bundle: &'a Bundle,
     shift: i64,
     /// Energies of the first member, then of the second, …, mWh.
@@ -107,7 +106,7 @@ impl Split<'_> {
             let part = &self.energies[from..from + row.cells.len()];
             from += row.cells.len();
             let start = self.bundle.group.base().plus(i64::from(row.kept.offset) + self.shift);
-            Some((&self.members.get(row.place)?.id, start, part))
+            Some((row.id.as_ref()?, start, part))
         })
     }
 
@@ -143,7 +142,7 @@ impl Portfolio {
             _ => flow(bundle, first, &schedule.energies, at_default),
         };
         match energies {
-            Ok(energies) => Ok(Split { members: &self.members, bundle, shift, energies }),
+            Ok(energies) => Ok(Split { bundle, shift, energies }),
             Err(NoFlow { columns, .. }) => Err(self.unattainable(number, schedule, &columns)),
         }
     }

@@ -314,7 +314,7 @@ fn five_thousand_adds_and_deletes_leave_what_building_anew_would_give() {
             continue;
         };
         let (members, zones): (Vec<&FlexOffer>, Vec<ZoneId>) = (bundle.rows())
-            .map(|row| &offers[&portfolio.members.get(row.place).unwrap().id])
+            .map(|row| &offers[row.id.as_ref().unwrap()])
             .map(|(offer, zone)| (offer, *zone))
             .unzip();
         assert!(members.len() == change.members && members.len() <= 10);
