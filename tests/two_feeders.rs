@@ -184,7 +184,7 @@ fn cheap_flexibility_behind_another_feeder_is_not_taken_and_the_power_flow_after
         [charger("dear-left", left, 0, 2, 5, 300_000), charger("cheap-right", right, 0, 2, 5, 3_000)];
     let cleared = |offers: &[AggregatedFlexOffer]| {
         let offers = offers.iter().map(|offer| (offer.id.clone(), offer.clone())).collect();
-        let book = Book { need: Some(need.clone()), zones: zones.clone(), offers };
+        let book = Book { need: Some(need.clone()), zones: zones.clone(), offers, ..Book::default() };
         clear(&book, &Rules::default(), now())
     };
     let clearing = cleared(&offers);
@@ -220,6 +220,7 @@ fn relief_that_could_only_be_paid_back_where_there_is_no_room_is_not_bought() {
         offers: [charger("left", ZoneId(0), 0, 2, later, 10_000)]
             .map(|offer| (offer.id.clone(), offer))
             .into(),
+        ..Book::default()
     };
     let near = clear(&book(3), &Rules::default(), now());
     assert_eq!(near.accepted, [], "its last start is in the fourth slot, which is full");

@@ -3,16 +3,18 @@
 //!
 //! After Šikšnys et al. (TKDE 2015): group by a tolerance grid, bin-pack, align at the start, add the bounds.
 //! Exactness comes before compression: all members start at the same slot and by default at the same slot,
-//! offers with a binding total stay alone (the exact flow disaggregation comes later), and only offers whose
+//! offers with a binding total or with terms that no sum keeps (`lone`) stay alone, and only offers whose
 //! deviations never cancel each other inside one slot are packed together, so that what the members are
 //! ordered to deviate adds up to what the DSO bought.
 
 mod disaggregation;
+mod lone;
 mod pending;
 #[cfg(test)]
 mod tests;
 
 pub use disaggregation::{DisaggregationError, disaggregate};
+pub use lone::{ExclusiveGroup, LoneTerms};
 pub use pending::{Aggregation, AggregationError, Removal};
 
 use crate::bid::ZoneId;
@@ -42,13 +44,21 @@ pub fn combine(id: AggregateId, zone: ZoneId, members: &[&FlexOffer]) -> Option<
             && offer.start_before == sum.start_before
             && offer.slices.len() == sum.slices.len()
             && offer.default_schedule.start == sum.default_schedule.start
-            && offer.profile().binding_total().is_none();
-        if !alike || first.profile().binding_total().is_some() {
+            && stays_alone(offer).is_none();
+        if !alike || stays_alone(first).is_some() {
             return None;
         }
         add(&mut sum, offer);
     }
     Some(sum)
+}
+
+/// Why a checked offer is an aggregate by itself, in words; `None` when it can be summed with others.
+fn stays_alone(offer: &FlexOffer) -> Option<&'static str> {
+    if offer.profile().binding_total().is_some() {
+        return Some("a total that binds");
+    }
+    offer.terms.restriction().or(LoneTerms::of(offer).map(|_| "a cost beside its prices"))
 }
 
 fn add(sum: &mut AggregatedFlexOffer, offer: &FlexOffer) {

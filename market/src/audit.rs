@@ -8,6 +8,7 @@
 //! * *Doubled*: an offer that was assigned or activated more than once.
 
 mod bills;
+mod lone;
 mod money;
 mod offers;
 mod orders;
@@ -22,7 +23,7 @@ use crate::clearing::RoundRecord;
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::delegated::{DelegatedContract, Month};
 use crate::event::{MarketEvent, RecordNumber};
-use crate::flex_offer::{EnergyBounds, FlexOffer, FlexOfferId, Schedule, Slice};
+use crate::flex_offer::{EnergyBounds, ExclusiveGroupId, FlexOffer, FlexOfferId, Schedule, Slice};
 use crate::settlement::MeterReading;
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp};
 use serde::Serialize;
@@ -108,6 +109,7 @@ struct Audit<'a> {
     /// The newest clearing and its contracts so far.
     round: Option<(&'a RoundRecord, u64)>,
     sold: BTreeMap<&'a AggregateId, &'a ContractId>,
+    groups_sold: BTreeMap<(ProsumerId, &'a ExclusiveGroupId), &'a FlexOfferId>,
     assigned: BTreeMap<&'a ContractId, &'a [Assignment]>,
     assigned_to: BTreeMap<&'a FlexOfferId, &'a ContractId>,
     activations: BTreeMap<&'a ActivationId, &'a Activation>,

@@ -22,16 +22,18 @@ mod tests;
 pub use greedy::clear_greedily;
 pub use round::RoundRecord;
 
+use crate::aggregation::{ExclusiveGroup, LoneTerms};
 use crate::bid::{BidId, CongestionPoint, Need, Zones};
 use crate::contract::{AggregateId, AggregatedFlexOffer};
 use crate::flex_offer::Schedule;
+use crate::price_clearing::DeclineReason;
 use crate::rules::Rules;
 use crate::settlement::SlotPrice;
 use best_schedule::{Conditions, best_schedule};
 use grid::{EnergyMwh, Money, Slot, Timestamp};
 use grid_state::GridState;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything a clearing looks at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -42,6 +44,17 @@ pub struct Book {
     pub zones: Zones,
     /// What is offered.
     pub offers: BTreeMap<AggregateId, AggregatedFlexOffer>,
+    /// What those of them ask beyond it that are no sum of offers.
+    pub lone: BTreeMap<AggregateId, LoneTerms>,
+    /// Exclusive groups of which an offer was bought before.
+    pub groups_sold: BTreeSet<ExclusiveGroup>,
+}
+
+impl Book {
+    /// The exclusive group of an offer.
+    fn group(&self, offer: &AggregateId) -> Option<&ExclusiveGroup> {
+        self.lone.get(offer)?.group.as_ref()
+    }
 }
 
 /// One purchase.
@@ -55,7 +68,7 @@ pub struct Accepted {
     pub deviation: Vec<(Slot, EnergyMwh)>,
     /// The bids in whose direction it deviates where they ask.
     pub bids: Vec<BidId>,
-    /// What it asks for the deviation if delivered, micro-units.
+    /// What it asks for the deviation if delivered, micro-units, with what it asks beside its prices per kWh.
     pub cost: Money,
     /// Welfare that would be missing without it, micro-units.
     pub gain: Money,
@@ -81,6 +94,10 @@ pub enum Refusal {
     NoHeadRoom,
     /// By itself it would gain, but with it the others would gain less.
     Outbid,
+    /// No part of it that it accepts is worth what it asks: it is too large for what is asked for, or takes no less.
+    DoesNotFit,
+    /// Another offer of its exclusive group was bought.
+    GroupSold,
     /// Its assignment deadline or the gate of its last start has passed.
     PastGate,
     /// Its zone is not known.
@@ -106,6 +123,8 @@ impl Refusal {
             Self::NotWorthIt => "not-worth-it",
             Self::NoHeadRoom => "no-head-room",
             Self::Outbid => "outbid",
+            Self::DoesNotFit => "does-not-fit",
+            Self::GroupSold => "group-sold",
             Self::PastGate => "past-gate",
             Self::UnknownZone => "unknown-zone",
             Self::Malformed => "malformed",
@@ -192,6 +211,8 @@ fn admit<'a>(
             Some(Refusal::Malformed)
         } else if !book.zones.contains_key(&offer.zone) {
             Some(Refusal::UnknownZone)
+        } else if book.group(id).is_some_and(|group| book.groups_sold.contains(group)) {
+            Some(Refusal::GroupSold)
         } else if open.len() >= rules.book_offers_max {
             Some(Refusal::BookFull)
         } else {
@@ -203,6 +224,23 @@ fn admit<'a>(
         }
     }
     open
+}
+
+/// Why an offer that is no sum of offers was not bought, from what the prices say of it.
+fn explain_lone(
+    offer: &AggregatedFlexOffer,
+    before: &GridState,
+    after: &GridState,
+    declined: Option<DeclineReason>,
+) -> Refusal {
+    match declined {
+        _ if !before.asks(offer) => Refusal::NoNeed,
+        Some(DeclineReason::OtherOfGroup) => Refusal::GroupSold,
+        _ if !after.asks(offer) => Refusal::NeedMet,
+        Some(DeclineReason::TooDear) => Refusal::TooDear,
+        Some(DeclineReason::DoesNotFit | DeclineReason::TooLittle) => Refusal::DoesNotFit,
+        Some(DeclineReason::NoChoice) | None => Refusal::CannotRelieve,
+    }
 }
 
 /// Why an offer that could have been bought was not.

@@ -42,7 +42,8 @@ pub struct AggregatedFlexOffer {
     pub total_energy: Option<EnergyBounds>,
     /// Sum of the members' default schedules.
     pub default_schedule: Schedule,
-    /// What deviations cost, micro-units per kWh; the dearest member's.
+    /// What deviations cost, micro-units per kWh; the dearest member's. What an offer that stays alone asks beyond that is
+    /// in the offer ([`crate::aggregation::LoneTerms`]).
     pub prices: DeviationPrices,
 }
 
@@ -115,7 +116,7 @@ pub struct Contract {
     pub zone: ZoneId,
     /// What the offer asks per kWh deviated.
     pub prices: DeviationPrices,
-    /// What the whole deviation costs if delivered, micro-units.
+    /// What the whole deviation costs if delivered, micro-units: at the prices per kWh, and what is asked beside them.
     pub cost: Money,
     /// What energy is worth there, for every slot of the deviation.
     pub slot_prices: Vec<SlotPrice>,
@@ -149,6 +150,11 @@ impl Contract {
             terms,
             formed_at,
         }
+    }
+
+    /// What of the cost is asked beside the prices per kWh (an activation, a shift), micro-units.
+    pub fn beside(&self) -> Money {
+        Money(self.cost.0.saturating_sub(cost(&self.deviation, &self.prices).0).max(0))
     }
 
     /// What the DSO's bids are worth to it if all is delivered, micro-units; energy taken where relief is asked counts

@@ -17,6 +17,7 @@ pub use error::LedgerError;
 pub use queries::{ToActivate, Totals};
 
 use crate::activation::{Activation, ActivationId, ActivationStatus};
+use crate::aggregation::ExclusiveGroup;
 use crate::baseline::Baseline;
 use crate::bid::{BidId, DomsBid, Need};
 use crate::clearing::RoundRecord;
@@ -56,6 +57,17 @@ pub enum OfferStatus {
     Expired,
 }
 
+impl OfferStatus {
+    /// Whether an offer that stands so keeps its device from being offered again at an instant.
+    pub fn binds(self, now: Timestamp) -> bool {
+        match self {
+            Self::Open | Self::Contracted => true,
+            Self::Assigned { until } => until > now,
+            Self::Withdrawn | Self::Expired => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct OfferRecord {
     offer: FlexOffer,
@@ -87,6 +99,10 @@ type OrderKey = (Slot, ContractId, FlexOfferId);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     offers: BTreeMap<FlexOfferId, OfferRecord>,
+    /// Exclusive groups of which an offer was bought.
+    groups_sold: BTreeSet<ExclusiveGroup>,
+    /// Offers that bind each device, or did when the newest of them came.
+    binding: BTreeMap<DeviceId, BTreeSet<FlexOfferId>>,
     /// Newest offer of each device, and how many it made.
     by_device: BTreeMap<DeviceId, (FlexOfferId, u32)>,
     open_offers: BTreeSet<FlexOfferId>,

@@ -35,7 +35,9 @@ pub mod transfer_price;
 mod transport;
 
 pub use activation::{Activation, ActivationId, ActivationStatus};
-pub use aggregation::{Aggregation, AggregationError, DisaggregationError, Removal, disaggregate};
+pub use aggregation::{
+    Aggregation, AggregationError, DisaggregationError, ExclusiveGroup, LoneTerms, Removal, disaggregate,
+};
 pub use audit::{AuditReport, audit, audit_records};
 pub use baseline::{Baseline, BaselineError, BaselineMethod};
 pub use bid::{

@@ -153,7 +153,8 @@ impl Area {
 
     fn buy(&mut self, now: Timestamp) {
         let offers = self.ledger.open_aggregates().map(|offer| (offer.id.clone(), offer.clone())).collect();
-        let book = Book { need: self.ledger.fresh_need().cloned(), zones: self.zones.clone(), offers };
+        let need = self.ledger.fresh_need().cloned();
+        let book = Book { need, zones: self.zones.clone(), offers, ..Book::default() };
         let clearing = clear(&book, &self.rules, now);
         assert_eq!(clearing.objection, None);
         assert!(clearing.bound >= clearing.welfare && clearing.welfare.0 >= 0);

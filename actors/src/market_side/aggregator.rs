@@ -12,7 +12,7 @@ use grid::defect::{Defect, planted};
 use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, Timestamp};
 use market::{
     AggregateId, AggregatedFlexOffer, Aggregation, Assignment, Contract, ContractId, FlexOffer, FlexOfferId,
-    MarketEvent, Month, OfferStatus, Removal, TradingMode, disaggregate,
+    MarketEvent, Month, Removal, TradingMode, disaggregate,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -234,16 +234,16 @@ impl Aggregator {
                 format!("FlexOffer {} had to be accepted before {}", offer.id, offer.acceptance_before);
             return Some(("past-acceptance", reason));
         }
-        let open =
-            self.books.read(|ledger| ledger.offer_state(device.id).newest).filter(
-                |(_, status)| match status {
-                    OfferStatus::Open | OfferStatus::Contracted => true,
-                    OfferStatus::Assigned { until } => *until > now,
-                    OfferStatus::Withdrawn | OfferStatus::Expired => false,
-                },
-            );
-        let open = open.map(|(open, _)| open.id);
-        let underway = self.busy.get(&device.id).cloned();
+        // Offers of one exclusive group may be open side by side, because at most one of them is bought.
+        let apart = |other: &FlexOffer| {
+            let group = |offer: &FlexOffer| (offer.prosumer, offer.terms.exclusive_group.clone());
+            offer.terms.exclusive_group.is_none() || group(other) != group(offer)
+        };
+        let open = self.books.read(|ledger| {
+            ledger.binding_offers(device.id, now).find(|other| apart(other)).map(|other| other.id.clone())
+        });
+        let underway = self.busy.get(&device.id).and_then(|id| self.underway.get(id));
+        let underway = underway.filter(|other| apart(other)).map(|other| other.id.clone());
         open.or(underway).map(|open| {
             let reason =
                 format!("FlexOffer {}: device {} already has the open offer {open}", offer.id, device.id);
@@ -298,8 +298,9 @@ impl Aggregator {
     }
 
     fn placing(&self, aggregate: &AggregatedFlexOffer, cx: &Context<AggregatorMsg>) -> Delivery {
+        let lone = self.books.read(|ledger| ledger.lone_terms(aggregate));
         let (aggregate, from) = (Arc::new(aggregate.clone()), cx.myself().clone());
-        self.matcher.sending(MatcherMsg::PlaceOffer { aggregate, from })
+        self.matcher.sending(MatcherMsg::PlaceOffer { aggregate, lone, from })
     }
 
     fn on_contract(&mut self, contract: &Contract, cx: &mut Context<AggregatorMsg>) {

@@ -11,8 +11,8 @@ use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage, Stopwatch};
 use grid::Timestamp;
 use market::{
-    AggregateId, AggregatedFlexOffer, Book, Clearing, Contract, ContractId, MarketEvent, Need, RoundRecord,
-    clear,
+    AggregateId, AggregatedFlexOffer, Book, Clearing, Contract, ContractId, LoneTerms, MarketEvent, Need,
+    RoundRecord, clear,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub enum MatcherMsg {
     PlaceOffer {
         /// The offer.
         aggregate: Arc<AggregatedFlexOffer>,
+        /// What it asks beyond that, if it is no sum of offers.
+        lone: Option<LoneTerms>,
         /// The aggregator.
         from: Address<AggregatorMsg>,
     },
@@ -71,11 +73,11 @@ impl Matcher {
         observer: Address<Seen>,
         rounds: Durations,
     ) -> Self {
-        let (contracts, sold, need) = books.read(|ledger| {
+        let (contracts, sold, groups_sold, need) = books.read(|ledger| {
             let sold = ledger.contracts().map(|(contract, _)| contract.aggregate.clone()).collect();
-            (ledger.contract_count(), sold, ledger.fresh_need().cloned())
+            (ledger.contract_count(), sold, ledger.groups_sold().clone(), ledger.fresh_need().cloned())
         });
-        let book = Book { need, zones: area.zones.clone(), offers: Default::default() };
+        let book = Book { need, zones: area.zones.clone(), groups_sold, ..Book::default() };
         let books = books.clone();
         Self {
             area,
@@ -111,6 +113,7 @@ impl Matcher {
     fn on_offer(
         &mut self,
         offer: &AggregatedFlexOffer,
+        lone: Option<LoneTerms>,
         from: Address<AggregatorMsg>,
         cx: &mut Context<MatcherMsg>,
     ) {
@@ -124,12 +127,14 @@ impl Matcher {
             return;
         }
         self.book.offers.insert(offer.id.clone(), offer.clone());
+        self.book.lone.extend(lone.map(|lone| (offer.id.clone(), lone)));
         self.sellers.push((offer.id.clone(), from));
         self.changed(cx);
     }
 
     fn forget(&mut self, aggregate: &AggregateId) {
         self.book.offers.remove(aggregate);
+        self.book.lone.remove(aggregate);
         self.sellers.retain(|(id, _)| id != aggregate);
     }
 
@@ -191,6 +196,8 @@ impl Matcher {
             let id = ContractId::numbered("contract-", self.contracts);
             let terms = self.area.rules.settlement.clone();
             let contract = Contract::bought(id, self.contracts, accepted.clone(), &offer, terms, now);
+            let group = self.book.lone.get(&offer.id).and_then(|lone| lone.group.clone());
+            self.book.groups_sold.extend(group);
             self.forget(&offer.id);
             self.sold.insert(offer.id.clone());
             let formed = seller.sending(AggregatorMsg::ContractFormed(Arc::new(contract.clone())));
@@ -211,11 +218,12 @@ impl Stage for Matcher {
     fn handle(&mut self, msg: MatcherMsg, cx: &mut Context<MatcherMsg>) {
         match msg {
             MatcherMsg::PlaceNeed(need) => self.on_need(&need, cx),
-            MatcherMsg::PlaceOffer { aggregate, from } => self.on_offer(&aggregate, from, cx),
+            MatcherMsg::PlaceOffer { aggregate, lone, from } => self.on_offer(&aggregate, lone, from, cx),
             MatcherMsg::WithdrawOffer(id) => self.forget(&id),
             MatcherMsg::ContractRefused(aggregate) => {
                 self.sold.remove(&aggregate);
-                self.contracts = self.books.read(|ledger| ledger.contract_count());
+                let known = |ledger: &market::Ledger| (ledger.contract_count(), ledger.groups_sold().clone());
+                (self.contracts, self.book.groups_sold) = self.books.read(known);
             }
             MatcherMsg::RoundRefused => tracing::warn!("a clearing could not be recorded, nothing is bought"),
             MatcherMsg::RoundDue => self.on_round(cx),

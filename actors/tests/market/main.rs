@@ -122,7 +122,7 @@ impl Market {
         matcher.deliver(MatcherMsg::PlaceNeed(Arc::new(need)));
         for aggregate in offers {
             let from = self.seller.clone();
-            matcher.deliver(MatcherMsg::PlaceOffer { aggregate: Arc::new(aggregate), from });
+            matcher.deliver(MatcherMsg::PlaceOffer { aggregate: Arc::new(aggregate), lone: None, from });
         }
     }
 
@@ -184,7 +184,7 @@ async fn an_aggregate_whose_contract_was_refused_is_bought_in_a_later_round() {
     let offers = market.books.read(|ledger| ledger.open_aggregates().cloned().collect::<Vec<_>>());
     let need = market.books.read(|ledger| ledger.need().cloned());
     let offers = offers.into_iter().map(|offer| (offer.id.clone(), offer)).collect();
-    let book = Book { need, zones: zones(), offers };
+    let book = Book { need, zones: zones(), offers, ..Book::default() };
     let at: Timestamp = "2026-01-15T17:21:30Z".parse().unwrap();
     let round = RoundRecord::new(&book, &clear(&book, &Rules::default(), at), at).unwrap();
     market.append(MarketEvent::Cleared { round }, Vec::new());

@@ -83,6 +83,7 @@ pub fn up_to_the_order() -> Vec<MarketEvent> {
         need: Some(need()),
         zones: [(ZoneId(1), vec![CONGESTED.into()])].into(),
         offers: [(aggregate.id.clone(), aggregate.clone())].into(),
+        ..Book::default()
     };
     let at = instant(-120);
     let clearing = clear(&book, &Rules::default(), at);

@@ -1,6 +1,6 @@
 //! Which offers wait, which are sealed, and how waiting ones are packed.
 
-use super::combine;
+use super::{combine, stays_alone};
 use crate::bid::ZoneId;
 use crate::contract::{AggregateId, AggregatedFlexOffer};
 use crate::flex_offer::{FlexOffer, FlexOfferError, FlexOfferId};
@@ -56,7 +56,7 @@ struct Group {
     decrease_bucket: i64,
     increase_bucket: i64,
     assignment_before: Timestamp,
-    /// Set for an offer with a binding total: it is a group of its own.
+    /// Set for an offer that no other is summed with: it is a group of its own.
     alone: Option<FlexOfferId>,
 }
 
@@ -93,7 +93,7 @@ impl Aggregation {
             decrease_bucket: offer.prices.decrease.0 / PRICE_BUCKET,
             increase_bucket: offer.prices.increase.0 / PRICE_BUCKET,
             assignment_before: offer.assignment_before,
-            alone: offer.profile().binding_total().map(|_| offer.id.clone()),
+            alone: stays_alone(&offer).map(|_| offer.id.clone()),
         };
         self.places.insert(offer.id.clone(), Place::Pending(group.clone()));
         self.groups.entry(group).or_default().insert(offer.id.clone(), offer);

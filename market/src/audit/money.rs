@@ -129,25 +129,35 @@ fn payment(contract: &Contract, part: &Assignment, slot: Slot, ordered: i128, cr
         let paid = if ordered < 0 { nodal.min(bid.max(0)) } else { nodal.max(bid.min(0)) };
         -rounded(energy * paid)
     };
+    let all = || part.deviation.iter().map(|(at, energy)| (*at, i128::from(energy.0)));
+    // Asked once for the contract; spread by energy in running sums, so that the shares add up.
+    let beside =
+        || i128::from(contract.cost.0) - all_of(contract).map(|energy| asked(energy, energy)).sum::<i128>();
+    let share = |amount: i128, slot: Slot, ordered: i128, credited: i128| {
+        let whole: i128 = all().map(|(_, energy)| energy.abs()).sum();
+        let until: i128 = all().take_while(|(at, _)| *at < slot).map(|(_, energy)| energy.abs()).sum();
+        let share = amount * (until + ordered.abs()) / whole.max(1) - amount * until / whole.max(1);
+        let done = credited * ordered.signum();
+        share * done.min(ordered.abs()) / ordered.abs().max(1)
+    };
     match contract.terms.pricing {
         _ if ordered == 0 => 0,
-        Pricing::PayAsBid => asked(ordered, credited),
+        Pricing::PayAsBid => asked(ordered, credited) + share(beside(), slot, ordered, credited),
         Pricing::Uniform => earned(slot, ordered, credited),
         Pricing::UniformMakeWhole => {
-            let all = || part.deviation.iter().map(|(at, energy)| (*at, i128::from(energy.0)));
             let worth = |(at, energy): (Slot, i128)| {
                 -rounded(energy * price(at).map_or(0, |price| i128::from(price.bid.0)))
             };
-            let wanted: i128 = all().map(|(_, energy)| asked(energy, energy)).sum();
+            let wanted: i128 = beside() + all().map(|(_, energy)| asked(energy, energy)).sum::<i128>();
             let bid: i128 = all().map(worth).sum();
             let had: i128 = all().map(|(at, energy)| earned(at, energy, energy)).sum();
             let missing = (wanted.min(bid) - had).max(0);
-            // Spread by energy: running sums, so that the shares add up.
-            let whole: i128 = all().map(|(_, energy)| energy.abs()).sum();
-            let until: i128 = all().take_while(|(at, _)| *at < slot).map(|(_, energy)| energy.abs()).sum();
-            let share = missing * (until + ordered.abs()) / whole.max(1) - missing * until / whole.max(1);
-            let done = credited * ordered.signum();
-            earned(slot, ordered, credited) + share * done.min(ordered.abs()) / ordered.abs().max(1)
+            earned(slot, ordered, credited) + share(missing, slot, ordered, credited)
         }
     }
+}
+
+/// What a contract's deviation comes to, slot by slot, mWh.
+fn all_of(contract: &Contract) -> impl Iterator<Item = i128> {
+    contract.deviation.iter().map(|(_, energy)| i128::from(energy.0))
 }

@@ -1,5 +1,6 @@
 //! Offers and aggregates.
 
+use super::lone::is_plain;
 use super::{Audit, inside};
 use crate::bid::Need;
 use crate::contract::AggregatedFlexOffer;
@@ -98,7 +99,7 @@ fn is_sum(aggregate: &AggregatedFlexOffer, members: &[&FlexOffer]) -> bool {
     };
     let one = members.len() == 1;
     !members.is_empty()
-        && (one || aggregate.total_energy.is_none())
+        && (one || (aggregate.total_energy.is_none() && members.iter().all(|offer| is_plain(offer))))
         && members.iter().all(alike)
         && aggregate.slices.iter().enumerate().all(adds_up)
 }

@@ -60,8 +60,9 @@ impl<'a> Audit<'a> {
                 }
             }
         }
-        let cost: i128 =
+        let prices: i128 =
             contract.deviation.iter().map(|(_, e)| i128::from(e.abs().cost(contract.prices.of(*e)).0)).sum();
+        let cost = prices + self.beside(contract);
         if cost != i128::from(contract.cost.0) {
             self.wrong(format!("contract {id} states a cost of {}, it is {cost}", contract.cost.0));
         }

@@ -1,5 +1,7 @@
 //! An honest evening is clean; each way of tampering with it is found.
 
+mod lone;
+
 use super::*;
 use crate::baseline::BaselineMethod;
 use crate::sample::instant;

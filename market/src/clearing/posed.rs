@@ -5,11 +5,13 @@
 //! head-room of −d for the negated deviation and that price as its penalty, which is the same up to a constant. So is a bid
 //! for less where zones load the element with a part of their energy only (a phase of a line to three-phase connections).
 
+use crate::aggregation::{ExclusiveGroup, LoneTerms};
 use crate::bid::{Carried, CongestionPoint, Need, WHOLE_SHARE, ZoneId, Zones};
-use crate::contract::AggregatedFlexOffer;
+use crate::contract::{AggregateId, AggregatedFlexOffer};
+use crate::flex_offer::Acceptance;
 use crate::price_clearing::{
-    ClearingProblem, GridRow, Limit, NeedBid, OfferTerms, PriceClearing, Pricing, ProblemFault, Worth,
-    freeze_offer,
+    ActivationOption, ClearingProblem, GridRow, Limit, NeedBid, OfferTerms, PriceClearing, Pricing,
+    ProblemFault, Worth, freeze_offer,
 };
 use grid::{EnergyMwh, Money, Slot};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +54,7 @@ pub(super) struct Question<'q, 'a> {
     pub need: &'q Need,
     pub zones: &'q Zones,
     pub offers: &'q [&'a AggregatedFlexOffer],
+    pub lone: &'q BTreeMap<AggregateId, LoneTerms>,
     /// First slot that can be bought.
     pub first: Slot,
     pub pricing: Pricing,
@@ -98,6 +101,21 @@ impl Horizon {
     }
 }
 
+/// Makes an offer keep to what it says beyond a sum of offers; `group` is the number of its exclusive group or 0.
+fn keep_to(lone: &LoneTerms, group: u32, terms: &mut OfferTerms) {
+    terms.group = group;
+    terms.activation = terms.activation.saturating_add(lone.cost.activation.0);
+    terms.per_interval_shifted = lone.cost.per_slot_shifted.0;
+    match &lone.acceptance {
+        Acceptance::Any => {}
+        Acceptance::AtLeast { energy } => terms.least = energy.0,
+        Acceptance::Block { deviation, factor_min_ppm } => {
+            let deviation = deviation.iter().map(|energy| energy.0).collect();
+            terms.option = Some(ActivationOption { deviation, factor_min: *factor_min_ppm });
+        }
+    }
+}
+
 impl<'a> Posed<'a> {
     /// Poses a question; need and offers are checked, and no offer reaches further ahead than a clearing does.
     pub fn new(question: &Question<'_, 'a>) -> Result<Self, ProblemFault> {
@@ -115,8 +133,15 @@ impl<'a> Posed<'a> {
         let mut posed = Self { problem, offers, refused, begin: horizon.begin, nodes, bids, rows, rest: 0 };
         posed.ask(question.need, &behind, &horizon)?;
         posed.limit(question, &behind, &horizon)?;
+        let mut groups: BTreeMap<&ExclusiveGroup, u32> = BTreeMap::new();
         for offer in question.offers {
-            match posed.offer(offer, question.gain_min, &horizon) {
+            let mut terms = posed.terms(offer, question.gain_min, &horizon);
+            if let Some(lone) = question.lone.get(&offer.id) {
+                let next = groups.len() as u32 + 1;
+                let group = lone.group.as_ref().map_or(0, |group| *groups.entry(group).or_insert(next));
+                keep_to(lone, group, &mut terms);
+            }
+            match posed.add(&terms, &horizon) {
                 Ok(()) => posed.offers.push(offer),
                 Err(_) => posed.refused.push(offer),
             }
@@ -198,12 +223,8 @@ impl<'a> Posed<'a> {
         Ok(())
     }
 
-    fn offer(
-        &mut self,
-        offer: &AggregatedFlexOffer,
-        gain_min: Money,
-        horizon: &Horizon,
-    ) -> Result<(), ProblemFault> {
+    /// What an offer may do and asks, as a sum of offers.
+    fn terms(&self, offer: &AggregatedFlexOffer, gain_min: Money, horizon: &Horizon) -> OfferTerms {
         let interval = |slot: Slot| (slot.0 - horizon.begin.0).clamp(0, i64::from(u16::MAX)) as u16;
         let energies = |energies: &[EnergyMwh]| energies.iter().map(|energy| energy.0).collect::<Vec<_>>();
         let lower: Vec<i64> = offer.slices.iter().map(|slice| slice.min.0).collect();
@@ -212,7 +233,7 @@ impl<'a> Posed<'a> {
             let widest = sum.iter().fold(0_i64, |sum, energy| sum.saturating_add(*energy));
             offer.total_energy.map_or(widest, |total| bound(total).0)
         };
-        let terms = OfferTerms {
+        OfferTerms {
             node: self.nodes.get(&offer.zone).copied().unwrap_or(u32::MAX),
             start_default: interval(offer.default_schedule.start),
             start_first: interval(offer.start_after),
@@ -228,9 +249,12 @@ impl<'a> Posed<'a> {
             price_up: offer.prices.increase.0,
             price_down: offer.prices.decrease.0,
             ..OfferTerms::default()
-        };
-        let number = self.problem.add_offer(&terms)?;
-        let frozen = freeze_offer(&mut self.problem, number, &terms, horizon.gate as u16, None);
+        }
+    }
+
+    fn add(&mut self, terms: &OfferTerms, horizon: &Horizon) -> Result<(), ProblemFault> {
+        let number = self.problem.add_offer(terms)?;
+        let frozen = freeze_offer(&mut self.problem, number, terms, horizon.gate as u16, None);
         if frozen.is_err() {
             self.problem.withdraw_last();
         }

@@ -6,7 +6,8 @@
 //! Each time the whole is cleared and judged again. The bound is that of all offers.
 
 use super::posed::{Posed, Question};
-use super::{Accepted, Book, Clearing, GridState, Refusal, Refused, explain};
+use super::{Accepted, Book, Clearing, GridState, Refusal, Refused, explain, explain_lone};
+use crate::aggregation::LoneTerms;
 use crate::bid::{Need, ZoneId, Zones};
 use crate::certificate;
 use crate::contract::{AggregateId, AggregatedFlexOffer, cost};
@@ -16,7 +17,7 @@ use crate::rules::Rules;
 use crate::settlement::SlotPrice;
 use grid::{EnergyMwh, Money, Slot, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How often a clearing is made again before nothing is bought.
 const ATTEMPTS_MAX: usize = 24;
@@ -79,7 +80,8 @@ pub(super) fn clear_open(
     let before = GridState::new(need, &book.zones, first, open);
     clearing.need_before = before.unmet();
     clearing.need_after = clearing.need_before;
-    let mut round = Round { need, zones: &book.zones, rules, first, left_out: BTreeMap::new(), bound: None };
+    let (left_out, bound) = (BTreeMap::new(), None);
+    let mut round = Round { need, zones: &book.zones, lone: &book.lone, rules, first, left_out, bound };
     let asked: Vec<&AggregatedFlexOffer> = open.iter().copied().filter(|offer| before.asks(offer)).collect();
     let mut details = BTreeMap::new();
     let mut after = before.clone();
@@ -103,20 +105,26 @@ pub(super) fn clear_open(
         clearing.accepted.binary_search_by(|accepted| accepted.aggregate.cmp(&offer.id)).is_ok()
     };
     let others = open.iter().filter(|offer| !bought(offer));
+    let sold: BTreeSet<_> =
+        clearing.accepted.iter().filter_map(|accepted| book.group(&accepted.aggregate)).collect();
     let refused = others.map(|offer| {
         let left_out = round.left_out.get(&offer.id).copied();
+        let (declined, asked_and_winning, against) = details.remove(&offer.id).unwrap_or_default();
         let reason = match clearing.objection {
             Some(_) => Refusal::NotCertified,
-            None => left_out.unwrap_or_else(|| explain(offer, &before, &after, rules.gain_min)),
+            None if book.group(&offer.id).is_some_and(|group| sold.contains(group)) => Refusal::GroupSold,
+            None => left_out.unwrap_or_else(|| match book.lone.contains_key(&offer.id) {
+                true => explain_lone(offer, &before, &after, declined),
+                false => explain(offer, &before, &after, rules.gain_min),
+            }),
         };
-        let (asked_and_winning, against) = details.remove(&offer.id).unwrap_or_default();
         Refused { aggregate: offer.id.clone(), reason, asked_and_winning, against }
     });
     let refused: Vec<Refused> = refused.collect();
     clearing.refused.extend(refused);
 }
 
-type Details = (Option<(Money, Money)>, Option<(crate::bid::CongestionPoint, Slot)>);
+type Details = (Option<DeclineReason>, Option<(Money, Money)>, Option<(crate::bid::CongestionPoint, Slot)>);
 
 /// What the prices say of the offers that were not taken.
 fn declined(posed: &Posed<'_>, cleared: &PriceClearing) -> BTreeMap<AggregateId, Details> {
@@ -125,7 +133,7 @@ fn declined(posed: &Posed<'_>, cleared: &PriceClearing) -> BTreeMap<AggregateId,
         let choice = declined.reason != DeclineReason::NoChoice;
         let money = choice.then_some((Money(declined.asked), Money(declined.winning_ask)));
         let against = declined.against.and_then(|(limit, interval)| posed.place(limit, interval));
-        Some((offer.id.clone(), (money, against)))
+        Some((offer.id.clone(), (Some(declined.reason), money, against)))
     };
     cleared.declined.iter().filter_map(details).collect()
 }
@@ -133,6 +141,7 @@ fn declined(posed: &Posed<'_>, cleared: &PriceClearing) -> BTreeMap<AggregateId,
 struct Round<'a> {
     need: &'a Need,
     zones: &'a Zones,
+    lone: &'a BTreeMap<AggregateId, LoneTerms>,
     rules: &'a Rules,
     first: Slot,
     /// Offers left out of the problem, and why.
@@ -231,6 +240,7 @@ impl<'a> Round<'a> {
             need: self.need,
             zones: self.zones,
             offers: &kept,
+            lone: self.lone,
             first: self.first,
             pricing: self.rules.settlement.pricing,
             gain_min: self.rules.gain_min,
@@ -304,7 +314,9 @@ impl<'a> Round<'a> {
             moved.iter().for_each(|&(interval, energy)| at_node[at(interval)] -= energy);
             let without = posed.value(node, &intervals, &at_node);
             moved.iter().for_each(|&(interval, energy)| at_node[at(interval)] += energy);
-            let asked = cost(&deviation, &offer.prices);
+            let beside = self.lone.get(&offer.id).map(|lone| lone.beside(&offer.default_schedule, &schedule));
+            let asked = cost(&deviation, &offer.prices).0.saturating_add(beside.unwrap_or_default().0);
+            let asked = Money(asked);
             let value = Money(Worth(with - without).micro_floor());
             let slot_prices = self.slot_prices(posed, cleared, offer, &deviation);
             accepted.push(Accepted {

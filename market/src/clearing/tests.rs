@@ -1,5 +1,7 @@
 //! Small random books against exhaustive search, and the rules one by one.
 
+mod lone;
+
 use super::*;
 use crate::bid::{BidInterval, Carried, CongestionPoint, DomsBid, GridRow, ZoneId};
 use crate::contract::cost;
@@ -59,7 +61,7 @@ fn book(need: Need, offers: Vec<AggregatedFlexOffer>) -> Book {
         (ZoneId(2), vec![point(2).into(), point(10).into()]),
     ];
     let offers = offers.into_iter().map(|offer| (offer.id.clone(), offer)).collect();
-    Book { need: Some(need), zones: zones.into(), offers }
+    Book { need: Some(need), zones: zones.into(), offers, ..Book::default() }
 }
 
 const KWH: i64 = 1_000_000;
@@ -424,6 +426,7 @@ fn book_with(need: Need, zones: Zones, offers: Vec<AggregatedFlexOffer>) -> Book
         need: Some(need),
         zones,
         offers: offers.into_iter().map(|offer| (offer.id.clone(), offer)).collect(),
+        ..Book::default()
     }
 }
 

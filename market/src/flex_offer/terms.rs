@@ -126,15 +126,19 @@ impl Terms {
     /// What the running market's rounds do not look at yet, in words: an offer that asks for it would be sold
     /// against its owner's will. `None` when there is nothing of that kind.
     pub fn untraded(&self) -> Option<&'static str> {
-        self.restriction().or((!is_default(&self.cost)).then_some("a cost beside its prices"))
-    }
-
-    /// What keeps an offer from being summed with others, in words; `None` when nothing does.
-    pub fn restriction(&self) -> Option<&'static str> {
         if self.running_energy.is_some() {
             Some("bounds on its running energy")
         } else if !self.dependencies.is_empty() {
             Some("dependent energy constraints")
+        } else {
+            None
+        }
+    }
+
+    /// What keeps an offer from being summed with others, in words; `None` when nothing does.
+    pub fn restriction(&self) -> Option<&'static str> {
+        if let Some(untraded) = self.untraded() {
+            Some(untraded)
         } else if self.acceptance != Acceptance::Any {
             Some("a condition on its acceptance")
         } else if self.exclusive_group.is_some() {

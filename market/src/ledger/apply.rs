@@ -2,14 +2,14 @@
 
 use super::{ActivationRecord, Applied, ContractRecord, Ledger, LedgerError, OfferRecord, OfferStatus};
 use crate::activation::{Activation, ActivationStatus};
-use crate::aggregation::combine;
+use crate::aggregation::{LoneTerms, combine};
 use crate::bid::Need;
 use crate::clearing::RoundRecord;
 use crate::contract::{AggregatedFlexOffer, Assignment, Contract, ContractId, cost};
 use crate::event::{MarketEvent, RecordNumber};
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::price_clearing::Pricing;
-use grid::{EnergyMwh, Timestamp};
+use grid::{DeviceId, EnergyMwh, Money, Timestamp};
 
 pub(super) type Outcome = Result<Applied, LedgerError>;
 
@@ -102,10 +102,19 @@ impl Ledger {
         let id = offer.id.clone();
         let (newest, made) = self.by_device.entry(offer.device).or_insert_with(|| (id.clone(), 0));
         (*newest, *made) = (id.clone(), made.saturating_add(1));
+        self.bind(offer.device, id.clone(), at);
         self.open_offers.insert(id.clone());
         let status = OfferStatus::Open;
         self.offers.insert(id, OfferRecord { offer, status, aggregate: None, activation: None, record });
         Ok(Applied::New)
+    }
+
+    /// Notes that an offer binds its device, and forgets those that do not any more.
+    fn bind(&mut self, device: DeviceId, offer: FlexOfferId, at: Timestamp) {
+        let offers = &self.offers;
+        let binding = self.binding.entry(device).or_default();
+        binding.retain(|id| offers.get(id).is_some_and(|record| record.status.binds(at)));
+        binding.insert(offer);
     }
 
     fn close_offer(&mut self, offer: &FlexOfferId, status: OfferStatus) -> Outcome {
@@ -253,6 +262,7 @@ impl Ledger {
             return Err(LedgerError::NotCleared { contract: contract.id.clone() });
         }
         aggregate.check_schedule(&contract.schedule)?;
+        let (lone, beside) = self.lone_part(aggregate, &contract)?;
         let differs = |what| {
             let (contract, aggregate) = (contract.id.clone(), aggregate.id.clone());
             Err(LedgerError::ContractContents { contract, aggregate, what })
@@ -263,7 +273,7 @@ impl Ledger {
         if contract.prices != aggregate.prices || contract.zone != aggregate.zone {
             return differs("price or zone");
         }
-        if contract.cost != cost(&contract.deviation, &contract.prices) {
+        if contract.cost.0 != cost(&contract.deviation, &contract.prices).0.saturating_add(beside.0) {
             return differs("cost");
         }
         if let Some(what) = self.wrong_prices(&contract) {
@@ -275,12 +285,31 @@ impl Ledger {
         if let Some((_, bought)) = &mut self.round {
             *bought += 1;
         }
+        self.groups_sold.extend(lone.and_then(|lone| lone.group));
         self.unsold.remove(&contract.aggregate);
         let id = contract.id.clone();
         self.unassigned.insert(id.clone());
         let assigned = RecordNumber::default();
         self.contracts.insert(id, ContractRecord { contract, assignments: None, formed, assigned });
         Ok(Applied::New)
+    }
+
+    /// What an aggregate of one offer asks beyond its sum, and beside its prices for a contract; refused where the offer does
+    /// not accept the schedule or its group is sold.
+    fn lone_part(
+        &self,
+        aggregate: &AggregatedFlexOffer,
+        contract: &Contract,
+    ) -> Result<(Option<LoneTerms>, Money), LedgerError> {
+        let Some(lone) = self.lone_terms(aggregate) else { return Ok((None, Money::ZERO)) };
+        for member in &aggregate.members {
+            self.record(member)?.offer.check_schedule(&contract.schedule)?;
+            if let Some(group) = lone.group.as_ref().filter(|group| self.groups_sold.contains(*group)) {
+                return Err(LedgerError::GroupSold { offer: member.clone(), group: group.1.clone() });
+            }
+        }
+        let beside = lone.beside(&aggregate.default_schedule, &contract.schedule);
+        Ok((Some(lone), beside))
     }
 
     fn assign(&mut self, id: &ContractId, assignments: Vec<Assignment>, assigned: RecordNumber) -> Outcome {

@@ -5,7 +5,7 @@ use crate::bid::NeedError;
 use crate::contract::{AggregateError, AggregateId, ContractId};
 use crate::delegated::Month;
 use crate::event::RecordNumber;
-use crate::flex_offer::{FlexOfferError, FlexOfferId};
+use crate::flex_offer::{ExclusiveGroupId, FlexOfferError, FlexOfferId};
 use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, Timestamp};
 use thiserror::Error;
 
@@ -50,6 +50,14 @@ pub enum LedgerError {
         offer: FlexOfferId,
         /// The aggregate it is in.
         aggregate: AggregateId,
+    },
+    /// Another offer of the same exclusive group was bought.
+    #[error("FlexOffer {offer} is in exclusive group {group}, of which another offer was bought")]
+    GroupSold {
+        /// Which.
+        offer: FlexOfferId,
+        /// Its group.
+        group: ExclusiveGroupId,
     },
     /// A deadline has passed.
     #[error("{what} came at {at}, the deadline was {deadline}")]
@@ -212,6 +220,7 @@ impl LedgerError {
             Self::Unknown { .. } => "unknown",
             Self::NotOpen { .. } => "not-open",
             Self::InAggregate { .. } => "in-aggregate",
+            Self::GroupSold { .. } => "group-sold",
             Self::TooLate { .. } => "too-late",
             Self::TooEarly { .. } => "too-early",
             Self::NotTheSum { .. } => "not-the-sum",

@@ -2,6 +2,7 @@
 
 use super::{Ledger, OfferStatus};
 use crate::activation::{Activation, ActivationId, ActivationStatus};
+use crate::aggregation::{ExclusiveGroup, LoneTerms};
 use crate::bid::{BidId, DomsBid, Need};
 use crate::clearing::RoundRecord;
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
@@ -10,7 +11,7 @@ use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::offering::OfferState;
 use crate::settlement::{Account, MeterReading, SlotSettlement};
 use grid::{DeviceId, EnergyMwh, Money, Slot, Timestamp, UsagePointId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Sums since the first event. Energies are magnitudes in mWh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -135,6 +136,26 @@ impl Ledger {
     /// A sealed aggregate.
     pub fn aggregate(&self, id: &AggregateId) -> Option<&AggregatedFlexOffer> {
         self.aggregates.get(id)
+    }
+
+    /// What an aggregate asks that is one offer by itself; `None` for a sum.
+    pub fn lone_terms(&self, aggregate: &AggregatedFlexOffer) -> Option<LoneTerms> {
+        match aggregate.members.as_slice() {
+            [member] => LoneTerms::of(&self.offers.get(member)?.offer),
+            _ => None,
+        }
+    }
+
+    /// Exclusive groups of which an offer was bought.
+    pub fn groups_sold(&self) -> &BTreeSet<ExclusiveGroup> {
+        &self.groups_sold
+    }
+
+    /// The offers that bind a device at an instant: open ones, and sold ones until both their schedules have ended.
+    pub fn binding_offers(&self, device: DeviceId, now: Timestamp) -> impl Iterator<Item = &FlexOffer> {
+        let known = self.binding.get(&device).into_iter().flatten();
+        let records = known.filter_map(|id| self.offers.get(id));
+        records.filter(move |record| record.status.binds(now)).map(|record| &record.offer)
     }
 
     /// How many aggregates were ever formed.

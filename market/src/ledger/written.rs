@@ -19,7 +19,7 @@ packed!(struct Ledger {
     offers => offers_by_id, by_device, open_offers, aggregates => aggregates_by_id, unsold, need, bids => bids_by_id, round,
     contracts => contracts_by_id, unassigned, activations => activations_by_id, unactivated, unanswered, planned,
     contracted, baselines, readings => readings_by_slot, unsettled, settled => settled_by_order, relief, balances,
-    delegations, bills, totals, newest_record, valued => not_kept,
+    delegations, bills, totals, newest_record, groups_sold, binding, valued => not_kept,
 });
 
 /// A map whose keys are in its values is packed as the list of its values.

@@ -62,11 +62,18 @@ pub fn need() -> Need {
 }
 
 /// Buys what a clearing of the aggregates accepts; with the record of the clearing.
-fn contract(aggregates: &[AggregatedFlexOffer]) -> (RoundRecord, Contract) {
+fn contract(
+    aggregates: &[AggregatedFlexOffer],
+    ledger: &Ledger,
+    terms: SettlementTerms,
+) -> (RoundRecord, Contract) {
+    let lone = |aggregate: &AggregatedFlexOffer| Some((aggregate.id.clone(), ledger.lone_terms(aggregate)?));
     let book = Book {
         need: Some(need()),
         zones: [(ZoneId(1), vec![CongestionPoint { branch: BranchId(1), phase: None }.into()])].into(),
         offers: aggregates.iter().map(|aggregate| (aggregate.id.clone(), aggregate.clone())).collect(),
+        lone: aggregates.iter().filter_map(lone).collect(),
+        ..Book::default()
     };
     let clearing = clear(&book, &Rules::default(), instant(-120));
     assert_eq!(clearing.accepted.len(), 1);
@@ -74,7 +81,7 @@ fn contract(aggregates: &[AggregatedFlexOffer]) -> (RoundRecord, Contract) {
     let accepted = clearing.accepted.into_iter().next().unwrap();
     let aggregate = &book.offers[&accepted.aggregate];
     let id = ContractId::new("c-1").unwrap();
-    (round, Contract::bought(id, 1, accepted, aggregate, SettlementTerms::default(), instant(-120)))
+    (round, Contract::bought(id, 1, accepted, aggregate, terms, instant(-120)))
 }
 
 fn orders(contract: &Contract, assignments: &[Assignment], offers: &[FlexOffer]) -> Vec<MarketEvent> {
@@ -103,7 +110,11 @@ fn orders(contract: &Contract, assignments: &[Assignment], offers: &[FlexOffer])
 
 /// The whole evening, oldest first. Charger 2 misses a tenth of its last slot.
 pub fn story() -> Vec<MarketEvent> {
-    let offers = [charger(1), charger(2)];
+    story_of(&[charger(1), charger(2)], SettlementTerms::default())
+}
+
+/// The same with other chargers, which become one aggregate, and terms.
+pub fn story_of(offers: &[FlexOffer], terms: SettlementTerms) -> Vec<MarketEvent> {
     let at = instant(-3_000);
     let mut events: Vec<MarketEvent> = offers
         .iter()
@@ -124,17 +135,17 @@ pub fn story() -> Vec<MarketEvent> {
     };
     events.extend(aggregates.iter().map(formed));
     events.push(MarketEvent::NeedPlaced { need: need(), at: instant(-600) });
-    let (round, contract) = contract(&aggregates);
+    let (round, contract) = contract(&aggregates, &ledger_of(&events), terms);
     events.push(MarketEvent::Cleared { round });
     events.push(MarketEvent::ContractFormed { contract: contract.clone() });
     let bought = aggregates.iter().find(|aggregate| aggregate.id == contract.aggregate).unwrap();
-    let assignments = disaggregate(bought, &offers, &contract.schedule).unwrap();
+    let assignments = disaggregate(bought, offers, &contract.schedule).unwrap();
     let (id, parts) = (contract.id.clone(), assignments.clone());
     events.push(MarketEvent::Assigned { contract: id, assignments: parts, at: instant(-115) });
-    events.extend(orders(&contract, &assignments, &offers));
+    events.extend(orders(&contract, &assignments, offers));
     events.push(MarketEvent::OfferExpired { offer: battery(3).id, at: instant(-60) });
     let mut readings = BTreeMap::new();
-    for (assignment, offer) in assignments.iter().zip(&offers) {
+    for (assignment, offer) in assignments.iter().zip(offers) {
         for (slot, _) in &assignment.deviation {
             let energy = assignment.schedule.energy_in(*slot);
             let missing = offer.device == DeviceId(2) && *slot == super::slot(3);

@@ -1,10 +1,12 @@
 //! What a delivery earns under the three pricing rules.
 //!
-//! * *Pay as bid*: what the offer asked per kWh.
+//! * *Pay as bid*: what the offer asked per kWh, and what it asked beside that (an activation, a shift).
 //! * *Uniform*: the nodal price of the interval, never beyond the bid of the DSO; taking more costs it.
 //! * *Uniform with make-whole*: the same, and when everything was delivered at least what was asked in all, as far as
-//!   the DSO's bids are worth it. What is missing is spread over the ordered intervals by energy and earned as far as
-//!   the interval was delivered.
+//!   the DSO's bids are worth it. What is missing is earned like what is asked beside the prices.
+//!
+//! What is asked beside the prices per kWh is spread over the ordered intervals by energy, and earned in each as far as it
+//! was delivered.
 
 use super::fault::SettlementError;
 use crate::contract::{Assignment, Contract};
@@ -36,14 +38,15 @@ impl<'a> Payment<'a> {
         let asked = self.contract.prices.of(EnergyMwh(ordered)).0;
         match self.contract.terms.pricing {
             // A charge for what others delivered has the other sign than the order.
-            Pricing::PayAsBid => Ok(worth(credited.saturating_mul(ordered.signum()), asked)),
+            Pricing::PayAsBid => {
+                let along = credited.saturating_mul(ordered.signum());
+                let beside = self.spread(i128::from(self.contract.beside().0), slot);
+                Ok(worth(along, asked) + earned(beside, ordered, credited))
+            }
             Pricing::Uniform => Ok(-worth(credited, self.nodal(slot, ordered)?)),
             Pricing::UniformMakeWhole => {
-                let uplift = self.uplift(slot)?;
-                let (done, all) =
-                    (i128::from(credited) * i128::from(ordered.signum()), i128::from(ordered.unsigned_abs()));
-                let earned = i128::from(uplift) * done.min(all) / all.max(1);
-                Ok(earned - worth(credited, self.nodal(slot, ordered)?))
+                let uplift = self.spread(self.missing()?, slot);
+                Ok(earned(uplift, ordered, credited) - worth(credited, self.nodal(slot, ordered)?))
             }
         }
     }
@@ -55,24 +58,39 @@ impl<'a> Payment<'a> {
         found.map(|price| price.paid(ordered).0).ok_or_else(none)
     }
 
-    /// What is added in a slot to make the part whole.
-    fn uplift(&self, slot: Slot) -> Result<i64, SettlementError> {
-        let (mut asked, mut earned, mut bid, mut room) = (0_i128, 0_i128, 0_i128, 0_i64);
+    /// What the part lacks in all to be whole, micro-units.
+    fn missing(&self) -> Result<i128, SettlementError> {
+        let (mut asked, mut earned, mut bid) = (i128::from(self.contract.beside().0), 0_i128, 0_i128);
         for &(at, EnergyMwh(energy)) in &self.part.deviation {
             asked += worth(energy.saturating_abs(), self.contract.prices.of(EnergyMwh(energy)).0);
             earned -= worth(energy, self.nodal(at, energy)?);
             let price = self.contract.slot_prices.iter().find(|price| price.slot == at);
             bid -= worth(energy, price.map_or(0, |price| price.bid.0));
-            room = room.saturating_add(energy.saturating_abs());
         }
-        let missing = (asked.min(bid) - earned).max(0);
-        let mut shares = Shares::new(i64::try_from(missing).unwrap_or(i64::MAX), room);
-        for &(at, energy) in &self.part.deviation {
-            let share = shares.next(energy.0.saturating_abs());
+        Ok((asked.min(bid) - earned).max(0))
+    }
+
+    /// The share of a slot in an amount that is spread over the part's slots by energy.
+    fn spread(&self, amount: i128, slot: Slot) -> i64 {
+        if amount == 0 {
+            return 0;
+        }
+        let magnitudes = self.part.deviation.iter().map(|(at, energy)| (*at, energy.0.saturating_abs()));
+        let room = magnitudes.clone().fold(0_i64, |sum, (_, energy)| sum.saturating_add(energy));
+        let mut shares = Shares::new(i64::try_from(amount).unwrap_or(i64::MAX), room);
+        for (at, energy) in magnitudes {
+            let share = shares.next(energy);
             if at == slot {
-                return Ok(share);
+                return share;
             }
         }
-        Ok(0)
+        0
     }
+}
+
+/// What of an amount a slot has earned: as far as what was ordered is credited.
+fn earned(amount: i64, ordered: i64, credited: i64) -> i128 {
+    let (done, all) =
+        (i128::from(credited) * i128::from(ordered.signum()), i128::from(ordered.unsigned_abs()));
+    i128::from(amount) * done.min(all) / all.max(1)
 }
