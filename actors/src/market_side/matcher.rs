@@ -101,6 +101,9 @@ impl Matcher {
     }
 
     fn on_need(&mut self, need: &Need, cx: &mut Context<MatcherMsg>) {
+        // The ledger took the need, so there are as many contracts; a matcher that was restarted while one was on its way to
+        // the books has not counted it.
+        self.contracts = self.contracts.max(need.contracts_seen);
         // A need that does not know the newest contract would buy the same relief twice.
         if need.contracts_seen == self.contracts {
             self.book.need = Some(need.clone());

@@ -7,6 +7,7 @@ mod delegated;
 mod evening;
 mod filling;
 mod freezing;
+mod lone;
 mod metering;
 
 use actors::figures::Durations;
@@ -138,6 +139,7 @@ fn area() -> Area {
     let rules = (Rules::default(), OfferRules::default(), DsoRules::default());
     let mut area = Area::new("demo", feeder, vec![device], rules).unwrap();
     area.zones = zones();
+    area.zone_of = [(USAGE_POINT, ZoneId(1))].into();
     area
 }
 
@@ -279,4 +281,25 @@ async fn while_the_disk_is_full_what_is_durable_is_said_at_once_and_nothing_gath
     repeat(&order);
     seconds(1).await;
     assert_eq!(told(), 2);
+}
+
+/// A matcher that is built while a contract is on its way to the books.
+#[tokio::test(start_paused = true)]
+async fn a_matcher_that_has_not_counted_the_newest_contract_clears_the_need_that_has() {
+    let market = Market::start(before_the_round(), "2026-01-15T17:28:05Z").await;
+    let matcher = market.matcher().await;
+    seconds(1).await;
+    up_to_the_order().into_iter().skip(3).take(2).for_each(|fact| market.append(fact, Vec::new()));
+    seconds(1).await;
+    assert_eq!(market.contracts(), 1);
+    let (mut need, mut aggregate) = market.books.read(|ledger| {
+        let bought = ledger.contracts().next().unwrap().0.aggregate.clone();
+        (ledger.need().cloned().unwrap(), ledger.aggregate(&bought).cloned().unwrap())
+    });
+    (need.contracts_seen, aggregate.id) = (1, market::AggregateId::new("agg-2").unwrap());
+    matcher.deliver(MatcherMsg::PlaceNeed(Arc::new(need)));
+    let (aggregate, from) = (Arc::new(aggregate), market.seller.clone());
+    matcher.deliver(MatcherMsg::PlaceOffer { aggregate, lone: None, from });
+    seconds(3).await;
+    assert!(market.seen.lock().unwrap().iter().any(|seen| matches!(seen, Seen::Cleared(_))));
 }

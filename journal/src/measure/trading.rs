@@ -123,6 +123,7 @@ impl Trading {
             need: Some(need),
             zones: [(ZoneId(1), vec![POINT.into()])].into(),
             offers: aggregates.iter().map(|aggregate| (aggregate.id.clone(), aggregate.clone())).collect(),
+            ..Book::default()
         };
         let clearing = clear(&book, &Rules::default(), at);
         let round = RoundRecord::new(&book, &clearing, at).filter(|round| round.purchases > 0);

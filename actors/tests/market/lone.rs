@@ -1,0 +1,61 @@
+//! Offers with terms that no sum keeps, from the door to a contract.
+
+use super::*;
+use grid::Money;
+use market::flex_offer::{Acceptance, ActivationCost, ExclusiveGroupId};
+use market::{FlexOffer, FlexOfferId, Ledger, Refusal};
+
+/// The offer of the evening under another name, in an exclusive group.
+fn alternative(id: &str, activation: i64) -> FlexOffer {
+    let MarketEvent::OfferAccepted { mut offer, .. } = up_to_the_order().remove(0) else { unreachable!() };
+    offer.id = FlexOfferId::new(id).unwrap();
+    offer.terms.exclusive_group = Some(ExclusiveGroupId::new("g").unwrap());
+    offer.terms.acceptance = Acceptance::AtLeast { energy: EnergyMwh(1_000_000) };
+    offer.terms.cost = ActivationCost { activation: Money(activation), per_slot_shifted: Money(1_000) };
+    offer
+}
+
+fn refusal(answer: Option<OfferAnswer>) -> &'static str {
+    match answer {
+        Some(OfferAnswer::Refused { code, .. }) => code,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_alternatives_of_a_device_the_cheaper_is_bought_and_the_other_is_not_any_more() {
+    let need = up_to_the_order().remove(2);
+    let market = Market::start(vec![need], "2026-01-15T17:21:05Z").await;
+    let matcher = market.matcher().await;
+    let (area, books) = (Arc::new(area()), market.books.clone());
+    let (journal, observer) = (market.journal.clone(), market.observer.clone());
+    let build = move || {
+        let (journal, matcher) = (journal.clone(), matcher.clone());
+        Aggregator::new(area.clone(), books.clone(), journal, matcher, observer.clone())
+    };
+    let door = OfferDoor::new(market.supervisor.spawn("aggregator", build).await.unwrap());
+    let (cheap, dear) = (alternative("cheap", 10_000), alternative("dear", 50_000));
+    assert_eq!(door.submit(dear.clone()).await, Some(OfferAnswer::Accepted));
+    assert_eq!(door.submit(cheap.clone()).await, Some(OfferAnswer::Accepted));
+    let plain = FlexOffer { terms: Default::default(), ..alternative("plain", 0) };
+    assert_eq!(refusal(door.submit(plain).await), "device-busy");
+    let mut bounded = alternative("bounded", 0);
+    bounded.terms.running_energy =
+        Some(market::flex_offer::EnergyBounds { min: EnergyMwh(0), max: EnergyMwh(9_000_000) });
+    assert_eq!(refusal(door.submit(bounded).await), "term-not-traded");
+    seconds(90).await;
+    let status = |offer: &FlexOffer| market.books.read(|ledger| ledger.offer(&offer.id).unwrap().1);
+    assert!(matches!(status(&cheap), OfferStatus::Assigned { .. }), "{:?}", status(&cheap));
+    assert_eq!(status(&dear), OfferStatus::Open);
+    let contract = market.books.read(|ledger: &Ledger| ledger.contracts().next().unwrap().0.clone());
+    let shifted = contract.schedule.start.0 - slot(0).0;
+    assert_eq!(contract.beside(), Money(10_000 + shifted * 1_000));
+    let refused = |seen: &Seen| match seen {
+        Seen::Cleared(clearing) => clearing.refused.iter().any(|other| other.reason == Refusal::GroupSold),
+        _ => false,
+    };
+    assert!(market.seen.lock().unwrap().iter().any(refused));
+    // A later round, and a third alternative: the group is sold.
+    seconds(60).await;
+    assert_eq!(market.contracts(), 1);
+}
