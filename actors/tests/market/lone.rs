@@ -55,7 +55,13 @@ async fn of_two_alternatives_of_a_device_the_cheaper_is_bought_and_the_other_is_
         _ => false,
     };
     assert!(market.seen.lock().unwrap().iter().any(refused));
-    // A later round, and a third alternative: the group is sold.
+    // The one that is left does not keep the device, and is not bought in later rounds.
     seconds(60).await;
-    assert_eq!(market.contracts(), 1);
+    let last = market.books.read(|ledger| {
+        let binding =
+            |at| ledger.binding_offers(cheap.device, at).map(|offer| offer.id.clone()).collect::<Vec<_>>();
+        let OfferStatus::Assigned { until } = ledger.offer(&cheap.id).unwrap().1 else { unreachable!() };
+        (binding(slot(0).start()), binding(until))
+    });
+    assert_eq!((last, market.contracts()), ((vec![cheap.id.clone()], vec![]), 1));
 }

@@ -1,6 +1,6 @@
 //! What others want to know. All answers are in a fixed order.
 
-use super::{Ledger, OfferStatus};
+use super::{Ledger, OfferRecord, OfferStatus};
 use crate::activation::{Activation, ActivationId, ActivationStatus};
 use crate::aggregation::{ExclusiveGroup, LoneTerms};
 use crate::bid::{BidId, DomsBid, Need};
@@ -151,11 +151,18 @@ impl Ledger {
         &self.groups_sold
     }
 
-    /// The offers that bind a device at an instant: open ones, and sold ones until both their schedules have ended.
+    /// The offers that bind a device at an instant: open ones unless their exclusive group is sold, and sold ones until both
+    /// their schedules have ended.
     pub fn binding_offers(&self, device: DeviceId, now: Timestamp) -> impl Iterator<Item = &FlexOffer> {
         let known = self.binding.get(&device).into_iter().flatten();
         let records = known.filter_map(|id| self.offers.get(id));
-        records.filter(move |record| record.status.binds(now)).map(|record| &record.offer)
+        let hopeless = |record: &&OfferRecord| {
+            let offer = &record.offer;
+            let group = offer.terms.exclusive_group.clone().map(|group| (offer.prosumer, group));
+            record.status == OfferStatus::Open && group.is_some_and(|group| self.groups_sold.contains(&group))
+        };
+        let binding = records.filter(move |record| record.status.binds(now) && !hopeless(record));
+        binding.map(|record| &record.offer)
     }
 
     /// How many aggregates were ever formed.
