@@ -116,7 +116,7 @@ impl<'a> Gathering<'a> {
             let node = gathering.node(bus, *position);
             let members = &mut gathering.nodes[node as usize].members;
             gathering.member_of.insert(id, (node, members.len() as u32));
-            members.push(Member { id, wires });
+            members.push(Member { id, wires, metered: false });
         }
         gathering
     }
@@ -127,7 +127,8 @@ impl<'a> Gathering<'a> {
         let nodes = &mut self.nodes;
         *self.node_of.entry(bus).or_insert_with(|| {
             let (members, direct) = (Vec::new(), vec![None; count]);
-            nodes.push(Node { bus, position, members, direct, sensor: None, pseudo: false });
+            let (sensor, metered, pseudo) = (None, false, false);
+            nodes.push(Node { bus, position, members, direct, sensor, metered, pseudo });
             nodes.len() as u32 - 1
         })
     }
@@ -215,6 +216,10 @@ impl<'a> Gathering<'a> {
                 let node = &mut self.nodes[node as usize];
                 node.sensor.get_or_insert(index);
                 node.pseudo |= pseudo;
+                match site {
+                    Site::Appliance { member, .. } => node.members[member as usize].metered |= !pseudo,
+                    _ => node.metered |= !pseudo,
+                }
                 let Spread::Wires(wires) = spread else { return };
                 for (wire, known) in wires {
                     match site {
@@ -270,7 +275,7 @@ impl<'a> Gathering<'a> {
                 continue;
             }
             let sensor = nodes.iter().find_map(|node| node.sensor).unwrap_or(0);
-            let expected = nodes.iter().any(|node| node.pseudo);
+            let expected = nodes.iter().any(Node::expected);
             for (wire, number) in circuit.wires(bus).enumerate() {
                 match node::sum(nodes.iter().map(|node| node.said(wire))) {
                     Share::Absent => {}

@@ -74,6 +74,8 @@ pub struct Estimated {
 pub struct Uncertainty {
     /// Of voltage magnitudes, p.u., by global wire.
     pub voltages: Vec<f64>,
+    /// Of voltage angles, rad, by global wire.
+    pub angles: Vec<f64>,
     /// Of active and reactive power taken, p.u., by global wire.
     pub injections: Vec<(f64, f64)>,
     /// Of flows into series elements at their `from` side: element · wires + wire.

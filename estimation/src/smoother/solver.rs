@@ -390,6 +390,7 @@ impl<const N: usize> Solver<N> {
         let deviation = |end: &EndVariance| FlowDeviation { p: root(end.p), q: root(end.q), i: root(end.i) };
         let mut out = Uncertainty {
             voltages: vec![0.0; self.wires],
+            angles: vec![0.0; self.wires],
             injections: vec![(0.0, 0.0); self.wires],
             from: vec![FlowDeviation::default(); self.elements * w],
             to: vec![FlowDeviation::default(); self.elements * w],
@@ -406,7 +407,9 @@ impl<const N: usize> Solver<N> {
             }
             for k in 0..w {
                 let at = self.global(i, k);
-                out.voltages[at] = root(variances.magnitude[i * w + k]);
+                let (magnitude, v) = (variances.magnitude[i * w + k], &core.v[i]);
+                out.voltages[at] = root(magnitude);
+                out.angles[at] = root(variances.phasor[i * w + k] - magnitude) / v[k].hypot(v[k + HALF]);
                 let (p, q) = variances.injection[i * w + k];
                 out.injections[at] = (root(p), root(q));
                 let (element, fed_at_from) = elements[i];

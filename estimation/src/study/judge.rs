@@ -1,6 +1,8 @@
 //! How well an estimate is known, whichever solver found it.
 
-use crate::circuit::{Circuit, FlowPlace, Readings, flow};
+use super::on_tree;
+use crate::circuit::{Circuit, Readings};
+use crate::diagnosis;
 use crate::smoother::{self, Smoother};
 use crate::solve::NoSolution;
 use crate::sparse::{EstimatedRow, RowOf, Wls};
@@ -51,55 +53,25 @@ pub(super) fn from_tree(
     let known = smoother.uncertainty();
     let observed = smoother.observability();
     let mut normalized = vec![f64::NAN; sensors];
-    for reading in &readings.voltages {
-        let wire = circuit.wires(reading.bus).start + usize::from(reading.wire);
-        let residual = reading.magnitude - v[wire].norm();
-        note(&mut normalized, reading.sensor, residual, reading.variance, known.voltages[wire]);
-    }
-    let taken = flow::taken(circuit, v);
-    for reading in &readings.injections {
-        let wire = circuit.wires(reading.bus).start + usize::from(reading.wire);
-        let (residual, std) = (reading.s - taken[wire], known.injections[wire]);
-        note(&mut normalized, reading.sensor, residual.re, reading.variance_p, std.0);
-        note(&mut normalized, reading.sensor, residual.im, reading.variance_q, std.1);
-    }
-    let wires = circuit.uniform_wires().unwrap_or(1);
-    for reading in &readings.powers {
-        let (element, by_wire, total) = match reading.place {
-            FlowPlace::SeriesFrom(element) => (element as usize, &known.from, &known.from_total),
-            FlowPlace::SeriesTo(element) => (element as usize, &known.to, &known.to_total),
-            _ => continue,
-        };
-        let (std_p, std_q) = match reading.wire {
-            Some(wire) => by_wire.get(element * wires + usize::from(wire)).map_or((0.0, 0.0), |d| (d.p, d.q)),
-            None => total.get(element).map_or((0.0, 0.0), |d| (d.p, d.q)),
-        };
-        let first = first_wire(circuit, reading.place);
-        let there: Complex64 = flow::currents(circuit, reading.place, v)
-            .into_iter()
-            .filter(|(wire, _)| reading.wire.is_none_or(|only| only == *wire))
-            .map(|(wire, current)| v[first + usize::from(wire)] * current.conj())
-            .sum();
-        let residual = reading.s - there;
-        if let Some(variance) = reading.variance_p {
-            note(&mut normalized, reading.sensor, residual.re, variance, std_p);
-        }
-        if let Some(variance) = reading.variance_q {
-            note(&mut normalized, reading.sensor, residual.im, variance, std_q);
+    let rows = diagnosis::rows(circuit, readings, v);
+    for (row, variance) in rows.iter().zip(on_tree::variances(circuit, readings, &rows, &known, v)) {
+        if row.variance > 0.0 && variance.is_finite() {
+            note(&mut normalized, row.sensor, row.residual, row.variance, variance.sqrt());
         }
     }
+    // What nothing determines has no deviation: the number would be that of the smoother's windows.
+    let std = |(std, seen): (&f64, &smoother::Observability)| match seen {
+        smoother::Observability::Unknown => f64::NAN,
+        _ => *std,
+    };
+    let voltage_std = known.voltages.iter().zip(&observed).map(std).collect();
     let observability = observed.into_iter().map(|one| match one {
         smoother::Observability::Measured => Observability::Measured,
         smoother::Observability::ByPseudoMeasurement => Observability::Pseudo,
         smoother::Observability::Unknown => Observability::None,
     });
     let observability = live(circuit, observability.collect());
-    Judgement { voltage_std: known.voltages, observability, normalized }
-}
-
-/// The first wire of the bus at which a flow is measured.
-fn first_wire(circuit: &Circuit, place: FlowPlace) -> usize {
-    circuit.wires(circuit.bus_at(place)).start
+    Judgement { voltage_std, observability, normalized }
 }
 
 /// Nothing for the wires of dead buses.
