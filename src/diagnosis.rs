@@ -5,6 +5,7 @@ use connectors::power_grid_model::{Component, Extra, ExtraValues, Input};
 use estimation::diagnosis::{Detectability, Part, Row, Suspect};
 use estimation::study::{Diagnosis, Doubt, EstimateStudy};
 use grid::network::Wire;
+use grid::{Sensor, SensorValue};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -87,7 +88,8 @@ impl Names<'_> {
     fn sensor(&self, position: u32) -> (Component, u32) {
         let lists = self.input.lists.iter().filter(|list| list.component.is_sensor());
         let at = position as usize;
-        let found = lists.filter_map(|list| Some((list.component, *list.ids.get(at.checked_sub(list.first)?)?)));
+        let found =
+            lists.filter_map(|list| Some((list.component, *list.ids.get(at.checked_sub(list.first)?)?)));
         found.last().unwrap_or((Component::SymVoltageSensor, 0))
     }
 
@@ -105,7 +107,12 @@ impl Names<'_> {
         let row = &diagnosis.rows[suspect.row];
         let sensors = &behind[suspect.row];
         let (component, id) = self.sensor(row.sensor);
-        let (measures, unit) = measures(row);
+        let (mut measures, unit) = measures(row);
+        let phasor =
+            |sensor: &Sensor| matches!(sensor.value, SensorValue::Voltage { angle_rad: Some(_), .. });
+        if row.part == Part::Angle && !self.input.sensors.get(row.sensor as usize).is_some_and(phasor) {
+            measures = "angle assumed at the reference";
+        }
         // Where a node's appliances are measured together there is no one sign: taken from the grid.
         let sign = if sensors.len() == 1 { self.input.sign(row.sensor as usize) } else { 1.0 };
         let power = matches!(row.part, Part::Active | Part::Reactive);
@@ -131,16 +138,15 @@ impl Names<'_> {
     fn doubt(&self, doubt: &Doubt) -> (&'static str, &'static str, u32, String) {
         let branch = |id: u32| self.input.find(id).map_or("branch", |(component, _)| component.name());
         match *doubt {
-            Doubt::Closed(id) => {
-                ("closed", branch(id.0), id.0, format!("{} {id} is closed", branch(id.0)))
-            }
+            Doubt::Closed(id) => ("closed", branch(id.0), id.0, format!("{} {id} is closed", branch(id.0))),
             Doubt::Open(id) => ("open", branch(id.0), id.0, format!("{} {id} is open", branch(id.0))),
             Doubt::Tap { branch: id, position } => {
                 ("tap", branch(id.0), id.0, format!("{} {id} stands on tap {position}", branch(id.0)))
             }
             Doubt::Phases { sensor, one, other } => {
                 let (component, id) = self.sensor(sensor);
-                let [one, other] = [one, other].map(|wire| ["a", "b", "c"].get(usize::from(wire)).unwrap_or(&"n"));
+                let [one, other] =
+                    [one, other].map(|wire| ["a", "b", "c"].get(usize::from(wire)).unwrap_or(&"n"));
                 let what = format!("phases {one} and {other} of {} {id} are exchanged", component.name());
                 ("phases", component.name(), id, what)
             }
@@ -150,7 +156,8 @@ impl Names<'_> {
 
 /// The letter of a wire of a bus.
 fn letter(conductors: &[Wire], wire: u8) -> &'static str {
-    let place = conductors.get(usize::from(wire)).and_then(|own| Wire::PHASES.iter().position(|one| one == own));
+    let place =
+        conductors.get(usize::from(wire)).and_then(|own| Wire::PHASES.iter().position(|one| one == own));
     place.and_then(|place| ["a", "b", "c"].get(place)).unwrap_or(&"n")
 }
 
@@ -172,10 +179,20 @@ impl Report {
         let names = Names { input, study };
         let behind = study.sensors_behind(&diagnosis.rows);
         let verdict = &diagnosis.verdict;
-        let told = diagnosis.doubts.iter().filter(|(_, standing)| standing.reduction.unwrap_or(standing.score) > 0.0);
+        let told = diagnosis
+            .doubts
+            .iter()
+            .filter(|(_, standing)| standing.reduction.unwrap_or(standing.score) > 0.0);
         let hypothesis = |(doubt, standing): &(Doubt, estimation::diagnosis::Standing)| {
             let (kind, component, id, what) = names.doubt(doubt);
-            HypothesisReport { kind, component, id, what, reduction: standing.reduction, score: standing.score }
+            HypothesisReport {
+                kind,
+                component,
+                id,
+                what,
+                reduction: standing.reduction,
+                score: standing.score,
+            }
         };
         let suspects = verdict.suspects.iter().map(|suspect| names.suspect(diagnosis, &behind, suspect));
         Self {
@@ -224,7 +241,11 @@ impl Report {
             let _ = writeln!(text, "  suspect: {} {}, {}", suspect.component, suspect.id, suspect.words());
         }
         if !self.suspects.is_empty() {
-            let rest = if self.consistent_without_suspects { "the others fit" } else { "the others do not fit either" };
+            let rest = if self.consistent_without_suspects {
+                "the others fit"
+            } else {
+                "the others do not fit either"
+            };
             let (count, left) = (self.suspects.len(), self.chi_square_without_suspects);
             let _ = writeln!(text, "  without {count} suspects chi-square is {left:.1}: {rest}");
         }
@@ -341,7 +362,8 @@ pub fn extras(input: &Input, study: &EstimateStudy, diagnosis: &Diagnosis) -> Ve
 
 /// The sensors (positions) behind the suspects.
 pub fn suspects(study: &EstimateStudy, diagnosis: &Diagnosis) -> Vec<u32> {
-    let rows: Vec<Row> = diagnosis.verdict.suspects.iter().map(|suspect| diagnosis.rows[suspect.row]).collect();
+    let rows: Vec<Row> =
+        diagnosis.verdict.suspects.iter().map(|suspect| diagnosis.rows[suspect.row]).collect();
     let mut sensors: Vec<u32> = study.sensors_behind(&rows).concat();
     sensors.sort_unstable();
     sensors.dedup();

@@ -145,7 +145,8 @@ fn prepare(
     }
     let network = present.network_to_estimate().map_err(|error| arguments.study.refused(place, error))?;
     let symmetric = arguments.study.symmetric;
-    let study = EstimateStudy::new(&network, &present.sensors, symmetric, arguments.method()).map_err(wrong)?;
+    let study =
+        EstimateStudy::new(&network, &present.sensors, symmetric, arguments.method()).map_err(wrong)?;
     Ok(Prepared { network, study })
 }
 
@@ -174,9 +175,7 @@ fn estimate(
         left_out.sort_unstable();
         left_out.dedup();
         let sensors = present.without(&left_out);
-        now.study
-            .set_values(&now.network, &sensors)
-            .map_err(|error| failed(arguments, place, error))?;
+        now.study.set_values(&now.network, &sensors).map_err(|error| failed(arguments, place, error))?;
         round += 1;
     }
 }

@@ -203,6 +203,19 @@ impl Smoother {
         both!(&mut self.solver, solver => solver.estimate_kept(tolerance))
     }
 
+    /// Estimates from the state of another smoother of the same tree: its readings and deviations may be others. The optimum
+    /// is that of a flat start, which is taken where the other state leads nowhere.
+    ///
+    /// # Errors
+    /// [`NoSolution`] as above.
+    pub fn estimate_from(&mut self, other: &mut Self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
+        match (&mut self.solver, &mut other.solver) {
+            (Either::One(own), Either::One(other)) => own.estimate_from(other, tolerance),
+            (Either::Three(own), Either::Three(other)) => own.estimate_from(other, tolerance),
+            (own, _) => both!(own, solver => solver.estimate(tolerance)),
+        }
+    }
+
     /// As [`Smoother::estimate`], without writing anything out: see [`Smoother::voltages`].
     ///
     /// # Errors

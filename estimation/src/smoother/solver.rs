@@ -253,7 +253,23 @@ impl<const N: usize> Solver<N> {
     fn start(&mut self) {
         let root = self.root_start();
         let core = self.core();
-        core.path.run(Start { core, root });
+        core.path.run(Start { core, root, state: None });
+    }
+
+    /// Estimates from the state of another solver of the same tree, whatever its readings; from a flat start where that
+    /// leads nowhere.
+    pub fn estimate_from(&mut self, other: &mut Self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
+        other.fold();
+        let there = &other.compiled.core;
+        if other.settled && there.count() == self.compiled.core.count() {
+            let root = self.root_start();
+            let core = self.core();
+            core.path.run(Start { core, root, state: Some((&there.v, &there.j)) });
+            if let Ok(settled) = self.iterate(tolerance, true) {
+                return Ok(self.estimated(settled));
+            }
+        }
+        self.estimate(tolerance)
     }
 
     fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Settled, NoSolution> {

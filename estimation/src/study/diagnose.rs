@@ -2,12 +2,12 @@
 
 use super::doubts::{self, Doubt};
 use super::estimate::EstimateStudy;
-use super::on_tree::OnTree;
 use crate::circuit::{Circuit, Readings};
 use crate::diagnosis::{
-    Detectability, Evidence, Fits, Fitted, Ranking, Reading, Row, Rules, Standing, Verdict, base, detectability, judge,
-    network_is_wrong, rank,
+    Detectability, Evidence, Fits, Fitted, Ranking, Reading, Row, Rules, Standing, Verdict, base,
+    detectability, judge, network_is_wrong, rank,
 };
+use crate::on_tree::OnTree;
 use crate::solve::{NoSolution, Tolerance};
 use crate::sparse::General;
 use grid::Network;
@@ -33,7 +33,8 @@ pub struct Diagnosis {
     pub doubts_left_out: usize,
     /// Probability, at most, that any hypothesis explains as much as the best one when the network is as it is said to be.
     pub chance: f64,
-    /// Whether that is below the rules' false alarm.
+    /// Whether that is below the rules' false alarm, and the hypothesis explains more than the suspects do. A suspect is a
+    /// free number, chosen as the largest of all: it counts for the square of the limit less than it takes from J.
     pub network_doubted: bool,
 }
 
@@ -92,7 +93,9 @@ impl EstimateStudy {
         // Those that were not asked had their chance as well.
         let unasked = doubts_left_out as f64 / hypotheses.len().max(1) as f64;
         ranking.chance = (ranking.chance * (1.0 + unasked)).min(1.0);
-        let network_doubted = network_is_wrong(&ranking, rules.false_alarm);
+        let best = ranking.standings.iter().filter_map(|standing| standing.reduction).fold(0.0, f64::max);
+        let network_doubted =
+            network_is_wrong(&ranking, rules.false_alarm) && best > explained_by_suspects(&verdict);
         let doubts = ranking.standings.into_iter().map(|standing| (kinds[standing.hypothesis], standing));
         Diagnosis {
             detectability: detectability(&evidence, rules.false_alarm, MISSED),
@@ -146,6 +149,12 @@ impl EstimateStudy {
             Reading::Current(at) => Some(readings.currents[at as usize].wire),
         }
     }
+}
+
+/// What deleting the suspects takes from J, less what the choice of each is worth.
+fn explained_by_suspects(verdict: &Verdict) -> f64 {
+    let chosen = verdict.suspects.len() as f64 * verdict.limit * verdict.limit;
+    if verdict.suspects.is_empty() { 0.0 } else { verdict.objective - verdict.objective_after - chosen }
 }
 
 /// Of a network without voltage.

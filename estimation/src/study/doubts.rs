@@ -57,7 +57,12 @@ enum Change {
     Joined(Box<Series>, Option<u32>),
     Opened(u32),
     Replaced(u32, Box<Series>),
-    Exchanged { sensor: u32, bus: Option<u32>, one: u8, other: u8 },
+    Exchanged {
+        sensor: u32,
+        bus: Option<u32>,
+        one: u8,
+        other: u8,
+    },
 }
 
 impl Change {
@@ -114,9 +119,10 @@ fn open_branches(network: &Network, assembly: &Assembly) -> Vec<Asked> {
     if opened.is_empty() {
         return Vec::new();
     }
-    let Ok(closed) = Network::new(parts).map_err(drop).and_then(|network| {
-        Assembly::new(&network, assembly.symmetric).map_err(drop)
-    }) else {
+    let Ok(closed) = Network::new(parts)
+        .map_err(drop)
+        .and_then(|network| Assembly::new(&network, assembly.symmetric).map_err(drop))
+    else {
         return Vec::new();
     };
     let live = |bus: u32| assembly.circuit.buses.get(bus as usize).is_some_and(|bus| bus.energized);

@@ -168,12 +168,7 @@ impl EstimateStudy {
             let kept = if self.kept { smoother.estimate_kept(*tolerance).ok() } else { None };
             match kept.map_or_else(|| smoother.estimate(*tolerance), Ok) {
                 Ok(found) => {
-                    return Ok(self.put(
-                        found.voltages,
-                        found.objective,
-                        found.iterations,
-                        Solver::Smoother,
-                    ));
+                    return Ok(self.put(found.voltages, found.objective, found.iterations, Solver::Smoother));
                 }
                 Err(_) => {
                     let wls = Wls::new(&self.assembly.circuit, &self.gathered.readings)?;
@@ -184,7 +179,8 @@ impl EstimateStudy {
         match &mut self.estimator {
             Estimator::Sparse(wls) => {
                 let kept = self.kept && !self.stands_in;
-                let found = if kept { wls.estimate_from(&self.last, tolerance) } else { wls.estimate(tolerance) };
+                let found =
+                    if kept { wls.estimate_from(&self.last, tolerance) } else { wls.estimate(tolerance) };
                 let found = found?;
                 self.rows = found.rows;
                 Ok(self.put(found.voltages, found.objective, found.iterations, Solver::Sparse))

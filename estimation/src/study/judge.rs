@@ -1,8 +1,8 @@
 //! How well an estimate is known, whichever solver found it.
 
-use super::on_tree;
 use crate::circuit::{Circuit, Readings};
 use crate::diagnosis;
+use crate::on_tree;
 use crate::smoother::{self, Smoother};
 use crate::solve::NoSolution;
 use crate::sparse::{EstimatedRow, RowOf, Wls};

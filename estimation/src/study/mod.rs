@@ -6,7 +6,6 @@ mod doubts;
 mod estimate;
 mod flow;
 mod judge;
-mod on_tree;
 
 pub use diagnose::{Diagnosis, MISSED};
 pub use doubts::Doubt;

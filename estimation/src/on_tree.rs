@@ -9,8 +9,12 @@ use crate::sparse::{General, Kept};
 use num_complex::Complex64;
 use std::cell::OnceCell;
 
+/// The smoother knows free injections to a window, wide but not infinite: below this share of its variance what is left of a
+/// row is the window's, and the row is critical.
+const WINDOW: f64 = 1e-4;
+
 /// Variance of the estimated value of every row, p.u.²; NaN where not even sparse factors give one.
-pub(super) fn variances(
+pub(crate) fn variances(
     circuit: &Circuit,
     readings: &Readings,
     rows: &[Row],
@@ -25,6 +29,11 @@ pub(super) fn variances(
     {
         for (row, variance) in open.iter().zip(kept.variances_of(&open)) {
             found[*row] = variance.max(0.0);
+        }
+    }
+    for (variance, row) in found.iter_mut().zip(rows) {
+        if row.variance - *variance < WINDOW * row.variance {
+            *variance = row.variance;
         }
     }
     found
@@ -73,7 +82,7 @@ fn std_of(circuit: &Circuit, readings: &Readings, known: &Uncertainty, row: &Row
 }
 
 /// An estimate on a tree.
-pub(super) struct OnTree<'a> {
+pub(crate) struct OnTree<'a> {
     circuit: &'a Circuit,
     readings: &'a Readings,
     voltages: &'a [Complex64],
@@ -91,7 +100,8 @@ impl<'a> OnTree<'a> {
         let rows = rows(circuit, readings, voltages);
         let variances = variances(circuit, readings, &rows, known, voltages);
         // What has no variance cannot be tested: as if its own value decided it.
-        let stated = |(variance, row): (f64, &Row)| if variance.is_finite() { variance } else { row.variance };
+        let stated =
+            |(variance, row): (f64, &Row)| if variance.is_finite() { variance } else { row.variance };
         let variances = variances.into_iter().zip(&rows).map(stated).collect();
         Self { circuit, readings, voltages, variances, kept: OnceCell::new() }
     }
