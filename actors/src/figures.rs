@@ -243,6 +243,7 @@ impl Operations {
                     [
                         ("chi-square", health.estimator.alarms.chi_square),
                         ("largest-residual", health.estimator.alarms.largest_residual),
+                        ("expectation", health.estimator.alarms.expectation),
                     ]
                     .into_iter(),
                 )),

@@ -146,19 +146,18 @@ def main():
           expect=dict(diagnosis=dict(network_doubted=True, hypotheses=[dict(kind="phases", id=65, what="phases a and b of asym_power_sensor 65 are exchanged")])))
 
     lateral = copy.deepcopy(good)
-    gone = {44, 54, 45, 55, 65, 64, 81}
+    gone = {51, 54, 64, 71, 73, 81}
     for kind in ("asym_voltage_sensor", "asym_power_sensor", "asym_current_sensor"):
         lateral[kind] = [row for row in lateral[kind] if row["id"] not in gone]
     blind = dict(observability="unobservable", u_std=[None] * 3)
-    write("unobservable-lateral", "nothing is measured from node 6 on but the flow into line 24", lateral,
-          expect={"node": {"7": blind, "3": dict(observability="measured")}}, truth=truth, near=[1, 2, 3, 4])
+    write("unobservable-lateral", "nothing tells what the branch of nodes 5 to 7 takes, nor what comes from the source", lateral,
+          expect={"node": {"7": blind, "3": dict(observability="measured")}}, truth=truth, near=[2, 3, 4, 8, 9])
     guessed = copy.deepcopy(lateral)
-    for identity, load in ((94, 44), (95, 45)):
-        guessed["asym_power_sensor"].append(dict(
-            id=identity, measured_object=load, measured_terminal_type=4, power_sigma=60e3,
-            p_measured=[100e3] * 3 if load == 44 else [30e3] * 3, q_measured=[25e3] * 3 if load == 44 else [8e3] * 3, pseudo=1))
-    write("pseudo-measured-lateral", "the same with pseudo-measurements (`pseudo`: 1) of the loads", guessed,
-          expect={"node": {"7": dict(observability="pseudo"), "3": dict(observability="measured")}})
+    guessed["asym_power_sensor"].append(dict(
+        id=94, measured_object=44, measured_terminal_type=4, power_sigma=60e3, p_measured=[250e3] * 3, q_measured=[60e3] * 3,
+        pseudo=1))
+    write("pseudo-measured-lateral", "the same with a pseudo-measurement (`pseudo`: 1) of load 44", guessed,
+          truth=truth, near=every, expect={"node": {"7": dict(observability="pseudo"), "3": dict(observability="measured")}})
 
     mad = copy.deepcopy(good)
     load = find(mad, 61)

@@ -79,8 +79,8 @@ impl Observer {
         picture.health.estimator.suspects.clone_from(&consistency.suspects);
         let alarms = &mut picture.health.estimator.alarms;
         alarms.chi_square += u64::from(consistency.chi_square_alarm);
-        alarms.largest_residual +=
-            u64::from(!consistency.suspects.is_empty() || consistency.expectations_off);
+        alarms.largest_residual += u64::from(!consistency.suspects.is_empty());
+        alarms.expectation += u64::from(consistency.expectations_off);
         picture.voltages.at = Some(estimate.at);
         let known = |bus: &grid::BusEstimate, phase: usize| {
             (bus.observability[phase] != Observability::Unobservable).then_some(bus.u_pu[phase] as f32)

@@ -135,8 +135,10 @@ pub struct EstimatorHealth {
 pub struct EstimatorAlarms {
     /// All residuals together are too large.
     pub chi_square: u64,
-    /// One residual is too large for its deviation.
+    /// The residual of a measurement is too large for its deviation.
     pub largest_residual: u64,
+    /// That of an expectation (forecast, last meter reading) is.
+    pub expectation: u64,
 }
 
 /// How often one reason for refusal occurred.

@@ -39,6 +39,8 @@ pub struct Gathered {
     pub readings: Readings,
     sensors: Vec<Sensor>,
     sites: Vec<Site>,
+    /// Whether a sensor says anything of what appliances take.
+    speaks: Vec<bool>,
     nodes: Vec<Node>,
     islands: Islands,
     turns: Vec<Turn>,
@@ -73,6 +75,7 @@ struct Gathering<'a> {
     readings: Readings,
     current_buses: Vec<u32>,
     sites: Vec<Site>,
+    speaks: Vec<bool>,
     nodes: Vec<Node>,
     node_of: BTreeMap<BusId, u32>,
     member_of: BTreeMap<u32, (u32, u32)>,
@@ -86,6 +89,7 @@ impl<'a> Gathering<'a> {
             readings: Readings::default(),
             current_buses: Vec::new(),
             sites: Vec::with_capacity(sensors.len()),
+            speaks: vec![false; sensors.len()],
             nodes: Vec::new(),
             node_of: BTreeMap::new(),
             member_of: BTreeMap::new(),
@@ -215,6 +219,7 @@ impl<'a> Gathering<'a> {
             Site::Appliance { node, .. } | Site::Node(node) => {
                 let node = &mut self.nodes[node as usize];
                 node.sensor.get_or_insert(index);
+                self.speaks[index as usize] = true;
                 node.pseudo |= pseudo;
                 match site {
                     Site::Appliance { member, .. } => node.members[member as usize].metered |= !pseudo,
@@ -259,6 +264,7 @@ impl<'a> Gathering<'a> {
             readings: self.readings,
             sensors: sensors.to_vec(),
             sites: self.sites,
+            speaks: self.speaks,
             nodes: self.nodes,
             islands,
             turns,

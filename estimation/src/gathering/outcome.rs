@@ -62,10 +62,11 @@ impl Gathered {
         self.islands.turn(assembly, &self.turns, voltages);
     }
 
-    /// By bus: the sensors (positions in the slice given to [`super::gather`]) that were gathered into its injections.
+    /// By bus: the sensors (positions in the slice given to [`super::gather`]) that were gathered into its injections; those
+    /// that say nothing are not among them.
     pub fn behind_injections(&self) -> BTreeMap<u32, Vec<u32>> {
         let mut behind: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        for (sensor, site) in (0_u32..).zip(&self.sites) {
+        for (sensor, site) in (0_u32..).zip(&self.sites).filter(|(sensor, _)| self.speaks[*sensor as usize]) {
             if let Site::Appliance { node, .. } | Site::Node(node) = site {
                 behind.entry(self.nodes[*node as usize].position).or_default().push(sensor);
             }

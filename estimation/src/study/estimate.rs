@@ -222,11 +222,11 @@ impl EstimateStudy {
     /// # Errors
     /// [`NoSolution`] when the matrix at the estimate has no finite values.
     pub fn judge(&mut self) -> Result<Judgement, NoSolution> {
-        let (circuit, readings) = (&self.assembly.circuit, &self.gathered.readings);
+        let (circuit, gathered) = (&self.assembly.circuit, &self.gathered);
         let count = self.gathered.outcome(&self.assembly, self.last.clone()).residuals.len();
         match &mut self.estimator {
-            Estimator::Tree(smoother) => Ok(judge::from_tree(circuit, readings, smoother, &self.last, count)),
-            Estimator::Sparse(wls) => judge::from_sparse(circuit, readings, wls, &self.rows, count),
+            Estimator::Tree(smoother) => Ok(judge::from_tree(circuit, gathered, smoother, &self.last, count)),
+            Estimator::Sparse(wls) => judge::from_sparse(circuit, gathered, wls, &self.rows, count),
             Estimator::Dark => Ok(Judgement::default()),
         }
     }

@@ -65,7 +65,7 @@ export interface Health {
     chance: Unknown<number>;
     /** Points whose measurements are probably wrong. */
     suspects: string[];
-    alarms: { chi_square: number; largest_residual: number };
+    alarms: { chi_square: number; largest_residual: number; expectation: number };
     message: Unknown<string>;
   };
   offers_open: number;
