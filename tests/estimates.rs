@@ -25,7 +25,8 @@ fn input(case: &str) -> Value {
 /// The row of a component.
 fn row<'a>(data: &'a Value, component: &str, id: &str) -> &'a Value {
     let rows = data[component].as_array().unwrap_or_else(|| panic!("no {component}"));
-    rows.iter().find(|row| row["id"].to_string() == id).unwrap_or_else(|| panic!("no {component} {id}"))
+    let number: u32 = id.parse().unwrap();
+    rows.iter().find(|row| row["id"] == number).unwrap_or_else(|| panic!("no {component} {id}"))
 }
 
 /// Whether `found` has everything `expected` says: objects may say more, lists of objects may be longer than expected.
