@@ -86,11 +86,11 @@ struct Names<'a> {
 
 impl Names<'_> {
     fn sensor(&self, position: u32) -> (Component, u32) {
-        let lists = self.input.lists.iter().filter(|list| list.component.is_sensor());
+        let mut lists = self.input.lists.iter().filter(|list| list.component.is_sensor());
         let at = position as usize;
         let found =
-            lists.filter_map(|list| Some((list.component, *list.ids.get(at.checked_sub(list.first)?)?)));
-        found.last().unwrap_or((Component::SymVoltageSensor, 0))
+            lists.find_map(|list| Some((list.component, *list.ids.get(at.checked_sub(list.first)?)?)));
+        found.unwrap_or((Component::SymVoltageSensor, 0))
     }
 
     fn ids(&self, positions: &[u32]) -> Vec<u32> {
