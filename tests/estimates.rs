@@ -161,9 +161,9 @@ fn a_batch_answers_as_its_scenarios_one_by_one() {
             json!({ "asym_power_sensor": power(1.03) }),
             json!({ "asym_power_sensor": power(0.8) }),
             json!({ "asym_voltage_sensor": [{ "id": 52, "u_sigma": 40.0 }] }),
-            json!({ "asym_power_sensor": [{ "id": 71, "power_sigma": "inf" }] }),
+            json!({ "asym_power_sensor": [{ "id": 72, "power_sigma": "inf" }] }),
             json!({ "line": [{ "id": 27, "from_status": 1, "to_status": 1 }] }),
-            json!({ "asym_power_sensor": power(1.1), "asym_voltage_sensor": [{ "id": 51, "u_measured": [5900.0, 5890.0, 5895.0] }] }),
+            json!({ "asym_power_sensor": power(1.1), "asym_voltage_sensor": [{ "id": 53, "u_measured": [5800.0, 5810.0, 5805.0] }] }),
         ];
         let file = answer.file("input.json", &base);
         let update = |data: Value, batch: bool| json!({ "version": "1.0", "type": "update", "is_batch": batch, "attributes": {}, "data": data });

@@ -11,7 +11,7 @@ use std::cell::OnceCell;
 
 /// The smoother knows free injections to a window, wide but not infinite: below this share of its variance what is left of a
 /// row is the window's, and the row is critical.
-const WINDOW: f64 = 1e-3;
+const WINDOW: f64 = 5e-3;
 
 /// Variance of the estimated value of every row, p.u.²; NaN where not even sparse factors give one.
 pub(crate) fn variances(
