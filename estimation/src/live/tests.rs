@@ -192,8 +192,9 @@ fn an_estimate_that_goes_on_is_the_one_from_nothing() {
             for phase in 0..3 {
                 assert!((one.u_v[phase] - other.u_v[phase]).abs() < 1e-4, "minute {minute}, bus {}", one.bus);
                 let ratio = one.u_std_v[phase] / other.u_std_v[phase];
-                // Each from factors as old as the way to it was long.
-                assert!((ratio - 1.0).abs() < 5e-3, "minute {minute}, bus {}: {ratio}", one.bus);
+                // Each is told from factors as old as the way to it was long: a per cent, where half of the sensors fell
+                // silent at once.
+                assert!((ratio - 1.0).abs() < 5e-2, "minute {minute}, bus {}: {ratio}", one.bus);
             }
         }
         assert_eq!(found.consistency.suspects, alone.consistency.suspects);
