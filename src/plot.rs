@@ -19,6 +19,9 @@ const NAMES: [&str; 3] = ["phase a", "phase b", "phase c"];
 /// One connection between two buses, with the length it counts.
 type Edge = (usize, usize, f64);
 
+/// How a line is drawn whose voltages nothing determines.
+const BLIND: &str = r#" stroke-dasharray="2 5" stroke-opacity=".5""#;
+
 /// Draws the profile. `sigma` is the standard deviation of the magnitude of every wire, p.u.
 pub fn profile(state: &State<'_>, sigma: Option<&[f64]>) -> String {
     let (distance, edges, what) = distances(state);
@@ -64,14 +67,18 @@ pub fn profile(state: &State<'_>, sigma: Option<&[f64]>) -> String {
         for (phase, (one, other)) in pairs.enumerate() {
             let (u, v) = (state.voltages[one].norm(), state.voltages[other].norm());
             if u > 0.0 && v > 0.0 {
+                let blind = sigma.is_some_and(|sigma| sigma[one].is_nan() || sigma[other].is_nan());
+                // A number that means nothing stays inside the frame.
+                let inside = |u: f64| if blind { u.clamp(scale.low, scale.high) } else { u };
                 let _ = write!(
                     svg,
-                    r#"<path d="M{:.1} {:.1}L{:.1} {:.1}" stroke="{}"/>"#,
+                    r#"<path d="M{:.1} {:.1}L{:.1} {:.1}" stroke="{}"{}/>"#,
                     scale.x(a),
-                    scale.y(u),
+                    scale.y(inside(u)),
                     scale.x(b),
-                    scale.y(v),
-                    COLOURS[phase]
+                    scale.y(inside(v)),
+                    COLOURS[phase],
+                    if blind { BLIND } else { "" }
                 );
             }
         }
@@ -159,7 +166,10 @@ fn frame(svg: &mut String, scale: &Scale, name: &str, what: &str, symmetric: boo
         );
     }
     if bands {
-        let _ = write!(svg, r#"<text x="{LEFT}" y="44">bars: ± 2 standard deviations</text>"#);
+        let _ = write!(
+            svg,
+            r#"<text x="{LEFT}" y="44">bars: ± 2 standard deviations; dotted: not observable</text>"#
+        );
     }
     svg.push_str("\n<g fill=\"none\" stroke-width=\"1.3\" stroke-linecap=\"round\">");
 }

@@ -50,7 +50,8 @@ pub struct StudyArguments {
     pub json: bool,
 }
 
-fn positive(text: &str) -> Result<f64, String> {
+/// A number between 0 and 1.
+pub fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
         _ => Err(format!("{text:?} is no number between 0 and 1")),

@@ -66,8 +66,11 @@ fn help_of_every_command_has_examples() {
         "bench overload",
         "bench ingest",
     ];
-    let all =
-        ["", "demo", "serve", "check", "simulate"].into_iter().chain(market).chain(journal).chain(bench);
+    let all = ["", "demo", "serve", "check", "simulate", "powerflow", "estimate"]
+        .into_iter()
+        .chain(market)
+        .chain(journal)
+        .chain(bench);
     for command in all {
         let output = run(command.split_whitespace().chain(["--help"]));
         assert!(output.status.success(), "{command}: {}", words(&output));

@@ -236,6 +236,19 @@ impl Operations {
                 values: Values::Totals(by("reason", rejected)),
             },
             Family {
+                name: "estimate_alarms_total",
+                help: "Estimates that did not fit their measurements, by the test that said so.",
+                values: Values::Totals(by(
+                    "reason",
+                    [
+                        ("chi-square", health.estimator.alarms.chi_square),
+                        ("largest-residual", health.estimator.alarms.largest_residual),
+                        ("expectation", health.estimator.alarms.expectation),
+                    ]
+                    .into_iter(),
+                )),
+            },
+            Family {
                 name: "telemetry_skipped_values_total",
                 help: "Values that were not used although nothing is wrong with them, by the rule.",
                 values: Values::Totals(by("reason", left)),

@@ -126,6 +126,35 @@ async fn what_a_rule_stops_is_shown_with_the_rule_and_counted_and_never_estimate
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_estimate_finds_wrong_is_used_named_and_counted_until_it_comes_right() {
+    let mut running = Running::start().await;
+    let said = |running: &Running, wrong: f64| {
+        let points =
+            [2, 3, 4].into_iter().flat_map(|bus| ["a", "b", "c"].map(|phase| format!("bus.{bus}.u.{phase}")));
+        let value = |point: String| {
+            let value = if point == "bus.3.u.b" { wrong } else { 231.0 };
+            running.value(&point, value)
+        };
+        points.map(value).collect::<Vec<_>>()
+    };
+    running.field(said(&running, 222.0)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let row = running.row("bus.3.u.b").unwrap();
+    assert_eq!((row.quality, row.value), (Quality::Measured, Some(222.0)), "no rule stops it");
+    assert_eq!(row.rule, Some("largest-residual"));
+    assert_eq!(running.row("bus.3.u.a").unwrap().rule, None);
+    let health = running.picture().health.estimator.clone();
+    assert_eq!(health.suspects, ["bus.3.u.b".parse::<PointId>().unwrap()]);
+    assert!(health.chance.unwrap() < 1e-4 && health.alarms.largest_residual >= 1, "{health:?}");
+    running.field(said(&running, 231.2)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(running.row("bus.3.u.b").unwrap().rule, None);
+    let now = running.picture().health.estimator.clone();
+    assert!(now.suspects.is_empty() && now.alarms.largest_residual >= health.alarms.largest_residual);
+    running.system.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_its_source_calls_bad_is_not_estimated_from_again() {
     let mut running = Running::start().await;
     let values = ["a", "b", "c"].map(|phase| running.value(&format!("bus.2.u.{phase}"), 231.0));

@@ -20,6 +20,7 @@ mod linear_response;
 mod linearization;
 mod live;
 mod measurement_set;
+mod on_tree;
 mod outlook;
 mod plausibility;
 #[cfg(test)]

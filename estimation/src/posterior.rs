@@ -69,6 +69,7 @@ impl Posterior {
             residuals: self.residuals(problem, point),
             objective: point.objective,
             degrees_of_freedom: problem.set.values.len(),
+            consistency: Default::default(),
             iterations,
         }
     }

@@ -25,6 +25,28 @@ pub struct Estimate {
     pub degrees_of_freedom: usize,
     /// Gauss–Newton steps taken.
     pub iterations: usize,
+    /// Whether the measurements fit the network and each other.
+    pub consistency: Consistency,
+}
+
+/// Whether measurements fit the network and each other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Consistency {
+    /// Probability of so large a weighted sum of squared residuals (chi-square) when all instruments are as good as stated.
+    pub chance: f64,
+    /// Whether that is too small to be chance.
+    pub chi_square_alarm: bool,
+    /// Measurements that are probably wrong, by their normalised residuals, the most conspicuous first.
+    pub suspects: Vec<PointId>,
+    /// Whether expectations (pseudo-measurements) stand out as well.
+    pub expectations_off: bool,
+}
+
+impl Default for Consistency {
+    /// Nothing is wrong.
+    fn default() -> Self {
+        Self { chance: 1.0, chi_square_alarm: false, suspects: Vec::new(), expectations_off: false }
+    }
 }
 
 /// Voltage of one bus.
@@ -36,7 +58,7 @@ pub struct BusEstimate {
     pub u_v: PerPhase<f64>,
     /// Voltage angles, rad.
     pub u_angle_rad: PerPhase<f64>,
-    /// Standard deviations of `u_v`, V.
+    /// Standard deviations of `u_v`, V; NaN where nothing determines the voltage.
     pub u_std_v: PerPhase<f64>,
     /// `u_v` over the rated phase-to-neutral voltage, p.u.
     pub u_pu: PerPhase<f64>,

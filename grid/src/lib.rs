@@ -22,7 +22,9 @@ pub mod sensor;
 pub mod telemetry;
 pub mod time;
 
-pub use estimate::{BranchEstimate, BusEstimate, Estimate, Observability, Residual, UsagePointEstimate};
+pub use estimate::{
+    BranchEstimate, BusEstimate, Consistency, Estimate, Observability, Residual, UsagePointEstimate,
+};
 pub use forecast::{Congestion, Outlook, SlotForecast, UsagePointForecast};
 pub use id::{BranchId, BusId, DeviceId, IdError, ProsumerId, UsagePointId};
 pub use network::{Network, NetworkError};

@@ -49,7 +49,7 @@ pub fn measure(arguments: &CaseArguments) -> Result<ServiceFigures, Failure> {
     let (estimator, set) = (Arc::new(estimator), measurements(&network)?);
     let (mut whole, mut last) = (Vec::new(), None);
     for _ in 0..WHOLE {
-        let (ms, kept) = timed(|| estimator.estimate_and_keep(Timestamp::default(), &set));
+        let (ms, kept) = timed(|| estimator.estimate_and_keep(Timestamp::default(), &set, None));
         whole.push(ms);
         last = Some(kept.map_err(|error| Failure::Run(error.into()))?);
     }

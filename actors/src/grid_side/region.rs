@@ -73,6 +73,10 @@ pub struct Region {
     books: Books,
     latest: BTreeMap<PointId, Measurement>,
     kept: Option<KeptEstimate>,
+    /// The one before: the next estimate begins with it.
+    spare: Option<KeptEstimate>,
+    /// Deviations as last used; they follow what the value says only when it says something else by a tenth.
+    sigmas: BTreeMap<PointId, f64>,
     /// The bus at which a point is measured; found once.
     bus_of: BTreeMap<PointId, Option<BusId>>,
     readings: BTreeMap<UsagePointId, (Slot, f64)>,
@@ -116,6 +120,8 @@ impl Region {
             books,
             latest: BTreeMap::new(),
             kept: None,
+            spare: None,
+            sigmas: BTreeMap::new(),
             bus_of: BTreeMap::new(),
             readings: BTreeMap::new(),
             slot_totals: BTreeMap::new(),
@@ -168,16 +174,17 @@ impl Region {
     }
 
     /// The measurements that are fresh enough, and one prior per connection.
-    fn measurement_set(&self, now: Timestamp) -> MeasurementSet {
-        let values = self.latest.values().filter(|value| now.since(value.measured_at) <= STALE_AFTER);
-        let values = values
+    fn measurement_set(&mut self, now: Timestamp) -> MeasurementSet {
+        let fresh = self.latest.values().filter(|value| now.since(value.measured_at) <= STALE_AFTER);
+        let values: Vec<WeightedValue> = fresh
             .map(|value| WeightedValue {
                 point: value.point,
                 value: value.value,
-                sigma: self.sigma(value),
+                sigma: steady(self.sigma(value), self.sigmas.get(&value.point).copied()),
                 quality: value.quality,
             })
             .collect();
+        self.sigmas = values.iter().map(|value| (value.point, value.sigma)).collect();
         MeasurementSet { values, priors: self.priors(now) }
     }
 
@@ -248,10 +255,10 @@ impl Region {
         };
         self.flow_measured = set.values.iter().any(flow);
         let panicked = RegionMsg::SolveFinished(Err("the solver panicked".into()));
-        let durations = self.made.durations.clone();
+        let (durations, spare) = (self.made.durations.clone(), self.spare.take());
         cx.compute(panicked, move || {
             let stopwatch = Stopwatch::start();
-            let solved = estimator.estimate_and_keep(at, &set);
+            let solved = estimator.estimate_and_keep(at, &set, spare);
             durations.count(stopwatch.elapsed());
             let solved =
                 solved.map(|(estimate, kept)| Arc::new(Solved { estimate: Arc::new(estimate), kept }));
@@ -261,7 +268,7 @@ impl Region {
 
     fn on_solved(&mut self, outcome: Result<Arc<Solved>, String>, cx: &mut Context<RegionMsg>) {
         self.solving = false;
-        self.kept = None;
+        self.spare = self.kept.take();
         let outcome = outcome.map(|solved| {
             let Solved { estimate, mut kept } = Arc::unwrap_or_clone(solved);
             // What came while it was being made.
@@ -330,6 +337,12 @@ impl Stage for Region {
             RegionMsg::ForecastDue => self.on_forecast_due(cx),
         }
     }
+}
+
+/// The deviation to use: the last one while it is within a tenth of what the value says now, so that the estimator's
+/// factors stay good for the next minute.
+fn steady(says: f64, last: Option<f64>) -> f64 {
+    last.filter(|last| (last / says - 1.0).abs() <= 0.1).unwrap_or(says)
 }
 
 /// Values were found plausible and of this network before they came here.

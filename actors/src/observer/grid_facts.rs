@@ -16,6 +16,8 @@ use std::sync::Arc;
 const SUSPICIOUS: f64 = 4.0;
 /// What such news are counted as, to be told once in a while.
 const RESIDUAL: &str = "residual";
+/// The rule of a value that the diagnosis of the estimate finds wrong.
+const LARGEST_RESIDUAL: &str = "largest-residual";
 
 impl Observer {
     pub(super) fn on_telemetry(&mut self, values: &[Measurement]) {
@@ -72,6 +74,13 @@ impl Observer {
         picture.health.estimator.message = None;
         let freedom = estimate.degrees_of_freedom;
         picture.health.estimator.objective_ratio = (freedom > 0).then(|| estimate.objective / freedom as f64);
+        let consistency = &estimate.consistency;
+        picture.health.estimator.chance = Some(consistency.chance);
+        picture.health.estimator.suspects.clone_from(&consistency.suspects);
+        let alarms = &mut picture.health.estimator.alarms;
+        alarms.chi_square += u64::from(consistency.chi_square_alarm);
+        alarms.largest_residual += u64::from(!consistency.suspects.is_empty());
+        alarms.expectation += u64::from(consistency.expectations_off);
         picture.voltages.at = Some(estimate.at);
         let known = |bus: &grid::BusEstimate, phase: usize| {
             (bus.observability[phase] != Observability::Unobservable).then_some(bus.u_pu[phase] as f32)
@@ -163,6 +172,8 @@ impl Observer {
     pub(super) fn on_no_estimate(&mut self, reason: String) {
         self.picture.health.estimator.ok = false;
         self.picture.health.estimator.message = Some(reason);
+        self.picture.health.estimator.chance = None;
+        self.picture.health.estimator.suspects.clear();
     }
 
     pub(super) fn on_outlook(&mut self, ahead: &Ahead) {
@@ -231,7 +242,10 @@ impl Observer {
                 value: (value.quality != Quality::Missing).then_some(value.value),
                 unit: value.point.quantity.unit(),
                 quality: doubt.map_or(value.quality, |_| Quality::Implausible),
-                rule: doubt.map(|doubt| doubt.rule.name()),
+                rule: doubt.map(|doubt| doubt.rule.name()).or_else(|| {
+                    let suspects = &self.picture.health.estimator.suspects;
+                    suspects.contains(&value.point).then_some(LARGEST_RESIDUAL)
+                }),
                 refused: doubt.map(|doubt| doubt.measurement.value).filter(|value| value.is_finite()),
                 measured_at: Some(value.measured_at),
                 estimated,

@@ -120,8 +120,25 @@ pub struct EstimatorHealth {
     pub iterations: u64,
     /// Objective over degrees of freedom of the latest estimate; about 1 when measurements and model agree.
     pub objective_ratio: Option<f64>,
+    /// Probability of residuals this large (chi-square) when all instruments are as good as stated.
+    pub chance: Option<f64>,
+    /// Measurements of the latest estimate that are probably wrong, the most conspicuous first.
+    pub suspects: Vec<PointId>,
+    /// How many estimates did not fit their measurements, by the test that said so.
+    pub alarms: EstimatorAlarms,
     /// What went wrong, or nothing.
     pub message: Option<String>,
+}
+
+/// How many estimates did not fit their measurements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct EstimatorAlarms {
+    /// All residuals together are too large.
+    pub chi_square: u64,
+    /// The residual of a measurement is too large for its deviation.
+    pub largest_residual: u64,
+    /// That of an expectation (forecast, last meter reading) is.
+    pub expectation: u64,
 }
 
 /// How often one reason for refusal occurred.
@@ -213,7 +230,8 @@ pub struct PointRow {
     pub unit: &'static str,
     /// Quality of `value`; `implausible` when a newer one was stopped by `rule`.
     pub quality: Quality,
-    /// Name of the rule that stopped a newer value.
+    /// Name of the rule that stopped a newer value; `largest-residual` when the estimate finds the value wrong, which is
+    /// used all the same.
     pub rule: Option<&'static str>,
     /// The value that it stopped, in `unit`.
     pub refused: Option<f64>,

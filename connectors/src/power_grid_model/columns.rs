@@ -115,13 +115,17 @@ columns! {
         id: Id, measured_object: Id, u_sigma: Real changes,
         u_measured: Phases changes, u_angle_measured: Phases changes,
     }
+    /// `pseudo` is ours.
     sym_power_sensor {
         id: Id, measured_object: Id, measured_terminal_type: Code, power_sigma: Real changes,
         p_measured: Real changes, q_measured: Real changes, p_sigma: Real changes, q_sigma: Real changes,
+        pseudo: Code,
     }
+    /// `pseudo` is ours.
     asym_power_sensor {
         id: Id, measured_object: Id, measured_terminal_type: Code, power_sigma: Real changes,
         p_measured: Phases changes, q_measured: Phases changes, p_sigma: Phases changes, q_sigma: Phases changes,
+        pseudo: Code,
     }
     sym_current_sensor {
         id: Id, measured_object: Id, measured_terminal_type: Code, angle_measurement_type: Code,

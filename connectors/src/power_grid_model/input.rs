@@ -394,6 +394,29 @@ impl Input {
         self.signs.push(sign);
     }
 
+    /// Sign in which a file writes the power of a sensor (a position in [`Input::sensors`]): −1 where it counts as given
+    /// to the grid.
+    pub fn sign(&self, sensor: usize) -> f64 {
+        self.signs.get(sensor).copied().unwrap_or(1.0)
+    }
+
+    /// The same without what some sensors (positions in [`Input::sensors`]) say: their deviation is infinite.
+    pub fn without(&self, sensors: &[u32]) -> Vec<Sensor> {
+        let mut all = self.sensors.clone();
+        for &at in sensors {
+            let Some(sensor) = all.get_mut(at as usize) else { continue };
+            match &mut sensor.value {
+                SensorValue::Voltage { sigma_v, .. } => *sigma_v = f64::INFINITY,
+                SensorValue::Power { p_sigma_w, q_sigma_var, .. } => {
+                    let nothing = PhaseValue::Symmetric(f64::INFINITY);
+                    (*p_sigma_w, *q_sigma_var) = (nothing, nothing);
+                }
+                SensorValue::Current { sigma_a, .. } => *sigma_a = f64::INFINITY,
+            }
+        }
+        all
+    }
+
     /// Sensors that say something, for messages.
     pub fn measured(&self) -> usize {
         let says = |value: &SensorValue| match value {

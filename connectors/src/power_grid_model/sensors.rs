@@ -89,7 +89,8 @@ fn place(row: &Row<'_>) -> Result<SensorPlace> {
     })
 }
 
-/// A power sensor. `pseudo` stays false: power-grid-model does not tell expectations from meters.
+/// A power sensor. power-grid-model does not tell expectations from meters; our attribute `pseudo` (1: a
+/// pseudo-measurement) does, at appliances and whole nodes.
 pub(super) fn power_sensor(row: &Row<'_>) -> Result<(Sensor, Sigmas)> {
     let symmetric = symmetric(row.component);
     let sigmas = Sigmas {
@@ -101,12 +102,16 @@ pub(super) fn power_sensor(row: &Row<'_>) -> Result<(Sensor, Sigmas)> {
     let sign = sign(row.code(power::measured_terminal_type, 0..=9)?.unwrap_or(0));
     let turned = |column: usize| phase_value(symmetric, row.phases(column).map(|value| sign * value));
     let (p_sigma_w, q_sigma_var) = sigmas.parts(symmetric);
+    let pseudo = row.code(power::pseudo, 0..=1)? == Some(1);
+    if pseudo && matches!(place, SensorPlace::Branch(..)) {
+        return Err(row.wrong(power::pseudo, "is 1: only what appliances and nodes take can be expected"));
+    }
     let value = SensorValue::Power {
         p_w: turned(power::p_measured),
         q_var: turned(power::q_measured),
         p_sigma_w,
         q_sigma_var,
-        pseudo: false,
+        pseudo,
     };
     Ok((Sensor { id: row.id(), place, value }, sigmas))
 }

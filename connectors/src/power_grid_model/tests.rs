@@ -102,6 +102,22 @@ fn defaults_limits_and_signs_are_those_of_power_grid_model() {
 }
 
 #[test]
+fn a_pseudo_measurement_is_told_from_a_meter() {
+    let mut file = sample();
+    let pseudo = |file: &serde_json::Value| {
+        let SensorValue::Power { pseudo, .. } = parsed(file).unwrap().sensors[0].value else { panic!() };
+        pseudo
+    };
+    assert!(!pseudo(&file));
+    file["data"]["sym_power_sensor"][0]["pseudo"] = json!(1);
+    assert!(pseudo(&file) && pseudo(&compact(&file)));
+    file["data"]["sym_power_sensor"][0]["measured_object"] = json!(4);
+    file["data"]["sym_power_sensor"][0]["measured_terminal_type"] = json!(0);
+    let error = parsed(&file).unwrap_err().to_string();
+    assert!(error.contains("pseudo is 1: only what appliances and nodes take"), "{error}");
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     for (component, attribute, value, expected) in [
         ("line", "r1", json!("thick"), "line 4: r1 is \"thick\", a number is needed"),
@@ -114,6 +130,7 @@ fn what_is_wrong_is_named() {
         ("asym_gen", "p_specified", json!([1, 2]), "asym_gen 8: p_specified is [1, 2]"),
         ("sym_power_sensor", "measured_object", json!(99), "sym_power_sensor 10: measured_object is 99"),
         ("sym_power_sensor", "power_sigma", json!(-1), "power_sigma is -1, a positive number"),
+        ("sym_power_sensor", "pseudo", json!(2), "sym_power_sensor 10: pseudo is 2"),
         ("transformer_tap_regulator", "control_side", json!(2), "control_side is 2"),
         ("transformer_tap_regulator", "regulated_object", json!(4), "regulated_object is 4, which is no"),
     ] {

@@ -12,6 +12,7 @@ use estimation::results::{ApplianceResult, BranchResult, EndResult, Results, Wir
 use grid::network::Wire;
 use grid::{BusId, Network, PhaseValue};
 use num_complex::Complex64;
+use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -165,8 +166,26 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// Those of the destination.
-    pub fn finish(mut self) -> io::Result<W> {
-        self.out.write_all(if self.batch { b"]}\n" } else { b"}\n" })?;
+    pub fn finish(self) -> io::Result<W> {
+        self.finish_with::<()>("", &[])
+    }
+
+    /// Ends the document with one more member beside `data`: a value per scenario, a list in a batch. Nothing is written
+    /// when there is none. (power-grid-model skips members that it does not know.)
+    ///
+    /// # Errors
+    /// Those of the destination.
+    pub fn finish_with<T: Serialize>(mut self, name: &str, values: &[T]) -> io::Result<W> {
+        self.out.write_all(if self.batch { b"]" } else { b"" })?;
+        if let Some(first) = values.first() {
+            write!(self.out, ",\n\"{name}\":")?;
+            if self.batch {
+                serde_json::to_writer(&mut self.out, values)?;
+            } else {
+                serde_json::to_writer(&mut self.out, first)?;
+            }
+        }
+        self.out.write_all(b"}\n")?;
         self.out.flush()?;
         Ok(self.out)
     }

@@ -117,26 +117,42 @@ pub struct Readings {
 }
 
 impl Readings {
+    /// Whether the other readings are the same but for what they say: places, deviations and order agree to the bit, so
+    /// that factors made for one serve the other.
+    pub fn differs_in_values_only(&self, other: &Self) -> bool {
+        self.without_values() == other.without_values()
+    }
+
+    /// The same, saying nothing.
+    fn without_values(&self) -> Self {
+        let mut silent = self.clone();
+        for voltage in &mut silent.voltages {
+            (voltage.magnitude, voltage.angle) = (0.0, voltage.angle.map(|_| 0.0));
+        }
+        silent.injections.iter_mut().for_each(|injection| injection.s = Complex64::ZERO);
+        silent.powers.iter_mut().for_each(|power| power.s = Complex64::ZERO);
+        for current in &mut silent.currents {
+            (current.magnitude, current.angle) = (0.0, current.angle.map(|_| 0.0));
+        }
+        silent
+    }
+
     /// Which rows there are and which of them are exact, without what they say. Readings of one pattern determine the same.
     pub fn pattern(&self) -> Self {
         let exact = |variance: &mut f64| *variance = if *variance > 0.0 { 1.0 } else { *variance };
-        let mut pattern = self.clone();
+        let mut pattern = self.without_values();
         pattern.reference_angle = 0.0;
         for voltage in &mut pattern.voltages {
-            (voltage.magnitude, voltage.angle) = (0.0, voltage.angle.map(|_| 0.0));
             exact(&mut voltage.variance);
         }
         for injection in &mut pattern.injections {
-            injection.s = Complex64::ZERO;
             exact(&mut injection.variance_p);
             exact(&mut injection.variance_q);
         }
         for power in &mut pattern.powers {
-            power.s = Complex64::ZERO;
             power.variance_p.iter_mut().chain(&mut power.variance_q).for_each(exact);
         }
         for current in &mut pattern.currents {
-            (current.magnitude, current.angle) = (0.0, current.angle.map(|_| 0.0));
             exact(&mut current.variance);
             exact(&mut current.variance_across);
         }

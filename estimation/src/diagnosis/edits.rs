@@ -51,3 +51,29 @@ pub fn with_phases_exchanged(
     }
     edited
 }
+
+/// Readings with two wires exchanged in what one sensor measures (voltages, flows, currents): a meter on another phase than
+/// its label says.
+pub fn with_sensor_phases_exchanged(
+    readings: &crate::circuit::Readings,
+    sensor: u32,
+    one: u8,
+    other: u8,
+) -> crate::circuit::Readings {
+    let exchanged = |wire: u8| match wire {
+        wire if wire == one => other,
+        wire if wire == other => one,
+        wire => wire,
+    };
+    let mut edited = readings.clone();
+    for reading in edited.voltages.iter_mut().filter(|reading| reading.sensor == sensor) {
+        reading.wire = exchanged(reading.wire);
+    }
+    for reading in edited.powers.iter_mut().filter(|reading| reading.sensor == sensor) {
+        reading.wire = reading.wire.map(exchanged);
+    }
+    for reading in edited.currents.iter_mut().filter(|reading| reading.sensor == sensor) {
+        reading.wire = exchanged(reading.wire);
+    }
+    edited
+}

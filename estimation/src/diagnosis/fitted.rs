@@ -62,8 +62,7 @@ impl Evidence {
 
     /// Weighted sum of squared residuals, J.
     pub fn objective(&self) -> f64 {
-        let weighed = |row: &Row| row.residual * row.residual / row.variance;
-        self.rows.iter().filter(|row| row.variance > 0.0).map(weighed).sum()
+        objective(&self.rows)
     }
 
     /// Degrees of freedom of J: the redundancies 1 − w added up, which is the number of rows less that of what they
@@ -81,4 +80,10 @@ impl Evidence {
     pub fn testable(&self) -> usize {
         self.variances.iter().filter(|variance| **variance > 0.0).count()
     }
+}
+
+/// Weighted sum of squared residuals, J.
+pub(super) fn objective(rows: &[Row]) -> f64 {
+    let weighed = |row: &Row| row.residual * row.residual / row.variance;
+    rows.iter().filter(|row| row.variance > 0.0).map(weighed).sum()
 }

@@ -14,8 +14,8 @@
 //! discoveries.)
 
 use super::distribution::normal_exceeds;
-use super::fitted::{Evidence, Fits, Fitted};
-use super::rows::{exact_wires, rows};
+use super::fitted::{Fits, Fitted, objective as objective_of};
+use super::rows::{Row, exact_wires, rows};
 use crate::circuit::{Circuit, Readings, flow};
 use num_complex::Complex64;
 
@@ -55,15 +55,38 @@ pub struct Ranking {
     pub chance: f64,
 }
 
+/// What readings and balances are without any edit, at voltages; found once for many hypotheses.
+struct Unedited {
+    rows: Vec<Row>,
+    wires: Vec<usize>,
+    /// Currents drawn at these wires.
+    drawn: Vec<Complex64>,
+}
+
+impl Unedited {
+    fn new(circuit: &Circuit, readings: &Readings, v: &[Complex64]) -> Self {
+        let wires = exact_wires(circuit, readings);
+        let drawn = drawn(circuit, &wires, v);
+        Self { rows: rows(circuit, readings, v), wires, drawn }
+    }
+}
+
+/// The currents that are drawn at wires, p.u.
+fn drawn(circuit: &Circuit, wires: &[usize], v: &[Complex64]) -> Vec<Complex64> {
+    let taken = flow::taken(circuit, v);
+    let current = |w: &usize| if v[*w] == Complex64::ZERO { v[*w] } else { (taken[*w] / v[*w]).conj() };
+    wires.iter().map(current).collect()
+}
+
 /// What the edit of a hypothesis promises before it is estimated anew.
 fn standing(
-    circuit: &Circuit,
-    readings: &Readings,
+    unedited: &Unedited,
     fitted: &dyn Fitted,
+    pulls: &[Complex64],
     hypothesis: usize,
     edited: &(Circuit, Readings),
 ) -> Standing {
-    let found = direction(circuit, readings, fitted, fitted.voltages(), edited);
+    let found = direction(unedited, fitted, pulls, fitted.voltages(), edited);
     let (score, reach, whole) = match found {
         // What cannot be scored is tried before the others.
         None => (f64::INFINITY, f64::NAN, f64::NEG_INFINITY),
@@ -85,40 +108,32 @@ pub fn reach(
     hypothesis: &Hypothesis<'_>,
 ) -> Option<f64> {
     let edited = (hypothesis.edit)(circuit, readings);
-    let found = direction(circuit, readings, fitted, fitted.voltages(), &edited);
+    let unedited = Unedited::new(circuit, readings, fitted.voltages());
+    let found = direction(&unedited, fitted, &fitted.pulls(), fitted.voltages(), &edited);
     found.map(|(_, curvature)| curvature.max(0.0).sqrt())
 }
 
 /// Gradient and curvature of half the objective along the change that an edit makes at voltages `v`.
 fn direction(
-    circuit: &Circuit,
-    readings: &Readings,
+    unedited: &Unedited,
     fitted: &dyn Fitted,
+    pulls: &[Complex64],
     v: &[Complex64],
     edited: &(Circuit, Readings),
 ) -> Option<(f64, f64)> {
-    let base = rows(circuit, readings, v);
+    let Unedited { rows: base, wires, drawn: unedited } = unedited;
     let changed = rows(&edited.0, &edited.1, v);
-    let wires = exact_wires(circuit, readings);
-    if base.len() != changed.len() || wires != exact_wires(&edited.0, &edited.1) {
+    if base.len() != changed.len() || *wires != exact_wires(&edited.0, &edited.1) {
         return None;
     }
     // Residuals are measured − estimated: what the readings should be grows where residuals fall.
     let d: Vec<f64> =
         base.iter().zip(&changed).map(|(base, changed)| base.residual - changed.residual).collect();
-    let drawn = |circuit: &Circuit| -> Vec<Complex64> {
-        let taken = flow::taken(circuit, v);
-        wires
-            .iter()
-            .map(|w| if v[*w] == Complex64::ZERO { v[*w] } else { (taken[*w] / v[*w]).conj() })
-            .collect()
-    };
-    let delta: Vec<Complex64> =
-        drawn(&edited.0).iter().zip(drawn(circuit)).map(|(changed, base)| changed - base).collect();
-    let weighed = |(row, d): (&super::rows::Row, &f64)| {
-        if row.variance > 0.0 { row.residual * d / row.variance } else { 0.0 }
-    };
-    let pull: f64 = fitted.pulls().iter().zip(&delta).map(|(p, d)| p.re * d.re + p.im * d.im).sum();
+    let drawn = drawn(&edited.0, wires, v);
+    let delta: Vec<Complex64> = drawn.iter().zip(unedited).map(|(changed, base)| changed - base).collect();
+    let weighed =
+        |(row, d): (&Row, &f64)| if row.variance > 0.0 { row.residual * d / row.variance } else { 0.0 };
+    let pull: f64 = pulls.iter().zip(&delta).map(|(p, d)| p.re * d.re + p.im * d.im).sum();
     let gradient = -base.iter().zip(&d).map(weighed).sum::<f64>() - pull;
     Some((gradient, fitted.misfit(&d, &delta)?))
 }
@@ -132,21 +147,23 @@ pub fn rank(
     hypotheses: &[Hypothesis<'_>],
     tried: usize,
 ) -> Ranking {
-    let objective = Evidence::new(circuit, readings, fitted).objective();
+    let unedited = Unedited::new(circuit, readings, fitted.voltages());
+    let (objective, pulls) = (objective_of(&unedited.rows), fitted.pulls());
     let mut standings: Vec<Standing> = hypotheses
         .iter()
         .enumerate()
         .map(|(at, hypothesis)| {
-            standing(circuit, readings, fitted, at, &(hypothesis.edit)(circuit, readings))
+            standing(&unedited, fitted, &pulls, at, &(hypothesis.edit)(circuit, readings))
         })
         .collect();
     standings.sort_by(|a, b| b.score.total_cmp(&a.score));
     for standing in standings.iter_mut().take(tried) {
         let edited = (hypotheses[standing.hypothesis].edit)(circuit, readings);
         if let Ok(fit) = estimator.fit(&edited.0, &edited.1) {
-            let changed = Evidence::new(&edited.0, &edited.1, &*fit).objective();
+            let changed = objective_of(&rows(&edited.0, &edited.1, fit.voltages()));
             standing.reduction = Some(objective - changed);
-            let there = direction(circuit, readings, fitted, fit.voltages(), &edited);
+            let there = Unedited::new(circuit, readings, fit.voltages());
+            let there = direction(&there, fitted, &pulls, fit.voltages(), &edited);
             if let Some((_, curvature)) = there {
                 standing.reach = curvature.max(0.0).sqrt();
             }

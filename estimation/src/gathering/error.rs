@@ -6,7 +6,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum SensorError {
     /// A number that no meter can give.
-    #[error("sensor {sensor}: {quantity} is {value}, {expected}")]
+    #[error("sensor {sensor}: {quantity} is {value:?}, {expected}")]
     Value {
         /// Which sensor.
         sensor: u32,

@@ -39,6 +39,8 @@ pub struct Gathered {
     pub readings: Readings,
     sensors: Vec<Sensor>,
     sites: Vec<Site>,
+    /// Whether a sensor says anything of what appliances take.
+    speaks: Vec<bool>,
     nodes: Vec<Node>,
     islands: Islands,
     turns: Vec<Turn>,
@@ -73,6 +75,7 @@ struct Gathering<'a> {
     readings: Readings,
     current_buses: Vec<u32>,
     sites: Vec<Site>,
+    speaks: Vec<bool>,
     nodes: Vec<Node>,
     node_of: BTreeMap<BusId, u32>,
     member_of: BTreeMap<u32, (u32, u32)>,
@@ -86,6 +89,7 @@ impl<'a> Gathering<'a> {
             readings: Readings::default(),
             current_buses: Vec::new(),
             sites: Vec::with_capacity(sensors.len()),
+            speaks: vec![false; sensors.len()],
             nodes: Vec::new(),
             node_of: BTreeMap::new(),
             member_of: BTreeMap::new(),
@@ -116,7 +120,7 @@ impl<'a> Gathering<'a> {
             let node = gathering.node(bus, *position);
             let members = &mut gathering.nodes[node as usize].members;
             gathering.member_of.insert(id, (node, members.len() as u32));
-            members.push(Member { id, wires });
+            members.push(Member { id, wires, metered: false });
         }
         gathering
     }
@@ -127,7 +131,8 @@ impl<'a> Gathering<'a> {
         let nodes = &mut self.nodes;
         *self.node_of.entry(bus).or_insert_with(|| {
             let (members, direct) = (Vec::new(), vec![None; count]);
-            nodes.push(Node { bus, position, members, direct, sensor: None, pseudo: false });
+            let (sensor, metered, pseudo) = (None, false, false);
+            nodes.push(Node { bus, position, members, direct, sensor, metered, pseudo });
             nodes.len() as u32 - 1
         })
     }
@@ -214,7 +219,12 @@ impl<'a> Gathering<'a> {
             Site::Appliance { node, .. } | Site::Node(node) => {
                 let node = &mut self.nodes[node as usize];
                 node.sensor.get_or_insert(index);
+                self.speaks[index as usize] = true;
                 node.pseudo |= pseudo;
+                match site {
+                    Site::Appliance { member, .. } => node.members[member as usize].metered |= !pseudo,
+                    _ => node.metered |= !pseudo,
+                }
                 let Spread::Wires(wires) = spread else { return };
                 for (wire, known) in wires {
                     match site {
@@ -254,6 +264,7 @@ impl<'a> Gathering<'a> {
             readings: self.readings,
             sensors: sensors.to_vec(),
             sites: self.sites,
+            speaks: self.speaks,
             nodes: self.nodes,
             islands,
             turns,
@@ -270,7 +281,7 @@ impl<'a> Gathering<'a> {
                 continue;
             }
             let sensor = nodes.iter().find_map(|node| node.sensor).unwrap_or(0);
-            let expected = nodes.iter().any(|node| node.pseudo);
+            let expected = nodes.iter().any(Node::expected);
             for (wire, number) in circuit.wires(bus).enumerate() {
                 match node::sum(nodes.iter().map(|node| node.said(wire))) {
                     Share::Absent => {}

@@ -33,6 +33,8 @@ pub(super) struct Member {
     pub id: u32,
     /// Wire by wire.
     pub wires: Vec<Share>,
+    /// Whether a meter speaks of it, not only a pseudo-measurement.
+    pub metered: bool,
 }
 
 /// A bus of the network with its appliances (one of several when they were merged).
@@ -46,8 +48,11 @@ pub(super) struct Node {
     pub members: Vec<Member>,
     /// What sensors of the bus itself say, wire by wire.
     pub direct: Vec<Option<Known>>,
-    /// A sensor that says something of it, and whether any that does is only a pseudo-measurement.
+    /// A sensor that says something of it.
     pub sensor: Option<u32>,
+    /// Whether a meter speaks of the bus itself.
+    pub metered: bool,
+    /// Whether any sensor is only a pseudo-measurement.
     pub pseudo: bool,
 }
 
@@ -81,6 +86,11 @@ pub(super) fn sum(parts: impl Iterator<Item = Share>) -> Share {
 }
 
 impl Node {
+    /// Whether what is said of it rests on pseudo-measurements: some appliance has no meter, nor has the bus.
+    pub fn expected(&self) -> bool {
+        self.pseudo && !self.metered && !self.members.iter().all(|member| member.metered)
+    }
+
     /// What the node takes at a wire as far as sensors say.
     pub fn said(&self, wire: usize) -> Share {
         match (sum(self.members.iter().map(|member| member.wires[wire])), self.direct[wire]) {

@@ -62,13 +62,16 @@ impl Gathered {
         self.islands.turn(assembly, &self.turns, voltages);
     }
 
-    /// The sensors (positions in the slice given to [`super::gather`]) that were gathered into the injections of a bus.
-    pub fn behind_injection(&self, bus: u32) -> Vec<u32> {
-        let at_bus = |site: &Site| match site {
-            Site::Appliance { node, .. } | Site::Node(node) => self.nodes[*node as usize].position == bus,
-            _ => false,
-        };
-        (0_u32..).zip(&self.sites).filter(|(_, site)| at_bus(site)).map(|(sensor, _)| sensor).collect()
+    /// By bus: the sensors (positions in the slice given to [`super::gather`]) that were gathered into its injections; those
+    /// that say nothing are not among them.
+    pub fn behind_injections(&self) -> BTreeMap<u32, Vec<u32>> {
+        let mut behind: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (sensor, site) in (0_u32..).zip(&self.sites).filter(|(sensor, _)| self.speaks[*sensor as usize]) {
+            if let Site::Appliance { node, .. } | Site::Node(node) = site {
+                behind.entry(self.nodes[*node as usize].position).or_default().push(sensor);
+            }
+        }
+        behind
     }
 
     /// What an estimate (voltage of every wire, p.u.) says of appliances and sensors.

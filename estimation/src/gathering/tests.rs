@@ -229,6 +229,27 @@ fn expectations_stand_behind_what_was_measured() {
 }
 
 #[test]
+fn an_expectation_beside_a_meter_is_no_longer_what_its_bus_rests_on() {
+    let expected = |mut sensor: Sensor| {
+        if let SensorValue::Power { pseudo, .. } = &mut sensor.value {
+            *pseudo = true;
+        }
+        sensor
+    };
+    let first = |more: &[Sensor]| {
+        let mut sensors =
+            vec![expected(load(1, 20, 3e3, 300.0)), load(2, 21, 5e3, 40.0), load(3, 22, 1e3, 10.0)];
+        sensors.extend_from_slice(more);
+        gather(&assembly(true), &network(), &sensors).unwrap().readings.first_pseudo
+    };
+    assert_eq!(first(&[]), Some(0));
+    assert_eq!(first(&[load(4, 20, 3.1e3, 30.0)]), None, "the load has a meter as well");
+    let whole = power(4, SensorPlace::BusInjection(BusId(2)), 8e3, 1e3, 40.0);
+    assert_eq!(first(&[whole]), None, "the bus has one");
+    assert_eq!(first(&[load(4, 21, 5e3, 30.0)]), Some(0), "another load of the bus has one more");
+}
+
+#[test]
 fn voltages_are_phase_to_phase_when_symmetric_and_to_neutral_otherwise() {
     let phase = 400.0 / 3.0_f64.sqrt();
     let sensors = [

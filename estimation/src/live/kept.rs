@@ -2,6 +2,7 @@
 
 use super::LiveEstimator;
 use super::readings::{LiveReadings, Row};
+use crate::circuit::Readings;
 use crate::measurement_set::MeasurementSet;
 use crate::smoother::{Changed, Smoother};
 use grid::telemetry::Element;
@@ -25,7 +26,9 @@ struct Held {
 #[derive(Debug, Clone)]
 pub struct KeptEstimate {
     region: Arc<LiveEstimator>,
-    smoother: Smoother,
+    pub(super) smoother: Smoother,
+    /// What the smoother was made for.
+    pub(super) readings: Readings,
     held: BTreeMap<PointId, Held>,
 }
 
@@ -33,15 +36,20 @@ impl KeptEstimate {
     pub(super) fn new(
         region: Arc<LiveEstimator>,
         set: &MeasurementSet,
-        live: &LiveReadings,
+        live: LiveReadings,
         smoother: Smoother,
     ) -> Self {
         let mut held = BTreeMap::new();
         for ((item, row), entry) in set.values.iter().zip(&live.rows).zip(&live.entries) {
-            let into = region.readings_of(*row, *entry, live);
+            let into = region.readings_of(*row, *entry, &live);
             held.insert(item.point, Held { value: item.value, into });
         }
-        Self { region, smoother, held }
+        Self { region, smoother, readings: live.readings, held }
+    }
+
+    /// Whether it is an estimate of this region.
+    pub(super) fn is_of(&self, region: &LiveEstimator) -> bool {
+        std::ptr::eq(Arc::as_ptr(&self.region), region)
     }
 
     /// Takes a new value of a point, in its unit. `false`: the point is not part of the estimate, or the value is no

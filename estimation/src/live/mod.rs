@@ -5,6 +5,7 @@
 //! expectation, so the region is always determined; what measurements alone determine is told apart
 //! ([`grid::Observability`]).
 
+mod consistency;
 mod kept;
 mod outcome;
 mod readings;
@@ -15,8 +16,8 @@ use crate::assembly::{AppliancePlace, Assembly, AssemblyError};
 use crate::circuit::{NotATree, Readings, Tree};
 use crate::feeder::Feeder;
 use crate::measurement_set::{EstimationError, MeasurementSet, check};
-use crate::smoother::{Observability, Smoother};
-use crate::solve::Tolerance;
+use crate::smoother::{Estimated, Observability, Smoother};
+use crate::solve::{NoSolution, Tolerance};
 use grid::{Estimate, Network, Phase, Timestamp};
 use readings::LiveReadings;
 use std::collections::BTreeMap;
@@ -109,10 +110,12 @@ impl LiveEstimator {
     /// # Errors
     /// [`EstimationError`] names the point, expectation or bus that is wrong.
     pub fn estimate(&self, at: Timestamp, set: &MeasurementSet) -> Result<Estimate, EstimationError> {
-        Ok(self.solve(at, set)?.0)
+        Ok(self.solve(at, set, None)?.0)
     }
 
-    /// The same, with what is needed to go on from it.
+    /// The same, with what is needed to go on from it. An estimate made before (`spare`, of this region; it is used up)
+    /// spares work: where only values differ its factors serve, otherwise its state is where the iteration begins. The
+    /// optimum is the same.
     ///
     /// # Errors
     /// [`EstimationError`] as above.
@@ -120,24 +123,25 @@ impl LiveEstimator {
         self: &Arc<Self>,
         at: Timestamp,
         set: &MeasurementSet,
+        spare: Option<KeptEstimate>,
     ) -> Result<(Estimate, KeptEstimate), EstimationError> {
-        let (estimate, live, smoother) = self.solve(at, set)?;
-        Ok((estimate, KeptEstimate::new(self.clone(), set, &live, smoother)))
+        let (estimate, live, smoother) = self.solve(at, set, spare)?;
+        Ok((estimate, KeptEstimate::new(self.clone(), set, live, smoother)))
     }
 
     fn solve(
         &self,
         at: Timestamp,
         set: &MeasurementSet,
+        spare: Option<KeptEstimate>,
     ) -> Result<(Estimate, LiveReadings, Smoother), EstimationError> {
         check(&self.feeder, set)?;
+        let mut spare = spare.filter(|spare| spare.is_of(self));
         let mut last = None;
         for doubt in DOUBTS {
             let live = readings::readings(self, set, doubt)?;
-            let mut smoother = Smoother::new(&self.assembly.circuit, &self.tree, &live.readings)
-                .map_err(|error| EstimationError::Structure { reason: error.to_string() })?;
-            match smoother.estimate(Tolerance::default()) {
-                Ok(solved) => {
+            match self.settled(&live.readings, spare.take())? {
+                Ok((mut smoother, solved)) => {
                     let estimate = outcome::outcome(self, at, set, &live, &mut smoother, &solved);
                     return Ok((estimate, live, smoother));
                 }
@@ -145,6 +149,36 @@ impl LiveEstimator {
             }
         }
         Err(last.unwrap_or(EstimationError::NotConverged { iterations: 0, step: 0.0 }))
+    }
+
+    /// The optimum of readings, from what there is.
+    fn settled(
+        &self,
+        readings: &Readings,
+        spare: Option<KeptEstimate>,
+    ) -> Result<Result<(Smoother, Estimated), NoSolution>, EstimationError> {
+        let tolerance = Tolerance::default();
+        let mut begin = None;
+        if let Some(KeptEstimate { mut smoother, readings: before, .. }) = spare {
+            if readings.differs_in_values_only(&before) {
+                smoother.set_values(readings);
+                // Deviations are told from factors at the optimum.
+                if let Ok(solved) = smoother.estimate_kept(tolerance)
+                    && smoother.renew_factors().is_ok()
+                {
+                    return Ok(Ok((smoother, solved)));
+                }
+            } else {
+                begin = Some(smoother);
+            }
+        }
+        let mut smoother = Smoother::new(&self.assembly.circuit, &self.tree, readings)
+            .map_err(|error| EstimationError::Structure { reason: error.to_string() })?;
+        let solved = match &mut begin {
+            Some(begin) => smoother.estimate_from(begin, tolerance),
+            None => smoother.estimate(tolerance),
+        };
+        Ok(solved.map(|solved| (smoother, solved)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! From the smoother's answer to the estimate of a region: volts, amperes and watts with their standard deviations.
 
 use super::LiveEstimator;
+use super::consistency;
 use super::readings::{LiveReadings, Row};
 use crate::EstimationError;
 use crate::circuit::FlowPlace;
@@ -55,6 +56,7 @@ pub(super) fn outcome(
         objective: solved.objective,
         degrees_of_freedom: set.values.len() - metered,
         iterations: solved.iterations,
+        consistency: consistency::consistency(region, set, live, solved, &view.deviations),
         usage_points: view.usage_points,
     }
 }
@@ -120,7 +122,11 @@ impl View<'_> {
                 bus: bus.id,
                 u_v,
                 u_angle_rad: std::array::from_fn(|phase| of(phase).arg()),
-                u_std_v: std::array::from_fn(|phase| self.deviations.voltages[wires.start + phase] * base),
+                // What nothing determines has no deviation.
+                u_std_v: std::array::from_fn(|phase| match seen[wires.start + phase] {
+                    smoother::Observability::Unknown => f64::NAN,
+                    _ => self.deviations.voltages[wires.start + phase] * base,
+                }),
                 u_pu: u_v.map(|u| u / base),
                 observability: std::array::from_fn(|phase| match seen[wires.start + phase] {
                     smoother::Observability::Measured => Observability::Measured,

@@ -74,6 +74,8 @@ pub struct Estimated {
 pub struct Uncertainty {
     /// Of voltage magnitudes, p.u., by global wire.
     pub voltages: Vec<f64>,
+    /// Of voltage angles, rad, by global wire.
+    pub angles: Vec<f64>,
     /// Of active and reactive power taken, p.u., by global wire.
     pub injections: Vec<(f64, f64)>,
     /// Of flows into series elements at their `from` side: element · wires + wire.
@@ -199,6 +201,19 @@ impl Smoother {
     /// [`NoSolution`] as above.
     pub fn estimate_kept(&mut self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
         both!(&mut self.solver, solver => solver.estimate_kept(tolerance))
+    }
+
+    /// Estimates from the state of another smoother of the same tree: its readings and deviations may be others. The optimum
+    /// is that of a flat start, which is taken where the other state leads nowhere.
+    ///
+    /// # Errors
+    /// [`NoSolution`] as above.
+    pub fn estimate_from(&mut self, other: &mut Self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
+        match (&mut self.solver, &mut other.solver) {
+            (Either::One(own), Either::One(other)) => own.estimate_from(other, tolerance),
+            (Either::Three(own), Either::Three(other)) => own.estimate_from(other, tolerance),
+            (own, _) => both!(own, solver => solver.estimate(tolerance)),
+        }
     }
 
     /// As [`Smoother::estimate`], without writing anything out: see [`Smoother::voltages`].

@@ -253,7 +253,23 @@ impl<const N: usize> Solver<N> {
     fn start(&mut self) {
         let root = self.root_start();
         let core = self.core();
-        core.path.run(Start { core, root });
+        core.path.run(Start { core, root, state: None });
+    }
+
+    /// Estimates from the state of another solver of the same tree, whatever its readings; from a flat start where that
+    /// leads nowhere.
+    pub fn estimate_from(&mut self, other: &mut Self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
+        other.fold();
+        let there = &other.compiled.core;
+        if other.settled && there.count() == self.compiled.core.count() {
+            let root = self.root_start();
+            let core = self.core();
+            core.path.run(Start { core, root, state: Some((&there.v, &there.j)) });
+            if let Ok(settled) = self.iterate(tolerance, true) {
+                return Ok(self.estimated(settled));
+            }
+        }
+        self.estimate(tolerance)
     }
 
     fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Settled, NoSolution> {
@@ -390,6 +406,7 @@ impl<const N: usize> Solver<N> {
         let deviation = |end: &EndVariance| FlowDeviation { p: root(end.p), q: root(end.q), i: root(end.i) };
         let mut out = Uncertainty {
             voltages: vec![0.0; self.wires],
+            angles: vec![0.0; self.wires],
             injections: vec![(0.0, 0.0); self.wires],
             from: vec![FlowDeviation::default(); self.elements * w],
             to: vec![FlowDeviation::default(); self.elements * w],
@@ -406,7 +423,9 @@ impl<const N: usize> Solver<N> {
             }
             for k in 0..w {
                 let at = self.global(i, k);
-                out.voltages[at] = root(variances.magnitude[i * w + k]);
+                let (magnitude, v) = (variances.magnitude[i * w + k], &core.v[i]);
+                out.voltages[at] = root(magnitude);
+                out.angles[at] = root(variances.phasor[i * w + k] - magnitude) / v[k].hypot(v[k + HALF]);
                 let (p, q) = variances.injection[i * w + k];
                 out.injections[at] = (root(p), root(q));
                 let (element, fed_at_from) = elements[i];

@@ -13,6 +13,8 @@ pub(super) struct Start<'a, const N: usize> {
     pub core: &'a mut Core<N>,
     /// Voltage of the root.
     pub root: Vector,
+    /// Voltages and currents of another estimate of the same tree to begin with, by position.
+    pub state: Option<(&'a [Vector], &'a [Vector])>,
 }
 
 impl<const N: usize> Kernel for Start<'_, N> {
@@ -35,14 +37,12 @@ impl<const N: usize> Kernel for Start<'_, N> {
             }
         }
         (core.v[0], core.root_start) = (self.root, self.root);
-        core.j.fill([0.0; LANES]);
-        no_load(kit, core);
-        for _ in 0..SWEEPS {
-            sweep(kit, core);
-        }
-        if core.v.iter().any(implausible::<N>) {
-            core.j.fill([0.0; LANES]);
-            no_load(kit, core);
+        match self.state {
+            Some((v, j)) => {
+                core.v.copy_from_slice(v);
+                core.j.copy_from_slice(j);
+            }
+            None => from_no_load(kit, core),
         }
         let core = &mut *core;
         // Nothing flows into the root from above.
@@ -51,6 +51,19 @@ impl<const N: usize> Kernel for Start<'_, N> {
             remember(kit, core, i);
         }
         remember(kit, core, 0);
+    }
+}
+
+#[inline(always)]
+fn from_no_load<K: Arithmetic, const N: usize>(kit: K, core: &mut Core<N>) {
+    core.j.fill([0.0; LANES]);
+    no_load(kit, core);
+    for _ in 0..SWEEPS {
+        sweep(kit, core);
+    }
+    if core.v.iter().any(implausible::<N>) {
+        core.j.fill([0.0; LANES]);
+        no_load(kit, core);
     }
 }
 

@@ -8,9 +8,9 @@
 //!
 //! With z a unit vector times its variance, R μ is a column of Ω = R − H C Hᵀ.
 
-use super::meter::NO_ROW;
+use super::factor::Room;
 use super::rows::RowOf;
-use super::wls::{SOFT, Wls};
+use super::wls::{Estimated, SOFT, Wls};
 use crate::circuit::{Circuit, Readings};
 use crate::diagnosis::{Fits, Fitted};
 use crate::solve::{NoSolution, Tolerance};
@@ -42,6 +42,25 @@ impl General {
     pub fn keep(&self, circuit: &Circuit, readings: &Readings) -> Result<Kept, NoSolution> {
         let mut wls = Wls::new(circuit, readings)?;
         let estimated = wls.estimate(&self.tolerance)?;
+        Self::kept(wls, estimated)
+    }
+
+    /// Estimates from voltages (p.u. by global wire) near the optimum.
+    ///
+    /// # Errors
+    /// As [`Wls::estimate`].
+    pub fn keep_from(
+        &self,
+        circuit: &Circuit,
+        readings: &Readings,
+        voltages: &[Complex64],
+    ) -> Result<Kept, NoSolution> {
+        let mut wls = Wls::new(circuit, readings)?;
+        let estimated = wls.estimate_from(voltages, &self.tolerance)?;
+        Self::kept(wls, estimated)
+    }
+
+    fn kept(mut wls: Wls, estimated: Estimated) -> Result<Kept, NoSolution> {
         let soft = if wls.soft { SOFT } else { 0.0 };
         wls.refactor(soft)?;
         let (mut rows, mut exact) = (Vec::new(), Vec::new());
@@ -79,6 +98,23 @@ impl Kept {
     fn variance(&self, row: usize) -> f64 {
         self.wls.rows.meters.variance[row]
     }
+
+    /// Variance of the estimated value of a row of the system: one solve along a path.
+    fn estimated(&self, row: usize, room: &mut Room<f64>) -> f64 {
+        let stated = self.variance(row);
+        if stated <= 0.0 {
+            return 0.0;
+        }
+        let at = 2 * self.wls.live.len() + row;
+        let found = self.wls.factor.solve_some(&[(at, stated)], &[at], room);
+        found.first().map_or(0.0, |mu| stated - stated * mu)
+    }
+
+    /// Variance of the estimated value of some readings' rows (numbered as [`Fitted::variances`]), p.u.².
+    pub fn variances_of(&self, rows: &[usize]) -> Vec<f64> {
+        let mut room = Room::default();
+        rows.iter().map(|&row| self.estimated(self.rows[row], &mut room)).collect()
+    }
 }
 
 impl Fitted for Kept {
@@ -87,18 +123,8 @@ impl Fitted for Kept {
     }
 
     fn variances(&self) -> Vec<f64> {
-        let mut estimated = vec![0.0; self.wls.rows.meters.variance.len()];
-        // Rows of one meter share nothing but their entries: one solve each.
-        for meter in &self.wls.rows.meters.meters {
-            for &row in meter.rows.iter().filter(|row| **row != NO_ROW) {
-                let (row, stated) = (row as usize, self.variance(row as usize));
-                if stated > 0.0 {
-                    let mu = self.weighed(std::iter::once((row, stated)))[row];
-                    estimated[row] = stated - stated * mu;
-                }
-            }
-        }
-        self.rows.iter().map(|row| estimated[*row]).collect()
+        let mut room = Room::default();
+        self.rows.iter().map(|&row| self.estimated(row, &mut room)).collect()
     }
 
     fn column(&self, row: usize) -> Option<Vec<f64>> {

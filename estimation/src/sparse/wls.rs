@@ -172,6 +172,38 @@ impl Wls {
         Ok(self.finish(iterations))
     }
 
+    /// As [`Wls::estimate`], but from voltages (p.u. by global wire) near the optimum, such as those of another solver: a
+    /// step or two, which also find the multipliers. From the flat start where that leads nowhere.
+    ///
+    /// # Errors
+    /// As [`Wls::estimate`].
+    pub fn estimate_from(
+        &mut self,
+        voltages: &[Complex64],
+        tolerance: &Tolerance,
+    ) -> Result<Estimated, NoSolution> {
+        self.sane()?;
+        let near: Option<Vec<Complex64>> =
+            self.live.wire.iter().map(|&wire| voltages.get(wire as usize).copied()).collect();
+        let near = near.filter(|all| all.iter().all(|v| v.is_finite() && *v != Complex64::ZERO));
+        for soft in [false, true] {
+            let Some(near) = &near else { break };
+            self.soft = soft;
+            self.x.copy_from_slice(near);
+            self.mu.fill(0.0);
+            self.look();
+            if let Ok(iterations) = self.whole_steps(tolerance) {
+                return Ok(self.finish(iterations));
+            }
+        }
+        self.estimate(tolerance)
+    }
+
+    /// Whether the last estimate needed no regularisation: every unknown was determined.
+    pub fn settled_regularly(&self) -> bool {
+        !self.soft && self.factor.lost().is_empty()
+    }
+
     /// Refuses what no iteration can meet: readings beyond [`ABSURD`], or not a number.
     fn sane(&mut self) -> Result<(), NoSolution> {
         self.restart();
@@ -192,6 +224,11 @@ impl Wls {
     /// Whole steps from the flat start.
     fn iterate(&mut self, tolerance: &Tolerance) -> Result<usize, NoSolution> {
         self.restart();
+        self.whole_steps(tolerance)
+    }
+
+    /// Whole steps from where it stands.
+    fn whole_steps(&mut self, tolerance: &Tolerance) -> Result<usize, NoSolution> {
         let size = 2 * self.live.len();
         let (mut keep, mut before, mut last, mut stuck) = (false, f64::INFINITY, (f64::NAN, 0), 0);
         let soft = if self.soft { SOFT } else { 0.0 };

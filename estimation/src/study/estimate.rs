@@ -5,7 +5,7 @@ use super::judge::{self, Judgement};
 use crate::assembly::{Assembly, AssemblyError};
 use crate::circuit::Tree;
 use crate::gathering::{Gathered, Outcome, SensorError, gather};
-use crate::smoother::Smoother;
+use crate::smoother::{self, Smoother, Uncertainty};
 use crate::solve::{NoSolution, Tolerance};
 use crate::sparse::{self, Wls};
 use grid::{Network, Sensor};
@@ -62,7 +62,12 @@ enum Estimator {
 pub struct EstimateStudy {
     assembly: Assembly,
     gathered: Gathered,
+    method: EstimationMethod,
     estimator: Estimator,
+    /// Whether the smoother found nothing and the sparse solver stands in for it.
+    stands_in: bool,
+    /// Whether an estimate of the same readings with other values is there to go on from.
+    kept: bool,
     /// Voltages as estimated, before they are turned to the reference.
     last: Vec<Complex64>,
     rows: Vec<sparse::EstimatedRow>,
@@ -81,18 +86,9 @@ impl EstimateStudy {
     ) -> Result<Self, EstimateError> {
         let assembly = Assembly::new(network, symmetric)?;
         let gathered = gather(&assembly, network, sensors)?;
-        let circuit = &assembly.circuit;
-        let estimator = if !circuit.buses.iter().any(|bus| bus.energized) {
-            Estimator::Dark
-        } else {
-            let tree = (method == EstimationMethod::Auto).then(|| Tree::new(circuit).ok()).flatten();
-            let smoother = tree.and_then(|tree| Smoother::new(circuit, &tree, &gathered.readings).ok());
-            match smoother {
-                Some(smoother) => Estimator::Tree(Box::new(smoother)),
-                None => Estimator::Sparse(Box::new(Wls::new(circuit, &gathered.readings)?)),
-            }
-        };
-        Ok(Self { assembly, gathered, estimator, last: Vec::new(), rows: Vec::new() })
+        let estimator = choose(&assembly, &gathered, method)?;
+        let (last, rows) = (Vec::new(), Vec::new());
+        Ok(Self { assembly, gathered, method, estimator, stands_in: false, kept: false, last, rows })
     }
 
     /// The equations.
@@ -110,47 +106,84 @@ impl EstimateStudy {
         &self.gathered
     }
 
-    /// Takes over other values of the same sensors.
+    /// Takes over sensors of the same network with other values. Where only values differ (places, deviations and which
+    /// sensors speak are the same, and all is determined), the next [`EstimateStudy::estimate`] goes on from the last one
+    /// on its factors; otherwise it is a whole one.
     ///
     /// # Errors
     /// [`EstimateError`] names the sensor that cannot be used.
     pub fn set_values(&mut self, network: &Network, sensors: &[Sensor]) -> Result<(), EstimateError> {
-        self.gathered = gather(&self.assembly, network, sensors)?;
-        match &mut self.estimator {
-            Estimator::Tree(smoother) => smoother.set_values(&self.gathered.readings),
-            Estimator::Sparse(wls) => **wls = Wls::new(&self.assembly.circuit, &self.gathered.readings)?,
-            Estimator::Dark => {}
+        let gathered = gather(&self.assembly, network, sensors)?;
+        let same = gathered.readings.differs_in_values_only(&self.gathered.readings);
+        let settled = same && !self.last.is_empty() && !self.stands_in;
+        let kept = settled && (self.kept || self.determined());
+        self.gathered = gathered;
+        let readings = &self.gathered.readings;
+        let serves = match &mut self.estimator {
+            Estimator::Tree(smoother) => {
+                if same {
+                    smoother.set_values(readings);
+                }
+                same
+            }
+            Estimator::Sparse(wls) => !self.stands_in && wls.set_values(readings),
+            Estimator::Dark => true,
+        };
+        if !serves {
+            self.estimator = choose(&self.assembly, &self.gathered, self.method)?;
+            self.stands_in = false;
         }
+        self.kept = serves && kept;
         Ok(())
     }
 
-    /// Estimates from a flat start. A part that nothing determines is no error: [`EstimateStudy::judge`] tells it.
+    /// Whether the readings determine every live wire. What nothing determines stays where an iteration starts: only
+    /// whole estimates give it the same number each time.
+    fn determined(&mut self) -> bool {
+        let circuit = &self.assembly.circuit;
+        let mut live = (0..).zip(&circuit.buses).filter(|(_, bus)| bus.energized);
+        match &mut self.estimator {
+            Estimator::Tree(smoother) => {
+                let seen = smoother.observability();
+                live.all(|(bus, _)| !seen[circuit.wires(bus)].contains(&smoother::Observability::Unknown))
+            }
+            Estimator::Sparse(wls) => wls.settled_regularly(),
+            Estimator::Dark => false,
+        }
+    }
+
+    /// Whether the next estimate goes on from the last one.
+    pub fn goes_on(&self) -> bool {
+        self.kept
+    }
+
+    /// Estimates: from a flat start, or from the last estimate where [`EstimateStudy::set_values`] says so; both end within
+    /// the tolerance of the same optimum. A part that nothing determines is no error: [`EstimateStudy::judge`] tells it.
     ///
     /// # Errors
     /// [`NoSolution`] when it does not settle.
     pub fn estimate(&mut self, tolerance: &Tolerance) -> Result<Estimation, NoSolution> {
         // A smoother that finds nothing gives way: the sparse solver regularises what nothing determines.
         if let Estimator::Tree(smoother) = &mut self.estimator {
-            match smoother.estimate(*tolerance) {
-                Ok(estimated) => {
-                    return Ok(self.put(
-                        estimated.voltages,
-                        estimated.objective,
-                        estimated.iterations,
-                        Solver::Smoother,
-                    ));
+            let kept = if self.kept { smoother.estimate_kept(*tolerance).ok() } else { None };
+            match kept.map_or_else(|| smoother.estimate(*tolerance), Ok) {
+                Ok(found) => {
+                    return Ok(self.put(found.voltages, found.objective, found.iterations, Solver::Smoother));
                 }
                 Err(_) => {
                     let wls = Wls::new(&self.assembly.circuit, &self.gathered.readings)?;
-                    self.estimator = Estimator::Sparse(Box::new(wls));
+                    (self.estimator, self.stands_in) = (Estimator::Sparse(Box::new(wls)), true);
                 }
             }
         }
         match &mut self.estimator {
             Estimator::Sparse(wls) => {
-                let estimated = wls.estimate(tolerance)?;
-                self.rows = estimated.rows;
-                Ok(self.put(estimated.voltages, estimated.objective, estimated.iterations, Solver::Sparse))
+                let kept = self.kept && !self.stands_in;
+                let found =
+                    if kept { wls.estimate_from(&self.last, tolerance) } else { wls.estimate(tolerance) };
+                let found = found?;
+                self.rows = found.rows;
+                Ok(self.put(found.voltages, found.objective, found.iterations, Solver::Sparse))
             }
             _ => {
                 let none = vec![Complex64::ZERO; self.assembly.circuit.wire_count()];
@@ -171,17 +204,48 @@ impl EstimateStudy {
         Estimation { outcome, objective, iterations, solver }
     }
 
+    /// What the smoother knows of the last estimate, where it is at work.
+    pub(super) fn uncertainty(&mut self) -> Option<Uncertainty> {
+        match &mut self.estimator {
+            Estimator::Tree(smoother) => Some(smoother.uncertainty()),
+            _ => None,
+        }
+    }
+
+    /// Voltages as estimated, p.u. by global wire; `None` where no bus has one.
+    pub(super) fn voltages(&self) -> Option<&[Complex64]> {
+        (!matches!(self.estimator, Estimator::Dark)).then_some(&self.last)
+    }
+
     /// How well the last estimate is known: standard deviations, what is determined at all, normalised residuals.
     ///
     /// # Errors
     /// [`NoSolution`] when the matrix at the estimate has no finite values.
     pub fn judge(&mut self) -> Result<Judgement, NoSolution> {
-        let (circuit, readings) = (&self.assembly.circuit, &self.gathered.readings);
+        let (circuit, gathered) = (&self.assembly.circuit, &self.gathered);
         let count = self.gathered.outcome(&self.assembly, self.last.clone()).residuals.len();
         match &mut self.estimator {
-            Estimator::Tree(smoother) => Ok(judge::from_tree(circuit, readings, smoother, &self.last, count)),
-            Estimator::Sparse(wls) => judge::from_sparse(circuit, readings, wls, &self.rows, count),
+            Estimator::Tree(smoother) => Ok(judge::from_tree(circuit, gathered, smoother, &self.last, count)),
+            Estimator::Sparse(wls) => judge::from_sparse(circuit, gathered, wls, &self.rows, count),
             Estimator::Dark => Ok(Judgement::default()),
         }
     }
+}
+
+/// The solver that fits.
+fn choose(
+    assembly: &Assembly,
+    gathered: &Gathered,
+    method: EstimationMethod,
+) -> Result<Estimator, NoSolution> {
+    let circuit = &assembly.circuit;
+    if !circuit.buses.iter().any(|bus| bus.energized) {
+        return Ok(Estimator::Dark);
+    }
+    let tree = (method == EstimationMethod::Auto).then(|| Tree::new(circuit).ok()).flatten();
+    let smoother = tree.and_then(|tree| Smoother::new(circuit, &tree, &gathered.readings).ok());
+    Ok(match smoother {
+        Some(smoother) => Estimator::Tree(Box::new(smoother)),
+        None => Estimator::Sparse(Box::new(Wls::new(circuit, &gathered.readings)?)),
+    })
 }

@@ -1,10 +1,14 @@
 //! One door to the solvers: a network goes in, voltages come out. The tree solvers are taken where the circuit is a
 //! tree and the method allows it, the general sparse ones otherwise.
 
+mod diagnose;
+mod doubts;
 mod estimate;
 mod flow;
 mod judge;
 
+pub use diagnose::{Diagnosis, MISSED};
+pub use doubts::Doubt;
 pub use estimate::{EstimateError, EstimateStudy, Estimation, EstimationMethod};
 pub use flow::{Flow, FlowError, FlowMethod, FlowStudy};
 pub use judge::{Judgement, Observability};

@@ -58,7 +58,7 @@ impl View {
             Shows::Voltage(bus, phase) => self.voltage(bus, phase, picture),
             Shows::VoltageStd(bus, phase) => estimate.and_then(|estimate| {
                 let bus = estimate.buses.get(bus)?;
-                let value = Some(bus.u_std_v[phase.index()]);
+                let value = Some(bus.u_std_v[phase.index()]).filter(|std| !std.is_nan());
                 Some((value, bus.observability[phase.index()], estimate.at))
             }),
             Shows::ActivePower(branch, phase) => {

@@ -442,6 +442,7 @@ fn estimate(at: Timestamp) -> Estimate {
         objective,
         degrees_of_freedom,
         iterations,
+        consistency: Default::default(),
     }
 }
 

@@ -61,6 +61,11 @@ export interface Health {
     at: Unknown<string>;
     iterations: number;
     objective_ratio: Unknown<number>;
+    /** Probability of residuals this large (chi-square) when all instruments are as good as stated. */
+    chance: Unknown<number>;
+    /** Points whose measurements are probably wrong. */
+    suspects: string[];
+    alarms: { chi_square: number; largest_residual: number; expectation: number };
     message: Unknown<string>;
   };
   offers_open: number;
@@ -115,7 +120,8 @@ export interface PointRow {
   value: Unknown<number>;
   unit: string;
   quality: Quality;
-  /** The rule that stopped a newer value, and that value; `value` is the last one that was used. */
+  /** The rule that stopped a newer value, and that value; `value` is the last one that was used. `largest-residual`: the
+   * estimate finds the value wrong. */
   rule: Unknown<string>;
   refused: Unknown<number>;
   measured_at: Unknown<string>;

@@ -249,3 +249,37 @@ fn every_set_of_a_batch_is_its_own_estimate() {
         }
     }
 }
+
+/// What a live region does minute after minute: an estimate, values one by one, the next estimate.
+#[test]
+fn an_estimate_goes_on_from_one_whose_values_were_changed_and_read() {
+    for seed in 0..20 {
+        let mut dice = Dice::new(7000 + seed);
+        let case = random_case(&mut dice, 12, if seed % 2 == 0 { 3 } else { 1 });
+        let base = readings(&mut dice, &case, if seed % 3 == 0 { ALL } else { Sensors::default() });
+        let mut kept = Smoother::new(&case.circuit, &case.tree, &base).expect("a tree");
+        kept.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        for minute in 0..3 {
+            kept.change(Changed::Voltage(0), (1e-3, 0.0));
+            if !base.injections.is_empty() {
+                kept.change(Changed::Injection(0), (1e-3, 1e-4));
+            }
+            let _ = kept.read(case.circuit.buses.len() as u32 - 1);
+            let set = others(&mut dice, &base, 0.1);
+            let expected = fresh(&case, &set);
+            // Other readings begin with its state.
+            let mut weighed = set.clone();
+            weighed.voltages.iter_mut().for_each(|reading| reading.variance *= 1.3);
+            let mut next = Smoother::new(&case.circuit, &case.tree, &weighed).expect("a tree");
+            let found =
+                next.estimate_from(&mut kept, TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+            let away = apart(&found.voltages, &fresh(&case, &weighed));
+            assert!(away < 1e-9, "seed {seed}, minute {minute}, other deviations: {away:.1e}");
+            // The same ones go on with its factors.
+            kept.set_values(&set);
+            let found = kept.estimate_kept(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+            let away = apart(&found.voltages, &expected);
+            assert!(away < 1e-9, "seed {seed}, minute {minute}: {away:.1e}");
+        }
+    }
+}

@@ -53,6 +53,7 @@ fn picture(describes: i64, now: i64) -> Picture {
         objective: 1.0,
         degrees_of_freedom: 1,
         iterations: 2,
+        consistency: Default::default(),
     };
     let pu = Some(estimate.buses[0].u_pu[0] as f32);
     let mut picture = Picture {
