@@ -81,7 +81,7 @@ impl System {
             inboxes.for_each(|inbox| inbox.tap_into(tap.clone()));
             historian
         });
-        let (area, books) = (parts.area, Books::new(parts.ledger));
+        let (area, books) = (parts.area, Books::new(parts.ledger, parts.environment.now()));
         let counters = JournalCounters::starting_at(parts.records);
         let operations = Operations {
             quarantine: supervisor.quarantine().clone(),

@@ -95,6 +95,17 @@ impl JournalWriter {
     ) {
         cx.send(&self.0, JournalMsg::Append { fact: Arc::new(Fact::Market(event)), then, otherwise });
     }
+
+    /// Records a fact that whoever asks works out again from the books, at its next beat: while nothing can be recorded it is
+    /// refused, for what it rests on may be overtaken by what waits outside.
+    pub fn record_for_now<M: Clone + Send + Sync + 'static>(
+        &self,
+        cx: &mut Context<M>,
+        event: MarketEvent,
+        then: Vec<Delivery>,
+    ) {
+        self.record_or(cx, event, then, vec![Delivery::outside(|| ())]);
+    }
 }
 
 /// The stage that owns the journal.
@@ -274,7 +285,7 @@ impl JournalStage {
         (self.busy, self.group) = (false, Group::default());
         if self.books.read_only().is_some() {
             tracing::warn!("there is room on the disk again, recording goes on");
-            self.books.set_read_only(None);
+            self.books.set_recording(cx.now());
         }
         self.counters.durable.set(number);
         self.books.set_durable(number);
@@ -290,7 +301,7 @@ impl JournalStage {
         if self.books.read_only().is_none() {
             tracing::error!(%reason, "nothing can be recorded");
             cx.send(&self.observer, Seen::Rejected { code: JOURNAL_FULL, reason: reason.clone() });
-            self.books.set_read_only(Some(reason));
+            self.books.set_read_only(reason);
         }
         cx.wake_at(cx.now().plus(RETRY_PERIOD), JournalMsg::RetryDue(group));
     }

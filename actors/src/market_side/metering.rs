@@ -11,7 +11,8 @@ use grid::{DeviceId, EnergyMwh, Measurement, Quality, Slot};
 use market::{Ledger, MarketEvent, MeterReading};
 use std::time::Duration;
 
-/// How long after the end of a slot a missing reading is substituted.
+/// How long after the end of a slot a missing reading is substituted. As long must what comes have been recorded without a break:
+/// while the system was away, or its disk full, devices could not be heard, and must not pay for that.
 pub const SUBSTITUTE_AFTER: Duration = Duration::from_secs(30 * 60);
 const CHECK_PERIOD: Duration = Duration::from_secs(300);
 
@@ -92,9 +93,13 @@ impl Metering {
     /// A reading that is overdue is replaced by the baseline: nothing counts as delivered, nothing is fined.
     fn on_check(&mut self, cx: &mut Context<MeteringMsg>) {
         cx.wake_each(CHECK_PERIOD, Duration::ZERO, MeteringMsg::CheckDue);
-        let now = cx.now();
+        let (now, before) = (cx.now(), cx.now().minus(SUBSTITUTE_AFTER));
+        let unheard = self.books.recording_since().is_none_or(|since| since > before);
+        if unheard && !planted(Defect::SubstitutesWhatItMissed) {
+            return;
+        }
         let overdue = self.books.read(|ledger| {
-            let missing = ledger.missing_readings(now.minus(SUBSTITUTE_AFTER)).into_iter();
+            let missing = ledger.missing_readings(before).into_iter();
             missing.map(|(device, slot)| (device, slot, baseline(ledger, device, slot))).collect::<Vec<_>>()
         });
         if planted(Defect::NeverSubstitutes) {
@@ -103,7 +108,8 @@ impl Metering {
         for (device, slot, energy) in overdue {
             let reading =
                 MeterReading { device, slot, energy, quality: Quality::Substituted, received_at: now };
-            self.record(reading, None, cx);
+            let settle = self.settlement.sending(SettlementMsg::Read { device, slot });
+            self.journal.record_for_now(cx, MarketEvent::MeterRead { reading }, vec![settle]);
         }
     }
 }

@@ -46,7 +46,8 @@ impl SettlementStage {
 
     /// Settles whatever this reading completes and is not settled yet.
     fn on_reading(&mut self, device: DeviceId, slot: Slot, last: bool, cx: &mut Context<SettlementMsg>) {
-        if planted(Defect::ForgetsToSettle) {
+        // While nothing can be recorded readings wait outside; what is due is settled when they are in.
+        if planted(Defect::ForgetsToSettle) || self.books.read_only().is_some() {
             return;
         }
         let valued: Vec<_> = self.books.read(|ledger| {
@@ -64,9 +65,13 @@ impl SettlementStage {
                 }
             };
             for settlement in settlements {
-                let again = (!last).then(|| cx.myself().sending(SettlementMsg::Again { device, slot }));
                 let event = MarketEvent::Settled { settlement, at: cx.now() };
-                self.journal.record_or(cx, event, Vec::new(), again.into_iter().collect());
+                if last {
+                    self.journal.record_for_now(cx, event, Vec::new());
+                } else {
+                    let again = cx.myself().sending(SettlementMsg::Again { device, slot });
+                    self.journal.record_or(cx, event, Vec::new(), vec![again]);
+                }
             }
         }
     }

@@ -79,7 +79,7 @@ impl Market {
         let sold = Arc::new(Mutex::new(Vec::new()));
         let heard = sold.clone();
         let seller = supervisor.spawn("seller", move || Ear(heard.clone())).await.unwrap();
-        let (books, file) = (Books::new(ledger), Arc::new(Mutex::new(journal)));
+        let (books, file) = (Books::new(ledger, now), Arc::new(Mutex::new(journal)));
         let (counters, records) = (JournalCounters::starting_at(facts.len() as u64), books.clone());
         let to = observer.clone();
         let build = move || JournalStage::new(file.clone(), records.clone(), counters.clone(), to.clone());

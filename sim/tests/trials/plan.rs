@@ -71,6 +71,14 @@ fn seconds(random: &mut Random, most: usize) -> Duration {
     Duration::from_secs(random.below(most + 1) as u64)
 }
 
+/// A service that is started again, or a machine that somebody has to look after.
+fn away(random: &mut Random) -> Duration {
+    match random.below(4) {
+        0 => Duration::from_secs(20 * 60) + seconds(random, 40 * 60),
+        _ => seconds(random, 240),
+    }
+}
+
 fn mishap(random: &mut Random) -> Mishap {
     let minute = 4 + random.below(FAULTS_UNTIL.as_secs() as usize / 60 - 8);
     // On the second of a stage's own beat, or at any other.
@@ -91,7 +99,7 @@ fn mishap(random: &mut Random) -> Mishap {
         after: Duration::from_secs((minute * 60 + second) as u64),
         turns: random.below(60),
         end,
-        away: seconds(random, 240),
+        away: away(random).min(FAULTS_UNTIL - Duration::from_secs(60 * minute as u64)),
         skew_s: random.below(41) as i64 - 20,
     }
 }

@@ -30,8 +30,8 @@ pub struct Known {
     pub answers: Vec<ActivationId>,
     /// Energies of quarter-hours of devices that were acknowledged, as their meters counted them.
     pub energies: BTreeMap<(DeviceId, Slot), EnergyMwh>,
-    /// Every energy that a device's meter told, acknowledged or not.
-    pub told: BTreeMap<(DeviceId, Slot), EnergyMwh>,
+    /// Every energy that a device's meter told, acknowledged or not, and when it first did.
+    pub told: BTreeMap<(DeviceId, Slot), (EnergyMwh, Timestamp)>,
     /// Orders that reached the field.
     pub orders: BTreeMap<ActivationId, Activation>,
     /// The same name with other contents.
@@ -237,7 +237,7 @@ impl Wire {
 
     fn note_told(&self, known: &mut Known, packet: &Packet) {
         for (key, energy) in energies(packet, self.clock.now()) {
-            known.told.insert(key, energy);
+            known.told.entry(key).or_insert((energy, self.clock.now()));
         }
     }
 
