@@ -132,7 +132,26 @@ fn kept(historian: &Historian) -> Vec<Family> {
     };
     vec![
         family("history_kept_values_total", "Values appended to the history.", plain(historian.kept.get())),
-        family("history_lost_values_total", "Values that could not be kept.", plain(historian.lost.get())),
+        family(
+            "history_lost_values_total",
+            "Values that could not be kept and do not come again.",
+            plain(historian.lost.get()),
+        ),
+        family(
+            "history_postponed_values_total",
+            "Values that could not be kept and whose senders send them again.",
+            plain(historian.postponed.get()),
+        ),
+        family(
+            "history_unfit_values_total",
+            "Values that are no finite number, not kept.",
+            plain(historian.unfit.get()),
+        ),
+        family(
+            "history_torn_bytes",
+            "Bytes of torn, never acknowledged groups that were cut off at the start.",
+            now(historian.torn_bytes.get() as f64),
+        ),
         family(
             "history_unknown_values_total",
             "Values of points that the network does not have, not kept.",

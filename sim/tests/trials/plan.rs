@@ -14,7 +14,9 @@ pub const LENGTH: Duration = Duration::from_secs(160 * 60);
 /// How a life of the system ends.
 #[derive(Debug, Clone, Copy)]
 pub enum End {
-    /// `kill -9`, or a power cut of which so much survives that was not synced.
+    /// `kill -9`: what was written and not synced is there, and a later power cut may still take it.
+    Kill,
+    /// A power cut of which so much survives that was not synced.
     Crash(Survives),
     /// The power goes at this operation of the disk, counted from the start of the life.
     PowerAt(usize),
@@ -87,7 +89,7 @@ fn mishap(random: &mut Random) -> Mishap {
     let most = pick(random, &[8, 100]);
     let operations = 1 + random.below(most);
     let end = match random.below(12) {
-        0..=2 => End::Crash(Survives::Everything),
+        0..=2 => End::Kill,
         3..=4 => End::Crash(Survives::Nothing),
         5 => End::Crash(Survives::Some),
         6..=7 => End::PowerAt(operations),
