@@ -331,7 +331,11 @@ impl Operations {
                 help: "Facts that were not recorded.",
                 values: Values::Totals(by(
                     "reason",
-                    [("contradiction", refused), ("journal_full", self.journal.full.get())],
+                    [
+                        ("contradiction", refused),
+                        ("journal_full", self.journal.full.get()),
+                        ("too_large", self.journal.too_large.get()),
+                    ],
                 )),
             },
             Family {

@@ -6,6 +6,7 @@
 //! comes next; after any other failure the system is given up, and starts again from what is on the disk.
 
 use crate::figures::{Count, Durations};
+use crate::runtime::depths::Underway;
 use crate::runtime::{Environment, Escalator, Stopwatch};
 use connectors::Receipt;
 use connectors::exchange::{Tap, Tapped, tap};
@@ -52,6 +53,8 @@ pub struct Historian {
     pub torn_bytes: Count,
     /// How long writing and syncing a group took.
     pub syncs: Durations,
+    /// Since when a group is being written.
+    pub underway: Underway,
     /// Sealings that failed; each is tried again.
     pub unsealable: Count,
     /// 1 when nothing more can be appended and the system starts again.
@@ -93,6 +96,7 @@ impl Historian {
             unknown: Count::default(),
             unfit: Count::default(),
             syncs: Durations::default(),
+            underway: Underway::default(),
             unsealable: Count::default(),
             failed: Count::default(),
         };
@@ -251,7 +255,9 @@ impl Keeper {
             said.syncs.count(stopwatch.elapsed());
             Ok::<(), HistoryError>(())
         };
+        self.said.underway.begin();
         let appended = spawn_blocking(append).await;
+        self.said.underway.end();
         let full = matches!(&appended, Ok(Err(error)) if error.is_full());
         if let Err(reason) = flat(appended) {
             tracing::error!(%reason, values = count, "not kept in the history");

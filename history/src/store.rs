@@ -199,17 +199,32 @@ impl History {
         for half in found.iter().filter(|file| logs.contains(&file.number)) {
             std::fs::remove_file(&half.path).map_err(io(&half.path, "removing"))?;
         }
-        let mut torn_bytes = 0;
+        let (mut torn_bytes, mut sealing) = (0, None);
         for left in logs.into_iter().filter(|log| *log < number) {
             let path = log_path(directory, left);
             let (values, torn) = read_log(&path)?;
             torn_bytes += torn;
             let values = Arc::new(values);
-            Sealer { directory: directory.to_owned(), number: left, values }.make()?;
+            let sealer = Sealer { directory: directory.to_owned(), number: left, values: values.clone() };
+            match sealer.make() {
+                // There is no room to seal it: it stays in its log and in memory, and is sealed when there is.
+                Err(error) if error.is_full() && sealing.is_none() => {
+                    tracing::warn!(%error, "values of the history stay in their log");
+                    let by_kind = counted(&values);
+                    sealing = Some(Sealing { number: left, values, by_kind, underway: false });
+                    continue;
+                }
+                made => drop(made?),
+            }
             std::fs::remove_file(&path).map_err(io(&path, "removing"))?;
         }
         let (_, found) = layout(directory)?;
-        let sealed = found.iter().map(|file| Sealed::open(&file.path, file.kind, &file.sum).map(Arc::new));
+        // Of one that found no room some kinds may be there; they are made again with the others.
+        let whole = |file: &&Found| sealing.as_ref().is_none_or(|sealing| sealing.number != file.number);
+        let sealed = found
+            .iter()
+            .filter(whole)
+            .map(|file| Sealed::open(&file.path, file.kind, &file.sum).map(Arc::new));
         let sealed: Result<Vec<_>, _> = sealed.collect();
         let head_path = log_path(directory, number);
         let (unsealed, torn) = if head_path.exists() { read_log(&head_path)? } else { Default::default() };
@@ -225,7 +240,7 @@ impl History {
             number,
             by_kind: counted(&unsealed),
             unsealed,
-            sealing: None,
+            sealing,
             sealed: sealed?,
             torn_bytes,
             buffer: Vec::new(),

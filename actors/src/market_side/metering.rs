@@ -7,8 +7,8 @@ use crate::runtime::{Address, Context, Delivery, Stage};
 use connectors::Receipt;
 use grid::defect::{Defect, planted};
 use grid::telemetry::Element;
-use grid::{DeviceId, EnergyMwh, Measurement, Quality, Slot};
-use market::{Ledger, MarketEvent, MeterReading};
+use grid::{EnergyMwh, Measurement, Quality};
+use market::{MarketEvent, MeterReading};
 use std::time::Duration;
 
 /// How long after the end of a slot a missing reading is substituted. As long must what comes have been recorded without a break:
@@ -100,7 +100,7 @@ impl Metering {
         }
         let overdue = self.books.read(|ledger| {
             let missing = ledger.missing_readings(before).into_iter();
-            missing.map(|(device, slot)| (device, slot, baseline(ledger, device, slot))).collect::<Vec<_>>()
+            missing.map(|(device, slot)| (device, slot, ledger.substitute(device, slot))).collect::<Vec<_>>()
         });
         if planted(Defect::NeverSubstitutes) {
             return;
@@ -136,21 +136,6 @@ pub(super) fn confirming_a_refusal(books: &Books, receipt: Receipt) -> Delivery 
         None => receipt.confirm(),
         Some(_) => receipt.not_now(),
     })
-}
-
-/// What a device was expected to take in a slot without its order, mWh.
-fn baseline(ledger: &Ledger, device: DeviceId, slot: Slot) -> EnergyMwh {
-    let parts = ledger
-        .contracts()
-        .flat_map(|(contract, parts)| parts.unwrap_or_default().iter().map(move |part| (contract, part)));
-    let own = parts.filter(|(_, part)| {
-        ledger.offer(&part.offer).is_some_and(|(offer, _)| offer.device == device)
-            && part.deviation.first().is_some_and(|(first, _)| *first <= slot)
-    });
-    // The newest order that had begun by then.
-    let newest =
-        own.max_by_key(|(contract, part)| (part.deviation.first().map(|(at, _)| *at), contract.number));
-    newest.and_then(|(contract, part)| ledger.baseline(&contract.id, &part.offer, slot)).unwrap_or_default()
 }
 
 impl Stage for Metering {

@@ -51,10 +51,7 @@ impl SettlementStage {
             return;
         }
         let valued: Vec<_> = self.books.read(|ledger| {
-            let groups = ledger.unsettled_due().into_iter();
-            let of_reading =
-                groups.filter(|group| group.iter().any(|due| due.offer.device == device && due.slot == slot));
-            of_reading.map(|group| settle_together(&group)).collect()
+            ledger.due_with(device, slot).iter().map(|group| settle_together(group)).collect()
         });
         for settlements in valued {
             let settlements = match settlements {

@@ -286,7 +286,10 @@ impl<S: Stage> Running<S> {
             run(stage, context);
             assert!(!grid::defect::stumbles(), "stumbled on purpose");
         };
-        match catch_unwind(AssertUnwindSafe(|| stumbling(stage, context))) {
+        self.birth.depth.handling.begin();
+        let ran = catch_unwind(AssertUnwindSafe(|| stumbling(stage, context)));
+        self.birth.depth.handling.end();
+        match ran {
             Ok(()) => {
                 carrying(&self.credit, || self.context.release());
                 Ok(())

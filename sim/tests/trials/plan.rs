@@ -37,7 +37,7 @@ pub struct Mishap {
     pub turns: usize,
     /// What.
     pub end: End,
-    /// How long the system is away.
+    /// How long the system is away, but not longer than things may go wrong.
     pub away: Duration,
     /// How far the clock of the next life is ahead of the true one, s.
     pub skew_s: i64,
@@ -101,7 +101,7 @@ fn mishap(random: &mut Random) -> Mishap {
         after: Duration::from_secs((minute * 60 + second) as u64),
         turns: random.below(60),
         end,
-        away: away(random).min(FAULTS_UNTIL - Duration::from_secs(60 * minute as u64)),
+        away: away(random),
         skew_s: random.below(41) as i64 - 20,
     }
 }

@@ -108,7 +108,8 @@ impl Trial {
             if !self.ran.objections.is_empty() {
                 break;
             }
-            tokio::time::sleep(of.away).await;
+            let mended = self.plan.scenario.start.plus(FAULTS_UNTIL).since(self.truth.now());
+            tokio::time::sleep(of.away.min(mended.max(STARTED_AGAIN.away))).await;
             (disk, skew_s) = (found, of.skew_s);
         }
         field.abort();
@@ -170,6 +171,7 @@ impl Trial {
             journal,
             ledger: standing.ledger,
             records,
+            owed: Vec::new(),
             history: None,
             zone: "UTC".to_owned(),
             publish_period: Duration::from_secs(20),
