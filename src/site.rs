@@ -18,6 +18,7 @@ const SERVE_EXAMPLES: &str = "\
 Examples:
   gridflex serve docs/example-site/site.toml     a small feeder, on the loopback address, until Ctrl-C
   gridflex check site.toml && gridflex serve site.toml
+  gridflex serve site.toml --clock-is-right      the site was off for more than 30 days
   mosquitto_pub -q 1 -t gridflex/riverside/telemetry/bus.3.u.a -m '{\"value\":231.2,\"unit\":\"V\"}'
   gridflex serve north.toml south.toml --member a --cluster nats://10.0.0.1:4222,nats://10.0.0.2:4222,nats://10.0.0.3:4222
                                                  one of several processes that share these sites: docs/cluster.md

@@ -4,6 +4,7 @@
 use crate::historian::Historian;
 use crate::journal::Books;
 use crate::journal::stage::JournalCounters;
+use crate::observer::OVERTAKEN_REPORT;
 use crate::picture::Picture;
 use crate::runtime::cause::exports;
 use crate::runtime::{Depths, Incidents, Quarantine};
@@ -233,10 +234,9 @@ impl Operations {
     fn outside(&self, picture: &Picture) -> Vec<Family> {
         let health = &picture.health;
         let rejected = health.rejections.iter().map(|row| (row.code.as_str(), row.count));
-        let left = Rule::ALL.into_iter().filter(|rule| !rule.doubts()).map(|rule| {
-            let row = health.skips.iter().find(|row| row.code == rule.name());
-            (rule.name(), row.map_or(0, |row| row.count))
-        });
+        let skips = |code| health.skips.iter().find(|row| row.code == code).map_or(0, |row| row.count);
+        let left =
+            Rule::ALL.into_iter().filter(|rule| !rule.doubts()).map(|rule| (rule.name(), skips(rule.name())));
         let link = u8::from(health.link == crate::picture::Link::Up);
         vec![
             Family {
@@ -258,6 +258,11 @@ impl Operations {
                 name: "telemetry_skipped_values_total",
                 help: "Values that were not used although nothing is wrong with them, by the rule.",
                 values: Values::Totals(by("reason", left)),
+            },
+            Family {
+                name: "device_skipped_reports_total",
+                help: "Reports of devices that gave way to newer ones before they were looked at.",
+                values: plain(skips(OVERTAKEN_REPORT)),
             },
         ]
     }
