@@ -320,9 +320,10 @@ impl Ledger {
 
     /// Slots that ended at `before` or earlier, wait for their settlement and have no reading: the values to substitute.
     pub fn missing_readings(&self, before: Timestamp) -> Vec<(DeviceId, Slot)> {
-        let ended = self.awaited.keys().take_while(|(slot, _)| slot.end() <= before);
-        let missing = ended.filter(|key| !self.readings.contains_key(key));
-        missing.map(|(slot, device)| (*device, *slot)).collect()
+        let ended = self.unsettled.iter().take_while(|(slot, _, _)| slot.end() <= before);
+        let device = |offer: &FlexOfferId| self.offers.get(offer).map(|record| record.offer.device);
+        let missing = ended.filter_map(|(slot, _, offer)| device(offer).map(|device| (device, *slot)));
+        missing.filter(|(device, slot)| !self.readings.contains_key(&(*slot, *device))).collect()
     }
 
     /// What stands for a reading that never came, mWh: the baseline of the newest order that waits for it.
