@@ -12,11 +12,13 @@ use connectors::opcua::server::ServerError;
 use dashboards_server::ServeError;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
   gridflex serve docs/example-site/site.toml     a small feeder, on the loopback address, until Ctrl-C
   gridflex check site.toml && gridflex serve site.toml
+  gridflex serve site.toml --clock-is-right      the site was off for more than 30 days
   mosquitto_pub -q 1 -t gridflex/riverside/telemetry/bus.3.u.a -m '{\"value\":231.2,\"unit\":\"V\"}'
   gridflex serve north.toml south.toml --member a --cluster nats://10.0.0.1:4222,nats://10.0.0.2:4222,nats://10.0.0.3:4222
                                                  one of several processes that share these sites: docs/cluster.md
@@ -29,6 +31,9 @@ Examples:
   gridflex check docs/example-site/site.toml     every problem as file:line: what; exit code 2 when there is one
   gridflex check site.toml --json                one JSON document, for editors and pipelines";
 
+/// How long the parts of a site may take to stop. What was acknowledged is on the disk already.
+const STOPPED_WITHIN: Duration = Duration::from_secs(20);
+
 /// Arguments of `gridflex serve`.
 #[derive(Debug, Args)]
 #[command(after_help = SERVE_EXAMPLES)]
@@ -36,6 +41,9 @@ pub struct ServeArguments {
     /// The site's file; what it leaves out has a safe default. Several only with --cluster
     #[arg(value_name = "SITE.toml", required = true)]
     sites: Vec<PathBuf>,
+    /// The machine's clock is right although nothing was recorded for more than 30 days: the site was off
+    #[arg(long)]
+    clock_is_right: bool,
     /// NATS servers of a cluster whose members share the sites: each site is served by one of them and copied by the others
     #[arg(long, value_name = "URL,URL…", requires = "member")]
     cluster: Option<Servers>,
@@ -109,20 +117,29 @@ fn refused(site: &Path, problems: &[Problem]) -> Failure {
 /// Runs `gridflex serve`.
 pub fn serve(arguments: &ServeArguments) -> Result<(), Failure> {
     let checked = |path: &PathBuf| match ::site::check(path) {
-        Ok(site) => Ok((path.clone(), site)),
+        Ok(site) => Ok((path.clone(), Site { clock_is_right: arguments.clock_is_right, ..site })),
         Err(problems) => Err(refused(path, &problems)),
     };
     let sites: Result<Vec<_>, _> = arguments.sites.iter().map(checked).collect();
     let mut sites = sites?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::Run(error.into()))?;
     if let (Some(servers), Some(member)) = (arguments.cluster.clone(), arguments.member.clone()) {
-        let options = cluster::Options { servers, member, replicas: arguments.replicas.into() };
-        return runtime.block_on(crate::cluster::serve(options, sites));
+        let options = cluster::Options {
+            servers,
+            member,
+            replicas: arguments.replicas.into(),
+            clock_is_right: arguments.clock_is_right,
+        };
+        let outcome = runtime.block_on(crate::cluster::serve(options, sites));
+        runtime.shutdown_timeout(STOPPED_WITHIN);
+        return outcome;
     }
-    match (sites.pop(), sites.is_empty()) {
+    let outcome = match (sites.pop(), sites.is_empty()) {
         (Some((_, site)), true) => runtime.block_on(run(site)),
         _ => Err(Failure::Input(anyhow::anyhow!("several sites in one process need --cluster"))),
-    }
+    };
+    runtime.shutdown_timeout(STOPPED_WITHIN);
+    outcome
 }
 
 async fn run(site: Site) -> Result<(), Failure> {
@@ -141,7 +158,10 @@ async fn run(site: Site) -> Result<(), Failure> {
         error = running.failed() => Err(failure(error)),
         stopped = asked_to_stop() => stopped.map_err(|error| Failure::Run(error.into())),
     };
-    running.stop().await;
+    // What hangs is left behind: the process ends all the same.
+    if tokio::time::timeout(STOPPED_WITHIN, running.stop()).await.is_err() {
+        tracing::warn!("something does not stop and is left behind");
+    }
     outcome
 }
 

@@ -4,6 +4,7 @@
 use crate::historian::Historian;
 use crate::journal::Books;
 use crate::journal::stage::JournalCounters;
+use crate::observer::OVERTAKEN_REPORT;
 use crate::picture::Picture;
 use crate::runtime::cause::exports;
 use crate::runtime::{Depths, Incidents, Quarantine};
@@ -132,7 +133,26 @@ fn kept(historian: &Historian) -> Vec<Family> {
     };
     vec![
         family("history_kept_values_total", "Values appended to the history.", plain(historian.kept.get())),
-        family("history_lost_values_total", "Values that could not be kept.", plain(historian.lost.get())),
+        family(
+            "history_lost_values_total",
+            "Values that could not be kept and do not come again.",
+            plain(historian.lost.get()),
+        ),
+        family(
+            "history_postponed_values_total",
+            "Values that could not be kept and whose senders send them again.",
+            plain(historian.postponed.get()),
+        ),
+        family(
+            "history_unfit_values_total",
+            "Values that are no finite number, not kept.",
+            plain(historian.unfit.get()),
+        ),
+        family(
+            "history_torn_bytes",
+            "Bytes of torn, never acknowledged groups that were cut off at the start.",
+            now(historian.torn_bytes.get() as f64),
+        ),
         family(
             "history_unknown_values_total",
             "Values of points that the network does not have, not kept.",
@@ -214,10 +234,9 @@ impl Operations {
     fn outside(&self, picture: &Picture) -> Vec<Family> {
         let health = &picture.health;
         let rejected = health.rejections.iter().map(|row| (row.code.as_str(), row.count));
-        let left = Rule::ALL.into_iter().filter(|rule| !rule.doubts()).map(|rule| {
-            let row = health.skips.iter().find(|row| row.code == rule.name());
-            (rule.name(), row.map_or(0, |row| row.count))
-        });
+        let skips = |code| health.skips.iter().find(|row| row.code == code).map_or(0, |row| row.count);
+        let left =
+            Rule::ALL.into_iter().filter(|rule| !rule.doubts()).map(|rule| (rule.name(), skips(rule.name())));
         let link = u8::from(health.link == crate::picture::Link::Up);
         vec![
             Family {
@@ -252,6 +271,11 @@ impl Operations {
                 name: "telemetry_skipped_values_total",
                 help: "Values that were not used although nothing is wrong with them, by the rule.",
                 values: Values::Totals(by("reason", left)),
+            },
+            Family {
+                name: "device_skipped_reports_total",
+                help: "Reports of devices that gave way to newer ones before they were looked at.",
+                values: plain(skips(OVERTAKEN_REPORT)),
             },
         ]
     }
@@ -325,7 +349,11 @@ impl Operations {
                 help: "Facts that were not recorded.",
                 values: Values::Totals(by(
                     "reason",
-                    [("contradiction", refused), ("journal_full", self.journal.full.get())],
+                    [
+                        ("contradiction", refused),
+                        ("journal_full", self.journal.full.get()),
+                        ("too_large", self.journal.too_large.get()),
+                    ],
                 )),
             },
             Family {

@@ -6,7 +6,9 @@
 //! comes next; after any other failure the system is given up, and starts again from what is on the disk.
 
 use crate::figures::{Count, Durations};
+use crate::runtime::depths::Underway;
 use crate::runtime::{Environment, Escalator, Stopwatch};
+use connectors::Receipt;
 use connectors::exchange::{Tap, Tapped, tap};
 use estimation::{Implausible, Rule};
 use grid::telemetry::Element;
@@ -41,10 +43,18 @@ pub struct Historian {
     pub kept: Count,
     /// Values that could not be kept: the disk was full or failed, or an estimate found no room.
     pub lost: Count,
+    /// Values that could not be kept and whose senders keep them, and send them again.
+    pub postponed: Count,
     /// Values of points that the network does not have, not kept.
     pub unknown: Count,
+    /// Values that are no finite number, not kept.
+    pub unfit: Count,
+    /// Bytes of torn, never acknowledged groups that were cut off at the start.
+    pub torn_bytes: Count,
     /// How long writing and syncing a group took.
     pub syncs: Durations,
+    /// Since when a group is being written.
+    pub underway: Underway,
     /// Sealings that failed; each is tried again.
     pub unsealable: Count,
     /// 1 when nothing more can be appended and the system starts again.
@@ -76,23 +86,23 @@ impl Historian {
     ) -> (Self, Tap) {
         let (tap, messages) = tap(WAITING_MAX);
         let (make, made) = mpsc::channel(MADE_MAX);
-        let (kept, lost, unknown, syncs, unsealable, failed) = Default::default();
-        let history = Arc::new(Mutex::new(history));
-        let this = Self { history, made: make, kept, lost, unknown, syncs, unsealable, failed };
-        let now = environment.now();
-        let keeper = Keeper {
-            history: this.history.clone(),
-            kept: this.kept.clone(),
-            lost: this.lost.clone(),
-            unknown: this.unknown.clone(),
-            syncs: this.syncs.clone(),
-            unsealable: this.unsealable.clone(),
-            retained_at: now,
-            seal_from: now,
-            failed: this.failed.clone(),
-            environment,
-            escalator,
+        let this = Self {
+            torn_bytes: Count::default(),
+            history: Arc::new(Mutex::new(history)),
+            made: make,
+            kept: Count::default(),
+            lost: Count::default(),
+            postponed: Count::default(),
+            unknown: Count::default(),
+            unfit: Count::default(),
+            syncs: Durations::default(),
+            underway: Underway::default(),
+            unsealable: Count::default(),
+            failed: Count::default(),
         };
+        this.torn_bytes.set(locked(&this.history).torn_bytes());
+        let now = environment.now();
+        let keeper = Keeper { said: this.clone(), retained_at: now, seal_from: now, environment, escalator };
         tokio::spawn(keeper.keep(messages, made, knows));
         (this, tap)
     }
@@ -164,19 +174,22 @@ impl Historian {
 
 /// Who writes.
 struct Keeper {
-    history: Arc<Mutex<History>>,
-    kept: Count,
-    lost: Count,
-    unknown: Count,
-    syncs: Durations,
-    unsealable: Count,
+    /// The history, and what is counted.
+    said: Historian,
     environment: Environment,
     escalator: Escalator,
     retained_at: Timestamp,
-    /// Whether nothing more can be appended.
-    failed: Count,
     /// When sealing may begin again, after its next log could not be made.
     seal_from: Timestamp,
+}
+
+/// What is appended together.
+#[derive(Default)]
+struct Group {
+    values: Vec<Value>,
+    receipts: Vec<Receipt>,
+    /// How many of the values come again when they are not kept.
+    owed: u64,
 }
 
 impl Keeper {
@@ -186,67 +199,78 @@ impl Keeper {
         mut made: mpsc::Receiver<Made>,
         knows: impl Fn(PointId) -> bool + Sync,
     ) {
-        let unknown = self.unknown.clone();
         loop {
-            let (mut values, mut receipts) = (Vec::new(), Vec::new());
-            let mut take = |tapped: Tapped, values: &mut Vec<Value>| {
-                for value in &tapped.values {
-                    if !knows(value.point) {
-                        unknown.more();
-                    } else if value.value.is_finite() {
-                        values.push(Value::measured(value));
-                    }
-                }
-                receipts.extend(tapped.receipt);
-            };
+            let mut group = Group::default();
             tokio::select! {
                 message = messages.recv() => match message {
-                    Some(tapped) => take(tapped, &mut values),
+                    Some(tapped) => self.take(tapped, &knows, &mut group),
                     None => return,
                 },
                 Some(made) = made.recv() => match made {
-                    Made::Estimate(estimate) => values.extend(values_of(&estimate, self.environment.now())),
-                    Made::Doubted(doubted) => values.extend(doubted),
+                    Made::Estimate(estimate) => group.values.extend(values_of(&estimate, self.environment.now())),
+                    Made::Doubted(doubted) => group.values.extend(doubted),
                 },
             }
-            while values.len() < GROUP_VALUES
+            while group.values.len() < GROUP_VALUES
                 && let Ok(tapped) = messages.try_recv()
             {
-                take(tapped, &mut values);
+                self.take(tapped, &knows, &mut group);
             }
-            if self.append(values).await {
-                receipts.iter().for_each(connectors::Receipt::confirm);
+            let receipts = std::mem::take(&mut group.receipts);
+            if self.append(group).await {
+                receipts.iter().for_each(Receipt::confirm);
             } else {
                 // The disk's fault, not theirs: they come again.
-                receipts.iter().for_each(connectors::Receipt::not_now);
+                receipts.iter().for_each(Receipt::not_now);
             }
             self.retain().await;
         }
     }
 
+    /// What of a message is to be kept; the rest is counted.
+    fn take(&self, tapped: Tapped, knows: impl Fn(PointId) -> bool, group: &mut Group) {
+        let before = group.values.len();
+        for value in &tapped.values {
+            if !knows(value.point) {
+                self.said.unknown.more();
+            } else if value.value.is_finite() {
+                group.values.push(Value::measured(value));
+            } else {
+                self.said.unfit.more();
+            }
+        }
+        if let Some(receipt) = tapped.receipt {
+            group.owed += (group.values.len() - before) as u64;
+            group.receipts.push(receipt);
+        }
+    }
+
     /// Whether the values last now.
-    async fn append(&mut self, values: Vec<Value>) -> bool {
-        let (history, count, syncs) = (self.history.clone(), values.len() as u64, self.syncs.clone());
+    async fn append(&mut self, Group { values, owed, .. }: Group) -> bool {
+        let (said, count) = (self.said.clone(), values.len() as u64);
         let append = move || {
             let stopwatch = Stopwatch::start();
-            let mut history = locked(&history);
+            let mut history = locked(&said.history);
             history.append(&values)?;
-            syncs.count(stopwatch.elapsed());
+            said.syncs.count(stopwatch.elapsed());
             Ok::<(), HistoryError>(())
         };
+        self.said.underway.begin();
         let appended = spawn_blocking(append).await;
+        self.said.underway.end();
         let full = matches!(&appended, Ok(Err(error)) if error.is_full());
         if let Err(reason) = flat(appended) {
             tracing::error!(%reason, values = count, "not kept in the history");
-            self.lost.add(count);
+            self.said.lost.add(count - owed);
+            self.said.postponed.add(owed);
             // What is on the disk is not known any more, and nothing more can be appended: start again.
-            if (!full || locked(&self.history).has_failed()) && self.failed.get() == 0 {
-                self.failed.set(1);
+            if (!full || locked(&self.said.history).has_failed()) && self.said.failed.get() == 0 {
+                self.said.failed.set(1);
                 self.escalator.give_up("history", &format!("the history cannot be written: {reason}"));
             }
             return false;
         }
-        self.kept.add(count);
+        self.said.kept.add(count);
         self.seal().await;
         true
     }
@@ -257,15 +281,15 @@ impl Keeper {
         if now < self.seal_from {
             return;
         }
-        let history = self.history.clone();
+        let history = self.said.history.clone();
         match flat(spawn_blocking(move || locked(&history).seal_due()).await) {
             Ok(None) => {}
             Ok(Some(sealer)) => {
-                tokio::spawn(seal(self.history.clone(), sealer, self.unsealable.clone()));
+                tokio::spawn(seal(self.said.history.clone(), sealer, self.said.unsealable.clone()));
             }
             Err(reason) => {
                 tracing::error!(%reason, "values of the history stay in their log; sealing is tried again");
-                self.unsealable.more();
+                self.said.unsealable.more();
                 self.seal_from = now.plus(SEAL_AGAIN);
             }
         }
@@ -277,7 +301,7 @@ impl Keeper {
             return;
         }
         self.retained_at = now;
-        let history = self.history.clone();
+        let history = self.said.history.clone();
         if let Err(reason) = flat(spawn_blocking(move || locked(&history).retain(now)).await) {
             tracing::error!(%reason, "old values of the history could not be removed");
         }

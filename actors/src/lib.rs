@@ -14,6 +14,7 @@ pub mod market_side;
 pub mod observer;
 pub mod picture;
 pub mod runtime;
+pub mod stalls;
 pub mod system;
 
 pub use area::{Area, AreaError, Delegation, Device, DsoRules};

@@ -13,18 +13,18 @@ use crate::area::Area;
 use crate::door::OfferDoor;
 use crate::egress::Egress;
 use crate::figures::{Durations, Operations};
-use crate::grid_side::region::{Archive, Made};
+use crate::grid_side::region::{Archive, Made, learnt};
 use crate::grid_side::{Doms, Ingress, Node, Region, Routes, pump};
 use crate::historian::Historian;
 use crate::journal::stage::JournalCounters;
-use crate::journal::{Books, Journal, JournalStage, JournalWriter};
+use crate::journal::{Books, Fact, Journal, JournalStage, JournalWriter};
 use crate::market_side::{Aggregator, Billing, Foa, Matcher, Metering, SettlementStage, foa::Exits};
 use crate::observer::{Observer, Seen, Sources};
 use crate::picture::Picture;
 use crate::runtime::supervisor::SpawnError;
 use crate::runtime::{Address, Environment, Escalation, Incidents, Supervisor};
 use connectors::{Link, Source};
-use grid::ProsumerId;
+use grid::{ProsumerId, Timestamp};
 use history::History;
 use market::Ledger;
 use std::collections::BTreeMap;
@@ -50,6 +50,8 @@ pub struct Parts {
     pub ledger: Ledger,
     /// Records in the journal.
     pub records: u64,
+    /// Facts the journal had no room for; they are recorded before all others.
+    pub owed: Vec<(Timestamp, Fact)>,
     /// Where telemetry and estimates are kept; nowhere when absent.
     pub history: Option<History>,
     /// Time zone of the page (IANA name).
@@ -81,7 +83,7 @@ impl System {
             inboxes.for_each(|inbox| inbox.tap_into(tap.clone()));
             historian
         });
-        let (area, books) = (parts.area, Books::new(parts.ledger));
+        let (area, books) = (parts.area, Books::new(parts.ledger, parts.environment.now()));
         let counters = JournalCounters::starting_at(parts.records);
         let operations = Operations {
             quarantine: supervisor.quarantine().clone(),
@@ -111,8 +113,11 @@ impl System {
         let journal = {
             let (file, books, observer) =
                 (Arc::new(Mutex::new(parts.journal)), books.clone(), observer.clone());
-            let build =
-                move || JournalStage::new(file.clone(), books.clone(), counters.clone(), observer.clone());
+            let owed: Vec<_> = parts.owed.into_iter().map(|(at, fact)| (at, Arc::new(fact))).collect();
+            let build = move || {
+                let (file, books, counters) = (file.clone(), books.clone(), counters.clone());
+                JournalStage::new(file, books, counters, observer.clone()).owing(owed.clone())
+            };
             JournalWriter(supervisor.spawn_vital("journal", build).await?)
         };
         let made = Made { durations: operations.estimates.clone(), historian: operations.historian.clone() };
@@ -264,10 +269,11 @@ impl Start<'_> {
             self.supervisor.spawn("doms", build).await?
         };
         let region = {
+            let learnt = learnt(&area, &archive);
             let (area, observer, made) = (area.clone(), observer.clone(), self.made.clone());
             let build = move || {
                 let (area, books, doms) = (area.clone(), books.clone(), doms.clone());
-                Region::new(area, &archive, books, doms, observer.clone(), made.clone())
+                Region::new(area, learnt.clone(), books, doms, observer.clone(), made.clone())
             };
             self.supervisor.spawn("region", build).await?
         };

@@ -3,10 +3,13 @@
 
 use actors::Historian;
 use actors::runtime::{Compute, Environment, ScaledClock, Supervisor};
+use connectors::Message;
+use connectors::exchange::{Limits, inbox};
 use estimation::{Implausible, Rule};
 use grid::{Measurement, Quality, Timestamp};
 use history::{Copies, History, Kind, Options};
 use std::io::{Error, ErrorKind, Result};
+use std::sync::Arc;
 use std::time::Duration;
 
 struct Refusing(ErrorKind);
@@ -80,4 +83,28 @@ async fn a_history_that_cannot_be_written_ends_the_system_and_says_so() {
         keep(&historian, 2.0).await;
         assert_eq!((historian.lost.get(), supervisor.incidents().snapshot().escalations), (2, 1));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_again_is_not_counted_as_lost_and_what_is_no_number_is_counted() {
+    let (supervisor, environment) = supervisor().await;
+    let directory = tempfile::tempdir().unwrap();
+    let history = History::open(directory.path(), Options::default()).unwrap();
+    let history = history.copied_to(Box::new(Refusing(ErrorKind::StorageFull)));
+    let (historian, tap) = Historian::start(history, |_| true, environment, supervisor.escalator());
+    let (mut writer, inbox) = inbox(Limits::default(), Arc::default());
+    inbox.tap_into(tap);
+    let value = |value: f64| {
+        let (measured_at, point) = (Timestamp::from_seconds(100), "bus.3.u.a".parse().unwrap());
+        Measurement { point, value, quality: Quality::Measured, measured_at, received_at: measured_at }
+    };
+    let (done, told) = tokio::sync::oneshot::channel();
+    let values = vec![value(1.0), value(f64::NAN), value(2.0)];
+    writer.pass_owing(Message::Telemetry(values), done).await.unwrap();
+    assert!(told.await.is_err(), "it is to come again");
+    writer.send(Message::Telemetry(vec![value(3.0)])).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let counts =
+        [&historian.postponed, &historian.lost, &historian.unfit, &historian.kept].map(|count| count.get());
+    assert_eq!(counts, [2, 1, 1, 0]);
 }

@@ -68,6 +68,7 @@ async fn start(directory: &Path) -> (System, InboxWriter, Arc<Counters>) {
         journal: opened.journal,
         ledger: opened.standing.ledger,
         records: opened.standing.records,
+        owed: Vec::new(),
         history: None,
         zone: "UTC".to_owned(),
         publish_period: Duration::from_secs(1),

@@ -53,6 +53,7 @@ impl Running {
             journal: opened.journal,
             ledger: opened.standing.ledger,
             records: opened.standing.records,
+            owed: Vec::new(),
             history: None,
             zone: "UTC".to_owned(),
             publish_period: Duration::from_secs(1),

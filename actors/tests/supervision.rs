@@ -271,6 +271,61 @@ async fn a_storm_of_poison_costs_few_restarts_and_what_else_arrives_is_handled()
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_sources_of_poison_hold_their_stage_up_and_end_nothing() {
+    for batched in [false, true] {
+        let (supervisor, address, heard) = listener().await;
+        let (mut restarts, mut known, mut sent) = (Vec::new(), 0, Vec::new());
+        // Twenty devices with the same fault, each second, for ten minutes.
+        for second in 0..600 {
+            let words = (0..20).map(|source| (source, true)).chain([(100 + second, false)]);
+            sent.push(100 + second);
+            match batched {
+                true => address.deliver(Word::Batch(words.collect())),
+                false => words.for_each(|(source, poison)| address.deliver(Word::From(source, poison))),
+            }
+            for tenth in 0..10_u64 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                let now = supervisor.incidents().snapshot().restarts;
+                restarts
+                    .extend((now > known).then_some((u64::from(second) * 1_000 + tenth * 100, now - known)));
+                known = now;
+            }
+        }
+        assert_eq!(*supervisor.escalation().borrow(), None);
+        assert!(most_in_ten_seconds(&restarts) <= 6, "{restarts:?}");
+        // It has caught up: those that fail time and again are tried less and less often.
+        settle().await;
+        assert!(*heard.lock().unwrap() == sent, "batched {batched}: what is good is heard, in order");
+        let of_the_last_minutes: u64 =
+            restarts.iter().filter(|(at, _)| *at > 300_000).map(|(_, count)| count).sum();
+        assert!((1..=60).contains(&of_the_last_minutes), "{of_the_last_minutes} restarts in five minutes");
+        assert!(supervisor.quarantine().kept().iter().all(|message| message.deliveries <= 3));
+        supervisor.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn poison_from_outside_is_not_held_against_the_stage_when_its_own_message_fails_once() {
+    let (supervisor, address, heard) = listener().await;
+    (0..4).for_each(|source| address.deliver(Word::From(source, true)));
+    address.deliver(Word::PanicUntil(Arc::new(Mutex::new(1))));
+    address.deliver(Word::Note(1));
+    settle().await;
+    assert_eq!(*supervisor.escalation().borrow(), None);
+    assert_eq!(*heard.lock().unwrap(), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_system_stops_within_seconds_also_while_a_stage_waits_to_start_anew() {
+    let (supervisor, address, _) = listener().await;
+    address.deliver(Word::Batch((0..50).map(|source| (source, true)).collect()));
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let before = tokio::time::Instant::now();
+    supervisor.stop().await;
+    assert!(before.elapsed() <= Duration::from_secs(6), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_released_message_is_tried_again_and_a_discarded_one_is_gone() {
     let (supervisor, address, heard) = listener().await;
     let left = Arc::new(Mutex::new(3));

@@ -8,7 +8,8 @@ use crate::nats::{AreaStream, End, Message, PublishError};
 use bytes::Bytes;
 use grid::Timestamp;
 use history::{Copies, History, HistoryError, Options};
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -92,8 +93,14 @@ impl Copy {
     }
 }
 
+/// Whole or not at all: without a position the whole stream would be taken in once more, and kept twice.
 fn note(place: &Path, sequence: u64) {
-    if let Err(error) = std::fs::write(place, sequence.to_string()) {
+    let unfinished = place.with_extension("unfinished");
+    let noted = File::create(&unfinished).and_then(|mut file| {
+        file.write_all(sequence.to_string().as_bytes())?;
+        file.sync_data()
+    });
+    if let Err(error) = noted.and_then(|()| std::fs::rename(&unfinished, place)) {
         tracing::warn!(%error, place = %place.display(), "the next start takes in more of the history again");
     }
 }

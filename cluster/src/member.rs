@@ -31,6 +31,8 @@ pub struct Options {
     pub member: String,
     /// How many servers keep each message.
     pub replicas: usize,
+    /// Whether somebody says that the machine's clock is right although it is far ahead of what was recorded.
+    pub clock_is_right: bool,
 }
 
 /// What happens to the areas of a member.
@@ -90,8 +92,9 @@ impl Member {
         let (stop, stopped) = watch::channel(false);
         let (events, happened) = mpsc::channel(EVENTS_MAX);
         let (view, serves, member) = (View::new(), Arc::<Mutex<BTreeSet<String>>>::default(), options.member);
-        let may = Arc::default();
-        let shared = Shared { member, nats, bucket, view, may, serves, events, stop: stopped };
+        let (may, clock_is_right) = (Arc::default(), options.clock_is_right);
+        let shared =
+            Shared { member, nats, clock_is_right, bucket, view, may, serves, events, stop: stopped };
         let beside = vec![
             tokio::spawn(shared.view.clone().watch(shared.bucket.clone())),
             tokio::spawn(announce(shared.clone())),

@@ -46,6 +46,8 @@ const LOCK_MAX: Duration = Duration::from_secs(20);
 const CLAIMS_MAX: usize = 5;
 /// How long is waited for an answer when a lease is given back.
 const GIVE_BACK_MAX: Duration = Duration::from_secs(1);
+/// How long the parts of a site may take to stop.
+const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 const LEASE_LOST: &str = "the lease was lost";
 
 /// Why a member does not serve or follow a site, for now or for good.
@@ -119,6 +121,8 @@ pub struct Shared {
     pub member: String,
     /// The servers.
     pub nats: Nats,
+    /// Whether somebody vouches for the machine's clock.
+    pub clock_is_right: bool,
     /// Leases and members.
     pub bucket: Store,
     /// What is seen of them.
@@ -219,6 +223,7 @@ impl Serving {
 
     async fn once(&mut self) -> Result<Ended, ServingError> {
         let site = check(self.path.clone()).await?;
+        let site = Site { clock_is_right: self.shared.clock_is_right, ..site };
         let lock = self.lock().await?;
         let nats = &self.shared.nats;
         let (journal, history) = (nats.journal(&self.area).await?, nats.history(&self.area).await?);
@@ -337,7 +342,9 @@ impl Serving {
             () = turned(&mut stop) => Ended::Stopped,
             () = too_many(shared, area) => Ended::HandedOn,
         };
-        running.stop().await;
+        if tokio::time::timeout(STOPPED_WITHIN, running.stop()).await.is_err() {
+            tracing::warn!(area = %self.area, "something of it does not stop and is left behind");
+        }
         if begun.elapsed() > REST_MAX {
             self.rest = REST_MIN;
         }

@@ -29,6 +29,8 @@ pub enum Defect {
     KeepsReceipts,
     /// A missing reading is waited for for ever.
     NeverSubstitutes,
+    /// A reading that could not be heard while the system was away or its disk full is substituted as soon as it is back.
+    SubstitutesWhatItMissed,
     /// A reading is recorded and its delivery never valued.
     ForgetsToSettle,
     /// A payment is rounded up where it has to be rounded to the nearest.
@@ -47,7 +49,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Defect; 18] = [
+    pub const ALL: [Defect; 19] = [
         Self::ActsBeforeSync,
         Self::SkipsSync,
         Self::ForgetsTheLastRecord,
@@ -59,6 +61,7 @@ impl Defect {
         Self::TurnsReadingsRound,
         Self::KeepsReceipts,
         Self::NeverSubstitutes,
+        Self::SubstitutesWhatItMissed,
         Self::ForgetsToSettle,
         Self::RoundsUp,
         Self::PaysBeyondTheOrder,

@@ -16,7 +16,7 @@ pub enum HistoryError {
         /// The reason.
         source: std::io::Error,
     },
-    /// A sealed file is no Parquet file of the history, or damaged.
+    /// A sealed file or a log is none of this history, or damaged.
     #[error("{}: not a file of this history, or damaged: {reason}. Move it away to start without it", path.display())]
     Damaged {
         /// The file.

@@ -5,12 +5,16 @@
 //! value  = kind, quality (u8 each), point (u64), value, standard deviation (f64; NaN for none), measured, received (i64, µs)
 //! ```
 //!
-//! All little-endian. What follows the last whole group was never acknowledged and is cut off.
+//! All little-endian. A group is written with one sync, and nothing after it before that sync has returned. So only the last one may be
+//! *torn*: cut short, or with sectors of zeros in it that were never written. That was never acknowledged and is cut off. Anything else
+//! that is wrong is damage.
 
 use crate::value::{Kind, Value, code, decode};
 use grid::{Quality, Timestamp};
 use sha2::{Digest, Sha256};
 
+/// What a disk writes whole or not at all, bytes.
+const SECTOR: usize = 512;
 const HEAD: usize = 12;
 const ROW: usize = 42;
 /// Values of one group, at most.
@@ -105,6 +109,55 @@ fn group_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     }
     let rows = bytes.get(at + HEAD..at + HEAD + count * ROW)?;
     (checksum(&head[..4], rows) == head[4..]).then_some(rows)
+}
+
+/// Where the last of the groups in `bytes` begins, all of which are whole.
+pub(crate) fn last_group(bytes: &[u8]) -> usize {
+    let (mut last, mut at) = (0, 0);
+    while let Some(count) = bytes.get(at..at + 4).and_then(|count| count.try_into().ok()) {
+        last = at;
+        at += HEAD + u32::from_le_bytes(count) as usize * ROW;
+    }
+    last
+}
+
+/// Whether what begins at byte `at` and is no whole group is one that was never finished, and nothing but that.
+pub(crate) fn is_torn(bytes: &[u8], at: usize) -> bool {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let Some((head, rows)) = rest.split_at_checked(HEAD) else { return true };
+    let end = match unwritten(bytes, at, 0..HEAD) {
+        true => None,
+        false => {
+            let count = head.iter().take(4).rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+            Some(HEAD + count * ROW).filter(|_| (1..=GROUP_MAX).contains(&count))
+        }
+    };
+    match end {
+        Some(end) if end < rest.len() => return false,
+        Some(end) if end == rest.len() && !unwritten(bytes, at, 0..end) => return false,
+        None if !unwritten(bytes, at, 0..HEAD) => return false,
+        _ => {}
+    }
+    // All of it is there, and its number is wrong.
+    let count = u32::try_from(rows.len() / ROW).unwrap_or(0).to_le_bytes();
+    if rows.len().is_multiple_of(ROW) && checksum(&count, rows)[..] == head[4..] {
+        return false;
+    }
+    // What was written of it are rows; groups that follow would not fall into step with them.
+    rows.chunks_exact(ROW)
+        .zip((HEAD..).step_by(ROW))
+        .all(|(row, from)| read_row(row).is_some() || unwritten(bytes, at, from..from + ROW))
+}
+
+/// Whether one of the sectors in which bytes `of` a group lie was never written, as far as it is the group's. The last byte of a
+/// group is a zero anyhow.
+fn unwritten(bytes: &[u8], at: usize, of: std::ops::Range<usize>) -> bool {
+    let sectors = (at + of.start) / SECTOR..(at + of.end).div_ceil(SECTOR);
+    let mut parts = sectors.map(|sector| {
+        let (from, until) = ((sector * SECTOR).max(at), ((sector + 1) * SECTOR).min(bytes.len()));
+        (from, bytes.get(from..until).unwrap_or_default())
+    });
+    parts.any(|(from, part)| (from == at || part.len() > 1) && part.iter().all(|byte| *byte == 0))
 }
 
 #[cfg(test)]

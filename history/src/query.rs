@@ -1,5 +1,6 @@
 //! What is asked of the history.
 
+use crate::error::HistoryError;
 use crate::value::{Kind, Value, code};
 use grid::{PointId, Timestamp};
 use std::collections::BTreeSet;
@@ -29,7 +30,7 @@ pub struct Query {
     pub until: Timestamp,
     /// Which versions.
     pub versions: Versions,
-    /// Values that may be returned; with more it is an error.
+    /// Values that may be returned; with more it is an error. Versions that are not wanted do not count, however many there are.
     pub most: usize,
 }
 
@@ -77,8 +78,48 @@ impl Wanted {
     }
 }
 
+/// Least number of values that are gathered before those that are not wanted are left out.
+const GATHERED_MIN: usize = 1024;
+
+/// What was found so far. Never much more than twice what may be returned, whatever lies there.
+pub(crate) struct Gathered {
+    versions: Versions,
+    most: usize,
+    values: Vec<Value>,
+}
+
+impl Gathered {
+    /// Nothing yet, of what a query asks.
+    pub(crate) fn new(versions: Versions, most: usize) -> Self {
+        Self { versions, most, values: Vec::new() }
+    }
+
+    /// One more. Of two with the same version the later one counts.
+    pub(crate) fn put(&mut self, value: Value) -> Result<(), HistoryError> {
+        if self.values.len() >= self.most.saturating_mul(2).max(GATHERED_MIN) {
+            self.leave_out()?;
+        }
+        self.values.push(value);
+        Ok(())
+    }
+
+    /// All that was found, in order: by point, instant, version.
+    pub(crate) fn finish(mut self) -> Result<Vec<Value>, HistoryError> {
+        self.leave_out()?;
+        Ok(self.values)
+    }
+
+    fn leave_out(&mut self) -> Result<(), HistoryError> {
+        self.values = ordered(std::mem::take(&mut self.values), self.versions);
+        match self.values.len() > self.most {
+            true => Err(HistoryError::TooMany { most: self.most }),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Sorts what was found, and leaves one version of each instant where only one is wanted.
-pub(crate) fn ordered(mut found: Vec<Value>, versions: Versions) -> Vec<Value> {
+fn ordered(mut found: Vec<Value>, versions: Versions) -> Vec<Value> {
     // Stable: of two with the same version the later written one comes last.
     found.sort_by_key(Value::order);
     // A copy that was taken up again may have the same twice.

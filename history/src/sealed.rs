@@ -6,7 +6,7 @@
 
 use crate::error::HistoryError;
 use crate::log::{from_micros, micros};
-use crate::query::Wanted;
+use crate::query::{Gathered, Wanted};
 use crate::value::{Kind, Value, code};
 use grid::{PointId, Quality, Timestamp};
 use parquet::basic::{Compression, Encoding};
@@ -127,8 +127,8 @@ impl Sealed {
         Ok(Self { path: path.to_owned(), kind, groups, bytes })
     }
 
-    /// Adds what is wanted of it to `found`, as long as that is not longer than `most`.
-    pub fn search(&self, wanted: &Wanted, most: usize, found: &mut Vec<Value>) -> Result<(), HistoryError> {
+    /// Adds what is wanted of it to `found`.
+    pub fn search(&self, wanted: &Wanted, found: &mut Gathered) -> Result<(), HistoryError> {
         let fits = |group: &Covered| {
             wanted.overlaps(
                 (group.first, group.last),
@@ -142,10 +142,7 @@ impl Sealed {
         for (at, group) in self.groups.iter().enumerate().filter(|(_, group)| fits(group)) {
             let rows = guarded(&self.path, || self.rows_of(&reader, at, group))?;
             for value in rows.into_iter().filter(|value| wanted.fits(value)) {
-                if found.len() >= most {
-                    return Err(HistoryError::TooMany { most });
-                }
-                found.push(value);
+                found.put(value)?;
             }
         }
         Ok(())

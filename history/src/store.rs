@@ -1,8 +1,8 @@
 //! The store: a log that grows, sealed files that stay, and what is asked of both.
 
 use crate::error::HistoryError;
-use crate::log;
-use crate::query::{Query, Versions, Wanted, ordered};
+use crate::log::{self, GROUP_MAX};
+use crate::query::{Gathered, Query, Versions, Wanted};
 use crate::sealed::{self, Sealed};
 use crate::value::{Kind, Value};
 use grid::Timestamp;
@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,8 +72,11 @@ pub struct History {
     head_path: PathBuf,
     number: u64,
     unsealed: Vec<Value>,
+    /// How many of those there are of each kind.
+    by_kind: Counts,
     sealing: Option<Sealing>,
     sealed: Vec<Arc<Sealed>>,
+    torn_bytes: u64,
     buffer: Vec<u8>,
     copies: Option<Box<dyn Copies>>,
     failed: bool,
@@ -83,8 +87,18 @@ pub struct History {
 struct Sealing {
     number: u64,
     values: Arc<Vec<Value>>,
+    by_kind: Counts,
     /// Whether somebody has the sealer.
     underway: bool,
+}
+
+/// How many values there are of each kind.
+type Counts = [u64; Kind::ALL.len()];
+
+fn counted(values: &[Value]) -> Counts {
+    let mut counts = Counts::default();
+    values.iter().for_each(|value| counts[value.kind as usize] += 1);
+    counts
 }
 
 fn io<'a>(path: &'a Path, doing: &'static str) -> impl Fn(std::io::Error) -> HistoryError + 'a {
@@ -131,19 +145,38 @@ fn layout(directory: &Path) -> Result<(Vec<u64>, Vec<Found>), HistoryError> {
     Ok((logs, sealed))
 }
 
-/// Reads a log; what follows the last whole group is cut off.
-fn read_log(path: &Path) -> Result<Vec<Value>, HistoryError> {
+/// Reads a log. A torn end is cut off and kept beside it; returns how many bytes that was.
+///
+/// The last group is written and synced once more: a process that ended before its sync, or after one that failed, has left it where a
+/// power cut may still take it, and what is appended now would have nothing before it.
+fn read_log(path: &Path) -> Result<(Vec<Value>, u64), HistoryError> {
     let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(io(path, "opening"))?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(io(path, "reading"))?;
     let (values, whole) = log::read(&bytes);
-    if whole < bytes.len() {
-        tracing::warn!(path = %path.display(), bytes = bytes.len() - whole, "a torn, never acknowledged end was cut off");
-        file.set_len(whole as u64)
-            .and_then(|()| file.sync_all())
-            .map_err(io(path, "cutting off a torn end of"))?;
+    let torn = bytes.split_off(whole);
+    if !torn.is_empty() {
+        bytes.extend_from_slice(&torn);
+        if !log::is_torn(&bytes, whole) {
+            let (count, size) = (values.len(), bytes.len());
+            let reason = format!(
+                "the group of values at byte {whole} of {size} is damaged; `truncate -s {whole}` leaves the {count} values before it"
+            );
+            return Err(HistoryError::Damaged { path: path.to_owned(), reason });
+        }
+        bytes.truncate(whole);
+        let kept = PathBuf::from(format!("{}.torn-{whole}", path.display()));
+        let copied =
+            std::fs::write(&kept, &torn).map_or_else(|error| error.to_string(), |()| "kept".to_owned());
+        tracing::warn!(kept = %kept.display(), copied, bytes = torn.len(), "a torn, never acknowledged end was cut off");
+        file.set_len(whole as u64).map_err(io(path, "cutting off a torn end of"))?;
     }
-    Ok(values)
+    let last = log::last_group(&bytes);
+    let again = bytes.get(last..).unwrap_or_default();
+    file.write_all_at(again, last as u64)
+        .and_then(|()| file.sync_all())
+        .map_err(io(path, "syncing what is left of"))?;
+    Ok((values, torn.len() as u64))
 }
 
 /// Not its values: there are too many.
@@ -166,18 +199,36 @@ impl History {
         for half in found.iter().filter(|file| logs.contains(&file.number)) {
             std::fs::remove_file(&half.path).map_err(io(&half.path, "removing"))?;
         }
+        let (mut torn_bytes, mut sealing) = (0, None);
         for left in logs.into_iter().filter(|log| *log < number) {
             let path = log_path(directory, left);
-            let sealer =
-                Sealer { directory: directory.to_owned(), number: left, values: Arc::new(read_log(&path)?) };
-            sealer.make()?;
+            let (values, torn) = read_log(&path)?;
+            torn_bytes += torn;
+            let values = Arc::new(values);
+            let sealer = Sealer { directory: directory.to_owned(), number: left, values: values.clone() };
+            match sealer.make() {
+                // There is no room to seal it: it stays in its log and in memory, and is sealed when there is.
+                Err(error) if error.is_full() && sealing.is_none() => {
+                    tracing::warn!(%error, "values of the history stay in their log");
+                    let by_kind = counted(&values);
+                    sealing = Some(Sealing { number: left, values, by_kind, underway: false });
+                    continue;
+                }
+                made => drop(made?),
+            }
             std::fs::remove_file(&path).map_err(io(&path, "removing"))?;
         }
         let (_, found) = layout(directory)?;
-        let sealed = found.iter().map(|file| Sealed::open(&file.path, file.kind, &file.sum).map(Arc::new));
+        // Of one that found no room some kinds may be there; they are made again with the others.
+        let whole = |file: &&Found| sealing.as_ref().is_none_or(|sealing| sealing.number != file.number);
+        let sealed = found
+            .iter()
+            .filter(whole)
+            .map(|file| Sealed::open(&file.path, file.kind, &file.sum).map(Arc::new));
         let sealed: Result<Vec<_>, _> = sealed.collect();
         let head_path = log_path(directory, number);
-        let unsealed = if head_path.exists() { read_log(&head_path)? } else { Vec::new() };
+        let (unsealed, torn) = if head_path.exists() { read_log(&head_path)? } else { Default::default() };
+        torn_bytes += torn;
         let head = OpenOptions::new().append(true).create(true).open(&head_path);
         let head = head.map_err(io(&head_path, "opening"))?;
         sync_names(directory)?;
@@ -187,9 +238,11 @@ impl History {
             head,
             head_path,
             number,
+            by_kind: counted(&unsealed),
             unsealed,
-            sealing: None,
+            sealing,
             sealed: sealed?,
+            torn_bytes,
             buffer: Vec::new(),
             copies: None,
             failed: false,
@@ -224,20 +277,30 @@ impl History {
         if values.is_empty() {
             return Ok(());
         }
-        self.buffer.clear();
-        log::write(values, &mut self.buffer);
         let end = self.head.metadata().map_err(io(&self.head_path, "looking at"))?.len();
-        if let Err(error) = self.head.write_all(&self.buffer).map_err(io(&self.head_path, "appending to")) {
-            // Whatever was written of it goes again.
-            self.failed = !error.is_full() || self.head.set_len(end).is_err();
-            return Err(error);
-        }
-        if let Err(error) = self.head.sync_data() {
-            self.failed = true;
-            return Err(io(&self.head_path, "syncing")(error));
+        for group in values.chunks(GROUP_MAX) {
+            self.buffer.clear();
+            log::write(group, &mut self.buffer);
+            if let Err(error) = self.head.write_all(&self.buffer).map_err(io(&self.head_path, "appending to"))
+            {
+                // Whatever was written of it goes again.
+                self.failed = !error.is_full() || self.head.set_len(end).is_err();
+                return Err(error);
+            }
+            if let Err(error) = self.head.sync_data() {
+                self.failed = true;
+                return Err(io(&self.head_path, "syncing")(error));
+            }
         }
         self.unsealed.extend_from_slice(values);
+        let more = counted(values);
+        self.by_kind.iter_mut().zip(more).for_each(|(count, more)| *count += more);
         self.copy(values)
+    }
+
+    /// Bytes of torn, never acknowledged groups that were cut off when it was opened.
+    pub fn torn_bytes(&self) -> u64 {
+        self.torn_bytes
     }
 
     /// Whether nothing more can be appended before it was opened again.
@@ -276,7 +339,8 @@ impl History {
         // As much room again, so that it never has to be moved while it grows.
         let next_values = Vec::with_capacity(self.unsealed.capacity());
         let values = Arc::new(std::mem::replace(&mut self.unsealed, next_values));
-        self.sealing = Some(Sealing { number: self.number, values: values.clone(), underway: true });
+        let by_kind = std::mem::take(&mut self.by_kind);
+        self.sealing = Some(Sealing { number: self.number, values: values.clone(), by_kind, underway: true });
         let sealer = Sealer { directory: self.directory.clone(), number: self.number, values };
         (self.head, self.head_path, self.number) = (next, path, self.number + 1);
         Ok(Some(sealer))
@@ -306,19 +370,29 @@ impl History {
         self.sealing.iter().flat_map(|sealing| sealing.values.iter()).chain(&self.unsealed)
     }
 
-    /// Removes sealed files all of whose values are older than their kind is kept. Returns how many values went.
+    /// Removes sealed files all of whose values are older than their kind is kept. Returns how many values went. One that cannot be
+    /// removed stays as it is and is tried again the next time; the others go all the same.
     pub fn retain(&mut self, now: Timestamp) -> Result<u64, HistoryError> {
         let keep = &self.options.keep;
         let old = |file: &Sealed| keep.get(&file.kind).is_some_and(|keep| file.newest() < now.minus(*keep));
-        let (gone, kept): (Vec<_>, Vec<_>) = self.sealed.drain(..).partition(|file| old(file));
-        self.sealed = kept;
-        let mut values = 0;
-        for file in gone {
-            std::fs::remove_file(&file.path).map_err(io(&file.path, "removing"))?;
-            tracing::info!(path = %file.path.display(), values = file.rows(), "kept long enough and removed");
-            values += file.rows();
-        }
-        Ok(values)
+        let (mut values, mut failed) = (0, None);
+        self.sealed.retain(|file| {
+            if !old(file) {
+                return true;
+            }
+            match std::fs::remove_file(&file.path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    failed.get_or_insert(io(&file.path, "removing")(error));
+                    true
+                }
+                _ => {
+                    tracing::info!(path = %file.path.display(), values = file.rows(), "kept long enough and removed");
+                    values += file.rows();
+                    false
+                }
+            }
+        });
+        failed.map_or(Ok(values), Err)
     }
 
     /// Begins a search: what is in memory is found at once, so that the files can be read while values are appended.
@@ -338,8 +412,11 @@ impl History {
     pub fn figures(&self) -> BTreeMap<Kind, Figures> {
         let mut figures: BTreeMap<Kind, Figures> =
             Kind::ALL.into_iter().map(|kind| (kind, Figures::default())).collect();
-        for value in self.in_memory() {
-            figures.entry(value.kind).or_default().unsealed += 1;
+        let unsealed = [Some(self.by_kind), self.sealing.as_ref().map(|sealing| sealing.by_kind)];
+        for (kind, count) in
+            unsealed.into_iter().flatten().flat_map(|counts| Kind::ALL.into_iter().zip(counts))
+        {
+            figures.entry(kind).or_default().unsealed += count;
         }
         for file in &self.sealed {
             let of_kind = figures.entry(file.kind).or_default();
@@ -408,19 +485,16 @@ pub struct Search {
 impl Search {
     /// Reads the files that may have something, and puts everything in order: by point, instant, version.
     pub fn finish(mut self) -> Result<Vec<Value>, HistoryError> {
-        let sealed = std::mem::take(&mut self.found);
-        let mut found = Vec::new();
+        let in_memory = std::mem::take(&mut self.found);
+        let mut found = Gathered::new(self.versions, self.most);
         for file in &self.files {
-            match file.search(&self.wanted, self.most, &mut found) {
+            match file.search(&self.wanted, &mut found) {
                 // It was kept long enough, and went while we searched.
                 Err(HistoryError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
                 other => other?,
             }
         }
-        found.extend(sealed);
-        if found.len() > self.most {
-            return Err(HistoryError::TooMany { most: self.most });
-        }
-        Ok(ordered(found, self.versions))
+        in_memory.into_iter().try_for_each(|value| found.put(value))?;
+        found.finish()
     }
 }

@@ -285,6 +285,57 @@ fn what_was_kept_long_enough_goes_kind_by_kind() {
 }
 
 #[test]
+fn a_file_that_cannot_be_removed_does_not_keep_others_and_goes_the_next_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { head_values: 10, keep: [(Kind::Telemetry, Duration::from_secs(100))].into() };
+    let mut history = History::open(directory.path(), options).unwrap();
+    for start in [0, 20, 40] {
+        let values: Vec<Value> = (0..10).map(|at| value("bus.3.u.a", 1.0, start + at, start + at)).collect();
+        history.append(&values).unwrap();
+        seal(&mut history);
+    }
+    let sealed = || {
+        let names = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut sealed: Vec<_> =
+            names.filter(|path| path.extension().is_some_and(|end| end == "parquet")).collect();
+        sealed.sort();
+        sealed
+    };
+    let first = sealed().remove(0);
+    std::fs::remove_file(&first).unwrap();
+    std::fs::create_dir(&first).unwrap();
+    let error = history.retain(Timestamp::from_seconds(1_000)).unwrap_err();
+    assert!(error.to_string().contains("telemetry-0000000001."), "{error}");
+    assert_eq!((sealed(), history.figures()[&Kind::Telemetry].files), (vec![first.clone()], 1));
+    std::fs::remove_dir(&first).unwrap();
+    assert_eq!(history.retain(Timestamp::from_seconds(1_000)).unwrap(), 10);
+    assert_eq!(history.figures()[&Kind::Telemetry].files, 0);
+}
+
+#[test]
+fn versions_that_are_not_wanted_do_not_count_against_how_many_may_be_returned() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut history =
+        History::open(directory.path(), Options { head_values: 2_500, keep: BTreeMap::new() }).unwrap();
+    // Every value five times, as a sender with a bad wire sends it.
+    for version in 0..5 {
+        let values: Vec<Value> = (0..1_000)
+            .map(|at| value("device.7.energy", f64::from(version), at, at + i64::from(version)))
+            .collect();
+        history.append(&values).unwrap();
+        seal(&mut history);
+    }
+    assert!(history.figures()[&Kind::Energy].sealed > 0);
+    let ask = |versions, most| history.query(&Query { most, ..everything(Kind::Energy, versions) });
+    let newest = ask(Versions::Newest, 1_000).unwrap();
+    assert!(newest.len() == 1_000 && newest.iter().all(|value| value.value == 4.0));
+    assert_eq!(ask(Versions::AsOf(Timestamp::from_seconds(2_000)), 1_000).unwrap(), newest);
+    assert!(matches!(ask(Versions::Newest, 999), Err(HistoryError::TooMany { most: 999 })));
+    assert!(matches!(ask(Versions::All, 4_999), Err(HistoryError::TooMany { .. })));
+    assert_eq!(ask(Versions::All, 5_000).unwrap().len(), 5_000);
+}
+
+#[test]
 fn a_second_process_and_a_query_for_too_much_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let mut history = History::open(directory.path(), small()).unwrap();

@@ -1,6 +1,5 @@
 //! The file operations a journal needs, and the folder that does them.
 
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -37,11 +36,15 @@ pub trait Disk: std::fmt::Debug + Send + Sync {
 /// A shared disk.
 pub type SharedDisk = Arc<dyn Disk>;
 
-/// A folder of the operating system. Files that were written stay open.
+/// Files that a folder keeps open at most: the segment that is written to, the tip, a snapshot in the making.
+const OPEN_MAX: usize = 4;
+
+/// A folder of the operating system. The files that were written last stay open.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    open: Mutex<BTreeMap<String, Arc<File>>>,
+    /// The one that was used last is the last.
+    open: Mutex<Vec<(String, Arc<File>)>>,
 }
 
 impl Folder {
@@ -52,18 +55,24 @@ impl Folder {
 
     fn file(&self, name: &str) -> io::Result<Arc<File>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = open.get(name) {
-            return Ok(file.clone());
+        let file = match open.iter().position(|(known, _)| known == name) {
+            Some(at) => open.remove(at).1,
+            None => {
+                let path = self.path.join(name);
+                let options =
+                    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+                Arc::new(options?)
+            }
+        };
+        open.push((name.to_owned(), file.clone()));
+        if open.len() > OPEN_MAX {
+            open.remove(0);
         }
-        let path = self.path.join(name);
-        let file =
-            Arc::new(OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?);
-        open.insert(name.to_owned(), file.clone());
         Ok(file)
     }
 
     fn forget(&self, name: &str) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| known != name);
     }
 }
 
@@ -131,5 +140,27 @@ impl Disk for Folder {
     fn remove(&self, name: &str) -> io::Result<()> {
         self.forget(name);
         std::fs::remove_file(self.path.join(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_files_are_written_few_stay_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Folder::new(directory.path());
+        for number in 0..100 {
+            let name = format!("segment-{number}");
+            folder.create(&name).unwrap();
+            for at in 0..3 {
+                folder.write(&name, at, b"x").unwrap();
+                folder.sync(&name).unwrap();
+                folder.write("tip", at, b"y").unwrap();
+            }
+            assert_eq!(folder.read(&name, 0, 9).unwrap(), b"xxx");
+        }
+        assert!(folder.open.lock().unwrap().len() <= OPEN_MAX);
     }
 }

@@ -30,7 +30,7 @@ mod writer;
 pub use disk::{Disk, Folder};
 pub use error::JournalError;
 pub use layout::{FILE_NAME, is_segment};
-pub use record::{Chain, Entry, Fact};
+pub use record::{Chain, Entry, Fact, check_size};
 pub use report::VerifyReport;
 pub use snapshot::Snapshotter;
 pub use standing::Standing;

@@ -21,6 +21,8 @@ pub(crate) struct Walked {
 /// The last segment that is there.
 pub(crate) struct Active {
     pub name: String,
+    /// Where its newest group, or its head, begins.
+    pub last: u64,
     /// Where the next group begins.
     pub end: u64,
     /// Whether its version is today's.
@@ -65,8 +67,9 @@ pub(crate) fn walk(
         let expected = Expected { acknowledged, last };
         let read = segment::read(&bytes, walked.position.clone(), expected, &mut checked)?;
         walked.position = read.position;
-        let (end, current) = (read.end as u64, segment::version(&bytes) == Some(Version::Three));
-        walked.active = Some(Active { name: name.clone(), end, current });
+        let (last, end) = (read.last as u64, read.end as u64);
+        let current = segment::version(&bytes) == Some(Version::Three);
+        walked.active = Some(Active { name: name.clone(), last, end, current });
         match read.broken {
             None => {}
             Some(Broken::Torn) => {

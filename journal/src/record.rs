@@ -93,6 +93,24 @@ pub(crate) fn first_chain() -> Chain {
     Sha256::digest(HEAD).into()
 }
 
+/// Whether a record can hold a fact; what it packs into is in `scratch` then.
+///
+/// # Errors
+/// How large it is, and how large it may be.
+pub fn check_size(fact: &Fact, scratch: &mut Vec<u8>) -> Result<(), String> {
+    scratch.clear();
+    Timestamp::default().pack(scratch);
+    fact.pack(scratch);
+    check_payload(scratch)
+}
+
+fn check_payload(payload: &[u8]) -> Result<(), String> {
+    match payload.len() > PAYLOAD_BYTES_MAX {
+        true => Err(format!("{} bytes, at most {PAYLOAD_BYTES_MAX} are written", payload.len())),
+        false => Ok(()),
+    }
+}
+
 /// Appends one record to `bytes` and moves `chain` on.
 pub(crate) fn encode(
     written_at: Timestamp,
@@ -105,9 +123,7 @@ pub(crate) fn encode(
     written_at.pack(bytes);
     fact.pack(bytes);
     let (frame, payload) = bytes[begin..].split_at_mut(FRAME);
-    if payload.len() > PAYLOAD_BYTES_MAX {
-        return Err(format!("{} bytes, at most {PAYLOAD_BYTES_MAX} are written", payload.len()));
-    }
+    check_payload(payload)?;
     let length = (payload.len() as u32).to_le_bytes();
     *chain = link(chain, length, payload);
     frame[..4].copy_from_slice(&length);

@@ -154,6 +154,8 @@ pub(crate) struct Segment {
     pub position: Position,
     /// Bytes up to the end of its group.
     pub end: usize,
+    /// Where that group begins: what was written with the newest sync; the head where there is none.
+    pub last: usize,
     /// Why it did not go on to the end of the file.
     pub broken: Option<Broken>,
 }
@@ -176,7 +178,7 @@ pub(crate) fn read<E>(
         Some(Version::One) | None => return read_version_1(bytes, expected, visit),
         Some(version) => version,
     };
-    let mut at = SECTOR;
+    let (mut at, mut last) = (SECTOR, 0);
     let mut chain = chain_of_head(&bytes[..SECTOR]);
     let mut records = Vec::new();
     while at < bytes.len() {
@@ -190,16 +192,17 @@ pub(crate) fn read<E>(
                 let torn = expected.last && first > expected.acknowledged && is_torn(&bytes[at..], first);
                 let broken = if torn { Broken::Torn } else { Broken::Damaged { number, offset, reason } };
                 let broken = Some(broken);
-                return Ok(Segment { position, end: at, broken });
+                return Ok(Segment { position, end: at, last, broken });
             }
         }
+        last = group_at;
         for (payload, after) in records.drain(..) {
             let (number, offset) = (position.number + 1, group_at + payload.start);
             let entry = match entry(version, number, &bytes[offset..group_at + payload.end]) {
                 Ok(entry) => entry,
                 Err(defect) => {
                     let broken = Some(Broken::Damaged { number, offset, reason: words(defect) });
-                    return Ok(Segment { position, end: group_at, broken });
+                    return Ok(Segment { position, end: group_at, last, broken });
                 }
             };
             chain = after;
@@ -207,7 +210,7 @@ pub(crate) fn read<E>(
             visit(entry, &position)?;
         }
     }
-    Ok(Segment { position, end: at, broken: None })
+    Ok(Segment { position, end: at, last, broken: None })
 }
 
 /// Checks one whole group and says where its payloads are, and the chain after each; else how many of its records are
@@ -278,6 +281,7 @@ fn read_version_1<E>(
     visit: &mut dyn FnMut(Entry, &Position) -> Result<(), E>,
 ) -> Result<Segment, E> {
     let (mut position, mut at) = (Position { number: 0, chain: first_chain() }, HEAD.len());
+    let mut last = 0;
     while at < bytes.len() {
         let number = position.number + 1;
         let damaged = |reason| Some(Broken::Damaged { number, offset: at, reason });
@@ -288,14 +292,14 @@ fn read_version_1<E>(
         let broken = match record {
             Ok((entry, size)) => {
                 position.number = number;
-                at += size;
+                (last, at) = (at, at + size);
                 visit(entry, &position)?;
                 continue;
             }
             Err(Defect::Torn) if expected.last && number > expected.acknowledged => Some(Broken::Torn),
             Err(defect) => damaged(words(defect)),
         };
-        return Ok(Segment { position, end: at, broken });
+        return Ok(Segment { position, end: at, last, broken });
     }
-    Ok(Segment { position, end: at, broken: None })
+    Ok(Segment { position, end: at, last, broken: None })
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! snapshot = head body
-//! head     = "gridflex snapshot 2 record 000000051233 chain " 64 hex digits " bytes " 12 digits
+//! head     = "gridflex snapshot 3 record 000000051233 chain " 64 hex digits " bytes " 12 digits
 //!            " sha256 " 64 hex digits " check " 16 hex digits, spaces, "\n"       512 bytes
 //! body     = a Standing, packed (`grid::packed`)
 //! ```
@@ -26,17 +26,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 const KEPT: usize = 2;
 pub(crate) const UNFINISHED: &str = "market.snapshot.new";
 
-/// What a snapshot of version 1 begins with. It is of no use, and nothing is wrong with it.
-const OLDER: &[u8] = b"gridflex snapshot 1 record ";
+/// What a snapshot of an older version begins with. It is of no use, and nothing is wrong with it.
+const OLDER: [&[u8]; 2] = [b"gridflex snapshot 1 record ", b"gridflex snapshot 2 record "];
 
 /// Whether a snapshot was written by an older version of the program.
 pub(crate) fn is_older(disk: &dyn Disk, name: &str) -> bool {
-    disk.read(name, 0, OLDER.len() as u64).is_ok_and(|bytes| bytes == OLDER)
+    let length = OLDER[0].len() as u64;
+    disk.read(name, 0, length).is_ok_and(|bytes| OLDER.contains(&bytes.as_slice()))
 }
 
 fn head(position: &Position, bytes: usize, digest: &Chain) -> [u8; SECTOR] {
     let words = format!(
-        "gridflex snapshot 2 record {:012} chain {} bytes {bytes:012} sha256 {} ",
+        "gridflex snapshot 3 record {:012} chain {} bytes {bytes:012} sha256 {} ",
         position.number,
         hex(&position.chain),
         hex(digest)
@@ -52,7 +53,7 @@ fn head(position: &Position, bytes: usize, digest: &Chain) -> [u8; SECTOR] {
 
 fn parse(bytes: &[u8]) -> Option<Position> {
     let text = std::str::from_utf8(bytes.get(..SECTOR)?).ok()?;
-    let mut words = text.strip_prefix("gridflex snapshot 2 record ")?.split(' ');
+    let mut words = text.strip_prefix("gridflex snapshot 3 record ")?.split(' ');
     let number = words.next()?.parse().ok()?;
     let chain = unhex((words.next()? == "chain").then(|| words.next())??)?;
     let position = Position { number, chain };
@@ -64,7 +65,8 @@ fn parse(bytes: &[u8]) -> Option<Position> {
 /// Reads a snapshot; an error in words when it is damaged.
 pub(crate) fn load(disk: &dyn Disk, name: &str) -> Result<(Position, Standing), String> {
     let bytes = disk.read(name, 0, u64::MAX).map_err(|error| format!("{name} cannot be read: {error}"))?;
-    let wrong = if bytes.starts_with(OLDER) { "of an older version" } else { "damaged" };
+    let older = OLDER.iter().any(|older| bytes.starts_with(older));
+    let wrong = if older { "of an older version" } else { "damaged" };
     let position = parse(&bytes).ok_or_else(|| format!("{name} is {wrong}"))?;
     let standing: Standing = unpack_whole(&bytes[SECTOR..])
         .map_err(|error| format!("{name} was written by another version: {error}"))?;

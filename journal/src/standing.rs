@@ -15,9 +15,11 @@ pub struct Standing {
     pub configuration: Option<String>,
     /// The latest instant at which a record was handed in.
     pub reached: Option<Timestamp>,
+    /// The latest instant at which a market fact was handed in: what has to be past before the next one.
+    pub traded: Option<Timestamp>,
 }
 
-packed!(struct Standing { records, ledger, configuration, reached });
+packed!(struct Standing { records, ledger, configuration, reached, traded });
 
 impl Standing {
     /// Takes in the next entry.
@@ -25,6 +27,7 @@ impl Standing {
         match entry.fact {
             Fact::Market(event) => {
                 self.ledger.take_record(RecordNumber(entry.number), event)?;
+                self.traded = self.traded.max(Some(entry.written_at));
             }
             Fact::Opened { configuration } => self.configuration = Some(configuration),
             Fact::Reached => {}

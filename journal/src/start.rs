@@ -80,6 +80,9 @@ impl Journal {
         if let Some(torn) = &walked.torn {
             cut_off(disk.as_ref(), torn, &walked.active, options.durability, &mut notes)?;
         }
+        if let Some(active) = walked.active.as_ref().filter(|_| options.durability == Durability::Synced) {
+            make_last(disk.as_ref(), active)?;
+        }
         if disk.names().is_ok_and(|names| names.iter().any(|name| name == UNFINISHED)) {
             disk.remove(UNFINISHED).map_err(io_in(
                 disk.as_ref(),
@@ -119,6 +122,18 @@ impl Lock {
             Err(TryLockError::Error(source)) => Err(io_in(&folder, FILE_NAME, "locking the journal")(source)),
         }
     }
+}
+
+/// Makes what was read last. A process that was killed before a sync, or stopped after one that failed, has left its newest group
+/// where everybody reads it and a power cut may take it; after a failed sync the operating system may even take it for written. So
+/// it is written once more, and synced: from here on it counts, and what is recorded now goes on from it.
+fn make_last(disk: &dyn Disk, active: &Active) -> Result<(), JournalError> {
+    let io = |doing| io_in(disk, &active.name, doing);
+    let group = disk.read(&active.name, active.last, active.end - active.last);
+    let group = group.map_err(io("reading the newest group again"))?;
+    disk.write(&active.name, active.last, &group).map_err(io("writing the newest group again"))?;
+    disk.sync(&active.name).map_err(io("syncing what was found"))?;
+    disk.sync_names().map_err(io("syncing the data directory"))
 }
 
 /// Cuts a torn end off and keeps it beside the journal. A segment of which not even the head was finished goes as a

@@ -11,6 +11,8 @@ mod queries;
 mod settling;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waiting_tests;
 mod written;
 
 pub use error::LedgerError;
@@ -74,6 +76,8 @@ struct OfferRecord {
     status: OfferStatus,
     aggregate: Option<AggregateId>,
     activation: Option<ActivationId>,
+    /// Under which it was bought.
+    contract: Option<ContractId>,
     record: RecordNumber,
 }
 
@@ -112,13 +116,17 @@ pub struct Ledger {
     need: Option<Need>,
     /// Every bid there ever was.
     bids: BTreeMap<BidId, DomsBid>,
+    /// The contracts that serve each bid, oldest first.
+    bought: BTreeMap<BidId, Vec<ContractId>>,
     /// The newest clearing, and how many of its purchases became contracts.
     round: Option<(RoundRecord, u64)>,
     contracts: BTreeMap<ContractId, ContractRecord>,
     unassigned: BTreeSet<ContractId>,
     activations: BTreeMap<ActivationId, ActivationRecord>,
-    unactivated: BTreeSet<(ContractId, FlexOfferId)>,
-    unanswered: BTreeSet<ActivationId>,
+    /// By prosumer: each asks for its own each minute.
+    unactivated: BTreeMap<ProsumerId, BTreeSet<(ContractId, FlexOfferId)>>,
+    /// By prosumer and the end of the schedule: one that was never answered is past some day.
+    unanswered: BTreeMap<(ProsumerId, Slot), BTreeSet<ActivationId>>,
     planned: BTreeMap<(UsagePointId, Slot), EnergyMwh>,
     contracted: BTreeMap<(DeviceId, Slot), EnergyMwh>,
     /// Only those that are not the declared schedule.
@@ -126,6 +134,8 @@ pub struct Ledger {
     /// Slot first: what comes in together lies together.
     readings: BTreeMap<(Slot, DeviceId), (MeterReading, RecordNumber)>,
     unsettled: BTreeSet<OrderKey>,
+    /// The same by the reading that each waits for.
+    awaited: BTreeMap<(Slot, DeviceId), BTreeSet<(ContractId, FlexOfferId)>>,
     settled: BTreeMap<OrderKey, SlotSettlement>,
     /// Relief credited minus relief taken back, mWh.
     relief: BTreeMap<(ContractId, FlexOfferId), i64>,

@@ -49,6 +49,8 @@ pub struct Site {
     pub history: history::Options,
     /// What it is, for people.
     pub summary: Summary,
+    /// Whether somebody says that the machine's clock is right although it is far ahead of what was recorded.
+    pub clock_is_right: bool,
 }
 
 /// A checked site in figures.
@@ -137,7 +139,8 @@ pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
         archive: Arc::default(),
         zone: written.zone,
     };
-    Ok(Site { foundation, listeners, sources, data: written.data, history: written.history, summary })
+    let (data, history) = (written.data, written.history);
+    Ok(Site { foundation, listeners, sources, data, history, summary, clock_is_right: false })
 }
 
 /// The most that the generators behind each connection feed in, W.

@@ -96,7 +96,7 @@ impl MarketDoor for Door {
 /// The deviation of all durable contracts that serve a bid, from its first slot to its last.
 fn bought(ledger: &Ledger, id: &BidId, durable: RecordNumber) -> Option<(Slot, Vec<EnergyMwh>)> {
     let mut by_slot: BTreeMap<Slot, EnergyMwh> = BTreeMap::new();
-    for contract in ledger.contracts_as_of(durable).filter(|contract| contract.bids.contains(id)) {
+    for contract in ledger.bought_as_of(id, durable) {
         for &(slot, energy) in &contract.deviation {
             *by_slot.entry(slot).or_default() += energy;
         }

@@ -1,23 +1,29 @@
 //! A live site: recovered from its journal, running by the machine's clock until it is told to stop.
 
+use crate::archive::archive;
 use crate::check::{HISTORY_DIRECTORY, Site};
 use crate::station::{Kept, Station, StationError, given_up};
-use actors::journal::{Durability, Fact, Journal, JournalError, Opened};
+use actors::grid_side::region::Archive;
+use actors::journal::{Durability, Journal, JournalError, Opened, Standing, begin};
 use actors::picture::Picture;
 use actors::runtime::ScaledClock;
 use actors::runtime::clock::machine_time;
+use actors::stalls::stalled;
 use connectors::{iec104, modbus, opcua};
-use grid::{Clock, Timestamp};
+use grid::{Clock, Timestamp, UsagePointId};
 use history::{History, HistoryError};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
 
-/// The journal may be this much ahead of the machine's clock at a start: a clock that was set back a little.
+/// The newest market fact may be this much ahead of the machine's clock at a start: a clock that was set back a little.
 const AHEAD_MAX: Duration = Duration::from_secs(60);
+/// The machine's clock may be this much ahead of the journal at a start. A clock that is further ahead is more often wrong than a site
+/// was off for so long; and what is recorded by a wrong one cannot be taken back.
+const OFF_MAX: Duration = Duration::from_secs(30 * 86_400);
 /// The machine's clock may move this far against ours before the system starts anew with it.
 const DRIFT_MAX: Duration = Duration::from_secs(5);
 const DRIFT_CHECK_PERIOD: Duration = Duration::from_secs(10);
@@ -63,6 +69,20 @@ pub enum SiteError {
         /// The machine's clock.
         now: Timestamp,
     },
+    /// The machine's clock is far ahead of the journal.
+    #[error(
+        "{}: nothing was recorded since {reached}, and this machine's clock says {now}; set the clock, or start with \
+         --clock-is-right when the site was off for so long",
+        directory.display()
+    )]
+    ClockAhead {
+        /// The directory.
+        directory: PathBuf,
+        /// The newest record.
+        reached: Timestamp,
+        /// The machine's clock.
+        now: Timestamp,
+    },
     /// The machine's clock was set while the system ran.
     #[error("the machine's clock was set by {seconds} s; start again")]
     ClockSet {
@@ -88,7 +108,10 @@ impl SiteError {
             | SiteError::Iec104(_)
             | SiteError::OtherSite { .. } => true,
             // A clock comes right by itself: whoever supervises the process may start it again.
-            SiteError::ClockBehind { .. } | SiteError::ClockSet { .. } | SiteError::GivenUp(_) => false,
+            SiteError::ClockBehind { .. }
+            | SiteError::ClockAhead { .. }
+            | SiteError::ClockSet { .. }
+            | SiteError::GivenUp(_) => false,
         }
     }
 }
@@ -120,17 +143,24 @@ impl Running {
     /// # Errors
     /// [`SiteError`] names the file, port or step.
     pub async fn start_on(
-        site: Site,
+        mut site: Site,
         open_journal: impl FnOnce() -> Result<Opened, JournalError> + Send + 'static,
         open_history: impl FnOnce() -> Result<History, HistoryError> + Send + 'static,
     ) -> Result<Self, SiteError> {
-        let (wanted, directory) = (format!("site {}", site.foundation.name), site.data.clone());
-        let take_up = move || take_up(open_journal()?, wanted, &directory, open_history);
-        let taken_up = tokio::task::spawn_blocking(take_up);
-        let TakenUp { kept, origin, ahead, resumed } = match taken_up.await {
+        let wanted = Wanted {
+            configuration: format!("site {}", site.foundation.name),
+            directory: site.data.clone(),
+            clock_is_right: site.clock_is_right,
+            usage_points: usage_points(&site),
+        };
+        let taken_up = tokio::task::spawn_blocking(move || {
+            take_up(open_journal()?, wanted, machine_time(), open_history)
+        });
+        let TakenUp { kept, archive, origin, ahead, resumed } = match taken_up.await {
             Ok(taken_up) => taken_up?,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
+        site.foundation.archive = archive;
         let clock = ScaledClock::start(origin, 1);
         let mut sources = Vec::new();
         for config in site.sources.modbus {
@@ -174,9 +204,11 @@ impl Running {
     /// Resolves with the reason why the site cannot run on.
     pub async fn failed(&self) -> SiteError {
         let mut escalation = self.station.system.escalation();
+        let operations = self.station.system.operations().clone();
         tokio::select! {
             biased;
             reason = given_up(&mut escalation) => SiteError::GivenUp(reason),
+            reason = stalled(operations, self.picture()) => SiteError::GivenUp(reason),
             seconds = self.clock_set() => SiteError::ClockSet { seconds },
         }
     }
@@ -206,9 +238,22 @@ impl Running {
     }
 }
 
+fn usage_points(site: &Site) -> Vec<UsagePointId> {
+    site.foundation.area.feeder.network().usage_points().iter().map(|point| point.id).collect()
+}
+
+/// What a site has to find in its data directory.
+struct Wanted {
+    configuration: String,
+    directory: PathBuf,
+    clock_is_right: bool,
+    usage_points: Vec<UsagePointId>,
+}
+
 /// What was kept, and by which clock the site goes on.
 struct TakenUp {
     kept: Kept,
+    archive: Archive,
     origin: Timestamp,
     ahead: Duration,
     resumed: bool,
@@ -217,30 +262,45 @@ struct TakenUp {
 /// Finds out whether an open journal is this site's and can be gone on with now, and notes in it that it is.
 fn take_up(
     opened: Opened,
-    wanted: String,
-    directory: &Path,
+    wanted: Wanted,
+    machine: Timestamp,
     open_history: impl FnOnce() -> Result<History, HistoryError>,
 ) -> Result<TakenUp, SiteError> {
     let Opened { mut journal, standing, notes, .. } = opened;
     notes.iter().for_each(|note| tracing::warn!(%note, "found in the journal"));
-    if let Some(found) = standing.configuration.filter(|found| *found != wanted) {
-        let (directory, found) = (directory.to_owned(), shortened(&found));
+    if let Some(found) = standing.configuration.as_ref().filter(|found| **found != wanted.configuration) {
+        let (directory, found, wanted) = (wanted.directory, shortened(found), wanted.configuration);
         return Err(SiteError::OtherSite { directory, found, wanted });
     }
-    let machine = machine_time();
-    let origin = machine.max(standing.reached.unwrap_or(machine));
-    let ahead = origin.since(machine);
-    if ahead > AHEAD_MAX {
-        let directory = directory.to_owned();
+    let origin = origin(&standing, machine, &wanted)?;
+    let (ahead, resumed) = (origin.since(machine), standing.records > 0);
+    let begun = begin(&mut journal, origin, wanted.configuration)?;
+    let history = open_history()?;
+    let archive = archive(&history, &standing.ledger, &wanted.usage_points, origin);
+    let kept = Kept { journal, ledger: standing.ledger, begun, history: Some(history) };
+    Ok(TakenUp { kept, archive, origin, ahead, resumed })
+}
+
+/// The instant at which a site goes on: the machine's, or that of the newest market fact when the clock was set back a little. Nothing
+/// is recorded before a market fact, nor by a clock that cannot be right.
+fn origin(standing: &Standing, machine: Timestamp, wanted: &Wanted) -> Result<Timestamp, SiteError> {
+    let origin = machine.max(standing.traded.unwrap_or(machine));
+    if origin.since(machine) > AHEAD_MAX {
+        let directory = wanted.directory.clone();
         return Err(SiteError::ClockBehind { directory, reached: origin, now: machine });
     }
-    let records = journal.append([(origin, &Fact::Opened { configuration: wanted })])?;
-    let history = Some(open_history()?);
-    let kept = Kept { journal, ledger: standing.ledger, records, history };
-    Ok(TakenUp { kept, origin, ahead, resumed: standing.records > 0 })
+    match standing.reached {
+        Some(reached) if machine.since(reached) > OFF_MAX && !wanted.clock_is_right => {
+            Err(SiteError::ClockAhead { directory: wanted.directory.clone(), reached, now: machine })
+        }
+        _ => Ok(origin),
+    }
 }
 
 /// The beginning of what a journal is bound to; a demo's is its whole scenario.
 fn shortened(text: &str) -> String {
     if text.chars().count() <= 60 { text.to_owned() } else { "a run of the demo".to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use crate::market::Door as Market;
 use crate::published::Published;
 use actors::grid_side::region::Archive;
-use actors::journal::Journal;
+use actors::journal::{Begun, Journal};
 use actors::picture::NetworkPicture;
 use actors::runtime::supervisor::SpawnError;
 use actors::runtime::{Compute, Environment, Escalation, ScaledClock, WallClock};
@@ -127,8 +127,8 @@ pub struct Kept {
     pub journal: Journal,
     /// Its facts, folded.
     pub ledger: Ledger,
-    /// Records in it.
-    pub records: u64,
+    /// How this life began in it.
+    pub begun: Begun,
     /// Open for appending; `None` when telemetry is not to be kept.
     pub history: Option<History>,
 }
@@ -182,7 +182,8 @@ impl Station {
             archive: foundation.archive,
             journal: kept.journal,
             ledger: kept.ledger,
-            records: kept.records,
+            records: kept.begun.records,
+            owed: kept.begun.owed,
             history: kept.history,
             zone: foundation.zone,
             publish_period: PUBLISH_PERIOD * clock.speed(),

@@ -100,6 +100,7 @@ async fn run(arguments: &ActorsArguments) -> anyhow::Result<Figures> {
         journal: opened.journal,
         ledger: opened.standing.ledger,
         records: opened.standing.records,
+        owed: Vec::new(),
         history: None,
         zone: "UTC".to_owned(),
         publish_period: Duration::from_secs(1),

@@ -124,6 +124,7 @@ impl Bench {
             journal: opened.journal,
             ledger: opened.standing.ledger,
             records: opened.standing.records,
+            owed: Vec::new(),
             history: Some(History::open(&place.path().join("history"), Options::default())?),
             zone: "UTC".to_owned(),
             publish_period: Duration::from_secs(1),

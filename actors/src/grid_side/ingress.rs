@@ -61,6 +61,7 @@ pub async fn pump(
             source: source.clone(),
             received: counted.received,
             skipped: counted.skipped,
+            skipped_reports: counted.skipped_reports,
             rejected: counted.rejected.into_iter().collect(),
         });
     }

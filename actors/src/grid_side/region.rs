@@ -20,7 +20,7 @@ use grid::defect::{Defect, planted};
 use grid::telemetry::Element;
 use grid::{BusId, Estimate, Measurement, PointId, Quality, Quantity, Slot, Timestamp, UsagePointId};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How often the state is estimated.
@@ -65,11 +65,24 @@ pub struct Solved {
 /// Mean power of each connection in past slots, known before the start: what the forecast learns from.
 pub type Archive = Arc<Vec<(UsagePointId, Slot, f64)>>;
 
+/// What the forecast has learnt. It outlives a restart of the region: what was learnt since the start is nowhere else in this form.
+pub type Learnt = Arc<Mutex<Forecaster>>;
+
+/// A forecaster of an area's connections that has learnt the archive.
+pub fn learnt(area: &Area, archive: &Archive) -> Learnt {
+    let points = area.feeder.network().usage_points().iter().map(|point| point.id).collect();
+    let mut forecaster = Forecaster::new(points);
+    for &(point, slot, p_w) in archive.iter() {
+        remember(forecaster.record(point, slot, p_w));
+    }
+    Arc::new(Mutex::new(forecaster))
+}
+
 /// The state of a region.
 pub struct Region {
     area: Arc<Area>,
     estimator: Arc<LiveEstimator>,
-    forecaster: Forecaster,
+    learnt: Learnt,
     books: Books,
     latest: BTreeMap<PointId, Measurement>,
     kept: Option<KeptEstimate>,
@@ -99,24 +112,19 @@ pub struct Made {
 }
 
 impl Region {
-    /// A region that knows the archive and nothing of today.
+    /// A region that knows what was learnt before and nothing of the moment.
     pub fn new(
         area: Arc<Area>,
-        archive: &Archive,
+        learnt: Learnt,
         books: Books,
         doms: Address<DomsMsg>,
         observer: Address<Seen>,
         made: Made,
     ) -> Self {
-        let points = area.feeder.network().usage_points().iter().map(|point| point.id).collect();
-        let mut forecaster = Forecaster::new(points);
-        for &(point, slot, p_w) in archive.iter() {
-            remember(forecaster.record(point, slot, p_w));
-        }
         Self {
             estimator: area.estimator.clone(),
             area,
-            forecaster,
+            learnt,
             books,
             latest: BTreeMap::new(),
             kept: None,
@@ -131,6 +139,11 @@ impl Region {
             observer,
             made,
         }
+    }
+
+    /// Locked for one step at a time, by this region only.
+    fn forecaster(&self) -> MutexGuard<'_, Forecaster> {
+        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn on_report(&mut self, values: &[Measurement], cx: &mut Context<RegionMsg>) {
@@ -148,7 +161,7 @@ impl Region {
                     let p_w = value.value / Slot::HOURS;
                     // The forecast is of what happens without activation.
                     let planned = self.books.read(|ledger| planned_deviation_w(ledger, point, slot));
-                    remember(self.forecaster.record(point, slot, p_w - planned));
+                    remember(self.forecaster().record(point, slot, p_w - planned));
                     let newest = self.readings.entry(point).or_insert((slot, p_w));
                     if slot >= newest.0 {
                         *newest = (slot, p_w);
@@ -211,7 +224,7 @@ impl Region {
 
     fn priors(&self, now: Timestamp) -> Vec<InjectionPrior> {
         let slot = slot_seen(now);
-        let forecasts = self.forecaster.issue(now, slot, 1);
+        let forecasts = self.forecaster().issue(now, slot, 1);
         let points = self.area.feeder.network().usage_points().iter();
         self.books.read(|ledger| {
             points
@@ -303,10 +316,10 @@ impl Region {
             for (&slot, &(sum, count)) in &self.slot_totals {
                 let ordered: f64 =
                     self.area.bus_of.keys().map(|&point| planned_deviation_w(ledger, point, slot)).sum();
-                remember(self.forecaster.record_total(slot, sum / f64::from(count.max(1)) - ordered));
+                remember(self.forecaster().record_total(slot, sum / f64::from(count.max(1)) - ordered));
             }
         });
-        let forecasts = Arc::new(self.forecaster.issue(now, now.slot(), HORIZON_SLOTS));
+        let forecasts = Arc::new(self.forecaster().issue(now, now.slot(), HORIZON_SLOTS));
         cx.send(&self.doms, DomsMsg::ForecastIssued(forecasts));
     }
 }

@@ -1,9 +1,9 @@
 //! The books: the ledger as of the newest recorded fact, for reading by stages at their own time.
 
-use grid::{Slot, UsagePointId};
+use grid::{Slot, Timestamp, UsagePointId};
 use market::{FlexOffer, FlexOfferId, Ledger, OfferStatus, RecordNumber};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Mean power by which a connection was ordered to deviate in a slot, W, positive is more consumption.
 pub fn planned_deviation_w(ledger: &Ledger, point: UsagePointId, slot: Slot) -> f64 {
@@ -15,15 +15,31 @@ pub fn planned_deviation_w(ledger: &Ledger, point: UsagePointId, slot: Slot) -> 
 #[derive(Debug, Clone, Default)]
 pub struct Books {
     ledger: Arc<Mutex<Ledger>>,
-    read_only: Arc<Mutex<Option<String>>>,
+    recording: Arc<Mutex<Recording>>,
     durable: Arc<AtomicU64>,
 }
 
+/// Whether what happens can be recorded.
+#[derive(Debug)]
+enum Recording {
+    /// Without a break since then.
+    Since(Timestamp),
+    /// Not at present, and why.
+    Not(String),
+}
+
+impl Default for Recording {
+    fn default() -> Self {
+        Self::Since(Timestamp::default())
+    }
+}
+
 impl Books {
-    /// Starts from a replayed ledger, all of which is durable.
-    pub fn new(ledger: Ledger) -> Self {
+    /// Starts at `now` from a replayed ledger, all of which is durable.
+    pub fn new(ledger: Ledger, now: Timestamp) -> Self {
         let durable = Arc::new(AtomicU64::new(ledger.newest_record().0));
-        Self { ledger: Arc::new(Mutex::new(ledger)), read_only: Arc::default(), durable }
+        let recording = Arc::new(Mutex::new(Recording::Since(now)));
+        Self { ledger: Arc::new(Mutex::new(ledger)), recording, durable }
     }
 
     /// Reads.
@@ -52,10 +68,30 @@ impl Books {
 
     /// Why nothing can be recorded at present; `None` while all is well.
     pub fn read_only(&self) -> Option<String> {
-        self.read_only.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        match &*self.recording() {
+            Recording::Since(_) => None,
+            Recording::Not(reason) => Some(reason.clone()),
+        }
     }
 
-    pub(super) fn set_read_only(&self, reason: Option<String>) {
-        *self.read_only.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    /// Since when, without a break, whatever came in could be recorded: since the start, or since there was room again. Who did
+    /// not come through before may have tried. `None` while nothing can be recorded.
+    pub fn recording_since(&self) -> Option<Timestamp> {
+        match &*self.recording() {
+            Recording::Since(at) => Some(*at),
+            Recording::Not(_) => None,
+        }
+    }
+
+    pub(super) fn set_read_only(&self, reason: String) {
+        *self.recording() = Recording::Not(reason);
+    }
+
+    pub(super) fn set_recording(&self, now: Timestamp) {
+        *self.recording() = Recording::Since(now);
+    }
+
+    fn recording(&self) -> MutexGuard<'_, Recording> {
+        self.recording.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,6 +10,7 @@
 use super::books::Books;
 use crate::figures::{Count, Durations};
 use crate::observer::Seen;
+use crate::runtime::depths::Underway;
 use crate::runtime::{Address, Context, Delivery, Stage, Stopwatch};
 use grid::Timestamp;
 use grid::defect::{Defect, planted};
@@ -26,6 +27,9 @@ const RETRY_PERIOD: Duration = Duration::from_secs(2);
 const WAITING_MAX: usize = 100_000;
 /// Why a fact is refused while the disk is full.
 pub const JOURNAL_FULL: &str = "journal_full";
+
+/// Why a fact is refused that no record can hold.
+pub const TOO_LARGE: &str = "fact_too_large";
 
 /// Facts that are written together, with when they were handed in.
 type Group = Arc<Vec<(Timestamp, Arc<Fact>)>>;
@@ -95,6 +99,17 @@ impl JournalWriter {
     ) {
         cx.send(&self.0, JournalMsg::Append { fact: Arc::new(Fact::Market(event)), then, otherwise });
     }
+
+    /// Records a fact that whoever asks works out again from the books, at its next beat: while nothing can be recorded it is
+    /// refused, for what it rests on may be overtaken by what waits outside.
+    pub fn record_for_now<M: Clone + Send + Sync + 'static>(
+        &self,
+        cx: &mut Context<M>,
+        event: MarketEvent,
+        then: Vec<Delivery>,
+    ) {
+        self.record_or(cx, event, then, vec![Delivery::outside(|| ())]);
+    }
 }
 
 /// The stage that owns the journal.
@@ -111,6 +126,8 @@ pub struct JournalStage {
     syncing: Vec<Delivery>,
     busy: bool,
     quiet: bool,
+    /// For finding out how large a fact is.
+    scratch: Vec<u8>,
     observer: Address<Seen>,
     counters: JournalCounters,
 }
@@ -124,8 +141,12 @@ pub struct JournalCounters {
     pub waiting: Count,
     /// Facts refused because the disk is full.
     pub full: Count,
+    /// Facts refused because no record can hold them.
+    pub too_large: Count,
     /// How long writing and syncing a group took.
     pub syncs: Durations,
+    /// Since when a group is being written.
+    pub underway: Underway,
     /// Snapshots that were made.
     pub snapshots: Count,
     /// Snapshots that could not be made.
@@ -154,9 +175,27 @@ impl JournalStage {
         counters: JournalCounters,
         observer: Address<Seen>,
     ) -> Self {
-        let (waiting, group, syncing) = Default::default();
+        let (waiting, group, syncing, scratch) = Default::default();
         let next = counters.durable_and_refused().0 + 1;
-        Self { journal, books, waiting, next, group, syncing, busy: false, quiet: true, observer, counters }
+        Self {
+            journal,
+            books,
+            waiting,
+            next,
+            group,
+            syncing,
+            busy: false,
+            quiet: true,
+            scratch,
+            observer,
+            counters,
+        }
+    }
+
+    /// Records these before anything else.
+    pub fn owing(mut self, facts: Vec<(Timestamp, Arc<Fact>)>) -> Self {
+        facts.into_iter().for_each(|(at, fact)| self.wait(at, fact, Vec::new()));
+        self
     }
 
     fn accept(
@@ -175,6 +214,12 @@ impl JournalStage {
             if self.waiting.len() >= WAITING_MAX {
                 return cx.give_up(format!("{WAITING_MAX} facts wait for room: {reason}"));
             }
+        }
+        if let Err(reason) = journal::check_size(&fact, &mut self.scratch) {
+            tracing::error!(%reason, "a fact is too large to be recorded and was refused");
+            self.counters.too_large.more();
+            cx.send(&self.observer, Seen::Rejected { code: TOO_LARGE, reason });
+            return otherwise.iter().for_each(Delivery::make);
         }
         if let Fact::Market(event) = fact.as_ref() {
             match self.books.change(|ledger| ledger.apply_record(RecordNumber(self.next), event)) {
@@ -253,6 +298,7 @@ impl JournalStage {
     }
 
     fn write(&self, group: Group, cx: &mut Context<JournalMsg>) {
+        self.counters.underway.begin();
         let (journal, syncs) = (self.journal.clone(), self.counters.syncs.clone());
         let panicked = JournalMsg::Failed { reason: "writing panicked".into() };
         cx.compute(panicked, move || {
@@ -271,10 +317,11 @@ impl JournalStage {
     }
 
     fn on_committed(&mut self, number: u64, cx: &mut Context<JournalMsg>) {
+        self.counters.underway.end();
         (self.busy, self.group) = (false, Group::default());
         if self.books.read_only().is_some() {
             tracing::warn!("there is room on the disk again, recording goes on");
-            self.books.set_read_only(None);
+            self.books.set_recording(cx.now());
         }
         self.counters.durable.set(number);
         self.books.set_durable(number);
@@ -287,10 +334,11 @@ impl JournalStage {
 
     /// The group stays underway, so that nothing overtakes it.
     fn on_no_room(&mut self, group: Group, reason: String, cx: &mut Context<JournalMsg>) {
+        self.counters.underway.end();
         if self.books.read_only().is_none() {
             tracing::error!(%reason, "nothing can be recorded");
             cx.send(&self.observer, Seen::Rejected { code: JOURNAL_FULL, reason: reason.clone() });
-            self.books.set_read_only(Some(reason));
+            self.books.set_read_only(reason);
         }
         cx.wake_at(cx.now().plus(RETRY_PERIOD), JournalMsg::RetryDue(group));
     }
@@ -301,6 +349,7 @@ impl Stage for JournalStage {
 
     fn started(&mut self, cx: &mut Context<JournalMsg>) {
         cx.wake_each(BEAT_PERIOD, Duration::ZERO, JournalMsg::BeatDue);
+        self.commit(cx);
     }
 
     fn handle(&mut self, msg: JournalMsg, cx: &mut Context<JournalMsg>) {

@@ -273,12 +273,10 @@ impl Foa {
             return;
         }
         let (unissued, unanswered) = self.books.read(|ledger| {
-            let unissued = ledger.assignments_without_activation();
-            let unissued = unissued.filter(|part| part.offer.prosumer == self.prosumer);
+            let unissued = ledger.assignments_to_activate(self.prosumer);
             let unissued: Vec<_> =
                 unissued.map(|part| (part.contract.id.clone(), part.assignment.clone())).collect();
-            let mine = |device| self.area.devices.get(&device).is_some_and(|d| d.prosumer == self.prosumer);
-            let unanswered = ledger.activations_unanswered().filter(|order| mine(order.device));
+            let unanswered = ledger.activations_to_repeat(self.prosumer, now);
             (unissued, unanswered.cloned().collect::<Vec<_>>())
         });
         for (contract, assignment) in unissued {
@@ -290,10 +288,7 @@ impl Foa {
             {
                 activation.id = id;
             }
-            let end = activation.schedule.start.plus(activation.schedule.energies.len() as i64).start();
-            if now < end {
-                self.order(activation, cx);
-            }
+            self.order(activation, cx);
         }
     }
 }

@@ -7,11 +7,12 @@ use crate::runtime::{Address, Context, Delivery, Stage};
 use connectors::Receipt;
 use grid::defect::{Defect, planted};
 use grid::telemetry::Element;
-use grid::{DeviceId, EnergyMwh, Measurement, Quality, Slot};
-use market::{Ledger, MarketEvent, MeterReading};
+use grid::{EnergyMwh, Measurement, Quality};
+use market::{MarketEvent, MeterReading};
 use std::time::Duration;
 
-/// How long after the end of a slot a missing reading is substituted.
+/// How long after the end of a slot a missing reading is substituted. As long must what comes have been recorded without a break:
+/// while the system was away, or its disk full, devices could not be heard, and must not pay for that.
 pub const SUBSTITUTE_AFTER: Duration = Duration::from_secs(30 * 60);
 const CHECK_PERIOD: Duration = Duration::from_secs(300);
 
@@ -92,10 +93,14 @@ impl Metering {
     /// A reading that is overdue is replaced by the baseline: nothing counts as delivered, nothing is fined.
     fn on_check(&mut self, cx: &mut Context<MeteringMsg>) {
         cx.wake_each(CHECK_PERIOD, Duration::ZERO, MeteringMsg::CheckDue);
-        let now = cx.now();
+        let (now, before) = (cx.now(), cx.now().minus(SUBSTITUTE_AFTER));
+        let unheard = self.books.recording_since().is_none_or(|since| since > before);
+        if unheard && !planted(Defect::SubstitutesWhatItMissed) {
+            return;
+        }
         let overdue = self.books.read(|ledger| {
-            let missing = ledger.missing_readings(now.minus(SUBSTITUTE_AFTER)).into_iter();
-            missing.map(|(device, slot)| (device, slot, baseline(ledger, device, slot))).collect::<Vec<_>>()
+            let missing = ledger.missing_readings(before).into_iter();
+            missing.map(|(device, slot)| (device, slot, ledger.substitute(device, slot))).collect::<Vec<_>>()
         });
         if planted(Defect::NeverSubstitutes) {
             return;
@@ -103,7 +108,8 @@ impl Metering {
         for (device, slot, energy) in overdue {
             let reading =
                 MeterReading { device, slot, energy, quality: Quality::Substituted, received_at: now };
-            self.record(reading, None, cx);
+            let settle = self.settlement.sending(SettlementMsg::Read { device, slot });
+            self.journal.record_for_now(cx, MarketEvent::MeterRead { reading }, vec![settle]);
         }
     }
 }
@@ -130,21 +136,6 @@ pub(super) fn confirming_a_refusal(books: &Books, receipt: Receipt) -> Delivery 
         None => receipt.confirm(),
         Some(_) => receipt.not_now(),
     })
-}
-
-/// What a device was expected to take in a slot without its order, mWh.
-fn baseline(ledger: &Ledger, device: DeviceId, slot: Slot) -> EnergyMwh {
-    let parts = ledger
-        .contracts()
-        .flat_map(|(contract, parts)| parts.unwrap_or_default().iter().map(move |part| (contract, part)));
-    let own = parts.filter(|(_, part)| {
-        ledger.offer(&part.offer).is_some_and(|(offer, _)| offer.device == device)
-            && part.deviation.first().is_some_and(|(first, _)| *first <= slot)
-    });
-    // The newest order that had begun by then.
-    let newest =
-        own.max_by_key(|(contract, part)| (part.deviation.first().map(|(at, _)| *at), contract.number));
-    newest.and_then(|(contract, part)| ledger.baseline(&contract.id, &part.offer, slot)).unwrap_or_default()
 }
 
 impl Stage for Metering {

@@ -46,14 +46,12 @@ impl SettlementStage {
 
     /// Settles whatever this reading completes and is not settled yet.
     fn on_reading(&mut self, device: DeviceId, slot: Slot, last: bool, cx: &mut Context<SettlementMsg>) {
-        if planted(Defect::ForgetsToSettle) {
+        // While nothing can be recorded readings wait outside; what is due is settled when they are in.
+        if planted(Defect::ForgetsToSettle) || self.books.read_only().is_some() {
             return;
         }
         let valued: Vec<_> = self.books.read(|ledger| {
-            let groups = ledger.unsettled_due().into_iter();
-            let of_reading =
-                groups.filter(|group| group.iter().any(|due| due.offer.device == device && due.slot == slot));
-            of_reading.map(|group| settle_together(&group)).collect()
+            ledger.due_with(device, slot).iter().map(|group| settle_together(group)).collect()
         });
         for settlements in valued {
             let settlements = match settlements {
@@ -64,9 +62,13 @@ impl SettlementStage {
                 }
             };
             for settlement in settlements {
-                let again = (!last).then(|| cx.myself().sending(SettlementMsg::Again { device, slot }));
                 let event = MarketEvent::Settled { settlement, at: cx.now() };
-                self.journal.record_or(cx, event, Vec::new(), again.into_iter().collect());
+                if last {
+                    self.journal.record_for_now(cx, event, Vec::new());
+                } else {
+                    let again = cx.myself().sending(SettlementMsg::Again { device, slot });
+                    self.journal.record_or(cx, event, Vec::new(), vec![again]);
+                }
             }
         }
     }

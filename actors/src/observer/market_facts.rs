@@ -135,25 +135,18 @@ impl Observer {
     pub(super) fn fill_totals(&mut self) {
         self.books.read(|ledger| {
             let totals = ledger.totals();
-            let answers =
-                ledger.activations().map(|(_, answer)| answer.is_some_and(|answer| answer.accepted));
-            let (mut activations, mut confirmed) = (0, 0);
-            for accepted in answers {
-                activations += 1;
-                confirmed += u64::from(accepted);
-            }
             self.picture.totals = Totals {
-                offers: ledger.offers().count() as u64,
+                offers: ledger.offer_count(),
                 contracts: ledger.contract_count(),
-                activations,
-                confirmed,
-                settled: ledger.settlements().count() as u64,
+                activations: ledger.activation_count(),
+                confirmed: totals.confirmed,
+                settled: ledger.settlement_count(),
                 ordered_kwh: totals.ordered_decrease.kilowatt_hours(),
                 delivered_kwh: totals.delivered_decrease.kilowatt_hours(),
                 paid_eur: totals.paid.units(),
                 need_kwh: self.picture.needs.iter().map(|row| -row.change_kwh).sum(),
             };
-            self.picture.health.offers_open = ledger.open_offers().count() as u64;
+            self.picture.health.offers_open = ledger.open_offer_count();
         });
     }
 

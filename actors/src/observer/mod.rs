@@ -22,6 +22,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// The code of reports of devices that gave way to newer ones.
+pub const OVERTAKEN_REPORT: &str = "overtaken-report";
+
 /// Rejected values are fed to the list at most this often per code; the counters count every one.
 const REJECTION_QUIET: Duration = Duration::from_secs(60);
 
@@ -63,6 +66,8 @@ pub enum Seen {
         received: u64,
         /// Values skipped because a newer one of the same point overtook them in a full queue.
         skipped: u64,
+        /// Reports of devices skipped because a newer one of the same device overtook them.
+        skipped_reports: u64,
         /// Messages refused so far by code.
         rejected: Vec<(&'static str, u64)>,
     },
@@ -112,6 +117,7 @@ pub struct Observer {
 struct Counted {
     received: u64,
     skipped: u64,
+    skipped_reports: u64,
     refused: Vec<(&'static str, u64)>,
 }
 
@@ -260,6 +266,8 @@ impl Observer {
         let mut left = self.left.clone();
         *left.entry(Rule::Overtaken.name()).or_default() +=
             self.counted.values().map(|counted| counted.skipped).sum::<u64>();
+        let reports = self.counted.values().map(|counted| counted.skipped_reports).sum();
+        left.insert(OVERTAKEN_REPORT, reports);
         picture.health.skipped = left.values().sum();
         picture.health.skips = counts(left);
         picture.health.rejected = by_code.values().sum();
@@ -301,8 +309,9 @@ impl Stage for Observer {
             Seen::Unused(values) => self.on_unused(&values, cx.now()),
             Seen::SourceSwitched { from, to } => self.on_switched(&from, &to, cx.now()),
             Seen::SourceChanged { name, state } => self.on_source(&name, &state, cx.now()),
-            Seen::DoorCounted { source, received, skipped, rejected } => {
-                self.counted.insert(source, Counted { received, skipped, refused: rejected });
+            Seen::DoorCounted { source, received, skipped, skipped_reports, rejected } => {
+                let refused = rejected;
+                self.counted.insert(source, Counted { received, skipped, skipped_reports, refused });
             }
             Seen::Estimated(Ok(estimate)) => self.on_estimate(&estimate, cx.now()),
             Seen::Estimated(Err(reason)) => self.on_no_estimate(reason),

@@ -1,14 +1,16 @@
 //! The shell around a stage: delivers messages, and when a handler panics starts the stage anew *in place*.
 //!
 //! The mailbox outlives the restart, so nothing that waits is lost, and addresses stay valid. A message whose
-//! handling panics [`DELIVERIES_MAX`] times is set aside into the [`Quarantine`] and counted. More than [`RESTARTS_MAX`]
-//! restarts within [`RESTART_WINDOW`] end the actor, which its supervisor takes as a failure of the whole system. Between
-//! restarts the shell waits, doubling from 50 ms to 5 s.
+//! handling panics [`DELIVERIES_MAX`] times is set aside into the [`Quarantine`] and counted. There are never more than
+//! [`RESTARTS_MAX`] restarts within [`RESTART_WINDOW`]. Where the system's own messages were the cause of so many, that ends the
+//! actor, which its supervisor takes as a failure of the whole system. Between restarts the shell waits, doubling from 50 ms to 5 s.
 //!
-//! A storm of poison must not spend the budget: after a message from outside was set aside, its *kin* ([`Stage::kin`]) are set aside
-//! unseen for [`SUSPECT_FOR`]. Then one of them is tried, once; it clears the others or renews the suspicion. While little
-//! is left of the budget every other message, too, is set aside after its first panic. So one source of poison costs three
-//! restarts and then one each ten seconds; four sources at once are taken for a broken stage.
+//! A storm of poison must not end the system, nor eat it up: after a message from outside was set aside, its *kin*
+//! ([`Stage::kin`]) are set aside unseen for [`SUSPECT_FOR`]. Then one of them is tried, once; it clears the others or renews the
+//! suspicion, each time for twice as long, up to [`SUSPECT_FOR_MAX`]. While little is left of the budget every other message, too, is
+//! set aside after its first panic. So one source of poison costs three restarts and then one now and then. Many sources at once
+//! spend the budget; then the stage waits until there is some again, and what is on its way to it waits, too, and holds the connectors
+//! back. A process that started again would get the same messages from the same senders.
 
 use super::cause::handling;
 use super::credit::{Credit, carrying};
@@ -34,6 +36,8 @@ pub const RESTARTS_MAX: usize = 5;
 pub const RESTART_WINDOW: Duration = Duration::from_secs(10);
 /// How long the kin of a message that was set aside are set aside unseen, in runtime time.
 pub const SUSPECT_FOR: Duration = Duration::from_secs(10);
+/// The same at most, of kin that fail time and again.
+pub const SUSPECT_FOR_MAX: Duration = Duration::from_secs(320);
 /// How long after that a message of the kin has one try only.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 /// Letters of a message or a reason that are kept.
@@ -77,18 +81,31 @@ pub struct Running<S: Stage> {
     stage: S,
     context: Context<S::Msg>,
     birth: Birth<S>,
-    restarts: VecDeque<Instant>,
+    restarts: VecDeque<Restart>,
     suspects: Suspects,
     /// What the message that is being handled carries.
     credit: Option<Credit>,
 }
 
-/// Kin of messages that were set aside, and until when they are not tried. Shared with whoever releases one.
+/// When a stage was made anew, and whether a message from outside was the cause.
+struct Restart {
+    at: Instant,
+    from_outside: bool,
+}
+
+/// Until when a kind of messages is not tried, and for how long that was said.
+#[derive(Debug, Clone, Copy)]
+struct Suspicion {
+    until: Instant,
+    span: Duration,
+}
+
+/// Kin of messages that were set aside. Shared with whoever releases one.
 #[derive(Debug, Clone, Default)]
-struct Suspects(Arc<Mutex<BTreeMap<String, Instant>>>);
+struct Suspects(Arc<Mutex<BTreeMap<String, Suspicion>>>);
 
 impl Suspects {
-    fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Instant>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Suspicion>) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -97,18 +114,22 @@ impl Suspects {
         self.with(|suspects| {
             if !suspects.is_empty() {
                 let now = Instant::now();
-                suspects.retain(|_, until| now < *until + FORGOTTEN_AFTER);
+                suspects.retain(|_, suspicion| now < suspicion.until + FORGOTTEN_AFTER);
             }
             !suspects.is_empty()
         })
     }
 
     fn until(&self, kin: &str) -> Option<Instant> {
-        self.with(|suspects| suspects.get(kin).copied())
+        self.with(|suspects| suspects.get(kin).map(|suspicion| suspicion.until))
     }
 
     fn suspect(&self, kin: &str) {
-        self.with(|suspects| suspects.insert(kin.to_owned(), Instant::now() + SUSPECT_FOR));
+        self.with(|suspects| {
+            let before = suspects.get(kin).map(|suspicion| suspicion.span * 2);
+            let span = before.unwrap_or(SUSPECT_FOR).min(SUSPECT_FOR_MAX);
+            suspects.insert(kin.to_owned(), Suspicion { until: Instant::now() + span, span });
+        });
     }
 
     fn clear(&self, kin: &str) {
@@ -177,8 +198,8 @@ impl<S: Stage> Running<S> {
         let Err(reason) = self.attempt(|stage, cx| stage.handle(msg.clone(), cx)) else {
             return self.check_given_up();
         };
-        self.restart(reason.clone()).await?;
         let parts = S::divide(&msg);
+        self.restart(reason.clone(), !parts.is_empty() || S::kin(&msg).is_some()).await?;
         if parts.is_empty() {
             return self.take_again(msg, 1, reason).await;
         }
@@ -201,7 +222,7 @@ impl<S: Stage> Running<S> {
             kin.iter().for_each(|kin| self.suspects.clear(kin));
             return self.check_given_up();
         };
-        self.restart(reason.clone()).await?;
+        self.restart(reason.clone(), kin.is_some()).await?;
         if until.is_none() {
             return self.take_again(msg, before + 1, reason).await;
         }
@@ -222,7 +243,7 @@ impl<S: Stage> Running<S> {
             match self.attempt(|stage, cx| stage.handle(msg.clone(), cx)) {
                 Ok(()) => return self.check_given_up(),
                 Err(again) => {
-                    self.restart(again.clone()).await?;
+                    self.restart(again.clone(), S::kin(&msg).is_some()).await?;
                     (tried, reason) = (tried + 1, again);
                 }
             }
@@ -265,7 +286,10 @@ impl<S: Stage> Running<S> {
             run(stage, context);
             assert!(!grid::defect::stumbles(), "stumbled on purpose");
         };
-        match catch_unwind(AssertUnwindSafe(|| stumbling(stage, context))) {
+        self.birth.depth.handling.begin();
+        let ran = catch_unwind(AssertUnwindSafe(|| stumbling(stage, context)));
+        self.birth.depth.handling.end();
+        match ran {
             Ok(()) => {
                 carrying(&self.credit, || self.context.release());
                 Ok(())
@@ -287,18 +311,31 @@ impl<S: Stage> Running<S> {
         }
     }
 
-    /// Makes the stage anew after a pause, or gives up when the budget is spent.
-    async fn restart(&mut self, mut reason: String) -> Result<(), ActorProcessingErr> {
+    /// Makes the stage anew after a pause. When the budget is spent it waits until there is some again, or gives up when the system's
+    /// own messages have spent all of it.
+    async fn restart(
+        &mut self,
+        mut reason: String,
+        mut from_outside: bool,
+    ) -> Result<(), ActorProcessingErr> {
+        let budget = self.birth.restarts_max;
         loop {
-            let now = Instant::now();
-            self.restarts.retain(|at| now.duration_since(*at) < RESTART_WINDOW);
-            if self.restarts.len() >= self.birth.restarts_max {
-                self.birth.incidents.escalated(&self.birth.name, &reason);
-                let (name, budget) = (&self.birth.name, self.birth.restarts_max);
+            self.forget_old_restarts();
+            let own = self.restarts.iter().filter(|restart| !restart.from_outside).count();
+            if budget == 0 || (own >= budget && !from_outside) {
+                let name = &self.birth.name;
+                self.birth.incidents.escalated(name, &reason);
                 return Err(format!("{name} used up its {budget} restarts in 10 s, last: {reason}").into());
             }
+            while let Some(oldest) = self.restarts.front().filter(|_| self.restarts.len() >= budget) {
+                let until = oldest.at + RESTART_WINDOW;
+                tracing::error!(stage = %self.birth.name, wait = ?until - Instant::now(), "many messages from outside make it panic: it waits");
+                tokio::time::sleep_until(until).await;
+                self.forget_old_restarts();
+            }
+            let now = Instant::now();
             let pause = (BACKOFF_MIN * 2_u32.pow(self.restarts.len() as u32)).min(BACKOFF_MAX);
-            self.restarts.push_back(now);
+            self.restarts.push_back(Restart { at: now, from_outside });
             tracing::warn!(stage = %self.birth.name, %reason, ?pause, "stage panicked and is restarted");
             self.birth.incidents.restarted(&self.birth.name, &reason);
             tokio::time::sleep(pause).await;
@@ -308,9 +345,15 @@ impl<S: Stage> Running<S> {
                 stage.started(cx);
             }) {
                 Ok(()) => return Ok(()),
-                Err(again) => reason = again,
+                // It cannot even begin: no message is to blame for that.
+                Err(again) => (reason, from_outside) = (again, false),
             }
         }
+    }
+
+    fn forget_old_restarts(&mut self) {
+        let now = Instant::now();
+        self.restarts.retain(|restart| now.duration_since(restart.at) < RESTART_WINDOW);
     }
 }
 

@@ -12,8 +12,12 @@ use super::shell::{Birth, Build, RESTARTS_MAX, Shell};
 use super::stage::{Address, Stage};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
+
+/// How long an actor may take to end.
+const STOPPED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The first failure that no restart could mend; `None` while all is well.
 pub type Escalation = watch::Receiver<Option<String>>;
@@ -146,9 +150,12 @@ impl Supervisor {
         Escalator { failed: self.failed.clone(), incidents: self.incidents.clone() }
     }
 
-    /// Stops every actor and waits for them.
+    /// Stops every actor and waits for them; not for long for one that waits itself, until it may start anew.
     pub async fn stop(&self) {
-        self.root.stop_children_and_wait(None, None).await;
+        self.root.stop_children_and_wait(None, Some(STOPPED_WITHIN)).await;
+        for left in self.root.get_children() {
+            left.kill();
+        }
         if self.root.stop_and_wait(None, None).await.is_err() {
             tracing::debug!("the supervisor had stopped already");
         }

@@ -28,20 +28,21 @@ fn assigned() -> Vec<MarketEvent> {
     facts
 }
 
-/// A history of the last days, in which the device took 300 Wh in each slot of the evening, and on one day 500.
-fn metered(directory: &std::path::Path, days: i64) -> History {
+/// A history of the last days, in which the device took 300 Wh in each slot of the evening, and on one day 500. Each was told so many
+/// times.
+fn metered(directory: &std::path::Path, days: i64, slots: std::ops::Range<i64>, times: i64) -> History {
     let mut history = History::open(directory, Options::default()).unwrap();
     let point: PointId = format!("device.{DEVICE}.energy").parse().unwrap();
-    let value = |day: i64, of_day: i64| {
+    let value = |day: i64, of_day: i64, time: i64| {
         let measured_at = slot(of_day + 1 - day * 96).start();
+        let received_at = measured_at.plus(std::time::Duration::from_secs(time as u64));
         let value = if day == 2 { 500.0 } else { 300.0 };
-        let measured =
-            Measurement { point, value, quality: Quality::Measured, measured_at, received_at: measured_at };
+        let measured = Measurement { point, value, quality: Quality::Measured, measured_at, received_at };
         history::Value::measured(&measured)
     };
     let values: Vec<_> = (1..=days)
-        .flat_map(|day| (-8..12).map(move |of_day| (day, of_day)))
-        .map(|(d, s)| value(d, s))
+        .flat_map(|day| slots.clone().map(move |of_day| (day, of_day)))
+        .flat_map(|(day, of_day)| (0..times).map(move |time| value(day, of_day, time)))
         .collect();
     history.append(&values).unwrap();
     history
@@ -49,9 +50,15 @@ fn metered(directory: &std::path::Path, days: i64) -> History {
 
 /// An agent that has just started, with what it sends and what is seen.
 async fn agent(days: i64) -> (Market, Arc<Mutex<Vec<EgressMsg>>>, tempfile::TempDir) {
+    agent_with(|directory| metered(directory, days, -8..12, 1)).await
+}
+
+async fn agent_with(
+    history: impl FnOnce(&std::path::Path) -> History,
+) -> (Market, Arc<Mutex<Vec<EgressMsg>>>, tempfile::TempDir) {
     let market = Market::start(assigned(), "2026-01-15T17:28:10Z").await;
     let directory = tempfile::tempdir().unwrap();
-    let history = metered(directory.path(), days);
+    let history = history(directory.path());
     let escalator = market.supervisor.escalator();
     let (historian, _tap) = Historian::start(history, |_| true, market.environment.clone(), escalator);
     let told = Arc::new(Mutex::new(Vec::new()));
@@ -84,6 +91,15 @@ async fn a_baseline_is_frozen_from_the_history_before_the_device_is_told() {
     let baseline = frozen(&market).unwrap();
     assert_eq!(baseline.method, METHOD);
     assert!(baseline.start == slot(0) && baseline.energies.iter().all(|energy| energy.0 == 500_000));
+    assert!(told.lock().unwrap().iter().any(|msg| matches!(msg, EgressMsg::Order(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_tells_everything_twice_does_not_turn_the_baseline_of_its_contract_off() {
+    // Every slot of as many days as are looked back at.
+    let (market, told, _directory) = agent_with(|directory| metered(directory, 121, -70..26, 2)).await;
+    let baseline = frozen(&market).unwrap();
+    assert!(baseline.energies.iter().all(|energy| energy.0 == 500_000), "{baseline:?}");
     assert!(told.lock().unwrap().iter().any(|msg| matches!(msg, EgressMsg::Order(_))));
 }
 

@@ -9,11 +9,13 @@ mod filling;
 mod freezing;
 mod lone;
 mod metering;
+mod recording;
 
 use actors::figures::Durations;
 use actors::journal::stage::JournalCounters;
 use actors::journal::{
-    Books, Durability, Fact, Journal, JournalMsg, JournalStage, JournalWriter, Options, Standing,
+    Begun, Books, Durability, Fact, Journal, JournalMsg, JournalStage, JournalWriter, Options, Standing,
+    begin,
 };
 use actors::market_side::matcher::Matcher;
 use actors::market_side::{Aggregator, AggregatorMsg, MatcherMsg, OfferAnswer, SettlementStage};
@@ -53,12 +55,18 @@ struct Market {
     seen: Arc<Mutex<Vec<Seen>>>,
     environment: Environment,
     supervisor: Supervisor,
-    _directory: tempfile::TempDir,
+    counters: JournalCounters,
+    directory: tempfile::TempDir,
 }
 
 impl Market {
     /// A journal that knows these facts, at an instant.
     async fn start(facts: Vec<MarketEvent>, now: &str) -> Self {
+        Self::start_on(facts, now, false).await
+    }
+
+    /// The same, on a disk that is full by now or not.
+    async fn start_on(facts: Vec<MarketEvent>, now: &str, full: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let disk = Arc::new(FillingDisk::new(directory.path()));
         let opened = Journal::open_on(disk.clone(), Options::new(Durability::Synced)).unwrap();
@@ -72,6 +80,9 @@ impl Market {
             let Fact::Market(event) = fact else { return };
             ledger.apply(event).unwrap();
         });
+        disk.fill(full);
+        let Begun { records, owed } = begin(&mut journal, now, "a test".to_owned()).unwrap();
+        let owed: Vec<_> = owed.into_iter().map(|(at, fact)| (at, Arc::new(fact))).collect();
         let environment = Environment::new(ScaledClock::start(now, 1), Compute::Inline);
         let supervisor = Supervisor::start(environment.clone()).await.unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -80,10 +91,12 @@ impl Market {
         let sold = Arc::new(Mutex::new(Vec::new()));
         let heard = sold.clone();
         let seller = supervisor.spawn("seller", move || Ear(heard.clone())).await.unwrap();
-        let (books, file) = (Books::new(ledger), Arc::new(Mutex::new(journal)));
-        let (counters, records) = (JournalCounters::starting_at(facts.len() as u64), books.clone());
-        let to = observer.clone();
-        let build = move || JournalStage::new(file.clone(), records.clone(), counters.clone(), to.clone());
+        let (books, file) = (Books::new(ledger, now), Arc::new(Mutex::new(journal)));
+        let (counters, kept) = (JournalCounters::starting_at(records), books.clone());
+        let (to, shown) = (observer.clone(), counters.clone());
+        let build = move || {
+            JournalStage::new(file.clone(), kept.clone(), counters.clone(), to.clone()).owing(owed.clone())
+        };
         let journal = JournalWriter(supervisor.spawn_vital("journal", build).await.unwrap());
         Self {
             disk,
@@ -95,7 +108,8 @@ impl Market {
             seen,
             environment,
             supervisor,
-            _directory: directory,
+            counters: shown,
+            directory,
         }
     }
 
@@ -220,7 +234,8 @@ async fn outsiders_are_told_of_an_offer_and_a_contract_only_when_they_are_on_the
     let market = Market::start(Vec::new(), "2026-01-15T17:20:05Z").await;
     let (id, contract) = (market::FlexOfferId::new("fo-7").unwrap(), 4);
     let status = || market.books.durable_offer(&id).map(|(_, status)| status);
-    let contracts = || market.books.read(|ledger| ledger.contracts_as_of(market.books.durable()).count());
+    let bid = market::BidId::new("bid-1").unwrap();
+    let contracts = || market.books.read(|ledger| ledger.bought_as_of(&bid, market.books.durable()).count());
     seconds(1).await;
     market.disk.fill(true);
     market.append(facts[0].clone(), Vec::new());

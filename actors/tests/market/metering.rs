@@ -2,7 +2,9 @@
 
 use super::evening::{DEVICE, slot, up_to_the_order};
 use super::{Ear, Market, seconds};
-use actors::market_side::{Metering, MeteringMsg};
+use actors::journal::JournalMsg;
+use actors::market_side::{Metering, MeteringMsg, SettlementStage};
+use actors::runtime::Address;
 use grid::{Measurement, PointId, Quality};
 use std::sync::Arc;
 
@@ -35,4 +37,78 @@ async fn what_a_sender_did_not_measure_counts_as_missing_and_what_it_measured_la
     read(200.0, Quality::Measured);
     seconds(1).await;
     assert_eq!(known(), Some((100_000, Quality::Measured)), "the first one stands");
+}
+
+/// Metering and settlement of a market.
+async fn meter(market: &Market) -> Address<MeteringMsg> {
+    let (books, journal) = (market.books.clone(), market.journal.clone());
+    let build = move || SettlementStage::new(books.clone(), journal.clone());
+    let settlement = market.supervisor.spawn("settlement", build).await.unwrap();
+    let (books, journal, observer) = (market.books.clone(), market.journal.clone(), market.observer.clone());
+    let build = move || Metering::new(books.clone(), journal.clone(), settlement.clone(), observer.clone());
+    market.supervisor.spawn("metering", build).await.unwrap()
+}
+
+/// What the device's meter says of the slot of its order: it took nothing then, as it was told.
+fn zero() -> Measurement {
+    let point: PointId = format!("device.{DEVICE}.energy").parse().unwrap();
+    let (measured_at, received_at) = (slot(1).start(), slot(1).start());
+    Measurement { point, value: 0.0, quality: Quality::Measured, measured_at, received_at }
+}
+
+/// The quality of the readings of the first two slots, and what was delivered.
+fn standing(market: &Market) -> (Option<Quality>, Option<Quality>, i64) {
+    market.books.read(|ledger| {
+        let quality = |at| ledger.reading(DEVICE, slot(at)).map(|reading| reading.quality);
+        (quality(0), quality(1), ledger.totals().delivered.0)
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_absence_devices_have_half_an_hour_to_tell_again_before_anything_is_substituted() {
+    // All of the order is long over: nobody was there to hear of it.
+    let market = Market::start(up_to_the_order(), "2026-01-15T21:00:10Z").await;
+    let metering = meter(&market).await;
+    seconds(29 * 60).await;
+    assert_eq!(standing(&market), (None, None, 0));
+    metering.deliver(MeteringMsg::Read(zero(), None));
+    seconds(6 * 60).await;
+    let measured_and_silent = (Some(Quality::Measured), Some(Quality::Substituted));
+    let (first, second, delivered) = standing(&market);
+    assert_eq!((first, second), measured_and_silent);
+    assert!(delivered > 0, "what was delivered is paid for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_disk_is_full_nothing_is_substituted_and_readings_have_half_an_hour_from_when_there_is_room()
+ {
+    let market = Market::start(up_to_the_order(), "2026-01-15T17:46:10Z").await;
+    let metering = meter(&market).await;
+    market.disk.fill(true);
+    market.journal.0.deliver(JournalMsg::BeatDue);
+    seconds(3 * 3600).await;
+    assert!(market.books.read_only().is_some());
+    assert_eq!(standing(&market), (None, None, 0));
+    market.disk.fill(false);
+    seconds(29 * 60).await;
+    assert_eq!(standing(&market), (None, None, 0));
+    metering.deliver(MeteringMsg::Read(zero(), None));
+    seconds(6 * 60).await;
+    let (first, second, delivered) = standing(&market);
+    assert_eq!((first, second), (Some(Quality::Measured), Some(Quality::Substituted)));
+    assert!(delivered > 0, "what was delivered is paid for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_that_found_no_more_room_is_not_settled_before_there_is_some() {
+    let market = Market::start(up_to_the_order(), "2026-01-15T17:45:10Z").await;
+    let metering = meter(&market).await;
+    market.disk.fill(true);
+    // It is taken in before the disk is known to be full, and waits; nobody may settle with it meanwhile.
+    metering.deliver(MeteringMsg::Read(zero(), None));
+    seconds(300).await;
+    assert_eq!(standing(&market), (Some(Quality::Measured), None, 0));
+    market.disk.fill(false);
+    seconds(90).await;
+    assert!(standing(&market).2 > 0);
 }

@@ -72,6 +72,7 @@ impl Running {
             journal,
             ledger: standing.ledger,
             records: standing.records,
+            owed: Vec::new(),
             history: Some(History::open(&directory.join("history"), history::Options::default()).unwrap()),
             zone: "UTC".to_owned(),
             publish_period: Duration::from_secs(1),
@@ -188,6 +189,8 @@ async fn a_status_and_a_slot_energy_are_acknowledged_after_the_sync_and_never_be
     // The door and the system are awake: what needs no disk is acknowledged.
     let monitor = is_acknowledged(send(monitor, TELEMETRY, 3).await, 3).await;
     let (device, meter) = (hears_nothing(device).await, hears_nothing(meter).await);
+    let underway = || running.system.operations().journal.underway.elapsed();
+    assert!(underway().is_some_and(|elapsed| elapsed > Duration::from_millis(300)), "{:?}", underway());
     let found = after_a_power_cut(&running.disk);
     assert!(!is_answered(&found) && !is_read(&found), "an acknowledgement would have been a lie");
 
@@ -195,6 +198,9 @@ async fn a_status_and_a_slot_energy_are_acknowledged_after_the_sync_and_never_be
     drop((is_acknowledged(device, 1).await, is_acknowledged(meter, 2).await, monitor));
     let found = after_a_power_cut(&running.disk);
     assert!(is_answered(&found) && is_read(&found), "acknowledged, and lost");
+    running
+        .until("nothing to be under way", |r| r.system.operations().journal.underway.elapsed().is_none())
+        .await;
     running.end().await;
 }
 

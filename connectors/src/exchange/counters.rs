@@ -12,6 +12,7 @@ pub struct Counters {
     measurements: AtomicU64,
     rejected: [AtomicU64; RejectCode::ALL.len()],
     skipped: AtomicU64,
+    skipped_reports: AtomicU64,
     unkept: AtomicU64,
     waited: AtomicU64,
     sent: AtomicU64,
@@ -27,8 +28,10 @@ pub struct CounterSnapshot {
     pub measurements: u64,
     /// Messages refused (received or to be sent), by code; codes never met are left out.
     pub rejected: BTreeMap<&'static str, u64>,
-    /// Measurements and device reports that gave way to newer ones before the system fetched them.
+    /// Measurements that gave way to newer ones before the system fetched them.
     pub skipped: u64,
+    /// Device reports that did.
+    pub skipped_reports: u64,
     /// Measurements that the history had no room for.
     pub unkept: u64,
     /// How often the connector had to wait for the system before it could pass on what must not be dropped.
@@ -59,6 +62,7 @@ impl Counters {
                 .filter(|&(_, count)| count > 0)
                 .collect(),
             skipped: read(&self.skipped),
+            skipped_reports: read(&self.skipped_reports),
             unkept: read(&self.unkept),
             waited: read(&self.waited),
             sent: read(&self.sent),
@@ -84,6 +88,10 @@ impl Counters {
 
     pub(crate) fn add_skipped(&self, count: u64) {
         add(&self.skipped, count);
+    }
+
+    pub(crate) fn add_skipped_reports(&self, count: u64) {
+        add(&self.skipped_reports, count);
     }
 
     pub(crate) fn add_waited(&self) {

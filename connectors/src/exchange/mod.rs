@@ -13,7 +13,7 @@
 //! [`Arrival::Owing`], and is acknowledged when the system confirms the [`Receipt`]; everything else is acknowledged
 //! when it is in the queue.
 //!
-//! Whatever gives way is counted as `skipped`. *Newest* means latest to arrive.
+//! Whatever gives way is counted as `skipped`, reports apart from values. *Newest* means latest to arrive.
 //!
 //! Where a history is kept, a [`Tap`] takes all telemetry before any of it gives way ([`Inbox::tap_into`]); then telemetry, too,
 //! is acknowledged only when it is kept.
@@ -321,9 +321,14 @@ impl InboxWriter {
             entry.not_now();
             return Err(Closed);
         }
+        // Nothing but a report gives way to a report.
+        let is_report = matches!(entry, Entry::Report(_));
         let skipped = queue.put(entry);
         drop(queue);
-        self.shared.counters.add_skipped(skipped);
+        match is_report {
+            true => self.shared.counters.add_skipped_reports(skipped),
+            false => self.shared.counters.add_skipped(skipped),
+        }
         self.shared.arrived.notify_one();
         Ok(())
     }

@@ -149,6 +149,12 @@ impl Contents {
 }
 
 impl State {
+    /// What a process finds that starts after another one was killed: all that was written, synced or not. What was not, a power
+    /// cut may still take.
+    pub fn after_kill(&self) -> State {
+        State { operations: 0, power_until: None, fault: None, room: None, ..self.clone() }
+    }
+
     /// What a process finds after a power cut now.
     pub fn after_power_cut(&self, survives: Survives, random: &mut Random) -> State {
         let mut names = self.lasting_names.clone();
@@ -349,8 +355,14 @@ impl Disk for TestDisk {
         let contents = &mut state.files[file];
         match course {
             Course::Well => {
-                contents.lasting = contents.now.clone();
-                contents.unsynced.clear();
+                // Only what counts as unsynced is written: what an earlier sync lost is not.
+                let changes = std::mem::take(&mut contents.unsynced);
+                for change in changes {
+                    match change {
+                        Change::Write(at, piece) => put(&mut contents.lasting, at, &piece),
+                        Change::Cut(length) => contents.lasting.truncate(length),
+                    }
+                }
                 Ok(())
             }
             Course::Wrong(error, lost) => {

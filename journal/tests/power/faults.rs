@@ -1,7 +1,7 @@
 //! Writes, syncs and room that fail.
 
 use crate::disk::{Fault, Random, Survives, TestDisk};
-use crate::trade::{Acknowledged, Ended, objection, small, trade};
+use crate::trade::{Acknowledged, Ended, objection, objection_after_kill, small, trade};
 use grid::Timestamp;
 use journal::{Durability, Fact, Journal, JournalError};
 use std::sync::Arc;
@@ -23,9 +23,8 @@ fn one_fault(at: usize, fault: Fault, operations: usize) -> bool {
         }
     }
     let acknowledged = acknowledged.lock().unwrap().clone();
-    // What the next process finds, with the power on, and off.
-    let mut state = disk.state().clone();
-    state.fault = None;
+    // What the next process finds, with the power on, and off, now or later.
+    let state = disk.state().after_kill();
     for survives in [Survives::Nothing, Survives::Everything, Survives::Some] {
         let image = state.after_power_cut(survives, &mut Random(at as u64));
         assert_eq!(
@@ -34,6 +33,7 @@ fn one_fault(at: usize, fault: Fault, operations: usize) -> bool {
             "{what}, {survives:?}"
         );
     }
+    assert_eq!(objection_after_kill(&state, Durability::Synced, &acknowledged), None, "{what}");
     assert_eq!(objection(TestDisk::new(state), Durability::Synced, &acknowledged), None, "{what}");
     stopped
 }

@@ -10,7 +10,7 @@ mod trade;
 use disk::{Random, State, Survives, TestDisk};
 use journal::{Durability, Journal};
 use std::sync::{Arc, Mutex};
-use trade::{Acknowledged, objection, small, trade};
+use trade::{Acknowledged, objection, objection_after_kill, small, trade};
 
 /// A second cut while the first one is being recovered from, then the check.
 fn cut_again(
@@ -48,6 +48,7 @@ fn cuts(durability: Durability, operations: usize, drawn: usize, seed: u64) -> (
             let image = state.after_power_cut(survives, &mut random);
             note(&format!("{survives:?}"), objection(TestDisk::new(image), durability, &acknowledged));
         }
+        note("killed", objection_after_kill(state, durability, &acknowledged));
         for _ in 0..drawn {
             let image = state.after_power_cut(Survives::Some, &mut random);
             note("Some", objection(TestDisk::new(image), durability, &acknowledged));

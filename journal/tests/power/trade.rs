@@ -1,6 +1,6 @@
 //! Something to record: meter readings of many devices, in groups of one to five, with snapshots in between.
 
-use crate::disk::{Random, TestDisk};
+use crate::disk::{Random, State, Survives, TestDisk};
 use grid::{DeviceId, EnergyMwh, Quality, Slot, Timestamp};
 use journal::{Durability, Fact, Journal, JournalError, Options};
 use market::{MarketEvent, MeterReading};
@@ -67,6 +67,30 @@ pub fn trade(
         }
     }
     Ok(journal)
+}
+
+/// Whether what a killed process left can be opened, appended to, and then lose its power: all that the start had found, and
+/// what was acknowledged since, is still there.
+pub fn objection_after_kill(killed: &State, durability: Durability, acknowledged: &[Fact]) -> Option<String> {
+    let disk = Arc::new(TestDisk::new(killed.after_kill()));
+    let mut opened = match Journal::open_on(disk.clone(), small(durability)) {
+        Ok(opened) => opened,
+        Err(error) => return Some(format!("it does not open after a kill: {error}")),
+    };
+    if let Err(error) = opened.journal.append([(Timestamp::from_seconds(0), &Fact::Reached)]) {
+        return Some(format!("it cannot be appended to after a kill: {error}"));
+    }
+    drop(opened);
+    let found = match Journal::verify_on(disk.as_ref()) {
+        Ok(report) => report.entries.into_iter().map(|entry| entry.fact).collect::<Vec<_>>(),
+        Err(error) => return Some(format!("after a kill, a start and an append: {error}")),
+    };
+    if found.len() <= acknowledged.len() || found[..acknowledged.len()] != *acknowledged {
+        return Some("something acknowledged is lost by a kill".to_owned());
+    }
+    let cut = disk.state().after_power_cut(Survives::Nothing, &mut Random(0));
+    objection(TestDisk::new(cut), durability, &found)
+        .map(|words| format!("a power cut after a kill: {words}"))
 }
 
 /// Whether a journal found on a disk can be opened, holds all of `acknowledged` in order, and can be appended to.

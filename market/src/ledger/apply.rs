@@ -10,6 +10,8 @@ use crate::event::{MarketEvent, RecordNumber};
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::price_clearing::Pricing;
 use grid::{DeviceId, EnergyMwh, Money, Timestamp};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) type Outcome = Result<Applied, LedgerError>;
 
@@ -105,7 +107,8 @@ impl Ledger {
         self.bind(offer.device, id.clone(), at);
         self.open_offers.insert(id.clone());
         let status = OfferStatus::Open;
-        self.offers.insert(id, OfferRecord { offer, status, aggregate: None, activation: None, record });
+        let (aggregate, activation, contract) = Default::default();
+        self.offers.insert(id, OfferRecord { offer, status, aggregate, activation, contract, record });
         Ok(Applied::New)
     }
 
@@ -281,6 +284,12 @@ impl Ledger {
         }
         for member in aggregate.members.clone() {
             self.set_status(&member, OfferStatus::Contracted);
+            if let Some(record) = self.offers.get_mut(&member) {
+                record.contract = Some(contract.id.clone());
+            }
+        }
+        for bid in &contract.bids {
+            self.bought.entry(bid.clone()).or_default().push(contract.id.clone());
         }
         if let Some((_, bought)) = &mut self.round {
             *bought += 1;
@@ -354,16 +363,16 @@ impl Ledger {
     fn order(&mut self, contract: &ContractId, assignment: &Assignment) {
         let Some(record) = self.offers.get_mut(&assignment.offer) else { return };
         let (offer, id) = (&record.offer, &assignment.offer);
-        let (usage_point, device) = (offer.usage_point, offer.device);
+        let (usage_point, device, prosumer) = (offer.usage_point, offer.device, offer.prosumer);
         let (covered, end) = (offer.default_schedule.slots(), offer.default_schedule.end());
         let until = assignment.schedule.end().max(end).start();
         record.status = OfferStatus::Assigned { until };
         self.open_offers.remove(id);
-        self.unactivated.insert((contract.clone(), id.clone()));
+        self.unactivated.entry(prosumer).or_default().insert((contract.clone(), id.clone()));
         for &(slot, energy) in &assignment.deviation {
             add(self.planned.entry((usage_point, slot)).or_default(), energy);
             add(self.contracted.entry((device, slot)).or_default(), energy);
-            self.unsettled.insert((slot, contract.clone(), id.clone()));
+            self.wait_for(device, (slot, contract.clone(), id.clone()));
             self.totals.order(energy);
         }
         self.expect_rebound(contract, assignment, device, covered);
@@ -395,11 +404,14 @@ impl Ledger {
         if activation.replaces_from != record.offer.default_schedule.start {
             return differs("first slot of the default schedule");
         }
+        let prosumer = record.offer.prosumer;
         if let Some(record) = self.offers.get_mut(&activation.offer) {
             record.activation = Some(activation.id.clone());
         }
-        self.unactivated.remove(&(activation.contract.clone(), activation.offer.clone()));
-        self.unanswered.insert(activation.id.clone());
+        let part = (activation.contract.clone(), activation.offer.clone());
+        take(&mut self.unactivated, prosumer, &part);
+        let due = (prosumer, activation.schedule.end());
+        self.unanswered.entry(due).or_default().insert(activation.id.clone());
         let id = activation.id.clone();
         self.activations.insert(id, ActivationRecord { activation, answer: None });
         Ok(Applied::New)
@@ -414,17 +426,30 @@ impl Ledger {
         if status.device != record.activation.device {
             return Err(LedgerError::ActivationContents { activation: id.clone(), what: "device" });
         }
-        self.unanswered.remove(id);
-        let (contract, offer) = (record.activation.contract.clone(), record.activation.offer.clone());
+        let Activation { contract, offer, schedule, .. } = &record.activation;
+        let (contract, offer, end) = (contract.clone(), offer.clone(), schedule.end());
+        let of = self.offers.get(&offer).ok_or_else(|| unknown("FlexOffer", &offer))?;
+        let (prosumer, usage_point) = (of.offer.prosumer, of.offer.usage_point);
+        take(&mut self.unanswered, (prosumer, end), id);
+        self.totals.confirmed += u64::from(accepted);
         record.answer = Some((status, at));
         if !accepted {
-            let usage_point = self.record(&offer)?.offer.usage_point;
             let deviation = self.assignment(&contract, &offer).map(|part| part.deviation.clone());
             for (slot, energy) in deviation.unwrap_or_default() {
                 add(self.planned.entry((usage_point, slot)).or_default(), -energy);
             }
         }
         Ok(Applied::New)
+    }
+}
+
+/// Takes something out of what lies under a key, and the key when nothing is left.
+pub(super) fn take<K: Ord, T: Ord>(from: &mut BTreeMap<K, BTreeSet<T>>, key: K, gone: &T) {
+    if let Entry::Occupied(mut under) = from.entry(key) {
+        under.get_mut().remove(gone);
+        if under.get().is_empty() {
+            under.remove();
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::offering::OfferState;
 use crate::settlement::{Account, MeterReading, SlotSettlement};
-use grid::{DeviceId, EnergyMwh, Money, Slot, Timestamp, UsagePointId};
+use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Sums since the first event. Energies are magnitudes in mWh.
@@ -28,10 +28,12 @@ pub struct Totals {
     pub delivered_decrease: EnergyMwh,
     /// What the DSO has paid, net of penalties, micro-units.
     pub paid: Money,
+    /// Orders that their devices accepted.
+    pub confirmed: u64,
 }
 
 grid::packed!(struct Totals {
-    ordered_decrease, ordered_increase, settled, delivered, delivered_decrease, paid,
+    ordered_decrease, ordered_increase, settled, delivered, delivered_decrease, paid, confirmed,
 });
 
 impl Totals {
@@ -77,10 +79,7 @@ impl Ledger {
     /// was withdrawn, or has expired, is told at once.
     pub fn offer_as_of(&self, id: &FlexOfferId, record: RecordNumber) -> Option<(&FlexOffer, OfferStatus)> {
         let known = self.offers.get(id).filter(|known| known.record <= record)?;
-        let contract = || {
-            let contracts = self.contracts.values();
-            contracts.rev().find(|one| known.aggregate.as_ref() == Some(&one.contract.aggregate))
-        };
+        let contract = || self.contracts.get(known.contract.as_ref()?);
         let status = match known.status {
             sold @ (OfferStatus::Contracted | OfferStatus::Assigned { .. }) => match contract() {
                 Some(contract) if contract.formed > record => OfferStatus::Open,
@@ -92,14 +91,35 @@ impl Ledger {
         Some((&known.offer, status))
     }
 
-    /// Contracts that were formed up to a record, by id.
-    pub fn contracts_as_of(&self, record: RecordNumber) -> impl Iterator<Item = &Contract> {
-        self.contracts.values().filter(move |one| one.formed <= record).map(|one| &one.contract)
+    /// Contracts that serve a bid and were formed up to a record, oldest first.
+    pub fn bought_as_of(&self, bid: &BidId, record: RecordNumber) -> impl Iterator<Item = &Contract> {
+        let contracts = self.bought.get(bid).into_iter().flatten().filter_map(|id| self.contracts.get(id));
+        contracts.take_while(move |one| one.formed <= record).map(|one| &one.contract)
     }
 
     /// Number of the newest record that was taken in.
     pub fn newest_record(&self) -> RecordNumber {
         self.newest_record
+    }
+
+    /// How many offers were ever accepted.
+    pub fn offer_count(&self) -> u64 {
+        self.offers.len() as u64
+    }
+
+    /// How many offers may still be assigned.
+    pub fn open_offer_count(&self) -> u64 {
+        self.open_offers.len() as u64
+    }
+
+    /// How many orders were ever given.
+    pub fn activation_count(&self) -> u64 {
+        self.activations.len() as u64
+    }
+
+    /// How many deliveries were settled.
+    pub fn settlement_count(&self) -> u64 {
+        self.settled.len() as u64
     }
 
     /// Every accepted offer and where it stands, by id.
@@ -226,13 +246,22 @@ impl Ledger {
         self.unassigned.iter().filter_map(|id| self.contracts.get(id)).map(|record| &record.contract)
     }
 
-    /// Assigned parts whose devices were not told yet, by contract and offer.
+    /// Assigned parts whose devices were not told yet, by prosumer, contract and offer.
     pub fn assignments_without_activation(&self) -> impl Iterator<Item = ToActivate<'_>> {
-        self.unactivated.iter().filter_map(|(contract, offer)| {
-            let assignment = self.assignment(contract, offer)?;
-            let (contract, offer) = (self.contracts.get(contract)?, self.offers.get(offer)?);
-            Some(ToActivate { contract: &contract.contract, assignment, offer: &offer.offer })
-        })
+        let parts = self.unactivated.values().flatten();
+        parts.filter_map(|(contract, offer)| self.to_activate(contract, offer))
+    }
+
+    /// Those of one prosumer, by contract and offer.
+    pub fn assignments_to_activate(&self, prosumer: ProsumerId) -> impl Iterator<Item = ToActivate<'_>> {
+        let own = self.unactivated.get(&prosumer).into_iter().flatten();
+        own.filter_map(|(contract, offer)| self.to_activate(contract, offer))
+    }
+
+    fn to_activate(&self, contract: &ContractId, offer: &FlexOfferId) -> Option<ToActivate<'_>> {
+        let assignment = self.assignment(contract, offer)?;
+        let (contract, offer) = (self.contracts.get(contract)?, self.offers.get(offer)?);
+        Some(ToActivate { contract: &contract.contract, assignment, offer: &offer.offer })
     }
 
     /// An activation and, once it came, the device's answer.
@@ -249,9 +278,21 @@ impl Ledger {
             .map(|record| (&record.activation, record.answer.as_ref().map(|(answer, _)| answer)))
     }
 
-    /// Activations whose devices have not answered, by id.
+    /// Activations whose devices have not answered, by prosumer, end of their schedule and id.
     pub fn activations_unanswered(&self) -> impl Iterator<Item = &Activation> {
-        self.unanswered.iter().filter_map(|id| self.activations.get(id)).map(|record| &record.activation)
+        let orders = self.unanswered.values().flatten();
+        orders.filter_map(|id| self.activations.get(id)).map(|record| &record.activation)
+    }
+
+    /// Those of one prosumer that can still be followed, because their schedules end after `now`.
+    pub fn activations_to_repeat(
+        &self,
+        prosumer: ProsumerId,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &Activation> {
+        let own = self.unanswered.range((prosumer, now.slot().plus(1))..=(prosumer, Slot(i64::MAX)));
+        let orders = own.flat_map(|(_, orders)| orders);
+        orders.filter_map(|id| self.activations.get(id)).map(|record| &record.activation)
     }
 
     /// Deviation assigned behind each usage point per slot, mWh, parts that a device refused left out.

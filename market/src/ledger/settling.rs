@@ -1,6 +1,6 @@
 //! Baselines, readings and settlements, and what waits for them.
 
-use super::apply::{Outcome, again};
+use super::apply::{Outcome, again, take};
 use super::{Applied, Ledger, LedgerError, OrderKey};
 use crate::baseline::{Baseline, BaselineMethod};
 use crate::contract::{Assignment, ContractId};
@@ -11,6 +11,7 @@ use crate::settlement::{
 };
 use grid::defect::{Defect, planted};
 use grid::{DeviceId, EnergyMwh, Money, Quality, Slot, Timestamp};
+use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 
 /// Largest energy of a reading or a baseline, mWh.
@@ -52,6 +53,19 @@ impl PartialEq for Valued {
 impl Eq for Valued {}
 
 impl Ledger {
+    /// Waits for a reading of a device to settle something with it.
+    pub(super) fn wait_for(&mut self, device: DeviceId, key: OrderKey) {
+        let (slot, contract, offer) = &key;
+        self.awaited.entry((*slot, device)).or_default().insert((contract.clone(), offer.clone()));
+        self.unsettled.insert(key);
+    }
+
+    fn wait_no_more(&mut self, device: DeviceId, key: &OrderKey) {
+        let (slot, contract, offer) = key;
+        take(&mut self.awaited, (*slot, device), &(contract.clone(), offer.clone()));
+        self.unsettled.remove(key);
+    }
+
     /// Waits for the meter where a part can only rebound.
     pub(super) fn expect_rebound(
         &mut self,
@@ -61,7 +75,7 @@ impl Ledger {
         covered: impl Iterator<Item = Slot>,
     ) {
         for slot in rebound_slots(part, covered) {
-            self.unsettled.insert((slot, contract.clone(), part.offer.clone()));
+            self.wait_for(device, (slot, contract.clone(), part.offer.clone()));
             self.contracted.entry((device, slot)).or_default();
         }
     }
@@ -89,7 +103,7 @@ impl Ledger {
         if known.activation.is_some() {
             return refuse("the device was told already");
         }
-        let device = known.offer.device;
+        let (device, declared) = (known.offer.device, known.offer.default_schedule.slots());
         let named = self.contracts.get(contract).map(|record| record.contract.terms.baseline);
         if named != Some(baseline.method) || baseline.version != baseline.method.id() {
             return refuse("the contract names another method");
@@ -108,10 +122,9 @@ impl Ledger {
             return refuse("it does not cover every ordered slot");
         }
         // Rebound is looked for where this baseline says something, not the declared one.
-        let keep = |(slot, id, of): &OrderKey| {
-            id != contract || of != offer || ordered_in(&part, *slot) != EnergyMwh::ZERO
-        };
-        self.unsettled.retain(keep);
+        for slot in rebound_slots(&part, declared) {
+            self.wait_no_more(device, &(slot, contract.clone(), offer.clone()));
+        }
         self.expect_rebound(contract, &part, device, baseline.slots());
         self.baselines.insert(key, (baseline, record));
         Ok(Applied::New)
@@ -188,10 +201,11 @@ impl Ledger {
         let Some(balances) = self.balances_after(&settlement.postings) else {
             return refuse("a balance would overflow");
         };
+        let device = self.record(&settlement.offer)?.offer.device;
         self.balances.extend(balances);
         self.totals.settle(&settlement);
         self.note_relief(&settlement);
-        self.unsettled.remove(&key);
+        self.wait_no_more(device, &key);
         self.settled.insert(key, settlement);
         Ok(Applied::New)
     }
@@ -228,8 +242,9 @@ impl Ledger {
         if ordered_in(own, *slot) == EnergyMwh::ZERO {
             let due = self.due(id, own, *slot)?;
             // What can be taken back is what was credited before: all of that has to be settled.
-            let earlier = self.unsettled.iter().take_while(|(at, _, _)| at < slot);
-            let waits = earlier.into_iter().any(|(_, contract, of)| contract == id && of == offer);
+            let first = own.deviation.first().map_or(*slot, |(first, _)| *first);
+            let key = |at| (Slot(at), id.clone(), offer.clone());
+            let waits = (first.0..slot.0).any(|at| self.unsettled.contains(&key(at)));
             return (!waits).then(|| vec![due]);
         }
         if !record.contract.terms.netting {
@@ -270,15 +285,35 @@ impl Ledger {
 
     /// What can be settled now, oldest slot first; what is settled together stands together.
     pub fn unsettled_due(&self) -> Vec<Vec<Due<'_>>> {
-        let mut groups: Vec<Vec<Due<'_>>> = Vec::new();
-        for key in &self.unsettled {
-            let known =
-                |due: &Due<'_>| due.slot == key.0 && due.contract.id == key.1 && due.offer.id == key.2;
-            let before = groups.iter().rev().take_while(|group| group.iter().any(|due| due.slot == key.0));
-            if before.flatten().any(known) {
+        // What no reading has come to yet is not looked at.
+        let read = self.readings.last_key_value().map(|((slot, _), _)| *slot);
+        self.groups(self.unsettled.iter().take_while(|(slot, _, _)| Some(*slot) <= read))
+    }
+
+    /// What can be settled now with a device's reading of a slot.
+    pub fn due_with(&self, device: DeviceId, slot: Slot) -> Vec<Vec<Due<'_>>> {
+        let parts = self.awaited.get(&(slot, device)).into_iter().flatten();
+        let keys: Vec<OrderKey> =
+            parts.map(|(contract, offer)| (slot, contract.clone(), offer.clone())).collect();
+        self.groups(&keys)
+    }
+
+    fn groups<'a>(&self, keys: impl IntoIterator<Item = &'a OrderKey>) -> Vec<Vec<Due<'_>>> {
+        let (mut groups, mut grouped) = (Vec::new(), BTreeSet::new());
+        for (slot, contract, offer) in keys {
+            let key = (*slot, contract.clone(), offer.clone());
+            if grouped.contains(&key) {
                 continue;
             }
-            groups.extend(self.together(key));
+            if let Some(group) = self.together(&key) {
+                // One that stands alone is not met again.
+                if group.len() > 1 {
+                    grouped.extend(
+                        group.iter().map(|due| (due.slot, due.contract.id.clone(), due.offer.id.clone())),
+                    );
+                }
+                groups.push(group);
+            }
         }
         groups
     }
@@ -289,6 +324,17 @@ impl Ledger {
         let device = |offer: &FlexOfferId| self.offers.get(offer).map(|record| record.offer.device);
         let missing = ended.filter_map(|(slot, _, offer)| device(offer).map(|device| (device, *slot)));
         missing.filter(|(device, slot)| !self.readings.contains_key(&(*slot, *device))).collect()
+    }
+
+    /// What stands for a reading that never came, mWh: the baseline of the newest order that waits for it.
+    pub fn substitute(&self, device: DeviceId, slot: Slot) -> EnergyMwh {
+        let parts = self.awaited.get(&(slot, device)).into_iter().flatten();
+        let begun = |(contract, offer): &(ContractId, FlexOfferId)| {
+            let first = self.assignment(contract, offer).and_then(|part| part.deviation.first());
+            (first.map(|(at, _)| *at), self.contracts.get(contract).map(|record| record.contract.number))
+        };
+        let newest = parts.max_by_key(|part| begun(part));
+        newest.and_then(|(contract, offer)| self.baseline(contract, offer, slot)).unwrap_or_default()
     }
 
     /// The baseline that was frozen for a part by another method than its own declaration.

@@ -8,7 +8,7 @@ use crate::sample::instant;
 use crate::sample::story::{battery, charger, ledger_of, need, story};
 use grid::{ProsumerId, Quality};
 
-fn up_to(fits: impl Fn(&MarketEvent) -> bool) -> (Ledger, MarketEvent) {
+pub(super) fn up_to(fits: impl Fn(&MarketEvent) -> bool) -> (Ledger, MarketEvent) {
     let events = story();
     let at = events.iter().position(fits).unwrap();
     (ledger_of(&events[..at]), events[at].clone())
@@ -34,7 +34,7 @@ fn is_assigned(event: &MarketEvent) -> bool {
     matches!(event, MarketEvent::Assigned { .. })
 }
 
-fn is_activation(event: &MarketEvent) -> bool {
+pub(super) fn is_activation(event: &MarketEvent) -> bool {
     matches!(event, MarketEvent::ActivationIssued { .. })
 }
 

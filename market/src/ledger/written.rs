@@ -12,13 +12,13 @@ use grid::{DeviceId, Slot, packed};
 use std::collections::BTreeMap;
 
 packed!(enum OfferStatus { 0 = Open, 1 = Contracted, 2 = Assigned { until }, 3 = Withdrawn, 4 = Expired });
-packed!(struct OfferRecord { offer, status, aggregate, activation, record });
+packed!(struct OfferRecord { offer, status, aggregate, activation, contract, record });
 packed!(struct ContractRecord { contract, assignments, formed, assigned });
 packed!(struct ActivationRecord { activation, answer });
 packed!(struct Ledger {
-    offers => offers_by_id, by_device, open_offers, aggregates => aggregates_by_id, unsold, need, bids => bids_by_id, round,
+    offers => offers_by_id, by_device, open_offers, aggregates => aggregates_by_id, unsold, need, bids => bids_by_id, bought, round,
     contracts => contracts_by_id, unassigned, activations => activations_by_id, unactivated, unanswered, planned,
-    contracted, baselines, readings => readings_by_slot, unsettled, settled => settled_by_order, relief, balances,
+    contracted, baselines, readings => readings_by_slot, unsettled, awaited, settled => settled_by_order, relief, balances,
     delegations, bills, totals, newest_record, groups_sold, binding, valued => not_kept,
 });
 

@@ -82,7 +82,7 @@ impl Live {
         let without = loading_without_flexibility(&setup.scenario, &setup.feeder)?;
         let recovered = recover(&setup, &options.data, Options::new(Durability::Synced))?;
         let clock = ScaledClock::start(recovered.at, options.speed);
-        let Recovered { journal, ledger, records, plant, at, resumed } = recovered;
+        let Recovered { journal, ledger, begun, plant, at, resumed } = recovered;
         let foundation = Foundation {
             area: setup.area.clone(),
             name: super::setup::area_name()?,
@@ -92,7 +92,7 @@ impl Live {
         };
         let history =
             Some(History::open(&options.data.join(HISTORY_DIRECTORY), history::Options::default())?);
-        let kept = Kept { journal, ledger, records, history };
+        let kept = Kept { journal, ledger, begun, history };
         let Station { door: mqtt, system, server, opcua: _ } =
             Station::start(listeners, foundation, kept, clock, Vec::new()).await?;
         let log = FieldLog::default();

@@ -2,7 +2,7 @@
 
 use super::{RunError, Setup};
 use crate::plant::Plant;
-use actors::journal::{Fact, Journal, Opened, Options};
+use actors::journal::{Begun, Journal, Opened, Options, begin};
 use grid::Timestamp;
 use market::{Activation, Ledger};
 use std::path::Path;
@@ -13,8 +13,8 @@ pub struct Recovered {
     pub journal: Journal,
     /// The journal's facts, folded.
     pub ledger: Ledger,
-    /// Records in the journal.
-    pub records: u64,
+    /// How it goes on in the journal.
+    pub begun: Begun,
     /// The plant at the last full minute before `at`.
     pub plant: Plant,
     /// The instant at which the run goes on; the scenario's start for a new run.
@@ -36,10 +36,9 @@ pub fn recover(setup: &Setup, directory: &Path, options: Options) -> Result<Reco
     }
     let mut plant = Plant::new(&setup.scenario, setup.feeder.clone())?;
     plant.replay_activations(&obeyed(&standing.ledger), whole_minute(at))?;
-    let opening = Fact::Opened { configuration: setup.configuration() };
-    let records = journal.append([(at, &opening)])?;
+    let begun = begin(&mut journal, at, setup.configuration())?;
     let resumed = standing.records > 0;
-    Ok(Recovered { journal, ledger: standing.ledger, records, plant, at, resumed })
+    Ok(Recovered { journal, ledger: standing.ledger, begun, plant, at, resumed })
 }
 
 /// The orders that devices confirmed, at the time they did: what the physical world has seen for certain. Orders

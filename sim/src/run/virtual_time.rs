@@ -52,7 +52,7 @@ async fn run(
 ) -> Result<Simulated, RunError> {
     let without = loading_without_flexibility(&setup.scenario, &setup.feeder)?;
     let recovered = recover(&setup, directory, Options::new(Durability::Simulated))?;
-    let Recovered { journal, ledger, records, plant, at, resumed } = recovered;
+    let Recovered { journal, ledger, begun, plant, at, resumed } = recovered;
     let clock = ScaledClock::start(at, 1);
     let (system_end, field_end) = loopback::pair(&super::setup::area_name()?, Arc::new(clock));
     let parts = Parts {
@@ -63,7 +63,8 @@ async fn run(
         archive: setup.archive_until(&plant, &ledger),
         journal,
         ledger,
-        records,
+        records: begun.records,
+        owed: begun.owed,
         history: None,
         zone: ZONE.to_owned(),
         publish_period: PUBLISH_PERIOD,

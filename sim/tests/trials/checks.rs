@@ -12,6 +12,8 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(5 * 60);
 /// Longest wait for a meter before its value is substituted.
 const METER: Duration = Duration::from_secs(30 * 60);
+/// Within this even the worst wire brings what is told again and again to a system that listens.
+const TELLING: Duration = Duration::from_secs(25 * 60);
 
 /// What the journal says after a start, against what the outside knows.
 pub fn recovered(entries: &[Entry], standing: &Standing, known: &Known) -> Vec<String> {
@@ -65,17 +67,28 @@ fn audited(entries: &[Entry]) -> Vec<String> {
     wrong
 }
 
-/// What was recorded as measured must be what the meter said of that quarter-hour.
+/// What was recorded as measured must be what the meter said of that quarter-hour, and nothing may be substituted for what
+/// a meter has been telling for long: however long the system was away, it has to listen first.
 fn readings(entries: &[Entry], known: &Known) -> Vec<String> {
-    let read = entries.iter().filter_map(|entry| match &entry.fact {
-        Fact::Market(market::MarketEvent::MeterRead { reading }) => Some(reading),
-        _ => None,
+    let read = || {
+        entries.iter().filter_map(|entry| match &entry.fact {
+            Fact::Market(market::MarketEvent::MeterRead { reading }) => Some(reading),
+            _ => None,
+        })
+    };
+    let substituted = read().filter(|reading| reading.quality == Quality::Substituted);
+    let unheard = substituted.filter(|reading| {
+        let told = known.told.get(&(reading.device, reading.slot));
+        told.is_some_and(|(_, at)| at.plus(TELLING) < reading.received_at)
     });
-    let measured = read.filter(|reading| reading.quality == Quality::Measured);
+    let unheard: Vec<_> =
+        unheard.map(|reading| format!("{reading:?} replaces what was told long before")).collect();
+    let measured = read().filter(|reading| reading.quality == Quality::Measured);
     let foreign = measured.filter(|reading| {
-        known.told.get(&(reading.device, reading.slot)).is_none_or(|told| *told != reading.energy)
+        known.told.get(&(reading.device, reading.slot)).is_none_or(|(told, _)| *told != reading.energy)
     });
-    foreign.map(|reading| format!("{reading:?} is not what the meter said")).collect()
+    let foreign = foreign.map(|reading| format!("{reading:?} is not what the meter said"));
+    foreign.chain(unheard).collect()
 }
 
 /// Snapshots and the running system must be what all records add up to.

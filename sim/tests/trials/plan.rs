@@ -14,7 +14,9 @@ pub const LENGTH: Duration = Duration::from_secs(160 * 60);
 /// How a life of the system ends.
 #[derive(Debug, Clone, Copy)]
 pub enum End {
-    /// `kill -9`, or a power cut of which so much survives that was not synced.
+    /// `kill -9`: what was written and not synced is there, and a later power cut may still take it.
+    Kill,
+    /// A power cut of which so much survives that was not synced.
     Crash(Survives),
     /// The power goes at this operation of the disk, counted from the start of the life.
     PowerAt(usize),
@@ -35,7 +37,7 @@ pub struct Mishap {
     pub turns: usize,
     /// What.
     pub end: End,
-    /// How long the system is away.
+    /// How long the system is away, but not longer than things may go wrong.
     pub away: Duration,
     /// How far the clock of the next life is ahead of the true one, s.
     pub skew_s: i64,
@@ -71,6 +73,14 @@ fn seconds(random: &mut Random, most: usize) -> Duration {
     Duration::from_secs(random.below(most + 1) as u64)
 }
 
+/// A service that is started again, or a machine that somebody has to look after.
+fn away(random: &mut Random) -> Duration {
+    match random.below(4) {
+        0 => Duration::from_secs(20 * 60) + seconds(random, 40 * 60),
+        _ => seconds(random, 240),
+    }
+}
+
 fn mishap(random: &mut Random) -> Mishap {
     let minute = 4 + random.below(FAULTS_UNTIL.as_secs() as usize / 60 - 8);
     // On the second of a stage's own beat, or at any other.
@@ -79,7 +89,7 @@ fn mishap(random: &mut Random) -> Mishap {
     let most = pick(random, &[8, 100]);
     let operations = 1 + random.below(most);
     let end = match random.below(12) {
-        0..=2 => End::Crash(Survives::Everything),
+        0..=2 => End::Kill,
         3..=4 => End::Crash(Survives::Nothing),
         5 => End::Crash(Survives::Some),
         6..=7 => End::PowerAt(operations),
@@ -91,7 +101,7 @@ fn mishap(random: &mut Random) -> Mishap {
         after: Duration::from_secs((minute * 60 + second) as u64),
         turns: random.below(60),
         end,
-        away: seconds(random, 240),
+        away: away(random),
         skew_s: random.below(41) as i64 - 20,
     }
 }

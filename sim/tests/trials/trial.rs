@@ -65,13 +65,8 @@ struct Trial {
 }
 
 /// What follows when a process has ended by itself.
-const STARTED_AGAIN: Mishap = Mishap {
-    after: Duration::ZERO,
-    turns: 0,
-    end: End::Crash(Survives::Everything),
-    away: Duration::from_secs(5),
-    skew_s: 0,
-};
+const STARTED_AGAIN: Mishap =
+    Mishap { after: Duration::ZERO, turns: 0, end: End::Kill, away: Duration::from_secs(5), skew_s: 0 };
 
 type Mishaps = std::vec::IntoIter<Mishap>;
 
@@ -113,7 +108,8 @@ impl Trial {
             if !self.ran.objections.is_empty() {
                 break;
             }
-            tokio::time::sleep(of.away).await;
+            let mended = self.plan.scenario.start.plus(FAULTS_UNTIL).since(self.truth.now());
+            tokio::time::sleep(of.away.min(mended.max(STARTED_AGAIN.away))).await;
             (disk, skew_s) = (found, of.skew_s);
         }
         field.abort();
@@ -175,6 +171,7 @@ impl Trial {
             journal,
             ledger: standing.ledger,
             records,
+            owed: Vec::new(),
             history: None,
             zone: "UTC".to_owned(),
             publish_period: Duration::from_secs(20),
@@ -216,6 +213,10 @@ impl Trial {
         mishap: Mishap,
     ) -> Option<State> {
         let patience = match mishap.end {
+            End::Kill => {
+                wire.cut();
+                return Some(disk.state().after_kill());
+            }
             End::Crash(survives) => {
                 wire.cut();
                 return Some(disk.state().after_power_cut(survives, &mut self.random));
@@ -246,14 +247,18 @@ impl Trial {
             (state.room, state.fault, state.power_until) = (None, None, None);
             return None;
         }
-        Some(disk.state().after_power_cut(Survives::Some, &mut self.random))
+        Some(match mishap.end {
+            // The process stopped, the machine did not.
+            End::Fault(..) => disk.state().after_kill(),
+            _ => disk.state().after_power_cut(Survives::Some, &mut self.random),
+        })
     }
 
     /// It gave up without a fault of the disk: only a stumbling journal may.
     fn gave_up(&mut self, system: &System, disk: &Arc<TestDisk>, next: Option<Mishap>) -> Ended {
         let reason = system.escalation().borrow().clone().unwrap_or_default();
         if reason.contains("journal") && reason.contains("stumbled on purpose") {
-            let found = disk.state().after_power_cut(Survives::Everything, &mut self.random);
+            let found = disk.state().after_kill();
             return Ended::Died(found, next.unwrap_or(STARTED_AGAIN));
         }
         self.object([format!("the system gave up: {reason}")]);

@@ -19,8 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{Mutex as Turn, mpsc, oneshot};
 
-/// How long a sender waits for an acknowledgement before it sends again, s.
+/// How long a sender waits for an acknowledgement before it sends again.
 const AGAIN: Duration = Duration::from_secs(20);
+/// How long it waits at most until it looks again for a system that is not there: twice as long each time.
+const AWAY: Duration = Duration::from_secs(300);
 const OUTBOUND: usize = 256;
 
 /// What the outside knows for certain.
@@ -30,8 +32,8 @@ pub struct Known {
     pub answers: Vec<ActivationId>,
     /// Energies of quarter-hours of devices that were acknowledged, as their meters counted them.
     pub energies: BTreeMap<(DeviceId, Slot), EnergyMwh>,
-    /// Every energy that a device's meter told, acknowledged or not.
-    pub told: BTreeMap<(DeviceId, Slot), EnergyMwh>,
+    /// Every energy that a device's meter told, acknowledged or not, and when it first did.
+    pub told: BTreeMap<(DeviceId, Slot), (EnergyMwh, Timestamp)>,
     /// Orders that reached the field.
     pub orders: BTreeMap<ActivationId, Activation>,
     /// The same name with other contents.
@@ -198,6 +200,7 @@ impl Wire {
             self.note_told(&mut line.known, &packet);
             number
         };
+        let mut pause = AGAIN;
         loop {
             let fate = self.fate();
             tokio::time::sleep(fate.after).await;
@@ -214,7 +217,8 @@ impl Wire {
                 self.note_acknowledged(&mut line.known, &packet);
                 return;
             }
-            tokio::time::sleep(AGAIN).await;
+            pause = if self.ear().is_some() { AGAIN } else { AWAY.min(2 * pause) };
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -237,7 +241,7 @@ impl Wire {
 
     fn note_told(&self, known: &mut Known, packet: &Packet) {
         for (key, energy) in energies(packet, self.clock.now()) {
-            known.told.insert(key, energy);
+            known.told.entry(key).or_insert((energy, self.clock.now()));
         }
     }
 

@@ -18,7 +18,7 @@ fn bills_are_listed_by_prosumer_and_month_for_whom_they_are_wanted_and_from_any_
     for bill in ledger.bills_due(march.start()) {
         ledger.apply(&MarketEvent::BillIssued { bill, at: march.start() }).unwrap();
     }
-    let books = Books::new(ledger);
+    let books = Books::new(ledger, march.start());
     let names = |after, wanted: &dyn Fn(ProsumerId) -> bool, most| {
         let bills = durable_bills(&books, after, wanted, most);
         let lines = || bills.iter().flat_map(|bill| &bill.lines);

@@ -1,0 +1,53 @@
+//! What should take a moment and does not end: a disk that never answers, a handler that never returns. Nothing fails then, so nobody
+//! would be told; whoever runs the system asks here now and then.
+
+use crate::figures::Operations;
+use crate::picture::Picture;
+use crate::runtime::Stopwatch;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a group may take to be written and synced.
+pub const SYNC_MAX: Duration = Duration::from_secs(30);
+/// How long a stage may handle one message, and the picture may stand still.
+pub const STILL_MAX: Duration = Duration::from_secs(60);
+/// How often is looked.
+const LOOK_PERIOD: Duration = Duration::from_secs(5);
+
+impl Operations {
+    /// What takes too long at present; `None` while all goes on. By the runtime's time.
+    pub fn stalled(&self) -> Option<String> {
+        let history = self.historian.as_ref().and_then(|historian| historian.underway.elapsed());
+        let syncs = [("journal", self.journal.underway.elapsed()), ("history", history)];
+        let hung = syncs.into_iter().find(|(_, elapsed)| elapsed.is_some_and(|elapsed| elapsed > SYNC_MAX));
+        if let Some((what, _)) = hung {
+            let most = SYNC_MAX.as_secs();
+            return Some(format!("the {what} has been waiting for its disk for more than {most} s"));
+        }
+        let (stage, elapsed) = self.depths.slowest()?;
+        let most = STILL_MAX.as_secs();
+        (elapsed > STILL_MAX)
+            .then(|| format!("stage {stage} has been handling one message for more than {most} s"))
+    }
+}
+
+/// Resolves when something takes too long, with what.
+pub async fn stalled(operations: Operations, picture: watch::Receiver<Arc<Picture>>) -> String {
+    let (mut seq, mut since) = (picture.borrow().seq, Stopwatch::start());
+    loop {
+        tokio::time::sleep(LOOK_PERIOD).await;
+        if let Some(what) = operations.stalled() {
+            return what;
+        }
+        let now = picture.borrow().seq;
+        if now != seq {
+            (seq, since) = (now, Stopwatch::start());
+        } else if since.elapsed() > STILL_MAX {
+            return format!(
+                "the picture of the system has not moved for more than {} s",
+                STILL_MAX.as_secs()
+            );
+        }
+    }
+}
