@@ -9,6 +9,7 @@ use actors::runtime::clock::machine_time;
 use connectors::{iec104, modbus, opcua};
 use grid::{Clock, Timestamp};
 use history::{History, HistoryError};
+use register::{Register, StoreError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +44,9 @@ pub enum SiteError {
     /// The history cannot be kept.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// What parties deposited cannot be read.
+    #[error(transparent)]
+    Register(#[from] StoreError),
     /// The data directory belongs to another site.
     #[error("{}: the journal belongs to {found}, this is {wanted}; give this site its own data directory", directory.display())]
     OtherSite {
@@ -88,7 +92,10 @@ impl SiteError {
             | SiteError::Iec104(_)
             | SiteError::OtherSite { .. } => true,
             // A clock comes right by itself: whoever supervises the process may start it again.
-            SiteError::ClockBehind { .. } | SiteError::ClockSet { .. } | SiteError::GivenUp(_) => false,
+            SiteError::Register(_)
+            | SiteError::ClockBehind { .. }
+            | SiteError::ClockSet { .. }
+            | SiteError::GivenUp(_) => false,
         }
     }
 }
@@ -236,7 +243,9 @@ fn take_up(
     }
     let records = journal.append([(origin, &Fact::Opened { configuration: wanted })])?;
     let history = Some(open_history()?);
-    let kept = Kept { journal, ledger: standing.ledger, records, history };
+    // The journal's lock makes the directory ours.
+    let register = Register::open(directory)?;
+    let kept = Kept { journal, ledger: standing.ledger, records, history, register };
     Ok(TakenUp { kept, origin, ahead, resumed: standing.records > 0 })
 }
 

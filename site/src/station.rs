@@ -12,12 +12,15 @@ use connectors::Source;
 use connectors::acquisition::intake::{self, IntakeConfig, LogError};
 use connectors::mqtt::{self, DoorConfig, DoorError};
 use connectors::opcua::server::{ServerConfig, ServerError};
-use dashboards_server::{Access, AccessError, Accounts, Listen, RunningServer, ServeError, Served, serve};
+use dashboards_server::{
+    Access, AccessError, Accounts, Listen, RunningServer, ServeError, Served, SharedRegister, serve,
+};
 use history::History;
 use market::Ledger;
+use register::Register;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -131,6 +134,8 @@ pub struct Kept {
     pub records: u64,
     /// Open for appending; `None` when telemetry is not to be kept.
     pub history: Option<History>,
+    /// What parties deposited.
+    pub register: Register,
 }
 
 /// A running station.
@@ -173,7 +178,7 @@ impl Station {
                 }
             }
         }
-        let area = foundation.area.clone();
+        let (area, register) = (foundation.area.clone(), Arc::new(Mutex::new(kept.register)));
         let parts = Parts {
             area: foundation.area,
             environment: Environment::new(clock, Compute::Blocking),
@@ -196,7 +201,7 @@ impl Station {
         };
         intakes.into_iter().for_each(intake::Waiting::start);
         let (page, opcua) = (listeners.page, listeners.opcua);
-        match shown(page, opcua, (foundation.network, area), &system, access).await {
+        match shown(page, opcua, (foundation.network, area, register), &system, access).await {
             Ok((server, opcua)) => Ok(Self { door, system, server, opcua }),
             Err(error) => {
                 door.close().await;
@@ -211,7 +216,7 @@ impl Station {
 async fn shown(
     page: Listen,
     opcua: Option<ServerConfig>,
-    (network, area): (Arc<NetworkPicture>, Arc<Area>),
+    (network, area, register): (Arc<NetworkPicture>, Arc<Area>, SharedRegister),
     system: &System,
     access: Access,
 ) -> Result<(RunningServer, Option<Published>), StationError> {
@@ -224,6 +229,7 @@ async fn shown(
         picture: system.picture(),
         market: Arc::new(Market::new(system.door().clone(), system.books().clone(), area)),
         operations: system.operations().clone(),
+        register: Some(register),
         access,
     };
     match serve(page, served).await {

@@ -1,16 +1,21 @@
-//! HTTP: the page, the snapshot and the stream behind it, the door for FlexOffers from outside, figures, and the quarantine.
+//! HTTP: the page, the snapshot and the stream behind it, the door for FlexOffers from outside, what parties
+//! deposit, figures, and the quarantine.
 //!
 //! Handlers read the newest published picture and hand offers to an [`MarketDoor`]; they start nothing and know
 //! no actor. What there is to ask for stands in one table (`endpoints.rs`): routes, rights and the OpenAPI document are
 //! made from it. An address that others can reach needs TLS and accounts (`listen.rs`).
 
 mod api;
+mod benchmarks;
 mod bids;
 mod bills;
+mod deposit;
 mod door;
 mod endpoints;
 mod guard;
 mod history;
+mod key_values;
+mod kpis;
 mod listen;
 mod metrics;
 mod offer_message;
@@ -25,6 +30,7 @@ mod session;
 mod span;
 mod stream;
 
+pub use deposit::SharedRegister;
 pub use door::{BidFound, BillKey, MarketDoor, OfferAnswer, OfferFound, OfferState};
 pub use endpoints::{Answer, Content, ENDPOINTS, Endpoint};
 pub use guard::{Access, AccessError, Accounts};

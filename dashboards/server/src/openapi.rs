@@ -22,6 +22,8 @@ pub fn document() -> Value {
             ("kind", "Kind"),
             ("prosumer", "Number"),
             ("month", "Month"),
+            ("load_type", "Name"),
+            ("period", "Period"),
         ];
         let mut parameters = Vec::new();
         for (name, schema) in named {

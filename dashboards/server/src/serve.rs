@@ -1,11 +1,11 @@
 //! Starting and stopping the server.
 
 use crate::api;
+use crate::deposit::SharedRegister;
 use crate::door::MarketDoor;
 use crate::guard::Access;
 use crate::listen::{Listen, ServeError};
 use crate::page::{self, PageFiles};
-use crate::reported::Reported;
 use actix_web::dev::{ServerHandle, Service};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{App, HttpServer, ResponseError, web};
@@ -35,6 +35,8 @@ pub struct Served {
     pub market: Arc<dyn MarketDoor>,
     /// Figures, and messages that were set aside.
     pub operations: Operations,
+    /// What parties deposit; `None` where nothing of that kind is kept.
+    pub register: Option<SharedRegister>,
     /// Who may ask.
     pub access: Access,
 }
@@ -73,7 +75,6 @@ impl Default for Limits {
 pub(crate) struct State {
     pub served: Served,
     pub limits: Limits,
-    pub reported: Reported,
     /// Held while a password is checked.
     pub login_turn: Arc<tokio::sync::Mutex<()>>,
     pub page: PageFiles,
@@ -139,7 +140,6 @@ pub async fn serve_with(
     let state = web::Data::new(State {
         served,
         limits,
-        reported: Reported::default(),
         login_turn: Arc::default(),
         page,
         stopping: stopped,

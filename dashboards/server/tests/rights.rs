@@ -16,10 +16,11 @@ use market::{
     BidId, BidInterval, CongestionPoint, DelegatedContract, DomsBid, FlexOffer, FlexOfferId, Month,
     MonthlyBill, RecordNumber,
 };
+use register::Register;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -49,6 +50,16 @@ const MATRIX: &str = "
     listReportedFeedback .   +    .    +    +    .    .    +    .
     listBills           .    .    .    +    +    +    .    +    .
     getBill             .    .    .    +    o    o    .    +    .
+    getKeyValues        .    +    +    +    +    +    +    +    .
+    putKeyValues        .    +    +    +    +    +    .    .    .
+    deleteKeyValues     .    +    +    +    +    +    .    .    .
+    contributeToBenchmark .  .    .    .    o    o    .    .    .
+    getBenchmark        .    +    .    +    +    +    +    +    .
+    listIndicators      .    +    +    +    .    .    +    +    .
+    postIndicator       .    +    .    +    .    .    .    .    .
+    getIndicator        .    +    +    +    .    .    +    +    .
+    setIndicatorGoal    .    +    .    .    .    .    .    .    .
+    setIndicatorAlarm   .    +    .    .    .    .    .    .    .
     getFigures          .    +    .    .    .    .    +    +    .
     listQuarantine      .    +    .    .    .    .    .    +    .
     getSetAside         .    +    .    .    .    .    .    +    .
@@ -174,6 +185,7 @@ async fn start() -> Running {
     let accounts = Accounts::open(&path, &audit, Arc::new(Fixed)).unwrap();
     let mut picture = Picture::default();
     picture.health.estimator.at = Some(Fixed.now());
+    (picture.seq, picture.clock.now) = (1, Fixed.now());
     let (sender, picture) = watch::channel(Arc::new(picture));
     let access = Access::Accounts(Arc::new(accounts));
     let served = Served {
@@ -181,6 +193,7 @@ async fn start() -> Running {
         picture,
         market: Arc::new(Market),
         operations: Default::default(),
+        register: Some(Arc::new(Mutex::new(Register::open(folder.path()).unwrap()))),
         access,
     };
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -223,6 +236,26 @@ fn declared(operation: &str) -> Vec<char> {
     row.split_whitespace().skip(1).map(|cell| cell.chars().next().unwrap()).collect()
 }
 
+/// What is sent to an operation about what belongs to `owner`.
+fn body(operation: &str, owner: u32) -> Option<String> {
+    let name = format!("offer-{owner}");
+    let body = match operation {
+        "submitFlexOffer" => offer(owner),
+        "reportBidFeedback" => return Some(rejected(&name)),
+        "putKeyValues" => serde_json::json!({ "values": [] }),
+        "contributeToBenchmark" => serde_json::json!({
+            "prosumer": owner, "load_type": "ev", "period": "1970-01-11", "energy_kwh": 1.0,
+        }),
+        "postIndicator" => serde_json::json!({
+            "site": "", "name": name, "ts": "1970-01-01T00:00:00Z", "value": 1.0, "unit": "%",
+        }),
+        "setIndicatorGoal" => serde_json::json!({ "target": 1.0, "direction": "up" }),
+        "setIndicatorAlarm" => serde_json::json!({ "threshold": 1.0, "direction": "up" }),
+        _ => return None,
+    };
+    Some(body.to_string())
+}
+
 #[tokio::test]
 async fn every_role_may_at_every_endpoint_what_the_matrix_says_and_nothing_else() {
     let running = start().await;
@@ -236,11 +269,8 @@ async fn every_role_may_at_every_endpoint_what_the_matrix_says_and_nothing_else(
                 let path = endpoint.path.replace("{id}", &format!("offer-{owner}")).replace("{number}", "1");
                 let path = path.replace("{kind}", "telemetry");
                 let path = path.replace("{prosumer}", &owner.to_string()).replace("{month}", "2026-01");
-                let body = match endpoint.operation {
-                    "submitFlexOffer" => Some(offer(owner).to_string()),
-                    "reportBidFeedback" => Some(rejected(&format!("offer-{owner}"))),
-                    _ => None,
-                };
+                let path = path.replace("{load_type}", "ev").replace("{period}", "1970-01-01");
+                let body = body(endpoint.operation, owner);
                 let (status, answer) = running.ask(endpoint.method, &path, &proof, body).await;
                 let allowed = cell == '+' || (cell == 'o' && owner == 3);
                 // Another's offer is as if it were not there.
@@ -250,6 +280,8 @@ async fn every_role_may_at_every_endpoint_what_the_matrix_says_and_nothing_else(
                     (_, true) if endpoint.operation.contains("SetAside") => status == 404,
                     // None is kept here.
                     (_, true) if endpoint.operation.contains("History") => status == 404,
+                    // Nobody has contributed.
+                    (_, true) if endpoint.operation == "getBenchmark" => status == 404,
                     (_, true) => status < 300 || (endpoint.operation == "logIn" && status == 400),
                     (None, false) => status == 401,
                     (Some(_), false) if hidden => status == 404,

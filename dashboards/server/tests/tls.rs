@@ -91,6 +91,7 @@ fn served(folder: &Path, roles: &[Role]) -> (watch::Sender<Arc<Picture>>, Served
             picture,
             market: Arc::new(NoMarket),
             operations: Default::default(),
+            register: None,
             access,
         },
     )

@@ -1,0 +1,279 @@
+//! The register: all collections and the file behind them.
+
+use crate::benchmark::{Benchmark, Group, Period, Summary};
+use crate::error::{Refusal, RegisterError, StoreError};
+use crate::feedback::Feedback;
+use crate::indicator::{Goal, Indicator, Indicators, Watch};
+use crate::keyed::{Entry, Keyed};
+use crate::log::Log;
+use grid::{ProsumerId, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Name of the file in a data directory.
+pub const FILE_NAME: &str = "register.log";
+
+/// One thing that was done, or (`Kept…`) what remains of many.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Record {
+    Put { owner: String, at: Timestamp, values: Vec<(String, String)> },
+    Deleted { keys: Vec<String> },
+    Contributed { by: ProsumerId, load_type: String, period: Period, energy_kwh: f64 },
+    Posted { name: String, at: Timestamp, value: f64, unit: String },
+    Aimed { name: String, goal: Goal },
+    Watched { name: String, watch: Watch },
+    Answered { bid: String, by: String, answer: String },
+    KeptGroup { load_type: String, period: Period, values: Vec<f64> },
+    KeptIndicator { name: String, indicator: Indicator },
+    KeptFeedback(Feedback),
+}
+
+/// What parties deposited. Whoever opens it holds the lock of the journal in the same directory.
+#[derive(Debug)]
+pub struct Register {
+    log: Log,
+    keyed: Keyed,
+    benchmark: Benchmark,
+    indicators: Indicators,
+    feedback: Feedback,
+}
+
+impl Register {
+    /// Opens or begins the register of a data directory.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read or is damaged.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::File { path: directory.to_owned(), doing: "making", source };
+        std::fs::create_dir_all(directory).map_err(failed)?;
+        let (log, records) = Log::open(&directory.join(FILE_NAME))?;
+        let mut register = Self {
+            log,
+            keyed: Keyed::default(),
+            benchmark: Benchmark::default(),
+            indicators: Indicators::default(),
+            feedback: Feedback::default(),
+        };
+        records.into_iter().for_each(|record| register.apply(record));
+        Ok(register)
+    }
+
+    fn apply(&mut self, record: Record) {
+        match record {
+            Record::Put { owner, at, values } => {
+                for (key, value) in values {
+                    self.keyed.put(key, Entry { owner: owner.clone(), at, value });
+                }
+            }
+            Record::Deleted { keys } => keys.iter().for_each(|key| self.keyed.delete(key)),
+            Record::Contributed { by, load_type, period, energy_kwh } => {
+                self.benchmark.contribute(by, load_type, period, energy_kwh);
+            }
+            Record::Posted { name, at, value, unit } => self.indicators.post(name, at, value, unit),
+            Record::Aimed { name, goal } => self.indicators.aim(&name, goal),
+            Record::Watched { name, watch } => self.indicators.watch(&name, watch),
+            Record::Answered { bid, by, answer } => self.feedback.answer(bid, by, answer),
+            Record::KeptGroup { load_type, period, values } => {
+                self.benchmark.restore(load_type, period, values)
+            }
+            Record::KeptIndicator { name, indicator } => {
+                self.indicators.0.insert(name, indicator);
+            }
+            Record::KeptFeedback(feedback) => self.feedback = feedback,
+        }
+    }
+
+    /// On the disk first, then it counts.
+    fn keep(&mut self, record: Record, now: Timestamp) -> Result<(), StoreError> {
+        self.log.append(&record)?;
+        self.apply(record);
+        if self.log.is_long() {
+            self.benchmark.close(now);
+            let records = remaining(&self.keyed, &self.benchmark, &self.indicators, &self.feedback);
+            if let Err(error) = self.log.write_anew(records.into_iter()) {
+                // What was kept is kept; the next record tries again.
+                tracing::error!(%error, "the register's file could not be written anew");
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts values under keys, all or none. Values are JSON texts and come back byte for byte.
+    ///
+    /// # Errors
+    /// [`RegisterError`]: somebody else's key, a limit, no JSON, or the disk.
+    pub fn put(
+        &mut self,
+        owner: &str,
+        values: Vec<(String, String)>,
+        now: Timestamp,
+    ) -> Result<(), RegisterError> {
+        self.keyed.may_put(owner, &values)?;
+        if values.is_empty() {
+            return Ok(());
+        }
+        Ok(self.keep(Record::Put { owner: owner.to_owned(), at: now, values }, now)?)
+    }
+
+    /// Deletes keys, all or none, and names those that were there.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn delete(
+        &mut self,
+        owner: &str,
+        keys: &[String],
+        now: Timestamp,
+    ) -> Result<Vec<String>, RegisterError> {
+        let there = self.keyed.may_delete(owner, keys)?;
+        if !there.is_empty() {
+            self.keep(Record::Deleted { keys: there.clone() }, now)?;
+        }
+        Ok(there)
+    }
+
+    /// What stands under a key.
+    pub fn get(&self, key: &str) -> Option<&Entry> {
+        self.keyed.get(key)
+    }
+
+    /// Keys and what stands under them, by key, after one of them.
+    pub fn keys(&self, after: Option<&str>) -> impl Iterator<Item = (&String, &Entry)> {
+        self.keyed.after(after)
+    }
+
+    /// Contributes what a prosumer's loads of a type took in a period, kWh; replaces what it contributed before.
+    ///
+    /// # Errors
+    /// [`RegisterError`]: the period is not over or closed, a limit, no such energy, or the disk.
+    pub fn contribute(
+        &mut self,
+        by: ProsumerId,
+        load_type: &str,
+        period: Period,
+        energy_kwh: f64,
+        now: Timestamp,
+    ) -> Result<(), RegisterError> {
+        self.benchmark.may_contribute(by, load_type, period, energy_kwh, now)?;
+        let load_type = load_type.to_owned();
+        Ok(self.keep(Record::Contributed { by, load_type, period, energy_kwh }, now)?)
+    }
+
+    /// What a closed group is told as.
+    ///
+    /// # Errors
+    /// [`Refusal::Unknown`] when it is not told.
+    pub fn benchmark(&self, load_type: &str, period: Period, now: Timestamp) -> Result<Summary, Refusal> {
+        self.benchmark.tell(load_type, period, now)
+    }
+
+    /// Posts a value of an indicator, which its first value makes. `false`: it was there already.
+    ///
+    /// # Errors
+    /// [`RegisterError`]: another value or unit, the future, a limit, or the disk.
+    pub fn post(
+        &mut self,
+        name: &str,
+        at: Timestamp,
+        value: f64,
+        unit: &str,
+        now: Timestamp,
+    ) -> Result<bool, RegisterError> {
+        let new = self.indicators.may_post(name, at, value, unit, now)?;
+        if new {
+            let (name, unit) = (name.to_owned(), unit.to_owned());
+            self.keep(Record::Posted { name, at, value, unit }, now)?;
+        }
+        Ok(new)
+    }
+
+    /// Sets the goal of an indicator.
+    ///
+    /// # Errors
+    /// [`RegisterError`]: no such indicator, no number, or the disk.
+    pub fn aim(&mut self, name: &str, goal: Goal, now: Timestamp) -> Result<(), RegisterError> {
+        self.indicators.may_aim(name, goal)?;
+        Ok(self.keep(Record::Aimed { name: name.to_owned(), goal }, now)?)
+    }
+
+    /// Sets when an indicator raises an alarm.
+    ///
+    /// # Errors
+    /// As [`aim`](Self::aim).
+    pub fn watch(&mut self, name: &str, watch: Watch, now: Timestamp) -> Result<(), RegisterError> {
+        self.indicators.may_watch(name, watch)?;
+        Ok(self.keep(Record::Watched { name: name.to_owned(), watch }, now)?)
+    }
+
+    /// An indicator.
+    ///
+    /// # Errors
+    /// [`Refusal::Unknown`].
+    pub fn indicator(&self, name: &str) -> Result<&Indicator, Refusal> {
+        self.indicators.find(name)
+    }
+
+    /// All indicators, by name.
+    pub fn indicators(&self) -> &BTreeMap<String, Indicator> {
+        &self.indicators.0
+    }
+
+    /// Keeps a party's answer to a bid; it replaces the earlier one.
+    ///
+    /// # Errors
+    /// [`RegisterError`]: too many parties, or the disk.
+    pub fn answer(
+        &mut self,
+        bid: &str,
+        by: &str,
+        answer: String,
+        now: Timestamp,
+    ) -> Result<(), RegisterError> {
+        self.feedback.may_answer(bid, by)?;
+        let (bid, by) = (bid.to_owned(), by.to_owned());
+        Ok(self.keep(Record::Answered { bid, by, answer }, now)?)
+    }
+
+    /// The answers to a bid by party, and how many to any bid had to go.
+    pub fn answers(&self, bid: &str) -> (Vec<(String, String)>, u64) {
+        let answers = self.feedback.by_bid.get(bid).map(|answers| answers.by_party.clone());
+        (answers.unwrap_or_default().into_iter().collect(), self.feedback.forgotten)
+    }
+}
+
+/// Fewest records that say the same. They are made one by one.
+fn remaining<'a>(
+    keyed: &'a Keyed,
+    benchmark: &'a Benchmark,
+    indicators: &'a Indicators,
+    feedback: &'a Feedback,
+) -> Box<dyn Iterator<Item = Record> + 'a> {
+    let values = keyed.after(None).map(|(key, entry)| Record::Put {
+        owner: entry.owner.clone(),
+        at: entry.at,
+        values: vec![(key.clone(), entry.value.clone())],
+    });
+    let groups = benchmark.groups.iter().flat_map(|((load_type, period), group)| match group {
+        Group::Closed(values) => {
+            let (load_type, period, values) = (load_type.clone(), *period, values.clone());
+            vec![Record::KeptGroup { load_type, period, values }]
+        }
+        Group::Open(members) => {
+            let one = |(&by, &energy_kwh): (&ProsumerId, &f64)| {
+                let (load_type, period) = (load_type.clone(), *period);
+                Record::Contributed { by, load_type, period, energy_kwh }
+            };
+            members.iter().map(one).collect()
+        }
+    });
+    let indicators = indicators
+        .0
+        .iter()
+        .map(|(name, indicator)| Record::KeptIndicator { name: name.clone(), indicator: indicator.clone() });
+    Box::new(values.chain(groups).chain(indicators).chain([Record::KeptFeedback(feedback.clone())]))
+}
+
+#[cfg(test)]
+mod tests;
