@@ -2,12 +2,13 @@
 
 use crate::error::HistoryError;
 use crate::log;
+use crate::offset::Offset;
 use crate::query::{Query, Versions, Wanted, ordered};
 use crate::sealed::{self, Sealed};
 use crate::value::{Kind, Value};
 use grid::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -53,6 +54,9 @@ pub struct Figures {
 /// Largest group that is copied at once, values: some 400 kB.
 const COPIED_MAX: usize = 10_000;
 
+/// Ends of logs that are remembered, for those who had followed until there.
+const ENDS_MAX: usize = 16;
+
 /// Another place where values have to be before they last.
 pub trait Copies: Send {
     /// Returns when a group of the log is there, too.
@@ -72,6 +76,8 @@ pub struct History {
     number: u64,
     unsealed: Vec<Value>,
     sealing: Option<Sealing>,
+    /// Where the newest logs before this one ended.
+    ends: VecDeque<Offset>,
     sealed: Vec<Arc<Sealed>>,
     buffer: Vec<u8>,
     copies: Option<Box<dyn Copies>>,
@@ -189,6 +195,7 @@ impl History {
             number,
             unsealed,
             sealing: None,
+            ends: VecDeque::new(),
             sealed: sealed?,
             buffer: Vec::new(),
             copies: None,
@@ -273,6 +280,10 @@ impl History {
         let path = log_path(&self.directory, self.number + 1);
         let next = OpenOptions::new().append(true).create(true).open(&path).map_err(io(&path, "making"))?;
         sync_names(&self.directory)?;
+        self.ends.push_back(self.newest());
+        if self.ends.len() > ENDS_MAX {
+            self.ends.pop_front();
+        }
         // As much room again, so that it never has to be moved while it grows.
         let next_values = Vec::with_capacity(self.unsealed.capacity());
         let values = Arc::new(std::mem::replace(&mut self.unsealed, next_values));
@@ -304,6 +315,22 @@ impl History {
     /// Values in memory that are not sealed yet.
     fn in_memory(&self) -> impl Iterator<Item = &Value> {
         self.sealing.iter().flat_map(|sealing| sealing.values.iter()).chain(&self.unsealed)
+    }
+
+    /// Number and values of the log that is written to.
+    pub(crate) fn newest_log(&self) -> (u64, &[Value]) {
+        (self.number, &self.unsealed)
+    }
+
+    /// Whether a log that is not written to any more ended there.
+    pub(crate) fn is_end(&self, offset: Offset) -> bool {
+        self.ends.contains(&offset)
+    }
+
+    /// Numbers and values of the logs in memory, older first.
+    pub(crate) fn logs_in_memory(&self) -> Vec<(u64, &[Value])> {
+        let sealing = self.sealing.iter().map(|sealing| (sealing.number, sealing.values.as_slice()));
+        sealing.chain([self.newest_log()]).collect()
     }
 
     /// Removes sealed files all of whose values are older than their kind is kept. Returns how many values went.
