@@ -16,8 +16,14 @@ pub enum Resource {
     Network,
     /// Estimate, forecast, needs and what was traded, as the page shows them.
     Picture,
-    /// What was measured, metered and estimated, as it is kept.
+    /// How much of what was measured, metered and estimated is kept.
     History,
+    /// Values of measurement points, kept or new; those of a usage point and its devices belong to a prosumer.
+    Measurement,
+    /// What usage points are expected to take; belongs to a prosumer.
+    Forecast,
+    /// What an offer is judged by; belongs to a prosumer.
+    Validation,
     /// A FlexOffer; belongs to a prosumer.
     FlexOffer,
     /// What the DSO asks for, and what was bought for it.
@@ -96,6 +102,21 @@ pub const POLICY: &[Grant] = &[
     all(Resource::History, Action::Read, Role::Operator),
     all(Resource::History, Action::Read, Role::Engineer),
     all(Resource::History, Action::Read, Role::Auditor),
+    all(Resource::Measurement, Action::Read, Role::Operator),
+    all(Resource::Measurement, Action::Read, Role::Engineer),
+    all(Resource::Measurement, Action::Read, Role::Auditor),
+    own(Resource::Measurement, Action::Read, Role::Aggregator),
+    own(Resource::Measurement, Action::Read, Role::Prosumer),
+    all(Resource::Forecast, Action::Read, Role::Operator),
+    all(Resource::Forecast, Action::Read, Role::Engineer),
+    all(Resource::Forecast, Action::Read, Role::Auditor),
+    own(Resource::Forecast, Action::Read, Role::Aggregator),
+    own(Resource::Forecast, Action::Read, Role::Prosumer),
+    all(Resource::Validation, Action::Read, Role::Operator),
+    all(Resource::Validation, Action::Read, Role::MarketOperator),
+    all(Resource::Validation, Action::Read, Role::Auditor),
+    own(Resource::Validation, Action::Read, Role::Aggregator),
+    own(Resource::Validation, Action::Read, Role::Prosumer),
     all(Resource::FlexOffer, Action::Read, Role::Operator),
     all(Resource::FlexOffer, Action::Read, Role::MarketOperator),
     all(Resource::FlexOffer, Action::Read, Role::Auditor),
@@ -188,6 +209,14 @@ pub fn decide(
     decision
 }
 
+/// Whether a principal may do this with every one of them, whosever it is.
+pub fn reaches_all(principal: Option<&Principal>, resource: Resource, action: Action) -> bool {
+    let rows = POLICY.iter().filter(|grant| (grant.resource, grant.action) == (resource, action));
+    let mut all = rows.filter(|grant| grant.reach == Reach::All);
+    let has = |role| principal.is_some_and(|principal| principal.roles.contains(&role));
+    all.any(|grant| grant.role.is_none_or(has))
+}
+
 /// Whether it matters whose it is, so that a door has to ask again when it knows.
 pub fn depends_on_owner(resource: Resource, action: Action) -> bool {
     let mut rows = POLICY.iter().filter(|grant| grant.resource == resource && grant.action == action);
@@ -202,6 +231,9 @@ impl fmt::Display for Resource {
             Self::Network => "network",
             Self::Picture => "picture",
             Self::History => "history",
+            Self::Measurement => "measurement",
+            Self::Forecast => "forecast",
+            Self::Validation => "validation",
             Self::FlexOffer => "flex-offer",
             Self::Bid => "bid",
             Self::Bill => "bill",

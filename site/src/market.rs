@@ -7,12 +7,16 @@ use actors::Area;
 use actors::journal::Books;
 use actors::journal::stage::JOURNAL_FULL;
 use actors::market_side::OfferAnswer as Answer;
-use dashboards_server::{BidFound, BillKey, MarketDoor, OfferAnswer, OfferFound, OfferState};
+use dashboards_server::{BidFound, BillKey, MarketDoor, OfferAnswer, OfferFound, OfferState, Ordered};
 use futures_util::future::BoxFuture;
+use grid::telemetry::Element;
 use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, UsagePointId};
 use market::delegated::BillLine;
-use market::{BidId, DomsBid, FlexOffer, FlexOfferId, Ledger, MonthlyBill, OfferStatus, RecordNumber};
-use std::collections::BTreeMap;
+use market::{
+    BidId, ContractId, DomsBid, FlexOffer, FlexOfferId, Ledger, MonthlyBill, OfferStatus, RecordNumber,
+    Schedule,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Offers handed in over HTTP go to the aggregator; offers asked for are looked up in the books.
@@ -65,6 +69,25 @@ impl MarketDoor for Door {
         owned.map(|(&id, device)| (device.usage_point, id)).collect()
     }
 
+    fn owners(&self, element: Element) -> Vec<ProsumerId> {
+        let of_point = |point| {
+            let behind = self.area.devices.values().filter(move |device| device.usage_point == point);
+            behind.map(|device| device.prosumer).collect::<BTreeSet<_>>().into_iter().collect()
+        };
+        match element {
+            Element::UsagePoint(point) => of_point(point),
+            Element::Device(device) => {
+                self.area.devices.get(&device).map(|d| d.prosumer).into_iter().collect()
+            }
+            Element::Bus(_) | Element::Branch(_) => Vec::new(),
+        }
+    }
+
+    fn ordered(&self, device: DeviceId, first: Slot, end: Slot) -> BTreeMap<Slot, Ordered> {
+        let durable = self.books.durable();
+        self.books.read(|ledger| ordered(ledger, device, (first, end), durable))
+    }
+
     fn bids(&self) -> Vec<DomsBid> {
         self.books.read(|ledger| ledger.need().map_or_else(Vec::new, |need| need.bids.clone()))
     }
@@ -104,6 +127,33 @@ fn bought(ledger: &Ledger, id: &BidId, durable: RecordNumber) -> Option<(Slot, V
     let (first, last) = (*by_slot.keys().next()?, *by_slot.keys().next_back()?);
     let energies = (first.0..=last.0).map(|slot| by_slot.get(&Slot(slot)).copied().unwrap_or_default());
     Some((first, energies.collect()))
+}
+
+/// What durable contracts order of a device in some slots.
+fn ordered(
+    ledger: &Ledger,
+    device: DeviceId,
+    (first, end): (Slot, Slot),
+    durable: RecordNumber,
+) -> BTreeMap<Slot, Ordered> {
+    let contracts: BTreeSet<&ContractId> =
+        ledger.contracts_as_of(durable).map(|contract| &contract.id).collect();
+    let orders = ledger.activations().map(|(order, _)| order);
+    let mut ordered = BTreeMap::new();
+    for order in orders.filter(|order| order.device == device && contracts.contains(&order.contract)) {
+        let Some((offer, _)) = ledger.offer(&order.offer) else { continue };
+        // Where the default schedule was, and where the ordered one is.
+        let length = |schedule: &Schedule| schedule.start.plus(schedule.energies.len() as i64);
+        let begin = order.schedule.start.min(offer.default_schedule.start);
+        let over = length(&order.schedule).max(length(&offer.default_schedule));
+        for slot in (begin.max(first).0..over.min(end).0).map(Slot) {
+            let Some(baseline) = ledger.baseline(&order.contract, &order.offer, slot) else { continue };
+            let scheduled = order.schedule.energy_in(slot);
+            let metered = ledger.reading(device, slot).map(|reading| (reading.energy, reading.quality));
+            ordered.insert(slot, Ordered { baseline, scheduled, metered });
+        }
+    }
+    ordered
 }
 
 /// The bills that are durable, without what their lines rest on.

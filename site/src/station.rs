@@ -15,9 +15,11 @@ use connectors::opcua::server::{ServerConfig, ServerError};
 use dashboards_server::{
     Access, AccessError, Accounts, Listen, RunningServer, ServeError, Served, SharedRegister, serve,
 };
+use grid::{PointId, Topology};
 use history::History;
 use market::Ledger;
 use register::Register;
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -165,6 +167,9 @@ impl Station {
         let access =
             listeners.accounts.as_ref().map(AccountFiles::open).transpose()?.unwrap_or(Access::Local);
         let door = mqtt::Door::open(listeners.door)?;
+        let senders = listeners.acquisition.iter();
+        let pseudonyms = senders.flat_map(|sender| &sender.points);
+        let pseudonyms = pseudonyms.map(|(name, mapped)| (name.to_string(), mapped.point)).collect();
         let mut intakes = Vec::new();
         for config in listeners.acquisition {
             match intake::open(config, &door, foundation.name.clone(), Arc::new(clock)) {
@@ -178,7 +183,12 @@ impl Station {
                 }
             }
         }
-        let (area, register) = (foundation.area.clone(), Arc::new(Mutex::new(kept.register)));
+        let shown = Shown {
+            network: foundation.network,
+            area: foundation.area.clone(),
+            pseudonyms: Arc::new(pseudonyms),
+            register: Arc::new(Mutex::new(kept.register)),
+        };
         let parts = Parts {
             area: foundation.area,
             environment: Environment::new(clock, Compute::Blocking),
@@ -201,7 +211,7 @@ impl Station {
         };
         intakes.into_iter().for_each(intake::Waiting::start);
         let (page, opcua) = (listeners.page, listeners.opcua);
-        match shown(page, opcua, (foundation.network, area, register), &system, access).await {
+        match show(page, opcua, shown, &system, access).await {
             Ok((server, opcua)) => Ok(Self { door, system, server, opcua }),
             Err(error) => {
                 door.close().await;
@@ -212,20 +222,32 @@ impl Station {
     }
 }
 
+/// What is shown besides what the system says.
+struct Shown {
+    network: Arc<NetworkPicture>,
+    area: Arc<Area>,
+    pseudonyms: Arc<BTreeMap<String, PointId>>,
+    register: SharedRegister,
+}
+
 /// Starts what shows a running system: the OPC UA server, if there is to be one, and the page.
-async fn shown(
+async fn show(
     page: Listen,
     opcua: Option<ServerConfig>,
-    (network, area, register): (Arc<NetworkPicture>, Arc<Area>, SharedRegister),
+    shown: Shown,
     system: &System,
     access: Access,
 ) -> Result<(RunningServer, Option<Published>), StationError> {
+    let Shown { network, area, pseudonyms, register } = shown;
+    let topology = Arc::new(Topology::of(area.feeder.network()));
     let opcua = match opcua {
         None => None,
         Some(config) => Some(Published::open(config, &network, system.picture(), access.clone()).await?),
     };
     let served = Served {
         network,
+        topology,
+        pseudonyms,
         picture: system.picture(),
         market: Arc::new(Market::new(system.door().clone(), system.books().clone(), area)),
         operations: system.operations().clone(),

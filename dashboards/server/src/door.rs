@@ -1,9 +1,11 @@
 //! The door to the market: FlexOffers from outside enter the system, what the DSO asks for can be seen.
 
 use futures_util::future::BoxFuture;
-use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, UsagePointId};
+use grid::telemetry::Element;
+use grid::{DeviceId, EnergyMwh, ProsumerId, Quality, Slot, UsagePointId};
 use market::{BidId, DomsBid, FlexOffer, FlexOfferId, Month, MonthlyBill};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// What became of a submitted offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,17 @@ pub struct BidFound {
     pub bought: Option<(Slot, Vec<EnergyMwh>)>,
 }
 
+/// What a device was ordered to take in one slot, and what is known of it. mWh, positive is taken from the grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ordered {
+    /// What it would have taken without its order, as it is settled with.
+    pub baseline: EnergyMwh,
+    /// What it was ordered to take.
+    pub scheduled: EnergyMwh,
+    /// What its meter said for the settlement, once it did.
+    pub metered: Option<(EnergyMwh, Quality)>,
+}
+
 /// Whose bill, of which month.
 pub type BillKey = (ProsumerId, Month);
 
@@ -78,6 +91,16 @@ pub trait MarketDoor: Send + Sync {
     /// The devices of a prosumer and where each is connected; for offers that name neither.
     fn devices_of(&self, _prosumer: ProsumerId) -> Vec<(UsagePointId, DeviceId)> {
         Vec::new()
+    }
+
+    /// Whose an element of the grid is: the prosumers behind a usage point, the one of a device; nobody's otherwise.
+    fn owners(&self, _element: Element) -> Vec<ProsumerId> {
+        Vec::new()
+    }
+
+    /// What a device was ordered to take, by slot from `first` to before `end`, as far as it holds across a power failure.
+    fn ordered(&self, _device: DeviceId, _first: Slot, _end: Slot) -> BTreeMap<Slot, Ordered> {
+        BTreeMap::new()
     }
 
     /// What the DSO asks for now.

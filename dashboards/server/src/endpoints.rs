@@ -2,6 +2,7 @@
 //! document and the tests of rights are made from this table; there is no other way to add a route.
 
 mod deposits;
+mod grid;
 mod market;
 mod system;
 
@@ -85,7 +86,7 @@ const OPEN: (Resource, Action) = (Resource::Open, Action::Read);
 /// All of them, those of one path side by side.
 pub const ENDPOINTS: &[Endpoint] = &joined::<COUNT>(PARTS);
 
-const PARTS: &[&[Endpoint]] = &[system::SYSTEM, market::MARKET, deposits::DEPOSITS];
+const PARTS: &[&[Endpoint]] = &[system::SYSTEM, grid::GRID, market::MARKET, deposits::DEPOSITS];
 const COUNT: usize = count(PARTS);
 
 const fn count(parts: &[&[Endpoint]]) -> usize {

@@ -12,6 +12,8 @@ use actix_web::{App, HttpServer, ResponseError, web};
 use actors::Operations;
 use actors::picture::{NetworkPicture, Picture};
 use futures_util::future::Either;
+use grid::{PointId, Topology};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -29,6 +31,10 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:;
 pub struct Served {
     /// The network, which does not change.
     pub network: Arc<NetworkPicture>,
+    /// How it hangs together.
+    pub topology: Arc<Topology>,
+    /// Points by what operators call them that send values under pseudonyms.
+    pub pseudonyms: Arc<BTreeMap<String, PointId>>,
     /// The newest picture.
     pub picture: watch::Receiver<Arc<Picture>>,
     /// Where FlexOffers go and bids are seen.

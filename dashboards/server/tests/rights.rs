@@ -10,6 +10,7 @@ use dashboards_server::{
     RunningServer, Served, serve_with,
 };
 use futures_util::future::BoxFuture;
+use grid::telemetry::Element;
 use grid::{BranchId, Clock, EnergyMwh, Money, ProsumerId, Slot, Timestamp};
 use market::delegated::monthly_bill;
 use market::{
@@ -42,7 +43,15 @@ const MATRIX: &str = "
     getSnapshot         .    +    +    .    .    .    .    +    .
     followPicture       .    +    +    .    .    .    .    +    .
     getHistoryFigures   .    +    +    .    .    .    .    +    .
-    getHistory          .    +    +    .    .    .    .    +    .
+    getHistory          .    +    +    .    o    o    .    +    .
+    followHistory       .    +    +    .    o    o    .    +    .
+    getForecasts        .    +    +    .    o    o    .    +    .
+    getOfferValidation  .    +    .    +    o    o    .    +    .
+    getTopology         .    +    +    .    .    .    .    +    .
+    listNodes           .    +    +    .    .    .    .    +    .
+    getNode             .    +    +    .    .    .    .    +    .
+    listEdges           .    +    +    .    .    .    .    +    .
+    getEdge             .    +    +    .    .    .    .    +    .
     listBids            .    +    .    +    +    .    .    +    .
     getBid              .    +    .    +    +    .    .    +    .
     getBidFeedback      .    +    .    +    +    .    .    +    .
@@ -69,6 +78,9 @@ const MATRIX: &str = "
     getFlexOffer        .    +    .    +    o    o    .    +    .
 ";
 
+/// What is not there for anybody.
+const NOTHING_THERE: [&str; 4] = ["getBenchmark", "getForecasts", "getNode", "getEdge"];
+
 struct Market;
 
 impl MarketDoor for Market {
@@ -84,6 +96,15 @@ impl MarketDoor for Market {
             state: OfferState::Accepted,
         });
         Box::pin(std::future::ready(found))
+    }
+
+    /// Device 3 and usage point 3 are prosumer 3's, and so on.
+    fn owners(&self, element: Element) -> Vec<ProsumerId> {
+        match element {
+            Element::Device(device) => vec![ProsumerId(device.0)],
+            Element::UsagePoint(point) => vec![ProsumerId(point.0)],
+            _ => Vec::new(),
+        }
     }
 
     fn bids(&self) -> Vec<DomsBid> {
@@ -193,6 +214,8 @@ async fn start() -> Running {
         picture,
         market: Arc::new(Market),
         operations: Default::default(),
+        topology: Default::default(),
+        pseudonyms: Default::default(),
         register: Some(Arc::new(Mutex::new(Register::open(folder.path()).unwrap()))),
         access,
     };
@@ -236,6 +259,20 @@ fn declared(operation: &str) -> Vec<char> {
     row.split_whitespace().skip(1).map(|cell| cell.chars().next().unwrap()).collect()
 }
 
+/// The number in an operation's path, when it is about what belongs to `owner`.
+fn number(operation: &str, owner: u32) -> String {
+    if operation == "getOfferValidation" { owner.to_string() } else { "1".to_owned() }
+}
+
+/// A path with what stands behind its question mark.
+fn asked(operation: &str, path: String, owner: u32) -> String {
+    match operation {
+        "getHistory" | "followHistory" => format!("{path}?point=device.{owner}.energy"),
+        "getForecasts" => format!("{path}?usage_point={owner}"),
+        _ => path,
+    }
+}
+
 /// What is sent to an operation about what belongs to `owner`.
 fn body(operation: &str, owner: u32) -> Option<String> {
     let name = format!("offer-{owner}");
@@ -266,9 +303,13 @@ async fn every_role_may_at_every_endpoint_what_the_matrix_says_and_nothing_else(
         for (role, cell) in roles.zip(declared) {
             let proof = running.bearer(role);
             for owner in [3, 4] {
-                let path = endpoint.path.replace("{id}", &format!("offer-{owner}")).replace("{number}", "1");
+                let path = endpoint
+                    .path
+                    .replace("{id}", &format!("offer-{owner}"))
+                    .replace("{number}", &number(endpoint.operation, owner));
                 let path = path.replace("{kind}", "telemetry");
                 let path = path.replace("{prosumer}", &owner.to_string()).replace("{month}", "2026-01");
+                let path = asked(endpoint.operation, path, owner);
                 let path = path.replace("{load_type}", "ev").replace("{period}", "1970-01-01");
                 let body = body(endpoint.operation, owner);
                 let (status, answer) = running.ask(endpoint.method, &path, &proof, body).await;
@@ -280,8 +321,8 @@ async fn every_role_may_at_every_endpoint_what_the_matrix_says_and_nothing_else(
                     (_, true) if endpoint.operation.contains("SetAside") => status == 404,
                     // None is kept here.
                     (_, true) if endpoint.operation.contains("History") => status == 404,
-                    // Nobody has contributed.
-                    (_, true) if endpoint.operation == "getBenchmark" => status == 404,
+                    // Nobody has contributed, nothing is expected, and there is no network.
+                    (_, true) if NOTHING_THERE.contains(&endpoint.operation) => status == 404,
                     (_, true) => status < 300 || (endpoint.operation == "logIn" && status == 400),
                     (None, false) => status == 401,
                     (Some(_), false) if hidden => status == 404,

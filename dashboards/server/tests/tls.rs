@@ -92,6 +92,8 @@ fn served(folder: &Path, roles: &[Role]) -> (watch::Sender<Arc<Picture>>, Served
             market: Arc::new(NoMarket),
             operations: Default::default(),
             register: None,
+            topology: Default::default(),
+            pseudonyms: Default::default(),
             access,
         },
     )

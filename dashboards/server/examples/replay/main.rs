@@ -66,6 +66,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         market: Arc::new(NoMarket),
         operations: Default::default(),
         register: None,
+        topology: Default::default(),
+        pseudonyms: Default::default(),
         access: Access::Local,
     };
     let server = serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), served).await?;

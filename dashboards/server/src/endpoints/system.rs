@@ -1,16 +1,30 @@
 //! What the system says of itself: whether it lives, who asks, the picture, the history, the quarantine.
 
 use super::{Answer, Content, Endpoint, OPEN, Parameter, json, parameter};
-use crate::{api, history, quarantine, session};
+use crate::{api, follow, history, quarantine, session};
 use access::{Action, Resource};
 use actix_web::web;
 
+const POINT: Parameter = Parameter {
+    many: true,
+    ..parameter("point", "Name", "Which points, for example bus.34.u.a; all when absent")
+};
+const PSEUDONYM: Parameter = Parameter {
+    many: true,
+    ..parameter("pseudonym", "Name", "Points by the pseudonyms that operators send them under")
+};
+
+/// What is asked of new values.
+const FOLLOW_QUERY: &[Parameter] = &[
+    POINT,
+    PSEUDONYM,
+    parameter("after", "Offset", "Go on after this offset; a header Last-Event-ID goes before it"),
+];
+
 /// What is asked of the history.
 const HISTORY_QUERY: &[Parameter] = &[
-    Parameter {
-        many: true,
-        ..parameter("point", "Name", "Which points, for example bus.34.u.a; all when absent")
-    },
+    POINT,
+    PSEUDONYM,
     parameter("from", "Instant", "First instant; a day before `until` when absent"),
     parameter("until", "Instant", "First instant after it; now when absent"),
     parameter("as_of", "Instant", "Answer with what was there at this instant"),
@@ -159,13 +173,25 @@ pub(super) const SYSTEM: &[Endpoint] = &[
         method: "GET",
         path: "/api/v1/history/{kind}",
         operation: "getHistory",
-        summary: "Values of points in a span of time, by point and instant",
-        right: (Resource::History, Action::Read),
+        summary: "Values of points in a span of time, by point and instant; one's own where one may not see everybody's",
+        right: (Resource::Measurement, Action::Read),
         query: HISTORY_QUERY,
         body: None,
         answers: &[json(200, "The values", "History")],
         problems: &[400, 404, 422],
         route: || web::get().to(history::values),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/history/{kind}/stream",
+        operation: "followHistory",
+        summary: "Server-sent events: a `value` for each that is kept from now on or after an offset, `beat` every second",
+        right: (Resource::Measurement, Action::Read),
+        query: FOLLOW_QUERY,
+        body: None,
+        answers: &[Answer { status: 200, meaning: "Events without end", content: Content::Events }],
+        problems: &[404, 410, 422],
+        route: || web::get().to(follow::values),
     },
     Endpoint {
         method: "GET",

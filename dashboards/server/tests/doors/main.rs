@@ -102,6 +102,8 @@ fn served(folder: &Path) -> (watch::Sender<Arc<Picture>>, Served) {
         picture,
         market: Arc::new(NoMarket),
         operations: Default::default(),
+        topology: Default::default(),
+        pseudonyms: Default::default(),
         register: Some(Arc::new(Mutex::new(Register::open(folder).unwrap()))),
         access: Access::Local,
     };

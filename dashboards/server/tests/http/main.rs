@@ -124,6 +124,8 @@ fn served() -> (watch::Sender<Arc<Picture>>, Served) {
             market,
             operations: Default::default(),
             register: None,
+            topology: Default::default(),
+            pseudonyms: Default::default(),
             access: Access::Local,
         },
     )
