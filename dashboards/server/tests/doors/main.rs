@@ -3,18 +3,22 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers outside the test functions may fail a test too
 
 mod deposits;
+mod measurements;
+mod topology;
 
 use access::{Directory, Role, Scope};
 use actors::picture::{NetworkPicture, Picture};
 use dashboards_server::{
-    Access, Accounts, BidFound, BillKey, Limits, MarketDoor, OfferAnswer, OfferFound, RunningServer, Served,
-    serve_with,
+    Access, Accounts, BidFound, BillKey, Limits, MarketDoor, OfferAnswer, OfferFound, Ordered, RunningServer,
+    Served, serve_with,
 };
 use futures_util::future::BoxFuture;
-use grid::{Clock, ProsumerId, Timestamp};
+use grid::telemetry::Element;
+use grid::{Clock, DeviceId, EnergyMwh, ProsumerId, Quality, Slot, Timestamp};
 use market::{BidId, DomsBid, FlexOffer, FlexOfferId, MonthlyBill};
 use register::Register;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,6 +34,25 @@ impl MarketDoor for NoMarket {
 
     fn find(&self, _: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {
         Box::pin(std::future::ready(None))
+    }
+
+    /// Device 31 is prosumer 3's, device 41 prosumer 4's, behind usage points of their numbers.
+    fn owners(&self, element: Element) -> Vec<ProsumerId> {
+        match element {
+            Element::Device(DeviceId(31)) => vec![ProsumerId(3)],
+            Element::Device(DeviceId(41)) => vec![ProsumerId(4)],
+            Element::UsagePoint(point) if [3, 4].contains(&point.0) => vec![ProsumerId(point.0)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Device 31 was ordered to take nothing in one slot.
+    fn ordered(&self, device: DeviceId, first: Slot, end: Slot) -> BTreeMap<Slot, Ordered> {
+        let slot = at("2026-02-02T11:15:00Z").slot();
+        let metered = Some((EnergyMwh(19_000), Quality::Substituted));
+        let order = Ordered { baseline: EnergyMwh(250_000), scheduled: EnergyMwh(0), metered };
+        let asked = device == DeviceId(31) && first <= slot && slot < end;
+        asked.then_some((slot, order)).into_iter().collect()
     }
 
     fn bids(&self) -> Vec<DomsBid> {
