@@ -24,6 +24,8 @@ pub enum Resource {
     Forecast,
     /// What an offer is judged by; belongs to a prosumer.
     Validation,
+    /// Orders to a prosumer's devices, and its answers to them.
+    Schedule,
     /// A FlexOffer; belongs to a prosumer.
     FlexOffer,
     /// What the DSO asks for, and what was bought for it.
@@ -107,6 +109,8 @@ pub const POLICY: &[Grant] = &[
     all(Resource::Measurement, Action::Read, Role::Auditor),
     own(Resource::Measurement, Action::Read, Role::Aggregator),
     own(Resource::Measurement, Action::Read, Role::Prosumer),
+    own(Resource::Measurement, Action::Create, Role::Aggregator),
+    own(Resource::Measurement, Action::Create, Role::Prosumer),
     all(Resource::Forecast, Action::Read, Role::Operator),
     all(Resource::Forecast, Action::Read, Role::Engineer),
     all(Resource::Forecast, Action::Read, Role::Auditor),
@@ -117,6 +121,8 @@ pub const POLICY: &[Grant] = &[
     all(Resource::Validation, Action::Read, Role::Auditor),
     own(Resource::Validation, Action::Read, Role::Aggregator),
     own(Resource::Validation, Action::Read, Role::Prosumer),
+    own(Resource::Schedule, Action::Act, Role::Aggregator),
+    own(Resource::Schedule, Action::Act, Role::Prosumer),
     all(Resource::FlexOffer, Action::Read, Role::Operator),
     all(Resource::FlexOffer, Action::Read, Role::MarketOperator),
     all(Resource::FlexOffer, Action::Read, Role::Auditor),
@@ -124,6 +130,8 @@ pub const POLICY: &[Grant] = &[
     own(Resource::FlexOffer, Action::Read, Role::Prosumer),
     own(Resource::FlexOffer, Action::Create, Role::Aggregator),
     own(Resource::FlexOffer, Action::Create, Role::Prosumer),
+    own(Resource::FlexOffer, Action::Act, Role::Aggregator),
+    own(Resource::FlexOffer, Action::Act, Role::Prosumer),
     all(Resource::Bid, Action::Read, Role::Operator),
     all(Resource::Bid, Action::Read, Role::MarketOperator),
     all(Resource::Bid, Action::Read, Role::Aggregator),
@@ -234,6 +242,7 @@ impl fmt::Display for Resource {
             Self::Measurement => "measurement",
             Self::Forecast => "forecast",
             Self::Validation => "validation",
+            Self::Schedule => "schedule",
             Self::FlexOffer => "flex-offer",
             Self::Bid => "bid",
             Self::Bill => "bill",

@@ -1,5 +1,6 @@
 //! What parties deposit beside the market: values under keys ([`keyed`]), consumption that others compare themselves with
-//! ([`benchmark`]), indicators with goals and alarms ([`indicator`]), and answers to bids ([`feedback`]). None of it moves money
+//! ([`benchmark`]), indicators with goals and alarms ([`indicator`]), answers to bids ([`feedback`]), and the last
+//! readings of meters that count ([`meters`]). None of it moves money
 //! or devices, so none of it is in the journal; all of it is on the disk before anybody is told that it is kept.
 //!
 //! It lies in one file ([`log`]), one record for each thing that was done, and in memory as a whole: every collection has a
@@ -14,6 +15,7 @@ pub mod feedback;
 pub mod indicator;
 pub mod keyed;
 mod log;
+pub mod meters;
 mod store;
 
 pub use error::{Refusal, RegisterError, StoreError};

@@ -6,7 +6,8 @@ use crate::feedback::Feedback;
 use crate::indicator::{Goal, Indicator, Indicators, Watch};
 use crate::keyed::{Entry, Keyed};
 use crate::log::Log;
-use grid::{ProsumerId, Timestamp};
+use crate::meters::{Counted, Meters, Reading};
+use grid::{EnergyMwh, PointId, ProsumerId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,6 +29,7 @@ enum Record {
     KeptGroup { load_type: String, period: Period, values: Vec<f64> },
     KeptIndicator { name: String, indicator: Indicator },
     KeptFeedback(Feedback),
+    Read { point: PointId, reading: Reading },
 }
 
 /// What parties deposited. Whoever opens it holds the lock of the journal in the same directory.
@@ -38,6 +40,7 @@ pub struct Register {
     benchmark: Benchmark,
     indicators: Indicators,
     feedback: Feedback,
+    meters: Meters,
 }
 
 impl Register {
@@ -55,6 +58,7 @@ impl Register {
             benchmark: Benchmark::default(),
             indicators: Indicators::default(),
             feedback: Feedback::default(),
+            meters: Meters::default(),
         };
         records.into_iter().for_each(|record| register.apply(record));
         Ok(register)
@@ -82,6 +86,9 @@ impl Register {
                 self.indicators.0.insert(name, indicator);
             }
             Record::KeptFeedback(feedback) => self.feedback = feedback,
+            Record::Read { point, reading } => {
+                self.meters.0.insert(point, reading);
+            }
         }
     }
 
@@ -92,7 +99,9 @@ impl Register {
         if self.log.is_long() {
             self.benchmark.close(now);
             let records = remaining(&self.keyed, &self.benchmark, &self.indicators, &self.feedback);
-            if let Err(error) = self.log.write_anew(records.into_iter()) {
+            let readings = self.meters.0.iter();
+            let readings = readings.map(|(&point, &reading)| Record::Read { point, reading });
+            if let Err(error) = self.log.write_anew(records.chain(readings)) {
                 // What was kept is kept; the next record tries again.
                 tracing::error!(%error, "the register's file could not be written anew");
             }
@@ -218,6 +227,29 @@ impl Register {
     /// All indicators, by name.
     pub fn indicators(&self) -> &BTreeMap<String, Indicator> {
         &self.indicators.0
+    }
+
+    /// What a counting meter's reading says; [`remember`](Self::remember) it when that has been passed on.
+    ///
+    /// # Errors
+    /// [`Refusal::Limit`].
+    pub fn counted(&self, point: PointId, at: Timestamp, total: EnergyMwh) -> Result<Counted, Refusal> {
+        self.meters.look(point, at, total).map(|(counted, _)| counted)
+    }
+
+    /// Remembers a reading, so that the next one gives the energy since then.
+    ///
+    /// # Errors
+    /// [`RegisterError`]: a limit, or the disk.
+    pub fn remember(
+        &mut self,
+        (point, at, total): (PointId, Timestamp, EnergyMwh),
+        now: Timestamp,
+    ) -> Result<(), RegisterError> {
+        match self.meters.look(point, at, total)?.1 {
+            None => Ok(()),
+            Some(reading) => Ok(self.keep(Record::Read { point, reading }, now)?),
+        }
     }
 
     /// Keeps a party's answer to a bid; it replaces the earlier one.

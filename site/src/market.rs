@@ -13,8 +13,8 @@ use grid::telemetry::Element;
 use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, UsagePointId};
 use market::delegated::BillLine;
 use market::{
-    BidId, ContractId, DomsBid, FlexOffer, FlexOfferId, Ledger, MonthlyBill, OfferStatus, RecordNumber,
-    Schedule,
+    Activation, BidId, ContractId, DomsBid, FlexOffer, FlexOfferId, Ledger, MonthlyBill, OfferStatus,
+    RecordNumber, Schedule,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,24 +37,43 @@ impl Door {
 impl MarketDoor for Door {
     fn submit(&self, offer: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
         let door = self.door.clone();
-        Box::pin(async move {
-            match door.submit(offer).await {
-                Some(Answer::Accepted) => OfferAnswer::Accepted,
-                Some(Answer::AlreadyKnown) => OfferAnswer::Known,
-                Some(Answer::Conflict) => OfferAnswer::Conflict,
-                Some(Answer::Refused { code: code @ JOURNAL_FULL, reason }) => {
-                    OfferAnswer::Unavailable { code, sentence: reason }
-                }
-                Some(Answer::Refused { code, reason }) => {
-                    OfferAnswer::Refused { code: code.to_owned(), sentence: reason }
-                }
-                None => OfferAnswer::Unavailable {
-                    code: "unavailable",
-                    sentence:
-                        "no durable answer in time; hand in the same offer again to learn what became of it"
-                            .to_owned(),
-                },
+        Box::pin(async move { answered(door.submit(offer).await) })
+    }
+
+    fn withdraw(&self, id: FlexOfferId) -> BoxFuture<'static, OfferAnswer> {
+        let door = self.door.clone();
+        Box::pin(async move { answered(door.withdraw(id).await) })
+    }
+
+    fn offers(
+        &self,
+        after: Option<&FlexOfferId>,
+        wanted: &dyn Fn(&FlexOffer, OfferState) -> bool,
+        most: usize,
+    ) -> Vec<OfferFound> {
+        let durable = self.books.durable();
+        self.books.read(|ledger| {
+            let later = ledger.offers().filter(|(offer, _)| after.is_none_or(|after| *after < offer.id));
+            let holding = later.filter_map(|(offer, _)| ledger.offer_as_of(&offer.id, durable));
+            let found = holding.map(|(offer, status)| (offer, state(status)));
+            let wanted = found.filter(|(offer, state)| wanted(offer, *state));
+            wanted.take(most).map(|(offer, state)| OfferFound { offer: offer.clone(), state }).collect()
+        })
+    }
+
+    fn orders(&self, prosumer: ProsumerId) -> Vec<Activation> {
+        let (durable, area) = (self.books.durable(), &self.area);
+        let mine = |order: &&Activation| {
+            area.devices.get(&order.device).is_some_and(|device| device.prosumer == prosumer)
+        };
+        self.books.read(|ledger| {
+            let orders: Vec<Activation> = ledger.activations_unanswered().filter(mine).cloned().collect();
+            if orders.is_empty() {
+                return orders;
             }
+            let contracts: BTreeSet<&ContractId> =
+                ledger.contracts_as_of(durable).map(|contract| &contract.id).collect();
+            orders.into_iter().filter(|order| contracts.contains(&order.contract)).collect()
         })
     }
 
@@ -113,6 +132,24 @@ impl MarketDoor for Door {
     fn bill(&self, key: BillKey) -> Option<MonthlyBill> {
         let durable = self.books.durable();
         self.books.read(|ledger| ledger.bill_as_of(durable, key).cloned())
+    }
+}
+
+fn answered(answer: Option<Answer>) -> OfferAnswer {
+    match answer {
+        Some(Answer::Accepted) => OfferAnswer::Accepted,
+        Some(Answer::AlreadyKnown) => OfferAnswer::Known,
+        Some(Answer::Conflict) => OfferAnswer::Conflict,
+        Some(Answer::Refused { code: code @ JOURNAL_FULL, reason }) => {
+            OfferAnswer::Unavailable { code, sentence: reason }
+        }
+        Some(Answer::Refused { code, reason }) => {
+            OfferAnswer::Refused { code: code.to_owned(), sentence: reason }
+        }
+        None => OfferAnswer::Unavailable {
+            code: "unavailable",
+            sentence: "no durable answer in time; ask the same again to learn what became of it".to_owned(),
+        },
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::market::Door as Market;
 use crate::published::Published;
+use actors::grid_side::Ranks;
 use actors::grid_side::region::Archive;
 use actors::journal::Journal;
 use actors::picture::NetworkPicture;
@@ -10,10 +11,12 @@ use actors::runtime::{Compute, Environment, Escalation, ScaledClock, WallClock};
 use actors::{Area, Parts, System};
 use connectors::Source;
 use connectors::acquisition::intake::{self, IntakeConfig, LogError};
+use connectors::exchange::{Counters, Limits, inbox};
 use connectors::mqtt::{self, DoorConfig, DoorError};
 use connectors::opcua::server::{ServerConfig, ServerError};
 use dashboards_server::{
-    Access, AccessError, Accounts, Listen, RunningServer, ServeError, Served, SharedRegister, serve,
+    Access, AccessError, Accounts, FieldDoor, Listen, RunningServer, ServeError, Served, SharedRegister,
+    serve,
 };
 use grid::{PointId, Topology};
 use history::History;
@@ -183,11 +186,17 @@ impl Station {
                 }
             }
         }
+        // What comes over HTTP is one more source.
+        let counters = Arc::new(Counters::default());
+        let (writer, inbox) = inbox(Limits::default(), counters.clone());
+        sources.push(Source { name: Ranks::HTTP.to_owned(), inbox, counters });
+        let field = FieldDoor::new(writer);
         let shown = Shown {
             network: foundation.network,
             area: foundation.area.clone(),
             pseudonyms: Arc::new(pseudonyms),
             register: Arc::new(Mutex::new(kept.register)),
+            field,
         };
         let parts = Parts {
             area: foundation.area,
@@ -228,6 +237,7 @@ struct Shown {
     area: Arc<Area>,
     pseudonyms: Arc<BTreeMap<String, PointId>>,
     register: SharedRegister,
+    field: FieldDoor,
 }
 
 /// Starts what shows a running system: the OPC UA server, if there is to be one, and the page.
@@ -238,7 +248,7 @@ async fn show(
     system: &System,
     access: Access,
 ) -> Result<(RunningServer, Option<Published>), StationError> {
-    let Shown { network, area, pseudonyms, register } = shown;
+    let Shown { network, area, pseudonyms, register, field } = shown;
     let topology = Arc::new(Topology::of(area.feeder.network()));
     let opcua = match opcua {
         None => None,
@@ -252,6 +262,7 @@ async fn show(
         market: Arc::new(Market::new(system.door().clone(), system.books().clone(), area)),
         operations: system.operations().clone(),
         register: Some(register),
+        field: Some(field),
         access,
     };
     match serve(page, served).await {

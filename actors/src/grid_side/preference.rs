@@ -28,11 +28,14 @@ impl Default for Ranks {
 impl Ranks {
     /// Rank of a connector that nobody ranked.
     pub const NAMED: u32 = 1;
+    /// Name of what comes over HTTP: there anybody may say anything of what is its own, so it has the rank of the door.
+    pub const HTTP: &str = "http";
 
     /// Who it is from; no name means the field connection.
     pub fn origin(&self, name: Option<Arc<str>>) -> Origin {
         let rank = match &name {
             None => self.field,
+            Some(name) if name.as_ref() == Self::HTTP => self.field,
             Some(name) => self.named.get(name.as_ref()).copied().unwrap_or(Self::NAMED),
         };
         Origin { name, rank }

@@ -8,6 +8,7 @@ mod evening;
 mod filling;
 mod freezing;
 mod metering;
+mod withdrawing;
 
 use actors::figures::Durations;
 use actors::journal::stage::JournalCounters;

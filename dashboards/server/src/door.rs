@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 use grid::telemetry::Element;
 use grid::{DeviceId, EnergyMwh, ProsumerId, Quality, Slot, UsagePointId};
-use market::{BidId, DomsBid, FlexOffer, FlexOfferId, Month, MonthlyBill};
+use market::{Activation, BidId, DomsBid, FlexOffer, FlexOfferId, Month, MonthlyBill};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -87,6 +87,27 @@ pub trait MarketDoor: Send + Sync {
 
     /// Looks an offer up; `None` when no offer of that name was ever accepted.
     fn find(&self, id: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>>;
+
+    /// Takes an open offer back; `Accepted` when that holds across a power failure, `Known` when it was taken back before.
+    fn withdraw(&self, _id: FlexOfferId) -> BoxFuture<'static, OfferAnswer> {
+        let (code, sentence) = ("unavailable", "offers cannot be taken back here".to_owned());
+        Box::pin(std::future::ready(OfferAnswer::Unavailable { code, sentence }))
+    }
+
+    /// At most `most` offers that hold across a power failure and are `wanted`, by name, after one of them.
+    fn offers(
+        &self,
+        _after: Option<&FlexOfferId>,
+        _wanted: &dyn Fn(&FlexOffer, OfferState) -> bool,
+        _most: usize,
+    ) -> Vec<OfferFound> {
+        Vec::new()
+    }
+
+    /// Orders to the devices of a prosumer that no device has answered yet and that are not over, by name.
+    fn orders(&self, _prosumer: ProsumerId) -> Vec<Activation> {
+        Vec::new()
+    }
 
     /// The devices of a prosumer and where each is connected; for offers that name neither.
     fn devices_of(&self, _prosumer: ProsumerId) -> Vec<(UsagePointId, DeviceId)> {

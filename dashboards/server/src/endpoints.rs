@@ -4,6 +4,7 @@
 mod deposits;
 mod grid;
 mod market;
+mod parties;
 mod system;
 
 use access::{Action, Resource};
@@ -86,7 +87,8 @@ const OPEN: (Resource, Action) = (Resource::Open, Action::Read);
 /// All of them, those of one path side by side.
 pub const ENDPOINTS: &[Endpoint] = &joined::<COUNT>(PARTS);
 
-const PARTS: &[&[Endpoint]] = &[system::SYSTEM, grid::GRID, market::MARKET, deposits::DEPOSITS];
+const PARTS: &[&[Endpoint]] =
+    &[system::SYSTEM, grid::GRID, market::MARKET, parties::PARTIES, deposits::DEPOSITS];
 const COUNT: usize = count(PARTS);
 
 const fn count(parts: &[&[Endpoint]]) -> usize {

@@ -32,7 +32,8 @@ impl Asking {
         reaches_all(self.principal.as_ref(), self.right.0, self.right.1)
     }
 
-    fn owns(&self, owner: ProsumerId) -> bool {
+    /// Whether what belongs to a prosumer may be seen.
+    pub fn owns(&self, owner: ProsumerId) -> bool {
         decide(self.principal.as_ref(), self.right.0, self.right.1, Some(owner)) == Decision::Allowed
     }
 

@@ -22,6 +22,16 @@ impl Problem {
         Self { status, code: code.into(), detail: detail.into() }
     }
 
+    /// Its code and its sentence, for a reply that has other words for refusals.
+    pub fn words(&self) -> (&str, &str) {
+        (&self.code, &self.detail)
+    }
+
+    /// Whether it is that somebody may not.
+    pub fn is_forbidden(&self) -> bool {
+        self.status == StatusCode::FORBIDDEN
+    }
+
     /// Nothing is there.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)

@@ -3,6 +3,7 @@
 use crate::api;
 use crate::deposit::SharedRegister;
 use crate::door::MarketDoor;
+use crate::field::FieldDoor;
 use crate::guard::Access;
 use crate::listen::{Listen, ServeError};
 use crate::page::{self, PageFiles};
@@ -43,6 +44,8 @@ pub struct Served {
     pub operations: Operations,
     /// What parties deposit; `None` where nothing of that kind is kept.
     pub register: Option<SharedRegister>,
+    /// Where measurements and answers of devices go in; `None` where none are taken.
+    pub field: Option<FieldDoor>,
     /// Who may ask.
     pub access: Access,
 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers outside the test functions may fail a test too
 
+mod rights_asked;
+
 use access::{Directory, Role, Scope, verify_audit};
 use actors::picture::{NetworkPicture, Picture};
 use dashboards_server::{
@@ -18,6 +20,7 @@ use market::{
     MonthlyBill, RecordNumber,
 };
 use register::Register;
+use rights_asked::{asked, body, number, offer, rejected};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -75,16 +78,27 @@ const MATRIX: &str = "
     discardSetAside     .    +    .    .    .    .    .    .    .
     releaseSetAside     .    +    .    .    .    .    .    .    .
     submitFlexOffer     .    .    .    .    o    o    .    .    .
+    listFlexOffers      .    +    .    +    +    +    .    +    .
+    withdrawFlexOffer   .    .    .    .    o    o    .    .    .
+    pickUpSchedules     .    .    .    .    o    o    .    .    .
+    sendMeasurements    .    .    .    .    o    o    .    .    .
+    submitFlexOfferToManager . .  .    .    o    o    .    .    .
+    communicateWithAgent .   .    .    .    o    o    .    .    .
     getFlexOffer        .    +    .    +    o    o    .    +    .
 ";
 
 /// What is not there for anybody.
-const NOTHING_THERE: [&str; 4] = ["getBenchmark", "getForecasts", "getNode", "getEdge"];
+const NOTHING_THERE: [&str; 5] =
+    ["getBenchmark", "getForecasts", "getNode", "getEdge", "submitFlexOfferToManager"];
 
 struct Market;
 
 impl MarketDoor for Market {
     fn submit(&self, _: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
+        Box::pin(std::future::ready(OfferAnswer::Accepted))
+    }
+
+    fn withdraw(&self, _: FlexOfferId) -> BoxFuture<'static, OfferAnswer> {
         Box::pin(std::future::ready(OfferAnswer::Accepted))
     }
 
@@ -156,20 +170,6 @@ fn bid() -> DomsBid {
     }
 }
 
-fn rejected(bid: &str) -> String {
-    serde_json::json!({ "OfferId": bid, "Accepted": false }).to_string()
-}
-
-fn offer(prosumer: u32) -> serde_json::Value {
-    serde_json::json!({
-        "id": format!("offer-{prosumer}"), "prosumer": prosumer, "usage_point": 1, "device": 121,
-        "created_at": "2026-01-15T17:00:00Z", "acceptance_before": "2026-01-15T17:10:00Z",
-        "assignment_before": "2026-01-15T17:15:00Z", "start_after": 1964998, "start_before": 1965000,
-        "slices": [{ "min": 0, "max": 1000 }], "total_energy": null,
-        "default_schedule": { "start": 1964998, "energies": [1000] }, "prices": { "decrease": 1, "increase": 1 },
-    })
-}
-
 #[derive(Debug)]
 struct Fixed;
 
@@ -216,6 +216,7 @@ async fn start() -> Running {
         operations: Default::default(),
         topology: Default::default(),
         pseudonyms: Default::default(),
+        field: None,
         register: Some(Arc::new(Mutex::new(Register::open(folder.path()).unwrap()))),
         access,
     };
@@ -259,40 +260,6 @@ fn declared(operation: &str) -> Vec<char> {
     row.split_whitespace().skip(1).map(|cell| cell.chars().next().unwrap()).collect()
 }
 
-/// The number in an operation's path, when it is about what belongs to `owner`.
-fn number(operation: &str, owner: u32) -> String {
-    if operation == "getOfferValidation" { owner.to_string() } else { "1".to_owned() }
-}
-
-/// A path with what stands behind its question mark.
-fn asked(operation: &str, path: String, owner: u32) -> String {
-    match operation {
-        "getHistory" | "followHistory" => format!("{path}?point=device.{owner}.energy"),
-        "getForecasts" => format!("{path}?usage_point={owner}"),
-        _ => path,
-    }
-}
-
-/// What is sent to an operation about what belongs to `owner`.
-fn body(operation: &str, owner: u32) -> Option<String> {
-    let name = format!("offer-{owner}");
-    let body = match operation {
-        "submitFlexOffer" => offer(owner),
-        "reportBidFeedback" => return Some(rejected(&name)),
-        "putKeyValues" => serde_json::json!({ "values": [] }),
-        "contributeToBenchmark" => serde_json::json!({
-            "prosumer": owner, "load_type": "ev", "period": "1970-01-11", "energy_kwh": 1.0,
-        }),
-        "postIndicator" => serde_json::json!({
-            "site": "", "name": name, "ts": "1970-01-01T00:00:00Z", "value": 1.0, "unit": "%",
-        }),
-        "setIndicatorGoal" => serde_json::json!({ "target": 1.0, "direction": "up" }),
-        "setIndicatorAlarm" => serde_json::json!({ "threshold": 1.0, "direction": "up" }),
-        _ => return None,
-    };
-    Some(body.to_string())
-}
-
 #[tokio::test]
 async fn every_role_may_at_every_endpoint_what_the_matrix_says_and_nothing_else() {
     let running = start().await;
@@ -315,12 +282,14 @@ async fn every_role_may_at_every_endpoint_what_the_matrix_says_and_nothing_else(
                 let (status, answer) = running.ask(endpoint.method, &path, &proof, body).await;
                 let allowed = cell == '+' || (cell == 'o' && owner == 3);
                 // Another's offer is as if it were not there.
-                let hidden = cell == 'o' && owner == 4 && endpoint.operation == "getFlexOffer";
+                let hidden = cell == 'o' && owner == 4 && endpoint.path == "/api/v1/flexoffers/{id}";
                 let expected = match (role, allowed) {
                     // There is nothing in quarantine, and nobody's name was given.
                     (_, true) if endpoint.operation.contains("SetAside") => status == 404,
                     // None is kept here.
                     (_, true) if endpoint.operation.contains("History") => status == 404,
+                    // No measurements are taken here.
+                    (_, true) if endpoint.operation == "sendMeasurements" => status == 404,
                     // Nobody has contributed, nothing is expected, and there is no network.
                     (_, true) if NOTHING_THERE.contains(&endpoint.operation) => status == 404,
                     (_, true) => status < 300 || (endpoint.operation == "logIn" && status == 400),

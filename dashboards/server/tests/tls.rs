@@ -94,6 +94,7 @@ fn served(folder: &Path, roles: &[Role]) -> (watch::Sender<Arc<Picture>>, Served
             register: None,
             topology: Default::default(),
             pseudonyms: Default::default(),
+            field: None,
             access,
         },
     )

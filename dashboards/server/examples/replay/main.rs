@@ -68,6 +68,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         register: None,
         topology: Default::default(),
         pseudonyms: Default::default(),
+        field: None,
         access: Access::Local,
     };
     let server = serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), served).await?;

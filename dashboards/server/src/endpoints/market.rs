@@ -1,7 +1,8 @@
 //! The market: bids, bills, FlexOffers.
 
+use super::parties::OFFERS_QUERY;
 use super::{Endpoint, Parameter, json, parameter};
-use crate::{bids, bills, offers, reported};
+use crate::{bids, bills, offers, parties, reported};
 use access::{Action, Resource};
 use actix_web::web;
 
@@ -110,6 +111,30 @@ pub(super) const MARKET: &[Endpoint] = &[
         ],
         problems: &[400, 408, 409, 413, 415, 422, 503],
         route: || web::post().to(offers::submit),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/flexoffers",
+        operation: "listFlexOffers",
+        summary: "Offers by name; one's own where one may not see everybody's",
+        right: (Resource::FlexOffer, Action::Read),
+        query: OFFERS_QUERY,
+        body: None,
+        answers: &[json(200, "The offers, and where to go on", "OffersFound")],
+        problems: &[422],
+        route: || web::get().to(parties::offers),
+    },
+    Endpoint {
+        method: "DELETE",
+        path: "/api/v1/flexoffers/{id}",
+        operation: "withdrawFlexOffer",
+        summary: "Take an open offer of one's own back; repeating it is safe",
+        right: (Resource::FlexOffer, Action::Act),
+        query: &[],
+        body: None,
+        answers: &[json(200, "Taken back, and on the disk", "OfferWithdrawn")],
+        problems: &[400, 404, 409, 503],
+        route: || web::delete().to(parties::withdraw),
     },
     Endpoint {
         method: "GET",

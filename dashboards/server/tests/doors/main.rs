@@ -127,6 +127,7 @@ fn served(folder: &Path) -> (watch::Sender<Arc<Picture>>, Served) {
         operations: Default::default(),
         topology: Default::default(),
         pseudonyms: Default::default(),
+        field: None,
         register: Some(Arc::new(Mutex::new(Register::open(folder).unwrap()))),
         access: Access::Local,
     };

@@ -126,6 +126,7 @@ fn served() -> (watch::Sender<Arc<Picture>>, Served) {
             register: None,
             topology: Default::default(),
             pseudonyms: Default::default(),
+            field: None,
             access: Access::Local,
         },
     )
