@@ -285,3 +285,80 @@ async fn readings_of_a_counting_meter_become_energies_of_quarter_hours_over_a_re
     }
     running.stop().await;
 }
+
+/// 2 kWh of device 7 in two quarter-hours, as GOFLEX's market writes it.
+fn market_offer(id: i64, party: u32, highest: f64) -> Value {
+    let slice = json!({ "lowerBound": -1.0, "upperBound": -highest });
+    json!({
+        "id": id, "state": "initial", "offeredById": party, "numSecondsPerInterval": 900,
+        "creationTime": "2026-01-15T17:20:00Z", "assignmentBeforeTime": "2026-01-15T17:29:00Z",
+        "startAfterTime": "2026-01-15T17:30:00Z", "startBeforeTime": "2026-01-15T18:30:00Z",
+        "assignment": "obligatory",
+        "flexOfferProfileConstraints": [{ "energyConstraintList": [slice] }, { "energyConstraintList": [slice] }],
+        "defaultSchedule": {
+            "startTime": "2026-01-15T17:30:00Z",
+            "scheduleSlices": [{ "energyAmount": -1.0 }, { "energyAmount": -1.0 }],
+        },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_market_answers_every_offer_with_its_number_and_a_heartbeat_with_schedules() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), &[], "2026-01-15T17:20:05Z").await;
+    let trade = async |offer: Value| -> (i64, String) {
+        let (status, answer) = running.post("fmar/flexOffer/v0", json!({ "flexOffer": [offer] })).await;
+        assert_eq!(status, 200, "{answer}");
+        let reply = &answer["flexOffer"][0];
+        (reply["id"].as_i64().unwrap(), reply["code"].as_str().unwrap_or("").to_owned())
+    };
+    let (id, code) = trade(market_offer(-1, 1, 1.0)).await;
+    assert!(id >= 0, "{code}");
+    // Positive is fed in there and taken here.
+    let (_, found) = running.get(&format!("flexoffers/{id}")).await;
+    assert_eq!(found["offer"]["slices"][0], json!({ "min": 1_000_000, "max": 1_000_000 }), "{found}");
+    for (offer, number) in [
+        (market_offer(-1, 1, 1.0), id),
+        (market_offer(id, 1, 1.0), id),
+        (market_offer(id + 1, 1, 1.0), -1),
+        (market_offer(-1, 9, 1.0), -2),
+        (market_offer(id, 1, 0.5), -4),
+        (json!({ "id": -1 }), -4),
+    ] {
+        assert_eq!(trade(offer.clone()).await.0, number, "{offer}");
+    }
+    let mut taken_back = market_offer(id, 1, 1.0);
+    taken_back["flexOfferProfileConstraints"] = json!([]);
+    assert_eq!(trade(taken_back).await.0, id);
+    assert_eq!(running.get(&format!("flexoffers/{id}")).await.1["state"], json!("withdrawn"));
+    running.stop().await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), &up_to_the_order(), "2026-01-15T17:30:05Z").await;
+    let beat = json!({ "foaTime": "2026-01-15T17:30:05Z", "offeredById": 1 });
+    let (_, answer) = running.post("fmar/flexOffer/v0", json!({ "heartbeat": beat })).await;
+    let schedule = &answer["heartbeat"]["schedules"][0];
+    assert_eq!(
+        (&schedule["offerId"], &schedule["activation"]),
+        (&json!("fo-7"), &json!(ACTIVATION)),
+        "{answer}"
+    );
+    let amounts: f64 = schedule["flexOfferSchedule"]["scheduleSlices"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|slice| slice["energyAmount"].as_f64().unwrap())
+        .sum();
+    assert!((amounts + 2.0).abs() < 1e-9, "2 kWh are taken: {answer}");
+    let mut beat = beat;
+    beat["acknowledged"] = json!([{ "activation": ACTIVATION, "accepted": true }]);
+    let (_, answer) = running.post("fmar/flexOffer/v0", json!({ "heartbeat": beat })).await;
+    assert_eq!(answer["heartbeat"]["schedules"], json!([]), "{answer}");
+    running.stop().await;
+
+    // Taking back what was bought.
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), &up_to_the_order(), "2026-01-15T17:30:05Z").await;
+    assert_eq!(running.ask("DELETE", "flexoffers/fo-7", "").await.1["code"], json!("not-open"));
+    running.stop().await;
+}

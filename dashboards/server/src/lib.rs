@@ -14,6 +14,7 @@ mod door;
 mod endpoints;
 mod field;
 mod fman;
+mod fmar;
 mod foa;
 mod follow;
 mod forecasts;

@@ -18,7 +18,8 @@ pub fn document() -> Value {
         let mut item = Map::new();
         let named = [
             ("id", "Name"),
-            ("number", "Count"),
+            ("number", "SerialNumber"),
+            ("element", "Number"),
             ("kind", "Kind"),
             ("prosumer", "Number"),
             ("month", "Month"),

@@ -88,7 +88,7 @@ pub async fn edges(
     Ok(json_answer(&json!({ "edges": shown, "next": next })))
 }
 
-/// `GET /api/v1/topology/nodes/{number}`.
+/// `GET /api/v1/topology/nodes/{element}`.
 pub async fn one_node(
     path: web::Path<String>,
     asked: web::Query<Vec<(String, String)>>,
@@ -107,7 +107,7 @@ pub async fn one_node(
     Ok(json_answer(&answer))
 }
 
-/// `GET /api/v1/topology/edges/{number}`.
+/// `GET /api/v1/topology/edges/{element}`.
 pub async fn one_edge(
     path: web::Path<String>,
     asked: web::Query<Vec<(String, String)>>,

@@ -23,7 +23,7 @@ const SLOTS_MAX: i64 = 31 * 96;
 const SPAN: Duration = Duration::from_secs(86_400);
 const RIGHT: (Resource, Action) = (Resource::Validation, Action::Read);
 
-/// `GET /api/v1/validation/{number}`.
+/// `GET /api/v1/validation/{element}`.
 pub async fn find(
     request: HttpRequest,
     path: web::Path<String>,

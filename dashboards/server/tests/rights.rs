@@ -20,7 +20,7 @@ use market::{
     MonthlyBill, RecordNumber,
 };
 use register::Register;
-use rights_asked::{asked, body, number, offer, rejected};
+use rights_asked::{asked, body, element, offer, rejected};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -84,6 +84,7 @@ const MATRIX: &str = "
     sendMeasurements    .    .    .    .    o    o    .    .    .
     submitFlexOfferToManager . .  .    .    o    o    .    .    .
     communicateWithAgent .   .    .    .    o    o    .    .    .
+    tradeOnMarket       .    .    .    .    o    o    .    .    .
     getFlexOffer        .    +    .    +    o    o    .    +    .
 ";
 
@@ -273,7 +274,8 @@ async fn every_role_may_at_every_endpoint_what_the_matrix_says_and_nothing_else(
                 let path = endpoint
                     .path
                     .replace("{id}", &format!("offer-{owner}"))
-                    .replace("{number}", &number(endpoint.operation, owner));
+                    .replace("{number}", "1")
+                    .replace("{element}", &element(endpoint.operation, owner));
                 let path = path.replace("{kind}", "telemetry");
                 let path = path.replace("{prosumer}", &owner.to_string()).replace("{month}", "2026-01");
                 let path = asked(endpoint.operation, path, owner);

@@ -62,7 +62,7 @@ pub(super) const GRID: &[Endpoint] = &[
     },
     Endpoint {
         method: "GET",
-        path: "/api/v1/topology/nodes/{number}",
+        path: "/api/v1/topology/nodes/{element}",
         operation: "getNode",
         summary: "A node, the way to its source, and what loses its supply with it",
         right: (Resource::Network, Action::Read),
@@ -86,7 +86,7 @@ pub(super) const GRID: &[Endpoint] = &[
     },
     Endpoint {
         method: "GET",
-        path: "/api/v1/topology/edges/{number}",
+        path: "/api/v1/topology/edges/{element}",
         operation: "getEdge",
         summary: "An edge, the way to its source, what loses its supply with it, and which nodes relieve it",
         right: (Resource::Network, Action::Read),
@@ -110,7 +110,7 @@ pub(super) const GRID: &[Endpoint] = &[
     },
     Endpoint {
         method: "GET",
-        path: "/api/v1/validation/{number}",
+        path: "/api/v1/validation/{element}",
         operation: "getOfferValidation",
         summary: "Of a device, quarter-hour by quarter-hour: baseline, order and actual energy",
         right: (Resource::Validation, Action::Read),

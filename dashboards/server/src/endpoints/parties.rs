@@ -1,7 +1,7 @@
 //! What parties do with what is their own: offers, orders, measurements, in the house's words and in those of others.
 
 use super::{Endpoint, Parameter, json, parameter};
-use crate::{fman, foa, parties};
+use crate::{fman, fmar, foa, parties};
 use access::{Action, Resource};
 use actix_web::web;
 
@@ -58,6 +58,18 @@ pub(super) const PARTIES: &[Endpoint] = &[
         ],
         problems: WRITTEN,
         route: || web::post().to(fman::submit),
+    },
+    Endpoint {
+        method: "POST",
+        path: "/api/v1/fmar/flexOffer/v0",
+        operation: "tradeOnMarket",
+        summary: "Offers and heartbeats in the words of GOFLEX's market: a number for each offer, schedules for a heartbeat",
+        right: (Resource::Schedule, Action::Act),
+        query: &[],
+        body: Some("MarketMessage"),
+        answers: &[json(200, "A number for each offer, and schedules", "MarketReply")],
+        problems: WRITTEN,
+        route: || web::post().to(fmar::trade),
     },
     Endpoint {
         method: "POST",

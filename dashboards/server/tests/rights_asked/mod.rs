@@ -17,7 +17,7 @@ pub fn offer(prosumer: u32) -> serde_json::Value {
 }
 
 /// The number in an operation's path, when it is about what belongs to `owner`.
-pub fn number(operation: &str, owner: u32) -> String {
+pub fn element(operation: &str, owner: u32) -> String {
     if operation == "getOfferValidation" { owner.to_string() } else { "1".to_owned() }
 }
 
@@ -39,6 +39,9 @@ pub fn body(operation: &str, owner: u32) -> Option<String> {
         "sendMeasurements" => serde_json::json!({ "values": [
             { "point": format!("device.{owner}.energy"), "ts": "1970-01-12T13:45:00Z", "value": 1.0 },
         ] }),
+        "tradeOnMarket" => serde_json::json!({
+            "heartbeat": { "foaTime": "1970-01-12T13:46:40Z", "offeredById": owner },
+        }),
         "communicateWithAgent" => serde_json::json!({ "CommunicationRequest": {} }),
         "reportBidFeedback" => return Some(rejected(&name)),
         "putKeyValues" => serde_json::json!({ "values": [] }),
