@@ -52,7 +52,8 @@ pub async fn offers(
         }
     }
     let right = (Resource::FlexOffer, Action::Read);
-    if let Some(principal) = request.extensions().get::<Principal>().cloned() {
+    let principal = request.extensions().get::<Principal>().cloned();
+    if let Some(principal) = principal {
         note_list(&state.served.access, &principal, right.0).await?;
     }
     let asking = Asking::new(&request, right);

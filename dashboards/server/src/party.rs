@@ -3,7 +3,7 @@
 
 use crate::OfferAnswer;
 use crate::deposit::{now, read, write};
-use crate::guard::allow;
+use crate::guard::{allow, note_done};
 use crate::offer_message;
 use crate::offers::{no_answer, our_own};
 use crate::problem::Problem;
@@ -141,6 +141,10 @@ impl<'a> Party<'a> {
         let Some(order) = orders.into_iter().find(|order| order.id == answer.activation) else {
             return Ok(false);
         };
+        if let Some(principal) = &self.principal {
+            let right = (Resource::Schedule, Action::Act);
+            note_done(&self.state.served.access, principal, right, order.id.to_string()).await?;
+        }
         let reason = answer.reason.map(|reason| reason.chars().take(200).collect());
         let at = now(self.state)?;
         let (activation, accepted) = (order.id, answer.accepted);

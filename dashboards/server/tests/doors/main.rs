@@ -1,9 +1,10 @@
 //! What parties ask and deposit, over real HTTP: each test starts a server, talks to it as a client does, and reads the answers.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // helpers outside the test functions may fail a test too
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)] // helpers outside the test functions may fail a test, or skip it
 
 mod deposits;
 mod measurements;
+mod polling;
 mod topology;
 
 use access::{Directory, Role, Scope};
@@ -15,7 +16,9 @@ use dashboards_server::{
 use futures_util::future::BoxFuture;
 use grid::telemetry::Element;
 use grid::{Clock, DeviceId, EnergyMwh, ProsumerId, Quality, Slot, Timestamp};
-use market::{BidId, DomsBid, FlexOffer, FlexOfferId, MonthlyBill};
+use market::{
+    Activation, ActivationId, BidId, ContractId, DomsBid, FlexOffer, FlexOfferId, MonthlyBill, Schedule,
+};
 use register::Register;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -44,6 +47,19 @@ impl MarketDoor for NoMarket {
             Element::UsagePoint(point) if [3, 4].contains(&point.0) => vec![ProsumerId(point.0)],
             _ => Vec::new(),
         }
+    }
+
+    /// One that waits, of prosumer 3.
+    fn orders(&self, prosumer: ProsumerId) -> Vec<Activation> {
+        let order = Activation {
+            id: ActivationId::new("act-1").unwrap(),
+            device: DeviceId(31),
+            offer: FlexOfferId::new("fo-31").unwrap(),
+            contract: ContractId::new("c-1").unwrap(),
+            schedule: Schedule { start: at("2026-02-02T12:00:00Z").slot(), energies: vec![EnergyMwh(0)] },
+            replaces_from: at("2026-02-02T12:00:00Z").slot(),
+        };
+        if prosumer == ProsumerId(3) { vec![order] } else { Vec::new() }
     }
 
     /// Device 31 was ordered to take nothing in one slot.

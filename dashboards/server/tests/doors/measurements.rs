@@ -121,7 +121,7 @@ impl Follower {
     async fn hear(&mut self) {
         let mut chunk = [0; 4096];
         let read = tokio::time::timeout(Duration::from_secs(10), self.socket.read(&mut chunk)).await;
-        let count = read.expect("nothing comes").unwrap();
+        let count = read.unwrap().unwrap();
         assert_ne!(count, 0, "it ended: {}", self.heard);
         self.heard.push_str(std::str::from_utf8(&chunk[..count]).unwrap());
         // Chunk sizes stand on lines of their own.
