@@ -112,6 +112,14 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_over_http_ranks_like_the_field_connection_and_after_listed_connectors() {
+        let ranks = Ranks::default();
+        let rank = |name: &str| ranks.origin(Some(name.into())).rank;
+        assert_eq!(rank(Ranks::HTTP), ranks.origin(None).rank);
+        assert!(rank("scada") < rank(Ranks::HTTP));
+    }
+
+    #[test]
     fn the_preferred_source_is_used_while_it_is_fresh_and_again_when_it_is_back() {
         let ((scada, field), mut preference) = (origins(), Preference::default());
         let at = |seconds| value("bus.1.u.a", seconds);
