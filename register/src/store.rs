@@ -6,8 +6,8 @@ use crate::feedback::Feedback;
 use crate::indicator::{Goal, Indicator, Indicators, Watch};
 use crate::keyed::{Entry, Keyed};
 use crate::log::Log;
-use crate::meters::{Counted, Meters, Reading};
-use grid::{EnergyMwh, PointId, ProsumerId, Timestamp};
+use crate::meters::{Counted, Meters, Reading, Registers};
+use grid::{PointId, ProsumerId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -233,7 +233,7 @@ impl Register {
     ///
     /// # Errors
     /// [`Refusal::Limit`].
-    pub fn counted(&self, point: PointId, at: Timestamp, total: EnergyMwh) -> Result<Counted, Refusal> {
+    pub fn counted(&self, point: PointId, at: Timestamp, total: Registers) -> Result<Counted, Refusal> {
         self.meters.look(point, at, total).map(|(counted, _)| counted)
     }
 
@@ -243,7 +243,7 @@ impl Register {
     /// [`RegisterError`]: a limit, or the disk.
     pub fn remember(
         &mut self,
-        (point, at, total): (PointId, Timestamp, EnergyMwh),
+        (point, at, total): (PointId, Timestamp, Registers),
         now: Timestamp,
     ) -> Result<(), RegisterError> {
         match self.meters.look(point, at, total)?.1 {

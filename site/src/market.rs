@@ -7,6 +7,7 @@ use actors::Area;
 use actors::journal::Books;
 use actors::journal::stage::JOURNAL_FULL;
 use actors::market_side::OfferAnswer as Answer;
+use actors::picture::DeviceKind;
 use dashboards_server::{BidFound, BillKey, MarketDoor, OfferAnswer, OfferFound, OfferState, Ordered};
 use futures_util::future::BoxFuture;
 use grid::telemetry::Element;
@@ -25,12 +26,20 @@ pub struct Door {
     door: actors::OfferDoor,
     books: Books,
     area: Arc<Area>,
+    /// The prosumers behind each usage point.
+    behind: Arc<BTreeMap<UsagePointId, Vec<ProsumerId>>>,
 }
 
 impl Door {
     /// Joins both, and the devices of the area.
     pub fn new(door: actors::OfferDoor, books: Books, area: Arc<Area>) -> Self {
-        Self { door, books, area }
+        let mut behind: BTreeMap<UsagePointId, BTreeSet<ProsumerId>> = BTreeMap::new();
+        for device in area.devices.values() {
+            behind.entry(device.usage_point).or_default().insert(device.prosumer);
+        }
+        let behind = behind.into_iter().map(|(point, prosumers)| (point, prosumers.into_iter().collect()));
+        let behind = Arc::new(behind.collect());
+        Self { door, books, area, behind }
     }
 }
 
@@ -89,16 +98,22 @@ impl MarketDoor for Door {
     }
 
     fn owners(&self, element: Element) -> Vec<ProsumerId> {
-        let of_point = |point| {
-            let behind = self.area.devices.values().filter(move |device| device.usage_point == point);
-            behind.map(|device| device.prosumer).collect::<BTreeSet<_>>().into_iter().collect()
-        };
         match element {
-            Element::UsagePoint(point) => of_point(point),
+            Element::UsagePoint(point) => self.behind.get(&point).cloned().unwrap_or_default(),
             Element::Device(device) => {
                 self.area.devices.get(&device).map(|d| d.prosumer).into_iter().collect()
             }
             Element::Bus(_) | Element::Branch(_) => Vec::new(),
+        }
+    }
+
+    /// Behind a connection there may be a generator that is no device.
+    fn feeds_in(&self, element: Element) -> bool {
+        match element {
+            Element::Device(device) => {
+                self.area.devices.get(&device).is_none_or(|device| device.kind == DeviceKind::Battery)
+            }
+            Element::UsagePoint(_) | Element::Bus(_) | Element::Branch(_) => true,
         }
     }
 

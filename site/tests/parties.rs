@@ -13,7 +13,7 @@ use actors::{Area, Device, DsoRules};
 use connectors::mqtt::DoorConfig;
 use estimation::Feeder;
 use evening::{ACTIVATION, DEVICE, PROSUMER, USAGE_POINT, network, up_to_the_order};
-use grid::Timestamp;
+use grid::{DeviceId, ProsumerId, Timestamp};
 use history::History;
 use market::{MarketEvent, OfferRules, Rules};
 use register::Register;
@@ -29,8 +29,16 @@ fn area() -> Area {
     let feeder = Arc::new(Feeder::new(&network()).unwrap());
     let (id, kind) = (DEVICE, DeviceKind::Charger);
     let device = Device { id, prosumer: PROSUMER, usage_point: USAGE_POINT, kind, p_max_w: 11_000.0 };
-    Area::new("demo", feeder, vec![device], (Rules::default(), OfferRules::default(), DsoRules::default()))
-        .unwrap()
+    let battery =
+        Device { id: DeviceId(9), prosumer: ProsumerId(3), kind: DeviceKind::Battery, ..device.clone() };
+    let foreign = Device { id: DeviceId(27), prosumer: ProsumerId(2), ..device.clone() };
+    Area::new(
+        "demo",
+        feeder,
+        vec![device, battery, foreign],
+        (Rules::default(), OfferRules::default(), DsoRules::default()),
+    )
+    .unwrap()
 }
 
 struct Running(Station);
@@ -142,6 +150,146 @@ async fn an_order_comes_in_every_answer_until_it_is_acknowledged_and_never_after
     assert_eq!(judged["baseline"], json!([null, 1_000_000, 1_000_000]), "{judged}");
     assert_eq!(judged["scheduled"][0], json!(null));
     assert_eq!(judged["quality"], json!(["missing", "missing", "missing"]));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_over_cannot_be_refused_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), &up_to_the_order(), "2026-01-15T20:00:05Z").await;
+    let refusing = json!([{ "activation": ACTIVATION, "accepted": false, "reason": "the car left" }]);
+    let (status, answer) =
+        running.post("schedules", json!({ "prosumer": 1, "acknowledged": refusing })).await;
+    assert_eq!((status, &answer["not_open"]), (200, &json!([ACTIVATION])), "{answer}");
+    let packets = json!({ "CommunicationRequest": { "Acknowledgement": refusing } });
+    let (_, answer) = running.post("foa/1", packets).await;
+    assert_eq!(answer["AcknowledgementReject"][0]["code"], json!("not_found"), "{answer}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_energy_is_taken_when_its_quarter_hour_is_over_and_counts_in_the_settlement() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), &up_to_the_order(), "2026-01-15T17:44:50Z").await;
+    let energy = |value: f64| json!({ "values": [{ "point": "device.7.energy", "ts": "2026-01-15T17:45:00Z", "value": value }] });
+    let total = |ts: &str, total: f64| json!({ "values": [{ "point": "device.7.energy", "ts": ts, "cumulative_kwh": total }] });
+    let (_, answer) = running.post("measurements", total("2026-01-15T17:30:00Z", 100.0)).await;
+    assert_eq!(answer["values"][0]["became"], json!("first"), "{answer}");
+    // A clock that is ten seconds fast.
+    for early in [energy(250.0), total("2026-01-15T17:45:00Z", 100.25)] {
+        let (status, answer) = running.post("measurements", early).await;
+        assert_eq!((status, &answer["code"]), (422, &json!("time")), "{answer}");
+    }
+    let (status, metered) = loop {
+        let (status, answer) = running.post("measurements", total("2026-01-15T17:45:00Z", 100.25)).await;
+        if answer["code"] != json!("time") {
+            break (status, answer);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    };
+    assert_eq!((status, &metered["values"][0]["became"]), (200, &json!("counted")), "{metered}");
+    let asked = "validation/7?from=2026-01-15T17:30:00Z&until=2026-01-15T17:45:00Z";
+    let (_, judged) = running.get(asked).await;
+    assert_eq!(
+        (&judged["actual"], &judged["quality"]),
+        (&json!([250_000]), &json!(["measured"])),
+        "{judged}"
+    );
+    // Another value of the same slot is told that it does not count, and changes nothing.
+    let (status, answer) = running.post("measurements", energy(300.0)).await;
+    assert_eq!(status, 422, "{answer}");
+    assert_eq!(running.get(asked).await.1["actual"], json!([250_000]));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_believes_is_refused_and_the_next_reading_of_the_counter_corrects_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), &[], "2026-01-15T17:45:05Z").await;
+    let read = |ts: &str, total: f64| json!({ "values": [{ "point": "device.7.energy", "ts": ts, "cumulative_kwh": total }] });
+    assert_eq!(running.post("measurements", read("2026-01-15T17:30:00Z", 100.0)).await.0, 200);
+    // 11 kW give 2.75 kWh in a quarter-hour at most.
+    let (status, answer) = running.post("measurements", read("2026-01-15T17:45:00Z", 1_000.0)).await;
+    assert_eq!((status, &answer["code"]), (422, &json!("device-rating")), "{answer}");
+    let (status, answer) = running.post("measurements", read("2026-01-15T17:45:00Z", 100.5)).await;
+    assert_eq!((status, &answer["values"][0]["became"]), (200, &json!("counted")), "{answer}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_feed_in_is_read_at_both_registers_and_what_is_wrong_with_one_value_takes_nothing_from_others()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), &[], "2026-01-15T17:45:05Z").await;
+    let reading = |ts: &str, import: f64, export: f64| json!({ "point": "device.9.energy", "ts": ts, "import_kwh": import, "export_kwh": export });
+    let plain = |ts: &str| json!({ "point": "device.9.energy", "ts": ts, "cumulative_kwh": 5.0 });
+    let values = json!({ "values": [
+        plain("2026-01-15T17:00:00Z"),
+        { "point": "device.9.energy", "ts": "2026-01-15T17:00:00Z", "import_kwh": 5.0 },
+        { "point": "device.7.energy", "ts": "2025-12-01T00:00:00Z", "value": 1.0 },
+        { "point": "device.7.energy" },
+        reading("2026-01-15T17:15:00Z", 10.0, 20.0),
+        reading("2026-01-15T17:30:00Z", 10.0, 20.5),
+        reading("2026-01-15T17:45:00Z", 10.25, 20.5),
+        { "point": "device.7.energy", "ts": "2026-01-15T17:45:00Z", "value": 125.0 },
+    ] });
+    let (status, answer) = running.post("measurements", values).await;
+    let words: Vec<(&str, &str)> = answer["values"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["became"].as_str().unwrap(), one["code"].as_str().unwrap_or("")))
+        .collect();
+    let refused = |code| ("refused", code);
+    assert_eq!(
+        (status, words),
+        (
+            200,
+            vec![
+                refused("registers"),
+                refused("registers"),
+                refused("time"),
+                refused("malformed"),
+                ("first", ""),
+                ("counted", ""),
+                ("counted", ""),
+                ("taken", ""),
+            ]
+        ),
+        "{answer}"
+    );
+    let (_, kept) = running.get("history/energy?point=device.9.energy").await;
+    let values: Vec<f64> =
+        kept["values"].as_array().unwrap().iter().map(|value| value["value"].as_f64().unwrap()).collect();
+    assert_eq!(values, [-500.0, 250.0], "fed in, then taken");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_names_a_prosumer_takes_nothing_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path(), &[], "2026-01-15T17:20:05Z").await;
+    assert_eq!(running.post("flexoffers", offer()).await.0, 201);
+    let message = market_offer(-1, 1, 1.0);
+    for body in [offer(), message.clone(), json!({ "flexOffer": [message] })] {
+        let (status, answer) = running.post("fman/flexoffer/2", body.clone()).await;
+        assert_eq!((status, &answer["code"]), (422, &json!("other_owner")), "{body}: {answer}");
+    }
+    let reading = json!({ "point": "device.7.energy", "ts": "2026-01-15T17:15:00Z", "value": 250.0 });
+    let odd = json!({ "point": "device.27.energy", "prognosis": [] });
+    let own = json!({ "point": "device.27.energy", "ts": "2026-01-15T17:15:00Z", "value": 250.0 });
+    let packets = json!({ "CommunicationRequest": {
+        "OperationData": [reading, odd, own], "FlexibilityData": [offer()], "DemandCancelation": ["fo-7"],
+    } });
+    let (status, reply) = running.post("foa/2", packets).await;
+    assert_eq!(status, 200, "{reply}");
+    let codes = |rejects: &str| -> Vec<Value> {
+        reply[rejects].as_array().unwrap().iter().map(|one| json!([one["index"], one["code"]])).collect()
+    };
+    assert_eq!(codes("OperationReject"), [json!([0, "not_own"]), json!([1, "malformed"])], "{reply}");
+    assert_eq!(codes("FlexibilityReject"), [json!([0, "other_owner"])]);
+    assert_eq!(codes("CancelationReject"), [json!([0, "not_found"])]);
+    assert_eq!(running.get("flexoffers/fo-7").await.1["state"], json!("accepted"));
     running.stop().await;
 }
 
@@ -331,6 +479,10 @@ async fn the_market_answers_every_offer_with_its_number_and_a_heartbeat_with_sch
     taken_back["flexOfferProfileConstraints"] = json!([]);
     assert_eq!(trade(taken_back).await.0, id);
     assert_eq!(running.get(&format!("flexoffers/{id}")).await.1["state"], json!("withdrawn"));
+    // Handing the same in again does not bring it back.
+    for again in [-1, id] {
+        assert_eq!(trade(market_offer(again, 1, 1.0)).await, (-3, "over".to_owned()));
+    }
     running.stop().await;
 
     let folder = tempfile::tempdir().unwrap();

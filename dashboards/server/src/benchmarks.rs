@@ -52,7 +52,8 @@ pub async fn find(
     let period: Period =
         period.parse().map_err(|refusal: register::Refusal| malformed(refusal.to_string()))?;
     let now = now(&state)?;
-    let told = read(&state, |register| register.benchmark(&load_type, period, now))?;
+    let kind = load_type.clone();
+    let told = read(&state, move |register| register.benchmark(&kind, period, now)).await?;
     let mut answer = json!(told);
     answer["load_type"] = json!(load_type);
     answer["period"] = json!(period);

@@ -35,12 +35,14 @@ pub(crate) fn now(state: &State) -> Result<Timestamp, Problem> {
     if picture.seq == 0 { Err(early()) } else { Ok(picture.clock.now) }
 }
 
-/// Reads from the register.
-pub(crate) fn read<T>(
+/// Reads from the register, on a thread that may wait: a writer holds it until the disk has what was written.
+pub(crate) async fn read<T: Send + 'static>(
     state: &State,
-    read: impl FnOnce(&Register) -> Result<T, Refusal>,
+    read: impl FnOnce(&Register) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Problem> {
-    read(&locked(shared(state)?)).map_err(|refusal| refused(&refusal))
+    let register = Arc::clone(shared(state)?);
+    let found = web::block(move || read(&locked(&register))).await.map_err(|_| stopped())?;
+    found.map_err(|refusal| refused(&refusal))
 }
 
 /// Writes to the register; what it kept is on the disk when this returns.

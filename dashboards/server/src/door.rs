@@ -119,6 +119,11 @@ pub trait MarketDoor: Send + Sync {
         Vec::new()
     }
 
+    /// Whether an element can feed in; then what it takes is not all that its energies are made of. What nobody knows can.
+    fn feeds_in(&self, _element: Element) -> bool {
+        true
+    }
+
     /// What a device was ordered to take, by slot from `first` to before `end`, as far as it holds across a power failure.
     fn ordered(&self, _device: DeviceId, _first: Slot, _end: Slot) -> BTreeMap<Slot, Ordered> {
         BTreeMap::new()

@@ -4,7 +4,7 @@
 use crate::problem::Problem;
 use actix_web::http::StatusCode;
 use connectors::Message;
-use connectors::exchange::InboxWriter;
+use connectors::exchange::{InboxWriter, RefusalNote};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, oneshot};
@@ -19,14 +19,20 @@ impl FieldDoor {
         Self(Arc::new(Mutex::new(writer)))
     }
 
-    /// Passes a message on; it lasts when this returns. Passing it again changes nothing.
-    pub(crate) async fn pass(&self, message: Message, within: Duration) -> Result<(), Problem> {
-        let (done, settled) = oneshot::channel();
+    /// Passes a message on; what it causes lasts when this returns. The word says why it causes nothing, when that was refused
+    /// inside. Passing it again changes nothing.
+    pub(crate) async fn pass(
+        &self,
+        message: Message,
+        within: Duration,
+    ) -> Result<Option<&'static str>, Problem> {
+        let ((done, settled), note) = (oneshot::channel(), RefusalNote::default());
         let passing = async {
             // Held while there is no room only: what is told when it lasts does not wait for others.
-            self.0.lock().await.pass_owing(message, done).await.map_err(|_| crate::guard::stopped())?;
+            let passed = self.0.lock().await.pass_noting(message, done, note.clone()).await;
+            passed.map_err(|_| crate::guard::stopped())?;
             match settled.await {
-                Ok(true) => Ok(()),
+                Ok(true) => Ok(note.code()),
                 Ok(false) | Err(_) => Err(unavailable("it could not be recorded now; send it again")),
             }
         };

@@ -22,17 +22,11 @@ pub async fn submit(
 ) -> Result<HttpResponse, Problem> {
     let prosumer = prosumer(&path)?;
     let message: Value = body(&request, payload, &state).await?;
-    let party = Party::new(&request, &state);
+    let party = Party::new(&request, &state).about(prosumer);
     let right = (Resource::FlexOffer, Action::Create);
     party.may(right, prosumer, format!("offer of {prosumer}")).await?;
     if state.served.market.devices_of(prosumer).is_empty() {
         return Err(Problem::not_found(format!("there is no prosumer {prosumer}")));
-    }
-    let owner = message.get("offeredById").or_else(|| message.get("prosumer"));
-    let owner = owner.and_then(|owner| owner.as_u64().or_else(|| owner.as_str()?.parse().ok()));
-    if owner.is_some_and(|owner| owner != u64::from(prosumer.0)) {
-        let detail = format!("the offer is not prosumer {prosumer}'s");
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "other_owner", detail));
     }
     let (answer, id, notes) = party.offer(&message).await?;
     if answer == OfferAnswer::Conflict {

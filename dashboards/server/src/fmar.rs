@@ -9,7 +9,6 @@
 //! | −3 | it is bought already, or over |
 //! | −4 | refused for another reason |
 
-use crate::OfferAnswer;
 use crate::api::json_answer;
 use crate::deposit::{body, now};
 use crate::offer_message;
@@ -18,6 +17,7 @@ use crate::parties::at_most;
 use crate::party::{Acknowledgement, Party};
 use crate::problem::Problem;
 use crate::serve::State;
+use crate::{OfferAnswer, OfferState};
 use access::{Action, Resource};
 use actix_web::{HttpRequest, HttpResponse, web};
 use connectors::flex_offer::{Dialect, Directory, OfferMessage, encode_value};
@@ -120,10 +120,26 @@ async fn one(party: &Party<'_>, state: &State, mut offer: Value) -> Result<i64, 
         )));
     }
     let outcome = party.offer(&offer).await.and_then(|(answer, id, _)| match answer {
-        OfferAnswer::Accepted | OfferAnswer::Known => Ok(number),
+        OfferAnswer::Accepted | OfferAnswer::Known => Ok(answer),
         refused => Err(written(refused, &id, &[]).err().unwrap_or_else(crate::guard::stopped)),
     });
-    outcome.map_err(|problem| (reply(&problem), problem))
+    let answer = outcome.map_err(|problem| (reply(&problem), problem))?;
+    if answer == OfferAnswer::Known {
+        still_stands(state, &id).await?;
+    }
+    Ok(number)
+}
+
+/// Whether an offer that came before can still be sold, or is.
+async fn still_stands(state: &State, id: &FlexOfferId) -> Result<(), Refused> {
+    let found = state.served.market.find(id.clone()).await.map(|found| found.state);
+    let over = match found {
+        Some(OfferState::Withdrawn) => "taken back",
+        Some(OfferState::Expired) => "over",
+        Some(OfferState::Accepted | OfferState::Contracted) | None => return Ok(()),
+    };
+    let detail = format!("FlexOffer {id} is known and {over}; hand in one that differs, with id -1");
+    Err((IN_EXECUTION, Problem::new(actix_web::http::StatusCode::CONFLICT, "over", detail)))
 }
 
 /// A name for an offer that has none: the same offer gets the same, so that repeating it is safe. 52 bits (FNV-1a), which

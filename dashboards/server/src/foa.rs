@@ -7,8 +7,9 @@
 use crate::OfferAnswer;
 use crate::api::json_answer;
 use crate::deposit::{body, now};
+use crate::measured::{Became, Reading};
 use crate::parties::at_most;
-use crate::party::{Acknowledgement, Party, Reading};
+use crate::party::{Acknowledgement, Party};
 use crate::problem::Problem;
 use crate::serve::State;
 use access::{Action, Resource};
@@ -31,7 +32,7 @@ struct Envelope {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 struct Packets {
-    operation_data: Option<Vec<Reading>>,
+    operation_data: Option<Vec<Value>>,
     flexibility_data: Option<Vec<Value>>,
     demand_cancelation: Option<Vec<FlexOfferId>>,
     acknowledgement: Option<Vec<Acknowledgement>>,
@@ -60,7 +61,7 @@ pub async fn communicate(
 ) -> Result<HttpResponse, Problem> {
     let prosumer = crate::fman::prosumer(&path)?;
     let Envelope { request: packets } = body(&request, payload, &state).await?;
-    let party = Party::new(&request, &state);
+    let party = Party::new(&request, &state).about(prosumer);
     party.may((Resource::Schedule, Action::Act), prosumer, format!("agent of {prosumer}")).await?;
     let (there, count) = packets.there();
     at_most(count)?;
@@ -102,8 +103,12 @@ async fn take(
         let (code, detail) = problem.words();
         refused.push((packet, json!({ "index": index, "code": code, "detail": detail })));
     };
-    for (index, reading) in packets.operation_data.iter().flatten().enumerate() {
-        if let Err(problem) = party.measured(reading).await {
+    for (index, value) in packets.operation_data.iter().flatten().enumerate() {
+        let outcome = match Reading::of(value) {
+            Ok(reading) => party.measured(&reading).await.and_then(Became::taken),
+            Err(problem) => Err(problem),
+        };
+        if let Err(problem) = outcome {
             refuse("OperationData", index, &problem);
         }
     }

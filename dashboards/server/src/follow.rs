@@ -22,12 +22,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 /// How often is looked for new values.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Beats come every so many looks.
 const BEAT_EVERY: u32 = 4;
+/// Rights are asked again after so long, however much there is to send.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
 /// Values that are sent in one piece.
 const PIECE_VALUES: usize = 500;
 
@@ -121,6 +123,8 @@ struct Follower<M> {
     /// More is there already.
     behind: bool,
     ended: bool,
+    /// When rights were asked the last time.
+    asked_at: Instant,
     _place: OwnedSemaphorePermit,
 }
 
@@ -135,8 +139,21 @@ impl<M: Fn() -> bool> Follower<M> {
         let mut interval = interval(LOOK_INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let points = points.into_iter().collect();
-        let (ticks, behind, ended) = (0, false, false);
-        Self { historian, kind, points, at, stopping, may, interval, ticks, behind, ended, _place: place }
+        let (ticks, behind, ended, asked_at) = (0, false, false, Instant::now());
+        Self {
+            historian,
+            kind,
+            points,
+            at,
+            stopping,
+            may,
+            interval,
+            ticks,
+            behind,
+            ended,
+            asked_at,
+            _place: place,
+        }
     }
 
     fn events(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
@@ -152,12 +169,15 @@ impl<M: Fn() -> bool> Follower<M> {
                 return None;
             }
             let mut beat = false;
-            if !std::mem::take(&mut self.behind) {
+            if std::mem::take(&mut self.behind) {
+                // Others on this thread come first, also while nothing is found.
+                tokio::task::yield_now().await;
+            } else {
                 self.interval.tick().await;
                 beat = self.ticks.is_multiple_of(BEAT_EVERY);
                 self.ticks = self.ticks.wrapping_add(1);
             }
-            if *self.stopping.borrow() || (beat && !(self.may)()) {
+            if *self.stopping.borrow() || !self.still_may() {
                 return None;
             }
             let mut text = self.look();
@@ -169,6 +189,15 @@ impl<M: Fn() -> bool> Follower<M> {
                 return Some(Bytes::from(text));
             }
         }
+    }
+
+    /// Asks for the rights again when that was not done for a while.
+    fn still_may(&mut self) -> bool {
+        if self.asked_at.elapsed() < ASK_INTERVAL {
+            return true;
+        }
+        self.asked_at = Instant::now();
+        (self.may)()
     }
 
     /// What came since the last look.

@@ -8,10 +8,11 @@ use crate::serve::State;
 use actix_web::{HttpRequest, HttpResponse, web};
 use grid::Timestamp;
 use grid::id::check_name;
+use register::Refusal;
 use register::keyed::{Entry, check_keys};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 /// Entries that are returned when no limit is given, and at most.
 const LIMIT: usize = 100;
@@ -52,10 +53,10 @@ pub async fn find(
     let (mut keys, mut after, mut most) = (Vec::new(), None, None);
     for (name, text) in asked.iter() {
         match name.as_str() {
-            "key" => keys.push(text.as_str()),
+            "key" => keys.push(text.clone()),
             "after" => {
                 check_name(text).map_err(|error| query_malformed(format!("after: {error}")))?;
-                after = Some(text.as_str());
+                after = Some(text.clone());
             }
             "limit" => most = Some(limit(text, LIMIT)?),
             _ => {
@@ -67,22 +68,31 @@ pub async fn find(
     if !keys.is_empty() && (after.is_some() || most.is_some()) {
         return Err(query_malformed("after and limit are for asking without key".to_owned()));
     }
-    read(&state, |register| {
-        check_keys(keys.iter().copied())?;
+    let found = read(&state, move |register| {
+        check_keys(keys.iter().map(String::as_str))?;
         if !keys.is_empty() {
             let there = keys.iter().filter_map(|key| shown(key, register.get(key)?)).collect();
-            let missing = keys.iter().copied().filter(|key| register.get(key).is_none()).collect();
-            return Ok(json_answer(&Found { values: there, missing, next: None }));
+            let missing = keys.iter().map(String::as_str).filter(|key| register.get(key).is_none()).collect();
+            return written(&Found { values: there, missing, next: None });
         }
         let most = most.unwrap_or(LIMIT);
         // One more tells whether there are more.
-        let mut values: Vec<Shown> =
-            register.keys(after).filter_map(|(key, entry)| shown(key, entry)).take(most + 1).collect();
+        let mut values: Vec<Shown> = register
+            .keys(after.as_deref())
+            .filter_map(|(key, entry)| shown(key, entry))
+            .take(most + 1)
+            .collect();
         let more = values.len() > most;
         values.truncate(most);
         let next = values.last().filter(|_| more).map(|last| last.key);
-        Ok(json_answer(&Found { values, missing: Vec::new(), next }))
-    })
+        written(&Found { values, missing: Vec::new(), next })
+    });
+    Ok(json_answer(&found.await?))
+}
+
+/// On the thread that holds the register, whose values it borrows.
+fn written(found: &Found<'_>) -> Result<Box<RawValue>, Refusal> {
+    to_raw_value(found).map_err(|error| Refusal::Malformed(error.to_string()))
 }
 
 /// It was JSON when it was put.

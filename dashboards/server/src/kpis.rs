@@ -43,7 +43,7 @@ pub async fn list(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let shown = |register: &Register| -> Result<Vec<Value>, Refusal> {
         Ok(register.indicators().iter().map(|(name, indicator)| summary(name, indicator)).collect())
     };
-    let indicators = read(&state, shown)?;
+    let indicators = read(&state, shown).await?;
     Ok(json_answer(&json!({ "site": state.served.network.area, "kpis": indicators })))
 }
 
@@ -96,7 +96,7 @@ pub async fn find(
             }
         }
     }
-    let answer = read(&state, |register| {
+    let answer = read(&state, move |register| {
         let indicator = register.indicator(&path)?;
         let within = indicator
             .values
@@ -115,7 +115,8 @@ pub async fn find(
         answer["alarms"] = json!(indicator.alarms);
         answer["alarms_forgotten"] = indicator.alarms_forgotten.into();
         Ok(answer)
-    })?;
+    })
+    .await?;
     Ok(json_answer(&answer))
 }
 

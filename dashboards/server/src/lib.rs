@@ -23,6 +23,7 @@ mod history;
 mod key_values;
 mod kpis;
 mod listen;
+mod measured;
 mod metrics;
 mod offer_message;
 mod offers;

@@ -3,9 +3,10 @@
 use crate::api::json_answer;
 use crate::deposit::{body, limit, query_malformed};
 use crate::guard::note_list;
+use crate::measured::{Became, Reading, told};
 use crate::owned::Asking;
 use crate::page::shortened;
-use crate::party::{Acknowledgement, Party, Reading};
+use crate::party::{Acknowledgement, Party};
 use crate::problem::Problem;
 use crate::serve::State;
 use crate::{OfferFound, OfferState};
@@ -115,7 +116,7 @@ pub async fn schedules(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Readings {
-    values: Vec<Reading>,
+    values: Vec<Value>,
 }
 
 /// `POST /api/v1/measurements`.
@@ -128,9 +129,17 @@ pub async fn measurements(
     at_most(values.len())?;
     let party = Party::new(&request, &state);
     let mut became = Vec::new();
-    for reading in &values {
-        let word = party.measured(reading).await?;
-        became.push(json!({ "point": reading.point, "ts": reading.ts, "became": word }));
+    for value in &values {
+        // Each by itself: what is wrong with one takes nothing from the others.
+        let outcome = match Reading::of(value) {
+            Ok(reading) => party.measured(&reading).await.and_then(Became::taken),
+            Err(problem) => Err(problem),
+        };
+        match outcome {
+            // Nothing is wrong with it, and what was sent before it changes nothing when it comes again.
+            Err(problem) if problem.is_ours() || values.len() == 1 => return Err(problem),
+            outcome => became.push(told(value, outcome.as_ref().copied())),
+        }
     }
     Ok(json_answer(&json!({ "values": became })))
 }

@@ -2,7 +2,7 @@
 //! answers to them, measurements.
 
 use crate::OfferAnswer;
-use crate::deposit::{now, read, write};
+use crate::deposit::now;
 use crate::guard::{allow, note_done};
 use crate::offer_message;
 use crate::offers::{no_answer, our_own};
@@ -13,22 +13,17 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest};
 use connectors::Message;
 use connectors::flex_offer::Note;
-use grid::{EnergyMwh, Measurement, PointId, ProsumerId, Quality, Quantity, Timestamp};
+use grid::ProsumerId;
 use market::{Activation, ActivationId, ActivationStatus, FlexOffer, FlexOfferId};
-use register::meters::Counted;
 use serde::Deserialize;
 use serde_json::Value;
-use std::time::Duration;
-
-/// How far ahead of ours a party's clock may be.
-const AHEAD_MAX: Duration = Duration::from_secs(60);
-/// How old a measurement may be.
-const AGE_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// Who speaks.
 pub(crate) struct Party<'a> {
-    state: &'a State,
+    pub(crate) state: &'a State,
     principal: Option<Principal>,
+    /// Whose things this is about; nothing when that is not said.
+    pub(crate) about: Option<ProsumerId>,
 }
 
 /// What became of an offer, its name, and what of its message was not read.
@@ -44,27 +39,24 @@ pub(crate) struct Acknowledgement {
     pub reason: Option<String>,
 }
 
-/// A value of a point of one's own; one of the three.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Reading {
-    pub point: PointId,
-    pub ts: Timestamp,
-    /// In the point's unit; of an energy, that of the quarter-hour that ends at `ts`.
-    #[serde(default)]
-    pub value: Option<f64>,
-    /// Of a meter that counts, kWh.
-    #[serde(default)]
-    pub cumulative_kwh: Option<f64>,
-}
-
-fn refused(code: &str, detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
-}
-
 impl<'a> Party<'a> {
     pub fn new(request: &HttpRequest, state: &'a State) -> Self {
-        Self { state, principal: request.extensions().get::<Principal>().cloned() }
+        Self { state, principal: request.extensions().get::<Principal>().cloned(), about: None }
+    }
+
+    /// About one prosumer's things only: what belongs to another is refused, also when it is the party's own.
+    pub fn about(self, prosumer: ProsumerId) -> Self {
+        Self { about: Some(prosumer), ..self }
+    }
+
+    fn is_about(&self, owner: ProsumerId) -> Result<(), Problem> {
+        match self.about {
+            Some(prosumer) if prosumer != owner => {
+                let detail = format!("the offer is not prosumer {prosumer}'s");
+                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "other_owner", detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether it may, with what belongs to a prosumer.
@@ -84,6 +76,7 @@ impl<'a> Party<'a> {
         }
         let mut received = offer_message::read(body)?;
         let (owner, name) = (received.offer.prosumer, received.offer.id.to_string());
+        self.is_about(owner)?;
         self.may((Resource::FlexOffer, Action::Create), owner, name).await?;
         let notes = std::mem::take(&mut received.notes);
         // Whose devices there are is told to none but their owner.
@@ -92,6 +85,7 @@ impl<'a> Party<'a> {
 
     /// Hands an offer of our own form in.
     pub async fn own_offer(&self, offer: FlexOffer) -> Result<Handed, Problem> {
+        self.is_about(offer.prosumer)?;
         let right = (Resource::FlexOffer, Action::Create);
         self.may(right, offer.prosumer, offer.id.to_string()).await?;
         self.submit(offer, Vec::new()).await
@@ -110,6 +104,7 @@ impl<'a> Party<'a> {
         let found = tokio::time::timeout(within, market.find(id.clone())).await.map_err(|_| no_answer())?;
         let unknown = || Problem::not_found(format!("there is no FlexOffer {id}"));
         let owner = found.ok_or_else(unknown)?.offer.prosumer;
+        self.is_about(owner).map_err(|_| unknown())?;
         // Whose offers there are is nobody else's business.
         let allowed = self.may((Resource::FlexOffer, Action::Act), owner, id.to_string()).await;
         allowed.map_err(|problem| if problem.is_forbidden() { unknown() } else { problem })?;
@@ -137,8 +132,8 @@ impl<'a> Party<'a> {
     /// Answers an order to a device of a prosumer; on the disk when this returns. An order that is not open (answered, over, or
     /// another's) changes nothing.
     pub async fn acknowledge(&self, prosumer: ProsumerId, answer: Acknowledgement) -> Result<bool, Problem> {
-        let orders = self.state.served.market.orders(prosumer);
-        let Some(order) = orders.into_iter().find(|order| order.id == answer.activation) else {
+        let Some(order) = self.orders(prosumer)?.into_iter().find(|order| order.id == answer.activation)
+        else {
             return Ok(false);
         };
         if let Some(principal) = &self.principal {
@@ -149,58 +144,13 @@ impl<'a> Party<'a> {
         let at = now(self.state)?;
         let (activation, accepted) = (order.id, answer.accepted);
         let status = ActivationStatus { activation, device: order.device, accepted, reason, at };
-        self.pass(Message::Status(status)).await.map(|()| true)
+        self.pass(Message::Status(status)).await.map(|refused| refused.is_none())
     }
 
-    async fn pass(&self, message: Message) -> Result<(), Problem> {
+    /// Passes a message on to the field's side; the word of a refusal there.
+    pub(crate) async fn pass(&self, message: Message) -> Result<Option<&'static str>, Problem> {
         let none = || Problem::new(StatusCode::NOT_FOUND, "no_field", "this system takes no measurements");
         let field = self.state.served.field.as_ref().ok_or_else(none)?;
         field.pass(message, self.state.limits.answer_deadline).await
-    }
-
-    /// Takes a measurement of a point of one's own; kept when this returns. The word says what became of it.
-    pub async fn measured(&self, reading: &Reading) -> Result<&'static str, Problem> {
-        let right = (Resource::Measurement, Action::Create);
-        let owners = self.state.served.market.owners(reading.point.element);
-        for &owner in &owners {
-            self.may(right, owner, reading.point.to_string()).await?;
-        }
-        if owners.is_empty() {
-            // As it would be refused to somebody else.
-            let detail = format!("{} {}: it belongs to somebody else, or to nobody", right.1, right.0);
-            return Err(Problem::new(StatusCode::FORBIDDEN, "not_own", detail));
-        }
-        let received_at = now(self.state)?;
-        if reading.ts > received_at.plus(AHEAD_MAX) || received_at.since(reading.ts) > AGE_MAX {
-            let detail = format!("{} is not of the last seven days, it is {received_at}", reading.ts);
-            return Err(refused("time", detail));
-        }
-        let is_energy = reading.point.quantity == Quantity::SlotEnergy;
-        let told = |value: f64, at: Timestamp| {
-            let (point, quality) = (reading.point, Quality::Measured);
-            Message::Telemetry(vec![Measurement { point, value, quality, measured_at: at, received_at }])
-        };
-        match (reading.value, reading.cumulative_kwh) {
-            (Some(value), None) if is_energy && reading.ts != reading.ts.slot().start() => {
-                let detail = format!("{value} Wh: ts is the end of a quarter-hour, {} is none", reading.ts);
-                Err(refused("time", detail))
-            }
-            (Some(value), None) => self.pass(told(value, reading.ts)).await.map(|()| "taken"),
-            (None, Some(total)) if is_energy => {
-                let total = EnergyMwh::from_watt_hours(total * 1e3)
-                    .map_err(|error| refused("malformed", format!("cumulative_kwh: {error}")))?;
-                let (point, at) = (reading.point, reading.ts);
-                let counted = read(self.state, |register| register.counted(point, at, total))?;
-                if let Counted::Slot { slot, energy } = counted {
-                    self.pass(told(energy.watt_hours(), slot.end())).await?;
-                }
-                write(self.state, move |register, now| register.remember((point, at, total), now)).await?;
-                Ok(counted.word())
-            }
-            _ => Err(refused(
-                "malformed",
-                "one of value and cumulative_kwh is wanted; the latter for an energy",
-            )),
-        }
     }
 }

@@ -32,6 +32,11 @@ impl Problem {
         self.status == StatusCode::FORBIDDEN
     }
 
+    /// Whether it is not what was asked that is wrong.
+    pub fn is_ours(&self) -> bool {
+        self.status.is_server_error()
+    }
+
     /// Nothing is there.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)

@@ -44,7 +44,8 @@ pub async fn report(
 /// `GET /api/v1/bids/{id}/feedback/reported`.
 pub async fn list(path: web::Path<String>, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let (id, _) = found(&path, &state)?;
-    let (answers, forgotten) = read(&state, |register| Ok(register.answers(&id.to_string())))?;
+    let id = id.to_string();
+    let (answers, forgotten) = read(&state, move |register| Ok(register.answers(&id))).await?;
     let reported: Vec<Value> = answers.iter().map(|(by, text)| one(by, text)).collect();
     Ok(json_answer(&json!({ "reported": reported, "forgotten": forgotten })))
 }

@@ -49,7 +49,8 @@ pub async fn find(
     let (mut baseline, mut scheduled, mut actual, mut quality) = (vec![], vec![], vec![], vec![]);
     for slot in slots {
         let order = ordered.get(&slot);
-        let took = metered.get(&slot).copied().or_else(|| order.and_then(|order| order.metered));
+        // What is settled with stands before what the history has, which keeps also what is not used.
+        let took = order.and_then(|order| order.metered).or_else(|| metered.get(&slot).copied());
         baseline.push(order.map(|order| order.baseline));
         scheduled.push(order.map(|order| order.scheduled));
         actual.push(took.map(|(energy, _)| energy));

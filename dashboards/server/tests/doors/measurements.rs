@@ -208,6 +208,58 @@ async fn a_subscriber_sees_each_new_value_once_and_resumes_by_offset_over_a_rest
 }
 
 #[tokio::test]
+async fn a_reader_of_a_long_backlog_loses_the_stream_with_the_right_and_keeps_nobody_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut kept = Kept::open(folder.path()).await;
+    let start = at("2026-02-02T12:00:00Z");
+    kept.keep(vec![reading("meter.7.energy", start, 0.0)]).await;
+    let (path, audit) = (folder.path().join("access.json"), folder.path().join("audit.jsonl"));
+    let mut directory = access::Directory::default();
+    let (name, role) = ("operator", Role::Operator);
+    let token = directory
+        .add_token(name, vec![role], access::Scope::Everything, 1, grid::Clock::now(&super::Machine))
+        .unwrap();
+    directory.write(&path).unwrap();
+    let (picture, mut served) = served(folder.path());
+    let accounts = dashboards_server::Accounts::open(&path, &audit, Arc::new(super::Machine)).unwrap();
+    served.access = dashboards_server::Access::Accounts(Arc::new(accounts));
+    served.operations.historian = Some(kept.historian.clone());
+    let running = Running::start_with(picture, served).await;
+    let mut socket = TcpStream::connect(running.server.address()).await.unwrap();
+    let request = format!(
+        "GET /api/v1/history/energy/stream HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\r\n",
+        token.secret
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut chunk = [0; 4096];
+    let count = socket.read(&mut chunk).await.unwrap();
+    assert!(String::from_utf8_lossy(&chunk[..count]).contains("200 OK"));
+    // More than the sockets hold, and nobody reads; then the right ends.
+    let many = |n: u64| reading("meter.7.energy", start.plus(Duration::from_secs(n)), n as f64);
+    kept.keep((1..60_000).map(many).collect()).await;
+    directory.remove(name).unwrap();
+    directory.write(&path).unwrap();
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let mut heard = 0;
+    let ended = tokio::time::timeout(Duration::from_secs(20), async {
+        let mut last = Vec::new();
+        loop {
+            match socket.read(&mut chunk).await.unwrap() {
+                0 => return last,
+                count => {
+                    heard += count;
+                    last.extend_from_slice(&chunk[..count]);
+                }
+            }
+        }
+    });
+    let text = ended.await.unwrap();
+    let values = String::from_utf8_lossy(&text).matches("event: value").count();
+    assert!(values < 59_999, "all {values} came, {heard} bytes");
+    running.server.stop().await;
+}
+
+#[tokio::test]
 async fn a_prosumer_reads_and_follows_its_own_points_only() {
     let folder = tempfile::tempdir().unwrap();
     let names = [("home3", Role::Prosumer, &[3][..]), ("operator", Role::Operator, &[][..])];
@@ -283,8 +335,9 @@ async fn an_offer_is_judged_by_the_curves_of_its_device() {
     assert_eq!((&found["start"], &found["interval_s"]), (&json!("2026-02-02T11:00:00Z"), &json!(900)));
     assert_eq!(found["baseline"], json!([null, 250_000, null]));
     assert_eq!(found["scheduled"], json!([null, 0, null]));
-    assert_eq!(found["actual"], json!([250_000, 20_000, null]));
-    assert_eq!(found["quality"], json!(["measured", "measured", "missing"]));
+    // It was settled with the substitute: what came later is in the history and counts for nothing.
+    assert_eq!(found["actual"], json!([250_000, 19_000, null]));
+    assert_eq!(found["quality"], json!(["measured", "substituted", "missing"]));
     for wrong in
         ["from=2026-02-02T12:00:00Z&until=2026-02-02T12:00:00Z", "from=2025-01-01T00:00:00Z", "form=x"]
     {
