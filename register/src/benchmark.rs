@@ -8,9 +8,13 @@
 //! ```
 //!
 //! An answer of a period that still took contributions would tell a newcomer's value by the difference of two answers; so there is
-//! none before a period is closed, and nothing changes afterwards. A group with fewer than [`GROUP_MIN`] contributors is not
-//! told, nor is one whose largest contributor has more than a quarter of the sum: both are refused with the same words.
-//! Neither least nor greatest value is told. When the file is written anew, closed groups lose who contributed.
+//! none before a period is closed, and nothing changes afterwards.
+//!
+//! An account knows what it contributed itself, for one prosumer or for a whole portfolio. A group is told when it has at least
+//! [`GROUP_MIN`] contributors and, without those that any one account ever contributed for, at least one less than that; and when
+//! neither all nor those that remain have a largest one with more than a quarter of their sum. All refusals sound the same.
+//! Neither least nor greatest value is told. A group that is closed is kept as its answer alone, for [`KEPT_FOR`]; one that is not told is
+//! not kept.
 
 use crate::error::Refusal;
 use grid::id::check_name;
@@ -26,13 +30,17 @@ pub const GROUP_MIN: usize = 10;
 pub const SHARE_MAX: f64 = 0.25;
 /// How long after its end a period takes contributions.
 pub const OPEN_FOR: Duration = Duration::from_secs(48 * 3600);
+/// How long after its end a period is told: 13 months.
+pub const KEPT_FOR: Duration = Duration::from_secs(396 * 86_400);
 /// Largest contribution, kWh.
 pub const ENERGY_MAX_KWH: f64 = 1e9;
 /// Load types.
 pub const LOAD_TYPES_MAX: usize = 100;
-/// Groups: load types times periods.
-pub const GROUPS_MAX: usize = 20_000;
-/// Contributions of all groups.
+/// Load types of one account in periods that are open.
+pub const OWN_LOAD_TYPES_MAX: usize = 10;
+/// Groups: load types times the days and months of [`KEPT_FOR`], and some more.
+pub const GROUPS_MAX: usize = 50_000;
+/// Contributions of open groups.
 pub const CONTRIBUTIONS_MAX: usize = 1_000_000;
 
 /// A day or a month, UTC.
@@ -52,6 +60,10 @@ impl Period {
     /// From then on nothing more is taken, and the group is told.
     pub fn closes_at(self) -> Timestamp {
         self.end.plus(OPEN_FOR)
+    }
+
+    fn is_forgotten(self, now: Timestamp) -> bool {
+        now >= self.end.plus(KEPT_FOR)
     }
 }
 
@@ -100,7 +112,7 @@ impl<'de> Deserialize<'de> for Period {
 }
 
 /// What a group is told as. Energies in kWh.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Contributors.
     pub count: usize,
@@ -118,31 +130,69 @@ pub struct Summary {
     pub p90_kwh: f64,
 }
 
+/// A prosumer's contribution.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Member {
+    pub energy_kwh: f64,
+    /// Accounts that ever contributed for it; without accounts nobody.
+    pub known_to: BTreeSet<String>,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum Group {
-    Open(BTreeMap<ProsumerId, f64>),
-    /// Ascending, without names.
-    Closed(Vec<f64>),
+    Open(BTreeMap<ProsumerId, Member>),
+    Closed(Summary),
+}
+
+/// A contribution: what a prosumer's loads of a type took in a period.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contribution {
+    /// Whose loads.
+    pub by: ProsumerId,
+    /// Account that says so; without accounts none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Their type.
+    pub load_type: String,
+    /// When.
+    pub period: Period,
+    /// How much, kWh.
+    pub energy_kwh: f64,
+}
+
+/// Whose load types are counted together.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Speaker {
+    Account(String),
+    /// Where there are no accounts.
+    Prosumer(ProsumerId),
+}
+
+impl Speaker {
+    fn of(account: Option<&String>, by: ProsumerId) -> Self {
+        account.map_or(Self::Prosumer(by), |account| Self::Account(account.clone()))
+    }
 }
 
 /// All groups, by load type and period.
 #[derive(Debug, Default)]
 pub(crate) struct Benchmark {
     pub groups: BTreeMap<(String, Period), Group>,
+    /// Of open groups.
     contributions: usize,
+    /// Who contributed for which load types to open groups.
+    own_load_types: BTreeMap<Speaker, BTreeSet<String>>,
+}
+
+fn at_most(what: &'static str, most: usize, found: usize) -> Result<(), Refusal> {
+    if found > most { Err(Refusal::Limit { what, most, found }) } else { Ok(()) }
 }
 
 impl Benchmark {
-    pub fn may_contribute(
-        &self,
-        by: ProsumerId,
-        load_type: &str,
-        period: Period,
-        energy_kwh: f64,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
+    pub fn may_contribute(&self, given: &Contribution, now: Timestamp) -> Result<(), Refusal> {
+        let Contribution { by, load_type, period, energy_kwh, .. } = given;
         check_name(load_type).map_err(|error| Refusal::Malformed(format!("load_type: {error}")))?;
-        if !(0.0..=ENERGY_MAX_KWH).contains(&energy_kwh) {
+        if !(0.0..=ENERGY_MAX_KWH).contains(energy_kwh) {
             let detail = format!("energy_kwh is {energy_kwh}, 0 to {ENERGY_MAX_KWH:e} is accepted");
             return Err(Refusal::Malformed(detail));
         }
@@ -152,52 +202,81 @@ impl Benchmark {
         if now >= period.closes_at() {
             return Err(Refusal::Closed(format!("{period} takes nothing since {}", period.closes_at())));
         }
-        let key = (load_type.to_owned(), period);
-        let at_most = |what, most, found| match found > most {
-            true => Err(Refusal::Limit { what, most, found }),
-            false => Ok(()),
-        };
-        match self.groups.get(&key) {
-            Some(Group::Open(members)) if members.contains_key(&by) => Ok(()),
-            Some(_) => at_most("contributions", CONTRIBUTIONS_MAX, self.contributions + 1),
-            None => {
-                let mut types: BTreeSet<&str> = self.groups.keys().map(|(kind, _)| kind.as_str()).collect();
-                types.insert(load_type);
-                at_most("load types", LOAD_TYPES_MAX, types.len())?;
-                at_most("groups of a load type and a period", GROUPS_MAX, self.groups.len() + 1)?;
-                at_most("contributions", CONTRIBUTIONS_MAX, self.contributions + 1)
-            }
-        }
-    }
-
-    pub fn contribute(&mut self, by: ProsumerId, load_type: String, period: Period, energy_kwh: f64) {
-        let group = self.groups.entry((load_type, period)).or_insert_with(|| Group::Open(BTreeMap::new()));
-        if let Group::Open(members) = group
-            && members.insert(by, energy_kwh).is_none()
+        let group = self.groups.get(&(load_type.clone(), *period));
+        if let Some(Group::Open(members)) = group
+            && members.contains_key(by)
         {
-            self.contributions += 1;
+            return Ok(());
         }
+        at_most("contributions to open periods", CONTRIBUTIONS_MAX, self.contributions + 1)?;
+        at_most("load types of one account in open periods", OWN_LOAD_TYPES_MAX, self.own_load_types(given))?;
+        if group.is_none() {
+            let mut types: BTreeSet<&str> = self.groups.keys().map(|(kind, _)| kind.as_str()).collect();
+            types.insert(load_type);
+            at_most("load types", LOAD_TYPES_MAX, types.len())?;
+            at_most("groups of a load type and a period", GROUPS_MAX, self.groups.len() + 1)?;
+        }
+        Ok(())
     }
 
-    pub fn restore(&mut self, load_type: String, period: Period, values: Vec<f64>) {
-        self.contributions += values.len();
-        self.groups.insert((load_type, period), Group::Closed(values));
+    /// How many load types whoever says this would have in open periods.
+    fn own_load_types(&self, given: &Contribution) -> usize {
+        let own = self.own_load_types.get(&Speaker::of(given.account.as_ref(), given.by));
+        own.map_or(1, |types| types.len() + usize::from(!types.contains(&given.load_type)))
     }
 
-    /// Takes the names out of groups that are closed, and the values out of those that are never told.
+    pub fn contribute(&mut self, given: Contribution) {
+        let Contribution { by, account, load_type, period, energy_kwh } = given;
+        let own = self.own_load_types.entry(Speaker::of(account.as_ref(), by)).or_default();
+        own.insert(load_type.clone());
+        let group = self.groups.entry((load_type, period)).or_insert_with(|| Group::Open(BTreeMap::new()));
+        let Group::Open(members) = group else { return };
+        let before = members.len();
+        let member = members.entry(by).or_insert_with(|| Member { energy_kwh, known_to: BTreeSet::new() });
+        // What was said before is known, too, and often the same.
+        member.energy_kwh = energy_kwh;
+        member.known_to.extend(account);
+        self.contributions += members.len() - before;
+    }
+
+    pub fn restore(&mut self, load_type: String, period: Period, told: Summary) {
+        self.groups.insert((load_type, period), Group::Closed(told));
+    }
+
+    /// Whether [`close`](Self::close) would change something.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.groups.iter().any(|((_, period), group)| match group {
+            Group::Open(_) => now >= period.closes_at(),
+            Group::Closed(_) => period.is_forgotten(now),
+        })
+    }
+
+    /// Keeps of groups that are closed their answer alone, and nothing of those that are not told or are too old.
     pub fn close(&mut self, now: Timestamp) {
         for ((_, period), group) in &mut self.groups {
             if let Group::Open(members) = group
                 && now >= period.closes_at()
             {
-                let count = members.len();
-                let mut values: Vec<f64> = members.values().copied().collect();
-                values.sort_unstable_by(f64::total_cmp);
-                if summary(&values).is_none() {
-                    values.clear();
+                self.contributions -= members.len();
+                match summary(members) {
+                    Some(told) => *group = Group::Closed(told),
+                    None => members.clear(),
                 }
-                self.contributions -= count - values.len();
-                *group = Group::Closed(values);
+            }
+        }
+        self.groups.retain(|(_, period), group| match group {
+            Group::Open(members) => !members.is_empty(),
+            Group::Closed(_) => !period.is_forgotten(now),
+        });
+        self.own_load_types.clear();
+        for ((load_type, _), group) in &self.groups {
+            let Group::Open(members) = group else { continue };
+            for (&by, member) in members {
+                let nobody = member.known_to.is_empty().then_some(None);
+                for account in nobody.into_iter().chain(member.known_to.iter().map(Some)) {
+                    let own = self.own_load_types.entry(Speaker::of(account, by)).or_default();
+                    own.insert(load_type.clone());
+                }
             }
         }
     }
@@ -206,19 +285,16 @@ impl Benchmark {
         if now < period.closes_at() {
             return Err(Refusal::Unknown(format!("{period} is told from {} on", period.closes_at())));
         }
-        let values = match self.groups.get(&(load_type.to_owned(), period)) {
-            None => Vec::new(),
-            Some(Group::Closed(values)) => values.clone(),
-            Some(Group::Open(members)) => {
-                let mut values: Vec<f64> = members.values().copied().collect();
-                values.sort_unstable_by(f64::total_cmp);
-                values
-            }
+        let told = match self.groups.get(&(load_type.to_owned(), period)) {
+            None => None,
+            Some(Group::Closed(told)) => Some(*told).filter(|_| !period.is_forgotten(now)),
+            Some(Group::Open(members)) => summary(members),
         };
-        summary(&values).ok_or_else(|| {
+        told.ok_or_else(|| {
             let detail = format!(
-                "what was contributed for {load_type:?} and {period} is not told: a group has at least {GROUP_MIN} \
-                 contributors, and none with more than {} % of the sum",
+                "what was contributed for {load_type:?} and {period} is not told: a group has at least {GROUP_MIN} contributors, \
+                 {} of them unknown to any one account, and none with more than {} % of the sum; it is told for 13 months",
+                GROUP_MIN - 1,
                 100.0 * SHARE_MAX
             );
             Refusal::Unknown(detail)
@@ -226,13 +302,40 @@ impl Benchmark {
     }
 }
 
-/// Of ascending values; nothing when they are not to be told.
-fn summary(values: &[f64]) -> Option<Summary> {
-    let (count, sum) = (values.len(), values.iter().sum::<f64>());
-    let largest = *values.last()?;
-    if count < GROUP_MIN || largest > SHARE_MAX * sum {
+/// Whether what anybody can work out hides each contributor among enough others.
+fn hides_each(members: &BTreeMap<ProsumerId, Member>) -> bool {
+    let mut falling: Vec<&Member> = members.values().collect();
+    falling.sort_unstable_by(|one, other| other.energy_kwh.total_cmp(&one.energy_kwh));
+    let sum = falling.iter().map(|member| member.energy_kwh).sum::<f64>();
+    let is_large = |largest: Option<&&Member>, sum: f64| {
+        // The rest of a subtraction is not quite what an addition of the rest is.
+        largest.is_none_or(|largest| largest.energy_kwh > SHARE_MAX * sum * (1.0 + 1e-9))
+    };
+    if members.len() < GROUP_MIN || is_large(falling.first(), sum) {
+        return false;
+    }
+    let mut known: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
+    for member in members.values() {
+        for account in &member.known_to {
+            let (count, energy) = known.entry(account).or_default();
+            (*count, *energy) = (*count + 1, *energy + member.energy_kwh);
+        }
+    }
+    known.into_iter().all(|(account, (count, energy))| {
+        // Each account passes over its own only, so all of them together look at each member a few times.
+        let largest = falling.iter().find(|member| !member.known_to.contains(account));
+        members.len() - count >= GROUP_MIN - 1 && !is_large(largest, sum - energy)
+    })
+}
+
+/// Of a group; nothing when it is not to be told.
+fn summary(members: &BTreeMap<ProsumerId, Member>) -> Option<Summary> {
+    if !hides_each(members) {
         return None;
     }
+    let mut values: Vec<f64> = members.values().map(|member| member.energy_kwh).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let (count, sum, largest) = (values.len(), values.iter().sum::<f64>(), *values.last()?);
     let percentile = |fraction: f64| {
         let place = fraction * (count - 1) as f64;
         let below = place.floor();
@@ -259,13 +362,19 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// Of January, by an account of its own.
+    fn contribution(by: u32, load_type: &str, energy_kwh: f64) -> Contribution {
+        let (load_type, period) = (load_type.to_owned(), "2026-01".parse().unwrap());
+        Contribution { by: ProsumerId(by), account: Some(format!("home{by}")), load_type, period, energy_kwh }
+    }
+
     fn filled(values: &[f64]) -> Benchmark {
         let mut benchmark = Benchmark::default();
         let now = at("2026-02-02T12:00:00Z");
         for (by, &energy) in values.iter().enumerate() {
-            let by = ProsumerId(by as u32);
-            benchmark.may_contribute(by, "ev", "2026-01".parse().unwrap(), energy, now).unwrap();
-            benchmark.contribute(by, "ev".to_owned(), "2026-01".parse().unwrap(), energy);
+            let given = contribution(by as u32, "ev", energy);
+            benchmark.may_contribute(&given, now).unwrap();
+            benchmark.contribute(given);
         }
         benchmark
     }
@@ -319,6 +428,83 @@ mod tests {
     }
 
     #[test]
+    fn an_account_that_contributed_for_nearly_all_learns_nobodys_value() {
+        let (period, closed) = ("2026-01".parse().unwrap(), at("2026-02-03T00:00:00Z"));
+        // How many an aggregator contributed for, and how many contributed by themselves.
+        let told = |portfolio: u32, others: u32, again: bool| {
+            let mut benchmark = Benchmark::default();
+            for by in 0..portfolio + others {
+                let mut given = contribution(by, "ev", 2.0);
+                if by < portfolio {
+                    given.account = Some("aggregator".to_owned());
+                }
+                benchmark.contribute(given);
+                if by < portfolio && again {
+                    // The prosumer says the same itself: the aggregator has not forgotten it.
+                    benchmark.contribute(contribution(by, "ev", 2.0));
+                }
+            }
+            benchmark.tell("ev", period, closed).is_ok()
+        };
+        assert!(!told(9, 1, false) && !told(9, 1, true), "ten times the mean less nine known values");
+        assert!(!told(100, 8, false) && !told(10, 0, false));
+        assert!(told(100, 9, false) && told(0, 10, false) && told(1, 9, true));
+        // Of those that the aggregator does not know one has nearly all.
+        let mut values = vec![1_000.0; 100];
+        values.extend([1.0; 9]);
+        values.push(900.0);
+        let mut benchmark = filled(&values);
+        assert!(benchmark.tell("ev", period, closed).is_ok());
+        for by in 0..100 {
+            benchmark.contribute(Contribution {
+                account: Some("aggregator".to_owned()),
+                ..contribution(by, "ev", 1_000.0)
+            });
+        }
+        assert!(benchmark.tell("ev", period, closed).is_err());
+    }
+
+    #[test]
+    fn nobody_fills_the_table_of_load_types_for_all_and_what_is_not_told_leaves_it() {
+        let (now, closed) = (at("2026-02-02T12:00:00Z"), at("2026-02-03T00:00:00Z"));
+        let mut benchmark = filled(&[2.0; 10]);
+        let limits = |benchmark: &mut Benchmark, by: u32, prefix: &str| {
+            let mut taken = 0;
+            loop {
+                let given = contribution(by, &format!("{prefix}{taken}"), 1.0);
+                match benchmark.may_contribute(&given, now) {
+                    Ok(()) => benchmark.contribute(given),
+                    Err(refused) => return (taken, refused.to_string()),
+                }
+                taken += 1;
+            }
+        };
+        let (taken, words) = limits(&mut benchmark, 77, "invented");
+        assert!(taken == OWN_LOAD_TYPES_MAX && words.contains("of one account"), "{taken}: {words}");
+        assert!(benchmark.may_contribute(&contribution(77, "invented3", 2.0), now).is_ok());
+        for by in 100..109 {
+            limits(&mut benchmark, by, &format!("more{by}-"));
+        }
+        let (_, words) = limits(&mut benchmark, 200, "full");
+        assert!(words.starts_with("load types: at most 100"), "{words}");
+        assert!(benchmark.is_due(closed) && !benchmark.is_due(now));
+        benchmark.close(closed);
+        assert_eq!((benchmark.groups.len(), benchmark.contributions), (1, 0));
+        assert!(!benchmark.is_due(closed));
+        for by in [77, 108] {
+            assert!(
+                !benchmark
+                    .own_load_types
+                    .contains_key(&Speaker::of(Some(&format!("home{by}")), ProsumerId(by)))
+            );
+        }
+        let forgotten = at("2026-02-01T00:00:00Z").plus(KEPT_FOR);
+        assert!(benchmark.is_due(forgotten));
+        benchmark.close(forgotten);
+        assert!(benchmark.groups.is_empty());
+    }
+
+    #[test]
     fn before_a_period_is_closed_nothing_is_told_and_afterwards_nothing_changes() {
         let mut benchmark = filled(&[2.0; 10]);
         let period = "2026-01".parse().unwrap();
@@ -327,24 +513,21 @@ mod tests {
         for (now, words) in
             [("2026-01-31T23:59:59Z", "ends at"), ("2026-02-03T00:00:00Z", "takes nothing since")]
         {
-            let refused = benchmark.may_contribute(ProsumerId(99), "ev", period, 1.0, at(now)).unwrap_err();
+            let refused = benchmark.may_contribute(&contribution(99, "ev", 1.0), at(now)).unwrap_err();
             assert!(refused.to_string().contains(words), "{refused}");
         }
         let closed = at("2026-02-03T00:00:00Z");
         let before = benchmark.tell("ev", period, closed).unwrap();
         benchmark.close(closed);
         assert_eq!(benchmark.tell("ev", period, closed).unwrap(), before);
-        assert!(
-            matches!(benchmark.groups.values().next(), Some(Group::Closed(values)) if values.len() == 10)
-        );
+        assert!(matches!(benchmark.groups.values().next(), Some(Group::Closed(told)) if told.count == 10));
     }
 
     #[test]
     fn numbers_that_are_no_consumption_are_refused() {
         for energy in [-0.1, f64::NAN, f64::INFINITY, 2e9] {
             let now = at("2026-02-02T12:00:00Z");
-            let refused =
-                filled(&[]).may_contribute(ProsumerId(1), "ev", "2026-01".parse().unwrap(), energy, now);
+            let refused = filled(&[]).may_contribute(&contribution(1, "ev", energy), now);
             assert!(matches!(refused, Err(Refusal::Malformed(_))), "{energy}");
         }
     }

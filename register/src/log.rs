@@ -90,6 +90,11 @@ impl Log {
         Ok(())
     }
 
+    /// Whether it takes anything any more.
+    pub fn is_stuck(&self) -> bool {
+        self.stuck
+    }
+
     /// Whether it grew so far that it should be written anew.
     pub fn is_long(&self) -> bool {
         !self.stuck && self.bytes > ANEW_BYTES_MIN.max(2 * self.bytes_anew)

@@ -1,6 +1,6 @@
 //! The register: all collections and the file behind them.
 
-use crate::benchmark::{Benchmark, Group, Period, Summary};
+use crate::benchmark::{Benchmark, Contribution, Group, Member, Period, Summary};
 use crate::error::{Refusal, RegisterError, StoreError};
 use crate::feedback::Feedback;
 use crate::indicator::{Goal, Indicator, Indicators, Watch};
@@ -11,9 +11,13 @@ use grid::{PointId, ProsumerId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 /// Name of the file in a data directory.
 pub const FILE_NAME: &str = "register.log";
+
+/// When writing the file anew failed, it is tried again after so long.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(600);
 
 /// One thing that was done, or (`Kept…`) what remains of many.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,12 +25,12 @@ pub const FILE_NAME: &str = "register.log";
 enum Record {
     Put { owner: String, at: Timestamp, values: Vec<(String, String)> },
     Deleted { keys: Vec<String> },
-    Contributed { by: ProsumerId, load_type: String, period: Period, energy_kwh: f64 },
+    Contributed(Contribution),
     Posted { name: String, at: Timestamp, value: f64, unit: String },
     Aimed { name: String, goal: Goal },
     Watched { name: String, watch: Watch },
     Answered { bid: String, by: String, answer: String },
-    KeptGroup { load_type: String, period: Period, values: Vec<f64> },
+    KeptGroup { load_type: String, period: Period, told: Summary },
     KeptIndicator { name: String, indicator: Indicator },
     KeptFeedback(Feedback),
     Read { point: PointId, reading: Reading },
@@ -41,6 +45,10 @@ pub struct Register {
     indicators: Indicators,
     feedback: Feedback,
     meters: Meters,
+    /// Of contributors to groups that are closed.
+    names_in_file: bool,
+    /// Writing the file anew failed and is not tried before.
+    rest_until: Option<Timestamp>,
 }
 
 impl Register {
@@ -59,6 +67,8 @@ impl Register {
             indicators: Indicators::default(),
             feedback: Feedback::default(),
             meters: Meters::default(),
+            names_in_file: false,
+            rest_until: None,
         };
         records.into_iter().for_each(|record| register.apply(record));
         Ok(register)
@@ -72,16 +82,12 @@ impl Register {
                 }
             }
             Record::Deleted { keys } => keys.iter().for_each(|key| self.keyed.delete(key)),
-            Record::Contributed { by, load_type, period, energy_kwh } => {
-                self.benchmark.contribute(by, load_type, period, energy_kwh);
-            }
+            Record::Contributed(given) => self.benchmark.contribute(given),
             Record::Posted { name, at, value, unit } => self.indicators.post(name, at, value, unit),
             Record::Aimed { name, goal } => self.indicators.aim(&name, goal),
             Record::Watched { name, watch } => self.indicators.watch(&name, watch),
             Record::Answered { bid, by, answer } => self.feedback.answer(bid, by, answer),
-            Record::KeptGroup { load_type, period, values } => {
-                self.benchmark.restore(load_type, period, values)
-            }
+            Record::KeptGroup { load_type, period, told } => self.benchmark.restore(load_type, period, told),
             Record::KeptIndicator { name, indicator } => {
                 self.indicators.0.insert(name, indicator);
             }
@@ -96,17 +102,30 @@ impl Register {
     fn keep(&mut self, record: Record, now: Timestamp) -> Result<(), StoreError> {
         self.log.append(&record)?;
         self.apply(record);
-        if self.log.is_long() {
+        self.tidy(now);
+        Ok(())
+    }
+
+    /// Closes groups of benchmarks whose time has come, and writes the file anew when their names are to leave it or it has grown
+    /// long. Whoever keeps a register does so at least daily.
+    pub fn tidy(&mut self, now: Timestamp) {
+        if self.benchmark.is_due(now) {
             self.benchmark.close(now);
+            self.names_in_file = true;
+        }
+        let rests = self.log.is_stuck() || self.rest_until.is_some_and(|until| now < until);
+        if (self.names_in_file || self.log.is_long()) && !rests {
             let records = remaining(&self.keyed, &self.benchmark, &self.indicators, &self.feedback);
             let readings = self.meters.0.iter();
             let readings = readings.map(|(&point, &reading)| Record::Read { point, reading });
             if let Err(error) = self.log.write_anew(records.chain(readings)) {
-                // What was kept is kept; the next record tries again.
+                // What was kept is kept. Writing all of it takes long; the next record does not wait for that again.
+                self.rest_until = Some(now.plus(TRY_AGAIN_AFTER));
                 tracing::error!(%error, "the register's file could not be written anew");
+            } else {
+                (self.names_in_file, self.rest_until) = (false, None);
             }
         }
-        Ok(())
     }
 
     /// Puts values under keys, all or none. Values are JSON texts and come back byte for byte.
@@ -157,17 +176,11 @@ impl Register {
     ///
     /// # Errors
     /// [`RegisterError`]: the period is not over or closed, a limit, no such energy, or the disk.
-    pub fn contribute(
-        &mut self,
-        by: ProsumerId,
-        load_type: &str,
-        period: Period,
-        energy_kwh: f64,
-        now: Timestamp,
-    ) -> Result<(), RegisterError> {
-        self.benchmark.may_contribute(by, load_type, period, energy_kwh, now)?;
-        let load_type = load_type.to_owned();
-        Ok(self.keep(Record::Contributed { by, load_type, period, energy_kwh }, now)?)
+    pub fn contribute(&mut self, given: Contribution, now: Timestamp) -> Result<(), RegisterError> {
+        // What is over makes room first.
+        self.tidy(now);
+        self.benchmark.may_contribute(&given, now)?;
+        Ok(self.keep(Record::Contributed(given), now)?)
     }
 
     /// What a closed group is told as.
@@ -288,16 +301,18 @@ fn remaining<'a>(
         values: vec![(key.clone(), entry.value.clone())],
     });
     let groups = benchmark.groups.iter().flat_map(|((load_type, period), group)| match group {
-        Group::Closed(values) => {
-            let (load_type, period, values) = (load_type.clone(), *period, values.clone());
-            vec![Record::KeptGroup { load_type, period, values }]
+        Group::Closed(told) => {
+            vec![Record::KeptGroup { load_type: load_type.clone(), period: *period, told: *told }]
         }
         Group::Open(members) => {
-            let one = |(&by, &energy_kwh): (&ProsumerId, &f64)| {
-                let (load_type, period) = (load_type.clone(), *period);
-                Record::Contributed { by, load_type, period, energy_kwh }
+            let one = |(&by, member): (&ProsumerId, &Member)| {
+                let (load_type, period, energy_kwh) = (load_type.clone(), *period, member.energy_kwh);
+                let given = Contribution { by, account: None, load_type, period, energy_kwh };
+                let of = |account: &String| Contribution { account: Some(account.clone()), ..given.clone() };
+                let records: Vec<_> = member.known_to.iter().map(of).map(Record::Contributed).collect();
+                if records.is_empty() { vec![Record::Contributed(given)] } else { records }
             };
-            members.iter().map(one).collect()
+            members.iter().flat_map(one).collect()
         }
     });
     let indicators = indicators

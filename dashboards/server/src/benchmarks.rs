@@ -1,7 +1,7 @@
 //! Reference consumption: what prosumers contribute, and what a group is told as.
 
 use crate::api::json_answer;
-use crate::deposit::{body, now, read, write};
+use crate::deposit::{body, now, write};
 use crate::guard::allow;
 use crate::problem::Problem;
 use crate::serve::State;
@@ -34,10 +34,15 @@ pub async fn contribute(
     let (right, object) = ((Resource::Benchmark, Action::Create), given.prosumer.to_string());
     allow(&state.served.access, principal.as_ref(), right, Some(given.prosumer), object).await?;
     let kept = given.clone();
-    write(&state, move |register, now| {
-        register.contribute(kept.prosumer, &kept.load_type, kept.period, kept.energy_kwh, now)
-    })
-    .await?;
+    let kept = register::benchmark::Contribution {
+        by: kept.prosumer,
+        // Whoever said it knows it, whoever's it is.
+        account: principal.map(|principal| principal.name),
+        load_type: kept.load_type,
+        period: kept.period,
+        energy_kwh: kept.energy_kwh,
+    };
+    write(&state, move |register, now| register.contribute(kept, now)).await?;
     Ok(json_answer(&given))
 }
 
@@ -53,7 +58,12 @@ pub async fn find(
         period.parse().map_err(|refusal: register::Refusal| malformed(refusal.to_string()))?;
     let now = now(&state)?;
     let kind = load_type.clone();
-    let told = read(&state, move |register| register.benchmark(&kind, period, now)).await?;
+    // A site where nothing is deposited any more lets go of names, too.
+    let told = write(&state, move |register, _| {
+        register.tidy(now);
+        Ok(register.benchmark(&kind, period, now)?)
+    })
+    .await?;
     let mut answer = json!(told);
     answer["load_type"] = json!(load_type);
     answer["period"] = json!(period);

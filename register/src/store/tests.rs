@@ -16,6 +16,16 @@ fn pair(key: &str, value: &str) -> (String, String) {
     (key.to_owned(), value.to_owned())
 }
 
+fn contribution(prosumer: u32) -> Contribution {
+    Contribution {
+        by: ProsumerId(prosumer),
+        account: Some(format!("home{prosumer}")),
+        load_type: "ev".to_owned(),
+        period: "2026-01".parse().unwrap(),
+        energy_kwh: 1.5,
+    }
+}
+
 /// Everything a register says, as text.
 fn told(register: &Register) -> String {
     let closed = now().plus(OPEN_FOR);
@@ -30,7 +40,7 @@ fn fill(register: &mut Register) {
         .unwrap();
     register.delete("ada", &["a".to_owned(), "z".to_owned()], now()).unwrap();
     for prosumer in 0..12 {
-        register.contribute(ProsumerId(prosumer), "ev", "2026-01".parse().unwrap(), 1.5, now()).unwrap();
+        register.contribute(contribution(prosumer), now()).unwrap();
     }
     for (minute, value) in [(0, 90.0), (1, 70.0), (2, 95.0), (3, 60.0)] {
         register.post("served", Timestamp::from_seconds(60 * minute), value, "%", now()).unwrap();
@@ -72,6 +82,44 @@ fn a_file_does_not_grow_for_ever_and_closed_groups_lose_their_names() {
     assert!(std::fs::metadata(&path).unwrap().len() < 5 << 20);
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.contains("kept_group") && !text.contains("contributed"), "{}", &text[..2_000]);
+    let before = told(&register);
+    drop(register);
+    assert_eq!(told(&Register::open(folder.path()).unwrap()), before);
+}
+
+#[test]
+fn who_contributed_leaves_the_file_when_the_period_closes_however_short_the_file_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    let mut register = Register::open(folder.path()).unwrap();
+    fill(&mut register);
+    let names = || std::fs::read_to_string(&path).unwrap().matches("home").count();
+    register.tidy(now());
+    assert_eq!(names(), 12);
+    let (before, closed) = (told(&register), now().plus(OPEN_FOR));
+    register.tidy(closed);
+    assert_eq!(names(), 0);
+    assert_eq!(told(&register), before);
+    drop(register);
+    assert_eq!(told(&Register::open(folder.path()).unwrap()), before);
+}
+
+#[test]
+fn writing_anew_that_failed_is_left_alone_for_a_while_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut register = Register::open(folder.path()).unwrap();
+    fill(&mut register);
+    // What is to be the new file is a folder.
+    let next = folder.path().join(FILE_NAME).with_extension("next");
+    std::fs::create_dir(&next).unwrap();
+    let closed = now().plus(OPEN_FOR);
+    register.put("ada", vec![pair("d", "1")], closed).unwrap();
+    assert_eq!((register.names_in_file, register.rest_until), (true, Some(closed.plus(TRY_AGAIN_AFTER))));
+    std::fs::remove_dir(&next).unwrap();
+    register.put("ada", vec![pair("e", "1")], closed.plus(Duration::from_secs(1))).unwrap();
+    assert!(register.names_in_file, "not yet");
+    register.put("ada", vec![pair("f", "1")], closed.plus(TRY_AGAIN_AFTER)).unwrap();
+    assert!(!register.names_in_file);
     let before = told(&register);
     drop(register);
     assert_eq!(told(&Register::open(folder.path()).unwrap()), before);

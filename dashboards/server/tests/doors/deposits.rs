@@ -83,9 +83,18 @@ async fn what_is_no_key_no_value_or_too_much_is_refused_with_the_limit() {
 #[tokio::test]
 async fn a_benchmark_is_told_of_ten_and_of_nobody_before_the_period_is_closed() {
     let folder = tempfile::tempdir().unwrap();
-    let portfolio: Vec<u32> = (1..=10).collect();
-    let names = [("aggregator", Role::Aggregator, &portfolio[..]), ("home11", Role::Prosumer, &[11][..])];
-    let (running, tokens) = Running::start_for(folder.path(), &names).await;
+    let portfolio: Vec<u32> = (1..=11).collect();
+    let homes: Vec<String> = (1..=11).map(|number| format!("home{number}")).collect();
+    // Of home 1, 2 and so on; the last is an aggregator's.
+    let mut names: Vec<(&str, Role, &[u32])> = homes
+        .iter()
+        .zip(portfolio.chunks(1))
+        .map(|(name, own)| (name.as_str(), Role::Prosumer, own))
+        .collect();
+    names.push(("aggregator", Role::Aggregator, &portfolio));
+    let (running, mut tokens) = Running::start_for(folder.path(), &names).await;
+    let aggregator = tokens.pop().unwrap();
+    let stranger = tokens[10].clone();
     let contribute = |token: &str, prosumer: u32, period: &str, energy: f64| {
         let body =
             json!({ "prosumer": prosumer, "load_type": "heat-pump", "period": period, "energy_kwh": energy });
@@ -93,18 +102,22 @@ async fn a_benchmark_is_told_of_ten_and_of_nobody_before_the_period_is_closed() 
         async move { running.send("POST", "benchmarks", &token, &body.to_string()).await }
     };
     for prosumer in 1..=10 {
-        contribute(&tokens[0], prosumer, "2026-01", f64::from(prosumer)).await.ok();
+        let own = &tokens[prosumer as usize - 1];
+        contribute(own, prosumer, "2026-01", f64::from(prosumer)).await.ok();
         if prosumer < 10 {
-            contribute(&tokens[0], prosumer, "2026-02-01", 1.0).await.ok();
+            contribute(own, prosumer, "2026-02-01", 1.0).await.ok();
         }
+        // Ten contributors, nine of whose values one account knows.
+        let by = if prosumer < 10 { &aggregator } else { own };
+        contribute(by, prosumer, "2026-01-31", 1.0).await.ok();
     }
     // Repeating replaces.
-    contribute(&tokens[0], 10, "2026-01", 12.0).await.ok();
-    assert!(contribute(&tokens[1], 10, "2026-01", 1.0).await.is(403, "not_own"));
-    assert!(contribute(&tokens[1], 11, "2026-02", 1.0).await.is(409, "closed"));
-    assert!(contribute(&tokens[1], 11, "2026-01", -1.0).await.is(422, "malformed"));
+    contribute(&tokens[9], 10, "2026-01", 12.0).await.ok();
+    assert!(contribute(&stranger, 10, "2026-01", 1.0).await.is(403, "not_own"));
+    assert!(contribute(&stranger, 11, "2026-02", 1.0).await.is(409, "closed"));
+    assert!(contribute(&stranger, 11, "2026-01", -1.0).await.is(422, "malformed"));
     let ask = async |period: &str| {
-        running.send("GET", &format!("benchmarks/heat-pump/{period}"), &tokens[1], "").await
+        running.send("GET", &format!("benchmarks/heat-pump/{period}"), &stranger, "").await
     };
     let early = ask("2026-01").await;
     assert!(
@@ -116,9 +129,15 @@ async fn a_benchmark_is_told_of_ten_and_of_nobody_before_the_period_is_closed() 
     // 1 to 9 and 12: sum 57.
     let told = ask("2026-01").await.ok();
     assert_eq!((&told["count"], &told["mean_kwh"], &told["p50_kwh"]), (&json!(10), &json!(5.7), &json!(5.5)));
+    let known = ask("2026-01-31").await;
+    assert!(
+        known.is(404, "not_found") && known.text.contains("unknown to any one account"),
+        "{}",
+        known.text
+    );
     let few = ask("2026-02-01").await;
     assert!(few.is(404, "not_found") && few.text.contains("at least 10"), "{}", few.text);
-    assert!(contribute(&tokens[1], 11, "2026-01", 1.0).await.is(409, "closed"));
+    assert!(contribute(&stranger, 11, "2026-01", 1.0).await.is(409, "closed"));
     assert!(ask("2026-13").await.is(422, "malformed"));
     running.server.stop().await;
 }
