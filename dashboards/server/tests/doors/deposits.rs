@@ -190,3 +190,36 @@ async fn an_indicator_under_its_goal_raises_one_alarm_that_clears_with_hysteresi
     assert!(running.post("kpis", json!({ "site": "demo", "name": "served", "ts": "2027-01-01T00:00:00Z", "value": 1, "unit": "%" })).await.is(422, "malformed"));
     running.server.stop().await;
 }
+
+#[tokio::test]
+async fn who_waits_for_the_registers_disk_keeps_nobody_else_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let (picture, served) = super::served(folder.path());
+    let register = std::sync::Arc::clone(served.register.as_ref().unwrap());
+    let running = Running::start_with(picture, served).await;
+    // As a writer that waits for a slow disk.
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    let writer = std::thread::spawn(move || {
+        let _held = register.lock().unwrap();
+        begun.send(()).unwrap();
+        let _ = ends.recv();
+    });
+    has_begun.recv().unwrap();
+    let meanwhile = async {
+        // More than there are workers, so that each has one that waits.
+        let waiting = futures_util::future::join_all((0..64).map(|_| running.get("kpis")));
+        let others = async {
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            let answers = futures_util::future::join_all((0..64).map(|_| running.get("snapshot")));
+            let answers = tokio::time::timeout(std::time::Duration::from_secs(5), answers).await;
+            end.send(()).unwrap();
+            answers.unwrap()
+        };
+        tokio::join!(waiting, others)
+    };
+    let (waited, others) = meanwhile.await;
+    assert!(waited.iter().chain(&others).all(|answer| answer.status == 200));
+    writer.join().unwrap();
+    running.server.stop().await;
+}
