@@ -29,9 +29,8 @@ fn area() -> Area {
     let feeder = Arc::new(Feeder::new(&network()).unwrap());
     let (id, kind) = (DEVICE, DeviceKind::Charger);
     let device = Device { id, prosumer: PROSUMER, usage_point: USAGE_POINT, kind, p_max_w: 11_000.0 };
-    let battery =
-        Device { id: DeviceId(9), prosumer: ProsumerId(3), kind: DeviceKind::Battery, ..device.clone() };
-    let foreign = Device { id: DeviceId(27), prosumer: ProsumerId(2), ..device.clone() };
+    let battery = Device { id: DeviceId(9), prosumer: ProsumerId(3), kind: DeviceKind::Battery, ..device };
+    let foreign = Device { id: DeviceId(27), prosumer: ProsumerId(2), ..device };
     Area::new(
         "demo",
         feeder,
@@ -256,6 +255,16 @@ async fn what_can_feed_in_is_read_at_both_registers_and_what_is_wrong_with_one_v
                 ("taken", ""),
             ]
         ),
+        "{answer}"
+    );
+    // Behind a connection, here that of two prosumers, there may be a generator.
+    let meter = format!("meter.{USAGE_POINT}.energy");
+    let plain = json!({ "point": meter, "ts": "2026-01-15T17:45:00Z", "cumulative_kwh": 5.0 });
+    let both = json!({ "point": meter, "ts": "2026-01-15T17:45:00Z", "import_kwh": 5.0, "export_kwh": 0.0 });
+    let (_, answer) = running.post("measurements", json!({ "values": [plain, both] })).await;
+    assert_eq!(
+        (&answer["values"][0]["code"], &answer["values"][1]["became"]),
+        (&json!("registers"), &json!("first")),
         "{answer}"
     );
     let (_, kept) = running.get("history/energy?point=device.9.energy").await;

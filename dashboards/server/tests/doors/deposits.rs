@@ -198,14 +198,14 @@ async fn who_waits_for_the_registers_disk_keeps_nobody_else_waiting() {
     let register = std::sync::Arc::clone(served.register.as_ref().unwrap());
     let running = Running::start_with(picture, served).await;
     // As a writer that waits for a slow disk.
-    let (begun, has_begun) = std::sync::mpsc::channel();
-    let (end, ends) = std::sync::mpsc::channel::<()>();
-    let writer = std::thread::spawn(move || {
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let (end, ends) = tokio::sync::oneshot::channel::<()>();
+    let writer = tokio::task::spawn_blocking(move || {
         let _held = register.lock().unwrap();
         begun.send(()).unwrap();
-        let _ = ends.recv();
+        let _ = ends.blocking_recv();
     });
-    has_begun.recv().unwrap();
+    has_begun.await.unwrap();
     let meanwhile = async {
         // More than there are workers, so that each has one that waits.
         let waiting = futures_util::future::join_all((0..64).map(|_| running.get("kpis")));
@@ -220,6 +220,6 @@ async fn who_waits_for_the_registers_disk_keeps_nobody_else_waiting() {
     };
     let (waited, others) = meanwhile.await;
     assert!(waited.iter().chain(&others).all(|answer| answer.status == 200));
-    writer.join().unwrap();
+    writer.await.unwrap();
     running.server.stop().await;
 }
