@@ -13,7 +13,8 @@
 //! An account knows what it contributed itself, for one prosumer or for a whole portfolio. A group is told when it has at least
 //! [`GROUP_MIN`] contributors and, without those that any one account ever contributed for, at least one less than that; and when
 //! neither all nor those that remain have a largest one with more than a quarter of their sum. All refusals sound the same.
-//! Neither least nor greatest value is told. A group that is closed is kept as its answer alone, for [`KEPT_FOR`]; one that is not told is
+//! A month is not told of which a day is told: the sum of the month less those of its days would tell who contributed to one of them
+//! only. Neither least nor greatest value is told. A group that is closed is kept as its answer alone, for [`KEPT_FOR`]; one that is not told is
 //! not kept.
 
 use crate::error::Refusal;
@@ -253,12 +254,17 @@ impl Benchmark {
 
     /// Keeps of groups that are closed their answer alone, and nothing of those that are not told or are too old.
     pub fn close(&mut self, now: Timestamp) {
-        for ((_, period), group) in &mut self.groups {
+        let is_due = |period: &Period| now >= period.closes_at();
+        let months = self.groups.keys().filter(|(_, period)| period.whole_month && is_due(period));
+        let months: BTreeSet<_> =
+            months.filter(|(kind, month)| self.tells_a_day_of(kind, *month)).cloned().collect();
+        for (key, group) in &mut self.groups {
+            let period = key.1;
             if let Group::Open(members) = group
                 && now >= period.closes_at()
             {
                 self.contributions -= members.len();
-                match summary(members) {
+                match summary(members).filter(|_| !months.contains(key)) {
                     Some(told) => *group = Group::Closed(told),
                     None => members.clear(),
                 }
@@ -281,6 +287,20 @@ impl Benchmark {
         }
     }
 
+    /// Whether a day of a month is told, or will be.
+    fn tells_a_day_of(&self, load_type: &str, month: Period) -> bool {
+        let first = Period { end: month.start, whole_month: false, ..month };
+        let on = self.groups.range((load_type.to_owned(), first)..);
+        let mut of_month = on.take_while(|((kind, period), _)| kind == load_type && period.start < month.end);
+        of_month.any(|((_, period), group)| {
+            !period.whole_month
+                && match group {
+                    Group::Closed(_) => true,
+                    Group::Open(members) => summary(members).is_some(),
+                }
+        })
+    }
+
     pub fn tell(&self, load_type: &str, period: Period, now: Timestamp) -> Result<Summary, Refusal> {
         if now < period.closes_at() {
             return Err(Refusal::Unknown(format!("{period} is told from {} on", period.closes_at())));
@@ -288,12 +308,15 @@ impl Benchmark {
         let told = match self.groups.get(&(load_type.to_owned(), period)) {
             None => None,
             Some(Group::Closed(told)) => Some(*told).filter(|_| !period.is_forgotten(now)),
-            Some(Group::Open(members)) => summary(members),
+            Some(Group::Open(members)) => {
+                summary(members).filter(|_| !(period.whole_month && self.tells_a_day_of(load_type, period)))
+            }
         };
         told.ok_or_else(|| {
             let detail = format!(
                 "what was contributed for {load_type:?} and {period} is not told: a group has at least {GROUP_MIN} contributors, \
-                 {} of them unknown to any one account, and none with more than {} % of the sum; it is told for 13 months",
+                 {} of them unknown to any one account, and none with more than {} % of the sum; it is told for 13 months, and a \
+                 month only if none of its days is",
                 GROUP_MIN - 1,
                 100.0 * SHARE_MAX
             );

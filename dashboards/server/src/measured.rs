@@ -17,10 +17,7 @@ const AHEAD_MAX: Duration = Duration::from_secs(60);
 /// How old a measurement may be.
 const AGE_MAX: Duration = Duration::from_secs(7 * 86_400);
 /// Refusals that say nothing against the value: somebody else's, or an earlier one, stands.
-const ANOTHER_STANDS: [&str; 5] =
-    ["late", "overtaken", "less-preferred", "reading_twice", "refused-by-ledger"];
-/// The same value of the same instant came before.
-const DUPLICATE: &str = "duplicate";
+const ANOTHER_STANDS: [&str; 3] = ["less-preferred", "reading_twice", "refused-by-ledger"];
 
 /// A value of a point: `value`, or the registers of a meter that counts.
 #[derive(Debug, Deserialize)]
@@ -157,8 +154,7 @@ impl Party<'_> {
     ) -> Result<Option<&'static str>, Problem> {
         let quality = Quality::Measured;
         let value = Measurement { point, value, quality, measured_at, received_at };
-        let refused = self.pass(Message::Telemetry(vec![value])).await?;
-        Ok(refused.filter(|code| *code != DUPLICATE))
+        self.pass(Message::Telemetry(vec![value])).await
     }
 
     /// A reading of a meter that counts. One that makes an energy nobody believes is not remembered: it may be sent again.

@@ -107,6 +107,30 @@ fn an_account_that_contributed_for_nearly_all_learns_nobodys_value() {
 }
 
 #[test]
+fn a_month_is_not_told_when_one_of_its_days_is() {
+    let (month, closed) = ("2026-01".parse().unwrap(), at("2026-02-03T00:00:00Z"));
+    for (day, contributors, told) in [
+        ("2026-01-31", 10, false),
+        ("2026-01-01", 10, false),
+        ("2026-01-31", 9, true),
+        ("2025-12-31", 10, true),
+    ] {
+        let mut benchmark = filled(&[2.0; 10]);
+        for by in 0..contributors {
+            benchmark
+                .contribute(Contribution { period: day.parse().unwrap(), ..contribution(by, "ev", 0.1) });
+            benchmark
+                .contribute(Contribution { period: day.parse().unwrap(), ..contribution(by, "heat", 0.1) });
+        }
+        let before = benchmark.tell("ev", month, closed);
+        assert_eq!(before.is_ok(), told, "{day} of {contributors}");
+        benchmark.close(closed);
+        assert_eq!(benchmark.tell("ev", month, closed), before);
+        assert_eq!(benchmark.tell("ev", day.parse().unwrap(), closed).is_ok(), contributors == 10);
+    }
+}
+
+#[test]
 fn nobody_fills_the_table_of_load_types_for_all_and_what_is_not_told_leaves_it() {
     let (now, closed) = (at("2026-02-02T12:00:00Z"), at("2026-02-03T00:00:00Z"));
     let mut benchmark = filled(&[2.0; 10]);
