@@ -9,19 +9,33 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each crate of the workspace may depend on, in the order of the dependency direction.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("grid", &[]),
     ("access", &["grid"]),
     ("estimation", &["grid"]),
     ("market", &["grid"]),
     ("history", &["grid"]),
+    ("register", &["grid"]),
     ("journal", &["grid", "market"]),
     ("connectors", &["grid", "access", "estimation", "market"]),
     ("actors", &["grid", "estimation", "market", "history", "journal", "connectors"]),
-    ("dashboards-server", &["grid", "access", "estimation", "market", "history", "connectors", "actors"]),
+    (
+        "dashboards-server",
+        &["grid", "access", "estimation", "market", "history", "register", "connectors", "actors"],
+    ),
     (
         "site",
-        &["grid", "access", "estimation", "market", "history", "connectors", "actors", "dashboards-server"],
+        &[
+            "grid",
+            "access",
+            "estimation",
+            "market",
+            "history",
+            "register",
+            "connectors",
+            "actors",
+            "dashboards-server",
+        ],
     ),
     ("cluster", &["grid", "history", "journal", "actors", "site"]),
     (
@@ -33,6 +47,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
             "market",
             "journal",
             "history",
+            "register",
             "connectors",
             "actors",
             "dashboards-server",

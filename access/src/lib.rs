@@ -19,7 +19,7 @@ pub use directory::{
     Account, Directory, DirectoryError, NewToken, PASSWORD_CHARACTERS_MIN, TOKEN_DAYS_MAX, Token,
 };
 pub use guesses::{GUESSES_PER_NAME, GUESSES_WITHIN, Guesses, Try};
-pub use policy::{Action, Decision, Grant, POLICY, Reach, Resource, decide, depends_on_owner};
+pub use policy::{Action, Decision, Grant, POLICY, Reach, Resource, decide, depends_on_owner, reaches_all};
 pub use principal::{Principal, Scope};
 pub use role::Role;
 pub use session::{SESSION_LASTS, SESSIONS_MAX, Sessions};

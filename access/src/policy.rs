@@ -16,14 +16,28 @@ pub enum Resource {
     Network,
     /// Estimate, forecast, needs and what was traded, as the page shows them.
     Picture,
-    /// What was measured, metered and estimated, as it is kept.
+    /// How much of what was measured, metered and estimated is kept.
     History,
+    /// Values of measurement points, kept or new; those of a usage point and its devices belong to a prosumer.
+    Measurement,
+    /// What usage points are expected to take; belongs to a prosumer.
+    Forecast,
+    /// What an offer is judged by; belongs to a prosumer.
+    Validation,
+    /// Orders to a prosumer's devices, and its answers to them.
+    Schedule,
     /// A FlexOffer; belongs to a prosumer.
     FlexOffer,
     /// What the DSO asks for, and what was bought for it.
     Bid,
     /// What a prosumer gets for a month of delegated trading; belongs to it.
     Bill,
+    /// A value under a key; belongs to the account that put it first.
+    KeyValue,
+    /// What prosumers contribute to compare themselves with; a contribution belongs to a prosumer.
+    Benchmark,
+    /// An indicator of the site, with its goal and alarm.
+    Indicator,
     /// Counters and times of the system.
     Metrics,
     /// Messages that were set aside.
@@ -90,6 +104,25 @@ pub const POLICY: &[Grant] = &[
     all(Resource::History, Action::Read, Role::Operator),
     all(Resource::History, Action::Read, Role::Engineer),
     all(Resource::History, Action::Read, Role::Auditor),
+    all(Resource::Measurement, Action::Read, Role::Operator),
+    all(Resource::Measurement, Action::Read, Role::Engineer),
+    all(Resource::Measurement, Action::Read, Role::Auditor),
+    own(Resource::Measurement, Action::Read, Role::Aggregator),
+    own(Resource::Measurement, Action::Read, Role::Prosumer),
+    own(Resource::Measurement, Action::Create, Role::Aggregator),
+    own(Resource::Measurement, Action::Create, Role::Prosumer),
+    all(Resource::Forecast, Action::Read, Role::Operator),
+    all(Resource::Forecast, Action::Read, Role::Engineer),
+    all(Resource::Forecast, Action::Read, Role::Auditor),
+    own(Resource::Forecast, Action::Read, Role::Aggregator),
+    own(Resource::Forecast, Action::Read, Role::Prosumer),
+    all(Resource::Validation, Action::Read, Role::Operator),
+    all(Resource::Validation, Action::Read, Role::MarketOperator),
+    all(Resource::Validation, Action::Read, Role::Auditor),
+    own(Resource::Validation, Action::Read, Role::Aggregator),
+    own(Resource::Validation, Action::Read, Role::Prosumer),
+    own(Resource::Schedule, Action::Act, Role::Aggregator),
+    own(Resource::Schedule, Action::Act, Role::Prosumer),
     all(Resource::FlexOffer, Action::Read, Role::Operator),
     all(Resource::FlexOffer, Action::Read, Role::MarketOperator),
     all(Resource::FlexOffer, Action::Read, Role::Auditor),
@@ -97,6 +130,8 @@ pub const POLICY: &[Grant] = &[
     own(Resource::FlexOffer, Action::Read, Role::Prosumer),
     own(Resource::FlexOffer, Action::Create, Role::Aggregator),
     own(Resource::FlexOffer, Action::Create, Role::Prosumer),
+    own(Resource::FlexOffer, Action::Act, Role::Aggregator),
+    own(Resource::FlexOffer, Action::Act, Role::Prosumer),
     all(Resource::Bid, Action::Read, Role::Operator),
     all(Resource::Bid, Action::Read, Role::MarketOperator),
     all(Resource::Bid, Action::Read, Role::Aggregator),
@@ -106,6 +141,39 @@ pub const POLICY: &[Grant] = &[
     all(Resource::Bill, Action::Read, Role::Auditor),
     own(Resource::Bill, Action::Read, Role::Aggregator),
     own(Resource::Bill, Action::Read, Role::Prosumer),
+    all(Resource::KeyValue, Action::Read, Role::Operator),
+    all(Resource::KeyValue, Action::Read, Role::Engineer),
+    all(Resource::KeyValue, Action::Read, Role::MarketOperator),
+    all(Resource::KeyValue, Action::Read, Role::Aggregator),
+    all(Resource::KeyValue, Action::Read, Role::Prosumer),
+    all(Resource::KeyValue, Action::Read, Role::Viewer),
+    all(Resource::KeyValue, Action::Read, Role::Auditor),
+    all(Resource::KeyValue, Action::Create, Role::Operator),
+    all(Resource::KeyValue, Action::Create, Role::Engineer),
+    all(Resource::KeyValue, Action::Create, Role::MarketOperator),
+    all(Resource::KeyValue, Action::Create, Role::Aggregator),
+    all(Resource::KeyValue, Action::Create, Role::Prosumer),
+    all(Resource::KeyValue, Action::Act, Role::Operator),
+    all(Resource::KeyValue, Action::Act, Role::Engineer),
+    all(Resource::KeyValue, Action::Act, Role::MarketOperator),
+    all(Resource::KeyValue, Action::Act, Role::Aggregator),
+    all(Resource::KeyValue, Action::Act, Role::Prosumer),
+    all(Resource::Benchmark, Action::Read, Role::Operator),
+    all(Resource::Benchmark, Action::Read, Role::MarketOperator),
+    all(Resource::Benchmark, Action::Read, Role::Aggregator),
+    all(Resource::Benchmark, Action::Read, Role::Prosumer),
+    all(Resource::Benchmark, Action::Read, Role::Viewer),
+    all(Resource::Benchmark, Action::Read, Role::Auditor),
+    own(Resource::Benchmark, Action::Create, Role::Aggregator),
+    own(Resource::Benchmark, Action::Create, Role::Prosumer),
+    all(Resource::Indicator, Action::Read, Role::Operator),
+    all(Resource::Indicator, Action::Read, Role::Engineer),
+    all(Resource::Indicator, Action::Read, Role::MarketOperator),
+    all(Resource::Indicator, Action::Read, Role::Viewer),
+    all(Resource::Indicator, Action::Read, Role::Auditor),
+    all(Resource::Indicator, Action::Create, Role::Operator),
+    all(Resource::Indicator, Action::Create, Role::MarketOperator),
+    all(Resource::Indicator, Action::Act, Role::Operator),
     all(Resource::Metrics, Action::Read, Role::Operator),
     all(Resource::Metrics, Action::Read, Role::Viewer),
     all(Resource::Metrics, Action::Read, Role::Auditor),
@@ -149,6 +217,14 @@ pub fn decide(
     decision
 }
 
+/// Whether a principal may do this with every one of them, whosever it is.
+pub fn reaches_all(principal: Option<&Principal>, resource: Resource, action: Action) -> bool {
+    let rows = POLICY.iter().filter(|grant| (grant.resource, grant.action) == (resource, action));
+    let mut all = rows.filter(|grant| grant.reach == Reach::All);
+    let has = |role| principal.is_some_and(|principal| principal.roles.contains(&role));
+    all.any(|grant| grant.role.is_none_or(has))
+}
+
 /// Whether it matters whose it is, so that a door has to ask again when it knows.
 pub fn depends_on_owner(resource: Resource, action: Action) -> bool {
     let mut rows = POLICY.iter().filter(|grant| grant.resource == resource && grant.action == action);
@@ -163,9 +239,16 @@ impl fmt::Display for Resource {
             Self::Network => "network",
             Self::Picture => "picture",
             Self::History => "history",
+            Self::Measurement => "measurement",
+            Self::Forecast => "forecast",
+            Self::Validation => "validation",
+            Self::Schedule => "schedule",
             Self::FlexOffer => "flex-offer",
             Self::Bid => "bid",
             Self::Bill => "bill",
+            Self::KeyValue => "key-value",
+            Self::Benchmark => "benchmark",
+            Self::Indicator => "indicator",
             Self::Metrics => "metrics",
             Self::Quarantine => "quarantine",
         })

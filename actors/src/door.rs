@@ -1,8 +1,8 @@
 //! The door for offers from outside: hands them to the aggregator and waits for the durable answer.
 
-use crate::market_side::{AggregatorMsg, AnswerTo, OfferAnswer, Submission};
+use crate::market_side::{AggregatorMsg, AnswerTo, OfferAnswer, Submission, Withdrawal};
 use crate::runtime::Address;
-use market::FlexOffer;
+use market::{FlexOffer, FlexOfferId};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -48,6 +48,13 @@ impl OfferDoor {
         let (waiting, answer) = Waiting::pair();
         let submission = Submission { offer: Arc::new(offer), answer_to: AnswerTo::Door(waiting) };
         self.aggregator.deliver(AggregatorMsg::Submit(submission));
+        tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?.ok()
+    }
+
+    /// Takes an offer back. `None` means that no answer came in time; asking again will tell.
+    pub async fn withdraw(&self, offer: FlexOfferId) -> Option<OfferAnswer> {
+        let (answer_to, answer) = Waiting::pair();
+        self.aggregator.deliver(AggregatorMsg::Withdraw(Withdrawal { offer, answer_to }));
         tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?.ok()
     }
 }

@@ -1,6 +1,7 @@
 //! Figures about the running system for whoever watches it from outside: families of numbers with labels, in no
 //! particular notation.
 
+use crate::forecasts::Forecasts;
 use crate::historian::Historian;
 use crate::journal::Books;
 use crate::journal::stage::JournalCounters;
@@ -119,6 +120,8 @@ pub struct Operations {
     pub rounds: Durations,
     /// Who keeps telemetry and estimates, where a history is kept.
     pub historian: Option<Historian>,
+    /// What is expected.
+    pub forecasts: Forecasts,
 }
 
 /// Figures of the history.

@@ -13,9 +13,9 @@ use connectors::exchange::{Tap, Tapped, tap};
 use estimation::{Implausible, Rule};
 use grid::telemetry::Element;
 use grid::{DeviceId, EnergyMwh, Estimate, Measurement, Phase, PointId, Quality, Quantity, Slot, Timestamp};
-use history::{Figures, History, HistoryError, Kind, Query, Sealer, Value, Versions};
+use history::{Figures, Followed, Gone, History, HistoryError, Kind, Offset, Query, Sealer, Value, Versions};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -164,6 +164,30 @@ impl Historian {
             Some((value.measured_at.slot().plus(-1), EnergyMwh::from_watt_hours(value.value).ok()?))
         };
         Ok(measured.filter_map(energy).collect())
+    }
+
+    /// The place after everything that was kept; `None` while somebody writes, then ask again.
+    pub fn newest(&self) -> Option<Offset> {
+        Some(self.free()?.newest())
+    }
+
+    /// What was kept after a place, and is `wanted`, at most `most` values; `None` while somebody writes, then ask again.
+    pub fn after(
+        &self,
+        offset: Offset,
+        wanted: impl Fn(&Value) -> bool,
+        most: usize,
+    ) -> Option<Result<Followed, Gone>> {
+        Some(self.free()?.after(offset, wanted, most))
+    }
+
+    /// Without waiting for the disk.
+    fn free(&self) -> Option<MutexGuard<'_, History>> {
+        match self.history.try_lock() {
+            Ok(history) => Some(history),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// What is there, by kind.

@@ -13,6 +13,7 @@ use crate::area::Area;
 use crate::door::OfferDoor;
 use crate::egress::Egress;
 use crate::figures::{Durations, Operations};
+use crate::forecasts::Forecasts;
 use crate::grid_side::region::{Archive, Made, learnt};
 use crate::grid_side::{Doms, Ingress, Node, Region, Routes, pump};
 use crate::historian::Historian;
@@ -94,6 +95,7 @@ impl System {
             estimates: Durations::default(),
             rounds: Durations::default(),
             historian,
+            forecasts: Forecasts::default(),
         };
         let (publish, picture) = watch::channel(Arc::new(Picture::default()));
         let sources = Sources {
@@ -120,7 +122,8 @@ impl System {
             };
             JournalWriter(supervisor.spawn_vital("journal", build).await?)
         };
-        let made = Made { durations: operations.estimates.clone(), historian: operations.historian.clone() };
+        let (durations, forecasts) = (operations.estimates.clone(), operations.forecasts.clone());
+        let made = Made { durations, historian: operations.historian.clone(), forecasts };
         let rounds = operations.rounds.clone();
         let start =
             Start { supervisor: &supervisor, area, books: books.clone(), journal, observer, made, rounds };

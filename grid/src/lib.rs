@@ -21,6 +21,7 @@ pub mod quantity;
 pub mod sensor;
 pub mod telemetry;
 pub mod time;
+pub mod topology;
 
 pub use estimate::{
     BranchEstimate, BusEstimate, Consistency, Estimate, Observability, Residual, UsagePointEstimate,
@@ -33,3 +34,4 @@ pub use quantity::{EnergyMwh, Money, QuantityError};
 pub use sensor::{PhaseValue, Sensor, SensorPlace, SensorValue};
 pub use telemetry::{Measurement, PointError, PointId, Quality, Quantity};
 pub use time::{Clock, Slot, TimeError, Timestamp};
+pub use topology::Topology;

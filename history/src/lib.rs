@@ -18,12 +18,14 @@
 mod error;
 pub mod log;
 pub mod measure;
+mod offset;
 mod query;
 pub mod sealed;
 mod store;
 mod value;
 
 pub use error::HistoryError;
+pub use offset::{Followed, Gone, NoOffset, Offset};
 pub use query::{Query, Versions};
 pub use store::{Copies, Figures, History, Made, Options, Sealer, Search};
 pub use value::{Kind, Value};

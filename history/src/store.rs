@@ -2,12 +2,13 @@
 
 use crate::error::HistoryError;
 use crate::log::{self, GROUP_MAX};
+use crate::offset::Offset;
 use crate::query::{Gathered, Query, Versions, Wanted};
 use crate::sealed::{self, Sealed};
 use crate::value::{Kind, Value};
 use grid::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -54,6 +55,9 @@ pub struct Figures {
 /// Largest group that is copied at once, values: some 400 kB.
 const COPIED_MAX: usize = 10_000;
 
+/// Ends of logs that are remembered, for those who had followed until there.
+const ENDS_MAX: usize = 16;
+
 /// Another place where values have to be before they last.
 pub trait Copies: Send {
     /// Returns when a group of the log is there, too.
@@ -75,6 +79,8 @@ pub struct History {
     /// How many of those there are of each kind.
     by_kind: Counts,
     sealing: Option<Sealing>,
+    /// Where the newest logs before this one ended.
+    ends: VecDeque<Offset>,
     sealed: Vec<Arc<Sealed>>,
     torn_bytes: u64,
     buffer: Vec<u8>,
@@ -241,6 +247,7 @@ impl History {
             by_kind: counted(&unsealed),
             unsealed,
             sealing,
+            ends: VecDeque::new(),
             sealed: sealed?,
             torn_bytes,
             buffer: Vec::new(),
@@ -336,6 +343,10 @@ impl History {
         let path = log_path(&self.directory, self.number + 1);
         let next = OpenOptions::new().append(true).create(true).open(&path).map_err(io(&path, "making"))?;
         sync_names(&self.directory)?;
+        self.ends.push_back(self.newest());
+        if self.ends.len() > ENDS_MAX {
+            self.ends.pop_front();
+        }
         // As much room again, so that it never has to be moved while it grows.
         let next_values = Vec::with_capacity(self.unsealed.capacity());
         let values = Arc::new(std::mem::replace(&mut self.unsealed, next_values));
@@ -368,6 +379,22 @@ impl History {
     /// Values in memory that are not sealed yet.
     fn in_memory(&self) -> impl Iterator<Item = &Value> {
         self.sealing.iter().flat_map(|sealing| sealing.values.iter()).chain(&self.unsealed)
+    }
+
+    /// Number and values of the log that is written to.
+    pub(crate) fn newest_log(&self) -> (u64, &[Value]) {
+        (self.number, &self.unsealed)
+    }
+
+    /// Whether a log that is not written to any more ended there.
+    pub(crate) fn is_end(&self, offset: Offset) -> bool {
+        self.ends.contains(&offset)
+    }
+
+    /// Numbers and values of the logs in memory, older first.
+    pub(crate) fn logs_in_memory(&self) -> Vec<(u64, &[Value])> {
+        let sealing = self.sealing.iter().map(|sealing| (sealing.number, sealing.values.as_slice()));
+        sealing.chain([self.newest_log()]).collect()
     }
 
     /// Removes sealed files all of whose values are older than their kind is kept. Returns how many values went. One that cannot be

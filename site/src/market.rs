@@ -7,12 +7,17 @@ use actors::Area;
 use actors::journal::Books;
 use actors::journal::stage::JOURNAL_FULL;
 use actors::market_side::OfferAnswer as Answer;
-use dashboards_server::{BidFound, BillKey, MarketDoor, OfferAnswer, OfferFound, OfferState};
+use actors::picture::DeviceKind;
+use dashboards_server::{BidFound, BillKey, MarketDoor, OfferAnswer, OfferFound, OfferState, Ordered};
 use futures_util::future::BoxFuture;
-use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, UsagePointId};
+use grid::telemetry::Element;
+use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, Timestamp, UsagePointId};
 use market::delegated::BillLine;
-use market::{BidId, DomsBid, FlexOffer, FlexOfferId, Ledger, MonthlyBill, OfferStatus, RecordNumber};
-use std::collections::BTreeMap;
+use market::{
+    Activation, BidId, DomsBid, FlexOffer, FlexOfferId, Ledger, MonthlyBill, OfferStatus, RecordNumber,
+    Schedule,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Offers handed in over HTTP go to the aggregator; offers asked for are looked up in the books.
@@ -21,36 +26,57 @@ pub struct Door {
     door: actors::OfferDoor,
     books: Books,
     area: Arc<Area>,
+    /// The prosumers behind each usage point.
+    behind: Arc<BTreeMap<UsagePointId, Vec<ProsumerId>>>,
 }
 
 impl Door {
     /// Joins both, and the devices of the area.
     pub fn new(door: actors::OfferDoor, books: Books, area: Arc<Area>) -> Self {
-        Self { door, books, area }
+        let mut behind: BTreeMap<UsagePointId, BTreeSet<ProsumerId>> = BTreeMap::new();
+        for device in area.devices.values() {
+            behind.entry(device.usage_point).or_default().insert(device.prosumer);
+        }
+        let behind = behind.into_iter().map(|(point, prosumers)| (point, prosumers.into_iter().collect()));
+        let behind = Arc::new(behind.collect());
+        Self { door, books, area, behind }
     }
 }
 
 impl MarketDoor for Door {
     fn submit(&self, offer: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
         let door = self.door.clone();
-        Box::pin(async move {
-            match door.submit(offer).await {
-                Some(Answer::Accepted) => OfferAnswer::Accepted,
-                Some(Answer::AlreadyKnown) => OfferAnswer::Known,
-                Some(Answer::Conflict) => OfferAnswer::Conflict,
-                Some(Answer::Refused { code: code @ JOURNAL_FULL, reason }) => {
-                    OfferAnswer::Unavailable { code, sentence: reason }
-                }
-                Some(Answer::Refused { code, reason }) => {
-                    OfferAnswer::Refused { code: code.to_owned(), sentence: reason }
-                }
-                None => OfferAnswer::Unavailable {
-                    code: "unavailable",
-                    sentence:
-                        "no durable answer in time; hand in the same offer again to learn what became of it"
-                            .to_owned(),
-                },
-            }
+        Box::pin(async move { answered(door.submit(offer).await) })
+    }
+
+    fn withdraw(&self, id: FlexOfferId) -> BoxFuture<'static, OfferAnswer> {
+        let door = self.door.clone();
+        Box::pin(async move { answered(door.withdraw(id).await) })
+    }
+
+    fn offers(
+        &self,
+        after: Option<&FlexOfferId>,
+        wanted: &dyn Fn(&FlexOffer, OfferState) -> bool,
+        most: usize,
+    ) -> Vec<OfferFound> {
+        let durable = self.books.durable();
+        self.books.read(|ledger| {
+            let later = ledger.offers().filter(|(offer, _)| after.is_none_or(|after| *after < offer.id));
+            let holding = later.filter_map(|(offer, _)| ledger.offer_as_of(&offer.id, durable));
+            let found = holding.map(|(offer, status)| (offer, state(status)));
+            let wanted = found.filter(|(offer, state)| wanted(offer, *state));
+            wanted.take(most).map(|(offer, state)| OfferFound { offer: offer.clone(), state }).collect()
+        })
+    }
+
+    fn orders(&self, prosumer: ProsumerId) -> Vec<Activation> {
+        let durable = self.books.durable();
+        self.books.read(|ledger| {
+            // From the beginning of time: whoever asks says what is over.
+            let orders = ledger.activations_to_repeat(prosumer, Timestamp::default());
+            let agreed = |order: &&Activation| ledger.contract_as_of(&order.contract, durable).is_some();
+            orders.filter(agreed).cloned().collect()
         })
     }
 
@@ -63,6 +89,31 @@ impl MarketDoor for Door {
     fn devices_of(&self, prosumer: ProsumerId) -> Vec<(UsagePointId, DeviceId)> {
         let owned = self.area.devices.iter().filter(|(_, device)| device.prosumer == prosumer);
         owned.map(|(&id, device)| (device.usage_point, id)).collect()
+    }
+
+    fn owners(&self, element: Element) -> Vec<ProsumerId> {
+        match element {
+            Element::UsagePoint(point) => self.behind.get(&point).cloned().unwrap_or_default(),
+            Element::Device(device) => {
+                self.area.devices.get(&device).map(|d| d.prosumer).into_iter().collect()
+            }
+            Element::Bus(_) | Element::Branch(_) => Vec::new(),
+        }
+    }
+
+    /// Behind a connection there may be a generator that is no device.
+    fn feeds_in(&self, element: Element) -> bool {
+        match element {
+            Element::Device(device) => {
+                self.area.devices.get(&device).is_none_or(|device| device.kind == DeviceKind::Battery)
+            }
+            Element::UsagePoint(_) | Element::Bus(_) | Element::Branch(_) => true,
+        }
+    }
+
+    fn ordered(&self, device: DeviceId, first: Slot, end: Slot) -> BTreeMap<Slot, Ordered> {
+        let durable = self.books.durable();
+        self.books.read(|ledger| ordered(ledger, device, (first, end), durable))
     }
 
     fn bids(&self) -> Vec<DomsBid> {
@@ -93,6 +144,24 @@ impl MarketDoor for Door {
     }
 }
 
+fn answered(answer: Option<Answer>) -> OfferAnswer {
+    match answer {
+        Some(Answer::Accepted) => OfferAnswer::Accepted,
+        Some(Answer::AlreadyKnown) => OfferAnswer::Known,
+        Some(Answer::Conflict) => OfferAnswer::Conflict,
+        Some(Answer::Refused { code: code @ JOURNAL_FULL, reason }) => {
+            OfferAnswer::Unavailable { code, sentence: reason }
+        }
+        Some(Answer::Refused { code, reason }) => {
+            OfferAnswer::Refused { code: code.to_owned(), sentence: reason }
+        }
+        None => OfferAnswer::Unavailable {
+            code: "unavailable",
+            sentence: "no durable answer in time; ask the same again to learn what became of it".to_owned(),
+        },
+    }
+}
+
 /// The deviation of all durable contracts that serve a bid, from its first slot to its last.
 fn bought(ledger: &Ledger, id: &BidId, durable: RecordNumber) -> Option<(Slot, Vec<EnergyMwh>)> {
     let mut by_slot: BTreeMap<Slot, EnergyMwh> = BTreeMap::new();
@@ -104,6 +173,31 @@ fn bought(ledger: &Ledger, id: &BidId, durable: RecordNumber) -> Option<(Slot, V
     let (first, last) = (*by_slot.keys().next()?, *by_slot.keys().next_back()?);
     let energies = (first.0..=last.0).map(|slot| by_slot.get(&Slot(slot)).copied().unwrap_or_default());
     Some((first, energies.collect()))
+}
+
+/// What durable contracts order of a device in some slots.
+fn ordered(
+    ledger: &Ledger,
+    device: DeviceId,
+    (first, end): (Slot, Slot),
+    durable: RecordNumber,
+) -> BTreeMap<Slot, Ordered> {
+    let orders = ledger.activations().map(|(order, _)| order).filter(|order| order.device == device);
+    let mut ordered = BTreeMap::new();
+    for order in orders.filter(|order| ledger.contract_as_of(&order.contract, durable).is_some()) {
+        let Some((offer, _)) = ledger.offer(&order.offer) else { continue };
+        // Where the default schedule was, and where the ordered one is.
+        let length = |schedule: &Schedule| schedule.start.plus(schedule.energies.len() as i64);
+        let begin = order.schedule.start.min(offer.default_schedule.start);
+        let over = length(&order.schedule).max(length(&offer.default_schedule));
+        for slot in (begin.max(first).0..over.min(end).0).map(Slot) {
+            let Some(baseline) = ledger.baseline(&order.contract, &order.offer, slot) else { continue };
+            let scheduled = order.schedule.energy_in(slot);
+            let metered = ledger.reading(device, slot).map(|reading| (reading.energy, reading.quality));
+            ordered.insert(slot, Ordered { baseline, scheduled, metered });
+        }
+    }
+    ordered
 }
 
 /// The bills that are durable, without what their lines rest on.

@@ -12,6 +12,7 @@ use actors::stalls::stalled;
 use connectors::{iec104, modbus, opcua};
 use grid::{Clock, Timestamp, UsagePointId};
 use history::{History, HistoryError};
+use register::{Register, StoreError};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,6 +50,9 @@ pub enum SiteError {
     /// The history cannot be kept.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// What parties deposited cannot be read.
+    #[error(transparent)]
+    Register(#[from] StoreError),
     /// The data directory belongs to another site.
     #[error("{}: the journal belongs to {found}, this is {wanted}; give this site its own data directory", directory.display())]
     OtherSite {
@@ -108,7 +112,8 @@ impl SiteError {
             | SiteError::Iec104(_)
             | SiteError::OtherSite { .. } => true,
             // A clock comes right by itself: whoever supervises the process may start it again.
-            SiteError::ClockBehind { .. }
+            SiteError::Register(_)
+            | SiteError::ClockBehind { .. }
             | SiteError::ClockAhead { .. }
             | SiteError::ClockSet { .. }
             | SiteError::GivenUp(_) => false,
@@ -277,7 +282,9 @@ fn take_up(
     let begun = begin(&mut journal, origin, wanted.configuration)?;
     let history = open_history()?;
     let archive = archive(&history, &standing.ledger, &wanted.usage_points, origin);
-    let kept = Kept { journal, ledger: standing.ledger, begun, history: Some(history) };
+    // The journal's lock makes the directory ours.
+    let register = Register::open(&wanted.directory)?;
+    let kept = Kept { journal, ledger: standing.ledger, begun, history: Some(history), register };
     Ok(TakenUp { kept, archive, origin, ahead, resumed })
 }
 

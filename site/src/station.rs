@@ -2,6 +2,7 @@
 
 use crate::market::Door as Market;
 use crate::published::Published;
+use actors::grid_side::Ranks;
 use actors::grid_side::region::Archive;
 use actors::journal::{Begun, Journal};
 use actors::picture::NetworkPicture;
@@ -10,14 +11,21 @@ use actors::runtime::{Compute, Environment, Escalation, ScaledClock, WallClock};
 use actors::{Area, Parts, System};
 use connectors::Source;
 use connectors::acquisition::intake::{self, IntakeConfig, LogError};
+use connectors::exchange::{Counters, Limits, inbox};
 use connectors::mqtt::{self, DoorConfig, DoorError};
 use connectors::opcua::server::{ServerConfig, ServerError};
-use dashboards_server::{Access, AccessError, Accounts, Listen, RunningServer, ServeError, Served, serve};
+use dashboards_server::{
+    Access, AccessError, Accounts, FieldDoor, Listen, RunningServer, ServeError, Served, SharedRegister,
+    serve,
+};
+use grid::{PointId, Topology};
 use history::History;
 use market::Ledger;
+use register::Register;
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -131,6 +139,8 @@ pub struct Kept {
     pub begun: Begun,
     /// Open for appending; `None` when telemetry is not to be kept.
     pub history: Option<History>,
+    /// What parties deposited.
+    pub register: Register,
 }
 
 /// A running station.
@@ -160,6 +170,9 @@ impl Station {
         let access =
             listeners.accounts.as_ref().map(AccountFiles::open).transpose()?.unwrap_or(Access::Local);
         let door = mqtt::Door::open(listeners.door)?;
+        let senders = listeners.acquisition.iter();
+        let pseudonyms = senders.flat_map(|sender| &sender.points);
+        let pseudonyms = pseudonyms.map(|(name, mapped)| (name.to_string(), mapped.point)).collect();
         let mut intakes = Vec::new();
         for config in listeners.acquisition {
             match intake::open(config, &door, foundation.name.clone(), Arc::new(clock)) {
@@ -173,7 +186,18 @@ impl Station {
                 }
             }
         }
-        let area = foundation.area.clone();
+        // What comes over HTTP is one more source.
+        let counters = Arc::new(Counters::default());
+        let (writer, inbox) = inbox(Limits::default(), counters.clone());
+        sources.push(Source { name: Ranks::HTTP.to_owned(), inbox, counters });
+        let field = FieldDoor::new(writer);
+        let shown = Shown {
+            network: foundation.network,
+            area: foundation.area.clone(),
+            pseudonyms: Arc::new(pseudonyms),
+            register: Arc::new(Mutex::new(kept.register)),
+            field,
+        };
         let parts = Parts {
             area: foundation.area,
             environment: Environment::new(clock, Compute::Blocking),
@@ -197,7 +221,7 @@ impl Station {
         };
         intakes.into_iter().for_each(intake::Waiting::start);
         let (page, opcua) = (listeners.page, listeners.opcua);
-        match shown(page, opcua, (foundation.network, area), &system, access).await {
+        match show(page, opcua, shown, &system, access).await {
             Ok((server, opcua)) => Ok(Self { door, system, server, opcua }),
             Err(error) => {
                 door.close().await;
@@ -208,23 +232,38 @@ impl Station {
     }
 }
 
+/// What is shown besides what the system says.
+struct Shown {
+    network: Arc<NetworkPicture>,
+    area: Arc<Area>,
+    pseudonyms: Arc<BTreeMap<String, PointId>>,
+    register: SharedRegister,
+    field: FieldDoor,
+}
+
 /// Starts what shows a running system: the OPC UA server, if there is to be one, and the page.
-async fn shown(
+async fn show(
     page: Listen,
     opcua: Option<ServerConfig>,
-    (network, area): (Arc<NetworkPicture>, Arc<Area>),
+    shown: Shown,
     system: &System,
     access: Access,
 ) -> Result<(RunningServer, Option<Published>), StationError> {
+    let Shown { network, area, pseudonyms, register, field } = shown;
+    let topology = Arc::new(Topology::of(area.feeder.network()));
     let opcua = match opcua {
         None => None,
         Some(config) => Some(Published::open(config, &network, system.picture(), access.clone()).await?),
     };
     let served = Served {
         network,
+        topology,
+        pseudonyms,
         picture: system.picture(),
         market: Arc::new(Market::new(system.door().clone(), system.books().clone(), area)),
         operations: system.operations().clone(),
+        register: Some(register),
+        field: Some(field),
         access,
     };
     match serve(page, served).await {

@@ -200,9 +200,14 @@ pub fn get_with(server: SocketAddr, path: &str, headers: &[&str]) -> std::io::Re
 
 /// `POST` of a JSON body.
 pub fn post(server: SocketAddr, path: &str, body: &Value) -> std::io::Result<Answer> {
+    send("POST", server, path, body)
+}
+
+/// A JSON body by some method.
+pub fn send(method: &str, server: SocketAddr, path: &str, body: &Value) -> std::io::Result<Answer> {
     let body = body.to_string();
     let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     exchange(server, (head + &body).as_bytes())

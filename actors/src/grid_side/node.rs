@@ -134,7 +134,10 @@ impl Stage for Node {
             }
         }
         // Not used, or nothing that money depends on.
-        receipt.iter().for_each(Receipt::confirm);
+        receipt.iter().for_each(|receipt| match unused.first() {
+            Some(unused) => receipt.refuse(unused.rule.name()),
+            None => receipt.confirm(),
+        });
         if !grid.is_empty() {
             let grid = Arc::new(grid);
             cx.send(&self.observer, Seen::Telemetry(grid.clone()));

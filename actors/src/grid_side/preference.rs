@@ -28,11 +28,14 @@ impl Default for Ranks {
 impl Ranks {
     /// Rank of a connector that nobody ranked.
     pub const NAMED: u32 = 1;
+    /// Name of what comes over HTTP. There whoever earns by a reading may send it, so it ranks behind the door, where meters are.
+    pub const HTTP: &str = "http";
 
     /// Who it is from; no name means the field connection.
     pub fn origin(&self, name: Option<Arc<str>>) -> Origin {
         let rank = match &name {
             None => self.field,
+            Some(name) if name.as_ref() == Self::HTTP => self.field.saturating_add(1),
             Some(name) => self.named.get(name.as_ref()).copied().unwrap_or(Self::NAMED),
         };
         Origin { name, rank }
@@ -106,6 +109,19 @@ mod tests {
     fn origins() -> (Origin, Origin) {
         let ranks = Ranks { field: 2, named: [("scada".to_owned(), 1)].into() };
         (ranks.origin(Some("scada".into())), ranks.origin(None))
+    }
+
+    #[test]
+    fn a_meter_at_the_field_connection_takes_over_from_what_came_over_http_first() {
+        let ranks = Ranks::default();
+        let rank = |name: &str| ranks.origin(Some(name.into())).rank;
+        assert!(rank("scada") < ranks.origin(None).rank && ranks.origin(None).rank < rank(Ranks::HTTP));
+        let (http, field) = (ranks.origin(Some(Ranks::HTTP.into())), ranks.origin(None));
+        let (mut preference, at) = (Preference::default(), |seconds| value("device.31.energy", seconds));
+        assert_eq!(preference.used(&at(0), &http), None);
+        assert!(!preference.leaves(&at(900), &field), "who is first gains nothing by it");
+        assert_eq!(preference.used(&at(900), &field), Some(http.clone()));
+        assert!(preference.leaves(&at(1_800), &http));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 use super::doms::DomsMsg;
 use crate::area::Area;
 use crate::figures::Durations;
+use crate::forecasts::Forecasts;
 use crate::historian::Historian;
 use crate::journal::{Books, planned_deviation_w};
 use crate::observer::Seen;
@@ -102,13 +103,15 @@ pub struct Region {
     made: Made,
 }
 
-/// What is told of estimates outside the actors.
+/// What is told of estimates and forecasts outside the actors.
 #[derive(Debug, Clone, Default)]
 pub struct Made {
     /// How long each took.
     pub durations: Durations,
     /// Who keeps them.
     pub historian: Option<Historian>,
+    /// Where forecasts are seen.
+    pub forecasts: Forecasts,
 }
 
 impl Region {
@@ -320,6 +323,7 @@ impl Region {
             }
         });
         let forecasts = Arc::new(self.forecaster().issue(now, now.slot(), HORIZON_SLOTS));
+        self.made.forecasts.issue(forecasts.clone());
         cx.send(&self.doms, DomsMsg::ForecastIssued(forecasts));
     }
 }

@@ -78,6 +78,15 @@ pub struct Submission {
     pub answer_to: AnswerTo,
 }
 
+/// An owner's wish to take an offer back, with the way back to whoever says so.
+#[derive(Debug, Clone)]
+pub struct Withdrawal {
+    /// Which.
+    pub offer: FlexOfferId,
+    /// Who waits for the answer: `Accepted` when it is durable, `AlreadyKnown` when it was withdrawn before.
+    pub answer_to: Waiting,
+}
+
 /// What can wake the aggregator.
 #[derive(Debug, Clone)]
 pub enum AggregatorMsg {
@@ -90,6 +99,8 @@ pub enum AggregatorMsg {
     },
     /// A new offer.
     Submit(Submission),
+    /// An offer is to be taken back.
+    Withdraw(Withdrawal),
     /// An accepted offer is durable.
     Admit(Arc<FlexOffer>),
     /// An offer could not be recorded.
@@ -103,16 +114,16 @@ pub enum AggregatorMsg {
 /// The state of the aggregator.
 pub struct Aggregator {
     area: Arc<Area>,
-    books: Books,
-    aggregation: Aggregation,
+    pub(super) books: Books,
+    pub(super) aggregation: Aggregation,
     sealed: u64,
     agents: BTreeMap<ProsumerId, Address<FoaMsg>>,
     /// Offers recorded but not yet durable, so that a second submission is not recorded again.
     underway: BTreeMap<FlexOfferId, Arc<FlexOffer>>,
     /// The offer underway of each device that has one.
     busy: BTreeMap<DeviceId, FlexOfferId>,
-    journal: JournalWriter,
-    matcher: Address<MatcherMsg>,
+    pub(super) journal: JournalWriter,
+    pub(super) matcher: Address<MatcherMsg>,
     observer: Address<Seen>,
 }
 
@@ -349,7 +360,7 @@ fn bundle(aggregation: &mut Aggregation, area: &Area, offer: FlexOffer) {
 }
 
 /// Why an offer cannot be recorded now.
-fn unrecorded(books: &Books, offer: &FlexOffer) -> Option<(&'static str, String)> {
+pub(super) fn unrecorded(books: &Books, offer: &FlexOffer) -> Option<(&'static str, String)> {
     let reason = books.read_only()?;
     Some((JOURNAL_FULL, format!("FlexOffer {} cannot be recorded: {reason}", offer.id)))
 }
@@ -358,8 +369,13 @@ impl Stage for Aggregator {
     type Msg = AggregatorMsg;
 
     fn kin(msg: &AggregatorMsg) -> Option<String> {
-        let AggregatorMsg::Submit(submission) = msg else { return None };
-        Some(format!("offers of prosumer {}", submission.offer.prosumer))
+        match msg {
+            AggregatorMsg::Submit(submission) => {
+                Some(format!("offers of prosumer {}", submission.offer.prosumer))
+            }
+            AggregatorMsg::Withdraw(withdrawal) => Some(format!("withdrawal of {}", withdrawal.offer)),
+            _ => None,
+        }
     }
 
     /// Places the open aggregates again and finishes contracts that were not split when the last run ended.
@@ -384,6 +400,7 @@ impl Stage for Aggregator {
                 self.agents.insert(prosumer, foa);
             }
             AggregatorMsg::Submit(submission) => self.on_submission(&submission, cx),
+            AggregatorMsg::Withdraw(withdrawal) => self.on_withdrawal(&withdrawal, cx),
             AggregatorMsg::Admit(offer) => self.on_admit(&offer),
             AggregatorMsg::Disown(offer) => {
                 self.no_longer_underway(&offer);

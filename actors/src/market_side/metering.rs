@@ -14,6 +14,8 @@ use std::time::Duration;
 /// How long after the end of a slot a missing reading is substituted. As long must what comes have been recorded without a break:
 /// while the system was away, or its disk full, devices could not be heard, and must not pay for that.
 pub const SUBSTITUTE_AFTER: Duration = Duration::from_secs(30 * 60);
+/// Word of a fact that the ledger refused, for example a reading of a slot that is settled.
+const REFUSED_BY_LEDGER: &str = "refused-by-ledger";
 const CHECK_PERIOD: Duration = Duration::from_secs(300);
 
 /// What can wake metering.
@@ -45,41 +47,51 @@ impl Metering {
     }
 
     fn on_reading(&mut self, value: &Measurement, receipt: Option<Receipt>, cx: &mut Context<MeteringMsg>) {
-        let reading = reading(value).filter(|reading| self.is_wanted(reading, receipt.is_some(), cx));
-        match reading {
-            Some(reading) => self.record(reading, receipt, cx),
-            None if planted(Defect::KeepsReceipts) => {}
-            None => receipt.iter().for_each(Receipt::confirm),
+        let told = reading(value).ok_or(Some("reading_out_of_range"));
+        let wanted = told.and_then(|reading| match self.wanted(&reading, receipt.is_some(), cx) {
+            Ok(()) => Ok(reading),
+            Err(code) => Err(code),
+        });
+        match wanted {
+            Ok(reading) => self.record(reading, receipt, cx),
+            Err(_) if planted(Defect::KeepsReceipts) => {}
+            Err(None) => receipt.iter().for_each(Receipt::confirm),
+            Err(Some(code)) => receipt.iter().for_each(|receipt| receipt.refuse(code)),
         }
     }
 
-    /// Whether a contract waits for a reading. One that is in the books already is recorded again when somebody
+    /// Whether a contract waits for a reading; `Err`, with the word of a refusal, when it is not to be recorded. One that is in the books already is recorded again when somebody
     /// waits for it: that changes nothing, and tells when the first one is durable. A measured one corrects a substitute that
     /// nothing was settled with. What the sender did not measure is as good as missing: otherwise a device would owe nothing by
     /// saying so.
-    fn is_wanted(&self, reading: &MeterReading, owing: bool, cx: &mut Context<MeteringMsg>) -> bool {
+    fn wanted(
+        &self,
+        reading: &MeterReading,
+        owing: bool,
+        cx: &mut Context<MeteringMsg>,
+    ) -> Result<(), Option<&'static str>> {
         let (device, slot) = (reading.device, reading.slot);
         let known = self.books.read(|ledger| {
             let is_contracted = ledger.contracted_deviation().contains_key(&(device, slot));
             is_contracted.then(|| ledger.reading(device, slot).cloned())
         });
-        let Some(known) = known else { return false };
+        let Some(known) = known else { return Err(None) };
         let (code, reason) = match known {
             _ if reading.quality != Quality::Measured => {
                 ("reading_not_measured", format!("device {device} did not measure slot {slot}"))
             }
-            None => return true,
+            None => return Ok(()),
             Some(known) if (known.energy, known.quality) == (reading.energy, reading.quality) => {
-                return owing;
+                return if owing { Ok(()) } else { Err(None) };
             }
-            Some(known) if known.quality != Quality::Measured => return true,
+            Some(known) if known.quality != Quality::Measured => return Ok(()),
             Some(known) => {
                 let (first, second) = (known.energy, reading.energy);
                 ("reading_twice", format!("device {device} read {first} in slot {slot}, and {second} later"))
             }
         };
         cx.send(&self.observer, Seen::Rejected { code, reason });
-        false
+        Err(Some(code))
     }
 
     fn record(&self, reading: MeterReading, receipt: Option<Receipt>, cx: &mut Context<MeteringMsg>) {
@@ -133,7 +145,7 @@ pub(super) fn confirming(receipt: Receipt) -> Delivery {
 pub(super) fn confirming_a_refusal(books: &Books, receipt: Receipt) -> Delivery {
     let books = books.clone();
     Delivery::outside(move || match books.read_only() {
-        None => receipt.confirm(),
+        None => receipt.refuse(REFUSED_BY_LEDGER),
         Some(_) => receipt.not_now(),
     })
 }

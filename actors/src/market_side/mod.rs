@@ -7,10 +7,12 @@ mod freezing;
 pub mod matcher;
 pub mod metering;
 pub mod settlement;
+mod withdrawing;
 
-pub use aggregator::{Aggregator, AggregatorMsg, AnswerTo, OfferAnswer, Submission};
+pub use aggregator::{Aggregator, AggregatorMsg, AnswerTo, OfferAnswer, Submission, Withdrawal};
 pub use billing::{Billing, BillingMsg};
 pub use foa::{Foa, FoaMsg};
 pub use matcher::{Matcher, MatcherMsg};
 pub use metering::{Metering, MeteringMsg};
 pub use settlement::{SettlementMsg, SettlementStage};
+pub use withdrawing::{BUNDLED, NOT_OPEN};

@@ -10,6 +10,7 @@ mod freezing;
 mod lone;
 mod metering;
 mod recording;
+mod withdrawing;
 
 use actors::figures::Durations;
 use actors::journal::stage::JournalCounters;

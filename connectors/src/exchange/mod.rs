@@ -26,7 +26,7 @@ mod tap;
 
 pub use counters::{CounterSnapshot, Counters};
 pub use queue::Limits;
-pub use receipt::Receipt;
+pub use receipt::{Receipt, RefusalNote};
 pub use tap::{Tap, Tapped, tap};
 
 use crate::house::{self, Message, Points, Rejected};
@@ -217,6 +217,19 @@ impl InboxWriter {
     /// # Errors
     /// [`Closed`] when nobody reads any more.
     pub async fn pass_owing(&mut self, message: Message, done: oneshot::Sender<bool>) -> Result<(), Closed> {
+        self.pass_noting(message, done, RefusalNote::default()).await
+    }
+
+    /// The same for a sender that wants to know why a message was acknowledged although it changed nothing.
+    ///
+    /// # Errors
+    /// [`Closed`] when nobody reads any more.
+    pub async fn pass_noting(
+        &mut self,
+        message: Message,
+        done: oneshot::Sender<bool>,
+        note: RefusalNote,
+    ) -> Result<(), Closed> {
         let parts = match &message {
             Message::Telemetry(values) => {
                 let tapped = usize::from(self.shared.tap.get().is_some());
@@ -230,7 +243,7 @@ impl InboxWriter {
             let _ = done.send(true);
             return Ok(());
         }
-        self.send_owing(message, receipt::receipts(parts, done)).await
+        self.send_owing(message, receipt::receipts(parts, done, note)).await
     }
 
     /// Counts a message that was received, whatever becomes of it.

@@ -1,7 +1,7 @@
 //! The right to acknowledge: what a sender waits for until the receiver has made durable what its message causes.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::oneshot;
 
 /// Belongs to one part of a message. Its holder confirms it once what the part causes is durable, or when it causes
@@ -10,6 +10,18 @@ use tokio::sync::oneshot;
 /// often as it takes.
 #[derive(Debug, Clone)]
 pub struct Receipt(Arc<Part>);
+
+/// Why a message that may be acknowledged changed nothing, for a sender that wants to know: the stable word of the first
+/// refusal. Clones are the same note; it is complete when the sender hears that the message may be acknowledged.
+#[derive(Debug, Clone, Default)]
+pub struct RefusalNote(Arc<OnceLock<&'static str>>);
+
+impl RefusalNote {
+    /// The word; nothing when nobody refused.
+    pub fn code(&self) -> Option<&'static str> {
+        self.0.get().copied()
+    }
+}
 
 #[derive(Debug)]
 struct Part {
@@ -24,19 +36,20 @@ struct Whole {
     /// It was not the message's fault.
     postponed: AtomicBool,
     tell: Mutex<Option<oneshot::Sender<bool>>>,
+    note: RefusalNote,
 }
 
 /// Receipts for the `count` parts of one message; `tell` hears `true` when all of them were confirmed, `false` as
 /// soon as none is left and one was not, and nothing (it is dropped) when one was put off. Without parts it hears
 /// `true` at once.
-pub(super) fn receipts(count: usize, tell: oneshot::Sender<bool>) -> Vec<Receipt> {
+pub(super) fn receipts(count: usize, tell: oneshot::Sender<bool>, note: RefusalNote) -> Vec<Receipt> {
     if count == 0 {
         let _ = tell.send(true);
         return Vec::new();
     }
     let (open, lost) = (AtomicUsize::new(count), AtomicBool::new(false));
     let postponed = AtomicBool::new(false);
-    let whole = Arc::new(Whole { open, lost, postponed, tell: Mutex::new(Some(tell)) });
+    let whole = Arc::new(Whole { open, lost, postponed, tell: Mutex::new(Some(tell)), note });
     let part = || Receipt(Arc::new(Part { confirmed: AtomicBool::new(false), whole: whole.clone() }));
     (0..count).map(|_| part()).collect()
 }
@@ -47,6 +60,16 @@ impl Receipt {
         if !self.0.confirmed.swap(true, Ordering::AcqRel) {
             self.0.whole.settle();
         }
+    }
+
+    /// The part causes nothing, and never will: it may be acknowledged, and who asked with a [`RefusalNote`] reads the word.
+    /// After [`confirm`](Self::confirm) it changes nothing.
+    pub fn refuse(&self, code: &'static str) {
+        if !self.0.confirmed.load(Ordering::Acquire) {
+            // The first one stays.
+            let _ = self.0.whole.note.0.set(code);
+        }
+        self.confirm();
     }
 
     /// The part cannot be taken at the moment, whatever it says: the disk is full, or the system stops. Its sender keeps
@@ -94,7 +117,7 @@ mod tests {
     #[test]
     fn a_message_is_taken_when_all_of_its_parts_are_confirmed() {
         let (tell, mut told) = oneshot::channel();
-        let parts = receipts(2, tell);
+        let parts = receipts(2, tell, RefusalNote::default());
         parts[0].confirm();
         parts[0].confirm();
         assert!(told.try_recv().is_err(), "one of two");
@@ -106,9 +129,21 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_part_is_acknowledged_and_says_why() {
+        let ((tell, mut told), note) = (oneshot::channel(), RefusalNote::default());
+        let parts = receipts(2, tell, note.clone());
+        parts[0].confirm();
+        parts[0].refuse("too-late");
+        assert_eq!(note.code(), None, "it was confirmed before");
+        parts[1].refuse("less-preferred");
+        parts[1].refuse("twice");
+        assert_eq!((told.try_recv(), note.code()), (Ok(true), Some("less-preferred")));
+    }
+
+    #[test]
     fn a_part_that_is_put_off_tells_neither_that_it_was_taken_nor_that_it_failed() {
         let (tell, mut told) = oneshot::channel();
-        let mut parts = receipts(2, tell);
+        let mut parts = receipts(2, tell, RefusalNote::default());
         parts[0].not_now();
         parts[1].confirm();
         assert_eq!(told.try_recv(), Err(oneshot::error::TryRecvError::Empty));
@@ -119,13 +154,13 @@ mod tests {
     #[test]
     fn a_part_that_is_dropped_unconfirmed_loses_the_message() {
         let (tell, mut told) = oneshot::channel();
-        let mut parts = receipts(2, tell);
+        let mut parts = receipts(2, tell, RefusalNote::default());
         drop(parts.remove(0));
         assert!(told.try_recv().is_err());
         parts[0].confirm();
         assert_eq!(told.try_recv(), Ok(false));
         let (tell, mut told) = oneshot::channel();
-        assert!(receipts(0, tell).is_empty());
+        assert!(receipts(0, tell, RefusalNote::default()).is_empty());
         assert_eq!(told.try_recv(), Ok(true));
     }
 }

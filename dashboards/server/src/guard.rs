@@ -249,7 +249,11 @@ pub(crate) async fn allow(
         let refused = decision != Decision::Allowed;
         // What depends on the owner is not decided, and not written down, before that is known.
         let decided = owner.is_some() || !depends_on_owner(resource, action);
-        let counts = action != Action::Read || matches!(resource, Resource::FlexOffer | Resource::Bill);
+        // Every second of every household would fill the disk: of these only answers to orders are written down, by
+        // whoever takes them, and refusals.
+        let frequent = matches!(resource, Resource::Measurement | Resource::Schedule);
+        let looked_at = matches!(resource, Resource::FlexOffer | Resource::Bill);
+        let counts = !frequent && (action != Action::Read || looked_at);
         let ours = resource != Resource::Session && resource != Resource::Open;
         if ours && (refused || (decided && counts)) {
             let (accounts, who) = (Arc::clone(accounts), principal.name.clone());
@@ -282,10 +286,20 @@ pub(crate) async fn allow(
 
 /// Writes down that a principal looked at a list of what belongs to prosumers.
 pub(crate) async fn note_list(access: &Access, who: &Principal, resource: Resource) -> Result<(), Problem> {
+    note_done(access, who, (resource, Action::Read), "list".to_owned()).await
+}
+
+/// Writes down that a principal does something that it may.
+pub(crate) async fn note_done(
+    access: &Access,
+    who: &Principal,
+    (resource, action): (Resource, Action),
+    object: String,
+) -> Result<(), Problem> {
     let Access::Accounts(accounts) = access else { return Ok(()) };
     let (accounts, who) = (Arc::clone(accounts), who.name.clone());
-    let what = format!("{} {resource}", Action::Read);
-    let note = move || accounts.note(&who, what, "list", code(Decision::Allowed));
+    let what = format!("{action} {resource}");
+    let note = move || accounts.note(&who, what, &object, code(Decision::Allowed));
     web::block(note).await.map_err(|_| stopped())?
 }
 

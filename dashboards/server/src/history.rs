@@ -1,10 +1,14 @@
 //! What was measured and estimated, by point and time.
 
 use crate::api::json_answer;
+use crate::deposit::{instant, limit, query_malformed};
+use crate::follow::RIGHT;
+use crate::owned::Asking;
+use crate::page::shortened;
 use crate::problem::Problem;
 use crate::serve::State;
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use actors::Historian;
 use grid::{PointId, Timestamp};
 use history::{HistoryError, Kind, Query, Value, Versions};
@@ -29,40 +33,95 @@ pub async fn figures(state: web::Data<State>) -> Result<HttpResponse, Problem> {
 
 /// `GET /api/v1/history/{kind}`.
 pub async fn values(
+    request: HttpRequest,
     path: web::Path<String>,
-    asked: web::Query<Vec<(String, String)>>,
+    query: web::Query<Vec<(String, String)>>,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let kind = Kind::ALL.into_iter().find(|kind| kind.word() == path.as_str());
-    let kind =
-        kind.ok_or_else(|| Problem::not_found("the kinds of history are telemetry, energy and estimate"))?;
+    let (kind, Asked { points, rest }) = asked(&path, &query, &state)?;
+    required(&request, &points, &state).await?;
     let historian = historian(&state)?;
     let now = state.served.picture.borrow().clock.now;
-    let query = query(kind, &asked, now)?;
-    let values = historian.query(query).await.map_err(|error| match error {
-        HistoryError::TooMany { .. } => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_values", error.to_string())
-        }
-        _ => {
-            tracing::error!(%error, "the history cannot be read");
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "history_unreadable",
-                "the history cannot be read; see the log",
-            )
-        }
-    })?;
+    let query = spanned(kind, points, &rest, now)?;
+    let values = historian.query(query).await.map_err(|error| unreadable(&error))?;
     let values: Vec<_> = values.iter().map(shown).collect();
     Ok(json_answer(&json!({ "kind": kind, "values": values })))
 }
 
-fn historian(state: &State) -> Result<&Historian, Problem> {
+pub(crate) fn unreadable(error: &HistoryError) -> Problem {
+    if let HistoryError::TooMany { .. } = error {
+        return Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_values", error.to_string());
+    }
+    tracing::error!(%error, "the history cannot be read");
+    let detail = "the history cannot be read; see the log";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "history_unreadable", detail)
+}
+
+/// Points that were asked for, and what else stands behind the question mark.
+pub(crate) struct Asked<'a> {
+    pub points: Vec<PointId>,
+    pub rest: Vec<(&'a str, &'a str)>,
+}
+
+/// Which kind, and which points, by name or pseudonym.
+pub(crate) fn asked<'a>(
+    kind: &str,
+    query: &'a [(String, String)],
+    state: &State,
+) -> Result<(Kind, Asked<'a>), Problem> {
+    let kind = Kind::ALL.into_iter().find(|known| known.word() == kind);
+    let kind =
+        kind.ok_or_else(|| Problem::not_found("the kinds of history are telemetry, energy and estimate"))?;
+    let (mut points, mut rest) = (Vec::new(), Vec::new());
+    for (name, text) in query {
+        let point = match name.as_str() {
+            "point" => text.parse::<PointId>().map_err(|error| query_malformed(error.to_string()))?,
+            "pseudonym" => {
+                let known = state.served.pseudonyms.get(text).copied();
+                known.ok_or_else(|| {
+                    let detail = format!("pseudonym {:?} is not known here", shortened(text));
+                    Problem::not_found(detail)
+                })?
+            }
+            _ => {
+                rest.push((name.as_str(), text.as_str()));
+                continue;
+            }
+        };
+        if points.len() == POINTS_MAX {
+            return Err(query_malformed(format!("at most {POINTS_MAX} points at once")));
+        }
+        points.push(point);
+    }
+    Ok((kind, Asked { points, rest }))
+}
+
+/// Whoever may see one's own only has to name the points.
+pub(crate) async fn required(
+    request: &HttpRequest,
+    points: &[PointId],
+    state: &State,
+) -> Result<(), Problem> {
+    let asking = Asking::new(request, RIGHT);
+    if asking.sees_all() {
+        return Ok(());
+    }
+    if points.is_empty() {
+        return Err(query_malformed("point: name the points that are your own".to_owned()));
+    }
+    for point in points {
+        asking.require(state, point.element, point.to_string()).await?;
+    }
+    Ok(())
+}
+
+pub(crate) fn historian(state: &State) -> Result<&Historian, Problem> {
     let none = || Problem::new(StatusCode::NOT_FOUND, "no_history", "this system keeps no history");
     state.served.operations.historian.as_ref().ok_or_else(none)
 }
 
 /// A value with its unit.
-fn shown(value: &Value) -> serde_json::Value {
+pub(crate) fn shown(value: &Value) -> serde_json::Value {
     let mut shown = json!(value);
     if let Some(fields) = shown.as_object_mut() {
         fields.remove("kind");
@@ -72,38 +131,29 @@ fn shown(value: &Value) -> serde_json::Value {
 }
 
 /// What was asked; `now` is the newest instant of the picture.
-fn query(kind: Kind, asked: &[(String, String)], now: Timestamp) -> Result<Query, Problem> {
-    let refuse = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "query_malformed", detail);
-    let instant = |name: &str, text: &str| {
-        text.parse::<Timestamp>()
-            .map_err(|error| refuse(format!("{name}: {error}; write for example 2026-01-15T16:30:00Z")))
-    };
-    let (mut points, mut from, mut until, mut versions, mut most) =
-        (Vec::new(), None, None, Versions::Newest, LIMIT);
-    for (name, text) in asked {
-        match name.as_str() {
-            "point" if points.len() < POINTS_MAX => {
-                points.push(text.parse::<PointId>().map_err(|error| refuse(error.to_string()))?);
-            }
-            "point" => return Err(refuse(format!("at most {POINTS_MAX} points at once"))),
+fn spanned(
+    kind: Kind,
+    points: Vec<PointId>,
+    asked: &[(&str, &str)],
+    now: Timestamp,
+) -> Result<Query, Problem> {
+    let (mut from, mut until, mut versions, mut most) = (None, None, Versions::Newest, LIMIT);
+    for &(name, text) in asked {
+        match name {
             "from" => from = Some(instant("from", text)?),
             "until" => until = Some(instant("until", text)?),
             "as_of" => versions = Versions::AsOf(instant("as_of", text)?),
             "versions" => {
-                versions = match text.as_str() {
+                versions = match text {
                     "all" => Versions::All,
                     "newest" => Versions::Newest,
-                    _ => return Err(refuse("versions: all or newest".to_owned())),
+                    _ => return Err(query_malformed("versions: all or newest".to_owned())),
                 }
             }
-            "limit" => {
-                let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-                most = limit.ok_or_else(|| refuse(format!("limit: a whole number from 1 to {LIMIT_MAX}")))?;
-            }
+            "limit" => most = limit(text, LIMIT_MAX)?,
             _ => {
-                return Err(refuse(format!(
-                    "{name:?} is none of point, from, until, as_of, versions, limit"
-                )));
+                let known = "point, pseudonym, from, until, as_of, versions, limit";
+                return Err(query_malformed(format!("{:?} is none of {known}", shortened(name))));
             }
         }
     }
@@ -111,7 +161,7 @@ fn query(kind: Kind, asked: &[(String, String)], now: Timestamp) -> Result<Query
     let until = until.unwrap_or(now.plus(Duration::from_secs(1)));
     let from = from.unwrap_or(until.minus(SPAN));
     if from >= until {
-        return Err(refuse(format!("from ({from}) is not before until ({until})")));
+        return Err(query_malformed(format!("from ({from}) is not before until ({until})")));
     }
     Ok(Query { kind, points, from, until, versions, most })
 }
@@ -121,9 +171,7 @@ mod tests {
     use super::*;
 
     fn asked(pairs: &[(&str, &str)]) -> Result<Query, Problem> {
-        let pairs: Vec<_> =
-            pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        query(Kind::Energy, &pairs, "2026-01-15T16:30:00Z".parse().unwrap())
+        spanned(Kind::Energy, Vec::new(), pairs, "2026-01-15T16:30:00Z".parse().unwrap())
     }
 
     #[test]
@@ -138,8 +186,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused_with_the_reason() {
-        let cases: [(&[(&str, &str)], &str); 6] = [
-            (&[("point", "bus.x")], "bus.x"),
+        let cases: [(&[(&str, &str)], &str); 5] = [
             (&[("from", "yesterday")], "from:"),
             (&[("from", "2026-01-15T17:30:00Z")], "is not before"),
             (&[("limit", "0")], "from 1 to 100000"),

@@ -1,22 +1,37 @@
-//! HTTP: the page, the snapshot and the stream behind it, the door for FlexOffers from outside, figures, and the quarantine.
+//! HTTP: the page, the snapshot and the stream behind it, the door for FlexOffers from outside, what parties
+//! deposit, figures, and the quarantine.
 //!
 //! Handlers read the newest published picture and hand offers to an [`MarketDoor`]; they start nothing and know
 //! no actor. What there is to ask for stands in one table (`endpoints.rs`): routes, rights and the OpenAPI document are
 //! made from it. An address that others can reach needs TLS and accounts (`listen.rs`).
 
 mod api;
+mod benchmarks;
 mod bids;
 mod bills;
+mod deposit;
 mod door;
 mod endpoints;
+mod field;
+mod fman;
+mod fmar;
+mod foa;
+mod follow;
+mod forecasts;
 mod guard;
 mod history;
+mod key_values;
+mod kpis;
 mod listen;
+mod measured;
 mod metrics;
 mod offer_message;
 mod offers;
 mod openapi;
+mod owned;
 mod page;
+mod parties;
+mod party;
 mod problem;
 mod quarantine;
 mod reported;
@@ -24,9 +39,13 @@ mod serve;
 mod session;
 mod span;
 mod stream;
+mod topology;
+mod validation;
 
-pub use door::{BidFound, BillKey, MarketDoor, OfferAnswer, OfferFound, OfferState};
+pub use deposit::SharedRegister;
+pub use door::{BidFound, BillKey, MarketDoor, OfferAnswer, OfferFound, OfferState, Ordered};
 pub use endpoints::{Answer, Content, ENDPOINTS, Endpoint};
+pub use field::FieldDoor;
 pub use guard::{Access, AccessError, Accounts};
 pub use listen::{Listen, ServeError};
 pub use openapi::document as openapi;

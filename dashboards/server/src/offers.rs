@@ -5,6 +5,7 @@ use crate::door::OfferAnswer;
 use crate::guard::allow;
 use crate::offer_message;
 use crate::page::shortened;
+use crate::party::Party;
 use crate::problem::Problem;
 use crate::serve::{Limits, State};
 use access::{Action, Principal, Resource};
@@ -23,30 +24,18 @@ pub async fn submit(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_json(&request, payload, &state.limits).await?;
+    let party = Party::new(&request, &state);
     let message = serde_json::from_slice::<Value>(&body).ok().filter(offer_message::is_message);
-    let (offer, notes) = match message {
-        None => {
-            let offer = our_own(&body)?;
-            own(&request, &state, Action::Create, &offer).await?;
-            (offer, Vec::new())
-        }
-        Some(message) => {
-            let mut received = offer_message::read(&message)?;
-            own(&request, &state, Action::Create, &received.offer).await?;
-            let notes = std::mem::take(&mut received.notes);
-            // Whose devices there are is told to none but their owner.
-            (received.placed(state.served.market.as_ref())?, notes)
-        }
+    let (answer, id, notes) = match message {
+        Some(message) => party.offer(&message).await?,
+        // From its bytes, so that what is wrong is told by line and column.
+        None => party.own_offer(our_own(&body)?).await?,
     };
-    let id = offer.id.clone();
-    let answer = tokio::time::timeout(state.limits.answer_deadline, state.served.market.submit(offer))
-        .await
-        .map_err(|_| no_answer())?;
     written(answer, &id, &notes)
 }
 
 /// An offer in our own form.
-fn our_own(body: &[u8]) -> Result<FlexOffer, Problem> {
+pub(crate) fn our_own(body: &[u8]) -> Result<FlexOffer, Problem> {
     serde_json::from_slice(body).map_err(|error| {
         let code = if error.is_data() { "offer_malformed" } else { "not_json" };
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
@@ -82,7 +71,7 @@ async fn own(request: &HttpRequest, state: &State, action: Action, offer: &FlexO
     allow(&state.served.access, principal.as_ref(), right, Some(offer.prosumer), offer.id.to_string()).await
 }
 
-fn no_answer() -> Problem {
+pub(crate) fn no_answer() -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "no_answer",
@@ -90,7 +79,11 @@ fn no_answer() -> Problem {
     )
 }
 
-fn written(answer: OfferAnswer, id: &FlexOfferId, notes: &[Note]) -> Result<HttpResponse, Problem> {
+pub(crate) fn written(
+    answer: OfferAnswer,
+    id: &FlexOfferId,
+    notes: &[Note],
+) -> Result<HttpResponse, Problem> {
     let mut named = json!({ "id": id });
     if !notes.is_empty() {
         let noted = |note: &Note| json!({ "path": note.path, "what": note.what });

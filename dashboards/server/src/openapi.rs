@@ -18,10 +18,13 @@ pub fn document() -> Value {
         let mut item = Map::new();
         let named = [
             ("id", "Name"),
-            ("number", "Count"),
+            ("number", "SerialNumber"),
+            ("element", "Number"),
             ("kind", "Kind"),
             ("prosumer", "Number"),
             ("month", "Month"),
+            ("load_type", "Name"),
+            ("period", "Period"),
         ];
         let mut parameters = Vec::new();
         for (name, schema) in named {

@@ -22,6 +22,21 @@ impl Problem {
         Self { status, code: code.into(), detail: detail.into() }
     }
 
+    /// Its code and its sentence, for a reply that has other words for refusals.
+    pub fn words(&self) -> (&str, &str) {
+        (&self.code, &self.detail)
+    }
+
+    /// Whether it is that somebody may not.
+    pub fn is_forbidden(&self) -> bool {
+        self.status == StatusCode::FORBIDDEN
+    }
+
+    /// Whether it is not what was asked that is wrong.
+    pub fn is_ours(&self) -> bool {
+        self.status.is_server_error()
+    }
+
     /// Nothing is there.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)

@@ -1,17 +1,20 @@
 //! Starting and stopping the server.
 
 use crate::api;
+use crate::deposit::SharedRegister;
 use crate::door::MarketDoor;
+use crate::field::FieldDoor;
 use crate::guard::Access;
 use crate::listen::{Listen, ServeError};
 use crate::page::{self, PageFiles};
-use crate::reported::Reported;
 use actix_web::dev::{ServerHandle, Service};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{App, HttpServer, ResponseError, web};
 use actors::Operations;
 use actors::picture::{NetworkPicture, Picture};
 use futures_util::future::Either;
+use grid::{PointId, Topology};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -29,12 +32,20 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:;
 pub struct Served {
     /// The network, which does not change.
     pub network: Arc<NetworkPicture>,
+    /// How it hangs together.
+    pub topology: Arc<Topology>,
+    /// Points by what operators call them that send values under pseudonyms.
+    pub pseudonyms: Arc<BTreeMap<String, PointId>>,
     /// The newest picture.
     pub picture: watch::Receiver<Arc<Picture>>,
     /// Where FlexOffers go and bids are seen.
     pub market: Arc<dyn MarketDoor>,
     /// Figures, and messages that were set aside.
     pub operations: Operations,
+    /// What parties deposit; `None` where nothing of that kind is kept.
+    pub register: Option<SharedRegister>,
+    /// Where measurements and answers of devices go in; `None` where none are taken.
+    pub field: Option<FieldDoor>,
     /// Who may ask.
     pub access: Access,
 }
@@ -73,7 +84,6 @@ impl Default for Limits {
 pub(crate) struct State {
     pub served: Served,
     pub limits: Limits,
-    pub reported: Reported,
     /// Held while a password is checked.
     pub login_turn: Arc<tokio::sync::Mutex<()>>,
     pub page: PageFiles,
@@ -139,7 +149,6 @@ pub async fn serve_with(
     let state = web::Data::new(State {
         served,
         limits,
-        reported: Reported::default(),
         login_turn: Arc::default(),
         page,
         stopping: stopped,

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers outside the test functions may fail a test too
 
+mod rights_asked;
+
 use access::{Directory, Role, Scope, verify_audit};
 use actors::picture::{NetworkPicture, Picture};
 use dashboards_server::{
@@ -10,16 +12,19 @@ use dashboards_server::{
     RunningServer, Served, serve_with,
 };
 use futures_util::future::BoxFuture;
+use grid::telemetry::Element;
 use grid::{BranchId, Clock, EnergyMwh, Money, ProsumerId, Slot, Timestamp};
 use market::delegated::monthly_bill;
 use market::{
     BidId, BidInterval, CongestionPoint, DelegatedContract, DomsBid, FlexOffer, FlexOfferId, Month,
     MonthlyBill, RecordNumber,
 };
+use register::Register;
+use rights_asked::{asked, body, element, offer, rejected};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -41,7 +46,15 @@ const MATRIX: &str = "
     getSnapshot         .    +    +    .    .    .    .    +    .
     followPicture       .    +    +    .    .    .    .    +    .
     getHistoryFigures   .    +    +    .    .    .    .    +    .
-    getHistory          .    +    +    .    .    .    .    +    .
+    getHistory          .    +    +    .    o    o    .    +    .
+    followHistory       .    +    +    .    o    o    .    +    .
+    getForecasts        .    +    +    .    o    o    .    +    .
+    getOfferValidation  .    +    .    +    o    o    .    +    .
+    getTopology         .    +    +    .    .    .    .    +    .
+    listNodes           .    +    +    .    .    .    .    +    .
+    getNode             .    +    +    .    .    .    .    +    .
+    listEdges           .    +    +    .    .    .    .    +    .
+    getEdge             .    +    +    .    .    .    .    +    .
     listBids            .    +    .    +    +    .    .    +    .
     getBid              .    +    .    +    +    .    .    +    .
     getBidFeedback      .    +    .    +    +    .    .    +    .
@@ -49,19 +62,44 @@ const MATRIX: &str = "
     listReportedFeedback .   +    .    +    +    .    .    +    .
     listBills           .    .    .    +    +    +    .    +    .
     getBill             .    .    .    +    o    o    .    +    .
+    getKeyValues        .    +    +    +    +    +    +    +    .
+    putKeyValues        .    +    +    +    +    +    .    .    .
+    deleteKeyValues     .    +    +    +    +    +    .    .    .
+    contributeToBenchmark .  .    .    .    o    o    .    .    .
+    getBenchmark        .    +    .    +    +    +    +    +    .
+    listIndicators      .    +    +    +    .    .    +    +    .
+    postIndicator       .    +    .    +    .    .    .    .    .
+    getIndicator        .    +    +    +    .    .    +    +    .
+    setIndicatorGoal    .    +    .    .    .    .    .    .    .
+    setIndicatorAlarm   .    +    .    .    .    .    .    .    .
     getFigures          .    +    .    .    .    .    +    +    .
     listQuarantine      .    +    .    .    .    .    .    +    .
     getSetAside         .    +    .    .    .    .    .    +    .
     discardSetAside     .    +    .    .    .    .    .    .    .
     releaseSetAside     .    +    .    .    .    .    .    .    .
     submitFlexOffer     .    .    .    .    o    o    .    .    .
+    listFlexOffers      .    +    .    +    +    +    .    +    .
+    withdrawFlexOffer   .    .    .    .    o    o    .    .    .
+    pickUpSchedules     .    .    .    .    o    o    .    .    .
+    sendMeasurements    .    .    .    .    o    o    .    .    .
+    submitFlexOfferToManager . .  .    .    o    o    .    .    .
+    communicateWithAgent .   .    .    .    o    o    .    .    .
+    tradeOnMarket       .    .    .    .    o    o    .    .    .
     getFlexOffer        .    +    .    +    o    o    .    +    .
 ";
+
+/// What is not there for anybody.
+const NOTHING_THERE: [&str; 5] =
+    ["getBenchmark", "getForecasts", "getNode", "getEdge", "submitFlexOfferToManager"];
 
 struct Market;
 
 impl MarketDoor for Market {
     fn submit(&self, _: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
+        Box::pin(std::future::ready(OfferAnswer::Accepted))
+    }
+
+    fn withdraw(&self, _: FlexOfferId) -> BoxFuture<'static, OfferAnswer> {
         Box::pin(std::future::ready(OfferAnswer::Accepted))
     }
 
@@ -73,6 +111,15 @@ impl MarketDoor for Market {
             state: OfferState::Accepted,
         });
         Box::pin(std::future::ready(found))
+    }
+
+    /// Device 3 and usage point 3 are prosumer 3's, and so on.
+    fn owners(&self, element: Element) -> Vec<ProsumerId> {
+        match element {
+            Element::Device(device) => vec![ProsumerId(device.0)],
+            Element::UsagePoint(point) => vec![ProsumerId(point.0)],
+            _ => Vec::new(),
+        }
     }
 
     fn bids(&self) -> Vec<DomsBid> {
@@ -124,20 +171,6 @@ fn bid() -> DomsBid {
     }
 }
 
-fn rejected(bid: &str) -> String {
-    serde_json::json!({ "OfferId": bid, "Accepted": false }).to_string()
-}
-
-fn offer(prosumer: u32) -> serde_json::Value {
-    serde_json::json!({
-        "id": format!("offer-{prosumer}"), "prosumer": prosumer, "usage_point": 1, "device": 121,
-        "created_at": "2026-01-15T17:00:00Z", "acceptance_before": "2026-01-15T17:10:00Z",
-        "assignment_before": "2026-01-15T17:15:00Z", "start_after": 1964998, "start_before": 1965000,
-        "slices": [{ "min": 0, "max": 1000 }], "total_energy": null,
-        "default_schedule": { "start": 1964998, "energies": [1000] }, "prices": { "decrease": 1, "increase": 1 },
-    })
-}
-
 #[derive(Debug)]
 struct Fixed;
 
@@ -174,6 +207,7 @@ async fn start() -> Running {
     let accounts = Accounts::open(&path, &audit, Arc::new(Fixed)).unwrap();
     let mut picture = Picture::default();
     picture.health.estimator.at = Some(Fixed.now());
+    (picture.seq, picture.clock.now) = (1, Fixed.now());
     let (sender, picture) = watch::channel(Arc::new(picture));
     let access = Access::Accounts(Arc::new(accounts));
     let served = Served {
@@ -181,6 +215,10 @@ async fn start() -> Running {
         picture,
         market: Arc::new(Market),
         operations: Default::default(),
+        topology: Default::default(),
+        pseudonyms: Default::default(),
+        field: None,
+        register: Some(Arc::new(Mutex::new(Register::open(folder.path()).unwrap()))),
         access,
     };
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -233,23 +271,29 @@ async fn every_role_may_at_every_endpoint_what_the_matrix_says_and_nothing_else(
         for (role, cell) in roles.zip(declared) {
             let proof = running.bearer(role);
             for owner in [3, 4] {
-                let path = endpoint.path.replace("{id}", &format!("offer-{owner}")).replace("{number}", "1");
+                let path = endpoint
+                    .path
+                    .replace("{id}", &format!("offer-{owner}"))
+                    .replace("{number}", "1")
+                    .replace("{element}", &element(endpoint.operation, owner));
                 let path = path.replace("{kind}", "telemetry");
                 let path = path.replace("{prosumer}", &owner.to_string()).replace("{month}", "2026-01");
-                let body = match endpoint.operation {
-                    "submitFlexOffer" => Some(offer(owner).to_string()),
-                    "reportBidFeedback" => Some(rejected(&format!("offer-{owner}"))),
-                    _ => None,
-                };
+                let path = asked(endpoint.operation, path, owner);
+                let path = path.replace("{load_type}", "ev").replace("{period}", "1970-01-01");
+                let body = body(endpoint.operation, owner);
                 let (status, answer) = running.ask(endpoint.method, &path, &proof, body).await;
                 let allowed = cell == '+' || (cell == 'o' && owner == 3);
                 // Another's offer is as if it were not there.
-                let hidden = cell == 'o' && owner == 4 && endpoint.operation == "getFlexOffer";
+                let hidden = cell == 'o' && owner == 4 && endpoint.path == "/api/v1/flexoffers/{id}";
                 let expected = match (role, allowed) {
                     // There is nothing in quarantine, and nobody's name was given.
                     (_, true) if endpoint.operation.contains("SetAside") => status == 404,
                     // None is kept here.
                     (_, true) if endpoint.operation.contains("History") => status == 404,
+                    // No measurements are taken here.
+                    (_, true) if endpoint.operation == "sendMeasurements" => status == 404,
+                    // Nobody has contributed, nothing is expected, and there is no network.
+                    (_, true) if NOTHING_THERE.contains(&endpoint.operation) => status == 404,
                     (_, true) => status < 300 || (endpoint.operation == "logIn" && status == 400),
                     (None, false) => status == 401,
                     (Some(_), false) if hidden => status == 404,

@@ -91,6 +91,10 @@ fn served(folder: &Path, roles: &[Role]) -> (watch::Sender<Arc<Picture>>, Served
             picture,
             market: Arc::new(NoMarket),
             operations: Default::default(),
+            register: None,
+            topology: Default::default(),
+            pseudonyms: Default::default(),
+            field: None,
             access,
         },
     )

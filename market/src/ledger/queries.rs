@@ -91,6 +91,11 @@ impl Ledger {
         Some((&known.offer, status))
     }
 
+    /// A contract that was formed up to a record.
+    pub fn contract_as_of(&self, id: &ContractId, record: RecordNumber) -> Option<&Contract> {
+        self.contracts.get(id).filter(|one| one.formed <= record).map(|one| &one.contract)
+    }
+
     /// Contracts that serve a bid and were formed up to a record, oldest first.
     pub fn bought_as_of(&self, bid: &BidId, record: RecordNumber) -> impl Iterator<Item = &Contract> {
         let contracts = self.bought.get(bid).into_iter().flatten().filter_map(|id| self.contracts.get(id));

@@ -92,7 +92,8 @@ impl Live {
         };
         let history =
             Some(History::open(&options.data.join(HISTORY_DIRECTORY), history::Options::default())?);
-        let kept = Kept { journal, ledger, begun, history };
+        let register = register::Register::open(&options.data)?;
+        let kept = Kept { journal, ledger, begun, history, register };
         let Station { door: mqtt, system, server, opcua: _ } =
             Station::start(listeners, foundation, kept, clock, Vec::new()).await?;
         let log = FieldLog::default();

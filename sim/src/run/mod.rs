@@ -40,6 +40,9 @@ pub enum RunError {
     /// The history cannot be kept.
     #[error(transparent)]
     History(#[from] history::HistoryError),
+    /// What parties deposited cannot be read.
+    #[error(transparent)]
+    Register(#[from] register::StoreError),
     /// The data directory holds another run.
     #[error("{}: the journal belongs to a run with another scenario, seed or duration; give the same ones or another --data directory", directory.display())]
     OtherRun {

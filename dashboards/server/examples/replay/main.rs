@@ -65,6 +65,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         picture,
         market: Arc::new(NoMarket),
         operations: Default::default(),
+        register: None,
+        topology: Default::default(),
+        pseudonyms: Default::default(),
+        field: None,
         access: Access::Local,
     };
     let server = serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), served).await?;

@@ -116,7 +116,20 @@ fn served() -> (watch::Sender<Arc<Picture>>, Served) {
     let (sender, picture) = watch::channel(Arc::new(Picture::default()));
     let network = Arc::new(NetworkPicture { name: "test feeder".to_owned(), ..NetworkPicture::default() });
     let market = Arc::new(Market::default());
-    (sender, Served { network, picture, market, operations: Default::default(), access: Access::Local })
+    (
+        sender,
+        Served {
+            network,
+            picture,
+            market,
+            operations: Default::default(),
+            register: None,
+            topology: Default::default(),
+            pseudonyms: Default::default(),
+            field: None,
+            access: Access::Local,
+        },
+    )
 }
 
 async fn start_with(limits: Limits, page: fn(&str) -> Option<Cow<'static, [u8]>>) -> Running {

@@ -1,0 +1,80 @@
+//! Taking an offer back, as the aggregator does it: as long as it waits, or stands in a bundle of its own.
+//!
+//! A bundle is sold as a whole, so a member of one cannot leave it without taking the others' chance with it.
+
+use super::aggregator::{Aggregator, AggregatorMsg, OfferAnswer, Withdrawal};
+use super::matcher::MatcherMsg;
+use crate::runtime::{Context, Delivery};
+use market::{AggregateId, FlexOffer, MarketEvent, OfferStatus, Removal};
+use std::sync::Arc;
+
+/// Code of a refusal: it is bought already, or its time is over.
+pub const NOT_OPEN: &str = "not-open";
+/// Code of a refusal: others stand in the same bundle.
+pub const BUNDLED: &str = "bundled";
+
+impl Aggregator {
+    pub(super) fn on_withdrawal(&mut self, withdrawal: &Withdrawal, cx: &mut Context<AggregatorMsg>) {
+        let answering = |answer: OfferAnswer| {
+            let waiting = withdrawal.answer_to.clone();
+            Delivery::outside(move || waiting.answer(answer.clone()))
+        };
+        let id = &withdrawal.offer;
+        let refusing = |code, reason: String| answering(OfferAnswer::Refused { code, reason });
+        let known = self.books.read(|ledger| ledger.offer(id).map(|(offer, status)| (offer.clone(), status)));
+        let Some((offer, status)) = known else {
+            return cx.make(refusing("unknown-offer", format!("there is no FlexOffer {id}")));
+        };
+        if let Some((code, reason)) = super::aggregator::unrecorded(&self.books, &offer) {
+            return cx.make(refusing(code, reason));
+        }
+        let gone = format!("FlexOffer {id} is not open any more");
+        match status {
+            // Recorded again, which changes nothing, and answered when the first record is durable.
+            OfferStatus::Open | OfferStatus::Withdrawn => {}
+            _ => return cx.make(refusing(NOT_OPEN, gone)),
+        }
+        let mut otherwise = vec![refusing(NOT_OPEN, gone)];
+        if status == OfferStatus::Open {
+            match self.left(&offer) {
+                Left::Waiting => {
+                    otherwise.insert(0, cx.myself().sending(AggregatorMsg::Admit(Arc::new(offer))));
+                }
+                Left::Alone(aggregate) => {
+                    self.aggregation.forget(&aggregate);
+                    cx.send(&self.matcher, MatcherMsg::WithdrawOffer(aggregate));
+                }
+                Left::Bundled => {
+                    let reason = format!("FlexOffer {id} is bundled with others, which are sold together");
+                    return cx.make(refusing(BUNDLED, reason));
+                }
+            }
+        }
+        let then = match status {
+            OfferStatus::Withdrawn => OfferAnswer::AlreadyKnown,
+            _ => OfferAnswer::Accepted,
+        };
+        let event = MarketEvent::OfferWithdrawn { offer: id.clone(), at: cx.now() };
+        self.journal.record_or(cx, event, vec![answering(then)], otherwise);
+    }
+
+    /// Where an open offer stood; a waiting one is taken out.
+    fn left(&mut self, offer: &FlexOffer) -> Left {
+        let aggregate = match self.aggregation.remove(&offer.id) {
+            Removal::Pending => return Left::Waiting,
+            Removal::Sealed(aggregate) => Some(aggregate),
+            // From before the last start.
+            Removal::Unknown => self.books.read(|ledger| ledger.aggregate_of(&offer.id).cloned()),
+        };
+        let Some(aggregate) = aggregate else { return Left::Waiting };
+        let members = self.books.read(|ledger| ledger.aggregate(&aggregate).map(|found| found.members.len()));
+        // One that is not in the books yet is being recorded.
+        if members == Some(1) { Left::Alone(aggregate) } else { Left::Bundled }
+    }
+}
+
+enum Left {
+    Waiting,
+    Alone(AggregateId),
+    Bundled,
+}

@@ -1,0 +1,153 @@
+//! The house's own words for what parties do: offers listed and taken back, orders picked up and answered, measurements sent.
+
+use crate::api::json_answer;
+use crate::deposit::{body, limit, query_malformed};
+use crate::guard::note_list;
+use crate::measured::{Became, Reading, told};
+use crate::owned::Asking;
+use crate::page::shortened;
+use crate::party::{Acknowledgement, Party};
+use crate::problem::Problem;
+use crate::serve::State;
+use crate::{OfferFound, OfferState};
+use access::{Action, Principal, Resource};
+use actix_web::http::StatusCode;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use grid::ProsumerId;
+use market::FlexOfferId;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// Offers that are returned when no limit is given.
+const LIMIT: usize = 100;
+/// Offers that are returned at most.
+const LIMIT_MAX: usize = 1_000;
+/// Answers and measurements of one message.
+const ENTRIES_MAX: usize = 100;
+
+/// `GET /api/v1/flexoffers`.
+pub async fn offers(
+    request: HttpRequest,
+    asked: web::Query<Vec<(String, String)>>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let (mut after, mut most, mut active) = (None, LIMIT, None);
+    for (name, text) in asked.iter() {
+        match name.as_str() {
+            "after" => {
+                let wrong = |error| query_malformed(format!("after: {error}"));
+                after = Some(FlexOfferId::new(text.as_str()).map_err(wrong)?);
+            }
+            "limit" => most = limit(text, LIMIT_MAX)?,
+            "state" => {
+                active = Some(match text.as_str() {
+                    "active" => true,
+                    "history" => false,
+                    _ => return Err(query_malformed("state: active or history".to_owned())),
+                });
+            }
+            _ => {
+                let detail = format!("{:?} is none of after, limit, state", shortened(name));
+                return Err(query_malformed(detail));
+            }
+        }
+    }
+    let right = (Resource::FlexOffer, Action::Read);
+    let principal = request.extensions().get::<Principal>().cloned();
+    if let Some(principal) = principal {
+        note_list(&state.served.access, &principal, right.0).await?;
+    }
+    let asking = Asking::new(&request, right);
+    let wanted = |offer: &market::FlexOffer, stands: OfferState| {
+        let is_active = matches!(stands, OfferState::Accepted | OfferState::Contracted);
+        active.is_none_or(|active| active == is_active) && asking.owns(offer.prosumer)
+    };
+    // One more tells whether there are more.
+    let mut found: Vec<OfferFound> = state.served.market.offers(after.as_ref(), &wanted, most + 1);
+    let more = found.len() > most;
+    found.truncate(most);
+    let next = found.last().filter(|_| more).map(|last| last.offer.id.clone());
+    Ok(json_answer(&json!({ "offers": found, "next": next })))
+}
+
+/// `DELETE /api/v1/flexoffers/{id}`.
+pub async fn withdraw(
+    request: HttpRequest,
+    path: web::Path<String>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let id = FlexOfferId::new(path.as_str())
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "id_malformed", error.to_string()))?;
+    Party::new(&request, &state).withdraw(&id).await?;
+    Ok(json_answer(&json!({ "id": id, "state": "withdrawn" })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Heartbeat {
+    prosumer: ProsumerId,
+    #[serde(default)]
+    acknowledged: Vec<Acknowledgement>,
+}
+
+/// `POST /api/v1/schedules`.
+pub async fn schedules(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let Heartbeat { prosumer, acknowledged } = body(&request, payload, &state).await?;
+    at_most(acknowledged.len())?;
+    let party = Party::new(&request, &state);
+    party.may((Resource::Schedule, Action::Act), prosumer, format!("schedules of {prosumer}")).await?;
+    let mut not_open = Vec::new();
+    for answer in acknowledged {
+        let id = answer.activation.clone();
+        if !party.acknowledge(prosumer, answer).await? {
+            not_open.push(id);
+        }
+    }
+    let orders = party.orders(prosumer)?;
+    let schedules: Map<String, Value> =
+        orders.iter().map(|order| (order.offer.to_string(), json!(order))).collect();
+    Ok(json_answer(&json!({ "schedules": schedules, "not_open": not_open })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Readings {
+    values: Vec<Value>,
+}
+
+/// `POST /api/v1/measurements`.
+pub async fn measurements(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let Readings { values } = body(&request, payload, &state).await?;
+    at_most(values.len())?;
+    let party = Party::new(&request, &state);
+    let mut became = Vec::new();
+    for value in &values {
+        // Each by itself: what is wrong with one takes nothing from the others.
+        let outcome = match Reading::of(value) {
+            Ok(reading) => party.measured(&reading).await.and_then(Became::taken),
+            Err(problem) => Err(problem),
+        };
+        match outcome {
+            // Nothing is wrong with it, and what was sent before it changes nothing when it comes again.
+            Err(problem) if problem.is_ours() || values.len() == 1 => return Err(problem),
+            outcome => became.push(told(value, outcome.as_ref().copied())),
+        }
+    }
+    Ok(json_answer(&json!({ "values": became })))
+}
+
+pub(crate) fn at_most(count: usize) -> Result<(), Problem> {
+    if count <= ENTRIES_MAX {
+        return Ok(());
+    }
+    let detail = format!("at most {ENTRIES_MAX} entries at once, these are {count}");
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "limit", detail))
+}

@@ -1,0 +1,156 @@
+//! What a party outside does with what is its own, whatever words its protocol has for it: offers and withdrawals, orders and
+//! answers to them, measurements.
+
+use crate::OfferAnswer;
+use crate::deposit::now;
+use crate::guard::{allow, note_done};
+use crate::offer_message;
+use crate::offers::{no_answer, our_own};
+use crate::problem::Problem;
+use crate::serve::State;
+use access::{Action, Principal, Resource};
+use actix_web::http::StatusCode;
+use actix_web::{HttpMessage, HttpRequest};
+use connectors::Message;
+use connectors::flex_offer::Note;
+use grid::ProsumerId;
+use market::{Activation, ActivationId, ActivationStatus, FlexOffer, FlexOfferId};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Who speaks.
+pub(crate) struct Party<'a> {
+    pub(crate) state: &'a State,
+    principal: Option<Principal>,
+    /// Whose things this is about; nothing when that is not said.
+    pub(crate) about: Option<ProsumerId>,
+}
+
+/// What became of an offer, its name, and what of its message was not read.
+pub(crate) type Handed = (OfferAnswer, FlexOfferId, Vec<Note>);
+
+/// An answer to an order.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Acknowledgement {
+    pub activation: ActivationId,
+    pub accepted: bool,
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+impl<'a> Party<'a> {
+    pub fn new(request: &HttpRequest, state: &'a State) -> Self {
+        Self { state, principal: request.extensions().get::<Principal>().cloned(), about: None }
+    }
+
+    /// About one prosumer's things only: what belongs to another is refused, also when it is the party's own.
+    pub fn about(self, prosumer: ProsumerId) -> Self {
+        Self { about: Some(prosumer), ..self }
+    }
+
+    fn is_about(&self, owner: ProsumerId) -> Result<(), Problem> {
+        match self.about {
+            Some(prosumer) if prosumer != owner => {
+                let detail = format!("the offer is not prosumer {prosumer}'s");
+                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "other_owner", detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it may, with what belongs to a prosumer.
+    pub async fn may(
+        &self,
+        right: (Resource, Action),
+        owner: ProsumerId,
+        object: String,
+    ) -> Result<(), Problem> {
+        allow(&self.state.served.access, self.principal.as_ref(), right, Some(owner), object).await
+    }
+
+    /// Hands an offer in, in our own form or a dialect; its id, and what of a message was not read.
+    pub async fn offer(&self, body: &Value) -> Result<Handed, Problem> {
+        if !offer_message::is_message(body) {
+            return self.own_offer(our_own(body.to_string().as_bytes())?).await;
+        }
+        let mut received = offer_message::read(body)?;
+        let (owner, name) = (received.offer.prosumer, received.offer.id.to_string());
+        self.is_about(owner)?;
+        self.may((Resource::FlexOffer, Action::Create), owner, name).await?;
+        let notes = std::mem::take(&mut received.notes);
+        // Whose devices there are is told to none but their owner.
+        self.submit(received.placed(self.state.served.market.as_ref())?, notes).await
+    }
+
+    /// Hands an offer of our own form in.
+    pub async fn own_offer(&self, offer: FlexOffer) -> Result<Handed, Problem> {
+        self.is_about(offer.prosumer)?;
+        let right = (Resource::FlexOffer, Action::Create);
+        self.may(right, offer.prosumer, offer.id.to_string()).await?;
+        self.submit(offer, Vec::new()).await
+    }
+
+    async fn submit(&self, offer: FlexOffer, notes: Vec<Note>) -> Result<Handed, Problem> {
+        let id = offer.id.clone();
+        let answer = self.state.served.market.submit(offer);
+        let answer = tokio::time::timeout(self.state.limits.answer_deadline, answer);
+        Ok((answer.await.map_err(|_| no_answer())?, id, notes))
+    }
+
+    /// Takes an offer of one's own back.
+    pub async fn withdraw(&self, id: &FlexOfferId) -> Result<(), Problem> {
+        let (market, within) = (&self.state.served.market, self.state.limits.answer_deadline);
+        let found = tokio::time::timeout(within, market.find(id.clone())).await.map_err(|_| no_answer())?;
+        let unknown = || Problem::not_found(format!("there is no FlexOffer {id}"));
+        let owner = found.ok_or_else(unknown)?.offer.prosumer;
+        self.is_about(owner).map_err(|_| unknown())?;
+        // Whose offers there are is nobody else's business.
+        let allowed = self.may((Resource::FlexOffer, Action::Act), owner, id.to_string()).await;
+        allowed.map_err(|problem| if problem.is_forbidden() { unknown() } else { problem })?;
+        let answer = tokio::time::timeout(within, market.withdraw(id.clone())).await;
+        match answer.map_err(|_| no_answer())? {
+            OfferAnswer::Accepted | OfferAnswer::Known => Ok(()),
+            OfferAnswer::Refused { code, sentence } => {
+                Err(Problem::new(StatusCode::CONFLICT, code, sentence))
+            }
+            OfferAnswer::Conflict => Err(unknown()),
+            OfferAnswer::Unavailable { code, sentence } => {
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, sentence))
+            }
+        }
+    }
+
+    /// Orders to a prosumer's devices that wait for an answer and are not over.
+    pub fn orders(&self, prosumer: ProsumerId) -> Result<Vec<Activation>, Problem> {
+        let now = now(self.state)?;
+        let mut orders = self.state.served.market.orders(prosumer);
+        orders.retain(|order| now < order.schedule.start.plus(order.schedule.energies.len() as i64).start());
+        Ok(orders)
+    }
+
+    /// Answers an order to a device of a prosumer; on the disk when this returns. An order that is not open (answered, over, or
+    /// another's) changes nothing.
+    pub async fn acknowledge(&self, prosumer: ProsumerId, answer: Acknowledgement) -> Result<bool, Problem> {
+        let Some(order) = self.orders(prosumer)?.into_iter().find(|order| order.id == answer.activation)
+        else {
+            return Ok(false);
+        };
+        if let Some(principal) = &self.principal {
+            let right = (Resource::Schedule, Action::Act);
+            note_done(&self.state.served.access, principal, right, order.id.to_string()).await?;
+        }
+        let reason = answer.reason.map(|reason| reason.chars().take(200).collect());
+        let at = now(self.state)?;
+        let (activation, accepted) = (order.id, answer.accepted);
+        let status = ActivationStatus { activation, device: order.device, accepted, reason, at };
+        self.pass(Message::Status(status)).await.map(|refused| refused.is_none())
+    }
+
+    /// Passes a message on to the field's side; the word of a refusal there.
+    pub(crate) async fn pass(&self, message: Message) -> Result<Option<&'static str>, Problem> {
+        let none = || Problem::new(StatusCode::NOT_FOUND, "no_field", "this system takes no measurements");
+        let field = self.state.served.field.as_ref().ok_or_else(none)?;
+        field.pass(message, self.state.limits.answer_deadline).await
+    }
+}

@@ -1,0 +1,59 @@
+//! What the test of rights asks each operation, about what belongs to one prosumer or another.
+
+/// An answer to a bid.
+pub fn rejected(bid: &str) -> String {
+    serde_json::json!({ "OfferId": bid, "Accepted": false }).to_string()
+}
+
+/// An offer of a prosumer.
+pub fn offer(prosumer: u32) -> serde_json::Value {
+    serde_json::json!({
+        "id": format!("offer-{prosumer}"), "prosumer": prosumer, "usage_point": 1, "device": 121,
+        "created_at": "2026-01-15T17:00:00Z", "acceptance_before": "2026-01-15T17:10:00Z",
+        "assignment_before": "2026-01-15T17:15:00Z", "start_after": 1964998, "start_before": 1965000,
+        "slices": [{ "min": 0, "max": 1000 }], "total_energy": null,
+        "default_schedule": { "start": 1964998, "energies": [1000] }, "prices": { "decrease": 1, "increase": 1 },
+    })
+}
+
+/// The number in an operation's path, when it is about what belongs to `owner`.
+pub fn element(operation: &str, owner: u32) -> String {
+    if operation == "getOfferValidation" { owner.to_string() } else { "1".to_owned() }
+}
+
+/// A path with what stands behind its question mark.
+pub fn asked(operation: &str, path: String, owner: u32) -> String {
+    match operation {
+        "getHistory" | "followHistory" => format!("{path}?point=device.{owner}.energy"),
+        "getForecasts" => format!("{path}?usage_point={owner}"),
+        _ => path,
+    }
+}
+
+/// What is sent to an operation about what belongs to `owner`.
+pub fn body(operation: &str, owner: u32) -> Option<String> {
+    let name = format!("offer-{owner}");
+    let body = match operation {
+        "submitFlexOffer" | "submitFlexOfferToManager" => offer(owner),
+        "pickUpSchedules" => serde_json::json!({ "prosumer": owner }),
+        "sendMeasurements" => serde_json::json!({ "values": [
+            { "point": format!("device.{owner}.energy"), "ts": "1970-01-12T13:45:00Z", "value": 1.0 },
+        ] }),
+        "tradeOnMarket" => serde_json::json!({
+            "heartbeat": { "foaTime": "1970-01-12T13:46:40Z", "offeredById": owner },
+        }),
+        "communicateWithAgent" => serde_json::json!({ "CommunicationRequest": {} }),
+        "reportBidFeedback" => return Some(rejected(&name)),
+        "putKeyValues" => serde_json::json!({ "values": [] }),
+        "contributeToBenchmark" => serde_json::json!({
+            "prosumer": owner, "load_type": "ev", "period": "1970-01-11", "energy_kwh": 1.0,
+        }),
+        "postIndicator" => serde_json::json!({
+            "site": "", "name": name, "ts": "1970-01-01T00:00:00Z", "value": 1.0, "unit": "%",
+        }),
+        "setIndicatorGoal" => serde_json::json!({ "target": 1.0, "direction": "up" }),
+        "setIndicatorAlarm" => serde_json::json!({ "threshold": 1.0, "direction": "up" }),
+        _ => return None,
+    };
+    Some(body.to_string())
+}
