@@ -19,7 +19,7 @@ use crate::historian::Historian;
 use crate::journal::stage::JournalCounters;
 use crate::journal::{Books, Fact, Journal, JournalStage, JournalWriter};
 use crate::market_side::{Aggregator, Billing, Foa, Matcher, Metering, SettlementStage, foa::Exits};
-use crate::observer::{Observer, Seen, Sources};
+use crate::observer::{OBSERVER, Observer, Seen, Sources};
 use crate::picture::Picture;
 use crate::runtime::supervisor::SpawnError;
 use crate::runtime::{Address, Environment, Escalation, Incidents, Supervisor};
@@ -83,12 +83,15 @@ impl System {
             inboxes.for_each(|inbox| inbox.tap_into(tap.clone()));
             historian
         });
-        let (area, books) = (parts.area, Books::new(parts.ledger, parts.environment.now()));
+        let books =
+            Books::new(parts.ledger, parts.environment.now()).held_up_by(supervisor.hold_ups().clone());
+        let area = parts.area;
         let counters = JournalCounters::starting_at(parts.records);
         let operations = Operations {
             quarantine: supervisor.quarantine().clone(),
             incidents: supervisor.incidents().clone(),
             depths: supervisor.depths().clone(),
+            hold_ups: supervisor.hold_ups().clone(),
             journal: counters.clone(),
             books: books.clone(),
             estimates: Durations::default(),
@@ -107,7 +110,7 @@ impl System {
         let observer = {
             let area = area.clone();
             supervisor
-                .spawn("observer", move || Observer::new(area.clone(), sources.clone(), publish.clone()))
+                .spawn(OBSERVER, move || Observer::new(area.clone(), sources.clone(), publish.clone()))
                 .await?
         };
         let journal = {
