@@ -21,9 +21,11 @@ use tokio::sync::watch;
 
 /// The newest market fact may be this much ahead of the machine's clock at a start: a clock that was set back a little.
 const AHEAD_MAX: Duration = Duration::from_secs(60);
-/// The machine's clock may be this much ahead of the journal at a start. A clock that is further ahead is more often wrong than a site
-/// was off for so long; and what is recorded by a wrong one cannot be taken back.
-const OFF_MAX: Duration = Duration::from_secs(30 * 86_400);
+/// The machine's clock may be this much ahead of the journal at a start, or behind it. A clock that is further off is more often wrong
+/// than a site was off for so long; and what is recorded by a wrong one cannot be taken back.
+const OFF_MAX: Duration = Duration::from_secs(86_400);
+/// No clock is believed before 2026 (UTC): this program was not there. A machine without a battery begins in 1970, or on its image's day.
+const BELIEVED_FROM: Timestamp = Timestamp::from_seconds(1_767_225_600);
 /// The machine's clock may move this far against ours before the system starts anew with it.
 const DRIFT_MAX: Duration = Duration::from_secs(5);
 const DRIFT_CHECK_PERIOD: Duration = Duration::from_secs(10);
@@ -72,7 +74,7 @@ pub enum SiteError {
     /// The machine's clock is far ahead of the journal.
     #[error(
         "{}: nothing was recorded since {reached}, and this machine's clock says {now}; set the clock, or start with \
-         --clock-is-right when the site was off for so long",
+         --clock-is-right when the site was off, or its disk full, for so long",
         directory.display()
     )]
     ClockAhead {
@@ -80,6 +82,26 @@ pub enum SiteError {
         directory: PathBuf,
         /// The newest record.
         reached: Timestamp,
+        /// The machine's clock.
+        now: Timestamp,
+    },
+    /// The machine's clock is far behind the journal, of which nothing but market facts binds.
+    #[error(
+        "{}: the journal was written at {reached}, and this machine's clock says {now}; set the clock, or start with \
+         --clock-is-right when that one was wrong: nothing was traded by it",
+        directory.display()
+    )]
+    ClockWentBack {
+        /// The directory.
+        directory: PathBuf,
+        /// The newest record.
+        reached: Timestamp,
+        /// The machine's clock.
+        now: Timestamp,
+    },
+    /// The machine's clock was not set yet.
+    #[error("this machine's clock says {now}, which cannot be; set the clock")]
+    ClockNotSet {
         /// The machine's clock.
         now: Timestamp,
     },
@@ -110,6 +132,8 @@ impl SiteError {
             // A clock comes right by itself: whoever supervises the process may start it again.
             SiteError::ClockBehind { .. }
             | SiteError::ClockAhead { .. }
+            | SiteError::ClockWentBack { .. }
+            | SiteError::ClockNotSet { .. }
             | SiteError::ClockSet { .. }
             | SiteError::GivenUp(_) => false,
         }
@@ -284,17 +308,30 @@ fn take_up(
 /// The instant at which a site goes on: the machine's, or that of the newest market fact when the clock was set back a little. Nothing
 /// is recorded before a market fact, nor by a clock that cannot be right.
 fn origin(standing: &Standing, machine: Timestamp, wanted: &Wanted) -> Result<Timestamp, SiteError> {
+    if machine < BELIEVED_FROM {
+        return Err(SiteError::ClockNotSet { now: machine });
+    }
     let origin = machine.max(standing.traded.unwrap_or(machine));
     if origin.since(machine) > AHEAD_MAX {
         let directory = wanted.directory.clone();
         return Err(SiteError::ClockBehind { directory, reached: origin, now: machine });
     }
-    match standing.reached {
-        Some(reached) if machine.since(reached) > OFF_MAX && !wanted.clock_is_right => {
-            Err(SiteError::ClockAhead { directory: wanted.directory.clone(), reached, now: machine })
-        }
-        _ => Ok(origin),
+    // What an earlier start recorded by a clock that was not set says nothing.
+    let Some(reached) = standing.reached.filter(|reached| *reached >= BELIEVED_FROM) else {
+        return Ok(origin);
+    };
+    let (ahead, behind, directory) =
+        (machine.since(reached), reached.since(machine), wanted.directory.clone());
+    if ahead > OFF_MAX && !wanted.clock_is_right {
+        return Err(SiteError::ClockAhead { directory, reached, now: machine });
     }
+    if behind > OFF_MAX && !wanted.clock_is_right {
+        return Err(SiteError::ClockWentBack { directory, reached, now: machine });
+    }
+    if behind > AHEAD_MAX {
+        tracing::warn!(%reached, now = %machine, ?behind, "the site goes on at a time before its newest record, by this machine's clock: one of both is wrong");
+    }
+    Ok(origin)
 }
 
 /// The beginning of what a journal is bound to; a demo's is its whole scenario.
