@@ -13,7 +13,7 @@ use crate::area::Area;
 use crate::door::OfferDoor;
 use crate::egress::Egress;
 use crate::figures::{Durations, Operations};
-use crate::grid_side::region::{Archive, Made, learnt};
+use crate::grid_side::region::{Learnt, Made};
 use crate::grid_side::{Doms, Ingress, Node, Region, Routes, pump};
 use crate::historian::Historian;
 use crate::journal::stage::JournalCounters;
@@ -42,8 +42,8 @@ pub struct Parts {
     pub link: Link,
     /// Connections that only bring measurements.
     pub sources: Vec<Source>,
-    /// Past mean powers of the connections, for the forecast.
-    pub archive: Archive,
+    /// What the forecast has learnt of the time before.
+    pub learnt: Learnt,
     /// An open journal.
     pub journal: Journal,
     /// The journal's facts, folded.
@@ -128,7 +128,7 @@ impl System {
         let start =
             Start { supervisor: &supervisor, area, books: books.clone(), journal, observer, made, rounds };
         let market = start.market_side(&parts.link).await?;
-        let ingress = start.grid_side(&market, parts.archive).await?;
+        let ingress = start.grid_side(&market, parts.learnt).await?;
         let (to, observer) = (ingress.clone(), start.observer.clone());
         let mut pumps = vec![tokio::spawn(pump(parts.link.inbox, parts.link.counters, None, to, observer))];
         for Source { name, inbox, counters } in parts.sources {
@@ -260,7 +260,7 @@ impl Start<'_> {
     async fn grid_side(
         &self,
         market: &MarketSide,
-        archive: Archive,
+        learnt: Learnt,
     ) -> Result<Address<crate::grid_side::IngressMsg>, SpawnError> {
         let (area, books, observer) = (self.area.clone(), self.books.clone(), self.observer.clone());
         let doms = {
@@ -272,7 +272,6 @@ impl Start<'_> {
             self.supervisor.spawn("doms", build).await?
         };
         let region = {
-            let learnt = learnt(&area, &archive);
             let (area, observer, made) = (area.clone(), observer.clone(), self.made.clone());
             let build = move || {
                 let (area, books, doms) = (area.clone(), books.clone(), doms.clone());

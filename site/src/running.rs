@@ -1,19 +1,20 @@
 //! A live site: recovered from its journal, running by the machine's clock until it is told to stop.
 
-use crate::archive::archive;
+use crate::archive::each_energy;
 use crate::check::{HISTORY_DIRECTORY, Site};
 use crate::station::{Kept, Station, StationError, given_up};
-use actors::grid_side::region::Archive;
+use actors::Area;
+use actors::grid_side::region::{Learnt, learnt_by};
 use actors::journal::{Durability, Journal, JournalError, Opened, Standing, begin};
 use actors::picture::Picture;
 use actors::runtime::ScaledClock;
 use actors::runtime::clock::machine_time;
 use actors::stalls::stalled;
 use connectors::{iec104, modbus, opcua};
-use grid::{Clock, Timestamp, UsagePointId};
+use grid::{Clock, Timestamp};
 use history::{History, HistoryError};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -175,16 +176,16 @@ impl Running {
             configuration: format!("site {}", site.foundation.name),
             directory: site.data.clone(),
             clock_is_right: site.clock_is_right,
-            usage_points: usage_points(&site),
+            area: site.foundation.area.clone(),
         };
         let taken_up = tokio::task::spawn_blocking(move || {
             take_up(open_journal()?, wanted, machine_time(), open_history)
         });
-        let TakenUp { kept, archive, origin, ahead, resumed } = match taken_up.await {
+        let TakenUp { kept, learnt, origin, ahead, resumed } = match taken_up.await {
             Ok(taken_up) => taken_up?,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
-        site.foundation.archive = archive;
+        site.foundation.learnt = learnt;
         let clock = ScaledClock::start(origin, 1);
         let mut sources = Vec::new();
         for config in site.sources.modbus {
@@ -262,22 +263,18 @@ impl Running {
     }
 }
 
-fn usage_points(site: &Site) -> Vec<UsagePointId> {
-    site.foundation.area.feeder.network().usage_points().iter().map(|point| point.id).collect()
-}
-
 /// What a site has to find in its data directory.
 struct Wanted {
     configuration: String,
     directory: PathBuf,
     clock_is_right: bool,
-    usage_points: Vec<UsagePointId>,
+    area: Arc<Area>,
 }
 
 /// What was kept, and by which clock the site goes on.
 struct TakenUp {
     kept: Kept,
-    archive: Archive,
+    learnt: Learnt,
     origin: Timestamp,
     ahead: Duration,
     resumed: bool,
@@ -296,36 +293,42 @@ fn take_up(
         let (directory, found, wanted) = (wanted.directory, shortened(found), wanted.configuration);
         return Err(SiteError::OtherSite { directory, found, wanted });
     }
-    let origin = origin(&standing, machine, &wanted)?;
+    let origin = origin(&standing, machine, &wanted.directory, wanted.clock_is_right)?;
     let (ahead, resumed) = (origin.since(machine), standing.records > 0);
     let begun = begin(&mut journal, origin, wanted.configuration)?;
     let history = open_history()?;
-    let archive = archive(&history, &standing.ledger, &wanted.usage_points, origin);
+    let points = wanted.area.feeder.network().usage_points().iter().map(|point| point.id).collect();
+    let learnt =
+        learnt_by(&wanted.area, |learn| each_energy(&history, &standing.ledger, points, origin, learn));
     let kept = Kept { journal, ledger: standing.ledger, begun, history: Some(history) };
-    Ok(TakenUp { kept, archive, origin, ahead, resumed })
+    Ok(TakenUp { kept, learnt, origin, ahead, resumed })
 }
 
 /// The instant at which a site goes on: the machine's, or that of the newest market fact when the clock was set back a little. Nothing
 /// is recorded before a market fact, nor by a clock that cannot be right.
-fn origin(standing: &Standing, machine: Timestamp, wanted: &Wanted) -> Result<Timestamp, SiteError> {
+fn origin(
+    standing: &Standing,
+    machine: Timestamp,
+    directory: &Path,
+    clock_is_right: bool,
+) -> Result<Timestamp, SiteError> {
     if machine < BELIEVED_FROM {
         return Err(SiteError::ClockNotSet { now: machine });
     }
     let origin = machine.max(standing.traded.unwrap_or(machine));
     if origin.since(machine) > AHEAD_MAX {
-        let directory = wanted.directory.clone();
+        let directory = directory.to_owned();
         return Err(SiteError::ClockBehind { directory, reached: origin, now: machine });
     }
     // What an earlier start recorded by a clock that was not set says nothing.
     let Some(reached) = standing.reached.filter(|reached| *reached >= BELIEVED_FROM) else {
         return Ok(origin);
     };
-    let (ahead, behind, directory) =
-        (machine.since(reached), reached.since(machine), wanted.directory.clone());
-    if ahead > OFF_MAX && !wanted.clock_is_right {
+    let (ahead, behind, directory) = (machine.since(reached), reached.since(machine), directory.to_owned());
+    if ahead > OFF_MAX && !clock_is_right {
         return Err(SiteError::ClockAhead { directory, reached, now: machine });
     }
-    if behind > OFF_MAX && !wanted.clock_is_right {
+    if behind > OFF_MAX && !clock_is_right {
         return Err(SiteError::ClockWentBack { directory, reached, now: machine });
     }
     if behind > AHEAD_MAX {

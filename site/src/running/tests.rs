@@ -14,9 +14,7 @@ fn goes_on(
     clock_is_right: bool,
 ) -> Result<Timestamp, SiteError> {
     let standing = Standing { reached: reached.map(at), traded: traded.map(at), ..Standing::default() };
-    let (configuration, directory) = ("site x".to_owned(), PathBuf::from("data"));
-    let wanted = Wanted { configuration, directory, clock_is_right, usage_points: Vec::new() };
-    origin(&standing, at(machine), &wanted)
+    origin(&standing, at(machine), Path::new("data"), clock_is_right)
 }
 
 #[test]
