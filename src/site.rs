@@ -18,7 +18,7 @@ const SERVE_EXAMPLES: &str = "\
 Examples:
   gridflex serve docs/example-site/site.toml     a small feeder, on the loopback address, until Ctrl-C
   gridflex check site.toml && gridflex serve site.toml
-  gridflex serve site.toml --clock-is-right      the site was off for more than 30 days
+  gridflex serve site.toml --clock-is-right      the site was off for more than a week
   mosquitto_pub -q 1 -t gridflex/riverside/telemetry/bus.3.u.a -m '{\"value\":231.2,\"unit\":\"V\"}'
   gridflex serve north.toml south.toml --member a --cluster nats://10.0.0.1:4222,nats://10.0.0.2:4222,nats://10.0.0.3:4222
                                                  one of several processes that share these sites: docs/cluster.md
@@ -41,7 +41,7 @@ pub struct ServeArguments {
     /// The site's file; what it leaves out has a safe default. Several only with --cluster
     #[arg(value_name = "SITE.toml", required = true)]
     sites: Vec<PathBuf>,
-    /// The machine's clock is right although nothing was recorded for more than 30 days: the site was off
+    /// The machine's clock is right although it is eight days ahead of the newest record, or a day behind it: the site was off, or its clock was wrong
     #[arg(long)]
     clock_is_right: bool,
     /// NATS servers of a cluster whose members share the sites: each site is served by one of them and copied by the others

@@ -8,7 +8,7 @@ use crate::journal::stage::JournalCounters;
 use crate::observer::OVERTAKEN_REPORT;
 use crate::picture::Picture;
 use crate::runtime::cause::exports;
-use crate::runtime::{Depths, Incidents, Quarantine};
+use crate::runtime::{Depths, HoldUps, Incidents, Quarantine};
 use estimation::Rule;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -110,6 +110,8 @@ pub struct Operations {
     pub incidents: Incidents,
     /// What waits in the mailboxes.
     pub depths: Depths,
+    /// Stages that waited to be made anew.
+    pub hold_ups: HoldUps,
     /// The journal's counters.
     pub journal: JournalCounters,
     /// The ledger.

@@ -2,6 +2,7 @@
 //! would be told; whoever runs the system asks here now and then.
 
 use crate::figures::Operations;
+use crate::observer::OBSERVER;
 use crate::picture::Picture;
 use crate::runtime::Stopwatch;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use tokio::sync::watch;
 pub const SYNC_MAX: Duration = Duration::from_secs(30);
 /// How long a stage may handle one message, and the picture may stand still.
 pub const STILL_MAX: Duration = Duration::from_secs(60);
-/// How often is looked.
+/// How often is looked. What takes too long must do so at two looks in a row: a process that was stopped and continued finds at its
+/// first look that everything took long.
 const LOOK_PERIOD: Duration = Duration::from_secs(5);
 
 impl Operations {
@@ -32,22 +34,25 @@ impl Operations {
     }
 }
 
-/// Resolves when something takes too long, with what.
+/// Resolves when something takes too long, with what. While the observer waits to be made anew, the picture stands still and nothing
+/// hangs: a process that started again would get the same messages.
 pub async fn stalled(operations: Operations, picture: watch::Receiver<Arc<Picture>>) -> String {
-    let (mut seq, mut since) = (picture.borrow().seq, Stopwatch::start());
+    let moved = || (picture.borrow().seq, operations.hold_ups.begun(OBSERVER));
+    let (mut newest, mut since, mut suspected) = (moved(), Stopwatch::start(), false);
     loop {
         tokio::time::sleep(LOOK_PERIOD).await;
-        if let Some(what) = operations.stalled() {
-            return what;
+        let now = moved();
+        if now != newest {
+            (newest, since) = (now, Stopwatch::start());
         }
-        let now = picture.borrow().seq;
-        if now != seq {
-            (seq, since) = (now, Stopwatch::start());
-        } else if since.elapsed() > STILL_MAX {
-            return format!(
-                "the picture of the system has not moved for more than {} s",
-                STILL_MAX.as_secs()
-            );
+        let stands_still = || {
+            let most = STILL_MAX.as_secs();
+            let stands = since.elapsed() > STILL_MAX;
+            stands.then(|| format!("the picture of the system has not moved for more than {most} s"))
+        };
+        match operations.stalled().or_else(stands_still) {
+            Some(what) if suspected => return what,
+            found => suspected = found.is_some(),
         }
     }
 }

@@ -14,13 +14,13 @@ use crate::door::OfferDoor;
 use crate::egress::Egress;
 use crate::figures::{Durations, Operations};
 use crate::forecasts::Forecasts;
-use crate::grid_side::region::{Archive, Made, learnt};
+use crate::grid_side::region::{Learnt, Made};
 use crate::grid_side::{Doms, Ingress, Node, Region, Routes, pump};
 use crate::historian::Historian;
 use crate::journal::stage::JournalCounters;
 use crate::journal::{Books, Fact, Journal, JournalStage, JournalWriter};
 use crate::market_side::{Aggregator, Billing, Foa, Matcher, Metering, SettlementStage, foa::Exits};
-use crate::observer::{Observer, Seen, Sources};
+use crate::observer::{OBSERVER, Observer, Seen, Sources};
 use crate::picture::Picture;
 use crate::runtime::supervisor::SpawnError;
 use crate::runtime::{Address, Environment, Escalation, Incidents, Supervisor};
@@ -43,8 +43,8 @@ pub struct Parts {
     pub link: Link,
     /// Connections that only bring measurements.
     pub sources: Vec<Source>,
-    /// Past mean powers of the connections, for the forecast.
-    pub archive: Archive,
+    /// What the forecast has learnt of the time before.
+    pub learnt: Learnt,
     /// An open journal.
     pub journal: Journal,
     /// The journal's facts, folded.
@@ -84,12 +84,15 @@ impl System {
             inboxes.for_each(|inbox| inbox.tap_into(tap.clone()));
             historian
         });
-        let (area, books) = (parts.area, Books::new(parts.ledger, parts.environment.now()));
+        let books =
+            Books::new(parts.ledger, parts.environment.now()).held_up_by(supervisor.hold_ups().clone());
+        let area = parts.area;
         let counters = JournalCounters::starting_at(parts.records);
         let operations = Operations {
             quarantine: supervisor.quarantine().clone(),
             incidents: supervisor.incidents().clone(),
             depths: supervisor.depths().clone(),
+            hold_ups: supervisor.hold_ups().clone(),
             journal: counters.clone(),
             books: books.clone(),
             estimates: Durations::default(),
@@ -109,7 +112,7 @@ impl System {
         let observer = {
             let area = area.clone();
             supervisor
-                .spawn("observer", move || Observer::new(area.clone(), sources.clone(), publish.clone()))
+                .spawn(OBSERVER, move || Observer::new(area.clone(), sources.clone(), publish.clone()))
                 .await?
         };
         let journal = {
@@ -128,7 +131,7 @@ impl System {
         let start =
             Start { supervisor: &supervisor, area, books: books.clone(), journal, observer, made, rounds };
         let market = start.market_side(&parts.link).await?;
-        let ingress = start.grid_side(&market, parts.archive).await?;
+        let ingress = start.grid_side(&market, parts.learnt).await?;
         let (to, observer) = (ingress.clone(), start.observer.clone());
         let mut pumps = vec![tokio::spawn(pump(parts.link.inbox, parts.link.counters, None, to, observer))];
         for Source { name, inbox, counters } in parts.sources {
@@ -260,7 +263,7 @@ impl Start<'_> {
     async fn grid_side(
         &self,
         market: &MarketSide,
-        archive: Archive,
+        learnt: Learnt,
     ) -> Result<Address<crate::grid_side::IngressMsg>, SpawnError> {
         let (area, books, observer) = (self.area.clone(), self.books.clone(), self.observer.clone());
         let doms = {
@@ -272,7 +275,6 @@ impl Start<'_> {
             self.supervisor.spawn("doms", build).await?
         };
         let region = {
-            let learnt = learnt(&area, &archive);
             let (area, observer, made) = (area.clone(), observer.clone(), self.made.clone());
             let build = move || {
                 let (area, books, doms) = (area.clone(), books.clone(), doms.clone());

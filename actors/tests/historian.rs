@@ -30,6 +30,7 @@ async fn keep(historian: &Historian, value: f64) {
     let known = historian.kept.get() + historian.lost.get();
     for _ in 0..500 {
         if historian.kept.get() + historian.lost.get() > known {
+            assert_eq!(historian.underway.elapsed(), None, "what has ended is not under way");
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -6,6 +6,7 @@
 mod evening;
 
 use actors::grid_side::ingress::BATCHES_MAX;
+use actors::grid_side::region::nothing_learnt;
 use actors::journal::{Durability, Journal};
 use actors::picture::DeviceKind;
 use actors::runtime::{Compute, Environment, ScaledClock};
@@ -64,7 +65,7 @@ async fn start(directory: &Path) -> (System, InboxWriter, Arc<Counters>) {
         environment: Environment::new(ScaledClock::start(now(), 1), Compute::Blocking),
         link: Link { outbound, inbox: heard, counters: counters.clone() },
         sources: Vec::new(),
-        archive: Arc::default(),
+        learnt: nothing_learnt(&area()),
         journal: opened.journal,
         ledger: opened.standing.ledger,
         records: opened.standing.records,

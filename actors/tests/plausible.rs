@@ -6,6 +6,7 @@
 mod evening;
 
 use actors::grid_side::Ranks;
+use actors::grid_side::region::nothing_learnt;
 use actors::journal::{Durability, Journal};
 use actors::picture::{FeedKind, Picture, PointRow};
 use actors::runtime::{Compute, Environment, ScaledClock};
@@ -45,11 +46,11 @@ impl Running {
         let (outbound, mut orders) = mpsc::channel(16);
         tokio::spawn(async move { while orders.recv().await.is_some() {} });
         let parts = Parts {
+            learnt: nothing_learnt(&area),
             area: Arc::new(area),
             environment: Environment::new(clock, Compute::Inline),
             link: Link { outbound, inbox: heard, counters },
             sources: vec![Source { name: "scada".to_owned(), inbox: listened, counters: other }],
-            archive: Arc::default(),
             journal: opened.journal,
             ledger: opened.standing.ledger,
             records: opened.standing.records,

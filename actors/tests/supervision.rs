@@ -305,6 +305,46 @@ async fn many_sources_of_poison_hold_their_stage_up_and_end_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn hundreds_of_sources_that_fail_each_quarter_hour_hold_good_ones_up_once_and_not_for_ever() {
+    let (supervisor, address, heard) = listener().await;
+    let mut lateness = Vec::new();
+    for quarter in 0..16_u32 {
+        (0..600).for_each(|source| address.deliver(Word::From(source, true)));
+        address.deliver(Word::From(1_000 + quarter, false));
+        let mut late_s = None;
+        for second in 0..900 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let is_heard = || heard.lock().unwrap().contains(&(1_000 + quarter));
+            late_s = late_s.or_else(|| is_heard().then_some(second));
+        }
+        lateness.push(late_s);
+    }
+    assert_eq!(lateness[0], None, "600 sources cost two seconds each, once");
+    let later = &lateness[2..];
+    assert!(later.iter().all(|late_s| late_s.is_some_and(|late_s| late_s < 15)), "{lateness:?}");
+    assert_eq!(heard.lock().unwrap().len(), 16, "nothing that is good was lost");
+    // One of them works again: it is tried in its turn, and heard from then on.
+    let before = supervisor.incidents().snapshot().restarts;
+    tokio::time::sleep(Duration::from_secs(900)).await;
+    (0..3).for_each(|_| address.deliver(Word::From(599, false)));
+    settle().await;
+    assert_eq!(heard.lock().unwrap().iter().filter(|source| **source == 599).count(), 3);
+    assert_eq!(supervisor.incidents().snapshot().restarts, before);
+    supervisor.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn kin_that_are_known_to_have_failed_are_tried_once_also_hours_later() {
+    let (supervisor, address, _) = listener().await;
+    for hour in 0..20 {
+        address.deliver(Word::From(1, true));
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        assert_eq!(supervisor.incidents().snapshot().restarts, 3 + hour, "after {hour} h");
+    }
+    supervisor.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn poison_from_outside_is_not_held_against_the_stage_when_its_own_message_fails_once() {
     let (supervisor, address, heard) = listener().await;
     (0..4).for_each(|source| address.deliver(Word::From(source, true)));

@@ -9,6 +9,7 @@ use crate::problem::Problem;
 use crate::sources::{self, Sources};
 use crate::station::{AccountFiles, Foundation, Listeners};
 use access::Directory;
+use actors::grid_side::region::nothing_learnt;
 use actors::{Area, AreaError, Device};
 use connectors::mqtt::door::{Policy, PolicyError};
 use connectors::mqtt::{DoorConfig, DoorError};
@@ -133,10 +134,10 @@ pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
     let summary = summary(&written, &network, &maps);
     let picture = network_picture(&network, (network.name(), &area.name), Vec::new(), &devices);
     let foundation = Foundation {
+        learnt: nothing_learnt(&area),
         area: Arc::new(area),
         name,
         network: Arc::new(picture),
-        archive: Arc::default(),
         zone: written.zone,
     };
     let (data, history) = (written.data, written.history);

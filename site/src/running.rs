@@ -1,20 +1,21 @@
 //! A live site: recovered from its journal, running by the machine's clock until it is told to stop.
 
-use crate::archive::archive;
+use crate::archive::each_energy;
 use crate::check::{HISTORY_DIRECTORY, Site};
 use crate::station::{Kept, Station, StationError, given_up};
-use actors::grid_side::region::Archive;
+use actors::Area;
+use actors::grid_side::region::{Learnt, learnt_by};
 use actors::journal::{Durability, Journal, JournalError, Opened, Standing, begin};
 use actors::picture::Picture;
 use actors::runtime::ScaledClock;
 use actors::runtime::clock::machine_time;
 use actors::stalls::stalled;
 use connectors::{iec104, modbus, opcua};
-use grid::{Clock, Timestamp, UsagePointId};
+use grid::{Clock, Timestamp};
 use history::{History, HistoryError};
 use register::{Register, StoreError};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -22,9 +23,13 @@ use tokio::sync::watch;
 
 /// The newest market fact may be this much ahead of the machine's clock at a start: a clock that was set back a little.
 const AHEAD_MAX: Duration = Duration::from_secs(60);
-/// The machine's clock may be this much ahead of the journal at a start. A clock that is further ahead is more often wrong than a site
-/// was off for so long; and what is recorded by a wrong one cannot be taken back.
-const OFF_MAX: Duration = Duration::from_secs(30 * 86_400);
+/// The machine's clock may be this much ahead of the journal at a start: a site may have been off for a week. A clock that is further
+/// ahead is more often wrong than a site was off for so long; and what is recorded by a wrong one cannot be taken back.
+const OFF_MAX: Duration = Duration::from_secs(8 * 86_400);
+/// It may be this much behind what is recorded, unless that is a market fact.
+const BACK_MAX: Duration = Duration::from_secs(86_400);
+/// No clock is believed before 2026 (UTC): this program was not there. A machine without a battery begins in 1970, or on its image's day.
+const BELIEVED_FROM: Timestamp = Timestamp::from_seconds(1_767_225_600);
 /// The machine's clock may move this far against ours before the system starts anew with it.
 const DRIFT_MAX: Duration = Duration::from_secs(5);
 const DRIFT_CHECK_PERIOD: Duration = Duration::from_secs(10);
@@ -76,7 +81,7 @@ pub enum SiteError {
     /// The machine's clock is far ahead of the journal.
     #[error(
         "{}: nothing was recorded since {reached}, and this machine's clock says {now}; set the clock, or start with \
-         --clock-is-right when the site was off for so long",
+         --clock-is-right when the site was off, or its disk full, for so long",
         directory.display()
     )]
     ClockAhead {
@@ -84,6 +89,26 @@ pub enum SiteError {
         directory: PathBuf,
         /// The newest record.
         reached: Timestamp,
+        /// The machine's clock.
+        now: Timestamp,
+    },
+    /// The machine's clock is far behind the journal, of which nothing but market facts binds.
+    #[error(
+        "{}: the journal was written at {reached}, and this machine's clock says {now}; set the clock, or start with \
+         --clock-is-right when that one was wrong: nothing was traded by it",
+        directory.display()
+    )]
+    ClockWentBack {
+        /// The directory.
+        directory: PathBuf,
+        /// The newest record.
+        reached: Timestamp,
+        /// The machine's clock.
+        now: Timestamp,
+    },
+    /// The machine's clock was not set yet.
+    #[error("this machine's clock says {now}, which cannot be; set the clock")]
+    ClockNotSet {
         /// The machine's clock.
         now: Timestamp,
     },
@@ -115,6 +140,8 @@ impl SiteError {
             SiteError::Register(_)
             | SiteError::ClockBehind { .. }
             | SiteError::ClockAhead { .. }
+            | SiteError::ClockWentBack { .. }
+            | SiteError::ClockNotSet { .. }
             | SiteError::ClockSet { .. }
             | SiteError::GivenUp(_) => false,
         }
@@ -156,16 +183,16 @@ impl Running {
             configuration: format!("site {}", site.foundation.name),
             directory: site.data.clone(),
             clock_is_right: site.clock_is_right,
-            usage_points: usage_points(&site),
+            area: site.foundation.area.clone(),
         };
         let taken_up = tokio::task::spawn_blocking(move || {
             take_up(open_journal()?, wanted, machine_time(), open_history)
         });
-        let TakenUp { kept, archive, origin, ahead, resumed } = match taken_up.await {
+        let TakenUp { kept, learnt, origin, ahead, resumed } = match taken_up.await {
             Ok(taken_up) => taken_up?,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
-        site.foundation.archive = archive;
+        site.foundation.learnt = learnt;
         let clock = ScaledClock::start(origin, 1);
         let mut sources = Vec::new();
         for config in site.sources.modbus {
@@ -243,22 +270,18 @@ impl Running {
     }
 }
 
-fn usage_points(site: &Site) -> Vec<UsagePointId> {
-    site.foundation.area.feeder.network().usage_points().iter().map(|point| point.id).collect()
-}
-
 /// What a site has to find in its data directory.
 struct Wanted {
     configuration: String,
     directory: PathBuf,
     clock_is_right: bool,
-    usage_points: Vec<UsagePointId>,
+    area: Arc<Area>,
 }
 
 /// What was kept, and by which clock the site goes on.
 struct TakenUp {
     kept: Kept,
-    archive: Archive,
+    learnt: Learnt,
     origin: Timestamp,
     ahead: Duration,
     resumed: bool,
@@ -277,31 +300,50 @@ fn take_up(
         let (directory, found, wanted) = (wanted.directory, shortened(found), wanted.configuration);
         return Err(SiteError::OtherSite { directory, found, wanted });
     }
-    let origin = origin(&standing, machine, &wanted)?;
+    let origin = origin(&standing, machine, &wanted.directory, wanted.clock_is_right)?;
     let (ahead, resumed) = (origin.since(machine), standing.records > 0);
     let begun = begin(&mut journal, origin, wanted.configuration)?;
     let history = open_history()?;
-    let archive = archive(&history, &standing.ledger, &wanted.usage_points, origin);
+    let points = wanted.area.feeder.network().usage_points().iter().map(|point| point.id).collect();
+    let learnt =
+        learnt_by(&wanted.area, |learn| each_energy(&history, &standing.ledger, points, origin, learn));
     // The journal's lock makes the directory ours.
     let register = Register::open(&wanted.directory)?;
     let kept = Kept { journal, ledger: standing.ledger, begun, history: Some(history), register };
-    Ok(TakenUp { kept, archive, origin, ahead, resumed })
+    Ok(TakenUp { kept, learnt, origin, ahead, resumed })
 }
 
 /// The instant at which a site goes on: the machine's, or that of the newest market fact when the clock was set back a little. Nothing
 /// is recorded before a market fact, nor by a clock that cannot be right.
-fn origin(standing: &Standing, machine: Timestamp, wanted: &Wanted) -> Result<Timestamp, SiteError> {
+fn origin(
+    standing: &Standing,
+    machine: Timestamp,
+    directory: &Path,
+    clock_is_right: bool,
+) -> Result<Timestamp, SiteError> {
+    if machine < BELIEVED_FROM {
+        return Err(SiteError::ClockNotSet { now: machine });
+    }
     let origin = machine.max(standing.traded.unwrap_or(machine));
     if origin.since(machine) > AHEAD_MAX {
-        let directory = wanted.directory.clone();
+        let directory = directory.to_owned();
         return Err(SiteError::ClockBehind { directory, reached: origin, now: machine });
     }
-    match standing.reached {
-        Some(reached) if machine.since(reached) > OFF_MAX && !wanted.clock_is_right => {
-            Err(SiteError::ClockAhead { directory: wanted.directory.clone(), reached, now: machine })
-        }
-        _ => Ok(origin),
+    // What an earlier start recorded by a clock that was not set says nothing.
+    let Some(reached) = standing.reached.filter(|reached| *reached >= BELIEVED_FROM) else {
+        return Ok(origin);
+    };
+    let (ahead, behind, directory) = (machine.since(reached), reached.since(machine), directory.to_owned());
+    if ahead > OFF_MAX && !clock_is_right {
+        return Err(SiteError::ClockAhead { directory, reached, now: machine });
     }
+    if behind > BACK_MAX && !clock_is_right {
+        return Err(SiteError::ClockWentBack { directory, reached, now: machine });
+    }
+    if behind > AHEAD_MAX {
+        tracing::warn!(%reached, now = %machine, ?behind, "the site goes on at a time before its newest record, by this machine's clock: one of both is wrong");
+    }
+    Ok(origin)
 }
 
 /// The beginning of what a journal is bound to; a demo's is its whole scenario.

@@ -3,7 +3,7 @@
 use crate::market::Door as Market;
 use crate::published::Published;
 use actors::grid_side::Ranks;
-use actors::grid_side::region::Archive;
+use actors::grid_side::region::Learnt;
 use actors::journal::{Begun, Journal};
 use actors::picture::NetworkPicture;
 use actors::runtime::supervisor::SpawnError;
@@ -122,8 +122,8 @@ pub struct Foundation {
     pub name: connectors::Area,
     /// The network as the page shows it.
     pub network: Arc<NetworkPicture>,
-    /// Past mean powers of the connections.
-    pub archive: Archive,
+    /// What the forecast has learnt of the time before. Clones share it.
+    pub learnt: Learnt,
     /// Time zone of the page (IANA name).
     pub zone: String,
 }
@@ -203,7 +203,7 @@ impl Station {
             environment: Environment::new(clock, Compute::Blocking),
             link: door.link(foundation.name, Arc::new(clock)),
             sources,
-            archive: foundation.archive,
+            learnt: foundation.learnt,
             journal: kept.journal,
             ledger: kept.ledger,
             records: kept.begun.records,

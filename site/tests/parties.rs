@@ -6,6 +6,7 @@
 #[path = "../../actors/tests/receipts/evening.rs"]
 mod evening;
 
+use actors::grid_side::region::nothing_learnt;
 use actors::journal::{Begun, Durability, Fact, Journal};
 use actors::picture::{DeviceKind, NetworkPicture};
 use actors::runtime::ScaledClock;
@@ -64,11 +65,12 @@ impl Running {
         let door = DoorConfig { listen, ..DoorConfig::default() };
         let listeners =
             Listeners { page: listen.into(), accounts: None, door, opcua: None, acquisition: Vec::new() };
+        let area = area();
         let foundation = Foundation {
-            area: Arc::new(area()),
+            learnt: nothing_learnt(&area),
+            area: Arc::new(area),
             name: connectors::Area::new("demo").unwrap(),
             network: Arc::new(NetworkPicture { area: "demo".to_owned(), ..NetworkPicture::default() }),
-            archive: Arc::default(),
             zone: "UTC".to_owned(),
         };
         let clock = ScaledClock::start(now, 1);

@@ -3,6 +3,7 @@
 
 use super::meter;
 use crate::Failure;
+use actors::grid_side::region::learnt;
 use actors::journal::{Durability, Journal};
 use actors::market_side::aggregator::OfferAnswer;
 use actors::picture::DeviceKind;
@@ -96,7 +97,7 @@ async fn run(arguments: &ActorsArguments) -> anyhow::Result<Figures> {
         environment: Environment::new(clock, Compute::Blocking),
         link: Link { outbound, inbox: heard, counters },
         sources: Vec::new(),
-        archive: setup.archive.clone(),
+        learnt: learnt(&setup.area, &setup.archive),
         journal: opened.journal,
         ledger: opened.standing.ledger,
         records: opened.standing.records,

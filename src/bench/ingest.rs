@@ -3,6 +3,7 @@
 
 use super::meter;
 use crate::Failure;
+use actors::grid_side::region::learnt;
 use actors::journal::{Durability, Journal};
 use actors::picture::DeviceKind;
 use actors::runtime::{Compute, Environment, ScaledClock};
@@ -120,7 +121,7 @@ impl Bench {
             environment: Environment::new(clock, Compute::Blocking),
             link: door.link(connectors::Area::new(AREA)?, Arc::new(clock)),
             sources: Vec::new(),
-            archive: setup.archive.clone(),
+            learnt: learnt(&setup.area, &setup.archive),
             journal: opened.journal,
             ledger: opened.standing.ledger,
             records: opened.standing.records,

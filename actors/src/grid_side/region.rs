@@ -63,7 +63,7 @@ pub struct Solved {
     kept: KeptEstimate,
 }
 
-/// Mean power of each connection in past slots, known before the start: what the forecast learns from.
+/// Mean power of each connection in past slots, W, known before the start: what the forecast learns from.
 pub type Archive = Arc<Vec<(UsagePointId, Slot, f64)>>;
 
 /// What the forecast has learnt. It outlives a restart of the region: what was learnt since the start is nowhere else in this form.
@@ -71,11 +71,19 @@ pub type Learnt = Arc<Mutex<Forecaster>>;
 
 /// A forecaster of an area's connections that has learnt the archive.
 pub fn learnt(area: &Area, archive: &Archive) -> Learnt {
+    learnt_by(area, |learn| archive.iter().for_each(|&(point, slot, p_w)| learn(point, slot, p_w)))
+}
+
+/// A forecaster of an area's connections that has learnt nothing.
+pub fn nothing_learnt(area: &Area) -> Learnt {
+    learnt_by(area, |_| ())
+}
+
+/// A forecaster of an area's connections that has learnt what it is told, value by value: the mean power of a connection in a slot, W.
+pub fn learnt_by(area: &Area, tell: impl FnOnce(&mut dyn FnMut(UsagePointId, Slot, f64))) -> Learnt {
     let points = area.feeder.network().usage_points().iter().map(|point| point.id).collect();
     let mut forecaster = Forecaster::new(points);
-    for &(point, slot, p_w) in archive.iter() {
-        remember(forecaster.record(point, slot, p_w));
-    }
+    tell(&mut |point, slot, p_w| remember(forecaster.record(point, slot, p_w)));
     Arc::new(Mutex::new(forecaster))
 }
 

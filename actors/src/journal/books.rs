@@ -1,9 +1,14 @@
 //! The books: the ledger as of the newest recorded fact, for reading by stages at their own time.
 
+use crate::runtime::hold_ups::{GoingOn, HoldUps};
 use grid::{Slot, Timestamp, UsagePointId};
 use market::{FlexOffer, FlexOfferId, Ledger, OfferStatus, RecordNumber};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long what comes in must have been recorded before time alone may demand anything.
+pub const STEADY_AFTER: Duration = Duration::from_secs(300);
 
 /// Mean power by which a connection was ordered to deviate in a slot, W, positive is more consumption.
 pub fn planned_deviation_w(ledger: &Ledger, point: UsagePointId, slot: Slot) -> f64 {
@@ -16,6 +21,7 @@ pub fn planned_deviation_w(ledger: &Ledger, point: UsagePointId, slot: Slot) -> 
 pub struct Books {
     ledger: Arc<Mutex<Ledger>>,
     recording: Arc<Mutex<Recording>>,
+    hold_ups: HoldUps,
     durable: Arc<AtomicU64>,
 }
 
@@ -39,7 +45,12 @@ impl Books {
     pub fn new(ledger: Ledger, now: Timestamp) -> Self {
         let durable = Arc::new(AtomicU64::new(ledger.newest_record().0));
         let recording = Arc::new(Mutex::new(Recording::Since(now)));
-        Self { ledger: Arc::new(Mutex::new(ledger)), recording, durable }
+        Self { ledger: Arc::new(Mutex::new(ledger)), recording, hold_ups: HoldUps::default(), durable }
+    }
+
+    /// The same, of a system whose stages note here that they waited.
+    pub fn held_up_by(self, hold_ups: HoldUps) -> Self {
+        Self { hold_ups, ..self }
     }
 
     /// Reads.
@@ -74,13 +85,22 @@ impl Books {
         }
     }
 
-    /// Since when, without a break, whatever came in could be recorded: since the start, or since there was room again. Who did
-    /// not come through before may have tried. `None` while nothing can be recorded.
+    /// Since when, without a break, whatever came in could be recorded: since the start, since there was room again, or since a
+    /// stage that waited to be made anew goes on. Who did not come through before may have tried. `None` while nothing can be
+    /// recorded, or while a stage waits.
     pub fn recording_since(&self) -> Option<Timestamp> {
-        match &*self.recording() {
-            Recording::Since(at) => Some(*at),
-            Recording::Not(_) => None,
+        match (&*self.recording(), self.hold_ups.going_on()) {
+            (Recording::Not(_), _) | (_, GoingOn::Not) => None,
+            (Recording::Since(at), GoingOn::Always) => Some(*at),
+            (Recording::Since(at), GoingOn::Since(end)) => Some(end.max(*at)),
         }
+    }
+
+    /// Whether whatever came in could be recorded, by a clock that nobody set, for some minutes: only then is anything done that
+    /// time alone demands and nothing can undo. A clock that was wrong at the start is mostly set within minutes, and that ends the
+    /// process.
+    pub fn is_steady(&self, now: Timestamp) -> bool {
+        self.recording_since().is_some_and(|since| since <= now.minus(STEADY_AFTER))
     }
 
     pub(super) fn set_read_only(&self, reason: String) {

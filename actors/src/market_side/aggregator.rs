@@ -278,7 +278,11 @@ impl Aggregator {
     fn on_seal(&mut self, cx: &mut Context<AggregatorMsg>) {
         cx.wake_each(SEAL_PERIOD, SEAL_OFFSET, AggregatorMsg::SealDue);
         let now = cx.now();
-        let overdue = self.books.read(|ledger| ledger.overdue_offers(now.minus(EXPIRE_AFTER)));
+        // Not by a clock that may be set right in a moment: what has expired stays so.
+        let overdue = match self.books.is_steady(now) {
+            true => self.books.read(|ledger| ledger.overdue_offers(now.minus(EXPIRE_AFTER))),
+            false => Vec::new(),
+        };
         for offer in overdue.into_iter().filter(|_| !planted(Defect::NeverExpires)) {
             if let Removal::Sealed(aggregate) = self.aggregation.remove(&offer) {
                 self.aggregation.forget(&aggregate);

@@ -1,6 +1,8 @@
-//! Billing: agrees with prosumers what they get for delegating their trading, and pays it by the month.
+//! Billing: agrees with prosumers what they get for delegating their trading, and pays it by the month. It rests on nothing but the
+//! time of day, so it does nothing before the clock has stood for some minutes.
 
 use crate::area::Area;
+use crate::journal::books::STEADY_AFTER;
 use crate::journal::{Books, JournalWriter};
 use crate::runtime::{Context, Stage};
 use grid::Timestamp;
@@ -55,10 +57,10 @@ impl Billing {
 
     fn on_check(&self, cx: &mut Context<BillingMsg>) {
         cx.wake_each(CHECK_PERIOD, Duration::ZERO, BillingMsg::CheckDue);
-        if self.books.read_only().is_some() {
-            return;
-        }
         let now = cx.now();
+        if !self.books.is_steady(now) {
+            return cx.wake_each(STEADY_AFTER, Duration::ZERO, BillingMsg::CheckDue);
+        }
         self.agree(now, cx);
         for bill in self.books.read(|ledger| ledger.bills_due(now.minus(BILLED_AFTER))) {
             self.journal.record(cx, MarketEvent::BillIssued { bill, at: now }, Vec::new());

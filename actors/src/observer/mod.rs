@@ -22,6 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// The name of this stage.
+pub const OBSERVER: &str = "observer";
 /// The code of reports of devices that gave way to newer ones.
 pub const OVERTAKEN_REPORT: &str = "overtaken-report";
 

@@ -7,15 +7,18 @@
 //!
 //! A storm of poison must not end the system, nor eat it up: after a message from outside was set aside, its *kin*
 //! ([`Stage::kin`]) are set aside unseen for [`SUSPECT_FOR`]. Then one of them is tried, once; it clears the others or renews the
-//! suspicion, each time for twice as long, up to [`SUSPECT_FOR_MAX`]. While little is left of the budget every other message, too, is
-//! set aside after its first panic. So one source of poison costs three restarts and then one now and then. Many sources at once
-//! spend the budget; then the stage waits until there is some again, and what is on its way to it waits, too, and holds the connectors
-//! back. A process that started again would get the same messages from the same senders.
+//! suspicion, each time for twice as long, up to [`SUSPECT_FOR_MAX`]. Kin that failed are known as such until one of them is handled,
+//! for [`KNOWN_FOR`] at most. While little is left of the budget they are set aside unseen, and every other message after its first
+//! panic. So one source of poison costs three restarts and then one now and then. Many new sources at once spend the budget; then the
+//! stage waits until there is some again, and what is on its way to it waits, too, and holds the connectors back: once, for then
+//! they are known. That it waited is noted in [`HoldUps`]. A process that started again would get the same messages from the same
+//! senders.
 
 use super::cause::handling;
 use super::credit::{Credit, carrying};
 use super::depths::Depth;
 use super::environment::Environment;
+use super::hold_ups::HoldUps;
 use super::incidents::Incidents;
 use super::quarantine::{Quarantine, SetAside};
 use super::stage::{Address, Context, Delivery, Envelope, Stage};
@@ -38,8 +41,10 @@ pub const RESTART_WINDOW: Duration = Duration::from_secs(10);
 pub const SUSPECT_FOR: Duration = Duration::from_secs(10);
 /// The same at most, of kin that fail time and again.
 pub const SUSPECT_FOR_MAX: Duration = Duration::from_secs(320);
-/// How long after that a message of the kin has one try only.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+/// How long after that the kin are known to have failed, when none of them was handled since.
+pub const KNOWN_FOR: Duration = Duration::from_secs(86_400);
+/// Kin that are known to have failed, at most; beyond that those whose suspicion ended first are forgotten.
+const KNOWN_MAX: usize = 100_000;
 /// Letters of a message or a reason that are kept.
 const WORDS_MAX: usize = 2_000;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
@@ -62,6 +67,8 @@ pub struct Birth<S> {
     pub quarantine: Quarantine,
     /// Counts what waits in the mailbox.
     pub depth: Depth,
+    /// Where it is noted that the stage waited for its budget.
+    pub hold_ups: HoldUps,
     /// Restarts allowed within [`RESTART_WINDOW`]: [`RESTARTS_MAX`], or 0 for a stage whose state cannot be made
     /// anew, such as the journal.
     pub restarts_max: usize,
@@ -109,26 +116,31 @@ impl Suspects {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether there are any; forgets those that were quiet for long.
+    /// Whether there may be any.
     fn any(&self) -> bool {
-        self.with(|suspects| {
-            if !suspects.is_empty() {
-                let now = Instant::now();
-                suspects.retain(|_, suspicion| now < suspicion.until + FORGOTTEN_AFTER);
-            }
-            !suspects.is_empty()
-        })
+        self.with(|suspects| !suspects.is_empty())
     }
 
+    /// Until when messages of this kin are suspected, which may be over; nothing when none is known to have failed.
     fn until(&self, kin: &str) -> Option<Instant> {
-        self.with(|suspects| suspects.get(kin).map(|suspicion| suspicion.until))
+        let until = self.with(|suspects| suspects.get(kin).map(|suspicion| suspicion.until));
+        until.filter(|until| Instant::now() < *until + KNOWN_FOR)
     }
 
+    /// Forgets, too, what is not to be known any more: this happens no oftener than restarts do.
     fn suspect(&self, kin: &str) {
+        let now = Instant::now();
         self.with(|suspects| {
+            suspects.retain(|_, suspicion| now < suspicion.until + KNOWN_FOR);
             let before = suspects.get(kin).map(|suspicion| suspicion.span * 2);
             let span = before.unwrap_or(SUSPECT_FOR).min(SUSPECT_FOR_MAX);
-            suspects.insert(kin.to_owned(), Suspicion { until: Instant::now() + span, span });
+            suspects.insert(kin.to_owned(), Suspicion { until: now + span, span });
+            if suspects.len() > KNOWN_MAX {
+                let first = suspects.iter().min_by_key(|(_, suspicion)| suspicion.until);
+                if let Some(first) = first.map(|(kin, _)| kin.clone()) {
+                    suspects.remove(&first);
+                }
+            }
         });
     }
 
@@ -180,6 +192,10 @@ impl<S: Stage> Running<S> {
         if parts.is_empty() {
             return self.take_part(msg, 0).await;
         }
+        let has_failed = |part| S::kin(part).is_some_and(|kin| self.suspects.until(&kin).is_some());
+        if !parts.iter().any(has_failed) {
+            return self.take(msg).await;
+        }
         for part in parts {
             self.take_part(part, 0).await?;
         }
@@ -213,10 +229,18 @@ impl<S: Stage> Running<S> {
     async fn take_part(&mut self, msg: S::Msg, before: u32) -> Result<(), ActorProcessingErr> {
         let kin = S::kin(&msg);
         let until = kin.as_ref().and_then(|kin| self.suspects.until(kin));
-        if until.is_some_and(|until| Instant::now() < until) {
-            self.birth.incidents.quarantined_unseen();
-            self.set_aside(msg, kin, "its like failed just before".to_owned(), 0);
-            return Ok(());
+        if let Some(until) = until {
+            let reason = match Instant::now() < until {
+                true => Some("its like failed just before"),
+                false => {
+                    self.is_short().then_some("its like failed before, and too much else fails at present")
+                }
+            };
+            if let Some(reason) = reason {
+                self.birth.incidents.quarantined_unseen();
+                self.set_aside(msg, kin, reason.to_owned(), 0);
+                return Ok(());
+            }
         }
         let Err(reason) = self.attempt(|stage, cx| stage.handle(msg.clone(), cx)) else {
             kin.iter().for_each(|kin| self.suspects.clear(kin));
@@ -239,7 +263,7 @@ impl<S: Stage> Running<S> {
         mut tried: u32,
         mut reason: String,
     ) -> Result<(), ActorProcessingErr> {
-        while tried < DELIVERIES_MAX && self.restarts.len() < DELIVERIES_MAX as usize {
+        while tried < DELIVERIES_MAX && !self.is_short() {
             match self.attempt(|stage, cx| stage.handle(msg.clone(), cx)) {
                 Ok(()) => return self.check_given_up(),
                 Err(again) => {
@@ -330,7 +354,9 @@ impl<S: Stage> Running<S> {
             while let Some(oldest) = self.restarts.front().filter(|_| self.restarts.len() >= budget) {
                 let until = oldest.at + RESTART_WINDOW;
                 tracing::error!(stage = %self.birth.name, wait = ?until - Instant::now(), "many messages from outside make it panic: it waits");
+                self.birth.hold_ups.begin(&self.birth.name);
                 tokio::time::sleep_until(until).await;
+                self.birth.hold_ups.end(self.context.now());
                 self.forget_old_restarts();
             }
             let now = Instant::now();
@@ -349,6 +375,12 @@ impl<S: Stage> Running<S> {
                 Err(again) => (reason, from_outside) = (again, false),
             }
         }
+    }
+
+    /// Whether little is left of the budget.
+    fn is_short(&mut self) -> bool {
+        self.forget_old_restarts();
+        self.restarts.len() >= DELIVERIES_MAX as usize
     }
 
     fn forget_old_restarts(&mut self) {

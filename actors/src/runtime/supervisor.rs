@@ -6,6 +6,7 @@
 
 use super::depths::{Depth, Depths};
 use super::environment::Environment;
+use super::hold_ups::HoldUps;
 use super::incidents::Incidents;
 use super::quarantine::Quarantine;
 use super::shell::{Birth, Build, RESTARTS_MAX, Shell};
@@ -64,6 +65,7 @@ pub struct Supervisor {
     incidents: Incidents,
     quarantine: Quarantine,
     depths: Depths,
+    hold_ups: HoldUps,
     failed: watch::Sender<Option<String>>,
 }
 
@@ -74,8 +76,8 @@ impl Supervisor {
         let (root, _) = Actor::spawn(None, Root, failed.clone())
             .await
             .map_err(|error| SpawnError { name: "supervisor".into(), reason: error.to_string() })?;
-        let (incidents, quarantine, depths) = Default::default();
-        Ok(Self { root, environment, incidents, quarantine, depths, failed })
+        let (incidents, quarantine, depths, hold_ups) = Default::default();
+        Ok(Self { root, environment, incidents, quarantine, depths, hold_ups, failed })
     }
 
     /// Starts a stage under this supervisor. `build` is called again after every panic.
@@ -111,6 +113,7 @@ impl Supervisor {
             incidents: self.incidents.clone(),
             quarantine: self.quarantine.clone(),
             depth: depth.clone(),
+            hold_ups: self.hold_ups.clone(),
             restarts_max,
         };
         // No registered name: names are process-wide and two systems may live in one process.
@@ -138,6 +141,11 @@ impl Supervisor {
     /// How many messages wait in the mailboxes.
     pub fn depths(&self) -> &Depths {
         &self.depths
+    }
+
+    /// Stages that waited to be made anew.
+    pub fn hold_ups(&self) -> &HoldUps {
+        &self.hold_ups
     }
 
     /// Tells when a stage was given up.

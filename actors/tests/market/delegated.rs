@@ -34,7 +34,6 @@ async fn billing(market: &Market, from: &str) {
     let (area, books, journal) = (Arc::new(area), market.books.clone(), market.journal.clone());
     let build = move || Billing::new(area.clone(), books.clone(), journal.clone());
     market.supervisor.spawn("billing", build).await.unwrap();
-    seconds(1).await;
 }
 
 fn agreed() -> MarketEvent {
@@ -78,7 +77,22 @@ async fn a_month_that_has_begun_is_not_agreed_on_any_more_but_the_next_one_is() 
         let month = month.parse().unwrap();
         market.books.read(|ledger| ledger.delegation(PROSUMER, month).copied())
     };
+    seconds(290).await;
+    assert_eq!(agreed("2026-02"), None);
+    seconds(6 * 60).await;
     assert_eq!((agreed("2026-01"), agreed("2026-02")), (None, Some(CONTRACT)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_billed_or_agreed_in_the_first_minutes_after_a_start_for_its_clock_may_be_wrong() {
+    // By this clock January has been over for four days.
+    let market = Market::start(vec![agreed()], "2026-02-05T12:00:05Z").await;
+    billing(&market, "2026-01").await;
+    let bills = || market.books.read(|ledger| ledger.bills().count());
+    seconds(290).await;
+    assert_eq!(bills(), 0, "the clock is set by now, which ends the process");
+    seconds(6 * 60).await;
+    assert_eq!(bills(), 1);
 }
 
 #[tokio::test(start_paused = true)]

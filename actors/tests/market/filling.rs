@@ -1,19 +1,39 @@
 //! A folder that can be full.
 
+use actors::runtime::depths::Underway;
 use journal::{Disk, Folder};
 use std::io::{ErrorKind, Result};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Debug)]
 pub struct FillingDisk {
     folder: Folder,
     full: AtomicBool,
+    watched: Mutex<Watched>,
+}
+
+/// Whether what is written is known to be under way.
+#[derive(Debug, Default)]
+struct Watched {
+    underway: Option<Underway>,
+    found: Vec<bool>,
 }
 
 impl FillingDisk {
     pub fn new(directory: &Path) -> Self {
-        Self { folder: Folder::new(directory), full: AtomicBool::new(false) }
+        Self { folder: Folder::new(directory), full: AtomicBool::new(false), watched: Mutex::default() }
+    }
+
+    /// Finds out at each sync from now on whether this says that something is under way.
+    pub fn watch(&self, underway: Underway) {
+        self.watched.lock().unwrap().underway = Some(underway);
+    }
+
+    /// What was found.
+    pub fn found(&self) -> Vec<bool> {
+        self.watched.lock().unwrap().found.clone()
     }
 
     /// From now on there is no room, or there is.
@@ -55,6 +75,10 @@ impl Disk for FillingDisk {
     }
 
     fn sync(&self, name: &str) -> Result<()> {
+        let mut watched = self.watched.lock().unwrap();
+        if let Some(is_underway) = watched.underway.as_ref().map(|underway| underway.elapsed().is_some()) {
+            watched.found.push(is_underway);
+        }
         self.folder.sync(name)
     }
 

@@ -92,7 +92,8 @@ impl Market {
         let sold = Arc::new(Mutex::new(Vec::new()));
         let heard = sold.clone();
         let seller = supervisor.spawn("seller", move || Ear(heard.clone())).await.unwrap();
-        let (books, file) = (Books::new(ledger, now), Arc::new(Mutex::new(journal)));
+        let books = Books::new(ledger, now).held_up_by(supervisor.hold_ups().clone());
+        let file = Arc::new(Mutex::new(journal));
         let (counters, kept) = (JournalCounters::starting_at(records), books.clone());
         let (to, shown) = (observer.clone(), counters.clone());
         let build = move || {

@@ -4,7 +4,7 @@ use super::evening::{DEVICE, slot, up_to_the_order};
 use super::{Ear, Market, seconds};
 use actors::journal::JournalMsg;
 use actors::market_side::{Metering, MeteringMsg, SettlementStage};
-use actors::runtime::Address;
+use actors::runtime::{Address, Context, Stage};
 use grid::{Measurement, PointId, Quality};
 use std::sync::Arc;
 
@@ -94,6 +94,42 @@ async fn while_the_disk_is_full_nothing_is_substituted_and_readings_have_half_an
     assert_eq!(standing(&market), (None, None, 0));
     metering.deliver(MeteringMsg::Read(zero(), None));
     seconds(6 * 60).await;
+    let (first, second, delivered) = standing(&market);
+    assert_eq!((first, second), (Some(Quality::Measured), Some(Quality::Substituted)));
+    assert!(delivered > 0, "what was delivered is paid for");
+}
+
+/// Panics at what it is told.
+struct Poisoned;
+
+impl Stage for Poisoned {
+    type Msg = u32;
+
+    fn kin(device: &u32) -> Option<String> {
+        Some(device.to_string())
+    }
+
+    fn handle(&mut self, device: u32, _: &mut Context<u32>) {
+        panic!("poison of {device}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn readings_that_poison_holds_up_outside_have_half_an_hour_from_when_it_is_over() {
+    let market = Market::start(up_to_the_order(), "2026-01-15T17:46:10Z").await;
+    let metering = meter(&market).await;
+    // A stage before metering: what came after this waits behind it for more than half an hour.
+    let ingress = market.supervisor.spawn("ingress", || Poisoned).await.unwrap();
+    (0..1_300).for_each(|device| ingress.deliver(device));
+    seconds(40 * 60).await;
+    assert_eq!(standing(&market), (None, None, 0));
+    seconds(10 * 60).await;
+    let since = market.books.recording_since().unwrap();
+    assert!(since > "2026-01-15T18:26:00Z".parse().unwrap(), "{since}");
+    seconds(15 * 60).await;
+    assert_eq!(standing(&market), (None, None, 0));
+    metering.deliver(MeteringMsg::Read(zero(), None));
+    seconds(25 * 60).await;
     let (first, second, delivered) = standing(&market);
     assert_eq!((first, second), (Some(Quality::Measured), Some(Quality::Substituted)));
     assert!(delivered > 0, "what was delivered is paid for");

@@ -2,6 +2,7 @@
 
 use super::evening::{ACTIVATION, DEVICE, slot, up_to_the_order};
 use super::{Market, seconds};
+use actors::Operations;
 use actors::journal::{Fact, Journal, JournalMsg};
 use actors::observer::Seen;
 use actors::runtime::Delivery;
@@ -47,6 +48,21 @@ async fn a_start_on_a_full_disk_serves_what_is_recorded_and_goes_on_when_there_i
     let facts: Vec<_> = report.entries.into_iter().skip(known).map(|entry| entry.fact).collect();
     assert!(matches!(&facts[0], Fact::Opened { configuration } if configuration == "a test"), "{facts:?}");
     assert_eq!(facts[1..], [fact.as_ref().clone()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_is_under_way_while_it_lasts_and_no_longer() {
+    let market = Market::start(Vec::new(), "2026-01-15T17:30:05Z").await;
+    let operations = Operations { journal: market.counters.clone(), ..Operations::default() };
+    market.disk.watch(market.counters.underway.clone());
+    // Nothing happens but a beat each minute, now and then on a full disk.
+    for second in 0..600 {
+        market.disk.fill((150..300).contains(&second));
+        seconds(1).await;
+        assert_eq!(operations.stalled(), None, "after {second} s");
+    }
+    let found = market.disk.found();
+    assert!(found.len() > 3 && found.iter().all(|is_underway| *is_underway), "{found:?}");
 }
 
 #[tokio::test(start_paused = true)]

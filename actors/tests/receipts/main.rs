@@ -7,6 +7,7 @@ mod evening;
 mod raw;
 mod stalling;
 
+use actors::grid_side::region::nothing_learnt;
 use actors::journal::{Durability, Fact, Journal, Options};
 use actors::picture::DeviceKind;
 use actors::runtime::{Compute, Environment, ScaledClock};
@@ -68,7 +69,7 @@ impl Running {
             environment: Environment::new(clock, Compute::Blocking),
             link: door.link(connectors::Area::new("demo").unwrap(), Arc::new(clock)),
             sources: Vec::new(),
-            archive: Arc::default(),
+            learnt: nothing_learnt(&area()),
             journal,
             ledger: standing.ledger,
             records: standing.records,

@@ -8,6 +8,7 @@ use super::without::loading_without_flexibility;
 use super::{RunError, Setup};
 use crate::field::{self, FieldLog};
 use actors::System;
+use actors::grid_side::region::learnt;
 use actors::journal::{Durability, Options};
 use actors::picture::Picture;
 use actors::runtime::ScaledClock;
@@ -87,7 +88,7 @@ impl Live {
             area: setup.area.clone(),
             name: super::setup::area_name()?,
             network: setup.network.clone(),
-            archive: setup.archive_until(&plant, &ledger),
+            learnt: learnt(&setup.area, &setup.archive_until(&plant, &ledger)),
             zone: ZONE.to_owned(),
         };
         let history =

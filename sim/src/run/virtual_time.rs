@@ -7,6 +7,7 @@ use super::recovery::{Recovered, recover};
 use super::without::loading_without_flexibility;
 use super::{RunError, Setup};
 use crate::field::{self, FieldLog, Minute};
+use actors::grid_side::region::learnt;
 use actors::journal::{Durability, Options};
 use actors::runtime::{Compute, Environment, ScaledClock};
 use actors::{Parts, System};
@@ -60,7 +61,7 @@ async fn run(
         environment: Environment::new(clock, Compute::Inline),
         link: system_end,
         sources: Vec::new(),
-        archive: setup.archive_until(&plant, &ledger),
+        learnt: learnt(&setup.area, &setup.archive_until(&plant, &ledger)),
         journal,
         ledger,
         records: begun.records,

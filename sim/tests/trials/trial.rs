@@ -5,6 +5,7 @@ use crate::disk::{Random, State, Survives, TestDisk};
 use crate::plan::{End, FAULTS_UNTIL, LENGTH, Mishap, Plan};
 use crate::trace::Trace;
 use crate::wire::Wire;
+use actors::grid_side::region::learnt;
 use actors::runtime::{Compute, Environment, ScaledClock};
 use actors::{Parts, System};
 use grid::defect::{Defect, plant, stumble_after};
@@ -167,7 +168,7 @@ impl Trial {
             environment: Environment::new(ScaledClock::start(now, 1), Compute::Inline),
             link: wire.connect(),
             sources: Vec::new(),
-            archive: self.setup.archive.clone(),
+            learnt: learnt(&self.setup.area, &self.setup.archive),
             journal,
             ledger: standing.ledger,
             records,
