@@ -21,8 +21,7 @@ pub(crate) fn variances(
     known: &Uncertainty,
     voltages: &[Complex64],
 ) -> Vec<f64> {
-    let std = |row: &Row| std_of(circuit, readings, known, row).unwrap_or(f64::NAN);
-    let mut found: Vec<f64> = rows.iter().map(|row| std(row).powi(2)).collect();
+    let mut found = told(circuit, readings, rows, known);
     let open: Vec<usize> = (0..rows.len()).filter(|&row| found[row].is_nan()).collect();
     if !open.is_empty()
         && let Ok(kept) = General::default().keep_from(circuit, readings, voltages)
@@ -31,12 +30,24 @@ pub(crate) fn variances(
             found[*row] = variance.max(0.0);
         }
     }
+    windowed(&mut found, rows);
+    found
+}
+
+/// What the smoother tells of the variances; NaN for the rest.
+fn told(circuit: &Circuit, readings: &Readings, rows: &[Row], known: &Uncertainty) -> Vec<f64> {
+    let std = |row: &Row| std_of(circuit, readings, known, row).unwrap_or(f64::NAN);
+    let mut found: Vec<f64> = rows.iter().map(|row| std(row).powi(2)).collect();
+    windowed(&mut found, rows);
+    found
+}
+
+fn windowed(found: &mut [f64], rows: &[Row]) {
     for (variance, row) in found.iter_mut().zip(rows) {
         if row.variance - *variance < WINDOW * row.variance {
             *variance = row.variance;
         }
     }
-    found
 }
 
 /// The standard deviation of a row as far as the smoother tells it.
@@ -99,11 +110,33 @@ impl<'a> OnTree<'a> {
     ) -> Self {
         let rows = rows(circuit, readings, voltages);
         let variances = variances(circuit, readings, &rows, known, voltages);
+        Self::of(circuit, readings, voltages, (&rows, variances), OnceCell::new())
+    }
+
+    /// The same from the smoother alone: O(n), but a test that needs columns goes no further than the first suspect.
+    pub fn by_smoother(
+        circuit: &'a Circuit,
+        readings: &'a Readings,
+        voltages: &'a [Complex64],
+        known: &Uncertainty,
+    ) -> Self {
+        let rows = rows(circuit, readings, voltages);
+        let variances = told(circuit, readings, &rows, known);
+        Self::of(circuit, readings, voltages, (&rows, variances), OnceCell::from(None))
+    }
+
+    fn of(
+        circuit: &'a Circuit,
+        readings: &'a Readings,
+        voltages: &'a [Complex64],
+        (rows, variances): (&[Row], Vec<f64>),
+        kept: OnceCell<Option<Kept>>,
+    ) -> Self {
         // What has no variance cannot be tested: as if its own value decided it.
         let stated =
             |(variance, row): (f64, &Row)| if variance.is_finite() { variance } else { row.variance };
-        let variances = variances.into_iter().zip(&rows).map(stated).collect();
-        Self { circuit, readings, voltages, variances, kept: OnceCell::new() }
+        let variances = variances.into_iter().zip(rows).map(stated).collect();
+        Self { circuit, readings, voltages, variances, kept }
     }
 
     fn kept(&self) -> Option<&Kept> {

@@ -1,6 +1,6 @@
-//! Whether the measurements of a region fit its network: chi-square and the points whose normalised residuals stand out.
+//! Whether the measurements of a region fit its network: chi-square and the point whose normalised residual stands out most.
 //!
-//! Expectations and the supply's reference are rows as well, but no instruments: when they stand out, no point is named.
+//! Expectations and the supply's reference are rows as well, but no instruments: when one stands out most, no point is named.
 
 use super::LiveEstimator;
 use super::readings::{EXPECTED, LiveReadings, Row};
@@ -10,9 +10,6 @@ use crate::on_tree::OnTree;
 use crate::smoother::{Estimated, Uncertainty};
 use grid::{Consistency, PointId};
 
-/// Suspects looked for in a region: each costs sparse solves.
-const SUSPECTS_MAX: usize = 5;
-
 pub(super) fn consistency(
     region: &LiveEstimator,
     set: &MeasurementSet,
@@ -21,9 +18,10 @@ pub(super) fn consistency(
     known: &Uncertainty,
 ) -> Consistency {
     let circuit = &region.assembly.circuit;
-    let fitted = OnTree::new(circuit, &live.readings, &solved.voltages, known);
+    // Each minute, so by what the smoother tells: the most conspicuous reading is named, not what stands out without it.
+    let fitted = OnTree::by_smoother(circuit, &live.readings, &solved.voltages, known);
     let evidence = Evidence::new(circuit, &live.readings, &fitted);
-    let rules = Rules { suspects_max: SUSPECTS_MAX, ..Rules::default() };
+    let rules = Rules::default();
     let verdict = judge(&evidence, &fitted, &rules);
     let mut consistency = Consistency {
         chance: verdict.chance,
