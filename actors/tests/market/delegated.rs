@@ -3,7 +3,7 @@
 use super::evening::{PROSUMER, slot, up_to_the_order};
 use super::{Market, area, seconds};
 use actors::Delegation;
-use actors::market_side::{Aggregator, Billing, OfferAnswer};
+use actors::market_side::{Billing, OfferAnswer};
 use grid::{Money, Timestamp};
 use market::delegated::Reward;
 use market::settlement::Account;
@@ -98,14 +98,7 @@ async fn nothing_is_billed_or_agreed_in_the_first_minutes_after_a_start_for_its_
 #[tokio::test(start_paused = true)]
 async fn nobody_delegates_without_a_contract() {
     let market = Market::start(Vec::new(), "2026-01-15T17:20:05Z").await;
-    let matcher = market.matcher().await;
-    let (area, books) = (Arc::new(area()), market.books.clone());
-    let (journal, observer) = (market.journal.clone(), market.observer.clone());
-    let build = move || {
-        let (journal, matcher) = (journal.clone(), matcher.clone());
-        Aggregator::new(area.clone(), books.clone(), journal, matcher, observer.clone())
-    };
-    let door = actors::OfferDoor::new(market.supervisor.spawn("aggregator", build).await.unwrap());
+    let door = market.offer_door().await;
     let answer = door.submit(delegated()).await.unwrap();
     assert!(matches!(answer, OfferAnswer::Refused { code: "no-delegation", .. }), "{answer:?}");
     market.append(agreed(), Vec::new());

@@ -26,14 +26,7 @@ fn refusal(answer: Option<OfferAnswer>) -> &'static str {
 async fn of_two_alternatives_of_a_device_the_cheaper_is_bought_and_the_other_is_not_any_more() {
     let need = up_to_the_order().remove(2);
     let market = Market::start(vec![need], "2026-01-15T17:21:05Z").await;
-    let matcher = market.matcher().await;
-    let (area, books) = (Arc::new(area()), market.books.clone());
-    let (journal, observer) = (market.journal.clone(), market.observer.clone());
-    let build = move || {
-        let (journal, matcher) = (journal.clone(), matcher.clone());
-        Aggregator::new(area.clone(), books.clone(), journal, matcher, observer.clone())
-    };
-    let door = OfferDoor::new(market.supervisor.spawn("aggregator", build).await.unwrap());
+    let door = market.offer_door().await;
     let (cheap, dear) = (alternative("cheap", 10_000), alternative("dear", 50_000));
     assert_eq!(door.submit(dear.clone()).await, Some(OfferAnswer::Accepted));
     assert_eq!(door.submit(cheap.clone()).await, Some(OfferAnswer::Accepted));

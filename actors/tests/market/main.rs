@@ -130,6 +130,18 @@ impl Market {
         self.supervisor.spawn("matcher", build).await.unwrap()
     }
 
+    /// An aggregator in front of a matcher, and the way to it from outside.
+    async fn offer_door(&self) -> OfferDoor {
+        let matcher = self.matcher().await;
+        let (area, books) = (Arc::new(area()), self.books.clone());
+        let (journal, observer) = (self.journal.clone(), self.observer.clone());
+        let build = move || {
+            let (journal, matcher) = (journal.clone(), matcher.clone());
+            Aggregator::new(area.clone(), books.clone(), journal, matcher, observer.clone())
+        };
+        OfferDoor::new(self.supervisor.spawn("aggregator", build).await.unwrap())
+    }
+
     /// What the aggregator does each minute, and the DSO less often.
     fn place(&self, matcher: &Address<MatcherMsg>) {
         let (need, offers) = self.books.read(|ledger| {
@@ -266,14 +278,7 @@ async fn while_the_disk_is_full_what_is_durable_is_said_at_once_and_nothing_gath
     let mut facts = up_to_the_order();
     let order = facts.pop().unwrap();
     let market = Market::start(facts.clone(), "2026-01-15T17:30:05Z").await;
-    let matcher = market.matcher().await;
-    let (area, books) = (Arc::new(area()), market.books.clone());
-    let (journal, observer) = (market.journal.clone(), market.observer.clone());
-    let build = move || {
-        let (journal, matcher) = (journal.clone(), matcher.clone());
-        Aggregator::new(area.clone(), books.clone(), journal, matcher, observer.clone())
-    };
-    let door = OfferDoor::new(market.supervisor.spawn("aggregator", build).await.unwrap());
+    let door = market.offer_door().await;
     let told = || market.sold.lock().unwrap().len();
     let repeat = |order: &MarketEvent| {
         market.append(order.clone(), vec![market.seller.sending(AggregatorMsg::SealDue)]);

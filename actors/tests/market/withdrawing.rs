@@ -1,27 +1,14 @@
 //! Offers that their owners take back.
 
 use super::evening::{PROSUMER, up_to_the_order};
-use super::{Market, area, seconds};
-use actors::OfferDoor;
-use actors::market_side::{Aggregator, BUNDLED, NOT_OPEN, OfferAnswer};
+use super::{Market, seconds};
+use actors::market_side::{BUNDLED, NOT_OPEN, OfferAnswer};
 use market::aggregation::combine;
 use market::{AggregateId, FlexOffer, FlexOfferId, MarketEvent, OfferStatus, ZoneId};
-use std::sync::Arc;
 
 fn offer() -> FlexOffer {
     let MarketEvent::OfferAccepted { offer, .. } = up_to_the_order().remove(0) else { unreachable!() };
     offer
-}
-
-async fn door(market: &Market) -> OfferDoor {
-    let matcher = market.matcher().await;
-    let (area, books) = (Arc::new(area()), market.books.clone());
-    let (journal, observer) = (market.journal.clone(), market.observer.clone());
-    let build = move || {
-        let (journal, matcher) = (journal.clone(), matcher.clone());
-        Aggregator::new(area.clone(), books.clone(), journal, matcher, observer.clone())
-    };
-    OfferDoor::new(market.supervisor.spawn("aggregator", build).await.unwrap())
 }
 
 fn code(answer: Option<OfferAnswer>) -> &'static str {
@@ -36,7 +23,7 @@ fn code(answer: Option<OfferAnswer>) -> &'static str {
 #[tokio::test(start_paused = true)]
 async fn an_offer_that_waits_is_taken_back_and_never_bought() {
     let market = Market::start(Vec::new(), "2026-01-15T17:20:05Z").await;
-    let (door, offer) = (door(&market).await, offer());
+    let (door, offer) = (market.offer_door().await, offer());
     assert_eq!(door.submit(offer.clone()).await, Some(OfferAnswer::Accepted));
     assert_eq!(code(door.withdraw(offer.id.clone()).await), "withdrawn");
     let status = || market.books.durable_offer(&offer.id).map(|(_, status)| status);
@@ -56,13 +43,13 @@ async fn one_that_stands_alone_in_its_bundle_is_taken_back_and_one_that_was_boug
     let facts = up_to_the_order();
     let bundled = facts.iter().position(|fact| matches!(fact, MarketEvent::AggregateFormed { .. })).unwrap();
     let market = Market::start(facts[..=bundled].to_vec(), "2026-01-15T17:20:05Z").await;
-    let door = door(&market).await;
+    let door = market.offer_door().await;
     assert_eq!(code(door.withdraw(offer().id).await), "withdrawn");
     assert_eq!(market.books.read(|ledger| ledger.open_aggregates().count()), 0);
 
     let bought = facts.iter().position(|fact| matches!(fact, MarketEvent::ContractFormed { .. })).unwrap();
     let market = Market::start(facts[..=bought].to_vec(), "2026-01-15T17:30:05Z").await;
-    let door = self::door(&market).await;
+    let door = market.offer_door().await;
     assert_eq!(code(door.withdraw(offer().id).await), NOT_OPEN);
     assert_eq!(market.contracts(), 1);
 }
@@ -78,7 +65,7 @@ async fn a_member_of_a_bundle_stays_because_the_others_are_sold_with_it() {
     let facts =
         vec![accepted(&first), accepted(&second), MarketEvent::AggregateFormed { aggregate: both, at }];
     let market = Market::start(facts, "2026-01-15T17:20:06Z").await;
-    let door = door(&market).await;
+    let door = market.offer_door().await;
     assert_eq!(code(door.withdraw(first.id).await), BUNDLED);
     assert_eq!(market.books.read(|ledger| ledger.open_aggregates().count()), 1);
 }
