@@ -193,7 +193,13 @@ pub fn clear(book: &Book, rules: &Rules, now: Timestamp) -> Clearing {
     clearing
 }
 
-/// The offers that can be bought at all; the others are refused at once.
+/// Aggregates are numbered as they are formed, so the shorter name is the older one, and of two as long the lesser. Of
+/// offers that are worth the same the older one is bought.
+fn by_age(id: &AggregateId) -> (usize, &AggregateId) {
+    (id.as_str().len(), id)
+}
+
+/// The offers that can be bought at all, the oldest first; the others are refused at once.
 fn admit<'a>(
     book: &'a Book,
     rules: &Rules,
@@ -202,7 +208,9 @@ fn admit<'a>(
 ) -> Vec<&'a AggregatedFlexOffer> {
     let first = rules.first_open_slot(now);
     let mut open = Vec::new();
-    for (id, offer) in &book.offers {
+    let mut oldest_first: Vec<_> = book.offers.iter().collect();
+    oldest_first.sort_by_key(|(id, _)| by_age(id));
+    for (id, offer) in oldest_first {
         let reason = if offer.check().is_err() || offer.id != *id {
             Some(Refusal::Malformed)
         } else if offer.assignment_before <= now || offer.start_before < first {

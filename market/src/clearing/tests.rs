@@ -116,6 +116,33 @@ fn a_gain_too_small_is_left_alone() {
 }
 
 #[test]
+fn of_offers_that_are_worth_the_same_the_older_one_is_bought() {
+    let offer = |number: u64| aggregate(&format!("aggregate-{number}"), 1, &[(0, KWH)], &[KWH], 0);
+    for (older, younger) in [(2, 10), (9, 100), (11, 12)] {
+        let bids = vec![bid(1, 0, &[-KWH], 500_000)];
+        let clearing = clear(
+            &book(need(bids, free(1)), vec![offer(younger), offer(older)]),
+            &Rules::default(),
+            instant(-120),
+        );
+        let bought: Vec<_> = clearing.accepted.iter().map(|one| one.aggregate.as_str()).collect();
+        assert_eq!(bought, [format!("aggregate-{older}")]);
+        assert_eq!(clearing.refused[0].reason, Refusal::NeedMet);
+    }
+}
+
+#[test]
+fn a_book_that_is_full_keeps_the_oldest() {
+    let offers =
+        [3, 20, 100].map(|number: u64| aggregate(&format!("aggregate-{number}"), 1, &[(0, KWH)], &[KWH], 0));
+    let rules = Rules { book_offers_max: 2, ..Rules::default() };
+    let book = book(need(vec![bid(1, 0, &[-3 * KWH], 500_000)], free(1)), offers.to_vec());
+    let clearing = clear(&book, &rules, instant(-120));
+    let refused: Vec<_> = clearing.refused.iter().map(|one| (one.aggregate.as_str(), one.reason)).collect();
+    assert_eq!(refused, [("aggregate-100", Refusal::BookFull)]);
+}
+
+#[test]
 fn no_more_is_bought_than_is_needed() {
     let offers = (0..3).map(|n| aggregate(&format!("a{n}"), 1, &[(0, KWH)], &[KWH], 0)).collect();
     let book = book(need(vec![bid(1, 0, &[-3 * KWH / 2], 500_000)], free(1)), offers);
