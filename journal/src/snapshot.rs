@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! snapshot = head body
-//! head     = "gridflex snapshot 3 record 000000051233 chain " 64 hex digits " bytes " 12 digits
+//! head     = "gridflex snapshot 4 record 000000051233 chain " 64 hex digits " bytes " 12 digits
 //!            " sha256 " 64 hex digits " check " 16 hex digits, spaces, "\n"       512 bytes
 //! body     = a Standing, packed (`grid::packed`)
 //! ```
@@ -27,7 +27,8 @@ const KEPT: usize = 2;
 pub(crate) const UNFINISHED: &str = "market.snapshot.new";
 
 /// What a snapshot of an older version begins with. It is of no use, and nothing is wrong with it.
-const OLDER: [&[u8]; 2] = [b"gridflex snapshot 1 record ", b"gridflex snapshot 2 record "];
+const OLDER: [&[u8]; 3] =
+    [b"gridflex snapshot 1 record ", b"gridflex snapshot 2 record ", b"gridflex snapshot 3 record "];
 
 /// Whether a snapshot was written by an older version of the program.
 pub(crate) fn is_older(disk: &dyn Disk, name: &str) -> bool {
@@ -37,7 +38,7 @@ pub(crate) fn is_older(disk: &dyn Disk, name: &str) -> bool {
 
 fn head(position: &Position, bytes: usize, digest: &Chain) -> [u8; SECTOR] {
     let words = format!(
-        "gridflex snapshot 3 record {:012} chain {} bytes {bytes:012} sha256 {} ",
+        "gridflex snapshot 4 record {:012} chain {} bytes {bytes:012} sha256 {} ",
         position.number,
         hex(&position.chain),
         hex(digest)
@@ -53,7 +54,7 @@ fn head(position: &Position, bytes: usize, digest: &Chain) -> [u8; SECTOR] {
 
 fn parse(bytes: &[u8]) -> Option<Position> {
     let text = std::str::from_utf8(bytes.get(..SECTOR)?).ok()?;
-    let mut words = text.strip_prefix("gridflex snapshot 3 record ")?.split(' ');
+    let mut words = text.strip_prefix("gridflex snapshot 4 record ")?.split(' ');
     let number = words.next()?.parse().ok()?;
     let chain = unhex((words.next()? == "chain").then(|| words.next())??)?;
     let position = Position { number, chain };

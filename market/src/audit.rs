@@ -115,6 +115,8 @@ struct Audit<'a> {
     activations: BTreeMap<&'a ActivationId, &'a Activation>,
     activated_by: BTreeMap<&'a FlexOfferId, &'a ActivationId>,
     answers: BTreeMap<&'a ActivationId, &'a ActivationStatus>,
+    /// When the system recorded each first answer.
+    answered_at: BTreeMap<&'a ActivationId, Timestamp>,
     baselines: BTreeMap<(&'a ContractId, &'a FlexOfferId), &'a Baseline>,
     readings: BTreeMap<(DeviceId, Slot), &'a MeterReading>,
     settled: BTreeSet<(&'a ContractId, &'a FlexOfferId, Slot)>,
@@ -168,7 +170,7 @@ impl<'a> Audit<'a> {
                 self.contract_assigned(contract, assignments)
             }
             MarketEvent::ActivationIssued { activation, .. } => self.activation_issued(activation),
-            MarketEvent::ActivationAnswered { status, .. } => self.activation_answered(status),
+            MarketEvent::ActivationAnswered { status, at } => self.activation_answered(status, *at),
             MarketEvent::MeterRead { reading } => self.meter_read(reading),
             MarketEvent::Settled { settlement, .. } => self.slot_settled(settlement),
         }

@@ -7,6 +7,8 @@
 mod apply;
 mod billing;
 mod error;
+#[cfg(test)]
+mod owed_tests;
 mod queries;
 mod settling;
 #[cfg(test)]
@@ -92,7 +94,16 @@ struct ContractRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ActivationRecord {
     activation: Activation,
-    answer: Option<(ActivationStatus, RecordNumber)>,
+    answer: Option<Answered>,
+}
+
+/// A device's answer as it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Answered {
+    status: ActivationStatus,
+    /// When it was recorded, by the system's clock; what a device says of the time is its own affair.
+    at: Timestamp,
+    record: RecordNumber,
 }
 
 /// A slot of an assignment: slot first, so that the oldest comes first.

@@ -1,11 +1,12 @@
 //! Delegated contracts and bills.
 
-use super::Audit;
 use super::money::per_kwh;
+use super::{Audit, Source, slots};
 use crate::delegated::{DelegatedContract, Month, MonthlyBill, Reward};
-use crate::flex_offer::TradingMode;
+use crate::flex_offer::{FlexOffer, TradingMode};
 use crate::settlement::Account;
-use grid::{Money, ProsumerId, Timestamp};
+use grid::{DeviceId, Money, ProsumerId, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl<'a> Audit<'a> {
     pub(super) fn delegation_agreed(
@@ -37,15 +38,8 @@ impl<'a> Audit<'a> {
         if !self.delegations.keys().any(|(of, from)| *of == prosumer && *from <= month) {
             self.wrong(format!("{name} rests on no contract"));
         }
-        let own = self.offers.values().filter(|offer| {
-            let starts = offer.default_schedule.start.start();
-            offer.prosumer == prosumer
-                && offer.terms.mode == TradingMode::Delegated
-                && month.start() <= starts
-                && starts < month.end()
-        });
         let (mut offers, mut time, mut energy) = (0, 0, 0_i128);
-        for offer in own {
+        for offer in self.billable(prosumer, month) {
             offers += 1;
             time += i128::from(offer.start_before.0) - i128::from(offer.start_after.0);
             energy += offer.slices.iter().map(|s| i128::from(s.max.0) - i128::from(s.min.0)).sum::<i128>();
@@ -79,6 +73,36 @@ impl<'a> Audit<'a> {
         if bill.lines.iter().any(|line| line.cites.is_empty()) {
             self.wrong(format!("{name} has a line that cites nothing"));
         }
+    }
+}
+
+impl<'a> Audit<'a> {
+    /// The delegated offers whose flexibility a month pays for: those that were assigned, then in the order in which they
+    /// came those that were not taken back and whose default runs when no other one of the device that counts has its own.
+    fn billable(&self, prosumer: ProsumerId, month: Month) -> Vec<&'a FlexOffer> {
+        let of_month = |offer: &&&FlexOffer| {
+            let starts = offer.default_schedule.start.start();
+            offer.prosumer == prosumer
+                && offer.terms.mode == TradingMode::Delegated
+                && month.start() <= starts
+                && starts < month.end()
+        };
+        let (sold, mut others): (Vec<&FlexOffer>, Vec<&FlexOffer>) = (self.offers.values().filter(of_month))
+            .partition(|offer| self.assigned_to.contains_key(&offer.id));
+        others.retain(|offer| self.closed.get(&offer.id) != Some(&"withdrawn"));
+        others.sort_by_key(|offer| self.records.get(&Source::Offer(&offer.id)));
+        let mut busy: BTreeMap<DeviceId, BTreeSet<i64>> = BTreeMap::new();
+        let mut counting = Vec::new();
+        let sold_first = sold.into_iter().map(|offer| (offer, true));
+        for (offer, is_sold) in sold_first.chain(others.into_iter().map(|offer| (offer, false))) {
+            let busy = busy.entry(offer.device).or_default();
+            let runs: Vec<i64> = slots(&offer.default_schedule).collect();
+            if is_sold || runs.iter().all(|slot| !busy.contains(slot)) {
+                busy.extend(runs);
+                counting.push(offer);
+            }
+        }
+        counting
     }
 }
 

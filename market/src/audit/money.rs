@@ -1,6 +1,6 @@
 //! What a settlement has to pay, worked out again: payment by the contract's pricing, fee, penalty, rebound.
 
-use super::{Audit, Source};
+use super::Audit;
 use crate::contract::{Assignment, Contract, ContractId};
 use crate::price_clearing::Pricing;
 use crate::settlement::{Account, SlotSettlement};
@@ -62,8 +62,8 @@ impl<'a> Audit<'a> {
         let moved = i128::from(settlement.metered.0) - i128::from(settlement.baseline.0);
         let gap = ordered.abs() - moved * ordered.signum();
         let gap = if settlement.quality == Quality::Measured { gap } else { 0 };
-        let answered = |id| self.records.contains_key(&Source::Answer(id));
-        let reached = self.activated_by.get(&settlement.offer).copied().is_some_and(answered);
+        let in_time = |id| self.answered_at.get(id).is_some_and(|at| *at <= settlement.slot.start());
+        let reached = self.activated_by.get(&settlement.offer).is_some_and(in_time);
         let group = self.netted.entry((&contract.id, settlement.slot, ordered < 0)).or_default();
         group.missing += gap.max(0);
         group.surplus += (-gap).max(0);

@@ -5,6 +5,7 @@ use crate::activation::{Activation, ActivationStatus};
 use crate::clearing::RoundRecord;
 use crate::contract::{Assignment, Contract, ContractId};
 use crate::flex_offer::FlexOfferId;
+use grid::Timestamp;
 
 impl<'a> Audit<'a> {
     pub(super) fn cleared(&mut self, round: &'a RoundRecord) {
@@ -159,8 +160,9 @@ impl<'a> Audit<'a> {
         }
     }
 
-    pub(super) fn activation_answered(&mut self, status: &'a ActivationStatus) {
+    pub(super) fn activation_answered(&mut self, status: &'a ActivationStatus, at: Timestamp) {
         let id = &status.activation;
+        self.answered_at.entry(id).or_insert(at);
         match self.activations.get(id) {
             None => return self.wrong(format!("the unknown activation {id} was answered")),
             Some(activation) if activation.device != status.device => {

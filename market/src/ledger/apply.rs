@@ -1,6 +1,8 @@
 //! One fact at a time. Each rule first recognises what it knows, then checks everything, then changes.
 
-use super::{ActivationRecord, Applied, ContractRecord, Ledger, LedgerError, OfferRecord, OfferStatus};
+use super::{
+    ActivationRecord, Answered, Applied, ContractRecord, Ledger, LedgerError, OfferRecord, OfferStatus,
+};
 use crate::activation::{Activation, ActivationStatus};
 use crate::aggregation::{LoneTerms, combine};
 use crate::bid::Need;
@@ -71,7 +73,7 @@ impl Ledger {
                 self.freeze_baseline(&contract, &offer, baseline, at, record)
             }
             MarketEvent::ActivationIssued { activation, .. } => self.issue_activation(activation),
-            MarketEvent::ActivationAnswered { status, .. } => self.answer_activation(status, record),
+            MarketEvent::ActivationAnswered { status, at } => self.answer_activation(status, at, record),
             MarketEvent::MeterRead { reading } => self.read_meter(reading, record),
             MarketEvent::DelegationAgreed { prosumer, from, contract, at } => {
                 self.agree_delegation(prosumer, from, contract, at, record)
@@ -417,11 +419,16 @@ impl Ledger {
         Ok(Applied::New)
     }
 
-    fn answer_activation(&mut self, status: ActivationStatus, at: RecordNumber) -> Outcome {
+    fn answer_activation(
+        &mut self,
+        status: ActivationStatus,
+        at: Timestamp,
+        answered: RecordNumber,
+    ) -> Outcome {
         let (id, accepted) = (&status.activation, status.accepted);
         let record = self.activations.get_mut(id).ok_or_else(|| unknown("activation", id))?;
-        if let Some((known, _)) = &record.answer {
-            return again("answer to activation", id, &known.accepted, &status.accepted);
+        if let Some(known) = &record.answer {
+            return again("answer to activation", id, &known.status.accepted, &status.accepted);
         }
         if status.device != record.activation.device {
             return Err(LedgerError::ActivationContents { activation: id.clone(), what: "device" });
@@ -432,7 +439,7 @@ impl Ledger {
         let (prosumer, usage_point) = (of.offer.prosumer, of.offer.usage_point);
         take(&mut self.unanswered, (prosumer, end), id);
         self.totals.confirmed += u64::from(accepted);
-        record.answer = Some((status, at));
+        record.answer = Some(Answered { status, at, record: answered });
         if !accepted {
             let deviation = self.assignment(&contract, &offer).map(|part| part.deviation.clone());
             for (slot, energy) in deviation.unwrap_or_default() {

@@ -6,12 +6,34 @@ use crate::contract::AggregateId;
 use crate::delegated::{Billed, DelegatedContract, Month, MonthlyBill, monthly_bill};
 use crate::event::RecordNumber;
 use crate::flex_offer::TradingMode;
-use grid::{ProsumerId, Quality, Timestamp};
+use grid::{DeviceId, ProsumerId, Quality, Slot, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 /// Contracts by the aggregate they are about.
 type ByAggregate<'a> = BTreeMap<&'a AggregateId, &'a ContractRecord>;
+
+/// The offers of a prosumer and month that count, by their names: none that was taken back, and of those of a device whose
+/// default schedules overlap the one that was assigned, or else the first. Otherwise handing in and taking back would be
+/// paid each time.
+fn counted(mut records: Vec<&OfferRecord>) -> Vec<&OfferRecord> {
+    let assigned = |record: &OfferRecord| matches!(record.status, OfferStatus::Assigned { .. });
+    records.retain(|record| record.status != OfferStatus::Withdrawn);
+    records.sort_by_key(|record| (!assigned(record), record.record));
+    let mut taken: BTreeSet<(DeviceId, Slot)> = BTreeSet::new();
+    records.retain(|record| {
+        let offer = &record.offer;
+        let of_device = |slot| (offer.device, slot);
+        let counts = assigned(record)
+            || !offer.default_schedule.slots().map(of_device).any(|slot| taken.contains(&slot));
+        if counts {
+            taken.extend(offer.default_schedule.slots().map(of_device));
+        }
+        counts
+    });
+    records.sort_by(|a, b| a.offer.id.cmp(&b.offer.id));
+    records
+}
 
 impl Ledger {
     pub(super) fn agree_delegation(
@@ -134,7 +156,7 @@ impl Ledger {
         if self.unsettled.iter().any(|(_, _, waiting)| names.contains(waiting)) {
             return None;
         }
-        let billed = records.into_iter().map(|record| self.billed(record, contracts));
+        let billed = counted(records).into_iter().map(|record| self.billed(record, contracts));
         let billed: Vec<Billed<'_>> = billed.collect();
         monthly_bill(prosumer, month, contract, *agreed, &billed).ok()
     }
@@ -147,7 +169,7 @@ impl Ledger {
         let answer = order.and_then(|order| order.answer.as_ref());
         let mut cites = vec![record.record];
         cites.extend(contract.filter(|_| part.is_some()).map(|contract| contract.assigned));
-        cites.extend(answer.map(|(_, record)| *record));
+        cites.extend(answer.map(|answer| answer.record));
         let (mut measured, mut complete) = (Vec::new(), true);
         for (slot, _) in part.map_or(&[][..], |part| part.deviation.as_slice()) {
             match self.readings.get(&(*slot, offer.device)) {
@@ -159,7 +181,7 @@ impl Ledger {
             }
         }
         cites.sort_unstable();
-        let obeyed = answer.is_some_and(|(answer, _)| answer.accepted);
+        let obeyed = answer.is_some_and(|answer| answer.status.accepted);
         Billed { offer, schedule: part.map(|part| &part.schedule), obeyed, measured, complete, cites }
     }
 

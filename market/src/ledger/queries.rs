@@ -273,14 +273,14 @@ impl Ledger {
     pub fn activation(&self, id: &ActivationId) -> Option<(&Activation, Option<&ActivationStatus>)> {
         self.activations
             .get(id)
-            .map(|record| (&record.activation, record.answer.as_ref().map(|(answer, _)| answer)))
+            .map(|record| (&record.activation, record.answer.as_ref().map(|answer| &answer.status)))
     }
 
     /// All activations with the devices' answers, by id.
     pub fn activations(&self) -> impl Iterator<Item = (&Activation, Option<&ActivationStatus>)> {
         self.activations
             .values()
-            .map(|record| (&record.activation, record.answer.as_ref().map(|(answer, _)| answer)))
+            .map(|record| (&record.activation, record.answer.as_ref().map(|answer| &answer.status)))
     }
 
     /// Activations whose devices have not answered, by prosumer, end of their schedule and id.

@@ -267,7 +267,7 @@ impl Ledger {
         let answer = order.and_then(|order| order.answer.as_ref());
         let mut cites = vec![record.record, contract.formed, contract.assigned, *read];
         cites.extend(frozen.map(|(_, record)| *record));
-        cites.extend(answer.map(|(_, record)| *record));
+        cites.extend(answer.map(|answer| answer.record));
         cites.sort_unstable();
         let room = self.relief.get(&key).copied().unwrap_or_default().max(0);
         Some(Due {
@@ -277,7 +277,7 @@ impl Ledger {
             slot,
             reading,
             baseline,
-            reached: answer.is_some(),
+            reached: answer.is_some_and(|answer| answer.at <= slot.start()),
             rebound_room: EnergyMwh(room),
             cites,
         })

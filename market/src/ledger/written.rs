@@ -1,6 +1,6 @@
 //! How a ledger is packed, for snapshots. The form belongs to the program's version.
 
-use super::{ActivationRecord, ContractRecord, Ledger, OfferRecord, OfferStatus, OrderKey, Valued};
+use super::{ActivationRecord, Answered, ContractRecord, Ledger, OfferRecord, OfferStatus, OrderKey, Valued};
 use crate::activation::ActivationId;
 use crate::bid::{BidId, DomsBid};
 use crate::contract::{AggregateId, AggregatedFlexOffer, ContractId};
@@ -15,6 +15,7 @@ packed!(enum OfferStatus { 0 = Open, 1 = Contracted, 2 = Assigned { until }, 3 =
 packed!(struct OfferRecord { offer, status, aggregate, activation, contract, record });
 packed!(struct ContractRecord { contract, assignments, formed, assigned });
 packed!(struct ActivationRecord { activation, answer });
+packed!(struct Answered { status, at, record });
 packed!(struct Ledger {
     offers => offers_by_id, by_device, open_offers, aggregates => aggregates_by_id, unsold, need, bids => bids_by_id, bought, round,
     contracts => contracts_by_id, unassigned, activations => activations_by_id, unactivated, unanswered, planned,
