@@ -16,6 +16,7 @@
 //! to whole mWh, prices to micro-units. The schema is in `docs/flexoffer.md`.
 
 pub(crate) mod amount;
+mod convert;
 pub(crate) mod decode;
 mod directory;
 mod encode;
@@ -29,6 +30,7 @@ pub(crate) mod schedule;
 mod tests;
 mod xml;
 
+pub use convert::{Converted, convert};
 pub use directory::Directory;
 pub use encode::{encode, encode_value};
 pub(crate) use entries::Entries;
