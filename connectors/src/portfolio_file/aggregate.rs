@@ -211,7 +211,7 @@ impl Made {
         loop {
             self.last += 1;
             let id = match owner.above {
-                Some((owner, _)) => FlexOfferId::new(&format!("{owner}:{}:{}", start.0, self.last)),
+                Some((owner, _)) => FlexOfferId::new(format!("{owner}:{}:{}", start.0, self.last)),
                 None => Ok(FlexOfferId::numbered("agg-", self.last)),
             };
             let id = id.unwrap_or_else(|_| FlexOfferId::numbered("agg-", self.last));
