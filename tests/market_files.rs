@@ -1,5 +1,5 @@
 //! Stories of FlexOffers in files: spelled anew, and summed and split over three levels by the command line alone.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test
 
 mod harness;
 
@@ -132,6 +132,23 @@ fn an_aggregate_in_the_name_of_a_prosumer_needs_its_device_and_its_place() {
     {
         let output = run(["market", "aggregate", "x.json"].into_iter().chain(arguments.iter().copied()));
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", words(&output));
+    }
+}
+
+#[test]
+fn more_offers_than_are_read_are_refused_with_their_count_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("many.json");
+    fs::write(&input, format!(r#"{{"flexOffers": [{}{{}}]}}"#, "{},".repeat(1_000_000))).unwrap();
+    let output = run(["market", "aggregate", text(&input)]);
+    assert_eq!(output.status.code(), Some(2), "{}", words(&output));
+    let told = "flexOffers: 1000001 entries, at most 1000000 are read: split them (too-many)";
+    assert!(words(&output).contains(told), "{}", words(&output));
+    // Sparse: it takes no room.
+    fs::File::create(&input).unwrap().set_len((2 << 30) + 1).unwrap();
+    for command in ["aggregate", "disaggregate"] {
+        let output = run(["market", command, text(&input)]);
+        assert!(words(&output).contains("(too-large)"), "{}", words(&output));
     }
 }
 

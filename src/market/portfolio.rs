@@ -5,6 +5,7 @@ use crate::Failure;
 use crate::answer::say;
 use anyhow::{Context, anyhow};
 use clap::Args;
+use connectors::flex_offer::ReadError;
 use connectors::portfolio_file::{self, AggregateOwner, Answer};
 use grid::{DeviceId, EnergyMwh, Money};
 use market::FlexOfferId;
@@ -117,8 +118,7 @@ pub fn aggregate(arguments: &AggregateArguments) -> Result<(), Failure> {
         owner.map(|((prosumer, device), place)| AggregateOwner { prosumer, device: DeviceId(device), place });
     let text = read(&arguments.input)?;
     let answer = portfolio_file::aggregate(text.as_bytes(), tolerances, bounds, owner.as_ref())
-        .with_context(|| arguments.input.display().to_string())
-        .map_err(Failure::Input)?;
+        .map_err(|error| unreadable(&arguments.input.display().to_string(), &error))?;
     warn_of_refusals(&answer.document);
     let figures = answer.figures;
     let sentence = format!(
@@ -137,6 +137,11 @@ pub fn aggregate(arguments: &AggregateArguments) -> Result<(), Failure> {
     hand_over(&answer, arguments.out.as_deref(), arguments.json, &sentence)
 }
 
+/// What is wrong with a file as a whole, with its code.
+fn unreadable(place: &str, error: &ReadError) -> Failure {
+    Failure::Input(anyhow!("{place}: {error} ({})", error.code()))
+}
+
 /// What is said only when there is some of it.
 fn told(count: usize, what: &str) -> String {
     if count == 0 { String::new() } else { format!("; {count} {what}") }
@@ -146,11 +151,12 @@ pub fn disaggregate(arguments: &DisaggregateArguments) -> Result<(), Failure> {
     let text = read(&arguments.input)?;
     let result = arguments.assignments.as_deref().map(read).transpose()?;
     let answer = portfolio_file::disaggregate(text.as_bytes(), result.as_deref().map(str::as_bytes))
-        .with_context(|| match &arguments.assignments {
-            Some(path) => format!("{} with {}", arguments.input.display(), path.display()),
-            None => arguments.input.display().to_string(),
-        })
-        .map_err(Failure::Input)?;
+        .map_err(|error| match &arguments.assignments {
+            Some(path) => {
+                unreadable(&format!("{} with {}", arguments.input.display(), path.display()), &error)
+            }
+            None => unreadable(&arguments.input.display().to_string(), &error),
+        })?;
     warn_of_refusals(&answer.document);
     let figures = answer.figures;
     let sentence = format!(
