@@ -229,3 +229,33 @@ fn relief_that_could_only_be_paid_back_where_there_is_no_room_is_not_bought() {
     assert_eq!(far.accepted[0].schedule.start, slot(4));
     assert!(with_bought(&feeder, &far, |_| 1).iter().all(|loading| *loading <= 1.0));
 }
+
+/// Only the left line lacks room, in the first slot, and all its usage points are at one bus, so that the linear programme
+/// (least energy, every limit kept) has one unknown: it is found on the power flow itself, by halving.
+#[test]
+fn what_is_asked_for_is_within_5_per_cent_of_the_least_that_relieves_the_line() {
+    let feeder = Arc::new(Feeder::new(&network()).unwrap());
+    let limited = limited_elements(&feeder, &[30_000.0; 3]);
+    let behind = zones(&feeder, &limited);
+    let need = need(&feeder, &limited);
+    // One reduction relieves phase and neutral at once: what is asked for is what the dearest of both needs.
+    let mut asked_wh: f64 = 0.0;
+    for bid in &need.bids {
+        let (_, share) =
+            behind[0].iter().find(|(element, _)| point(element) == bid.congestion_point).unwrap();
+        let lacking: Vec<f64> =
+            bid.intervals.iter().map(|interval| interval.schedule_change.0 as f64 * -1e-3).collect();
+        assert!(lacking[0] > 0.0 && lacking[1..].iter().all(|wh| *wh == 0.0), "{lacking:?}");
+        asked_wh = asked_wh.max(lacking[0] / share);
+    }
+    for from in [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.7, 0.3, 0.0]] {
+        let relieved = |wh: f64| loading(&feeder, 0, from.map(|part| -part * wh / Slot::HOURS)) <= 1.0;
+        let (mut too_little, mut enough) = (0.0, 14_000.0 * Slot::HOURS);
+        assert!(!relieved(too_little) && relieved(enough));
+        for _ in 0..50 {
+            let middle = 0.5 * (too_little + enough);
+            if relieved(middle) { enough = middle } else { too_little = middle }
+        }
+        assert!((asked_wh / enough - 1.0).abs() < 0.05, "{asked_wh} Wh asked for, {enough} Wh are the least");
+    }
+}

@@ -40,6 +40,7 @@ pub mod pandapower;
 pub mod point_map;
 pub mod portfolio_file;
 pub mod power_grid_model;
+mod raw_list;
 
 pub use exchange::{Arrival, CounterSnapshot, Counters, Inbox, LinkState, Receipt};
 pub use house::{Area, Message, RejectCode, Rejected};

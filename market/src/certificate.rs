@@ -38,6 +38,8 @@ const MILLION: i128 = 1_000_000;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[allow(missing_docs)] // the sentences name the fields
 pub enum Objection {
+    #[error("the problem cannot be judged: {0}")]
+    Problem(String),
     #[error("{what}: {found} values, {expected} are needed")]
     Length { what: &'static str, found: usize, expected: usize },
     #[error("offer {offer} is unknown, assigned twice or out of order")]
@@ -71,8 +73,9 @@ pub enum Objection {
 }
 
 /// Verifies a clearing; the first thing that does not hold ends it. Whatever numbers the clearing says, none is computed with
-/// before it is known to be small: a problem that passes `ClearingProblem::check_size` cannot overflow.
+/// before it is known to be small: a problem that passes `ClearingProblem::check_size`, which is asked first, cannot overflow.
 pub fn verify(problem: &ClearingProblem, clearing: &PriceClearing) -> Result<(), Objection> {
+    problem.check_size().map_err(|fault| Objection::Problem(fault.to_string()))?;
     let t = problem.intervals();
     lengths(problem, clearing)?;
     let lumps = Lumps::read(problem, clearing)?;

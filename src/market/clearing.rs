@@ -78,7 +78,7 @@ pub fn read(path: &Path) -> Result<String, Failure> {
 }
 
 /// Reads a file as text. A pipe has no size of its own, so reading ends at the limit as well.
-fn read_up_to(path: &Path, limit: usize) -> Result<String, Failure> {
+pub fn read_up_to(path: &Path, limit: usize) -> Result<String, Failure> {
     let reading = || format!("reading {}", path.display());
     let file = fs::File::open(path).with_context(reading).map_err(Failure::Input)?;
     let too_large = |bytes: u64| {

@@ -1,6 +1,7 @@
-//! `gridflex market`: aggregate FlexOffers, clear a case, split schedules again, verify a clearing.
+//! `gridflex market`: aggregate FlexOffers, clear a case, split schedules again, verify a clearing, spell offers anew.
 
 mod clearing;
+mod convert;
 mod picture;
 mod portfolio;
 
@@ -17,6 +18,7 @@ Examples:
   gridflex market clear case.json -o result.json --plot day.svg     and a drawing of the day
   gridflex market verify result.json                                a result that carries its case
   gridflex market verify result.json --case case.json --json
+  gridflex market convert offers.json --to xml -o offers.xml        the same offers in another spelling
   gridflex market disaggregate aggregates.json -o schedules.json    the file's own `assignments`, split to the mWh
   gridflex market disaggregate aggregates.json --assignments result.json --json -o schedules.json
 
@@ -37,6 +39,8 @@ enum What {
     /// Clear bids of the DSO against FlexOffers within what the grid carries
     #[command(after_help = clearing::CLEAR_EXAMPLES)]
     Clear(clearing::ClearArguments),
+    /// Write FlexOffers in another form: three spellings of JSON, or XML
+    Convert(convert::ConvertArguments),
     /// Split schedules of aggregates among their members, exact to the milliwatt hour
     Disaggregate(portfolio::DisaggregateArguments),
     /// Check a clearing from its files alone: schedules, rows, prices, bound, money
@@ -49,6 +53,7 @@ pub fn run(arguments: &MarketArguments) -> Result<(), Failure> {
     match &arguments.what {
         What::Aggregate(arguments) => portfolio::aggregate(arguments),
         What::Clear(arguments) => clearing::clear(arguments),
+        What::Convert(arguments) => convert::convert(arguments),
         What::Disaggregate(arguments) => portfolio::disaggregate(arguments),
         What::Verify(arguments) => clearing::check(arguments),
     }

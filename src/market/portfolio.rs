@@ -1,11 +1,14 @@
 //! `gridflex market aggregate` and `disaggregate`.
 
+use super::clearing::read;
 use crate::Failure;
 use crate::answer::say;
 use anyhow::{Context, anyhow};
 use clap::Args;
-use connectors::portfolio_file::{self, Answer};
-use grid::{EnergyMwh, Money};
+use connectors::flex_offer::ReadError;
+use connectors::portfolio_file::{self, AggregateOwner, Answer};
+use grid::{DeviceId, EnergyMwh, Money};
+use market::FlexOfferId;
 use market::portfolio::{Bounds, Tolerances};
 use serde::Serialize;
 use serde_json::Value;
@@ -16,8 +19,12 @@ const AGGREGATE_EXAMPLES: &str = "\
 Examples:
   gridflex market aggregate case.json -o aggregates.json
   gridflex market aggregate case.json --start 4 --flexibility 4 --price 0.05 --members-max 50 -o aggregates.json
+  gridflex market aggregate home.json --as 12 --device 40 --place 7 -o for-the-street.json   for the market a level above
 
-Wider tolerances make fewer aggregates and lose more flexibility; the answer says how much.";
+With --as, --device and --place everything is written in the name of one prosumer, as its device at its place, so that \
+another market takes it; all members must lie behind that place. What comes back is split with `disaggregate`. An offer \
+that the file takes back (an empty profile with its id) is left out. At most 1,000,000 entries of a list and 2 GiB are \
+read. Wider tolerances make fewer aggregates and lose more flexibility; the answer says how much.";
 
 const DISAGGREGATE_EXAMPLES: &str = "\
 Examples:
@@ -52,6 +59,15 @@ pub struct AggregateArguments {
     /// Most members of an aggregate
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     members_max: u32,
+    /// In whose name the aggregates are written, by the name that the level above has for the prosumer
+    #[arg(long = "as", value_name = "PROSUMER", requires_all = ["device", "place"], value_parser = prosumer)]
+    prosumer: Option<FlexOfferId>,
+    /// The number of the device there that stands for all members
+    #[arg(long, value_name = "D", requires = "prosumer")]
+    device: Option<u32>,
+    /// Where it is connected, by the name that the level above has for the place
+    #[arg(long, value_name = "P", requires = "prosumer")]
+    place: Option<String>,
     /// Print one JSON document with the figures to stdout (with --out)
     #[arg(long)]
     json: bool,
@@ -73,6 +89,11 @@ pub struct DisaggregateArguments {
     json: bool,
 }
 
+fn prosumer(text: &str) -> Result<FlexOfferId, String> {
+    let short = (1..=32).contains(&text.len()).then(|| FlexOfferId::new(text).ok()).flatten();
+    short.ok_or_else(|| format!("{text:?} is no name of 1 to 32 letters, digits and . _ : -"))
+}
+
 fn price(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(price) if (1e-6..=1000.0).contains(&price) => Ok(price),
@@ -92,25 +113,33 @@ pub fn aggregate(arguments: &AggregateArguments) -> Result<(), Failure> {
         members_max: arguments.members_max as usize,
         ..Bounds::default()
     };
+    let owner = arguments.prosumer.clone().zip(arguments.device).zip(arguments.place.clone());
+    let owner =
+        owner.map(|((prosumer, device), place)| AggregateOwner { prosumer, device: DeviceId(device), place });
     let text = read(&arguments.input)?;
-    let answer = portfolio_file::aggregate(&text, tolerances, bounds)
-        .with_context(|| arguments.input.display().to_string())
-        .map_err(Failure::Input)?;
+    let answer = portfolio_file::aggregate(text.as_bytes(), tolerances, bounds, owner.as_ref())
+        .map_err(|error| unreadable(&arguments.input.display().to_string(), &error))?;
     warn_of_refusals(&answer.document);
     let figures = answer.figures;
     let sentence = format!(
-        "{} offers: {} in {} aggregates, {} as they are, {} refused; lost {} and {} quarter-hours of shifting{}{}",
-        figures.offers + figures.refused,
+        "{} entries: {} in {} aggregates, {} as they are, {} refused; lost {} and {} quarter-hours of shifting{}{}{}",
+        figures.offers + figures.withdrawn + figures.refused,
         figures.members,
         figures.aggregates,
         figures.passed,
         figures.refused,
         EnergyMwh(figures.energy_lost_mwh),
         figures.time_slots_lost,
+        told(figures.withdrawn, "offers taken back"),
         told(figures.dissolved, "aggregates dissolved, see `dissolved`"),
         told(figures.notes, "things not read or moved a little, see `notes`"),
     );
     hand_over(&answer, arguments.out.as_deref(), arguments.json, &sentence)
+}
+
+/// What is wrong with a file as a whole, with its code.
+fn unreadable(place: &str, error: &ReadError) -> Failure {
+    Failure::Input(anyhow!("{place}: {error} ({})", error.code()))
 }
 
 /// What is said only when there is some of it.
@@ -121,12 +150,13 @@ fn told(count: usize, what: &str) -> String {
 pub fn disaggregate(arguments: &DisaggregateArguments) -> Result<(), Failure> {
     let text = read(&arguments.input)?;
     let result = arguments.assignments.as_deref().map(read).transpose()?;
-    let answer = portfolio_file::disaggregate(&text, result.as_deref())
-        .with_context(|| match &arguments.assignments {
-            Some(path) => format!("{} with {}", arguments.input.display(), path.display()),
-            None => arguments.input.display().to_string(),
-        })
-        .map_err(Failure::Input)?;
+    let answer = portfolio_file::disaggregate(text.as_bytes(), result.as_deref().map(str::as_bytes))
+        .map_err(|error| match &arguments.assignments {
+            Some(path) => {
+                unreadable(&format!("{} with {}", arguments.input.display(), path.display()), &error)
+            }
+            None => unreadable(&arguments.input.display().to_string(), &error),
+        })?;
     warn_of_refusals(&answer.document);
     let figures = answer.figures;
     let sentence = format!(
@@ -146,10 +176,6 @@ pub fn disaggregate(arguments: &DisaggregateArguments) -> Result<(), Failure> {
             Err(Failure::Run(anyhow!("{} schedules were not split; the first: {words}", figures.refused)))
         }
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path).with_context(|| format!("reading {}", path.display())).map_err(Failure::Input)
 }
 
 /// The document to its file and a line about it to stdout, or the document to stdout.

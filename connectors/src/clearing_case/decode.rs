@@ -40,7 +40,7 @@ struct Reader<'a> {
     /// The body that came first under each id.
     seen: BTreeMap<String, &'a RawValue>,
     /// Ids that were taken back.
-    withdrawn: Vec<String>,
+    withdrawn: BTreeSet<String>,
     gate: u16,
     /// Names of bids and rows.
     limit_names: BTreeSet<String>,
@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
             horizon,
             node_of,
             seen: BTreeMap::new(),
-            withdrawn: Vec::new(),
+            withdrawn: BTreeSet::new(),
             gate,
             limit_names: BTreeSet::new(),
             groups: BTreeMap::new(),
@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
             },
         };
         if let Ok(Entry::Withdrawal) = read {
-            self.withdrawn.push(id.clone());
+            self.withdrawn.insert(id.clone());
             let sentence = "an empty profile takes the offer back";
             return self.refuse(id, Refusal::new("withdrawn", sentence));
         }
@@ -281,19 +281,27 @@ impl<'a> Reader<'a> {
 
     /// The case, without the offers that were taken back, and with groups settled of which one is committed.
     fn finish(mut self) -> MarketCase {
-        for id in std::mem::take(&mut self.withdrawn) {
-            if let Some(at) = self.case.offers.iter().position(|offer| *offer == id) {
-                self.case.offers.remove(at);
-                self.case.problem.remove_offer(at);
-            }
-        }
+        let withdrawn = std::mem::take(&mut self.withdrawn);
+        let gone: Vec<bool> = self.case.offers.iter().map(|id| withdrawn.contains(id)).collect();
+        self.remove(&gone);
+        let mut gone = vec![false; self.case.offers.len()];
+        // The last first: so they are told of.
         for at in self.case.problem.settle_groups().into_iter().rev() {
-            let id = self.case.offers.remove(at);
-            self.case.problem.remove_offer(at);
+            gone[at] = true;
             let sentence = "another offer of its exclusive group is committed to leave its default as well";
-            self.refuse(id, Refusal::new("exclusive-group", sentence));
+            self.refuse(self.case.offers[at].clone(), Refusal::new("exclusive-group", sentence));
         }
+        self.remove(&gone);
         self.case
+    }
+
+    /// Takes marked offers out of the case, all at once.
+    fn remove(&mut self, gone: &[bool]) {
+        if gone.contains(&true) {
+            let mut marks = gone.iter();
+            self.case.offers.retain(|_| marks.next() != Some(&true));
+            self.case.problem.remove_offers(gone);
+        }
     }
 }
 

@@ -298,6 +298,20 @@ fn a_repeated_offer_is_ignored_another_body_is_refused_and_an_empty_one_takes_it
     assert_eq!(case.refused[0].code, "withdrawn");
 }
 
+/// Looked for and moved down one by one, these were some 10⁹ steps.
+#[test]
+fn tens_of_thousands_of_offers_are_taken_back_at_once() {
+    let count = 30_000;
+    let id = |number: usize| format!("offer-{number:06}");
+    let mut offers: Vec<Value> = (0..2 * count).map(|number| plain(&id(number))).collect();
+    offers.extend((0..count).map(|number| {
+        json!({ "id": id(2 * count - 1 - 2 * number), "offeredById": "p", "flexOfferProfileConstraints": [] })
+    }));
+    let case = read(&offers);
+    assert_eq!((case.offers.len(), case.problem.offers(), case.refused.len()), (count, count, count));
+    assert!(case.offers.iter().enumerate().all(|(at, name)| *name == id(2 * at)));
+}
+
 #[test]
 fn a_case_that_is_too_much_or_says_what_is_not_known_is_refused_with_its_code() {
     let whole = case(&[plain("x")], json!({}));
@@ -370,7 +384,7 @@ fn what_was_aggregated_is_cleared_at_the_prices_that_its_members_ask() {
         offers.push(offer);
     }
     let file = case(&offers, json!({"pricing": "pay-as-bid"}));
-    let answer = aggregate(file.as_bytes(), Tolerances::default(), Bounds::default()).unwrap();
+    let answer = aggregate(file.as_bytes(), Tolerances::default(), Bounds::default(), None).unwrap();
     assert_eq!((answer.figures.refused, answer.figures.passed, answer.figures.members), (0, 1, 5));
     let case = read_case(&answer.document.to_string()).unwrap();
     assert!(case.refused.is_empty(), "{:?}", case.refused);

@@ -1,11 +1,9 @@
 //! The JSON of a case but for its offers, field by field. A field that is not known ends the reading: what it says might
 //! change every schedule.
 
-use super::fault::OFFERS_MAX;
+use crate::raw_list::RawList;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-use std::fmt;
+use serde::de::IgnoredAny;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -23,7 +21,7 @@ pub(super) struct Case<'a> {
     #[serde(default)]
     pub bids: Vec<Bid>,
     #[serde(borrow, alias = "flexOffer")]
-    pub flex_offers: Offers<'a>,
+    pub flex_offers: RawList<'a>,
     #[serde(default)]
     pub rules: Rules,
     /// What is said for people, and what `market aggregate` and its likes put beside the offers.
@@ -51,41 +49,6 @@ fn quarter_hour() -> i64 {
 
 fn kwh() -> String {
     "kWh".to_owned()
-}
-
-/// The offers, each still as it is written, so that only one at a time is taken apart.
-pub(super) struct Offers<'a> {
-    /// At most [`OFFERS_MAX`] of them.
-    pub list: Vec<&'a RawValue>,
-    /// How many there are.
-    pub count: usize,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Offers<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Each;
-        impl<'de> Visitor<'de> for Each {
-            type Value = Offers<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of FlexOffers")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-                let mut offers = Offers { list: Vec::new(), count: 0 };
-                loop {
-                    if offers.count < OFFERS_MAX {
-                        let Some(offer) = items.next_element::<&'de RawValue>()? else { return Ok(offers) };
-                        offers.list.push(offer);
-                    } else if items.next_element::<IgnoredAny>()?.is_none() {
-                        return Ok(offers);
-                    }
-                    offers.count += 1;
-                }
-            }
-        }
-        deserializer.deserialize_seq(Each)
-    }
 }
 
 #[derive(Deserialize, Default)]

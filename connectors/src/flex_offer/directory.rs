@@ -31,6 +31,11 @@ impl Directory {
         Self::default()
     }
 
+    /// A directory that learns every name it hears and gives parties without a number of their own one from `first` on.
+    pub fn open_from(first: u32) -> Self {
+        Self { prosumers: Names { next: first, ..Names::default() }, ..Self::default() }
+    }
+
     /// A directory of these places, numbered in their order; other places are refused, parties are learned.
     pub fn of_places<'a>(places: impl IntoIterator<Item = &'a str>) -> Self {
         let mut directory = Self { closed: true, ..Self::default() };
@@ -55,7 +60,8 @@ impl Directory {
         self.prosumers.find_or_learn(name).map(ProsumerId)
     }
 
-    pub(super) fn place(&mut self, name: &str) -> Result<UsagePointId, ReadFault> {
+    /// The number of a place; a new one for a name that is heard the first time, unless the places are fixed.
+    pub fn place(&mut self, name: &str) -> Result<UsagePointId, ReadFault> {
         match self.closed {
             false => self.places.find_or_learn(name).map(UsagePointId),
             true => match self.places.numbers.get(name) {

@@ -31,7 +31,7 @@ pub enum ReadFault {
         max: usize,
     },
     /// More offers, slices or rows than are read.
-    #[error("{count} entries, at most {max} are read")]
+    #[error("{count} entries, at most {max} are read: split them")]
     TooMany {
         /// As given.
         count: usize,

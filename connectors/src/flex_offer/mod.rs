@@ -16,9 +16,11 @@
 //! to whole mWh, prices to micro-units. The schema is in `docs/flexoffer.md`.
 
 pub(crate) mod amount;
+mod convert;
 pub(crate) mod decode;
 mod directory;
 mod encode;
+mod entries;
 mod fault;
 pub(crate) mod field;
 pub(crate) mod moment;
@@ -28,8 +30,11 @@ pub(crate) mod schedule;
 mod tests;
 mod xml;
 
+pub use convert::{Converted, convert};
 pub use directory::Directory;
 pub use encode::{encode, encode_value};
+pub(crate) use entries::Entries;
+pub use entries::{RefusedEntry, Standing};
 pub use fault::{ReadError, ReadFault};
 
 use amount::Scale;
@@ -38,7 +43,6 @@ use grid::Slot;
 use market::flex_offer::life_cycle::{Phase, ScheduleUpdate};
 use market::{FlexOffer, FlexOfferId, Schedule};
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// Largest message read, bytes.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 30;
@@ -222,32 +226,11 @@ pub fn decode_value(value: &Value, directory: &mut Directory) -> Result<Document
     let dialect = list.first().map_or(Dialect::Specification, |first| dialect_of(first));
     let named = name.map(|name| Path::Key(&root, name));
     let parent = named.as_ref().unwrap_or(&root);
-    let mut entries = Vec::with_capacity(list.len());
-    let mut positions = Vec::with_capacity(list.len());
-    let mut known: BTreeMap<FlexOfferId, usize> = BTreeMap::new();
+    let mut entries = Entries::default();
     for (index, item) in list.into_iter().enumerate() {
-        let path = Path::Index(parent, index);
-        let entry = decode::offer(item, &path, directory);
-        if let Ok(Decoded::Offer(message)) = &entry {
-            let id = &message.offer.id;
-            if let Some(&before) = known.get(id) {
-                let same = match entries.get(before) {
-                    Some(Ok(Decoded::Offer(known))) => known.says_the_same(message),
-                    _ => false,
-                };
-                if !same {
-                    let fault = ReadFault::OtherContent { id: id.to_string() };
-                    entries.push(Err(path.refuse(fault)));
-                    positions.push(index);
-                }
-                continue;
-            }
-            known.insert(id.clone(), entries.len());
-        }
-        entries.push(entry);
-        positions.push(index);
+        entries.take(item, &Path::Index(parent, index), index, directory);
     }
-    Ok(Document { dialect, entries, positions })
+    Ok(entries.document(dialect))
 }
 
 /// The offers of an envelope. One offer is an object with an owner; a wrapper of XML is not.

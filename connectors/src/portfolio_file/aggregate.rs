@@ -1,8 +1,8 @@
 //! Offers → aggregates.
 
-use super::{Answer, OWNER, directory, object, offers, refused, tolerances_value};
+use super::{Answer, File, directory, hear, list, object, offers, refused, syntax, tolerances_value, value};
 use crate::flex_offer::{Dialect, Directory, OfferMessage, ReadError, ReadFault, encode_value};
-use grid::{DeviceId, UsagePointId};
+use grid::{DeviceId, ProsumerId, Slot, UsagePointId};
 use market::flex_offer::life_cycle::Phase;
 use market::portfolio::{Bounds, OfferIdentity, Portfolio, PortfolioError, Published, Tolerances};
 use market::{FlexOfferId, ZoneId};
@@ -16,8 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct AggregateFigures {
     /// Offers that were read.
     pub offers: usize,
-    /// Offers that were refused.
+    /// Entries that were refused, or take an offer back.
     pub refused: usize,
+    /// Offers that the file takes back; they are neither aggregated nor written.
+    pub withdrawn: usize,
     /// Aggregates that were made.
     pub aggregates: usize,
     /// Offers in them.
@@ -34,19 +36,35 @@ pub struct AggregateFigures {
     pub energy_lost_mwh: i64,
 }
 
-/// Aggregates the `flexOffers` of a file.
+/// In whose name aggregates are written, so that another market, a level above, takes them as offers of one of its own
+/// prosumers. All members must lie behind the place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AggregateOwner {
+    /// What the level above calls the prosumer.
+    pub prosumer: FlexOfferId,
+    /// The number of the device there that stands for the portfolio.
+    pub device: DeviceId,
+    /// What the level above calls the place.
+    pub place: String,
+}
+
+/// Aggregates the `flexOffers` of a file. With an owner, what passes as it is is written in its name too.
 pub fn aggregate(
     text: &[u8],
     tolerances: Tolerances,
     bounds: Bounds,
+    owner: Option<&AggregateOwner>,
 ) -> Result<Answer<AggregateFigures>, ReadError> {
-    let mut file = object(text)?;
-    let list = file.remove("flexOffers").or_else(|| file.remove("flexOffer"));
-    let list = list.ok_or_else(|| refused("flexOffers", ReadFault::Missing))?;
-    let mut names = directory(&file);
-    let mut refusals = Vec::new();
-    let messages = offers(&list, &mut names, &mut refusals)?;
-    let mut figures = AggregateFigures { offers: messages.len(), ..AggregateFigures::default() };
+    let file = object(text)?;
+    let flex_offers = file.get("flexOffers").or_else(|| file.get("flexOffer"));
+    let flex_offers = flex_offers.ok_or_else(|| refused("flexOffers", ReadFault::Missing))?;
+    let mut out = passed_through(&file)?;
+    let mut names = directory(out.get("nodes"));
+    let (mut refusals, mut heard) = (Vec::new(), names_below(&file)?);
+    let read = offers(flex_offers, "flexOffers", &mut names, &mut refusals, &mut heard)?;
+    let (messages, withdrawn) = (read.offers, read.withdrawn);
+    let identity = Identity::of(owner, &mut names, &mut out)?;
+    let mut figures = AggregateFigures { offers: messages.len(), withdrawn, ..AggregateFigures::default() };
     let mut portfolio = Portfolio::new(tolerances, bounds);
     let mut passed: Vec<usize> = Vec::new();
     let zoned = messages.iter().map(|(_, message)| (&message.offer, ZoneId(message.offer.usage_point.0)));
@@ -65,11 +83,11 @@ pub fn aggregate(
             None => {}
         }
     }
-    let mut made = Made { taken: names_in(&file, &list, &messages), ..Made::default() };
+    let mut made = Made { taken: heard, ..Made::default() };
     for seen in portfolio.numbers().filter_map(|number| portfolio.published(number)) {
         let own = members.get(&seen.number).map_or(&[][..], Vec::as_slice);
         let own_messages: Vec<&OfferMessage> = own.iter().map(|&at| &messages[at].1).collect();
-        if !made.add(&seen, &own_messages, &mut names)? {
+        if !made.add(&seen, &own_messages, &identity, &names) {
             figures.dissolved += 1;
             passed.extend(own);
             continue;
@@ -82,11 +100,11 @@ pub fn aggregate(
     passed.sort_unstable();
     figures.passed = passed.len();
     figures.refused = refusals.len();
-    made.offers.extend(passed.into_iter().map(|at| written(&messages[at].1, &names)));
+    made.offers.extend(passed.into_iter().map(|at| identity.written(&messages[at].1, &names)));
     made.notes.extend(messages.iter().flat_map(|(_, message)| notes(message)));
     figures.notes = made.notes.len();
-    write(&mut file, made, refusals, &tolerances);
-    Ok(Answer { document: Value::Object(file), figures })
+    write(&mut out, made, refusals, &tolerances);
+    Ok(Answer { document: Value::Object(out), figures })
 }
 
 fn refusal(id: &FlexOfferId, error: &PortfolioError) -> Value {
@@ -104,20 +122,73 @@ fn notes(message: &OfferMessage) -> impl Iterator<Item = Value> {
     message.notes.iter().map(move |note| json!({ "id": id, "path": note.path, "what": note.what }))
 }
 
-/// Every name of an offer that occurs in the file, also of refused offers and of a level below.
-fn names_in(file: &Map<String, Value>, list: &Value, messages: &[(usize, OfferMessage)]) -> BTreeSet<String> {
-    let below = ["aggregates", "memberOffers"].into_iter().filter_map(|key| file.get(key));
-    let entries = below.chain([list]).filter_map(Value::as_array).flatten();
-    let of_entry = |entry: &Value| {
-        let members = entry.get("members").and_then(Value::as_array).cloned().unwrap_or_default();
-        ["id", "offerId"]
-            .into_iter()
-            .filter_map(|key| entry.get(key).cloned())
-            .chain(members)
-            .collect::<Vec<_>>()
-    };
-    let written = entries.flat_map(of_entry).filter_map(|id| id.as_str().map(str::to_owned));
-    written.chain(messages.iter().map(|(_, message)| message.offer.id.to_string())).collect()
+/// What [`write`] puts into the file in any case.
+const OURS: [&str; 8] =
+    ["flexOffers", "flexOffer", "aggregates", "tolerances", "memberOffers", "dissolved", "notes", "refusals"];
+
+/// Whatever else the file says.
+fn passed_through(file: &File<'_>) -> Result<Map<String, Value>, ReadError> {
+    let others = file.iter().filter(|(name, _)| !OURS.contains(&name.as_str()));
+    others.map(|(name, field)| Ok((name.clone(), value(name, field)?))).collect()
+}
+
+/// Every name of an offer of the level below.
+fn names_below(file: &File<'_>) -> Result<BTreeSet<String>, ReadError> {
+    let mut heard = BTreeSet::new();
+    for name in ["aggregates", "memberOffers"] {
+        let Some(field) = file.get(name) else { continue };
+        for entry in list(name, field)?.unwrap_or_default() {
+            let entry: Value = serde_json::from_str(entry.get()).map_err(|error| syntax(name, &error))?;
+            hear(&entry, &mut heard);
+        }
+    }
+    Ok(heard)
+}
+
+/// Name of an aggregate's owner in a file that names none.
+const OWNER: &str = "aggregator";
+
+/// An owner by our numbers.
+struct Identity<'a> {
+    prosumer: ProsumerId,
+    device: DeviceId,
+    /// The prosumer's name and the place, when the owner is of a level above.
+    above: Option<(&'a str, UsagePointId)>,
+}
+
+impl<'a> Identity<'a> {
+    /// Makes the owner known, and its place a node of the file.
+    fn of(
+        owner: Option<&'a AggregateOwner>,
+        names: &mut Directory,
+        out: &mut Map<String, Value>,
+    ) -> Result<Self, ReadError> {
+        let named = owner.map_or(OWNER, |owner| owner.prosumer.as_str());
+        let prosumer = names.prosumer(named).map_err(|fault| refused("offeredById", fault))?;
+        let Some(owner) = owner else {
+            return Ok(Self { prosumer, device: DeviceId(prosumer.0), above: None });
+        };
+        if let Some(Value::Array(nodes)) = out.get_mut("nodes")
+            && !nodes.iter().any(|node| node == owner.place.as_str())
+        {
+            names.register_place(&owner.place, UsagePointId(nodes.len() as u32));
+            nodes.push(owner.place.as_str().into());
+        }
+        let place = names.place(&owner.place).map_err(|fault| refused("locationID", fault))?;
+        Ok(Self { prosumer, device: owner.device, above: Some((named, place)) })
+    }
+
+    /// An offer in the owner's name if it is of a level above, else in its own.
+    fn written(&self, message: &OfferMessage, names: &Directory) -> Value {
+        let Some((_, place)) = self.above else { return written(message, names) };
+        let mut message = message.clone();
+        (message.offer.prosumer, message.offer.usage_point) = (self.prosumer, place);
+        message.offer.device = self.device;
+        let mut value = written(&message, names);
+        // Also where its number happens to be that of the prosumer here: there it may not be.
+        value["deviceId"] = self.device.0.into();
+        value
+    }
 }
 
 /// The parts of the answer.
@@ -135,11 +206,15 @@ struct Made {
 }
 
 impl Made {
-    /// A name that occurs nowhere in the file.
-    fn name(&mut self) -> FlexOfferId {
+    /// A name that occurs nowhere in the file. Above it has to differ from those of other portfolios and other days too.
+    fn name(&mut self, owner: &Identity<'_>, start: Slot) -> FlexOfferId {
         loop {
             self.last += 1;
-            let id = FlexOfferId::numbered("agg-", self.last);
+            let id = match owner.above {
+                Some((owner, _)) => FlexOfferId::new(format!("{owner}:{}:{}", start.0, self.last)),
+                None => Ok(FlexOfferId::numbered("agg-", self.last)),
+            };
+            let id = id.unwrap_or_else(|_| FlexOfferId::numbered("agg-", self.last));
             if !self.taken.contains(id.as_str()) {
                 return id;
             }
@@ -151,25 +226,26 @@ impl Made {
         &mut self,
         seen: &Published,
         members: &[&OfferMessage],
-        names: &mut Directory,
-    ) -> Result<bool, ReadError> {
-        let owner = names.prosumer(OWNER).map_err(|fault| refused("offeredById", fault))?;
+        owner: &Identity<'_>,
+        names: &Directory,
+    ) -> bool {
         let newest = members.iter().map(|message| message.offer.created_at).max().unwrap_or_default();
-        let id = self.name();
-        let offer = seen.offer(OfferIdentity {
-            id: id.clone(),
-            prosumer: owner,
+        let mut offer = seen.offer(OfferIdentity {
+            id: FlexOfferId::numbered("agg-", 0),
+            prosumer: owner.prosumer,
             usage_point: UsagePointId(seen.zone.0),
-            device: DeviceId(owner.0),
+            device: owner.device,
             created_at: newest.min(seen.assignment_before),
         });
+        let id = self.name(owner, offer.start_after);
+        offer.id = id.clone();
         let ids: Vec<&str> = members.iter().map(|message| message.offer.id.as_str()).collect();
         if let Err(error) = offer.check() {
             let (code, sentence) = (error.code(), error.to_string());
             self.dissolved.push(json!({ "members": ids, "code": code, "sentence": sentence }));
-            return Ok(false);
+            return false;
         }
-        self.offers.push(written(&OfferMessage::new(offer, Phase::Offered), names));
+        self.offers.push(owner.written(&OfferMessage::new(offer, Phase::Offered), names));
         self.members.extend(members.iter().map(|message| written(message, names)));
         let bounds = |list: &[market::EnergyBounds]| -> Value {
             list.iter()
@@ -184,7 +260,7 @@ impl Made {
             "timeIntervalsLost": seen.loss.time_slots,
             "energyLost": seen.loss.energy.kilowatt_hours(),
         }));
-        Ok(true)
+        true
     }
 }
 

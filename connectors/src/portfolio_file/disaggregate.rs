@@ -1,11 +1,11 @@
 //! Schedules of aggregates → schedules of their members.
 
-use super::{Answer, directory, object, offers, refused, tolerances_of};
+use super::{Answer, File, directory, list, object, offers, refused, syntax, tolerances_of, value};
 use crate::flex_offer::{Directory, OfferMessage, ReadError, ReadFault, read_schedule, write_schedule};
 use market::portfolio::{Bounds, Portfolio, Tolerances};
 use market::{FlexOffer, FlexOfferId, ZoneId};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What disaggregating did.
@@ -30,33 +30,43 @@ pub struct DisaggregateFigures {
 /// [`super::aggregate`] wrote.
 pub fn disaggregate(text: &[u8], result: Option<&[u8]>) -> Result<Answer<DisaggregateFigures>, ReadError> {
     let file = object(text)?;
-    let tolerances = tolerances_of(&file).ok_or_else(|| refused("tolerances", ReadFault::Missing))?;
-    let mut names: Directory = directory(&file);
+    let of = |name: &str| file.get(name).ok_or_else(|| refused(name, ReadFault::Missing));
+    let tolerances = value("tolerances", of("tolerances")?)?;
+    let tolerances = tolerances_of(&tolerances).ok_or_else(|| refused("tolerances", ReadFault::Missing))?;
+    let nodes = file.get("nodes").map(|nodes| value("nodes", nodes)).transpose()?;
+    let mut names: Directory = directory(nodes.as_ref());
     let mut refusals = Vec::new();
-    let members = file.get("memberOffers").ok_or_else(|| refused("memberOffers", ReadFault::Missing))?;
-    let members = offers(members, &mut names, &mut refusals)?;
+    let members =
+        offers(of("memberOffers")?, "memberOffers", &mut names, &mut refusals, &mut BTreeSet::new())?;
     let members: BTreeMap<FlexOfferId, FlexOffer> =
-        members.into_iter().map(|(_, OfferMessage { offer, .. })| (offer.id.clone(), offer)).collect();
+        members.offers.into_iter().map(|(_, OfferMessage { offer, .. })| (offer.id.clone(), offer)).collect();
     let aggregates = aggregates(&file)?;
     let result = result.map(object).transpose()?;
-    let assignments = result.as_ref().unwrap_or(&file).get("assignments");
-    let Some(Value::Array(assignments)) = assignments else {
-        return Err(refused("assignments", ReadFault::Missing));
-    };
+    let missing = || refused("assignments", ReadFault::Missing);
+    let assignments = result.as_ref().unwrap_or(&file).get("assignments").ok_or_else(missing)?;
+    let assignments = list("assignments", assignments)?.ok_or_else(missing)?;
     let mut figures = DisaggregateFigures::default();
     let (mut written, mut seen) = (Vec::new(), BTreeSet::new());
-    for (index, assignment) in assignments.iter().enumerate() {
+    for (index, assignment) in assignments.into_iter().enumerate() {
+        let assignment: Value = match serde_json::from_str(assignment.get()) {
+            Ok(assignment) => assignment,
+            Err(error) => {
+                let error = syntax(&format!("assignments[{index}]"), &error);
+                refusals.push(refusal("", error.code(), error.to_string()));
+                continue;
+            }
+        };
         let id = assignment.get("id").and_then(Value::as_str).unwrap_or_default();
         let Some(own) = aggregates.get(id) else {
             figures.passed += 1;
             written.push(assignment.clone());
             continue;
         };
-        if !seen.insert(id) {
+        if !seen.insert(id.to_owned()) {
             refusals.push(refusal(id, "assigned-twice", format!("{id} has two assignments")));
             continue;
         }
-        match split(assignment, index, own, &members, tolerances) {
+        match split(&assignment, index, own, &members, tolerances) {
             Ok((parts, assigned, distributed)) => {
                 figures.split += 1;
                 figures.members += parts.len();
@@ -68,8 +78,9 @@ pub fn disaggregate(text: &[u8], result: Option<&[u8]>) -> Result<Answer<Disaggr
         }
     }
     figures.refused = refusals.len();
+    let schema = file.get("schema").map(|schema| value("schema", schema)).transpose()?;
     let document = json!({
-        "schema": file.get("schema"),
+        "schema": schema,
         "assignments": written,
         "refusals": refusals,
     });
@@ -81,21 +92,16 @@ fn refusal(id: &str, code: &str, sentence: String) -> Value {
 }
 
 /// The members of each aggregate, by its id.
-fn aggregates(file: &Map<String, Value>) -> Result<BTreeMap<&str, Vec<&str>>, ReadError> {
-    let Some(Value::Array(list)) = file.get("aggregates") else {
-        return Err(refused("aggregates", ReadFault::Missing));
-    };
-    let entry = |aggregate: &'_ Value| -> Option<()> {
-        aggregate.get("id")?.as_str()?;
-        aggregate.get("members")?.as_array().map(|_| ())
-    };
+fn aggregates(file: &File<'_>) -> Result<BTreeMap<String, Vec<String>>, ReadError> {
+    let missing = || refused("aggregates", ReadFault::Missing);
+    let written = list("aggregates", file.get("aggregates").ok_or_else(missing)?)?.ok_or_else(missing)?;
     let mut members = BTreeMap::new();
-    for (index, aggregate) in list.iter().enumerate() {
-        let path = || format!("aggregates[{index}]");
-        entry(aggregate).ok_or_else(|| refused(&path(), ReadFault::Kind { wanted: "an id and members" }))?;
-        let ids = aggregate.get("members").and_then(Value::as_array).into_iter().flatten();
-        let id = aggregate.get("id").and_then(Value::as_str).unwrap_or_default();
-        members.insert(id, ids.filter_map(Value::as_str).collect());
+    for (index, entry) in written.into_iter().enumerate() {
+        let path = format!("aggregates[{index}]");
+        let entry: Value = serde_json::from_str(entry.get()).map_err(|error| syntax(&path, &error))?;
+        let own = entry.get("id").and_then(Value::as_str).zip(entry.get("members").and_then(Value::as_array));
+        let (id, own) = own.ok_or_else(|| refused(&path, ReadFault::Kind { wanted: "an id and members" }))?;
+        members.insert(id.to_owned(), own.iter().filter_map(Value::as_str).map(str::to_owned).collect());
     }
     Ok(members)
 }
@@ -106,7 +112,7 @@ type Parts = (Vec<Value>, i64, i64);
 fn split(
     assignment: &Value,
     index: usize,
-    own: &[&str],
+    own: &[String],
     members: &BTreeMap<FlexOfferId, FlexOffer>,
     tolerances: Tolerances,
 ) -> Result<Parts, (&'static str, String)> {

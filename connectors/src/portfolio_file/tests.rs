@@ -1,8 +1,31 @@
 mod levels;
 
 use super::*;
+use crate::flex_offer::OfferMessage;
 use market::portfolio::Bounds;
-use std::collections::BTreeMap;
+
+fn raw(value: &Value) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).unwrap()
+}
+
+/// The offers of a list.
+fn offers(
+    list: &Value,
+    directory: &mut Directory,
+    refusals: &mut Vec<Value>,
+) -> Result<Vec<(usize, OfferMessage)>, ReadError> {
+    let read = super::offers(&raw(list), "flexOffers", directory, refusals, &mut BTreeSet::new())?;
+    Ok(read.offers)
+}
+
+/// Aggregates a file in no other name.
+fn aggregate(
+    text: &[u8],
+    tolerances: Tolerances,
+    bounds: Bounds,
+) -> Result<Answer<AggregateFigures>, ReadError> {
+    super::aggregate(text, tolerances, bounds, None)
+}
 
 /// Twelve offers at two nodes: amounts with totals, shifts, a block, and one that is broken.
 fn file() -> Value {
@@ -113,4 +136,66 @@ fn a_schedule_that_is_none_is_refused_and_the_others_proceed() {
     assert_eq!(codes, expected);
     let code = |text: &str| disaggregate(text.as_bytes(), None).map_or_else(|error| error.code(), |_| "ok");
     assert_eq!((code("{}"), code("7"), code("{")), ("missing-field", "wrong-kind", "syntax"));
+}
+
+#[test]
+fn an_offer_that_the_file_takes_back_is_not_aggregated_whichever_comes_first() {
+    let mut file = file();
+    let list = file["flexOffers"].as_array_mut().unwrap();
+    let empty = |id: &str| json!({"id": id, "offeredById": "p", "flexOfferProfileConstraints": []});
+    list.push(empty("fo-0"));
+    list.insert(0, empty("fo-11"));
+    list.push(empty("nobody"));
+    let Answer { document, figures } =
+        aggregate(file.to_string().as_bytes(), Tolerances::default(), Bounds::default()).unwrap();
+    // Eleven could be read; one that would be a member and the one that would pass are taken back.
+    assert_eq!((figures.offers, figures.withdrawn, figures.refused), (9, 2, 4));
+    assert_eq!((figures.members, figures.passed), (9, 0));
+    for gone in ["fo-0", "fo-11"] {
+        let members =
+            document["aggregates"].as_array().unwrap().iter().flat_map(|a| a["members"].as_array().unwrap());
+        let mut written =
+            document["flexOffers"].as_array().unwrap().iter().map(|offer| &offer["id"]).chain(members);
+        assert!(written.all(|id| id != gone), "{document}");
+        let told =
+            document["refusals"].as_array().unwrap().iter().find(|refusal| refusal["id"] == gone).unwrap();
+        assert_eq!(told["code"], "withdrawn");
+    }
+}
+
+#[test]
+fn more_offers_than_are_read_are_refused_with_their_count_before_one_is_taken_apart() {
+    let count = crate::flex_offer::OFFERS_MAX + 3;
+    let many = format!("[{}7]", "7,".repeat(count - 1));
+    let error = |text: String| {
+        let error = aggregate(text.as_bytes(), Tolerances::default(), Bounds::default()).unwrap_err();
+        (error.code(), error.to_string())
+    };
+    let told = |field: &str| format!("{field}: {count} entries, at most 1000000 are read: split them");
+    assert_eq!(error(many.clone()), ("too-many", told("flexOffers")));
+    assert_eq!(error(format!(r#"{{"flexOffers": {many}}}"#)), ("too-many", told("flexOffers")));
+    // Neither does anything else of the file get in without being counted.
+    for field in ["memberOffers", "aggregates", "bids", "assignments"] {
+        let text = format!(r#"{{"flexOffers": [], "{field}": {many}}}"#);
+        assert_eq!(error(text), ("too-many", told(field)));
+    }
+    let tolerances = tolerances_value(&Tolerances::default());
+    for field in ["memberOffers", "aggregates", "assignments"] {
+        let mut parts = BTreeMap::from([("memberOffers", "[]"), ("aggregates", "[]"), ("assignments", "[]")]);
+        parts.insert(field, &many);
+        let parts: Vec<String> = parts.iter().map(|(name, list)| format!(r#""{name}": {list}"#)).collect();
+        let text = format!(r#"{{"tolerances": {tolerances}, {}}}"#, parts.join(", "));
+        let error = disaggregate(text.as_bytes(), None).unwrap_err();
+        assert_eq!((error.code(), error.to_string()), ("too-many", told(field)));
+    }
+}
+
+#[test]
+fn a_number_larger_than_any_spoils_its_own_offer_alone() {
+    let text = file().to_string().replacen("\"lower\":0.25", "\"lower\":1e999", 1);
+    let Answer { document, figures } =
+        aggregate(text.as_bytes(), Tolerances::default(), Bounds::default()).unwrap();
+    assert_eq!((figures.offers, figures.refused), (10, 2));
+    assert_eq!(document["refusals"][0]["code"], "syntax");
+    assert_eq!(document["refusals"][0]["position"], 0);
 }

@@ -277,3 +277,21 @@ fn the_largest_problem_that_is_accepted_is_cleared_and_judged_without_overflow()
         verify(&problem, &clearing).unwrap_or_else(|objection| panic!("seed {seed}: {objection}"));
     }
 }
+
+/// Each number is one that is accepted; together they make sums that no integer holds.
+#[test]
+fn a_problem_whose_sums_do_not_fit_is_objected_to_before_anything_is_summed() {
+    use crate::certificate::Objection;
+    use crate::price_clearing::{GridRow, Pricing};
+    let intervals = 768;
+    let mut problem = ClearingProblem::new(intervals, 1, Pricing::PayAsBid).unwrap();
+    let empty = clear_by_prices(&problem);
+    let large = 1_000_000_000_000;
+    for _ in 0..4_000 {
+        let headroom = vec![100 * large; intervals];
+        let row = GridRow { headroom, penalty: large, sensitivities: vec![(0, 100_000_000)] };
+        problem.add_row(row).unwrap();
+    }
+    assert!(problem.check_size().is_err());
+    assert!(matches!(verify(&problem, &empty), Err(Objection::Problem(_))));
+}

@@ -152,6 +152,30 @@ impl ClearingProblem {
         }
     }
 
+    /// Takes out the offers for which `gone` (one entry per offer) is true, in one pass over the problem however many
+    /// they are; those that stay keep their order and move down. Offers beyond the end of `gone` stay.
+    pub fn remove_offers(&mut self, gone: &[bool]) {
+        let before = std::mem::take(&mut self.heads);
+        let stay = |number: &usize| !gone.get(*number).copied().unwrap_or(false);
+        let slices_before =
+            [&mut self.default, &mut self.lower, &mut self.upper, &mut self.option].map(std::mem::take);
+        let [default, lower, upper, option] = &slices_before;
+        for (_, mut head) in before.into_iter().enumerate().filter(|(number, _)| stay(number)) {
+            let n = usize::from(head.slices);
+            let own = head.first_slice as usize..head.first_slice as usize + n;
+            head.first_slice = self.default.len() as u32;
+            self.default.extend_from_slice(&default[own.clone()]);
+            self.lower.extend_from_slice(&lower[own.clone()]);
+            self.upper.extend_from_slice(&upper[own]);
+            if head.first_option != u32::MAX {
+                let own = head.first_option as usize..head.first_option as usize + n;
+                head.first_option = self.option.len() as u32;
+                self.option.extend_from_slice(&option[own]);
+            }
+            self.heads.push(head);
+        }
+    }
+
     /// Takes the last offer out again.
     pub fn withdraw_last(&mut self) {
         if let Some(head) = self.heads.pop() {

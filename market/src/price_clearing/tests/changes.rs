@@ -151,3 +151,25 @@ fn a_committed_option_is_kept_whole_and_at_its_factor() {
     assert_eq!(verify(&problem, &clearing), Ok(()));
     assert_eq!(clearing.plans[0].energies, half);
 }
+
+/// Offers of every kind, some frozen, taken out all at once and one by one.
+#[test]
+fn offers_taken_out_at_once_leave_the_problem_that_taking_them_out_one_by_one_does() {
+    for seed in 0..200 {
+        let whole = sample::restricted(seed, 12, 8, UNIT);
+        let mut stream = Stream(seed + 1);
+        let gone: Vec<bool> = (0..whole.offers()).map(|_| stream.below(3) == 0).collect();
+        let (mut at_once, mut singly) = (whole.clone(), whole);
+        at_once.remove_offers(&gone);
+        for offer in (0..gone.len()).rev().filter(|&offer| gone[offer]) {
+            singly.remove_offer(offer);
+        }
+        assert_eq!(at_once, singly, "seed {seed}");
+    }
+    let mut problem = sample::problem(1, 5, 8, UNIT);
+    let before = problem.clone();
+    problem.remove_offers(&[]);
+    assert_eq!(problem, before);
+    problem.remove_offers(&[true; 9]);
+    assert_eq!(problem.offers(), 0);
+}
