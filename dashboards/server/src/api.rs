@@ -1,15 +1,16 @@
 //! The routes and what they answer.
 
 use crate::guard::{Access, Proof, guard};
+use crate::places::NoPlace;
 use crate::problem::Problem;
 use crate::serve::State;
 use crate::span::spanned;
 use crate::{endpoints, metrics, openapi, page, session, stream};
-use access::{Action, Decision, Resource, decide};
+use access::{Action, Decision, Principal, Resource, decide};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HOST};
 use actix_web::middleware::from_fn;
-use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -76,9 +77,8 @@ pub(crate) async fn snapshot(state: web::Data<State>) -> HttpResponse {
 }
 
 pub(crate) async fn events(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
-    let place = Arc::clone(&state.stream_places).try_acquire_owned().map_err(|_| {
-        unavailable("too_many_streams", format!("{} pages are open already", state.limits.streams_max))
-    })?;
+    let place = state.page_places.take(request.extensions().get::<Principal>());
+    let place = place.map_err(|none| no_place(none, "pages"))?;
     // Rights may end while the stream goes on.
     let (proof, access) = (Proof::of(&request), state.served.access.clone());
     let may = move || {
@@ -121,6 +121,15 @@ async fn page_or_problem(request: HttpRequest, state: web::Data<State>) -> Resul
 /// JSON that nobody keeps.
 pub(crate) fn json_answer(value: &impl serde::Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(value)
+}
+
+/// What is said when there is no place at a stream.
+pub(crate) fn no_place(none: NoPlace, of_what: &str) -> Problem {
+    let detail = match none {
+        NoPlace::Full(count) => format!("{count} {of_what} are open already"),
+        NoPlace::Enough(count) => format!("{count} {of_what} of yours are open already: close one"),
+    };
+    unavailable("too_many_streams", detail)
 }
 
 fn unavailable(code: &str, detail: impl Into<String>) -> Problem {

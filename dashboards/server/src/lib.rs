@@ -32,6 +32,7 @@ mod owned;
 mod page;
 mod parties;
 mod party;
+mod places;
 mod problem;
 mod quarantine;
 mod reported;

@@ -7,6 +7,7 @@ use crate::field::FieldDoor;
 use crate::guard::Access;
 use crate::listen::{Listen, ServeError};
 use crate::page::{self, PageFiles};
+use crate::places::Places;
 use actix_web::dev::{ServerHandle, Service};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{App, HttpServer, ResponseError, web};
@@ -20,7 +21,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Only files of this server; no frames, no forms, no foreign scripts.
@@ -67,6 +68,12 @@ pub struct Limits {
     pub answer_deadline: Duration,
     /// Pages that may listen to the stream at the same time.
     pub streams_max: usize,
+    /// Of these, pages of one account or token.
+    pub streams_each_max: usize,
+    /// Streams of new values that may be followed at the same time.
+    pub followers_max: usize,
+    /// Of these, streams of one account or token.
+    pub followers_each_max: usize,
 }
 
 impl Default for Limits {
@@ -76,6 +83,9 @@ impl Default for Limits {
             body_deadline: Duration::from_secs(10),
             answer_deadline: Duration::from_secs(10),
             streams_max: 64,
+            streams_each_max: 16,
+            followers_max: 256,
+            followers_each_max: 4,
         }
     }
 }
@@ -88,7 +98,8 @@ pub(crate) struct State {
     pub login_turn: Arc<tokio::sync::Mutex<()>>,
     pub page: PageFiles,
     pub stopping: watch::Receiver<bool>,
-    pub stream_places: Arc<Semaphore>,
+    pub page_places: Places,
+    pub follower_places: Places,
     pub listen: Listen,
     pub encrypted: bool,
 }
@@ -152,7 +163,8 @@ pub async fn serve_with(
         login_turn: Arc::default(),
         page,
         stopping: stopped,
-        stream_places: Arc::new(Semaphore::new(limits.streams_max)),
+        page_places: Places::new(limits.streams_max, limits.streams_each_max),
+        follower_places: Places::new(limits.followers_max, limits.followers_each_max),
         encrypted: tls.is_some(),
         listen,
     });

@@ -286,6 +286,50 @@ async fn a_prosumer_reads_and_follows_its_own_points_only() {
 }
 
 #[tokio::test]
+async fn a_prosumer_that_opens_stream_after_stream_takes_no_place_of_the_operators() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = Kept::open(folder.path()).await;
+    let (path, audit) = (folder.path().join("access.json"), folder.path().join("audit.jsonl"));
+    let mut directory = access::Directory::default();
+    let now = grid::Clock::now(&super::Machine);
+    let mut token = |name: &str, role, scope| directory.add_token(name, vec![role], scope, 1, now).unwrap();
+    let own = access::Scope::Prosumers(vec![grid::ProsumerId(3)]);
+    let home = token("home3", Role::Prosumer, own).secret;
+    let operator = token("operator", Role::Operator, access::Scope::Everything).secret;
+    directory.write(&path).unwrap();
+    let (picture, mut served) = served(folder.path());
+    let accounts = dashboards_server::Accounts::open(&path, &audit, Arc::new(super::Machine)).unwrap();
+    served.access = dashboards_server::Access::Accounts(Arc::new(accounts));
+    served.operations.historian = Some(kept.historian.clone());
+    let running = Running::start_with(picture, served).await;
+    let open = async |path: &str, token: &str| {
+        let mut socket = TcpStream::connect(running.server.address()).await.unwrap();
+        let request = format!(
+            "GET /api/v1/{path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n"
+        );
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut chunk = [0; 12];
+        socket.read_exact(&mut chunk).await.unwrap();
+        (socket, String::from_utf8_lossy(&chunk[9..]).into_owned())
+    };
+    let own = "history/energy/stream?point=device.31.energy";
+    let mut opened = Vec::new();
+    for _ in 0..80 {
+        opened.push(open(own, &home).await);
+    }
+    let let_in = opened.iter().filter(|(_, status)| status == "200").count();
+    assert_eq!(let_in, 4);
+    assert!(opened[4..].iter().all(|(_, status)| status == "503"));
+    // The operator gets the picture, and follows what it likes.
+    for path in ["stream", "history/energy/stream"] {
+        let (_socket, status) = open(path, &operator).await;
+        assert_eq!(status, "200", "{path}");
+    }
+    drop(opened);
+    running.server.stop().await;
+}
+
+#[tokio::test]
 async fn forecasts_come_with_their_quantiles_page_by_page() {
     let folder = tempfile::tempdir().unwrap();
     let (picture, served) = served(folder.path());
