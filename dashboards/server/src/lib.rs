@@ -44,7 +44,10 @@ mod topology;
 mod validation;
 
 pub use deposit::SharedRegister;
-pub use door::{BidFound, BillKey, MarketDoor, OfferAnswer, OfferFound, OfferState, Ordered};
+pub use door::{
+    BidFound, BillKey, MarketDoor, OFFERS_LOOKED_AT_MAX, OfferAnswer, OfferFound, OfferState, OffersAsked,
+    OffersPage, Ordered,
+};
 pub use endpoints::{Answer, Content, ENDPOINTS, Endpoint};
 pub use field::FieldDoor;
 pub use guard::{Access, AccessError, Accounts};

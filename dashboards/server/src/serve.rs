@@ -74,6 +74,10 @@ pub struct Limits {
     pub followers_max: usize,
     /// Of these, streams of one account or token.
     pub followers_each_max: usize,
+    /// Questions that look at much and are answered at the same time: lists of offers and bills, validations.
+    pub questions_max: usize,
+    /// Of these, questions of one account or token.
+    pub questions_each_max: usize,
 }
 
 impl Default for Limits {
@@ -86,6 +90,8 @@ impl Default for Limits {
             streams_each_max: 16,
             followers_max: 256,
             followers_each_max: 4,
+            questions_max: 64,
+            questions_each_max: 4,
         }
     }
 }
@@ -100,6 +106,8 @@ pub(crate) struct State {
     pub stopping: watch::Receiver<bool>,
     pub page_places: Places,
     pub follower_places: Places,
+    /// Of questions that look at much.
+    pub question_places: Places,
     pub listen: Listen,
     pub encrypted: bool,
 }
@@ -165,6 +173,7 @@ pub async fn serve_with(
         stopping: stopped,
         page_places: Places::new(limits.streams_max, limits.streams_each_max),
         follower_places: Places::new(limits.followers_max, limits.followers_each_max),
+        question_places: Places::new(limits.questions_max, limits.questions_each_max),
         encrypted: tls.is_some(),
         listen,
     });

@@ -136,14 +136,11 @@ impl MarketDoor for Market {
     }
 
     /// Two months each.
-    fn bills(
-        &self,
-        after: Option<BillKey>,
-        wanted: &dyn Fn(ProsumerId) -> bool,
-        most: usize,
-    ) -> Vec<MonthlyBill> {
+    fn bills(&self, after: Option<BillKey>, owners: Option<&[ProsumerId]>, most: usize) -> Vec<MonthlyBill> {
         let keys = BILLED.iter().flat_map(|&prosumer| [1, 2].map(|month| key(prosumer, month)));
-        let keys = keys.filter(|key| wanted(key.0) && after.is_none_or(|after| after < *key));
+        let keys = keys.filter(|key| {
+            owners.is_none_or(|owners| owners.contains(&key.0)) && after.is_none_or(|after| after < *key)
+        });
         keys.take(most).map(bill).collect()
     }
 

@@ -79,7 +79,7 @@ impl MarketDoor for NoMarket {
         None
     }
 
-    fn bills(&self, _: Option<BillKey>, _: &dyn Fn(ProsumerId) -> bool, _: usize) -> Vec<MonthlyBill> {
+    fn bills(&self, _: Option<BillKey>, _: Option<&[ProsumerId]>, _: usize) -> Vec<MonthlyBill> {
         Vec::new()
     }
 

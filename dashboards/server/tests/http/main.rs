@@ -80,7 +80,7 @@ impl MarketDoor for Market {
     fn bills(
         &self,
         _: Option<dashboards_server::BillKey>,
-        _: &dyn Fn(ProsumerId) -> bool,
+        _: Option<&[ProsumerId]>,
         _: usize,
     ) -> Vec<market::MonthlyBill> {
         Vec::new()
