@@ -69,8 +69,8 @@ pub async fn values(
     // Rights may end while the stream goes on.
     let (proof, state, wanted) = (Proof::of(&request), state.clone(), points.clone());
     let stopping = state.stopping.clone();
-    let may = move || {
-        let asking = Asking::of(state.served.access.principal(&proof), RIGHT);
+    let may = async move || {
+        let asking = Asking::of(state.served.access.principal(&proof).await, RIGHT);
         asking.sees_all()
             || (!wanted.is_empty() && wanted.iter().all(|point| asking.sees(&state, point.element)))
     };
@@ -127,7 +127,7 @@ struct Follower<M> {
     _place: Place,
 }
 
-impl<M: Fn() -> bool> Follower<M> {
+impl<M: AsyncFn() -> bool> Follower<M> {
     fn new(
         historian: Historian,
         (kind, points): (Kind, Vec<PointId>),
@@ -176,7 +176,7 @@ impl<M: Fn() -> bool> Follower<M> {
                 beat = self.ticks.is_multiple_of(BEAT_EVERY);
                 self.ticks = self.ticks.wrapping_add(1);
             }
-            if *self.stopping.borrow() || !self.still_may() {
+            if *self.stopping.borrow() || !self.still_may().await {
                 return None;
             }
             let mut text = self.look();
@@ -191,12 +191,12 @@ impl<M: Fn() -> bool> Follower<M> {
     }
 
     /// Asks for the rights again when that was not done for a while.
-    fn still_may(&mut self) -> bool {
+    async fn still_may(&mut self) -> bool {
         if self.asked_at.elapsed() < ASK_INTERVAL {
             return true;
         }
         self.asked_at = Instant::now();
-        (self.may)()
+        (self.may)().await
     }
 
     /// What came since the last look.

@@ -18,6 +18,7 @@ mod fmar;
 mod foa;
 mod follow;
 mod forecasts;
+mod gate;
 mod guard;
 mod history;
 mod key_values;

@@ -6,6 +6,7 @@ use crate::problem::Problem;
 use access::{Action, Resource};
 use actix_web::http::StatusCode;
 use connectors::Message;
+use connectors::house::check_measurement;
 use grid::{EnergyMwh, Measurement, PointId, Quality, Quantity, Timestamp};
 use register::meters::{Counted, Registers};
 use serde::Deserialize;
@@ -154,6 +155,7 @@ impl Party<'_> {
     ) -> Result<Option<&'static str>, Problem> {
         let quality = Quality::Measured;
         let value = Measurement { point, value, quality, measured_at, received_at };
+        check_measurement(&value).map_err(|(_, reason)| refused("malformed", reason))?;
         self.pass(Message::Telemetry(vec![value])).await
     }
 

@@ -34,7 +34,7 @@ struct Client<M> {
 }
 
 /// The events for one client; ends when the server stops, the picture's publisher is gone, or the client may listen no more.
-pub fn events<M: Fn() -> bool>(
+pub fn events<M: AsyncFn() -> bool>(
     picture: watch::Receiver<Arc<Picture>>,
     stopping: watch::Receiver<bool>,
     place: Place,
@@ -49,13 +49,14 @@ pub fn events<M: Fn() -> bool>(
     })
 }
 
-impl<M: Fn() -> bool> Client<M> {
+impl<M: AsyncFn() -> bool> Client<M> {
     /// Waits for the next tick that has something to say.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             self.interval.tick().await;
             let beat = self.ticks.is_multiple_of(BEAT_EVERY);
-            if *self.stopping.borrow() || self.picture.has_changed().is_err() || (beat && !(self.may)()) {
+            if *self.stopping.borrow() || self.picture.has_changed().is_err() || (beat && !(self.may)().await)
+            {
                 return None;
             }
             let newest = self.picture.borrow_and_update().clone();

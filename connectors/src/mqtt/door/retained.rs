@@ -421,6 +421,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods)] // the writer's own thread
     fn a_disk_that_was_full_takes_messages_again_and_nothing_torn_lies_between_them() {
         use std::sync::atomic::{AtomicUsize, Ordering};
         let directory = tempfile::tempdir().unwrap();
