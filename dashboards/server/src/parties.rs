@@ -3,7 +3,7 @@
 use crate::api::json_answer;
 use crate::deposit::{body, limit, query_malformed};
 use crate::guard::{note_list, stopped};
-use crate::measured::{Became, Reading, told};
+use crate::measured::told;
 use crate::owned::Asking;
 use crate::page::shortened;
 use crate::party::{Acknowledgement, Party};
@@ -128,19 +128,19 @@ pub async fn measurements(
     let Readings { values } = body(&request, payload, &state).await?;
     at_most(values.len())?;
     let party = Party::new(&request, &state);
-    let mut became = Vec::new();
-    for value in &values {
-        // Each by itself: what is wrong with one takes nothing from the others.
-        let outcome = match Reading::of(value) {
-            Ok(reading) => party.measured(&reading).await.and_then(Became::taken),
-            Err(problem) => Err(problem),
-        };
-        match outcome {
-            // Nothing is wrong with it, and what was sent before it changes nothing when it comes again.
-            Err(problem) if problem.is_ours() || values.len() == 1 => return Err(problem),
-            outcome => became.push(told(value, outcome.as_ref().copied())),
-        }
+    let mut outcomes = party.measured_all(&values).await;
+    // Nothing is wrong with it, and what was sent beside it changes nothing when it comes again.
+    let ours = outcomes.iter().position(|outcome| outcome.as_ref().is_err_and(Problem::is_ours));
+    if let Some(Err(problem)) = ours.map(|place| outcomes.swap_remove(place)) {
+        return Err(problem);
     }
+    if values.len() == 1
+        && let Some(Err(problem)) = outcomes.pop_if(|outcome| outcome.is_err())
+    {
+        return Err(problem);
+    }
+    let became: Vec<Value> =
+        values.iter().zip(&outcomes).map(|(value, outcome)| told(value, outcome.as_ref().copied())).collect();
     Ok(json_answer(&json!({ "values": became })))
 }
 

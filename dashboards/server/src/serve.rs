@@ -1,6 +1,7 @@
 //! Starting and stopping the server.
 
 use crate::api;
+use crate::commits::Commits;
 use crate::deposit::SharedRegister;
 use crate::door::MarketDoor;
 use crate::field::FieldDoor;
@@ -133,6 +134,8 @@ pub(crate) struct State {
     pub listen: Listen,
     pub encrypted: bool,
     pub gate: Arc<Gate>,
+    /// The way of readings to the register, where there is one.
+    pub commits: Option<Commits>,
 }
 
 /// A server that accepts connections until it is stopped.
@@ -193,6 +196,7 @@ pub async fn serve_with(
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         TlsAcceptor::from(Arc::new(config))
     });
+    let commits = served.register.clone().map(Commits::start).transpose().map_err(refused)?;
     let state = web::Data::new(State {
         served,
         limits,
@@ -204,6 +208,7 @@ pub async fn serve_with(
         question_places: Places::new(limits.questions_max, limits.questions_each_max),
         encrypted,
         gate: Arc::new(Gate::new(limits, tls)),
+        commits,
         listen,
     });
     let server = ServerBuilder::new()

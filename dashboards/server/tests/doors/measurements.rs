@@ -389,3 +389,40 @@ async fn an_offer_is_judged_by_the_curves_of_its_device() {
     }
     running.server.stop().await;
 }
+
+#[tokio::test]
+async fn readings_of_a_message_and_of_many_wait_for_the_disk_together_and_are_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path()).await;
+    let reading = |device: usize, minute: u32| {
+        json!({ "point": format!("device.{device}.energy"), "ts": format!("2026-02-02T11:{minute}:00Z"),
+                "import_kwh": 100.0, "export_kwh": 0.0 })
+    };
+    let became = |answer: &Answer| -> Vec<String> {
+        let answer = answer.ok();
+        let values = answer["values"].as_array().unwrap().iter();
+        values.map(|value| value["became"].as_str().unwrap().to_owned()).collect()
+    };
+    // In the middle an older one of a point that was there, and one that is none.
+    let mut values: Vec<Value> = (1_000..1_098).map(|device| reading(device, 30)).collect();
+    values.insert(50, reading(1_000, 15));
+    values.insert(60, json!({ "point": "none" }));
+    let told = became(&running.post("measurements", json!({ "values": values })).await);
+    assert_eq!((told.len(), told[50].as_str(), told[60].as_str()), (100, "old", "refused"));
+    assert_eq!(told.iter().filter(|word| *word == "first").count(), 98);
+    let one = |device: usize| running.post("measurements", json!({ "values": [reading(device, 30)] }));
+    let answers = futures_util::future::join_all((2_000..2_200).map(one)).await;
+    assert!(answers.iter().all(|answer| became(answer) == ["first"]));
+    running.server.stop().await;
+    let log = std::fs::read_to_string(folder.path().join(register::FILE_NAME)).unwrap();
+    let synced = log.lines().count();
+    assert!(synced < 150, "{synced} records for 298 readings");
+    let running = Running::start(folder.path()).await;
+    for device in [1_000, 1_097, 2_199] {
+        assert_eq!(
+            became(&running.post("measurements", json!({ "values": [reading(device, 30)] })).await),
+            ["old"]
+        );
+    }
+    running.server.stop().await;
+}
