@@ -15,6 +15,7 @@ stories=(
   "MQTT door, whole system|rumqttc's codec, a stalled disk|actors::receipts"
   "MQTT door, gridflex serve|rumqttc|the_example_site_runs"
   "MQTT client|rumqttc at our door|connectors::contract"
+  "MQTT, foreign broker|mosquitto, mosquitto_pub|broker::"
   "Modbus client|pymodbus|modbus::a_server_of_pymodbus"
   "Modbus client|mbpoll beside it, pymodbus|modbus::mbpoll"
   "Modbus counter|pymodbus|modbus::a_counter"
