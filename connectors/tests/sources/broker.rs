@@ -37,9 +37,10 @@ fn broker(folder: &Path, port: u16, more: &str) -> Broker {
     let file = folder.join("mosquitto.conf");
     std::fs::write(&file, format!("listener {port} 127.0.0.1\n{more}\n")).unwrap();
     let child = Command::new("mosquitto").arg("-c").arg(&file).stderr(Stdio::null()).spawn().unwrap();
+    let broker = Broker(child);
     for _ in 0..200 {
         if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return Broker(child);
+            return broker;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
