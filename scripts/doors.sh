@@ -15,7 +15,9 @@ stories=(
   "MQTT door, whole system|rumqttc's codec, a stalled disk|actors::receipts"
   "MQTT door, gridflex serve|rumqttc|the_example_site_runs"
   "MQTT client|rumqttc at our door|connectors::contract"
+  "MQTT, foreign broker|mosquitto, mosquitto_pub|broker::"
   "Modbus client|pymodbus|modbus::a_server_of_pymodbus"
+  "Modbus client|mbpoll beside it, pymodbus|modbus::mbpoll"
   "Modbus counter|pymodbus|modbus::a_counter"
   "Modbus client|hand-made server|modbus::a_unit|modbus::a_small|modbus::answers"
   "IEC 104 client|c104 (lib60870)|iec104::a_station_of_c104_is_interrogated|iec104::qualities|iec104::a_station_killed"
@@ -33,7 +35,7 @@ stories=(
 )
 
 log="$(mktemp)"
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log" "$log.http"' EXIT
 cargo nextest run --locked --workspace --test door --test sources --test shown --test contract --test receipts --test site \
   --status-level pass --final-status-level none --success-output immediate >"$log" 2>&1
 code=$?
@@ -57,4 +59,14 @@ for story in "${stories[@]}"; do
   fi
   printf '%-26s %-38s %s\n' "$door" "$peer" "$result"
 done
+# What is no test of ours: every endpoint from the interface's own description, some requests of a kind (make soak: more than 100,000).
+result="SKIPPED: not installed (benches/peers/setup.sh)"
+peers="${GRIDFLEX_PEERS_DIR:-target/peers}"
+if [[ -x "$peers/venv/bin/st" ]]; then
+  result="passed"
+  { cargo build --locked --bin gridflex \
+    && python3 benches/peers/http_api.py --binary "${CARGO_TARGET_DIR:-target}/debug/gridflex" --examples "${DOORS_EXAMPLES:-20}"; } >"$log.http" 2>&1 \
+    || { result="FAILED: $(tail -n 1 "$log.http")"; code=1; tail -n 40 "$log.http" >&2; }
+fi
+printf '%-26s %-38s %s\n' "HTTP interface" "schemathesis" "$result"
 ((code == 0)) || { grep -E '^ +(FAIL|TIMEOUT)' "$log" | sort -u; exit 1; }

@@ -3,7 +3,7 @@
 # Otherwise it says what is missing; the step that needs it then skips itself and says so.
 #
 #   scripts/setup.sh page    what building the page needs: node and npm
-#   scripts/setup.sh test    that, and what the tests need: Chromium, mosquitto's clients, nats-server; paho, pymodbus, asyncua, c104 and opentelemetry-proto in target/peers/venv
+#   scripts/setup.sh test    that, and what the tests need: Chromium, mosquitto and its clients, mbpoll, nats-server; paho, pymodbus, asyncua, c104 and opentelemetry-proto in target/peers/venv
 #
 # The Rust toolchain named in rust-toolchain.toml is installed by rustup on the first cargo call.
 # Exit: 0 everything is there; 77 something is missing and may not or could not be installed.
@@ -21,6 +21,8 @@ wanted_for_page=(
 wanted_for_tests=(
   "chromium|chromium|browser stories"
   "mosquitto_pub|mosquitto-clients|publishing measurements by hand"
+  "mosquitto|mosquitto|a broker of somebody else"
+  "mbpoll|mbpoll|a foreign Modbus client beside ours"
   "nats-server|nats-server|several machines"
 )
 

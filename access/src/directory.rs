@@ -6,6 +6,7 @@ use crate::secret;
 use grid::Timestamp;
 use grid::id::check_name;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +17,7 @@ pub const PASSWORD_CHARACTERS_MIN: usize = 12;
 /// Longest life of a token, days.
 pub const TOKEN_DAYS_MAX: u32 = 90;
 /// Tokens begin with this, so that whoever looks for leaked secrets finds them.
-const TOKEN_PREFIX: &str = "gridflex_";
+pub(crate) const TOKEN_PREFIX: &str = "gridflex_";
 /// Largest file that is read, bytes.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// A hash nobody has the password of: an unknown name takes as long as a wrong password.
@@ -193,13 +194,12 @@ impl Directory {
             return Err(format!("the password of {} is no Argon2id hash", account.name));
         }
         let people = self.accounts.iter().map(|account| (&account.name, &account.roles));
-        let mut names = Vec::new();
+        let mut names = BTreeSet::new();
         for (name, roles) in people.chain(self.tokens.iter().map(|token| (&token.name, &token.roles))) {
             check_roles(roles).map_err(|error| format!("{name}: {error}"))?;
-            if names.contains(&name) {
+            if !names.insert(name) {
                 return Err(format!("{name} stands twice"));
             }
-            names.push(name);
         }
         Ok(())
     }
@@ -291,9 +291,7 @@ impl Directory {
     /// Who has this name and this password. Takes as long for an unknown name.
     pub fn by_password(&self, name: &str, password: &str) -> Option<Principal> {
         let account = self.accounts.iter().find(|account| account.name == name);
-        let hash = account.map_or(DECOY, |account| account.password.as_str());
-        let right = secret::is_password(hash, password);
-        account.filter(|_| right).map(Account::principal)
+        Account::proved(account, password)
     }
 
     /// Who shows this token.
@@ -303,9 +301,7 @@ impl Directory {
         }
         // The comparison is of hashes of random secrets: its time tells nothing of use.
         let fingerprint = secret::fingerprint(secret);
-        let token = self.tokens.iter().find(|token| token.fingerprint == fingerprint)?;
-        let (name, roles, scope) = (token.name.clone(), token.roles.clone(), token.scope.clone());
-        (now < token.expires_at).then_some(Principal { name, roles, scope })
+        self.tokens.iter().find(|token| token.fingerprint == fingerprint)?.principal(now)
     }
 
     /// The person of this name as it stands now.
@@ -315,14 +311,35 @@ impl Directory {
 
     /// What tells the account of this name from an earlier one of the same name: it changes with the password.
     pub fn mark(&self, name: &str) -> Option<String> {
-        let account = self.accounts.iter().find(|account| account.name == name)?;
-        Some(secret::fingerprint(&account.password))
+        self.accounts.iter().find(|account| account.name == name).map(Account::mark)
     }
 }
 
 impl Account {
-    fn principal(&self) -> Principal {
+    pub(crate) fn principal(&self) -> Principal {
         Principal { name: self.name.clone(), roles: self.roles.clone(), scope: self.scope.clone() }
+    }
+
+    pub(crate) fn mark(&self) -> String {
+        secret::fingerprint(&self.password)
+    }
+
+    /// Whose password it is; takes as long for nobody.
+    pub(crate) fn proved(account: Option<&Self>, password: &str) -> Option<Principal> {
+        let hash = account.map_or(DECOY, |account| account.password.as_str());
+        let right = secret::is_password(hash, password);
+        account.filter(|_| right).map(Self::principal)
+    }
+}
+
+impl Token {
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    pub(crate) fn principal(&self, now: Timestamp) -> Option<Principal> {
+        let (name, roles, scope) = (self.name.clone(), self.roles.clone(), self.scope.clone());
+        (now < self.expires_at).then_some(Principal { name, roles, scope })
     }
 }
 

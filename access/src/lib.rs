@@ -8,6 +8,7 @@
 mod audit;
 mod directory;
 mod guesses;
+mod known;
 mod policy;
 mod principal;
 mod role;
@@ -19,6 +20,7 @@ pub use directory::{
     Account, Directory, DirectoryError, NewToken, PASSWORD_CHARACTERS_MIN, TOKEN_DAYS_MAX, Token,
 };
 pub use guesses::{GUESSES_PER_NAME, GUESSES_WITHIN, Guesses, Try};
+pub use known::Known;
 pub use policy::{Action, Decision, Grant, POLICY, Reach, Resource, decide, depends_on_owner, reaches_all};
 pub use principal::{Principal, Scope};
 pub use role::Role;

@@ -21,12 +21,14 @@ from pathlib import Path
 from places import HERE, PEERS, REPOSITORY, use_environment
 
 STARTS_WITHIN_S = 60
+# All that may be had together.
+ROLES = ("operator", "engineer", "auditor", "aggregator", "prosumer", "market-operator", "viewer")
 
 
 def token(binary, folder):
     """The accounts' file and a token with every right that is not an administrator's."""
     file = folder / "access.json"
-    roles = [word for role in ("operator", "auditor", "prosumer", "market-operator") for word in ("--role", role)]
+    roles = [word for role in ROLES for word in ("--role", role)]
     made = subprocess.run(
         [binary, "access", "token", "schemathesis", *roles, "--prosumer", "3", "--file", file],
         capture_output=True, text=True, check=True,

@@ -7,6 +7,7 @@
 mod apply;
 mod billing;
 mod error;
+mod indexed;
 #[cfg(test)]
 mod owed_tests;
 mod queries;
@@ -31,6 +32,7 @@ use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::settlement::{Account, MeterReading, SlotSettlement};
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
+use indexed::{Offers, Orders};
 use settling::Valued;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -113,7 +115,7 @@ type OrderKey = (Slot, ContractId, FlexOfferId);
 /// program's version, so whoever writes it down keeps the events, too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
-    offers: BTreeMap<FlexOfferId, OfferRecord>,
+    offers: Offers,
     /// Exclusive groups of which an offer was bought.
     groups_sold: BTreeSet<ExclusiveGroup>,
     /// Offers that bind each device, or did when the newest of them came.
@@ -133,7 +135,7 @@ pub struct Ledger {
     round: Option<(RoundRecord, u64)>,
     contracts: BTreeMap<ContractId, ContractRecord>,
     unassigned: BTreeSet<ContractId>,
-    activations: BTreeMap<ActivationId, ActivationRecord>,
+    activations: Orders,
     /// By prosumer: each asks for its own each minute.
     unactivated: BTreeMap<ProsumerId, BTreeSet<(ContractId, FlexOfferId)>>,
     /// By prosumer and the end of the schedule: one that was never answered is past some day.

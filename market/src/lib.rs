@@ -53,7 +53,7 @@ pub use flex_offer::{
     Schedule, Slice, Terms, TradingMode,
 };
 pub use ledger::{Applied, Ledger, LedgerError, OfferStatus, ToActivate, Totals};
-pub use offering::{OfferRules, OfferState, offer_for};
+pub use offering::{OfferRules, OfferState, is_agents_name, offer_for};
 pub use rules::Rules;
 pub use settlement::{
     Account, Due, MeterReading, Posting, SettlementError, SettlementTerms, SlotPrice, SlotSettlement, settle,

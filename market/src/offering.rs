@@ -94,6 +94,12 @@ pub fn offer_for(
     offer.check().ok().map(|()| offer)
 }
 
+/// Whether a name is of the form in which agents name their offers: `fo-`, device, session or slot, number. Nobody else may
+/// use it: who guesses the next one would keep the device from being offered.
+pub fn is_agents_name(id: &FlexOfferId) -> bool {
+    id.as_str().strip_prefix("fo-").is_some_and(|rest| rest.matches('-').count() >= 2)
+}
+
 fn session_prefix(device: DeviceId, session: u64) -> String {
     format!("fo-{device}-s{session}-")
 }

@@ -109,30 +109,59 @@ impl Meters {
         at: Timestamp,
         total: Registers,
     ) -> Result<(Counted, Option<Reading>), Refusal> {
-        let slot = at.slot();
-        if at.since(slot.start()) > TOLERANCE {
-            return Ok((Counted::Between, None));
-        }
-        let reading = Reading { slot, total };
-        let Some(last) = self.0.get(&point) else {
-            let found = self.0.len() + 1;
-            if found > METERS_MAX {
-                return Err(Refusal::Limit { what: "meters", most: METERS_MAX, found });
-            }
-            return Ok((Counted::First, Some(reading)));
-        };
-        if slot <= last.slot {
-            // The same again tells the same quarter-hour no more; it was told, or is told by whoever repeats it in time.
-            return Ok((Counted::Old, None));
-        }
-        let counted = match total.since(last.total) {
-            Since::Reset => Counted::Reset,
-            Since::Others => Counted::First,
-            Since::Energy(energy) if slot == last.slot.plus(1) => Counted::Slot { slot: last.slot, energy },
-            Since::Energy(_) => Counted::Gap,
-        };
-        Ok((counted, Some(reading)))
+        look(self.0.get(&point), self.0.len(), at, total)
     }
+
+    /// What there is to remember of several readings, the later ones of a meter after the earlier ones, and what is refused.
+    pub fn look_at_all(
+        &self,
+        readings: &[(PointId, Timestamp, Registers)],
+    ) -> (BTreeMap<PointId, Reading>, Vec<Result<(), Refusal>>) {
+        let (mut all, mut new) = (BTreeMap::new(), 0);
+        let looked = readings.iter().map(|&(point, at, total)| {
+            let known = self.0.get(&point);
+            let last = all.get(&point).or(known);
+            if let Some(reading) = look(last, self.0.len() + new, at, total)?.1 {
+                let is_first = all.insert(point, reading).is_none() && known.is_none();
+                new += usize::from(is_first);
+            }
+            Ok(())
+        });
+        let looked = looked.collect();
+        (all, looked)
+    }
+}
+
+/// What a reading says after the last one of its meter, while so many meters are remembered.
+fn look(
+    last: Option<&Reading>,
+    meters: usize,
+    at: Timestamp,
+    total: Registers,
+) -> Result<(Counted, Option<Reading>), Refusal> {
+    let slot = at.slot();
+    if at.since(slot.start()) > TOLERANCE {
+        return Ok((Counted::Between, None));
+    }
+    let reading = Reading { slot, total };
+    let Some(last) = last else {
+        let found = meters + 1;
+        if found > METERS_MAX {
+            return Err(Refusal::Limit { what: "meters", most: METERS_MAX, found });
+        }
+        return Ok((Counted::First, Some(reading)));
+    };
+    if slot <= last.slot {
+        // The same again tells the same quarter-hour no more; it was told, or is told by whoever repeats it in time.
+        return Ok((Counted::Old, None));
+    }
+    let counted = match total.since(last.total) {
+        Since::Reset => Counted::Reset,
+        Since::Others => Counted::First,
+        Since::Energy(energy) if slot == last.slot.plus(1) => Counted::Slot { slot: last.slot, energy },
+        Since::Energy(_) => Counted::Gap,
+    };
+    Ok((counted, Some(reading)))
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ enum Record {
     KeptIndicator { name: String, indicator: Indicator },
     KeptFeedback(Feedback),
     Read { point: PointId, reading: Reading },
+    ReadAll { readings: Vec<(PointId, Reading)> },
 }
 
 /// What parties deposited. Whoever opens it holds the lock of the journal in the same directory.
@@ -95,6 +96,7 @@ impl Register {
             Record::Read { point, reading } => {
                 self.meters.0.insert(point, reading);
             }
+            Record::ReadAll { readings } => self.meters.0.extend(readings),
         }
     }
 
@@ -263,6 +265,22 @@ impl Register {
             None => Ok(()),
             Some(reading) => Ok(self.keep(Record::Read { point, reading }, now)?),
         }
+    }
+
+    /// Remembers readings of many meters in one record, which is synced once; what is refused of them, one by one.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the disk: none is remembered then.
+    pub fn remember_all(
+        &mut self,
+        readings: &[(PointId, Timestamp, Registers)],
+        now: Timestamp,
+    ) -> Result<Vec<Result<(), Refusal>>, StoreError> {
+        let (readings, looked) = self.meters.look_at_all(readings);
+        if !readings.is_empty() {
+            self.keep(Record::ReadAll { readings: readings.into_iter().collect() }, now)?;
+        }
+        Ok(looked)
     }
 
     /// Keeps a party's answer to a bid; it replaces the earlier one.

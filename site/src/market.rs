@@ -8,7 +8,10 @@ use actors::journal::Books;
 use actors::journal::stage::JOURNAL_FULL;
 use actors::market_side::OfferAnswer as Answer;
 use actors::picture::DeviceKind;
-use dashboards_server::{BidFound, BillKey, MarketDoor, OfferAnswer, OfferFound, OfferState, Ordered};
+use dashboards_server::{
+    BidFound, BillKey, MarketDoor, OFFERS_LOOKED_AT_MAX, OfferAnswer, OfferFound, OfferState, OffersAsked,
+    OffersPage, Ordered,
+};
 use futures_util::future::BoxFuture;
 use grid::telemetry::Element;
 use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, Timestamp, UsagePointId};
@@ -19,6 +22,11 @@ use market::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// The books are held for so many offers or orders at a time.
+const HELD_MAX: usize = 500;
+/// Orders to a device in a month at most: one for each quarter-hour, and as many that were replaced.
+const ORDERS_MAX: usize = 10_000;
 
 /// Offers handed in over HTTP go to the aggregator; offers asked for are looked up in the books.
 #[derive(Debug, Clone)]
@@ -54,20 +62,8 @@ impl MarketDoor for Door {
         Box::pin(async move { answered(door.withdraw(id).await) })
     }
 
-    fn offers(
-        &self,
-        after: Option<&FlexOfferId>,
-        wanted: &dyn Fn(&FlexOffer, OfferState) -> bool,
-        most: usize,
-    ) -> Vec<OfferFound> {
-        let durable = self.books.durable();
-        self.books.read(|ledger| {
-            let later = ledger.offers().filter(|(offer, _)| after.is_none_or(|after| *after < offer.id));
-            let holding = later.filter_map(|(offer, _)| ledger.offer_as_of(&offer.id, durable));
-            let found = holding.map(|(offer, status)| (offer, state(status)));
-            let wanted = found.filter(|(offer, state)| wanted(offer, *state));
-            wanted.take(most).map(|(offer, state)| OfferFound { offer: offer.clone(), state }).collect()
-        })
+    fn offers(&self, asked: &OffersAsked) -> OffersPage {
+        offers(&self.books, asked)
     }
 
     fn orders(&self, prosumer: ProsumerId) -> Vec<Activation> {
@@ -112,8 +108,7 @@ impl MarketDoor for Door {
     }
 
     fn ordered(&self, device: DeviceId, first: Slot, end: Slot) -> BTreeMap<Slot, Ordered> {
-        let durable = self.books.durable();
-        self.books.read(|ledger| ordered(ledger, device, (first, end), durable))
+        ordered(&self.books, device, (first, end))
     }
 
     fn bids(&self) -> Vec<DomsBid> {
@@ -129,13 +124,8 @@ impl MarketDoor for Door {
         })
     }
 
-    fn bills(
-        &self,
-        after: Option<BillKey>,
-        wanted: &dyn Fn(ProsumerId) -> bool,
-        most: usize,
-    ) -> Vec<MonthlyBill> {
-        durable_bills(&self.books, after, wanted, most)
+    fn bills(&self, after: Option<BillKey>, owners: Option<&[ProsumerId]>, most: usize) -> Vec<MonthlyBill> {
+        durable_bills(&self.books, after, owners, most)
     }
 
     fn bill(&self, key: BillKey) -> Option<MonthlyBill> {
@@ -175,17 +165,70 @@ fn bought(ledger: &Ledger, id: &BidId, durable: RecordNumber) -> Option<(Slot, V
     Some((first, energies.collect()))
 }
 
-/// What durable contracts order of a device in some slots.
-fn ordered(
+/// Why a look into the books ended.
+enum Ended {
+    /// There is no more.
+    AllSeen,
+    /// There is more, and no more is wanted.
+    Enough,
+    /// Others had to wait for long enough.
+    Held,
+}
+
+/// A page of durable offers. The books are held for [`HELD_MAX`] of them at a time: others wait for them.
+fn offers(books: &Books, asked: &OffersAsked) -> OffersPage {
+    let durable = books.durable();
+    let (mut found, mut after, mut looked_at) = (Vec::new(), asked.after.clone(), 0);
+    loop {
+        let mut seen = None;
+        let ended = books.read(|ledger| {
+            let mut names = ledger.offers_after(after.as_ref(), asked.owners.as_deref());
+            for _ in 0..HELD_MAX {
+                let Some(name) = names.next() else { return Ended::AllSeen };
+                if found.len() == asked.most || looked_at == OFFERS_LOOKED_AT_MAX {
+                    return Ended::Enough;
+                }
+                looked_at += 1;
+                seen = Some(name.clone());
+                let held = ledger.offer_as_of(name, durable).map(|(offer, status)| (offer, state(status)));
+                let wanted = held.filter(|(_, state)| asked.wants(*state));
+                found.extend(wanted.map(|(offer, state)| OfferFound { offer: offer.clone(), state }));
+            }
+            Ended::Held
+        });
+        after = seen.or(after);
+        match ended {
+            Ended::AllSeen => return OffersPage { offers: found, next: None },
+            Ended::Enough => return OffersPage { offers: found, next: after },
+            Ended::Held => {}
+        }
+    }
+}
+
+/// What durable contracts order of a device in some slots. The books are held for [`HELD_MAX`] orders at a time.
+fn ordered(books: &Books, device: DeviceId, (first, end): (Slot, Slot)) -> BTreeMap<Slot, Ordered> {
+    let durable = books.durable();
+    let orders: Vec<Activation> = books.read(|ledger| {
+        let begun = |order: &&Activation| order.schedule.start.min(order.replaces_from) < end;
+        ledger.orders_to(device, first).filter(begun).take(ORDERS_MAX).cloned().collect()
+    });
+    let mut all = BTreeMap::new();
+    for orders in orders.chunks(HELD_MAX) {
+        all.extend(books.read(|ledger| ordered_by(ledger, orders, (first, end), durable)));
+    }
+    all
+}
+
+fn ordered_by(
     ledger: &Ledger,
-    device: DeviceId,
+    orders: &[Activation],
     (first, end): (Slot, Slot),
     durable: RecordNumber,
 ) -> BTreeMap<Slot, Ordered> {
-    let orders = ledger.activations().map(|(order, _)| order).filter(|order| order.device == device);
     let mut ordered = BTreeMap::new();
-    for order in orders.filter(|order| ledger.contract_as_of(&order.contract, durable).is_some()) {
+    for order in orders.iter().filter(|order| ledger.contract_as_of(&order.contract, durable).is_some()) {
         let Some((offer, _)) = ledger.offer(&order.offer) else { continue };
+        let device = order.device;
         // Where the default schedule was, and where the ordered one is.
         let length = |schedule: &Schedule| schedule.start.plus(schedule.energies.len() as i64);
         let begin = order.schedule.start.min(offer.default_schedule.start);
@@ -204,13 +247,18 @@ fn ordered(
 fn durable_bills(
     books: &Books,
     after: Option<BillKey>,
-    wanted: &dyn Fn(ProsumerId) -> bool,
+    owners: Option<&[ProsumerId]>,
     most: usize,
 ) -> Vec<MonthlyBill> {
     let durable = books.durable();
     books.read(|ledger| {
-        let bills = ledger.bills_as_of(durable, after).filter(|bill| wanted(bill.prosumer));
-        bills.take(most).map(without_records).collect()
+        let Some(owners) = owners else {
+            return ledger.bills_as_of(durable, after).take(most).map(without_records).collect();
+        };
+        let owners: BTreeSet<ProsumerId> = owners.iter().copied().collect();
+        let bills = owners.into_iter().flat_map(|owner| ledger.bills_of_as_of(durable, owner));
+        let later = bills.filter(|bill| after.is_none_or(|after| after < (bill.prosumer, bill.month)));
+        later.take(most).map(without_records).collect()
     })
 }
 

@@ -10,6 +10,7 @@ use actors::picture::Picture;
 use actors::runtime::ScaledClock;
 use actors::runtime::clock::machine_time;
 use actors::stalls::stalled;
+use connectors::mqtt::foreign;
 use connectors::{iec104, modbus, opcua};
 use grid::{Clock, Timestamp};
 use history::{History, HistoryError};
@@ -49,6 +50,9 @@ pub enum SiteError {
     /// A station of IEC 60870-5-104 cannot be listened to as it is configured.
     #[error(transparent)]
     Iec104(#[from] iec104::ConfigError),
+    /// A broker of others cannot be listened to as it is configured.
+    #[error(transparent)]
+    Broker(#[from] foreign::ConfigError),
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -135,6 +139,7 @@ impl SiteError {
             SiteError::Modbus(_)
             | SiteError::OpcUa(_)
             | SiteError::Iec104(_)
+            | SiteError::Broker(_)
             | SiteError::OtherSite { .. } => true,
             // A clock comes right by itself: whoever supervises the process may start it again.
             SiteError::Register(_)
@@ -203,6 +208,9 @@ impl Running {
         }
         for config in site.sources.iec104 {
             sources.push(iec104::connect(config, Arc::new(clock))?);
+        }
+        for config in site.sources.broker {
+            sources.push(foreign::connect(config, Arc::new(clock))?);
         }
         let station = Station::start(site.listeners, site.foundation, kept, clock, sources).await?;
         Ok(Self { station, clock, ahead, resumed })

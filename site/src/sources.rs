@@ -8,6 +8,7 @@ use connectors::acquisition::intake::IntakeConfig;
 use connectors::acquisition::{PlatformKey, VerifyKey};
 use connectors::iec104::Iec104Config;
 use connectors::modbus::ModbusConfig;
+use connectors::mqtt::foreign::BrokerConfig;
 use connectors::opcua::OpcUaConfig;
 use connectors::point_map::{self, BadLine, PointMap, PointMapError};
 use grid::PointId;
@@ -64,7 +65,13 @@ fn sections(written: &SiteFile) -> impl Iterator<Item = Named<'_>> {
         points: &section.points,
         rank: section.rank,
     });
-    modbus.chain(opcua).chain(iec104).chain(acquisition)
+    let broker = written.broker.iter().map(|section| Named {
+        kind: "broker",
+        name: &section.name,
+        points: &section.points,
+        rank: section.rank,
+    });
+    modbus.chain(opcua).chain(iec104).chain(broker).chain(acquisition)
 }
 
 /// Which source is believed when several report the same point.
@@ -73,8 +80,8 @@ pub fn ranks(written: &SiteFile) -> Ranks {
     Ranks { field: written.mqtt.rank, named: named.collect() }
 }
 
-/// Reads all point maps, of Modbus servers, then of OPC UA servers, IEC 104 stations and senders of acquisition, and checks them against
-/// the network and each other.
+/// Reads all point maps, of Modbus servers, then of OPC UA servers, IEC 104 stations, brokers and senders of acquisition, and checks them
+/// against the network and each other.
 pub fn point_maps(
     path: &Path,
     written: &SiteFile,
@@ -126,6 +133,8 @@ pub struct Sources {
     pub opcua: Vec<OpcUaConfig>,
     /// Stations of IEC 60870-5-104 to be listened to.
     pub iec104: Vec<Iec104Config>,
+    /// Brokers of others to be listened to.
+    pub broker: Vec<BrokerConfig>,
     /// Operators that send values under pseudonyms.
     pub acquisition: Vec<IntakeConfig>,
 }
@@ -146,11 +155,13 @@ pub fn configs(
     }
     let (of_modbus, others) = maps.split_at(written.modbus.len().min(maps.len()));
     let (of_opcua, others) = others.split_at(written.opcua.len().min(others.len()));
-    let (of_iec104, of_acquisition) = others.split_at(written.iec104.len().min(others.len()));
+    let (of_iec104, others) = others.split_at(written.iec104.len().min(others.len()));
+    let (of_broker, of_acquisition) = others.split_at(written.broker.len().min(others.len()));
     Sources {
         modbus: modbus(path, written, of_modbus, problems),
         opcua: opcua(path, written, of_opcua, problems),
         iec104: iec104(path, written, of_iec104, problems),
+        broker: broker(path, written, of_broker, problems),
         acquisition: acquisition(path, written, of_acquisition, problems),
     }
 }
@@ -252,6 +263,31 @@ fn iec104(
     configs
 }
 
+fn broker(
+    path: &Path,
+    written: &SiteFile,
+    maps: &[Option<PointMap>],
+    problems: &mut Vec<Problem>,
+) -> Vec<BrokerConfig> {
+    let mut configs = Vec::new();
+    for (section, map) in written.broker.iter().zip(maps) {
+        let config = BrokerConfig {
+            name: section.name.value.clone(),
+            server: section.server.value.clone(),
+            tls: section.tls.clone(),
+            user: section.user.clone(),
+            time: section.time.clone(),
+            silence: section.silence,
+            points: points(&section.points.value, map.as_ref(), BrokerConfig::points, problems),
+        };
+        if let Err(error) = config.check() {
+            problems.push(Problem::at(path, section.server.line, error.to_string()));
+        }
+        configs.push(config);
+    }
+    configs
+}
+
 fn acquisition(
     path: &Path,
     written: &SiteFile,
@@ -318,6 +354,31 @@ mod tests {
         let site = crate::check(&site).unwrap();
         let [rtu] = &site.sources.iec104[..] else { panic!("{:?}", site.sources.iec104) };
         assert_eq!((rtu.server.as_str(), rtu.points.len()), ("192.0.2.8:2404", 1));
+    }
+
+    #[test]
+    fn a_broker_of_others_is_part_of_a_site_and_what_is_wrong_with_it_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let section = "[[broker]]\nname = \"homes\"\nserver = \"127.0.0.1:1884\"\npoints = \"homes.csv\"\n";
+        let more = "user = \"grid\"\npassword_file = \"password\"\ntime = \"/ts\"\nsilent_s = 60\n";
+        let site = example_and(directory.path(), &format!("{section}{more}"));
+        let map = directory.path().join("homes.csv");
+        std::fs::write(&map, format!("{HEADER}home/3/state#/u,bus.3,u,V,b\n")).unwrap();
+        let checked = crate::check(&site).unwrap();
+        let [homes] = &checked.sources.broker[..] else { panic!("{:?}", checked.sources.broker) };
+        assert_eq!(
+            (homes.points.len(), homes.time.as_deref(), homes.silence.as_secs()),
+            (1, Some("/ts"), 60)
+        );
+        let site = example_and(directory.path(), &section.replace("127.0.0.1:1884", "127.0.0.1"));
+        std::fs::write(&map, format!("{HEADER}home/+/state,bus.3,u,V,b\n")).unwrap();
+        let problems = crate::check(&site).unwrap_err();
+        let found = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        for part in
+            ["broker server \"127.0.0.1\" is not host:port", "homes.csv:2: tag: \"home/+/state\" is no topic"]
+        {
+            assert!(found.contains(part), "{part}\n{found}");
+        }
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Listeners {
     pub fn are_free(&self) -> Result<(), StationError> {
         let address = self.door.listen;
         TcpListener::bind(address).map_err(|source| DoorError::Listen { address, source })?;
-        self.page.bind()?;
+        self.page.is_free()?;
         if let Some(ServerConfig { listen: address, .. }) = self.opcua {
             TcpListener::bind(address).map_err(|source| ServerError::Listen { address, source })?;
         }

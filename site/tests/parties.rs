@@ -437,6 +437,8 @@ async fn readings_of_a_counting_meter_become_energies_of_quarter_hours_over_a_re
         (json!([{ "point": "device.7.energy", "ts": "2026-01-15T18:45:00Z", "value": 1.0 }]), 422),
         (json!([{ "point": "device.7.energy", "ts": "2026-01-15T17:44:00Z", "value": 1.0 }]), 422),
         (json!([{ "point": "device.7.energy", "ts": "2026-01-15T17:45:00Z" }]), 422),
+        (json!([{ "point": "device.7.p", "ts": "2026-01-15T17:45:00Z", "value": 1e308 }]), 422),
+        (json!([{ "point": "device.7.u.a", "ts": "2026-01-15T17:45:00Z", "value": -1.0 }]), 422),
         (json!([{ "point": "device.7.p", "ts": "2026-01-15T17:45:00Z", "cumulative_kwh": 1.0 }]), 422),
     ] {
         let (found, answer) = running.post("measurements", json!({ "values": values })).await;
@@ -490,6 +492,14 @@ async fn the_market_answers_every_offer_with_its_number_and_a_heartbeat_with_sch
     taken_back["flexOfferProfileConstraints"] = json!([]);
     assert_eq!(trade(taken_back).await.0, id);
     assert_eq!(running.get(&format!("flexoffers/{id}")).await.1["state"], json!("withdrawn"));
+    // As the protocol's public clients write it: a slash at the end, and fields that we do not know.
+    let message = json!({
+        "heartbeat": { "foaTime": "2026-01-15T17:20:05Z", "offeredById": 1, "foaVersion": "1.4" },
+        "sender": "foa-1",
+    });
+    let (status, answer) = running.post("fmar/flexOffer/v0/", message).await;
+    assert_eq!((status, &answer["unread"]), (200, &json!(["sender", "heartbeat.foaVersion"])), "{answer}");
+    assert_eq!(running.post("fmar/flexOffer/v0/", json!({ "flexoffer": [] })).await.0, 422);
     // Handing the same in again does not bring it back.
     for again in [-1, id] {
         assert_eq!(trade(market_offer(again, 1, 1.0)).await, (-3, "over".to_owned()));

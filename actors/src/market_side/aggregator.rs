@@ -12,7 +12,7 @@ use grid::defect::{Defect, planted};
 use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, Timestamp};
 use market::{
     AggregateId, AggregatedFlexOffer, Aggregation, Assignment, Contract, ContractId, FlexOffer, FlexOfferId,
-    MarketEvent, Month, Removal, TradingMode, disaggregate,
+    MarketEvent, Month, Removal, TradingMode, disaggregate, is_agents_name,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -150,6 +150,13 @@ impl Aggregator {
 
     fn on_submission(&mut self, submission: &Submission, cx: &mut Context<AggregatorMsg>) {
         let (offer, now) = (&submission.offer, cx.now());
+        if matches!(submission.answer_to, AnswerTo::Door(_)) && is_agents_name(&offer.id) {
+            let (code, id) = ("reserved-name", &offer.id);
+            let reason =
+                format!("FlexOffer {id}: names like fo-…-…-… are those of agents; choose another one");
+            cx.send(&self.observer, Seen::Rejected { code, reason: reason.clone() });
+            return cx.make(submission.answer_to.delivery(offer, OfferAnswer::Refused { code, reason }));
+        }
         let known = self.books.read(|ledger| ledger.offer(&offer.id).map(|(known, _)| known.clone()));
         let answer = match known.as_ref().or(self.underway.get(&offer.id).map(Arc::as_ref)) {
             Some(known) if known == offer.as_ref() && self.books.durable_offer(&offer.id).is_some() => {

@@ -323,8 +323,18 @@ impl Stage for Foa {
             FoaMsg::Reported(report) => self.on_report(report, cx),
             FoaMsg::OfferAnswered { device, offer, answer } => {
                 self.waiting.remove(&device);
-                if let OfferAnswer::Refused { code, reason } = answer {
-                    tracing::warn!(%offer, code, %reason, "offer refused");
+                match answer {
+                    OfferAnswer::Accepted | OfferAnswer::AlreadyKnown => {}
+                    OfferAnswer::Refused { code, reason } => {
+                        tracing::warn!(%offer, code, %reason, "offer refused");
+                    }
+                    OfferAnswer::Conflict => {
+                        tracing::warn!(%offer, %device, "another offer has this name: the device is not offered");
+                        let reason = format!(
+                            "FlexOffer {offer}: another offer has this name, so device {device} is not offered"
+                        );
+                        cx.send(&self.observer, Seen::Rejected { code: "agent_name_taken", reason });
+                    }
                 }
             }
             FoaMsg::Assigned { contract, assignment } => self.on_assigned(&contract, &assignment, cx),

@@ -1,10 +1,17 @@
 //! Offers that their owners take back.
 
-use super::evening::{PROSUMER, up_to_the_order};
-use super::{Market, seconds};
-use actors::market_side::{BUNDLED, NOT_OPEN, OfferAnswer};
+use super::evening::{DEVICE, PROSUMER, USAGE_POINT, up_to_the_order};
+use super::{Ear, Market, area, seconds};
+use actors::egress::EgressMsg;
+use actors::market_side::foa::Exits;
+use actors::market_side::{Aggregator, BUNDLED, Foa, FoaMsg, NOT_OPEN, OfferAnswer};
+use actors::observer::Seen;
+use grid::{DeviceId, ProsumerId, Timestamp};
 use market::aggregation::combine;
-use market::{AggregateId, FlexOffer, FlexOfferId, MarketEvent, OfferStatus, ZoneId};
+use market::{
+    AggregateId, DeviceReport, DeviceState, FlexOffer, FlexOfferId, MarketEvent, OfferStatus, ZoneId,
+};
+use std::sync::Arc;
 
 fn offer() -> FlexOffer {
     let MarketEvent::OfferAccepted { offer, .. } = up_to_the_order().remove(0) else { unreachable!() };
@@ -68,4 +75,51 @@ async fn a_member_of_a_bundle_stays_because_the_others_are_sold_with_it() {
     let door = market.offer_door().await;
     assert_eq!(code(door.withdraw(first.id).await), BUNDLED);
     assert_eq!(market.books.read(|ledger| ledger.open_aggregates().count()), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_an_agent_will_use_is_refused_to_everybody_else() {
+    let market = Market::start(Vec::new(), "2026-01-15T17:20:05Z").await;
+    let door = market.offer_door().await;
+    for name in ["fo-7-1-1", "fo-7-s3-2", "fo-121-1965162-40"] {
+        let offer = FlexOffer { id: FlexOfferId::new(name).unwrap(), ..offer() };
+        assert_eq!(code(door.submit(offer.clone()).await), "reserved-name", "{name}");
+        assert!(market.books.durable_offer(&offer.id).is_none());
+    }
+    assert_eq!(door.submit(offer()).await, Some(OfferAnswer::Accepted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_whose_name_for_an_offer_is_taken_says_so_and_it_is_counted() {
+    let MarketEvent::OfferAccepted { offer, at } = up_to_the_order().remove(0) else { unreachable!() };
+    let (id, device) = (FlexOfferId::new("fo-7-s3-1").unwrap(), DeviceId(9));
+    let squatting = FlexOffer { id, device, prosumer: ProsumerId(2), ..offer };
+    let now: Timestamp = "2026-01-15T17:20:00Z".parse().unwrap();
+    let facts = vec![MarketEvent::OfferAccepted { offer: squatting, at }];
+    let market = Market::start(facts, "2026-01-15T17:20:05Z").await;
+    let (area, books, matcher) = (Arc::new(area()), market.books.clone(), market.matcher().await);
+    let (journal, observer) = (market.journal.clone(), market.observer.clone());
+    let (to, places) = ((area.clone(), books.clone()), (journal.clone(), matcher, observer.clone()));
+    let build = move || {
+        let ((area, books), (journal, matcher, observer)) = (to.clone(), places.clone());
+        Aggregator::new(area, books, journal, matcher, observer)
+    };
+    let aggregator = market.supervisor.spawn("aggregator", build).await.unwrap();
+    let egress = market.supervisor.spawn("egress", || Ear::<EgressMsg>(Arc::default())).await.unwrap();
+    let exits = Exits { journal, aggregator, egress, observer, historian: None };
+    let build = move || Foa::new(PROSUMER, area.clone(), books.clone(), exits.clone());
+    let agent = market.supervisor.spawn("foa", build).await.unwrap();
+    let state = DeviceState::Charger {
+        session: 3,
+        energy_needed_wh: 9_000.0,
+        departure: now.plus(std::time::Duration::from_secs(6 * 3600)),
+        p_max_w: 8_000.0,
+    };
+    let report =
+        DeviceReport { device: DEVICE, prosumer: PROSUMER, usage_point: USAGE_POINT, at: now, state };
+    agent.deliver(FoaMsg::Reported(Arc::new(report)));
+    seconds(5).await;
+    let seen = market.seen.lock().unwrap();
+    let told = seen.iter().filter(|seen| matches!(seen, Seen::Rejected { code: "agent_name_taken", .. }));
+    assert_eq!(told.count(), 1, "{seen:?}");
 }

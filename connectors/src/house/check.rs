@@ -13,7 +13,12 @@ const SLOT_ENERGY_MAX: EnergyMwh = EnergyMwh(1_000_000_000_000_000);
 const SLOT_END: i64 = 7_258_118_400 / Slot::SECONDS;
 const REASON_BYTES_MAX: usize = 1024;
 
-pub(crate) fn measurement(value: &Measurement) -> Result<(), Refusal> {
+/// Checks a measurement that is not of our own making.
+///
+/// # Errors
+/// [`Refusal`] of a value that is not finite, beyond 1e12 in its base unit, or a negative magnitude; of a quality that is none of
+/// a measurement; of an energy that is not of the end of a quarter-hour.
+pub fn measurement(value: &Measurement) -> Result<(), Refusal> {
     let point = value.point;
     number(&point.to_string(), value.value)?;
     let quantity = point.quantity;

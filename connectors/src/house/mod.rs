@@ -10,12 +10,11 @@ mod reject;
 mod telemetry;
 mod topic;
 
-pub(crate) use check::measurement as check_measurement;
+pub use check::measurement as check_measurement;
 pub use decode::decode;
 pub use encode::{Packet, encode};
 pub use points::Points;
-pub(crate) use reject::Refusal;
-pub use reject::{RejectCode, Rejected};
+pub use reject::{Refusal, RejectCode, Rejected};
 pub(crate) use telemetry::factor as unit_factor;
 pub use topic::filters;
 

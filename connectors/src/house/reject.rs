@@ -112,8 +112,8 @@ impl Rejected {
     }
 }
 
-/// A refusal before the topic is added.
-pub(crate) type Refusal = (RejectCode, String);
+/// A refusal before the topic is added: its class, and the sentence.
+pub type Refusal = (RejectCode, String);
 
 pub(super) fn refuse<T>(code: RejectCode, reason: impl Into<String>) -> Result<T, Refusal> {
     Err((code, reason.into()))

@@ -6,6 +6,7 @@
 mod client;
 mod config;
 pub mod door;
+pub mod foreign;
 mod held;
 mod unacknowledged;
 

@@ -6,6 +6,7 @@
 //! * It ends when nobody listens any more.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // the whole crate is a test
 
+mod broker;
 mod hand_made;
 mod iec104;
 mod modbus;

@@ -30,6 +30,35 @@ fn listen(server: String, rows: &str, clock: &Arc<Told>) -> Listener {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mbpoll_reads_the_same_registers_of_the_same_server() {
+    let Some(python) = python("pymodbus") else { return };
+    if std::process::Command::new("mbpoll").arg("-h").output().is_err() {
+        println!("SKIPPED: mbpoll is not installed; scripts/setup.sh test installs it");
+        return;
+    }
+    let (port, clock) = (free_port(), Arc::new(Told::default()));
+    let mut peer = Peer::start(&python, "modbus_server.py", port);
+    peer.tell("input 7 0 32768 17254 0 275");
+    let rows = "7/input/0/f32/cdab,bus.2,u,a,V,,,\n7/input/2/i32,branch.21,p,,kW,0.01,generation,\n";
+    let mut listener = listen(format!("127.0.0.1:{port}"), rows, &clock);
+    listener.until(&["bus.2.u.a=230.5", "branch.21.p=-2750"]).await;
+    let asked =
+        ["-m", "tcp", "-p", &port.to_string(), "-a", "7", "-t", "3", "-0", "-r", "0", "-c", "4", "-1"];
+    let output = std::process::Command::new("mbpoll").args(asked).arg("127.0.0.1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    // A line like `[0]: \t32768`, with how it reads as a signed number behind it where that differs.
+    let registers: Vec<u32> = text
+        .lines()
+        .filter_map(|line| {
+            line.trim().strip_prefix('[')?.split_once("]:")?.1.split_whitespace().next()?.parse().ok()
+        })
+        .collect();
+    assert_eq!(registers, [32_768, 17_254, 0, 275], "{text}");
+    assert_eq!(f32::from_bits(registers[1] << 16 | registers[0]), 230.5);
+    listener.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_of_pymodbus_is_read_lost_and_found_again() {
     let Some(python) = python("pymodbus") else { return };
     let (port, clock) = (free_port(), Arc::new(Told::default()));

@@ -1,27 +1,32 @@
 //! The routes and what they answer.
 
 use crate::guard::{Access, Proof, guard};
+use crate::places::NoPlace;
 use crate::problem::Problem;
 use crate::serve::State;
 use crate::span::spanned;
 use crate::{endpoints, metrics, openapi, page, session, stream};
-use access::{Action, Decision, Resource, decide};
+use access::{Action, Decision, Principal, Resource, decide};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HOST};
 use actix_web::middleware::from_fn;
-use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
+use actix_web::web::Bytes;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use serde_json::json;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Registers every route of the table.
 pub fn routes(config: &mut web::ServiceConfig) {
     for endpoints in endpoints::by_path() {
         let methods: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.method).collect();
         let allowed = methods.join(", ");
+        let path = endpoints[0].path;
+        // GOFLEX's clients write a slash at the end.
+        let slashed = path.starts_with("/api/v1/fmar/").then(|| format!("{path}/"));
+        let patterns: Vec<String> = std::iter::once(path.to_owned()).chain(slashed).collect();
         let resource = endpoints
             .iter()
-            .fold(web::resource(endpoints[0].path), |resource, endpoint| resource.route((endpoint.route)()));
-        let path = endpoints[0].path;
+            .fold(web::resource(patterns), |resource, endpoint| resource.route((endpoint.route)()));
         config.service(
             resource
                 .default_service(web::to(move |request| method_not_allowed(request, allowed.clone())))
@@ -62,7 +67,9 @@ pub(crate) async fn readyz(state: web::Data<State>) -> Result<HttpResponse, Prob
 /// Figures for Prometheus and its like.
 pub(crate) async fn figures(state: web::Data<State>) -> HttpResponse {
     let picture = Arc::clone(&state.served.picture.borrow());
-    let text = metrics::text(&state.served.operations.families(&picture));
+    let mut families = state.served.operations.families(&picture);
+    families.extend(state.gate.families());
+    let text = metrics::text(&families);
     HttpResponse::Ok().insert_header(("cache-control", "no-store")).content_type(metrics::TEXT).body(text)
 }
 
@@ -76,13 +83,12 @@ pub(crate) async fn snapshot(state: web::Data<State>) -> HttpResponse {
 }
 
 pub(crate) async fn events(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
-    let place = Arc::clone(&state.stream_places).try_acquire_owned().map_err(|_| {
-        unavailable("too_many_streams", format!("{} pages are open already", state.limits.streams_max))
-    })?;
+    let place = state.page_places.take(request.extensions().get::<Principal>());
+    let place = place.map_err(|none| no_place(none, "pages"))?;
     // Rights may end while the stream goes on.
     let (proof, access) = (Proof::of(&request), state.served.access.clone());
-    let may = move || {
-        let principal = access.principal(&proof);
+    let may = async move || {
+        let principal = access.principal(&proof).await;
         decide(principal.as_ref(), Resource::Picture, Action::Read, None) == Decision::Allowed
     };
     let events = stream::events(state.served.picture.clone(), state.stopping.clone(), place, may);
@@ -94,7 +100,12 @@ pub(crate) async fn events(request: HttpRequest, state: web::Data<State>) -> Res
 }
 
 pub(crate) async fn description() -> HttpResponse {
-    json_answer(&openapi::document())
+    // Anybody may ask, as often as they like: it is made once.
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi::document().to_string().into());
+    HttpResponse::Ok()
+        .insert_header(("cache-control", "no-store"))
+        .content_type("application/json")
+        .body(DOCUMENT.clone())
 }
 
 async fn page_or_problem(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
@@ -109,7 +120,7 @@ async fn page_or_problem(request: HttpRequest, state: web::Data<State>) -> Resul
             "/login.js" => return ours("text/javascript; charset=utf-8", session::SCRIPT),
             "/login.css" => return ours("text/css; charset=utf-8", session::STYLE),
             // The page is of no use to somebody who may not see what it shows.
-            "/" if state.served.access.principal(&Proof::of(&request)).is_none() => {
+            "/" if state.served.access.principal(&Proof::of(&request)).await.is_none() => {
                 return Ok(HttpResponse::SeeOther().insert_header(("location", "/login")).finish());
             }
             _ => {}
@@ -121,6 +132,15 @@ async fn page_or_problem(request: HttpRequest, state: web::Data<State>) -> Resul
 /// JSON that nobody keeps.
 pub(crate) fn json_answer(value: &impl serde::Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(value)
+}
+
+/// What is said when there is no place at a stream.
+pub(crate) fn no_place(none: NoPlace, of_what: &str) -> Problem {
+    let detail = match none {
+        NoPlace::Full(count) => format!("{count} {of_what} are open already"),
+        NoPlace::Enough(count) => format!("{count} {of_what} of yours are open already: close one"),
+    };
+    unavailable("too_many_streams", detail)
 }
 
 fn unavailable(code: &str, detail: impl Into<String>) -> Problem {

@@ -2,11 +2,12 @@
 
 use crate::api::json_answer;
 use crate::door::BillKey;
-use crate::guard::{allow, note_list};
+use crate::guard::{allow, note_list, stopped};
+use crate::owned::Asking;
 use crate::page::shortened;
 use crate::problem::Problem;
 use crate::serve::State;
-use access::{Action, Decision, Principal, Resource, decide};
+use access::{Action, Principal, Resource};
 use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use grid::{Money, ProsumerId};
@@ -14,6 +15,7 @@ use market::MonthlyBill;
 use market::delegated::BillLine;
 use market::settlement::Account;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Bills that are returned when no limit is given.
 const LIMIT: usize = 1_000;
@@ -32,9 +34,15 @@ pub async fn list(
     if let Some(principal) = &principal {
         note_list(&state.served.access, principal, RIGHT.0).await?;
     }
-    let may_see = |owner| decide(principal.as_ref(), RIGHT.0, RIGHT.1, Some(owner)) == Decision::Allowed;
+    let asking = Asking::of(principal, RIGHT);
+    let (place, owners) = (asking.place(&state)?, asking.owners());
+    let market = Arc::clone(&state.served.market);
     // One more tells whether there are more.
-    let mut bills = state.served.market.bills(after, &may_see, limit + 1);
+    let bills = web::block(move || {
+        let _place = place;
+        market.bills(after, owners.as_deref(), limit + 1)
+    });
+    let mut bills = bills.await.map_err(|_| stopped())?;
     let more = bills.len() > limit;
     bills.truncate(limit);
     let next = bills.last().filter(|_| more).map(|last| format!("{}/{}", last.prosumer, last.month));

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub type SharedRegister = Arc<Mutex<Register>>;
 
 /// A poisoned lock is taken over: a record is in the file before it counts.
-fn locked(register: &Mutex<Register>) -> MutexGuard<'_, Register> {
+pub(crate) fn locked(register: &Mutex<Register>) -> MutexGuard<'_, Register> {
     register.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -58,7 +58,7 @@ pub(crate) async fn write<T: Send + 'static>(
     })
 }
 
-fn refused(refusal: &Refusal) -> Problem {
+pub(crate) fn refused(refusal: &Refusal) -> Problem {
     let status = match refusal {
         Refusal::NotOwner { .. } => StatusCode::FORBIDDEN,
         Refusal::Limit { .. } | Refusal::Malformed(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -68,7 +68,7 @@ fn refused(refusal: &Refusal) -> Problem {
     Problem::new(status, refusal.code(), refusal.to_string())
 }
 
-fn unkept(error: &StoreError) -> Problem {
+pub(crate) fn unkept(error: &StoreError) -> Problem {
     tracing::error!(%error, "the register cannot be written");
     let (code, detail) = if error.is_full() {
         ("register_full", "nothing was kept: there is no room on the disk; try again when there is")

@@ -55,6 +55,39 @@ pub struct OfferFound {
     pub state: OfferState,
 }
 
+/// Offers that are looked at for one answer, whether they are wanted or not.
+pub const OFFERS_LOOKED_AT_MAX: usize = 10_000;
+
+/// Which offers are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OffersAsked {
+    /// Those whose names come after this one.
+    pub after: Option<FlexOfferId>,
+    /// Those of these prosumers; all when it is `None`.
+    pub owners: Option<Vec<ProsumerId>>,
+    /// Those that can still be sold or are (`true`), or were taken back or are over (`false`).
+    pub active: Option<bool>,
+    /// So many.
+    pub most: usize,
+}
+
+impl OffersAsked {
+    /// Whether an offer that stands so is asked for.
+    pub fn wants(&self, state: OfferState) -> bool {
+        let is_active = matches!(state, OfferState::Accepted | OfferState::Contracted);
+        self.active.is_none_or(|active| active == is_active)
+    }
+}
+
+/// Some of them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct OffersPage {
+    /// By name.
+    pub offers: Vec<OfferFound>,
+    /// The last one that was looked at, when there may be more behind it.
+    pub next: Option<FlexOfferId>,
+}
+
 /// A bid that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BidFound {
@@ -94,14 +127,9 @@ pub trait MarketDoor: Send + Sync {
         Box::pin(std::future::ready(OfferAnswer::Unavailable { code, sentence }))
     }
 
-    /// At most `most` offers that hold across a power failure and are `wanted`, by name, after one of them.
-    fn offers(
-        &self,
-        _after: Option<&FlexOfferId>,
-        _wanted: &dyn Fn(&FlexOffer, OfferState) -> bool,
-        _most: usize,
-    ) -> Vec<OfferFound> {
-        Vec::new()
+    /// Offers that hold across a power failure, by name. Looks at [`OFFERS_LOOKED_AT_MAX`] of them, and blocks for so long.
+    fn offers(&self, _asked: &OffersAsked) -> OffersPage {
+        OffersPage::default()
     }
 
     /// Orders to the devices of a prosumer that no device has answered yet and that are not over, by name.
@@ -124,7 +152,7 @@ pub trait MarketDoor: Send + Sync {
         true
     }
 
-    /// What a device was ordered to take, by slot from `first` to before `end`, as far as it holds across a power failure.
+    /// What a device was ordered to take, by slot from `first` to before `end`, as far as it holds across a power failure. Blocks.
     fn ordered(&self, _device: DeviceId, _first: Slot, _end: Slot) -> BTreeMap<Slot, Ordered> {
         BTreeMap::new()
     }
@@ -135,14 +163,9 @@ pub trait MarketDoor: Send + Sync {
     /// Looks a bid up, also one of an earlier need.
     fn bid(&self, id: &BidId) -> Option<BidFound>;
 
-    /// At most `most` bills of delegated trading that hold across a power failure, of those prosumers that are `wanted`,
-    /// by prosumer and month, after one of them. What their lines rest on is left out.
-    fn bills(
-        &self,
-        after: Option<BillKey>,
-        wanted: &dyn Fn(ProsumerId) -> bool,
-        most: usize,
-    ) -> Vec<MonthlyBill>;
+    /// At most `most` bills of delegated trading that hold across a power failure, of these prosumers (all when that is
+    /// `None`), by prosumer and month, after one of them. What their lines rest on is left out. Blocks.
+    fn bills(&self, after: Option<BillKey>, owners: Option<&[ProsumerId]>, most: usize) -> Vec<MonthlyBill>;
 
     /// Looks one of them up, with what its lines rest on.
     fn bill(&self, key: BillKey) -> Option<MonthlyBill>;

@@ -13,36 +13,43 @@ use crate::api::json_answer;
 use crate::deposit::{body, now};
 use crate::offer_message;
 use crate::offers::written;
+use crate::page::shortened;
 use crate::parties::at_most;
 use crate::party::{Acknowledgement, Party};
 use crate::problem::Problem;
 use crate::serve::State;
 use crate::{OfferAnswer, OfferState};
 use access::{Action, Resource};
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use connectors::flex_offer::{Dialect, Directory, OfferMessage, encode_value};
 use grid::{ProsumerId, Timestamp};
 use market::flex_offer::life_cycle::{Phase, ScheduleUpdate};
 use market::{Activation, FlexOfferId};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+/// Names of fields that were not read, in an answer.
+const UNREAD_MAX: usize = 20;
 
 const UNKNOWN: i64 = -1;
 const NO_RIGHT: i64 = -2;
 const IN_EXECUTION: i64 = -3;
 const OTHER: i64 = -4;
 
+/// What clients of the market send besides is not read, and the answer says so.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Message {
     #[serde(default, rename = "flexOffer")]
-    offers: Vec<Value>,
+    offers: Option<Vec<Value>>,
     #[serde(default)]
     heartbeat: Option<Heartbeat>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 struct Heartbeat {
     foa_time: Timestamp,
     offered_by_id: ProsumerId,
@@ -51,6 +58,17 @@ struct Heartbeat {
     /// Beyond the protocol: what ends the repetition of a schedule.
     #[serde(default)]
     acknowledged: Vec<Acknowledgement>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
+impl Message {
+    /// Names of fields that are not read.
+    fn unread(&self) -> Vec<String> {
+        let of_beat = self.heartbeat.iter().flat_map(|beat| beat.more.keys());
+        let of_beat = of_beat.map(|name| format!("heartbeat.{}", shortened(name)));
+        self.more.keys().map(|name| shortened(name)).chain(of_beat).take(UNREAD_MAX).collect()
+    }
 }
 
 /// `POST /api/v1/fmar/flexOffer/v0`.
@@ -59,7 +77,14 @@ pub async fn trade(
     payload: web::Payload,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let Message { offers, heartbeat } = body(&request, payload, &state).await?;
+    let message: Message = body(&request, payload, &state).await?;
+    let unread = message.unread();
+    let Message { offers, heartbeat, .. } = message;
+    if offers.is_none() && heartbeat.is_none() && !unread.is_empty() {
+        let detail = format!("there is {}, and neither flexOffer nor heartbeat", unread.join(", "));
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "malformed", detail));
+    }
+    let offers = offers.unwrap_or_default();
     let acknowledged = heartbeat.as_ref().map_or(0, |beat| beat.acknowledged.len());
     at_most(offers.len() + acknowledged)?;
     let party = Party::new(&request, &state);
@@ -78,6 +103,9 @@ pub async fn trade(
         });
     }
     let mut answer = json!({ "flexOffer": replies });
+    if !unread.is_empty() {
+        answer["unread"] = json!(unread);
+    }
     if let Some(beat) = heartbeat {
         answer["heartbeat"] = answered(&party, &state, beat).await?;
     }
@@ -100,9 +128,11 @@ async fn one(party: &Party<'_>, state: &State, mut offer: Value) -> Result<i64, 
     fields.insert("id".to_owned(), json!(number));
     let id = FlexOfferId::new(number.to_string()).map_err(|error| {
         let detail = error.to_string();
-        other(Problem::new(actix_web::http::StatusCode::UNPROCESSABLE_ENTITY, "bad-name", detail))
+        other(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-name", detail))
     })?;
-    if given.is_some() && state.served.market.find(id.clone()).await.is_none() {
+    // Of somebody else's offer nothing is said, not even that it is there.
+    let found = state.served.market.find(id.clone()).await;
+    if given.is_some() && !found.is_some_and(|found| party.owns(found.offer.prosumer)) {
         return Err((UNKNOWN, Problem::not_found(format!("there is no FlexOffer {id}"))));
     }
     if taken_back {
@@ -113,11 +143,7 @@ async fn one(party: &Party<'_>, state: &State, mut offer: Value) -> Result<i64, 
     }
     if !offer_message::is_message(&offer) {
         let detail = "it has neither offeredById nor flexOfferProfileConstraints".to_owned();
-        return Err(other(Problem::new(
-            actix_web::http::StatusCode::UNPROCESSABLE_ENTITY,
-            "offer_malformed",
-            detail,
-        )));
+        return Err(other(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "offer_malformed", detail)));
     }
     let outcome = party.offer(&offer).await.and_then(|(answer, id, _)| match answer {
         OfferAnswer::Accepted | OfferAnswer::Known => Ok(answer),
@@ -139,12 +165,12 @@ async fn still_stands(state: &State, id: &FlexOfferId) -> Result<(), Refused> {
         Some(OfferState::Accepted | OfferState::Contracted) | None => return Ok(()),
     };
     let detail = format!("FlexOffer {id} is known and {over}; hand in one that differs, with id -1");
-    Err((IN_EXECUTION, Problem::new(actix_web::http::StatusCode::CONFLICT, "over", detail)))
+    Err((IN_EXECUTION, Problem::new(StatusCode::CONFLICT, "over", detail)))
 }
 
 /// A name for an offer that has none: the same offer gets the same, so that repeating it is safe. 52 bits (FNV-1a), which
 /// every JSON reader keeps.
-fn number_of(fields: &serde_json::Map<String, Value>) -> i64 {
+fn number_of(fields: &Map<String, Value>) -> i64 {
     let mut content = fields.clone();
     content.remove("id");
     let text = Value::Object(content).to_string();
@@ -167,7 +193,7 @@ fn reply(problem: &Problem) -> i64 {
 }
 
 async fn answered(party: &Party<'_>, state: &State, beat: Heartbeat) -> Result<Value, Problem> {
-    let Heartbeat { foa_time, offered_by_id, operation_info, acknowledged } = beat;
+    let Heartbeat { foa_time, offered_by_id, operation_info, acknowledged, .. } = beat;
     tracing::debug!(prosumer = %offered_by_id, %foa_time, %operation_info, "heartbeat");
     for answer in acknowledged {
         party.acknowledge(offered_by_id, answer).await?;

@@ -7,7 +7,6 @@
 use crate::OfferAnswer;
 use crate::api::json_answer;
 use crate::deposit::{body, now};
-use crate::measured::{Became, Reading};
 use crate::parties::at_most;
 use crate::party::{Acknowledgement, Party};
 use crate::problem::Problem;
@@ -103,11 +102,8 @@ async fn take(
         let (code, detail) = problem.words();
         refused.push((packet, json!({ "index": index, "code": code, "detail": detail })));
     };
-    for (index, value) in packets.operation_data.iter().flatten().enumerate() {
-        let outcome = match Reading::of(value) {
-            Ok(reading) => party.measured(&reading).await.and_then(Became::taken),
-            Err(problem) => Err(problem),
-        };
+    let measured = packets.operation_data.as_deref().unwrap_or_default();
+    for (index, outcome) in party.measured_all(measured).await.into_iter().enumerate() {
         if let Err(problem) = outcome {
             refuse("OperationData", index, &problem);
         }

@@ -3,15 +3,17 @@
 //! A `beat` every second carries the newest offset, so that a client to whom nothing was sent for hours can still go on. A client
 //! that is slow is sent what it missed; one that is so slow that the log was sealed meanwhile is told `gone`, and the stream ends.
 
+use crate::api::no_place;
 use crate::guard::Proof;
 use crate::history::{Asked, asked, historian, required, shown};
 use crate::owned::Asking;
+use crate::places::Place;
 use crate::problem::Problem;
 use crate::serve::State;
-use access::{Action, Resource};
+use access::{Action, Principal, Resource};
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use actors::Historian;
 use futures_util::{Stream, stream};
 use grid::PointId;
@@ -19,9 +21,8 @@ use history::{Kind, Offset, Value};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 /// How often is looked for new values.
@@ -63,15 +64,13 @@ pub async fn values(
         }
     };
     let at = begin(&historian, from, state.limits.answer_deadline).await?;
-    let place = Arc::clone(&state.stream_places).try_acquire_owned().map_err(|_| {
-        let detail = format!("{} streams are open already", state.limits.streams_max);
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", detail)
-    })?;
+    let place = state.follower_places.take(request.extensions().get::<Principal>());
+    let place = place.map_err(|none| no_place(none, "streams"))?;
     // Rights may end while the stream goes on.
     let (proof, state, wanted) = (Proof::of(&request), state.clone(), points.clone());
     let stopping = state.stopping.clone();
-    let may = move || {
-        let asking = Asking::of(state.served.access.principal(&proof), RIGHT);
+    let may = async move || {
+        let asking = Asking::of(state.served.access.principal(&proof).await, RIGHT);
         asking.sees_all()
             || (!wanted.is_empty() && wanted.iter().all(|point| asking.sees(&state, point.element)))
     };
@@ -125,15 +124,15 @@ struct Follower<M> {
     ended: bool,
     /// When rights were asked the last time.
     asked_at: Instant,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
-impl<M: Fn() -> bool> Follower<M> {
+impl<M: AsyncFn() -> bool> Follower<M> {
     fn new(
         historian: Historian,
         (kind, points): (Kind, Vec<PointId>),
         at: Offset,
-        (stopping, place): (watch::Receiver<bool>, OwnedSemaphorePermit),
+        (stopping, place): (watch::Receiver<bool>, Place),
         may: M,
     ) -> Self {
         let mut interval = interval(LOOK_INTERVAL);
@@ -177,7 +176,7 @@ impl<M: Fn() -> bool> Follower<M> {
                 beat = self.ticks.is_multiple_of(BEAT_EVERY);
                 self.ticks = self.ticks.wrapping_add(1);
             }
-            if *self.stopping.borrow() || !self.still_may() {
+            if *self.stopping.borrow() || !self.still_may().await {
                 return None;
             }
             let mut text = self.look();
@@ -192,12 +191,12 @@ impl<M: Fn() -> bool> Follower<M> {
     }
 
     /// Asks for the rights again when that was not done for a while.
-    fn still_may(&mut self) -> bool {
+    async fn still_may(&mut self) -> bool {
         if self.asked_at.elapsed() < ASK_INTERVAL {
             return true;
         }
         self.asked_at = Instant::now();
-        (self.may)()
+        (self.may)().await
     }
 
     /// What came since the last look.

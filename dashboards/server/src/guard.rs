@@ -5,8 +5,8 @@ use crate::problem::Problem;
 use crate::serve::State;
 use crate::session::GUESSES_PER_NETWORK;
 use access::{
-    Action, AuditLog, Decision, Directory, DirectoryError, Entry, Guesses, Principal, Resource, Sessions,
-    decide, depends_on_owner,
+    Action, AuditLog, Decision, Directory, DirectoryError, Entry, Guesses, Known, Principal, Resource,
+    Sessions, decide, depends_on_owner,
 };
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -18,7 +18,7 @@ use grid::{Clock, ProsumerId, Timestamp};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 /// How long a refusal is not written down again.
@@ -40,7 +40,9 @@ pub enum Access {
 /// A directory of accounts in use.
 pub struct Accounts {
     path: PathBuf,
-    directory: Mutex<(Directory, Option<Stamp>)>,
+    known: RwLock<(Arc<Known>, Option<Stamp>)>,
+    /// Held while the directory is read again.
+    reading: Mutex<()>,
     pub(crate) sessions: Mutex<Sessions>,
     audit: Mutex<AuditLog>,
     /// When a refusal was last written down, by who and what: a page that asks again and again fills no disk.
@@ -81,7 +83,8 @@ impl Accounts {
             AuditLog::open(audit).map_err(|source| AccessError::Audit { path: audit.to_owned(), source })?;
         Ok(Self {
             path: directory.to_owned(),
-            directory: Mutex::new((read, stamp)),
+            known: RwLock::new((Arc::new(read.into()), stamp)),
+            reading: Mutex::default(),
             sessions: Mutex::default(),
             audit: Mutex::new(log),
             refused: Mutex::default(),
@@ -90,18 +93,43 @@ impl Accounts {
         })
     }
 
-    /// Reads from the directory as it is now. One that became unreadable lets nobody in.
-    pub(crate) fn with<T>(&self, read: impl FnOnce(&Directory) -> T) -> T {
-        let mut kept = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = stamp(&self.path);
-        if newest != kept.1 {
-            let directory = Directory::read(&self.path).unwrap_or_else(|error| {
-                tracing::error!(%error, "accounts cannot be read: nobody is let in");
-                None
-            });
-            *kept = (directory.unwrap_or_default(), newest);
+    /// Who was known when the directory was last read.
+    fn kept(&self) -> (Arc<Known>, Option<Stamp>) {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who is known now: reads the directory again when it changed, which takes a while when it is long. One that became
+    /// unreadable lets nobody in.
+    pub(crate) fn newest(&self) -> Arc<Known> {
+        let (known, seen) = self.kept();
+        if stamp(&self.path) == seen {
+            return known;
         }
-        read(&kept.0)
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another may have read it meanwhile. The stamp is taken before it is read: what changes meanwhile is read again.
+        let (known, seen) = self.kept();
+        let newest = stamp(&self.path);
+        if newest == seen {
+            return known;
+        }
+        let directory = Directory::read(&self.path).unwrap_or_else(|error| {
+            tracing::error!(%error, "accounts cannot be read: nobody is let in");
+            None
+        });
+        let known = Arc::new(Known::from(directory.unwrap_or_default()));
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = (Arc::clone(&known), newest);
+        known
+    }
+
+    /// Who is known now; the directory is read on a thread that may wait.
+    async fn fresh(self: &Arc<Self>) -> Arc<Known> {
+        let (known, seen) = self.kept();
+        if stamp(&self.path) == seen {
+            return known;
+        }
+        let accounts = Arc::clone(self);
+        // Nobody is let in by a server that goes down.
+        web::block(move || accounts.newest()).await.unwrap_or_default()
     }
 
     pub(crate) fn guesses(&self) -> std::sync::MutexGuard<'_, Guesses> {
@@ -141,19 +169,17 @@ impl Accounts {
     }
 
     /// Whose proof this is.
-    fn principal(&self, proof: &Proof) -> Option<Principal> {
+    fn principal(&self, known: &Known, proof: &Proof) -> Option<Principal> {
         let now = self.clock.now();
         if let Some(token) = &proof.token {
-            return self.with(|directory| directory.by_token(token, now));
+            return known.by_token(token, now);
         }
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let (name, mark) = sessions.whose(proof.session.as_deref()?, now)?;
         let (name, mark) = (name.to_owned(), mark.to_owned());
         drop(sessions);
-        self.with(|directory| {
-            let same = directory.mark(&name).is_some_and(|now| now == mark);
-            directory.by_name(&name).filter(|_| same)
-        })
+        let same = known.mark(&name).is_some_and(|now| now == mark);
+        known.by_name(&name).filter(|_| same)
     }
 }
 
@@ -165,6 +191,10 @@ pub(crate) struct Proof {
 }
 
 impl Proof {
+    fn shows_nothing(&self) -> bool {
+        self.token.is_none() && self.session.is_none()
+    }
+
     pub fn of(request: &HttpRequest) -> Self {
         let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token =
@@ -196,18 +226,19 @@ fn stamp(path: &Path) -> Option<Stamp> {
 
 impl Access {
     /// Who is known now; `None` where everybody is let in.
-    pub(crate) fn directory(&self) -> Option<Directory> {
+    pub(crate) fn directory(&self) -> Option<Arc<Known>> {
         match self {
             Self::Local => None,
-            Self::Accounts(accounts) => Some(accounts.with(Clone::clone)),
+            Self::Accounts(accounts) => Some(accounts.newest()),
         }
     }
 
     /// Who asks; `None` for somebody who proved nothing.
-    pub(crate) fn principal(&self, proof: &Proof) -> Option<Principal> {
+    pub(crate) async fn principal(&self, proof: &Proof) -> Option<Principal> {
         match self {
             Self::Local => Some(Principal::local()),
-            Self::Accounts(accounts) => accounts.principal(proof),
+            Self::Accounts(_) if proof.shows_nothing() => None,
+            Self::Accounts(accounts) => accounts.principal(accounts.fresh().await.as_ref(), proof),
         }
     }
 }
@@ -225,7 +256,7 @@ pub async fn guard<B: MessageBody + 'static>(
     let Some(state) = request.app_data::<web::Data<State>>().cloned() else {
         return Err(actix_web::error::ErrorInternalServerError("no state"));
     };
-    let principal = state.served.access.principal(&Proof::of(request.request()));
+    let principal = state.served.access.principal(&Proof::of(request.request())).await;
     let path = request.path().to_owned();
     if let Err(problem) = allow(&state.served.access, principal.as_ref(), endpoint.right, None, path).await {
         return Ok(request.into_response(problem.error_response()));

@@ -9,6 +9,7 @@ mod api;
 mod benchmarks;
 mod bids;
 mod bills;
+mod commits;
 mod deposit;
 mod door;
 mod endpoints;
@@ -18,6 +19,7 @@ mod fmar;
 mod foa;
 mod follow;
 mod forecasts;
+mod gate;
 mod guard;
 mod history;
 mod key_values;
@@ -32,6 +34,7 @@ mod owned;
 mod page;
 mod parties;
 mod party;
+mod places;
 mod problem;
 mod quarantine;
 mod reported;
@@ -43,7 +46,10 @@ mod topology;
 mod validation;
 
 pub use deposit::SharedRegister;
-pub use door::{BidFound, BillKey, MarketDoor, OfferAnswer, OfferFound, OfferState, Ordered};
+pub use door::{
+    BidFound, BillKey, MarketDoor, OFFERS_LOOKED_AT_MAX, OfferAnswer, OfferFound, OfferState, OffersAsked,
+    OffersPage, Ordered,
+};
 pub use endpoints::{Answer, Content, ENDPOINTS, Endpoint};
 pub use field::FieldDoor;
 pub use guard::{Access, AccessError, Accounts};

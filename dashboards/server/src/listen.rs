@@ -6,6 +6,12 @@ use rustls::ServerConfig;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use thiserror::Error;
+use tokio::net::TcpSocket;
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
+/// Of an answer, what the kernel keeps until it is fetched; it may double this.
+const SEND_BUFFER_BYTES: u32 = 256 << 10;
 
 /// Where to listen, and how.
 #[derive(Debug, Clone)]
@@ -85,15 +91,35 @@ impl Listen {
             .map_err(|error| ServeError::Tls(error.to_string()))
     }
 
-    /// Takes the address.
+    /// Whether the address can be had now.
+    ///
+    /// # Errors
+    /// [`ServeError::PortInUse`] or [`ServeError::Listen`].
+    pub fn is_free(&self) -> Result<(), ServeError> {
+        TcpListener::bind(self.address).map(drop).map_err(|source| self.refused(source))
+    }
+
+    fn refused(&self, source: io::Error) -> ServeError {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => ServeError::PortInUse { port: self.address.port() },
+            _ => ServeError::Listen { address: self.address, source },
+        }
+    }
+
+    /// Takes the address. Must be called inside a tokio runtime with I/O.
     ///
     /// # Errors
     /// [`ServeError::PortInUse`] or [`ServeError::Listen`].
     pub fn bind(&self) -> Result<TcpListener, ServeError> {
-        TcpListener::bind(self.address).map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => ServeError::PortInUse { port: self.address.port() },
-            _ => ServeError::Listen { address: self.address, source },
-        })
+        let listening = || -> io::Result<TcpListener> {
+            let socket = if self.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            socket.set_reuseaddr(true)?;
+            // Of each connection: what its peer does not fetch takes memory of the kernel.
+            socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+            socket.bind(self.address)?;
+            socket.listen(BACKLOG)?.into_std()
+        };
+        listening().map_err(|source| self.refused(source))
     }
 
     /// Whether a browser may call this server by this name: a foreign page whose name was made to point here (DNS

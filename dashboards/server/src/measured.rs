@@ -1,15 +1,18 @@
 //! Measurements that parties send of points of their own, and what becomes of each.
 
-use crate::deposit::{now, read, write};
+use crate::deposit::{now, read};
 use crate::party::Party;
 use crate::problem::Problem;
 use access::{Action, Resource};
 use actix_web::http::StatusCode;
 use connectors::Message;
+use connectors::house::check_measurement;
+use futures_util::future::join_all;
 use grid::{EnergyMwh, Measurement, PointId, Quality, Quantity, Timestamp};
 use register::meters::{Counted, Registers};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How far ahead of ours a party's clock may be; of energies not at all: a quarter-hour that is not over has none.
@@ -113,7 +116,38 @@ impl Reading {
     }
 }
 
+/// What became of each of several values, in their order.
+pub(crate) type Outcomes = Vec<Result<&'static str, Problem>>;
+
 impl Party<'_> {
+    /// Takes several, each by itself: what is wrong with one takes nothing from the others. Those of one point are taken one after
+    /// the other, those of several points side by side, so that they wait for the disk together.
+    pub async fn measured_all(&self, values: &[Value]) -> Outcomes {
+        let mut by_point: BTreeMap<Option<PointId>, Vec<(usize, Result<Reading, Problem>)>> = BTreeMap::new();
+        for (place, reading) in values.iter().map(Reading::of).enumerate() {
+            let point = reading.as_ref().ok().map(|reading| reading.point);
+            by_point.entry(point).or_default().push((place, reading));
+        }
+        let one_point = async |readings: Vec<(usize, Result<Reading, Problem>)>| {
+            let (mut outcomes, mut ours) = (Vec::new(), None);
+            for (place, reading) in readings {
+                let outcome = match (&ours, reading) {
+                    // What follows something that is our fault is sent again with it, in its order.
+                    (Some(problem), _) => Err(Problem::clone(problem)),
+                    (None, Ok(reading)) => self.measured(&reading).await.and_then(Became::taken),
+                    (None, Err(problem)) => Err(problem),
+                };
+                ours = ours.or(outcome.as_ref().err().filter(|problem| problem.is_ours()).cloned());
+                outcomes.push((place, outcome));
+            }
+            outcomes
+        };
+        let outcomes = join_all(by_point.into_values().map(one_point)).await;
+        let mut outcomes: Vec<_> = outcomes.into_iter().flatten().collect();
+        outcomes.sort_unstable_by_key(|(place, _)| *place);
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
     /// Takes a measurement of a point of one's own; kept when this returns.
     pub async fn measured(&self, reading: &Reading) -> Result<Became, Problem> {
         let owners = self.state.served.market.owners(reading.point.element);
@@ -154,6 +188,7 @@ impl Party<'_> {
     ) -> Result<Option<&'static str>, Problem> {
         let quality = Quality::Measured;
         let value = Measurement { point, value, quality, measured_at, received_at };
+        check_measurement(&value).map_err(|(_, reason)| refused("malformed", reason))?;
         self.pass(Message::Telemetry(vec![value])).await
     }
 
@@ -175,7 +210,9 @@ impl Party<'_> {
                 return Ok(became);
             }
         }
-        write(self.state, move |register, now| register.remember((point, at, total), now)).await?;
+        let none = || Problem::new(StatusCode::NOT_FOUND, "no_register", "this system keeps no register");
+        let commits = self.state.commits.as_ref().ok_or_else(none)?;
+        commits.remember((point, at, total), now(self.state)?).await?;
         Ok(became)
     }
 }

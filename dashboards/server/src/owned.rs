@@ -1,9 +1,10 @@
 //! Whose a measurement point is: what of the grid belongs to prosumers, and who may see it.
 
 use crate::guard::allow;
+use crate::places::{NoPlace, Place};
 use crate::problem::Problem;
 use crate::serve::State;
-use access::{Action, Decision, Principal, Resource, decide, reaches_all};
+use access::{Action, Decision, Principal, Resource, Scope, decide, reaches_all};
 use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest};
 use grid::ProsumerId;
@@ -30,6 +31,31 @@ impl Asking {
     /// Whether it does not matter whose it is.
     pub fn sees_all(&self) -> bool {
         reaches_all(self.principal.as_ref(), self.right.0, self.right.1)
+    }
+
+    /// The prosumers whose things may be seen; all when it is `None`.
+    pub fn owners(&self) -> Option<Vec<ProsumerId>> {
+        if self.sees_all() {
+            return None;
+        }
+        match self.principal.as_ref().map(|principal| &principal.scope) {
+            Some(Scope::Prosumers(own)) => {
+                Some(own.iter().copied().filter(|owner| self.owns(*owner)).collect())
+            }
+            Some(Scope::Everything) => None,
+            Some(Scope::Nothing) | None => Some(Vec::new()),
+        }
+    }
+
+    /// A place for a question that takes a while.
+    pub fn place(&self, state: &State) -> Result<Place, Problem> {
+        state.question_places.take(self.principal.as_ref()).map_err(|none| {
+            let detail = match none {
+                NoPlace::Full(count) => format!("{count} questions of this kind are being answered already"),
+                NoPlace::Enough(count) => format!("{count} questions of yours are being answered already"),
+            };
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_questions", detail)
+        })
     }
 
     /// Whether what belongs to a prosumer may be seen.

@@ -2,14 +2,14 @@
 
 use crate::api::json_answer;
 use crate::deposit::{body, limit, query_malformed};
-use crate::guard::note_list;
-use crate::measured::{Became, Reading, told};
+use crate::guard::{note_list, stopped};
+use crate::measured::told;
 use crate::owned::Asking;
 use crate::page::shortened;
 use crate::party::{Acknowledgement, Party};
 use crate::problem::Problem;
 use crate::serve::State;
-use crate::{OfferFound, OfferState};
+use crate::{OffersAsked, OffersPage};
 use access::{Action, Principal, Resource};
 use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
@@ -17,6 +17,7 @@ use grid::ProsumerId;
 use market::FlexOfferId;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// Offers that are returned when no limit is given.
 const LIMIT: usize = 100;
@@ -58,16 +59,15 @@ pub async fn offers(
         note_list(&state.served.access, &principal, right.0).await?;
     }
     let asking = Asking::new(&request, right);
-    let wanted = |offer: &market::FlexOffer, stands: OfferState| {
-        let is_active = matches!(stands, OfferState::Accepted | OfferState::Contracted);
-        active.is_none_or(|active| active == is_active) && asking.owns(offer.prosumer)
-    };
-    // One more tells whether there are more.
-    let mut found: Vec<OfferFound> = state.served.market.offers(after.as_ref(), &wanted, most + 1);
-    let more = found.len() > most;
-    found.truncate(most);
-    let next = found.last().filter(|_| more).map(|last| last.offer.id.clone());
-    Ok(json_answer(&json!({ "offers": found, "next": next })))
+    let place = asking.place(&state)?;
+    let (market, asked) =
+        (Arc::clone(&state.served.market), OffersAsked { after, owners: asking.owners(), active, most });
+    let found = web::block(move || {
+        let _place = place;
+        market.offers(&asked)
+    });
+    let OffersPage { offers, next } = found.await.map_err(|_| stopped())?;
+    Ok(json_answer(&json!({ "offers": offers, "next": next })))
 }
 
 /// `DELETE /api/v1/flexoffers/{id}`.
@@ -128,19 +128,19 @@ pub async fn measurements(
     let Readings { values } = body(&request, payload, &state).await?;
     at_most(values.len())?;
     let party = Party::new(&request, &state);
-    let mut became = Vec::new();
-    for value in &values {
-        // Each by itself: what is wrong with one takes nothing from the others.
-        let outcome = match Reading::of(value) {
-            Ok(reading) => party.measured(&reading).await.and_then(Became::taken),
-            Err(problem) => Err(problem),
-        };
-        match outcome {
-            // Nothing is wrong with it, and what was sent before it changes nothing when it comes again.
-            Err(problem) if problem.is_ours() || values.len() == 1 => return Err(problem),
-            outcome => became.push(told(value, outcome.as_ref().copied())),
-        }
+    let mut outcomes = party.measured_all(&values).await;
+    // Nothing is wrong with it, and what was sent beside it changes nothing when it comes again.
+    let ours = outcomes.iter().position(|outcome| outcome.as_ref().is_err_and(Problem::is_ours));
+    if let Some(Err(problem)) = ours.map(|place| outcomes.swap_remove(place)) {
+        return Err(problem);
     }
+    if values.len() == 1
+        && let Some(Err(problem)) = outcomes.pop_if(|outcome| outcome.is_err())
+    {
+        return Err(problem);
+    }
+    let became: Vec<Value> =
+        values.iter().zip(&outcomes).map(|(value, outcome)| told(value, outcome.as_ref().copied())).collect();
     Ok(json_answer(&json!({ "values": became })))
 }
 

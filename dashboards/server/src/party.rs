@@ -6,6 +6,7 @@ use crate::deposit::now;
 use crate::guard::{allow, note_done};
 use crate::offer_message;
 use crate::offers::{no_answer, our_own};
+use crate::owned::Asking;
 use crate::problem::Problem;
 use crate::serve::State;
 use access::{Action, Principal, Resource};
@@ -57,6 +58,11 @@ impl<'a> Party<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether offers of a prosumer are its own.
+    pub fn owns(&self, owner: ProsumerId) -> bool {
+        Asking::of(self.principal.clone(), (Resource::FlexOffer, Action::Act)).owns(owner)
     }
 
     /// Whether it may, with what belongs to a prosumer.

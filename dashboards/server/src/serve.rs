@@ -1,15 +1,22 @@
 //! Starting and stopping the server.
 
 use crate::api;
+use crate::commits::Commits;
 use crate::deposit::SharedRegister;
 use crate::door::MarketDoor;
 use crate::field::FieldDoor;
+use crate::gate::Gate;
 use crate::guard::Access;
 use crate::listen::{Listen, ServeError};
 use crate::page::{self, PageFiles};
-use actix_web::dev::{ServerHandle, Service};
+use crate::places::Places;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol};
+use actix_server::{ServerBuilder, ServerHandle};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::AppConfig;
 use actix_web::middleware::DefaultHeaders;
-use actix_web::{App, HttpServer, ResponseError, web};
+use actix_web::{App, ResponseError, web};
 use actors::Operations;
 use actors::picture::{NetworkPicture, Picture};
 use futures_util::future::Either;
@@ -20,12 +27,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// Only files of this server; no frames, no forms, no foreign scripts.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Threads that answer, each with a runtime of its own.
+const WORKERS: usize = 2;
 
 /// What is served.
 #[derive(Clone)]
@@ -65,8 +77,26 @@ pub struct Limits {
     pub body_deadline: Duration,
     /// The system must have answered within this time.
     pub answer_deadline: Duration,
+    /// Connections at the same time.
+    pub connections_max: usize,
+    /// Of these, connections of one address (of IPv6: one network of 64 bits).
+    pub connections_each_max: usize,
+    /// Of these, connections that have asked nothing yet.
+    pub silent_max: usize,
+    /// A peer must fetch something of its answer within this time.
+    pub write_stall: Duration,
     /// Pages that may listen to the stream at the same time.
     pub streams_max: usize,
+    /// Of these, pages of one account or token.
+    pub streams_each_max: usize,
+    /// Streams of new values that may be followed at the same time.
+    pub followers_max: usize,
+    /// Of these, streams of one account or token.
+    pub followers_each_max: usize,
+    /// Questions that look at much and are answered at the same time: lists of offers and bills, validations.
+    pub questions_max: usize,
+    /// Of these, questions of one account or token.
+    pub questions_each_max: usize,
 }
 
 impl Default for Limits {
@@ -75,7 +105,16 @@ impl Default for Limits {
             body_bytes_max: 64 * 1024,
             body_deadline: Duration::from_secs(10),
             answer_deadline: Duration::from_secs(10),
+            connections_max: 4_096,
+            connections_each_max: 512,
+            silent_max: 256,
+            write_stall: Duration::from_secs(10),
             streams_max: 64,
+            streams_each_max: 16,
+            followers_max: 256,
+            followers_each_max: 4,
+            questions_max: 64,
+            questions_each_max: 4,
         }
     }
 }
@@ -88,9 +127,15 @@ pub(crate) struct State {
     pub login_turn: Arc<tokio::sync::Mutex<()>>,
     pub page: PageFiles,
     pub stopping: watch::Receiver<bool>,
-    pub stream_places: Arc<Semaphore>,
+    pub page_places: Places,
+    pub follower_places: Places,
+    /// Of questions that look at much.
+    pub question_places: Places,
     pub listen: Listen,
     pub encrypted: bool,
+    pub gate: Arc<Gate>,
+    /// The way of readings to the register, where there is one.
+    pub commits: Option<Commits>,
 }
 
 /// A server that accepts connections until it is stopped.
@@ -120,8 +165,8 @@ impl RunningServer {
 
 /// Serves until stopped, with the default limits and the page that was built with this program.
 ///
-/// Must be called inside a tokio runtime with time and I/O; actix-web starts one worker thread with a runtime
-/// of its own, so nothing heavier than reading a picture happens on the caller's runtime.
+/// Must be called inside a tokio runtime with time and I/O; two worker threads are started with a runtime each
+/// of their own, so nothing heavier than reading a picture happens on the caller's runtime.
 ///
 /// # Errors
 /// [`ServeError`]; an address that others can reach needs TLS, accounts, an administrator and names.
@@ -140,49 +185,85 @@ pub async fn serve_with(
     page: PageFiles,
 ) -> Result<RunningServer, ServeError> {
     let listen: Listen = listen.into();
-    let tls = listen.check(served.access.directory().as_ref())?;
+    let tls = listen.check(served.access.directory().as_ref().map(|known| known.directory()))?;
     let address = listen.address;
     let listener = listen.bind()?;
     let refused = |source| ServeError::Listen { address, source };
     let bound = listener.local_addr().map_err(refused)?;
     let (stopping, stopped) = watch::channel(false);
+    let encrypted = tls.is_some();
+    let tls = tls.map(|mut config| {
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    });
+    let commits = served.register.clone().map(Commits::start).transpose().map_err(refused)?;
     let state = web::Data::new(State {
         served,
         limits,
         login_turn: Arc::default(),
         page,
         stopping: stopped,
-        stream_places: Arc::new(Semaphore::new(limits.streams_max)),
-        encrypted: tls.is_some(),
+        page_places: Places::new(limits.streams_max, limits.streams_each_max),
+        follower_places: Places::new(limits.followers_max, limits.followers_each_max),
+        question_places: Places::new(limits.questions_max, limits.questions_each_max),
+        encrypted,
+        gate: Arc::new(Gate::new(limits, tls)),
+        commits,
         listen,
     });
-    let encrypted = tls.is_some();
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(state.clone())
-            .wrap_fn(|request, service| match api::check_host(&request) {
-                Ok(()) => Either::Left(service.call(request)),
-                Err(problem) => {
-                    Either::Right(std::future::ready(Ok(request.into_response(problem.error_response()))))
-                }
-            })
-            .wrap(headers(encrypted))
-            .configure(api::routes)
-    })
-    .workers(1)
-    .max_connections(256)
-    .client_request_timeout(Duration::from_secs(5))
-    .shutdown_timeout(2)
-    .disable_signals();
-    let server = match tls {
-        Some(config) => server.listen_rustls_0_23(listener, config),
-        None => server.listen(listener),
-    };
-    let server = server.map_err(refused)?.run();
+    let server = ServerBuilder::new()
+        .workers(WORKERS)
+        // The gate counts; beyond it these are those that it has not heard of yet.
+        .max_concurrent_connections(20_000)
+        .shutdown_timeout(2)
+        .disable_signals()
+        .listen("http", listener, move || connections(&state, bound))
+        .map_err(refused)?
+        .run();
     let handle = server.handle();
     let task = tokio::spawn(server);
     tracing::info!(address = %bound, encrypted, "http server is listening");
     Ok(RunningServer { address: bound, handle, stopping, task })
+}
+
+/// What serves the connections of one worker.
+fn connections(
+    state: &web::Data<State>,
+    bound: SocketAddr,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
+{
+    let (stopping, gate, encrypted) = (state.stopping.clone(), Arc::clone(&state.gate), state.encrypted);
+    let app_state = state.clone();
+    let app = App::new()
+        .app_data(app_state)
+        .wrap_fn(|request, service| match api::check_host(&request) {
+            Ok(()) => Either::Left(service.call(request)),
+            Err(problem) => {
+                Either::Right(std::future::ready(Ok(request.into_response(problem.error_response()))))
+            }
+        })
+        .wrap(headers(encrypted))
+        .configure(api::routes);
+    let app = map_config(app.into_factory(), |()| AppConfig::default());
+    let http = HttpService::build()
+        .graceful_shutdown_signal(move || {
+            let mut stopping = stopping.clone();
+            async move {
+                let _ = stopping.wait_for(|stopping| *stopping).await;
+            }
+        })
+        .client_request_timeout(Duration::from_secs(5))
+        .client_disconnect_timeout(Duration::from_secs(1))
+        .local_addr(bound)
+        .finish(app.map_err(|error: actix_web::Error| error.error_response()));
+    let enter = fn_service(move |peer: TcpStream| {
+        let entering = Arc::clone(&gate).enter(peer);
+        async move {
+            let (connection, peer) = entering.await.map_err(DispatchError::Io)?;
+            Ok::<_, DispatchError>((connection, Protocol::Http1, peer))
+        }
+    });
+    enter.and_then(http)
 }
 
 /// What every answer says.

@@ -5,7 +5,7 @@ use crate::guard::{Access, Accounts, COOKIE, Proof, stopped};
 use crate::offers::read_json;
 use crate::problem::Problem;
 use crate::serve::State;
-use access::{Action, Decision, Directory, GUESSES_WITHIN, Principal, Resource, SESSION_LASTS, Try, decide};
+use access::{Action, Decision, GUESSES_WITHIN, Known, Principal, Resource, SESSION_LASTS, Try, decide};
 use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -88,14 +88,14 @@ fn log_in(
     from: Option<IpAddr>,
 ) -> Result<(Principal, String), Problem> {
     let now = accounts.clock.now();
-    let directory = accounts.with(Clone::clone);
-    let Some(principal) = directory.by_password(&shown.name, &shown.password) else {
-        accounts.note_wrong_password(&directory, "log in".to_owned(), &shown.name)?;
+    let known = accounts.newest();
+    let Some(principal) = known.by_password(&shown.name, &shown.password) else {
+        accounts.note_wrong_password(&known, "log in".to_owned(), &shown.name)?;
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_password", "name or password is wrong"));
     };
     accounts.guesses().right(&shown.name, from);
     accounts.note(&principal.name, "log in".to_owned(), "", "allowed")?;
-    let mark = directory.mark(&principal.name).unwrap_or_default();
+    let mark = known.mark(&principal.name).unwrap_or_default();
     let mut sessions = accounts.sessions.lock().unwrap_or_else(PoisonError::into_inner);
     let session = sessions.begin(&principal.name, &mark, now).ok_or_else(|| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_random", "the machine has no random numbers")
@@ -118,13 +118,13 @@ impl Accounts {
             return None;
         }
         let what = format!("log in over {door}");
-        let directory = self.with(Clone::clone);
-        let Some(principal) = directory.by_password(name, password) else {
-            drop(self.note_wrong_password(&directory, what, name));
+        let known = self.newest();
+        let Some(principal) = known.by_password(name, password) else {
+            drop(self.note_wrong_password(&known, what, name));
             return None;
         };
         self.guesses().right(name, None);
-        let mark = directory.mark(&principal.name).unwrap_or_default();
+        let mark = known.mark(&principal.name).unwrap_or_default();
         let admitted = Admitted { name: principal.name, mark, right };
         let allowed = self.still_admits(&admitted);
         let outcome = if allowed { "allowed" } else { "forbidden" };
@@ -133,8 +133,8 @@ impl Accounts {
     }
 
     /// The name of somebody who is not known may be a password: it is not written down.
-    fn note_wrong_password(&self, directory: &Directory, what: String, name: &str) -> Result<(), Problem> {
-        match directory.by_name(name) {
+    fn note_wrong_password(&self, known: &Known, what: String, name: &str) -> Result<(), Problem> {
+        match known.by_name(name) {
             Some(_) => self.note("", what, name, "wrong_password"),
             None => self.note_refusal("", what, "", "wrong_password"),
         }
@@ -143,11 +143,10 @@ impl Accounts {
     /// Whether somebody who was let in has the right still, and the same password.
     pub fn still_admits(&self, admitted: &Admitted) -> bool {
         let (resource, action) = admitted.right;
-        self.with(|directory| {
-            let same = directory.mark(&admitted.name).is_some_and(|mark| mark == admitted.mark);
-            let principal = directory.by_name(&admitted.name).filter(|_| same);
-            decide(principal.as_ref(), resource, action, None) == Decision::Allowed
-        })
+        let known = self.newest();
+        let same = known.mark(&admitted.name).is_some_and(|mark| mark == admitted.mark);
+        let principal = known.by_name(&admitted.name).filter(|_| same);
+        decide(principal.as_ref(), resource, action, None) == Decision::Allowed
     }
 }
 

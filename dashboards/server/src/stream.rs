@@ -5,6 +5,7 @@
 //! never queues them. A beat says only that this server runs and which picture it holds; the page also watches
 //! that the picture's sequence number moves.
 
+use crate::places::Place;
 use actix_web::web::Bytes;
 use actors::picture::{FeedEntry, Picture};
 use futures_util::{Stream, stream};
@@ -13,7 +14,7 @@ use serde_json::{Map, Value};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// Shortest time between two changes.
@@ -29,14 +30,14 @@ struct Client<M> {
     sent: Option<Arc<Picture>>,
     ticks: u32,
     interval: Interval,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// The events for one client; ends when the server stops, the picture's publisher is gone, or the client may listen no more.
-pub fn events<M: Fn() -> bool>(
+pub fn events<M: AsyncFn() -> bool>(
     picture: watch::Receiver<Arc<Picture>>,
     stopping: watch::Receiver<bool>,
-    place: OwnedSemaphorePermit,
+    place: Place,
     may: M,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let mut interval = interval(CHANGE_INTERVAL);
@@ -48,13 +49,14 @@ pub fn events<M: Fn() -> bool>(
     })
 }
 
-impl<M: Fn() -> bool> Client<M> {
+impl<M: AsyncFn() -> bool> Client<M> {
     /// Waits for the next tick that has something to say.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             self.interval.tick().await;
             let beat = self.ticks.is_multiple_of(BEAT_EVERY);
-            if *self.stopping.borrow() || self.picture.has_changed().is_err() || (beat && !(self.may)()) {
+            if *self.stopping.borrow() || self.picture.has_changed().is_err() || (beat && !(self.may)().await)
+            {
                 return None;
             }
             let newest = self.picture.borrow_and_update().clone();

@@ -2,6 +2,7 @@
 
 use crate::api::json_answer;
 use crate::deposit::{instant, query_malformed};
+use crate::guard::stopped;
 use crate::history::historian;
 use crate::owned::Asking;
 use crate::page::shortened;
@@ -15,6 +16,7 @@ use grid::{DeviceId, EnergyMwh, PointId, Quality, Quantity, Slot, Timestamp};
 use history::{Kind, Query, Versions};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Quarter-hours that may be asked for at once: 31 days.
@@ -39,11 +41,17 @@ pub async fn find(
     let (first, end) = slots(&asked, now)?;
     let element = Element::Device(device);
     // Before it is looked for: which devices there are is told to none but those who may see them.
-    Asking::new(&request, RIGHT).require(&state, element, format!("device {device}")).await?;
+    let asking = Asking::new(&request, RIGHT);
+    asking.require(&state, element, format!("device {device}")).await?;
     if state.served.market.owners(element).is_empty() {
         return Err(Problem::not_found(format!("there is no device {device}")));
     }
-    let ordered = state.served.market.ordered(device, first, end);
+    let (place, market) = (asking.place(&state)?, Arc::clone(&state.served.market));
+    let ordered = web::block(move || {
+        let _place = place;
+        market.ordered(device, first, end)
+    });
+    let ordered = ordered.await.map_err(|_| stopped())?;
     let metered = metered(&state, device, first, end).await?;
     let slots = (first.0..end.0).map(Slot);
     let (mut baseline, mut scheduled, mut actual, mut quality) = (vec![], vec![], vec![], vec![]);

@@ -103,9 +103,15 @@ impl MarketDoor for Market {
         Box::pin(std::future::ready(OfferAnswer::Accepted))
     }
 
-    /// `offer-3` is prosumer 3's, and so on.
+    /// `offer-3` and `3` are prosumer 3's, and so on.
     fn find(&self, id: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {
-        let owner = id.to_string().strip_prefix("offer-").and_then(|owner| owner.parse().ok());
+        let owner = id
+            .as_str()
+            .strip_prefix("offer-")
+            .unwrap_or(id.as_str())
+            .parse()
+            .ok()
+            .filter(|owner| *owner < 10);
         let found = owner.map(|owner| OfferFound {
             offer: serde_json::from_value(offer(owner)).unwrap(),
             state: OfferState::Accepted,
@@ -136,14 +142,11 @@ impl MarketDoor for Market {
     }
 
     /// Two months each.
-    fn bills(
-        &self,
-        after: Option<BillKey>,
-        wanted: &dyn Fn(ProsumerId) -> bool,
-        most: usize,
-    ) -> Vec<MonthlyBill> {
+    fn bills(&self, after: Option<BillKey>, owners: Option<&[ProsumerId]>, most: usize) -> Vec<MonthlyBill> {
         let keys = BILLED.iter().flat_map(|&prosumer| [1, 2].map(|month| key(prosumer, month)));
-        let keys = keys.filter(|key| wanted(key.0) && after.is_none_or(|after| after < *key));
+        let keys = keys.filter(|key| {
+            owners.is_none_or(|owners| owners.contains(&key.0)) && after.is_none_or(|after| after < *key)
+        });
         keys.take(most).map(bill).collect()
     }
 
@@ -456,6 +459,30 @@ async fn an_offer_in_a_dialect_is_asked_for_the_same_right_before_devices_are_to
     assert!(status == 422 && answer.contains("unknown-device"), "{answer}");
     let viewer = running.bearer(Some(Role::Viewer));
     assert_eq!(running.ask("POST", "/api/v1/flexoffers", &viewer, Some(message(3))).await.0, 403);
+    running.server.stop().await;
+}
+
+#[tokio::test]
+async fn whether_somebody_elses_numbered_offer_is_there_is_not_told() {
+    let running = start().await;
+    let prosumer = running.bearer(Some(Role::Prosumer));
+    let mut told = Vec::new();
+    for id in [4, 44] {
+        for profile in [
+            serde_json::json!([]),
+            serde_json::json!([{ "energyConstraintList": [{ "lower": 0, "upper": 1 }] }]),
+        ] {
+            let offer =
+                serde_json::json!({ "id": id, "offeredById": 3, "flexOfferProfileConstraints": profile });
+            let message = serde_json::json!({ "flexOffer": [offer] }).to_string();
+            let (status, answer) =
+                running.ask("POST", "/api/v1/fmar/flexOffer/v0", &prosumer, Some(message)).await;
+            assert_eq!(status, 200, "{answer}");
+            told.push(answer.split("\r\n\r\n").nth(1).unwrap().replace(&id.to_string(), "N"));
+        }
+    }
+    assert!(told[0].contains("\"id\":-1"), "{}", told[0]);
+    assert!(told.iter().all(|answer| *answer == told[0]), "{told:?}");
     running.server.stop().await;
 }
 

@@ -46,7 +46,7 @@ impl MarketDoor for NoMarket {
     fn bills(
         &self,
         _: Option<dashboards_server::BillKey>,
-        _: &dyn Fn(grid::ProsumerId) -> bool,
+        _: Option<&[grid::ProsumerId]>,
         _: usize,
     ) -> Vec<market::MonthlyBill> {
         Vec::new()
@@ -183,4 +183,27 @@ async fn what_is_missing_for_a_public_address_is_said() {
     let broken = TlsFiles { key: files.certificate.clone(), ..files };
     let said = refused(public(Some(broken), &[NAME]), admin).await;
     assert!(said.starts_with("TLS: ") && said.contains("server.pem"), "{said}");
+}
+
+#[tokio::test]
+#[allow(clippy::disallowed_methods)] // wall time is measured
+async fn peers_that_never_finish_the_handshake_keep_nobody_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_picture, served) = served(folder.path(), &[Role::SecurityAdmin]);
+    let files = certificate(folder.path());
+    let server = serve(public(Some(files.clone()), &[NAME]), served).await.unwrap();
+    let mut peers = Vec::new();
+    for number in 0..400 {
+        let mut peer = TcpStream::connect((Ipv4Addr::LOCALHOST, server.address().port())).await.unwrap();
+        if number % 2 == 0 {
+            // The head of a record that says it goes on.
+            peer.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
+        }
+        peers.push(peer);
+    }
+    let began = std::time::Instant::now();
+    assert!(ask(&server, &files.certificate, &get("/healthz", NAME)).await.starts_with("HTTP/1.1 200"));
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "after {:?}", began.elapsed());
+    drop(peers);
+    server.stop().await;
 }

@@ -201,6 +201,17 @@ impl Ledger {
         bills.filter(move |(_, (_, issued))| *issued <= record).map(|(_, (bill, _))| bill)
     }
 
+    /// Those of one prosumer, by month. Looks at no other.
+    pub fn bills_of_as_of(
+        &self,
+        record: RecordNumber,
+        prosumer: ProsumerId,
+    ) -> impl Iterator<Item = &MonthlyBill> {
+        let from = (prosumer, Month::of(Timestamp::default()));
+        let own = self.bills.range(from..).take_while(move |((owner, _), _)| *owner == prosumer);
+        own.filter(move |(_, (_, issued))| *issued <= record).map(|(_, (bill, _))| bill)
+    }
+
     /// The bill of a prosumer and month, if it was issued up to a record.
     pub fn bill_as_of(&self, record: RecordNumber, key: (ProsumerId, Month)) -> Option<&MonthlyBill> {
         self.bills.get(&key).filter(|(_, issued)| *issued <= record).map(|(bill, _)| bill)

@@ -11,7 +11,9 @@ use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::offering::OfferState;
 use crate::settlement::{Account, MeterReading, SlotSettlement};
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::ops::Bound;
 
 /// Sums since the first event. Energies are magnitudes in mWh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -130,6 +132,36 @@ impl Ledger {
     /// Every accepted offer and where it stands, by id.
     pub fn offers(&self) -> impl Iterator<Item = (&FlexOffer, OfferStatus)> {
         self.offers.values().map(|record| (&record.offer, record.status))
+    }
+
+    /// Names of accepted offers after one of them, in order: all, or those of some prosumers. Looks at no other.
+    pub fn offers_after<'a>(
+        &'a self,
+        after: Option<&'a FlexOfferId>,
+        owners: Option<&[ProsumerId]>,
+    ) -> Box<dyn Iterator<Item = &'a FlexOfferId> + 'a> {
+        let from = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let Some(owners) = owners else {
+            return Box::new(self.offers.range::<FlexOfferId, _>(from).map(|(id, _)| id));
+        };
+        let owners: BTreeSet<ProsumerId> = owners.iter().copied().collect();
+        let mut own: Vec<_> = owners
+            .into_iter()
+            .filter_map(|owner| self.offers.of(owner))
+            .map(|names| names.range::<FlexOfferId, _>(from))
+            .collect();
+        // The first name that is left of each owner.
+        let mut next: BinaryHeap<_> = own
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(owner, names)| Some(Reverse((names.next()?, owner))))
+            .collect();
+        Box::new(std::iter::from_fn(move || {
+            let Reverse((first, owner)) = next.pop()?;
+            let following = own.get_mut(owner).and_then(Iterator::next);
+            next.extend(following.map(|name| Reverse((name, owner))));
+            Some(first)
+        }))
     }
 
     /// Offers that may still be assigned, by id.
@@ -281,6 +313,11 @@ impl Ledger {
         self.activations
             .values()
             .map(|record| (&record.activation, record.answer.as_ref().map(|answer| &answer.status)))
+    }
+
+    /// Orders to a device that replace or ask for something in a slot or later. Looks at no other.
+    pub fn orders_to(&self, device: DeviceId, from: Slot) -> impl Iterator<Item = &Activation> {
+        self.activations.to(device, from)
     }
 
     /// Activations whose devices have not answered, by prosumer, end of their schedule and id.

@@ -1,6 +1,9 @@
 //! How a ledger is packed, for snapshots. The form belongs to the program's version.
 
-use super::{ActivationRecord, Answered, ContractRecord, Ledger, OfferRecord, OfferStatus, OrderKey, Valued};
+use super::{
+    ActivationRecord, Answered, ContractRecord, Ledger, OfferRecord, OfferStatus, Offers, OrderKey, Orders,
+    Valued,
+};
 use crate::activation::ActivationId;
 use crate::bid::{BidId, DomsBid};
 use crate::contract::{AggregateId, AggregatedFlexOffer, ContractId};
@@ -17,8 +20,8 @@ packed!(struct ContractRecord { contract, assignments, formed, assigned });
 packed!(struct ActivationRecord { activation, answer });
 packed!(struct Answered { status, at, record });
 packed!(struct Ledger {
-    offers => offers_by_id, by_device, open_offers, aggregates => aggregates_by_id, unsold, need, bids => bids_by_id, bought, round,
-    contracts => contracts_by_id, unassigned, activations => activations_by_id, unactivated, unanswered, planned,
+    offers => indexed_offers, by_device, open_offers, aggregates => aggregates_by_id, unsold, need, bids => bids_by_id, bought, round,
+    contracts => contracts_by_id, unassigned, activations => indexed_orders, unactivated, unanswered, planned,
     contracted, baselines, readings => readings_by_slot, unsettled, awaited, settled => settled_by_order, relief, balances,
     delegations, bills, totals, newest_record, groups_sold, binding, valued => not_kept,
 });
@@ -61,6 +64,26 @@ keyed!(readings_by_slot, (Slot, DeviceId), (MeterReading, RecordNumber), |(readi
 keyed!(settled_by_order, OrderKey, SlotSettlement, |settled| {
     (settled.slot, settled.contract.clone(), settled.offer.clone())
 });
+
+/// What is found in a second way is packed in the first one only.
+macro_rules! indexed {
+    ($module:ident, $all:ty, $as:ident) => {
+        mod $module {
+            use super::*;
+
+            pub(super) fn pack(all: &$all, bytes: &mut Vec<u8>) {
+                $as::pack(all, bytes);
+            }
+
+            pub(super) fn unpack(bytes: &mut &[u8]) -> Result<$all, Malformed> {
+                $as::unpack(bytes).map(<$all>::from)
+            }
+        }
+    };
+}
+
+indexed!(indexed_offers, Offers, offers_by_id);
+indexed!(indexed_orders, Orders, activations_by_id);
 
 /// What is worked out again when it is asked for.
 mod not_kept {

@@ -39,6 +39,7 @@ fn a_charger_offers_what_it_will_still_need_at_the_next_reachable_slot() {
     // Plugged in 450 s before slot 0 it takes 1 kWh until then; 4.5 kWh remain at 2 kWh a slot.
     let offer = offered(&report(-450, charger(5_500.0, 8 * 900)), -450, &OfferState::default()).unwrap();
     assert_eq!(offer.id.as_str(), "fo-5-s3-1");
+    assert!(is_agents_name(&offer.id));
     assert_eq!(offer.default_schedule.energies, energies(&[2_000_000, 2_000_000, 500_000]));
     assert_eq!((offer.start_after, offer.start_before), (slot(0), slot(5)));
     assert_eq!(offer.assignment_before, instant(-60));

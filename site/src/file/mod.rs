@@ -1,6 +1,7 @@
 //! `SITE.toml` as written ([docs/site.md](../../../docs/site.md)). Every key has a safe default; unknown ones are refused.
 
 mod acquisition;
+mod broker;
 mod contract_terms;
 mod delegation;
 mod iec104;
@@ -17,6 +18,7 @@ use actors::grid_side::Ranks;
 use actors::picture::DeviceKind;
 use connectors::iec104::{CounterReading, Timers, TlsFiles as Iec104TlsFiles};
 use connectors::mqtt::door::{Limits, TlsFiles};
+use connectors::mqtt::foreign::BrokerTls;
 use connectors::opcua::{Security, User};
 use grid::{DeviceId, Money, ProsumerId, UsagePointId};
 use history::Kind;
@@ -62,6 +64,8 @@ pub struct SiteFile {
     pub modbus: Vec<ModbusSection>,
     /// OPC UA servers that are listened to.
     pub opcua: Vec<OpcUaSection>,
+    /// Brokers of others that are listened to.
+    pub broker: Vec<BrokerSection>,
     /// Operators whose historians send values under pseudonyms.
     pub acquisition: Vec<AcquisitionSection>,
     /// Stations of IEC 60870-5-104 that are listened to.
@@ -96,6 +100,27 @@ pub struct MqttSection {
     pub rank: u32,
     /// What its clients may use.
     pub limits: Limits,
+}
+
+/// One `[[broker]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BrokerSection {
+    /// What people call it.
+    pub name: Located<String>,
+    /// `host:port`.
+    pub server: Located<String>,
+    /// Its point map.
+    pub points: Located<PathBuf>,
+    /// How much it is preferred.
+    pub rank: u32,
+    /// Whom to trust, with TLS.
+    pub tls: Option<BrokerTls>,
+    /// A name, and the file with its password.
+    pub user: Option<(String, PathBuf)>,
+    /// Where in a payload its time stands.
+    pub time: Option<String>,
+    /// A point of which nothing came for so long is missing.
+    pub silence: Duration,
 }
 
 /// One `[[modbus]]`.
@@ -242,6 +267,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let generators = root.sections("generator").into_iter().filter_map(generator).collect();
     let modbus = root.sections("modbus").into_iter().filter_map(modbus).collect();
     let opcua = root.sections("opcua").into_iter().filter_map(opcua::source).collect();
+    let broker = root.sections("broker").into_iter().filter_map(broker::source).collect();
     let acquisition = root.sections("acquisition").into_iter().filter_map(acquisition::sender).collect();
     let iec104 = root.sections("iec104").into_iter().filter_map(iec104::source).collect();
     let opcua_server = root.section_if("opcua_server").map(opcua::server);
@@ -262,6 +288,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
         all_generators,
         modbus,
         opcua,
+        broker,
         acquisition,
         iec104,
         opcua_server,

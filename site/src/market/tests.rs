@@ -1,4 +1,8 @@
-//! Bills, from the books.
+//! Bills and offers, from the books.
+
+#[allow(dead_code)] // other tests use all of it
+#[path = "../../../actors/tests/receipts/evening.rs"]
+mod evening;
 
 use super::*;
 use grid::{Money, Timestamp};
@@ -19,16 +23,118 @@ fn bills_are_listed_by_prosumer_and_month_for_whom_they_are_wanted_and_from_any_
         ledger.apply(&MarketEvent::BillIssued { bill, at: march.start() }).unwrap();
     }
     let books = Books::new(ledger, march.start());
-    let names = |after, wanted: &dyn Fn(ProsumerId) -> bool, most| {
-        let bills = durable_bills(&books, after, wanted, most);
+    let names = |after, owners: Option<&[ProsumerId]>, most| {
+        let bills = durable_bills(&books, after, owners, most);
         let lines = || bills.iter().flat_map(|bill| &bill.lines);
         assert!(lines().all(|line| line.cites.is_empty() && line.amount == Money(3_000_000)));
         assert_eq!(lines().count(), bills.len());
         bills.iter().map(|bill| format!("{}/{}", bill.prosumer, bill.month)).collect::<Vec<_>>()
     };
     let all = ["1/2026-01", "1/2026-02", "2/2026-01", "2/2026-02", "3/2026-01", "3/2026-02"];
-    assert_eq!(names(None, &|_| true, 10), all);
-    assert_eq!(names(None, &|_| true, 2), all[..2]);
-    assert_eq!(names(Some((ProsumerId(1), month("2026-02"))), &|_| true, 10), all[2..]);
-    assert_eq!(names(Some((ProsumerId(2), january)), &|owner| owner == ProsumerId(2), 10), all[3..4]);
+    assert_eq!(names(None, None, 10), all);
+    assert_eq!(names(None, None, 2), all[..2]);
+    assert_eq!(names(Some((ProsumerId(1), month("2026-02"))), None, 10), all[2..]);
+    assert_eq!(names(Some((ProsumerId(2), january)), Some(&[ProsumerId(2)]), 10), all[3..4]);
+    let two = [ProsumerId(3), ProsumerId(1)];
+    assert_eq!(names(Some((ProsumerId(1), january)), Some(&two), 10), [all[1], all[4], all[5]]);
+    assert_eq!(names(None, Some(&[]), 10), [""; 0]);
+}
+
+/// The offer of the evening, of another name and prosumer.
+fn offer(name: &str, prosumer: u32) -> FlexOffer {
+    let MarketEvent::OfferAccepted { offer, .. } = evening::up_to_the_order().remove(0) else {
+        unreachable!()
+    };
+    let device = DeviceId(1_000 + prosumer);
+    FlexOffer { id: FlexOfferId::new(name).unwrap(), prosumer: ProsumerId(prosumer), device, ..offer }
+}
+
+/// Books in which every tenth of these offers is open, and the others were taken back.
+fn with_offers(count: u32, prosumers: u32) -> Books {
+    let mut ledger = Ledger::default();
+    let at = offer("x", 1).created_at;
+    for number in 0..count {
+        let offer = offer(&format!("offer-{number:06}"), number % prosumers);
+        let id = offer.id.clone();
+        ledger.apply(&MarketEvent::OfferAccepted { offer, at }).unwrap();
+        if number % 10 != 0 {
+            ledger.apply(&MarketEvent::OfferWithdrawn { offer: id, at }).unwrap();
+        }
+    }
+    Books::new(ledger, at)
+}
+
+fn asked(after: Option<&str>, owners: Option<&[u32]>, active: Option<bool>, most: usize) -> OffersAsked {
+    let after = after.map(|name| FlexOfferId::new(name).unwrap());
+    let owners = owners.map(|owners| owners.iter().copied().map(ProsumerId).collect());
+    OffersAsked { after, owners, active, most }
+}
+
+#[test]
+fn offers_are_listed_page_by_page_of_whom_is_asked_for_and_none_is_left_out() {
+    let books = with_offers(3_000, 7);
+    let owners = [5, 2, 40];
+    for (owners, active, most) in [
+        (None, None, 999),
+        (None, Some(true), 7),
+        (Some(&owners[..]), Some(false), 100),
+        (Some(&owners), None, 500),
+    ] {
+        let (mut names, mut after) = (Vec::new(), None);
+        loop {
+            let page = offers(&books, &asked(after.as_deref(), owners, active, most));
+            assert!(page.offers.len() <= most);
+            names.extend(page.offers.iter().map(|found| found.offer.id.as_str().to_owned()));
+            match page.next {
+                Some(next) => after = Some(next.as_str().to_owned()),
+                None => break,
+            }
+        }
+        let wanted =
+            (0..3_000_u32).filter(|number| owners.is_none_or(|owners| owners.contains(&(number % 7))));
+        let wanted = wanted.filter(|number| active.is_none_or(|active| active == (number % 10 == 0)));
+        assert_eq!(names, wanted.map(|number| format!("offer-{number:06}")).collect::<Vec<_>>());
+    }
+    // Exactly as many as there are: nothing is said to be behind them.
+    assert_eq!(offers(&books, &asked(None, None, None, 3_000)).next, None);
+    assert_eq!(offers(&books, &asked(None, None, None, 500)).next.unwrap().as_str(), "offer-000499");
+}
+
+#[test]
+fn one_answer_looks_at_so_many_offers_and_says_where_to_go_on() {
+    let books = with_offers(25_000, 2);
+    // Prosumer 1 has odd numbers only, so that none of its offers is open.
+    let page = offers(&books, &asked(None, Some(&[1]), Some(true), 1));
+    assert_eq!((page.offers.len(), page.next.unwrap().as_str()), (0, "offer-019999"));
+    let page = offers(&books, &asked(Some("offer-019999"), Some(&[1]), Some(true), 1));
+    assert_eq!((page.offers.len(), page.next), (0, None));
+    // What belongs to others costs nothing.
+    let page = offers(&books, &asked(None, Some(&[40]), None, 1));
+    assert_eq!((page.offers.len(), page.next), (0, None));
+}
+
+#[test]
+fn what_a_device_was_ordered_is_found_by_its_device_and_slots_also_after_a_snapshot() {
+    let mut ledger = Ledger::default();
+    for event in evening::up_to_the_order() {
+        ledger.apply(&event).unwrap();
+    }
+    let mut bytes = Vec::new();
+    grid::packed::Packed::pack(&ledger, &mut bytes);
+    let unpacked: Ledger = grid::packed::unpack_whole(&bytes).unwrap();
+    assert_eq!(unpacked, ledger);
+    let order = ledger.activations().next().unwrap().0.clone();
+    for ledger in [ledger, unpacked] {
+        let books = Books::new(ledger, order.schedule.start.start());
+        let all = ordered(&books, order.device, (Slot(0), Slot(i64::MAX / 2)));
+        let (first, last) = (*all.keys().next().unwrap(), *all.keys().next_back().unwrap());
+        assert_eq!(
+            (first, last.plus(1)),
+            (order.replaces_from.min(order.schedule.start), order.schedule.end())
+        );
+        assert_eq!(ordered(&books, order.device, (last, last.plus(1))).len(), 1);
+        assert_eq!(ordered(&books, order.device, (last.plus(1), last.plus(9))).len(), 0);
+        assert_eq!(ordered(&books, order.device, (first.plus(-9), first)).len(), 0);
+        assert_eq!(ordered(&books, DeviceId(1), (Slot(0), Slot(i64::MAX / 2))).len(), 0);
+    }
 }

@@ -219,6 +219,7 @@ impl Acquisition {
             mapping: &self.mapping,
             pseudonymiser: &self.pseudonymiser,
             batch: self.config.batch,
+            files_max: source::FILES_MAX,
         }
     }
 

@@ -3,6 +3,7 @@
 
 use super::super::keys::Digest128;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -53,7 +54,7 @@ impl Progress {
 
     /// Forgets the oldest files that are not there any more, beyond some. When one comes back its lines are sent again, and the
     /// platform leaves them out.
-    pub(super) fn forget_absent(&mut self, present: &[Digest128]) {
+    pub(super) fn forget_absent(&mut self, present: &BTreeSet<Digest128>) {
         let absent = self.files.iter().filter(|reached| !present.contains(&reached.id)).count();
         let mut too_many = absent.saturating_sub(ABSENT_MAX);
         self.files.retain(|reached| {

@@ -9,7 +9,7 @@ use crate::acquisition::mapping::Mapping;
 use crate::acquisition::pseudonym::Pseudonymiser;
 use crate::acquisition::row::Row;
 use grid::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +18,7 @@ use std::path::Path;
 /// Endings of files that are being written or packed.
 const LEFT_OUT: [&str; 6] = [".gz", ".zst", ".bz2", ".xz", ".tmp", ".part"];
 /// Most files looked at.
-const FILES_MAX: usize = 100_000;
+pub(super) const FILES_MAX: usize = 100_000;
 
 /// Neighbouring lines of one file.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(super) struct Source<'a> {
     pub(super) mapping: &'a Mapping,
     pub(super) pseudonymiser: &'a Pseudonymiser,
     pub(super) batch: usize,
+    /// Most files of the folder, [`FILES_MAX`].
+    pub(super) files_max: usize,
 }
 
 /// A file of the folder, and how far it was read: further than the platform has it while envelopes are on their way.
@@ -54,6 +56,35 @@ pub(super) struct Cursor {
     settled: bool,
     /// Shorter than what was read of it.
     pub(super) shrunk: bool,
+}
+
+/// Where in the progress files are that were seen, by their place on the disk and by the name they had first.
+struct Known {
+    by_place: BTreeMap<(u64, u64), Vec<usize>>,
+    by_name: BTreeMap<String, Vec<usize>>,
+}
+
+impl Known {
+    fn of(progress: &Progress) -> Self {
+        let mut known = Self { by_place: BTreeMap::new(), by_name: BTreeMap::new() };
+        for (place, reached) in progress.files.iter().enumerate() {
+            known.note(&reached.first_name, (reached.device, reached.inode), place);
+        }
+        known
+    }
+
+    fn note(&mut self, name: &str, on_disk: (u64, u64), place: usize) {
+        let by_place = self.by_place.entry(on_disk).or_default();
+        if !by_place.contains(&place) {
+            by_place.push(place);
+        }
+        if !self.by_name.contains_key(name) {
+            self.by_name.insert(name.to_owned(), Vec::new());
+        }
+        if let Some(by_name) = self.by_name.get_mut(name).filter(|by_name| !by_name.contains(&place)) {
+            by_name.push(place);
+        }
+    }
 }
 
 impl Cursor {
@@ -76,9 +107,15 @@ impl Source<'_> {
                 names.push(name);
             }
         }
+        if names.len() > self.files_max {
+            let (most, count) = (self.files_max, names.len());
+            let reason = format!(
+                "{count} files fit the pattern, and at most {most} are looked at: move those that were read elsewhere"
+            );
+            return Err(io::Error::other(reason));
+        }
         names.sort_unstable();
-        names.truncate(FILES_MAX);
-        let (mut cursors, mut seen) = (Vec::new(), BTreeSet::new());
+        let (mut cursors, mut seen, mut known) = (Vec::new(), BTreeSet::new(), Known::of(progress));
         for name in names {
             let path = self.files.folder.join(&name);
             let file = match File::open(&path) {
@@ -92,7 +129,7 @@ impl Source<'_> {
             let settled = rested >= self.files.settle;
             let Some(head) = head(file, self.files.header, settled)? else { continue };
             let place = (metadata.dev(), metadata.ino());
-            let reached = self.reached(progress, &name, &head, place);
+            let reached = self.reached(progress, &mut known, &name, &head, place);
             // Hard links, or a copy beside its original: once is enough.
             if seen.insert(reached.id) {
                 cursors.push(Cursor {
@@ -106,7 +143,7 @@ impl Source<'_> {
                 });
             }
         }
-        progress.forget_absent(&cursors.iter().map(|cursor| cursor.id).collect::<Vec<_>>());
+        progress.forget_absent(&seen);
         Ok(cursors)
     }
 
@@ -114,20 +151,26 @@ impl Source<'_> {
     fn reached<'p>(
         &self,
         progress: &'p mut Progress,
+        known: &mut Known,
         name: &str,
         head: &[u8],
         (device, inode): (u64, u64),
     ) -> &'p Reached {
-        let same =
-            |reached: &Reached| reached.id == self.pseudonymiser.file(reached.first_name.as_bytes(), head);
-        let by_place = progress.files.iter().position(|r| r.device == device && r.inode == inode && same(r));
-        let known = by_place.or_else(|| progress.files.iter().position(|r| r.first_name == name && same(r)));
-        let place = known.unwrap_or(progress.files.len());
-        if known.is_none() {
+        let files = &progress.files;
+        let same = |place: &&usize| {
+            let reached = files.get(**place);
+            reached.is_some_and(|r| r.id == self.pseudonymiser.file(r.first_name.as_bytes(), head))
+        };
+        let moved = known.by_place.get(&(device, inode)).into_iter().flatten().find(same);
+        let found = moved.or_else(|| known.by_name.get(name).into_iter().flatten().find(same)).copied();
+        let place = found.unwrap_or(files.len());
+        if found.is_none() {
             let id = self.pseudonymiser.file(name.as_bytes(), head);
             let (file, first_name) = (name.to_owned(), name.to_owned());
             progress.files.push(Reached { file, first_name, id, device, inode, line: 0, offset: 0 });
         }
+        // Of two hard links the second is found by the place of the first.
+        known.note(name, (device, inode), place);
         let reached = &mut progress.files[place]; // just found, or just pushed
         (reached.device, reached.inode) = (device, inode);
         name.clone_into(&mut reached.file);

@@ -3,7 +3,7 @@
 use super::config::Files;
 use super::progress::Progress;
 use super::rejects::{Bad, Rejects};
-use super::source::Source;
+use super::source::{FILES_MAX, Source};
 use crate::acquisition::keys::SiteKey;
 use crate::acquisition::mapping::Mapping;
 use crate::acquisition::pseudonym::Pseudonymiser;
@@ -70,6 +70,7 @@ impl Place {
             mapping: &self.mapping,
             pseudonymiser: &self.pseudonymiser,
             batch: 3,
+            files_max: FILES_MAX,
         };
         let mut lines = 0;
         for mut cursor in source.scan(&mut progress, now).unwrap() {
@@ -120,6 +121,21 @@ fn a_file_that_grows_is_read_line_by_line_and_half_a_line_waits_for_its_end() {
     assert_eq!(place.look(Duration::from_secs(61)), 1, "a file at rest ends without an end of line");
     assert_eq!(place.values(), [1.0, 2.0, 3.5, 4.0]);
     assert!(place.bad.is_empty());
+}
+
+#[test]
+fn a_folder_of_too_many_files_is_refused_and_not_read_in_part() {
+    let place = Place::new(false);
+    for day in 1..=4 {
+        place.append(&format!("{day}.csv"), &line(1, f64::from(day)));
+    }
+    place.append("notes.txt", "fits no pattern");
+    let (files, mapping, pseudonymiser) = (&place.files, &place.mapping, &place.pseudonymiser);
+    let source = |files_max| Source { files, mapping, pseudonymiser, batch: 3, files_max };
+    let now = Timestamp::from_seconds(mtime(&place.files.folder));
+    assert_eq!(source(4).scan(&mut place.progress(), now).unwrap().len(), 4);
+    let refused = source(3).scan(&mut place.progress(), now).unwrap_err().to_string();
+    assert!(refused.contains("4 files") && refused.contains("at most 3"), "{refused}");
 }
 
 #[test]
@@ -177,6 +193,7 @@ fn a_file_that_is_shorter_than_what_was_read_is_left_alone() {
         mapping: &place.mapping,
         pseudonymiser: &place.pseudonymiser,
         batch: 3,
+        files_max: FILES_MAX,
     };
     let cursors = source.scan(&mut progress, Timestamp::from_seconds(0)).unwrap();
     assert!(cursors[0].shrunk && cursors.len() == 1);

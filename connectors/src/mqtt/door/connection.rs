@@ -27,6 +27,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+/// So many retained messages are compared with a filter for one packet's worth of the rate.
+const RETAINED_PER_TOKEN: usize = 20;
 /// Filters in one packet.
 const FILTERS_PER_PACKET_MAX: usize = 100;
 
@@ -301,7 +303,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             return Err(End::Protocol);
         }
         if !self.inside.policy.allows(&self.client.who, Action::Publish, &topic) {
-            tracing::warn!(who = self.client.who.as_str(), ?topic, "publishing denied");
+            // The client chose the words, and how often it connects.
+            if let Some(unsaid) = self.inside.denials.say(Instant::now()) {
+                tracing::warn!(who = self.client.who.as_str(), ?topic, unsaid, "publishing denied");
+            }
             return Err(End::Denied);
         }
         if qos == QoS::ExactlyOnce {
@@ -375,18 +380,22 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         for wanted in &subscribe.filters {
             // Quality 2 is granted as 1: our own messages carry ids and are obeyed once.
             let qos = if wanted.qos == QoS::AtMostOnce { QoS::AtMostOnce } else { QoS::AtLeastOnce };
-            let granted = is_filter(&wanted.path)
-                && self.inside.policy.allows(&self.client.who, Action::Subscribe, &wanted.path)
-                && self.inside.router.subscribe(self.attached.session, &wanted.path, qos);
-            if granted {
+            let allowed = is_filter(&wanted.path)
+                && self.inside.policy.allows(&self.client.who, Action::Subscribe, &wanted.path);
+            let granted =
+                allowed.then(|| self.inside.router.subscribe(self.attached.session, &wanted.path, qos));
+            if let Some(looked_at) = granted.flatten() {
+                self.tokens.charge(looked_at / RETAINED_PER_TOKEN, Instant::now());
                 codes.push(SubscribeReasonCode::Success(qos));
             } else {
                 // The client chose the words, and how often it says them.
-                if !std::mem::replace(&mut self.denied, true) {
+                let first = !std::mem::replace(&mut self.denied, true);
+                if let Some(unsaid) = first.then(|| self.inside.denials.say(Instant::now())).flatten() {
                     let (who, filter) = (self.client.who.as_str(), &wanted.path);
                     tracing::warn!(
                         who,
                         ?filter,
+                        unsaid,
                         "subscription denied; further ones of this connection are counted"
                     );
                 }

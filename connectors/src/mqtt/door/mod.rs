@@ -23,6 +23,7 @@ mod password;
 mod policy;
 mod retained;
 mod router;
+mod seldom;
 mod session;
 mod tls;
 mod tokens;
@@ -42,6 +43,7 @@ use admission::Admission;
 use grid::{Clock, Timestamp};
 use retained::Retained;
 use router::Router;
+use seldom::Seldom;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,6 +78,8 @@ struct Inside {
     guesses: Mutex<Guesses>,
     opened: Instant,
     unnamed: AtomicU64,
+    /// What clients were denied.
+    denials: Seldom,
 }
 
 impl Inside {
@@ -135,6 +139,7 @@ impl Door {
             router: router.clone(),
             counters: counters.clone(),
             password_turns: Semaphore::new(PASSWORD_THREADS),
+            denials: Seldom::default(),
             guesses: Mutex::new(Guesses::new(GUESSES_PER_NETWORK)),
             opened: Instant::now(),
             unnamed: AtomicU64::new(0),

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -104,17 +105,61 @@ impl Retained {
     }
 
     /// Those that match a filter, in the order of their topics.
-    pub(super) fn matching(&self, filter: &str) -> Vec<(Arc<Publication>, QoS)> {
-        let matching = self.messages.iter().filter(|(topic, _)| super::filter::matches(filter, topic));
-        matching.map(|(_, kept)| kept.clone()).collect()
+    /// Also how many were looked at: those that begin as the filter does before its first wildcard.
+    pub(super) fn matching(&self, filter: &str) -> (Vec<(Arc<Publication>, QoS)>, usize) {
+        let literal = literal_part(filter);
+        let from = (Bound::Included(literal), Bound::Unbounded);
+        let near = self.messages.range::<str, _>(from).take_while(|(topic, _)| topic.starts_with(literal));
+        let mut looked_at = 0;
+        let near = near.inspect(|_| looked_at += 1);
+        let matching = near.filter(|(topic, _)| super::filter::matches(filter, topic));
+        (matching.map(|(_, kept)| kept.clone()).collect(), looked_at)
+    }
+}
+
+/// What every topic that matches a filter begins with. `a/#` matches `a`, too.
+fn literal_part(filter: &str) -> &str {
+    let Some(wild) = filter.find(['+', '#']) else { return filter };
+    let before = filter.get(..wild).unwrap_or_default();
+    if filter.ends_with("/#") && wild + 1 == filter.len() {
+        before.strip_suffix('/').unwrap_or(before)
+    } else {
+        before
+    }
+}
+
+/// What the log's file can do.
+trait Paper: std::fmt::Debug + Send {
+    /// Appends and syncs.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Cuts to a length, from where the next bytes are appended.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+}
+
+impl Paper for File {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)?;
+        self.sync_data()
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)?;
+        self.seek(io::SeekFrom::Start(length)).map(drop)
     }
 }
 
 /// The file, and what counts in it.
 struct Log {
     path: PathBuf,
-    file: File,
+    file: Box<dyn Paper>,
+    /// Bytes that were synced; what lies behind them was never answered.
     length: usize,
+    /// Something may lie behind them.
+    torn: bool,
+    /// The folder does not know for certain yet that the file was put in place of another.
+    unplaced: bool,
+    /// Not written anew before it has this length: it could not be.
+    rewrite_from: usize,
     messages: BTreeMap<String, (Arc<Publication>, QoS)>,
 }
 
@@ -140,20 +185,40 @@ impl Log {
         }
         file.set_len(length as u64)?;
         file.seek(io::SeekFrom::End(0))?;
-        Ok(Self { path: path.to_owned(), file, length, messages })
+        let (torn, unplaced, rewrite_from) = (false, false, 0);
+        Ok(Self {
+            path: path.to_owned(),
+            file: Box::new(file),
+            length,
+            torn,
+            unplaced,
+            rewrite_from,
+            messages,
+        })
     }
 
-    /// Writes until the door is gone: everything that waits, one sync, then the answers. After a failure nothing
-    /// is answered any more, because nobody knows what is on the disk.
+    /// Writes until the door is gone: everything that waits, one sync, then the answers. What cannot be written, as on a full
+    /// disk, is not answered, so that its clients send it again; what comes after it is tried anew.
     fn run(mut self, writes: &Receiver<Write1>) {
+        let mut failing = false;
         while let Ok(first) = writes.recv() {
             let group: Vec<Write1> = std::iter::once(first).chain(writes.try_iter()).collect();
-            if let Err(error) = self.append(&group) {
-                tracing::error!(%error, path = %self.path.display(), "retained messages cannot be written");
-                return;
-            }
-            for (_, _, done) in group {
-                let _ = done.send(true);
+            match self.append(&group) {
+                Ok(()) => {
+                    if std::mem::take(&mut failing) {
+                        tracing::info!(path = %self.path.display(), "retained messages can be written again");
+                    }
+                    for (_, _, done) in group {
+                        let _ = done.send(true);
+                    }
+                    self.tidy();
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        let path = self.path.display();
+                        tracing::error!(%error, %path, "retained messages cannot be written: not acknowledged");
+                    }
+                }
             }
         }
     }
@@ -162,17 +227,38 @@ impl Log {
         let mut bytes = BytesMut::new();
         for (message, qos, _) in group {
             record(message, *qos, &mut bytes)?;
+        }
+        if self.unplaced {
+            self.sync_folder()?;
+        }
+        if self.torn {
+            self.file.cut(self.length as u64)?;
+        }
+        self.torn = true;
+        self.file.append(&bytes)?;
+        self.torn = false;
+        self.length += bytes.len();
+        for (message, qos, _) in group {
             if message.payload.is_empty() {
                 self.messages.remove(&message.topic);
             } else {
                 self.messages.insert(message.topic.clone(), (message.clone(), *qos));
             }
         }
-        self.file.write_all(&bytes)?;
-        self.file.sync_data()?;
-        self.length += bytes.len();
+        Ok(())
+    }
+
+    /// Writes the file anew when much in it does not count any more. It goes on as it is when that fails.
+    fn tidy(&mut self) {
         let live: usize = self.messages.values().map(|(message, _)| message.bytes()).sum();
-        if self.length > 2 * live + SLACK_BYTES { self.rewrite() } else { Ok(()) }
+        if self.length <= (2 * live + SLACK_BYTES).max(self.rewrite_from) {
+            return;
+        }
+        if let Err(error) = self.rewrite() {
+            self.rewrite_from = self.length + SLACK_BYTES;
+            let path = self.path.display();
+            tracing::warn!(%error, %path, "retained messages could not be written anew; the file grows");
+        }
     }
 
     fn rewrite(&mut self) -> io::Result<()> {
@@ -186,10 +272,16 @@ impl Log {
         file.write_all(&bytes)?;
         file.sync_all()?;
         std::fs::rename(&next, &self.path)?;
+        (self.file, self.length, self.rewrite_from) = (Box::new(file), bytes.len(), 0);
+        self.unplaced = true;
+        self.sync_folder()
+    }
+
+    fn sync_folder(&mut self) -> io::Result<()> {
         if let Some(directory) = self.path.parent() {
             File::open(directory)?.sync_all()?;
         }
-        (self.file, self.length) = (file, bytes.len());
+        self.unplaced = false;
         Ok(())
     }
 }
@@ -245,7 +337,7 @@ mod tests {
     }
 
     fn kept(retained: &Retained) -> Vec<(String, Bytes)> {
-        retained.matching("#").into_iter().map(|(m, _)| (m.topic.clone(), m.payload.clone())).collect()
+        retained.matching("#").0.into_iter().map(|(m, _)| (m.topic.clone(), m.payload.clone())).collect()
     }
 
     async fn keep(retained: &mut Retained, topic: &str, payload: &str) {
@@ -305,6 +397,95 @@ mod tests {
         assert!(!keep("a", &"x".repeat(2_000)));
         assert!(keep("b", "") && keep("c", "1"));
         assert_eq!(kept(&retained), [("a".into(), "2".into()), ("c".into(), "1".into())]);
+    }
+
+    /// A disk that has room for so many bytes.
+    #[derive(Debug)]
+    struct Full(File, Arc<std::sync::atomic::AtomicUsize>);
+
+    impl Paper for Full {
+        fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+            use std::sync::atomic::Ordering;
+            let room = self.1.load(Ordering::SeqCst);
+            if bytes.len() > room {
+                // As a disk does it: the beginning is there.
+                self.0.write_all(&bytes[..room])?;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.0.append(bytes)
+        }
+
+        fn cut(&mut self, length: u64) -> io::Result<()> {
+            self.0.cut(length)
+        }
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // the writer's own thread
+    fn a_disk_that_was_full_takes_messages_again_and_nothing_torn_lies_between_them() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        let mut log = Log::open(&path).unwrap();
+        let room = Arc::new(AtomicUsize::new(1_000));
+        let file = OpenOptions::new().append(true).open(&path).unwrap();
+        log.file = Box::new(Full(file, room.clone()));
+        let (writer, writes) = sync_channel(8);
+        let thread = std::thread::spawn(move || log.run(&writes));
+        let write = |topic: &str| {
+            let (done, written) = oneshot::channel();
+            writer.send((message(topic, "1"), QoS::AtLeastOnce, done)).unwrap();
+            written.blocking_recv().is_ok()
+        };
+        assert!(write("a"));
+        room.store(7, Ordering::SeqCst);
+        assert!(!write("b") && !write("c"), "not answered while there is no room");
+        room.store(1_000, Ordering::SeqCst);
+        assert!(write("d") && write("e"), "and again when there is");
+        drop(writer);
+        thread.join().unwrap();
+        let topics: Vec<_> =
+            kept(&Retained::open(directory.path()).unwrap()).into_iter().map(|(topic, _)| topic).collect();
+        assert_eq!(topics, ["a", "d", "e"]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_written_anew_is_gone_on_with() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut retained = Retained::open(directory.path()).unwrap();
+        // Where the new file would be written there is a folder.
+        std::fs::create_dir(directory.path().join(FILE_NAME).with_extension("new")).unwrap();
+        let large = "x".repeat(200_000);
+        for n in 0..30 {
+            keep(&mut retained, &format!("t/{}", n % 3), &large).await;
+        }
+        retained.finish();
+        assert_eq!(kept(&Retained::open(directory.path()).unwrap()).len(), 3);
+    }
+
+    #[test]
+    fn a_filter_finds_what_it_matches_and_looks_at_little_else() {
+        let mut retained = Retained::default();
+        let limits = Limits::default();
+        let mut topics: Vec<String> = (0..500).map(|n| format!("house/{n}/u")).collect();
+        topics.extend(["house", "house/1", "house1/u", "other/1/u", "", "/", "$x/1"].map(str::to_owned));
+        for topic in &topics {
+            retained.keep(&message(topic, "1"), QoS::AtMostOnce, &limits);
+        }
+        for filter in
+            ["house/17/u", "house/17/#", "house/#", "house/+/u", "#", "+/1/u", "house/17/+", "house", "/+"]
+        {
+            let (found, looked_at) = retained.matching(filter);
+            let found: Vec<_> = found.iter().map(|(message, _)| message.topic.as_str()).collect();
+            let mut all: Vec<_> =
+                topics.iter().filter(|topic| super::super::filter::matches(filter, topic)).collect();
+            all.sort();
+            assert_eq!(found, all, "{filter}");
+            assert!(looked_at <= topics.len());
+        }
+        for (filter, most) in [("house/17/u", 1), ("house/17/#", 11), ("house/499/+", 1), ("nobody/#", 0)] {
+            assert!(retained.matching(filter).1 <= most, "{filter}");
+        }
     }
 
     #[test]

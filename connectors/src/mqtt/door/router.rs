@@ -259,24 +259,26 @@ impl Router {
         }
     }
 
-    /// Adds a subscription and lets the retained messages wait for the client. `false` when it has too many.
-    pub(super) fn subscribe(&self, session: SessionKey, filter: &str, qos: QoS) -> bool {
+    /// Adds a subscription and lets the retained messages wait for the client: how many of them were looked at, `None` when it
+    /// has too many subscriptions.
+    pub(super) fn subscribe(&self, session: SessionKey, filter: &str, qos: QoS) -> Option<usize> {
         let mut core = self.core();
         let core = &mut *core;
-        let Some(known) = core.sessions.get_mut(&session) else { return false };
+        let known = core.sessions.get_mut(&session)?;
         if known.filters.len() >= self.limits.filters_max && !known.filters.contains_key(filter) {
-            return false;
+            return None;
         }
         known.filters.insert(filter.to_owned(), qos);
         core.tree.insert(filter, session, qos);
         let before = known.queue_bytes();
-        for (message, kept) in core.retained.matching(filter) {
+        let (matching, looked_at) = core.retained.matching(filter);
+        for (message, kept) in matching {
             let best = if kept < qos { kept } else { qos };
             let gave_way = known.push(Delivery::new(message, best, true), &self.limits);
             (0..gave_way).for_each(|_| self.counters.add(Count::Dropped));
         }
         core.queued_bytes = core.queued_bytes + known.queue_bytes() - before;
-        true
+        Some(looked_at)
     }
 
     pub(super) fn unsubscribe(&self, session: SessionKey, filter: &str) {

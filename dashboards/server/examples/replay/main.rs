@@ -38,7 +38,7 @@ impl MarketDoor for NoMarket {
     fn bills(
         &self,
         _: Option<dashboards_server::BillKey>,
-        _: &dyn Fn(grid::ProsumerId) -> bool,
+        _: Option<&[grid::ProsumerId]>,
         _: usize,
     ) -> Vec<market::MonthlyBill> {
         Vec::new()

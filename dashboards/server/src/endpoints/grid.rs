@@ -117,7 +117,7 @@ pub(super) const GRID: &[Endpoint] = &[
         query: VALIDATION_QUERY,
         body: None,
         answers: &[json(200, "The curves", "OfferValidation")],
-        problems: &[404, 422],
+        problems: &[404, 422, 429, 503],
         route: || web::get().to(validation::find),
     },
 ];

@@ -82,7 +82,7 @@ pub(super) const MARKET: &[Endpoint] = &[
         query: BILLS_QUERY,
         body: None,
         answers: &[json(200, "The bills, and where to go on", "Bills")],
-        problems: &[422],
+        problems: &[422, 429, 503],
         route: || web::get().to(bills::list),
     },
     Endpoint {
@@ -121,7 +121,7 @@ pub(super) const MARKET: &[Endpoint] = &[
         query: OFFERS_QUERY,
         body: None,
         answers: &[json(200, "The offers, and where to go on", "OffersFound")],
-        problems: &[422],
+        problems: &[422, 429, 503],
         route: || web::get().to(parties::offers),
     },
     Endpoint {

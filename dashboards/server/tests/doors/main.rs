@@ -44,6 +44,7 @@ impl MarketDoor for NoMarket {
         match element {
             Element::Device(DeviceId(31)) => vec![ProsumerId(3)],
             Element::Device(DeviceId(41)) => vec![ProsumerId(4)],
+            Element::Device(device) if device.0 >= 1_000 => vec![ProsumerId(3)],
             Element::UsagePoint(point) if [3, 4].contains(&point.0) => vec![ProsumerId(point.0)],
             _ => Vec::new(),
         }
@@ -79,7 +80,7 @@ impl MarketDoor for NoMarket {
         None
     }
 
-    fn bills(&self, _: Option<BillKey>, _: &dyn Fn(ProsumerId) -> bool, _: usize) -> Vec<MonthlyBill> {
+    fn bills(&self, _: Option<BillKey>, _: Option<&[ProsumerId]>, _: usize) -> Vec<MonthlyBill> {
         Vec::new()
     }
 

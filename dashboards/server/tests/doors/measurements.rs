@@ -286,6 +286,50 @@ async fn a_prosumer_reads_and_follows_its_own_points_only() {
 }
 
 #[tokio::test]
+async fn a_prosumer_that_opens_stream_after_stream_takes_no_place_of_the_operators() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = Kept::open(folder.path()).await;
+    let (path, audit) = (folder.path().join("access.json"), folder.path().join("audit.jsonl"));
+    let mut directory = access::Directory::default();
+    let now = grid::Clock::now(&super::Machine);
+    let mut token = |name: &str, role, scope| directory.add_token(name, vec![role], scope, 1, now).unwrap();
+    let own = access::Scope::Prosumers(vec![grid::ProsumerId(3)]);
+    let home = token("home3", Role::Prosumer, own).secret;
+    let operator = token("operator", Role::Operator, access::Scope::Everything).secret;
+    directory.write(&path).unwrap();
+    let (picture, mut served) = served(folder.path());
+    let accounts = dashboards_server::Accounts::open(&path, &audit, Arc::new(super::Machine)).unwrap();
+    served.access = dashboards_server::Access::Accounts(Arc::new(accounts));
+    served.operations.historian = Some(kept.historian.clone());
+    let running = Running::start_with(picture, served).await;
+    let open = async |path: &str, token: &str| {
+        let mut socket = TcpStream::connect(running.server.address()).await.unwrap();
+        let request = format!(
+            "GET /api/v1/{path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n"
+        );
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut chunk = [0; 12];
+        socket.read_exact(&mut chunk).await.unwrap();
+        (socket, String::from_utf8_lossy(&chunk[9..]).into_owned())
+    };
+    let own = "history/energy/stream?point=device.31.energy";
+    let mut opened = Vec::new();
+    for _ in 0..80 {
+        opened.push(open(own, &home).await);
+    }
+    let let_in = opened.iter().filter(|(_, status)| status == "200").count();
+    assert_eq!(let_in, 4);
+    assert!(opened[4..].iter().all(|(_, status)| status == "503"));
+    // The operator gets the picture, and follows what it likes.
+    for path in ["stream", "history/energy/stream"] {
+        let (_socket, status) = open(path, &operator).await;
+        assert_eq!(status, "200", "{path}");
+    }
+    drop(opened);
+    running.server.stop().await;
+}
+
+#[tokio::test]
 async fn forecasts_come_with_their_quantiles_page_by_page() {
     let folder = tempfile::tempdir().unwrap();
     let (picture, served) = served(folder.path());
@@ -342,6 +386,43 @@ async fn an_offer_is_judged_by_the_curves_of_its_device() {
         ["from=2026-02-02T12:00:00Z&until=2026-02-02T12:00:00Z", "from=2025-01-01T00:00:00Z", "form=x"]
     {
         assert!(running.get(&format!("validation/31?{wrong}")).await.is(422, "query_malformed"), "{wrong}");
+    }
+    running.server.stop().await;
+}
+
+#[tokio::test]
+async fn readings_of_a_message_and_of_many_wait_for_the_disk_together_and_are_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(folder.path()).await;
+    let reading = |device: usize, minute: u32| {
+        json!({ "point": format!("device.{device}.energy"), "ts": format!("2026-02-02T11:{minute}:00Z"),
+                "import_kwh": 100.0, "export_kwh": 0.0 })
+    };
+    let became = |answer: &Answer| -> Vec<String> {
+        let answer = answer.ok();
+        let values = answer["values"].as_array().unwrap().iter();
+        values.map(|value| value["became"].as_str().unwrap().to_owned()).collect()
+    };
+    // In the middle an older one of a point that was there, and one that is none.
+    let mut values: Vec<Value> = (1_000..1_098).map(|device| reading(device, 30)).collect();
+    values.insert(50, reading(1_000, 15));
+    values.insert(60, json!({ "point": "none" }));
+    let told = became(&running.post("measurements", json!({ "values": values })).await);
+    assert_eq!((told.len(), told[50].as_str(), told[60].as_str()), (100, "old", "refused"));
+    assert_eq!(told.iter().filter(|word| *word == "first").count(), 98);
+    let one = |device: usize| running.post("measurements", json!({ "values": [reading(device, 30)] }));
+    let answers = futures_util::future::join_all((2_000..2_200).map(one)).await;
+    assert!(answers.iter().all(|answer| became(answer) == ["first"]));
+    running.server.stop().await;
+    let log = std::fs::read_to_string(folder.path().join(register::FILE_NAME)).unwrap();
+    let synced = log.lines().count();
+    assert!(synced < 150, "{synced} records for 298 readings");
+    let running = Running::start(folder.path()).await;
+    for device in [1_000, 1_097, 2_199] {
+        assert_eq!(
+            became(&running.post("measurements", json!({ "values": [reading(device, 30)] })).await),
+            ["old"]
+        );
     }
     running.server.stop().await;
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers outside the test functions may fail a test too
 
+mod crowd;
 mod dialects;
 
 use actors::Historian;
@@ -80,7 +81,7 @@ impl MarketDoor for Market {
     fn bills(
         &self,
         _: Option<dashboards_server::BillKey>,
-        _: &dyn Fn(ProsumerId) -> bool,
+        _: Option<&[ProsumerId]>,
         _: usize,
     ) -> Vec<market::MonthlyBill> {
         Vec::new()
@@ -183,6 +184,18 @@ async fn read_until(socket: &mut TcpStream, heard: &mut String, text: &str) {
         assert_ne!(count, 0, "closed before {text:?}: {heard}");
         heard.push_str(std::str::from_utf8(&chunk[..count]).unwrap());
     }
+}
+
+/// Reads until `text` was seen, or says that the other side ended it before.
+async fn read_until_or_end(socket: &mut TcpStream, heard: &mut String, text: &str) -> bool {
+    let mut chunk = [0; 4096];
+    while !heard.contains(text) {
+        match tokio::time::timeout(Duration::from_secs(5), socket.read(&mut chunk)).await.unwrap() {
+            Ok(0) | Err(_) => return false,
+            Ok(count) => heard.push_str(std::str::from_utf8(&chunk[..count]).unwrap()),
+        }
+    }
+    true
 }
 
 fn offer(id: &str, prosumer: u32) -> String {
