@@ -9,6 +9,7 @@ use super::injections::Frozen;
 use super::lines::NONE;
 use super::meters::Meter;
 use super::precision::{Lanes, Real, Up};
+use super::shrinking::Shrinking;
 use super::standing::{Standing, StandingLoad};
 use crate::simd::Kernel;
 
@@ -29,7 +30,7 @@ pub(super) struct Course {
     goal: f64,
     /// What rounding to single precision leaves.
     rounding: f64,
-    last: f64,
+    steps: Shrinking,
     passes: usize,
     /// Whether the next pass is in double precision.
     pub double: bool,
@@ -46,20 +47,18 @@ pub(super) enum Next {
 
 impl Course {
     pub fn new(voltage_pu: f64) -> Self {
-        Self { goal: voltage_pu, rounding: 0.0, last: f64::INFINITY, passes: 0, double: false }
+        Self { goal: voltage_pu, rounding: 0.0, steps: Shrinking::new(), passes: 0, double: false }
     }
 
     /// Takes the largest change of a voltage that a pass made; the first one's is the deviation's.
     pub fn note(&mut self, step: f64) -> Next {
         self.passes += 1;
+        let rate = self.steps.note(step, RATE_MIN);
         if self.passes == 1 {
             self.rounding = ROUNDINGS * f64::from(f32::EPSILON) / 2.0 * step;
-            self.last = step;
             return if step.is_finite() { Next::Pass } else { Next::Lost };
         }
-        let rate = (step / self.last).max(RATE_MIN);
-        // Ten times what would follow: the rate is that of one pass only.
-        let missing = step * (10.0 * rate).min(1.0);
+        let missing = self.steps.missing();
         let rounding = if self.double { 0.0 } else { self.rounding };
         if missing + rounding < self.goal {
             return Next::Settled(self.passes);
@@ -67,8 +66,7 @@ impl Course {
         if !step.is_finite() || (rate > RATE_MAX && step > self.goal) || self.passes >= PASSES_MAX {
             return Next::Lost;
         }
-        self.double |= missing * rate < self.goal && 2.0 * self.rounding > self.goal;
-        self.last = step;
+        self.double |= missing * self.steps.slowest() < self.goal && 2.0 * self.rounding > self.goal;
         Next::Pass
     }
 }

@@ -27,8 +27,10 @@ mod live;
 mod meters;
 mod objective;
 mod observability;
+mod plausible;
 mod posterior;
 mod precision;
+mod shrinking;
 mod solver;
 mod standing;
 mod start;
@@ -333,7 +335,7 @@ impl Batch {
     }
 
     /// Estimates all eight from where they stand; returns the steps taken. Factors are not renewed: sets far from the
-    /// estimate that made them take more steps.
+    /// estimate that made them take more steps, and each is estimated alone where that leads nowhere.
     ///
     /// # Errors
     /// [`NoSolution`] when one of them does not settle.

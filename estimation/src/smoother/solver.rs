@@ -1,6 +1,6 @@
 //! The iteration: factors, steps on them, and when to renew them.
 
-use super::batch::Sets;
+use super::batch::{SETS, Sets};
 use super::compile::{self, Compiled, Target};
 use super::core::Core;
 use super::dense::{self, HALF, Plain, Vector};
@@ -10,7 +10,9 @@ use super::lines::NONE;
 use super::live::Trail;
 use super::meters::Says;
 use super::observability;
+use super::plausible::largest_square;
 use super::posterior::{EndVariance, Posterior, TotalVariance};
+use super::shrinking::Shrinking;
 use super::standing::Standing;
 use super::start::Start;
 use super::step::Step;
@@ -21,8 +23,18 @@ use num_complex::Complex64;
 
 /// Factors are renewed when steps on them shrink so slowly that more than this many would follow.
 const STEPS_WORTH_FACTORS: f64 = 10.0;
+/// In single precision steps below this, p.u., that do not shrink by half are its rounding.
+const SINGLE_STALLS_PU: f64 = 1e-6;
+/// Steps that shrink by less than this do not tell that the next ones are small.
+const SLOW: f64 = 0.5;
+/// A weak weight times a change of the start below this moves nothing.
+const SAME_START: f64 = 1e-12;
 /// A deviation that takes more passes than this becomes the state that others deviate from.
 const PASSES_WORTH_A_STATE: usize = 5;
+
+/// Joint steps of a batch are given up when they shrink by less than this after so many.
+const BATCH_STEPS_MIN: usize = 12;
+const BATCH_SLOW: f64 = 0.9;
 
 /// What corrections are calculated in, see [`super::precision`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +65,8 @@ pub(super) struct Solver<const N: usize> {
     pub(super) deviations: Option<Box<Deviations>>,
     /// Whether the estimate is the state plus the deviations.
     deviated: bool,
+    /// The largest no-load voltage when the root has 1 p.u.
+    no_load: f64,
     /// Bus → position.
     positions: Vec<u32>,
     /// Series elements of the circuit.
@@ -79,6 +93,7 @@ impl<const N: usize> Solver<N> {
             optimal: false,
             deviations: None,
             deviated: false,
+            no_load: 1.0,
             positions: tree.position.clone(),
             elements: circuit.series.len(),
             first_pseudo: readings.first_pseudo,
@@ -94,6 +109,7 @@ impl<const N: usize> Solver<N> {
             solver.precision = Precision::Double;
         }
         solver.aim_reference();
+        solver.no_load = solver.no_load_max();
         Ok(solver)
     }
 
@@ -175,6 +191,37 @@ impl<const N: usize> Solver<N> {
         path.iter().rev().fold(*root, |v, &i| lines.t(Plain, &lines.line[i], &v))
     }
 
+    /// The largest no-load voltage when the root has 1 p.u.
+    fn no_load_max(&self) -> f64 {
+        let lines = &self.compiled.core.lines;
+        let mut v = vec![compile::nominal::<N>(1.0, self.reference); self.order.len()];
+        for i in 1..v.len() {
+            let line = &lines.line[i];
+            v[i] = lines.t(Plain, line, &v[line.parent as usize]);
+        }
+        largest_square::<N>(v.into_iter()).0.sqrt()
+    }
+
+    /// Whether the estimate lies where a grid may be.
+    fn plausible(&self) -> Result<(), NoSolution> {
+        let core = &self.compiled.core;
+        let found = match self.deviations.as_ref().filter(|_| self.deviated) {
+            Some(moved) => {
+                largest_square::<N>(core.v.iter().zip(&moved.v).map(|(v, moved)| dense::add(Plain, v, moved)))
+            }
+            None => largest_square::<N>(core.v.iter().copied()),
+        };
+        self.believed(found, core.voltage_max(self.no_load, |meter| core.meters[meter].value))
+    }
+
+    fn believed(&self, (square, position): (f64, usize), max_pu: f64) -> Result<(), NoSolution> {
+        if square <= max_pu * max_pu {
+            return Ok(());
+        }
+        let bus = self.order[position] as usize;
+        Err(NoSolution::Implausible { bus, voltage_pu: square.sqrt(), max_pu })
+    }
+
     /// Gives the reference rows the angles of no load.
     fn aim_reference(&mut self) {
         let root = compile::nominal::<N>(1.0, self.reference);
@@ -221,23 +268,34 @@ impl<const N: usize> Solver<N> {
         if let Some(iterations) = self.deviate(tolerance) {
             return Ok(Settled { iterations, factorizations: 0 });
         }
-        match self.iterate(tolerance, false) {
-            Err(_) if self.precision != Precision::Double => self.settle(tolerance),
-            settled => settled,
-        }
+        let root = self.root_start();
+        self.core().root_start = root;
+        self.iterate(tolerance, false).or_else(|_| self.settle(tolerance))
     }
 
     /// Estimates as a deviation from the state: the passes it took. `None` when exact steps have to do it.
     fn deviate(&mut self, tolerance: Tolerance) -> Option<usize> {
         let possible =
             self.optimal && self.precision != Precision::Double && tolerance.voltage_pu >= AS_GOOD_AS;
+        let possible = possible && self.starts_alike();
         let deviations = self.deviations.as_mut().filter(|_| possible)?;
         let passes = deviations.settle(&mut self.compiled.core, tolerance.voltage_pu);
         self.deviated = passes.is_some();
+        if self.deviated && self.plausible().is_err() {
+            self.deviated = false;
+            return None;
+        }
         if passes.is_some_and(|passes| passes > PASSES_WORTH_A_STATE) {
             self.fold();
         }
         passes
+    }
+
+    /// Whether what nobody measures of the root's voltage stays where it is for the values at hand.
+    fn starts_alike(&self) -> bool {
+        let core = &self.compiled.core;
+        let away = dense::sub(Plain, &self.root_start(), &core.root_start);
+        dense::times(Plain, &core.root_weak, &away).iter().all(|x| x.abs() < SAME_START)
     }
 
     /// Moves the state by the deviation, if there is one.
@@ -275,6 +333,7 @@ impl<const N: usize> Solver<N> {
     fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Settled, NoSolution> {
         (self.settled, self.optimal, self.deviated, self.deviations) = (false, false, false, None);
         let mut factorizations = 0;
+        let mut steps = Shrinking::new();
         let (mut last, mut step, mut position) = (f64::INFINITY, f64::INFINITY, 0);
         for iterations in 1..=tolerance.iterations_max {
             if renew {
@@ -287,10 +346,20 @@ impl<const N: usize> Solver<N> {
             if !step.is_finite() {
                 return Err(NoSolution::NotFinite { bus: self.order[position] as usize });
             }
-            let rate = rate(step, last);
-            if step < tolerance.voltage_pu || foreseen(step, rate) < tolerance.voltage_pu {
+            let rate = if last.is_finite() { step / last } else { 1.0 };
+            steps.note(step, 0.0);
+            let short = step < tolerance.voltage_pu;
+            // Short steps that hardly shrink are believed on new factors only.
+            let slow =
+                steps.slowest() > SLOW && !renew && iterations > 1 && self.precision != Precision::Single;
+            if short && slow {
+                (renew, last) = (true, step);
+                continue;
+            }
+            if short || steps.missing() < tolerance.voltage_pu {
                 match self.precision {
                     Precision::Confirmed | Precision::Double => {
+                        self.plausible()?;
                         (self.settled, self.optimal) = (true, true);
                         return Ok(Settled { iterations, factorizations });
                     }
@@ -298,11 +367,19 @@ impl<const N: usize> Solver<N> {
                     Precision::Single => self.precision = Precision::Double,
                 }
                 let (check, _) = self.step();
+                steps.note(check, 0.0);
                 if check < tolerance.voltage_pu {
+                    self.plausible()?;
                     (self.settled, self.optimal, self.precision) = (true, true, Precision::Confirmed);
                     return Ok(Settled { iterations: iterations + 1, factorizations });
                 }
                 (step, renew) = (check, false);
+            } else if self.precision == Precision::Single
+                && step < SINGLE_STALLS_PU
+                && rate > SLOW
+                && last.is_finite()
+            {
+                (self.precision, renew) = (Precision::Double, false);
             } else {
                 let left = (tolerance.voltage_pu / step).ln() / rate.min(1.0).ln();
                 renew = !renew && last.is_finite() && !(left <= STEPS_WORTH_FACTORS);
@@ -489,28 +566,71 @@ impl<const N: usize> Solver<N> {
         sets.set(&self.compiled.core, &self.compiled.targets, lane, readings);
     }
 
-    /// Steps of eight sets until all settle.
+    /// Steps of eight sets until all settle; each alone where they do not.
     pub fn estimate_batch(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> Result<usize, NoSolution> {
         let core = &self.compiled.core;
-        if let Some(passes) = sets.deviate(core, tolerance.voltage_pu) {
+        if let Some(passes) = sets.deviate(core, tolerance.voltage_pu)
+            && self.sets_plausible(sets).is_ok()
+        {
             return Ok(passes);
         }
-        let (mut last, mut step) = (f64::INFINITY, f64::INFINITY);
+        sets.undeviate();
+        match self.step_batch(sets, tolerance) {
+            Some(iterations) if self.sets_plausible(sets).is_ok() => Ok(iterations),
+            _ => self.estimate_each(sets, tolerance),
+        }
+    }
+
+    fn step_batch(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> Option<usize> {
+        let core = &self.compiled.core;
+        let mut steps = Shrinking::new();
         for iterations in 1..=tolerance.iterations_max {
-            step = match self.precision {
+            let step = match self.precision {
                 Precision::Double => sets.step_double(core),
                 Precision::Single | Precision::Confirmed => sets.step_single(core),
             };
             if !step.is_finite() {
-                return Err(NoSolution::NotFinite { bus: self.order[0] as usize });
+                return None;
             }
-            if step < tolerance.voltage_pu || foreseen(step, rate(step, last)) < tolerance.voltage_pu {
-                return Ok(iterations);
+            let rate = steps.note(step, 0.0);
+            if steps.missing() < tolerance.voltage_pu || (step < tolerance.voltage_pu && rate < SLOW) {
+                return Some(iterations);
             }
-            last = step;
+            if iterations > BATCH_STEPS_MIN && steps.slowest() > BATCH_SLOW {
+                return None;
+            }
         }
-        let (iterations, bus) = (tolerance.iterations_max, self.order[0] as usize);
-        Err(NoSolution::NotSettled { iterations, step_pu: step, bus })
+        None
+    }
+
+    /// Each set alone from a flat start. One that does not settle goes back to the estimate that made the sets.
+    fn estimate_each(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> Result<usize, NoSolution> {
+        let mut alone = self.clone();
+        (alone.deviations, alone.deviated) = (None, false);
+        let (mut most, mut failed) = (0, None);
+        for lane in 0..SETS {
+            sets.values_into(&mut alone.compiled.core, lane);
+            match alone.settle(tolerance) {
+                Ok(settled) => {
+                    most = most.max(settled.iterations);
+                    sets.take_state(&alone.compiled.core, lane);
+                }
+                Err(why) => {
+                    failed = failed.or(Some(why));
+                    sets.take_state(&self.compiled.core, lane);
+                }
+            }
+        }
+        failed.map_or(Ok(most), Err)
+    }
+
+    /// Whether all sets lie where a grid may be.
+    fn sets_plausible(&self, sets: &Sets<N>) -> Result<(), NoSolution> {
+        (0..SETS).try_for_each(|lane| {
+            let found = largest_square::<N>((0..self.order.len()).map(|i| sets.voltage(i, lane)));
+            let max_pu = self.compiled.core.voltage_max(self.no_load, |meter| sets.meter(meter, lane));
+            self.believed(found, max_pu)
+        })
     }
 
     /// Voltages of a lane by global wire.
@@ -526,15 +646,4 @@ impl<const N: usize> Solver<N> {
         }
         voltages
     }
-}
-
-/// How a step compares with the last one on the same factors; 1 for the first, which says nothing.
-fn rate(step: f64, last: f64) -> f64 {
-    if last.is_finite() { step / last } else { 1.0 }
-}
-
-/// What would still be missing after a step, p.u., when those that follow shrink at the rate of this one; ten times that,
-/// because the rate is that of one step only. Infinite while it says nothing.
-fn foreseen(step: f64, rate: f64) -> f64 {
-    if rate < 0.1 { 10.0 * step * rate / (1.0 - rate) } else { f64::INFINITY }
 }

@@ -1,7 +1,7 @@
 use super::nets::{Case, Dice, Sensors, random_case, readings};
 use crate::circuit::Readings;
 use crate::smoother::{Changed, SETS, Smoother};
-use crate::solve::Tolerance;
+use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
 
 const TIGHT: Tolerance = Tolerance { voltage_pu: 1e-11, iterations_max: 100 };
@@ -51,9 +51,9 @@ fn others(dice: &mut Dice, base: &Readings, wide: f64) -> Readings {
     other
 }
 
-fn fresh(case: &Case, readings: &Readings) -> Vec<Complex64> {
+fn fresh(case: &Case, readings: &Readings) -> Result<Vec<Complex64>, NoSolution> {
     let mut smoother = Smoother::new(&case.circuit, &case.tree, readings).expect("a tree");
-    smoother.estimate(TIGHT).expect("settles").voltages
+    smoother.estimate(TIGHT).map(|estimated| estimated.voltages)
 }
 
 fn apart(one: &[Complex64], other: &[Complex64]) -> f64 {
@@ -63,40 +63,94 @@ fn apart(one: &[Complex64], other: &[Complex64]) -> f64 {
 /// Small changes take passes in single precision, large ones a last one in double, wild ones exact steps.
 #[test]
 fn deviations_from_an_estimate_are_the_optimum_to_the_tolerance() {
-    for seed in 0..60 {
-        let mut dice = Dice::new(4000 + seed);
-        let buses = 4 + dice.below(30);
-        let case = random_case(&mut dice, buses, if seed % 2 == 0 { 3 } else { 1 });
-        let phasors = seed % 5 == 0;
-        let unequal = seed % 3 == 0;
-        let base = readings(&mut dice, &case, Sensors { phasors, unequal, ..Sensors::default() });
-        let mut kept = Smoother::new(&case.circuit, &case.tree, &base).expect("a tree");
-        kept.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-        let mut own = kept.clone();
-        let mut batch = own.batch();
-        for (round, wide) in [0.01, 0.3, 0.01, 0.9, 0.1, 0.003].into_iter().enumerate() {
-            let set = others(&mut dice, &base, wide);
-            let expected = fresh(&case, &set);
-            kept.set_values(&set);
-            kept.settle_kept(Tolerance::default()).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-            let away = apart(&kept.voltages(), &expected);
-            // Far away exact steps go on until one is below the tolerance: what is missing may be as much again.
-            let allowed = if wide > 0.05 { 3e-8 } else { 1e-8 };
-            assert!(away < allowed, "seed {seed}, round {round}: {away:.1e}");
-            if wide > 0.2 {
-                continue; // A batch does not renew factors and may say that it does not settle.
+    deviate(0..60);
+}
+
+#[test]
+#[ignore = "minutes; part of `make soak`"]
+fn deviations_from_an_estimate_are_the_optimum_for_a_thousand_networks() {
+    deviate(0..1000);
+}
+
+/// One estimate deviated from six times, and batches of it, against estimates from flat starts.
+fn deviate(seeds: std::ops::Range<u64>) {
+    let faults: Vec<String> = seeds.flat_map(deviate_one).collect();
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+fn deviate_one(seed: u64) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut dice = Dice::new(4000 + seed);
+    let buses = 4 + dice.below(30);
+    let case = random_case(&mut dice, buses, if seed % 2 == 0 { 3 } else { 1 });
+    let phasors = seed % 5 == 0;
+    let unequal = seed % 3 == 0;
+    let base = readings(&mut dice, &case, Sensors { phasors, unequal, ..Sensors::default() });
+    let mut kept = Smoother::new(&case.circuit, &case.tree, &base).expect("a tree");
+    if case.truth.iter().any(|v| !(v.norm() > 0.5 && v.norm() < 1.5)) {
+        return faults; // What was drawn is no grid: its loads are beyond what the lines carry.
+    }
+    if let Err(why) = kept.estimate(TIGHT) {
+        return vec![format!("seed {seed}, base: {why}")];
+    }
+    let mut own = kept.clone();
+    let mut batch = own.batch();
+    for (round, wide) in [0.01, 0.3, 0.01, 0.9, 0.1, 0.003].into_iter().enumerate() {
+        let mut fault = |what: String| faults.push(format!("seed {seed}, round {round}: {what}"));
+        let set = others(&mut dice, &base, wide);
+        // Far away exact steps go on until one is below the tolerance: what is missing may be as much again.
+        let allowed = if wide > 0.05 { 3e-8 } else { 1e-8 };
+        kept.set_values(&set);
+        match (kept.settle_kept(Tolerance::default()), fresh(&case, &set)) {
+            (Ok(_), Ok(expected)) => {
+                let away = apart(&kept.voltages(), &expected);
+                if !(away < allowed) {
+                    fault(format!("{away:.1e}"));
+                }
             }
-            let lanes: Vec<Readings> = (0..SETS).map(|_| others(&mut dice, &base, wide)).collect();
-            for (lane, values) in lanes.iter().enumerate() {
-                batch.set(&own, lane, values);
+            // A flat start may lead nowhere where an estimate nearby leads on: another from there has to agree.
+            (Ok(_), Err(_)) => {
+                let mut again = Smoother::new(&case.circuit, &case.tree, &set).expect("a tree");
+                match again.estimate_from(&mut kept.clone(), TIGHT) {
+                    Ok(found) => {
+                        let away = apart(&kept.voltages(), &found.voltages);
+                        if !(away < allowed) {
+                            fault(format!("again {away:.1e}"));
+                        }
+                    }
+                    Err(why) => fault(format!("again {why}")),
+                }
             }
-            batch.estimate(&own, Tolerance::default()).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-            for (lane, values) in lanes.iter().enumerate() {
-                let away = apart(&batch.voltages(&own, lane), &fresh(&case, values));
-                assert!(away < allowed, "seed {seed}, round {round}, lane {lane}: {away:.1e}");
+            (Err(_), Err(_)) => {} // Nothing settles: heavy loads beyond what the lines carry.
+            (Err(why), Ok(_)) => fault(format!("kept {why}")),
+        }
+        if wide > 0.2 {
+            continue; // A batch does not renew factors and may say that it does not settle.
+        }
+        let lanes: Vec<Readings> = (0..SETS).map(|_| others(&mut dice, &base, wide)).collect();
+        for (lane, values) in lanes.iter().enumerate() {
+            batch.set(&own, lane, values);
+        }
+        if let Err(why) = batch.estimate(&own, Tolerance::default()) {
+            if lanes.iter().all(|values| fresh(&case, values).is_ok()) {
+                fault(format!("batch {why}"));
+            }
+            continue;
+        }
+        for (lane, values) in lanes.iter().enumerate() {
+            match fresh(&case, values) {
+                Ok(expected) => {
+                    let away = apart(&batch.voltages(&own, lane), &expected);
+                    let most = expected.iter().map(|v| v.norm()).fold(0.0, f64::max);
+                    if !(away < allowed) {
+                        fault(format!("lane {lane} {away:.1e} fresh at most {most:.2}"));
+                    }
+                }
+                Err(why) => fault(format!("lane {lane} fresh {why}")),
             }
         }
     }
+    faults
 }
 
 #[test]
@@ -266,14 +320,14 @@ fn an_estimate_goes_on_from_one_whose_values_were_changed_and_read() {
             }
             let _ = kept.read(case.circuit.buses.len() as u32 - 1);
             let set = others(&mut dice, &base, 0.1);
-            let expected = fresh(&case, &set);
+            let expected = fresh(&case, &set).expect("settles");
             // Other readings begin with its state.
             let mut weighed = set.clone();
             weighed.voltages.iter_mut().for_each(|reading| reading.variance *= 1.3);
             let mut next = Smoother::new(&case.circuit, &case.tree, &weighed).expect("a tree");
             let found =
                 next.estimate_from(&mut kept, TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-            let away = apart(&found.voltages, &fresh(&case, &weighed));
+            let away = apart(&found.voltages, &fresh(&case, &weighed).expect("settles"));
             assert!(away < 1e-9, "seed {seed}, minute {minute}, other deviations: {away:.1e}");
             // The same ones go on with its factors.
             kept.set_values(&set);

@@ -1,0 +1,32 @@
+//! Which voltages an estimate may have at all. The equations of power have solutions far from every grid, and an iteration
+//! that is far away may settle there.
+
+use super::core::Core;
+use super::dense::{HALF, Vector};
+use super::meters::Says;
+
+/// How many times the largest no-load voltage, or the largest voltage measured where that is more than nominal.
+const TIMES: f64 = 2.0;
+
+/// The largest square of a magnitude among voltages of all wires; infinite when one is no number.
+pub(super) fn largest_square<const N: usize>(voltages: impl Iterator<Item = Vector>) -> (f64, usize) {
+    let mut most = (0.0, 0);
+    for (i, v) in voltages.enumerate() {
+        for k in 0..N / 2 {
+            let square = v[k] * v[k] + v[k + HALF] * v[k + HALF];
+            if !(square <= most.0) {
+                most = (if square.is_nan() { f64::INFINITY } else { square }, i);
+            }
+        }
+    }
+    most
+}
+
+impl<const N: usize> Core<N> {
+    /// The largest voltage that is believed, p.u.; `no_load` is the largest one without any load at a root of 1 p.u.
+    pub fn voltage_max(&self, no_load: f64, values: impl Fn(usize) -> f64) -> f64 {
+        let measured = self.meters.iter().enumerate().filter(|(_, meter)| meter.says == Says::Magnitude);
+        let measured = measured.map(|(at, _)| values(at)).fold(1.0, f64::max);
+        TIMES * no_load.max(1.0) * measured
+    }
+}
