@@ -16,8 +16,10 @@ use crate::simd::Kernel;
 /// Deviations are not asked to be more exact, p.u. of voltage: closer to the optimum go exact steps.
 pub(super) const AS_GOOD_AS: f64 = 1e-8;
 /// How many roundings of the whole deviation a pass in single precision may leave: on networks of 100 to 100,000 buses it
-/// was 2 to 25, on small ones with long lines and heavy loads more than 64.
-const ROUNDINGS: f64 = 1024.0;
+/// was 2 to 25, on small ones with long lines and loads near what they carry more than 1024.
+const ROUNDINGS: f64 = 4096.0;
+/// Larger deviations, p.u., are left to exact steps: a pass knows the bend of loads, not which of their solutions it nears.
+const DEVIATION_MAX_PU: f64 = 0.3;
 /// Most passes, and the slowest they may shrink.
 const PASSES_MAX: usize = 16;
 const RATE_MAX: f64 = 0.5;
@@ -30,6 +32,8 @@ pub(super) struct Course {
     goal: f64,
     /// What rounding to single precision leaves.
     rounding: f64,
+    /// What is left of it when the deviation is kept in single precision though found in double.
+    kept: f64,
     steps: Shrinking,
     passes: usize,
     /// Whether the next pass is in double precision.
@@ -46,8 +50,9 @@ pub(super) enum Next {
 }
 
 impl Course {
-    pub fn new(voltage_pu: f64) -> Self {
-        Self { goal: voltage_pu, rounding: 0.0, steps: Shrinking::new(), passes: 0, double: false }
+    /// Towards a goal; `kept` is how many roundings to single precision what is found goes through when it is kept.
+    pub fn new(voltage_pu: f64, kept: f64) -> Self {
+        Self { goal: voltage_pu, rounding: 0.0, kept, steps: Shrinking::new(), passes: 0, double: false }
     }
 
     /// Takes the largest change of a voltage that a pass made; the first one's is the deviation's.
@@ -55,11 +60,12 @@ impl Course {
         self.passes += 1;
         let rate = self.steps.note(step, RATE_MIN);
         if self.passes == 1 {
-            self.rounding = ROUNDINGS * f64::from(f32::EPSILON) / 2.0 * step;
-            return if step.is_finite() { Next::Pass } else { Next::Lost };
+            let one = f64::from(f32::EPSILON) / 2.0 * step;
+            (self.rounding, self.kept) = (ROUNDINGS * one, self.kept * one);
+            return if step < DEVIATION_MAX_PU { Next::Pass } else { Next::Lost };
         }
         let missing = self.steps.missing();
-        let rounding = if self.double { 0.0 } else { self.rounding };
+        let rounding = if self.double { self.kept } else { self.rounding };
         if missing + rounding < self.goal {
             return Next::Settled(self.passes);
         }
@@ -103,7 +109,7 @@ impl Deviations {
     /// The deviation for the values of the core: passes taken, `None` when they do not settle.
     pub fn settle<const N: usize>(&mut self, core: &mut Core<N>, voltage_pu: f64) -> Option<usize> {
         let path = core.path;
-        let mut course = Course::new(voltage_pu);
+        let mut course = Course::new(voltage_pu, 0.0);
         self.v.fill([0.0; LANES]);
         self.mu.fill([0.0; LANES]);
         loop {

@@ -82,7 +82,7 @@ impl<const N: usize> Sets<N> {
         self.deviated = false;
         let deviations = self.deviations.as_mut().filter(|_| voltage_pu >= AS_GOOD_AS)?;
         deviations.start(&self.measured);
-        let (meters, mut course) = (&self.meters, Course::new(voltage_pu));
+        let (meters, mut course) = (&self.meters, Course::new(voltage_pu, 1.0));
         loop {
             let step = if course.double {
                 deviations.pass_double(core, (&self.measured, meters), &mut self.double)

@@ -57,100 +57,109 @@ fn fresh(case: &Case, readings: &Readings) -> Result<Vec<Complex64>, NoSolution>
 }
 
 fn apart(one: &[Complex64], other: &[Complex64]) -> f64 {
-    one.iter().zip(other).map(|(a, b)| (a - b).norm()).fold(0.0, |most, x| if x <= most { most } else { x })
+    one.iter()
+        .zip(other)
+        .map(|(a, b)| (a - b).norm())
+        .fold(0.0, |most: f64, x| if x <= most || most.is_nan() { most } else { x })
 }
 
 /// Small changes take passes in single precision, large ones a last one in double, wild ones exact steps.
 #[test]
 fn deviations_from_an_estimate_are_the_optimum_to_the_tolerance() {
-    deviate(0..60);
+    deviate(0..400);
 }
 
 #[test]
-#[ignore = "minutes; part of `make soak`"]
-fn deviations_from_an_estimate_are_the_optimum_for_a_thousand_networks() {
-    deviate(0..1000);
+#[ignore = "half a minute; part of `make soak`"]
+fn deviations_from_an_estimate_are_the_optimum_for_two_thousand_networks() {
+    deviate(0..2000);
 }
 
 /// One estimate deviated from six times, and batches of it, against estimates from flat starts.
 fn deviate(seeds: std::ops::Range<u64>) {
-    let faults: Vec<String> = seeds.flat_map(deviate_one).collect();
+    let (mut faults, mut unsettled) = (Vec::new(), Vec::new());
+    for seed in seeds.clone() {
+        if let Err(why) = deviate_one(seed, &mut faults) {
+            unsettled.push(format!("seed {seed}: {why}"));
+        }
+    }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    // Loads near what the lines carry are solved by damped steps, which are not the smoother's.
+    assert!(
+        unsettled.len() as u64 * 300 <= seeds.end - seeds.start,
+        "no first estimate:\n{}",
+        unsettled.join("\n")
+    );
 }
 
-fn deviate_one(seed: u64) -> Vec<String> {
-    let mut faults = Vec::new();
+fn deviate_one(seed: u64, faults: &mut Vec<String>) -> Result<(), NoSolution> {
     let mut dice = Dice::new(4000 + seed);
     let buses = 4 + dice.below(30);
-    let case = random_case(&mut dice, buses, if seed % 2 == 0 { 3 } else { 1 });
-    let phasors = seed % 5 == 0;
-    let unequal = seed % 3 == 0;
-    let base = readings(&mut dice, &case, Sensors { phasors, unequal, ..Sensors::default() });
-    let mut kept = Smoother::new(&case.circuit, &case.tree, &base).expect("a tree");
+    let case = random_case(&mut dice, buses, if seed.is_multiple_of(2) { 3 } else { 1 });
+    let sensors =
+        Sensors { phasors: seed.is_multiple_of(5), unequal: seed.is_multiple_of(3), ..Sensors::default() };
+    let base = readings(&mut dice, &case, sensors);
     if case.truth.iter().any(|v| !(v.norm() > 0.5 && v.norm() < 1.5)) {
-        return faults; // What was drawn is no grid: its loads are beyond what the lines carry.
+        return Ok(()); // What was drawn is no grid: its loads are beyond what the lines carry.
     }
-    if let Err(why) = kept.estimate(TIGHT) {
-        return vec![format!("seed {seed}, base: {why}")];
-    }
+    let mut kept = Smoother::new(&case.circuit, &case.tree, &base).expect("a tree");
+    kept.estimate(TIGHT)?;
+    let known: Vec<bool> =
+        kept.observability().iter().map(|seen| *seen != crate::smoother::Observability::Unknown).collect();
     let mut own = kept.clone();
     let mut batch = own.batch();
     for (round, wide) in [0.01, 0.3, 0.01, 0.9, 0.1, 0.003].into_iter().enumerate() {
         let mut fault = |what: String| faults.push(format!("seed {seed}, round {round}: {what}"));
-        let set = others(&mut dice, &base, wide);
         // Far away exact steps go on until one is below the tolerance: what is missing may be as much again.
         let allowed = if wide > 0.05 { 3e-8 } else { 1e-8 };
+        let set = others(&mut dice, &base, wide);
         kept.set_values(&set);
-        match (kept.settle_kept(Tolerance::default()), fresh(&case, &set)) {
+        match (kept.settle_kept(Tolerance::default()), expected(&case, &set, &kept)) {
             (Ok(_), Ok(expected)) => {
-                let away = apart(&kept.voltages(), &expected);
+                let away = apart_where(&known, &kept.voltages(), &expected);
                 if !(away < allowed) {
-                    fault(format!("{away:.1e}"));
+                    fault(format!("kept {away:.1e}"));
                 }
             }
-            // A flat start may lead nowhere where an estimate nearby leads on: another from there has to agree.
-            (Ok(_), Err(_)) => {
-                let mut again = Smoother::new(&case.circuit, &case.tree, &set).expect("a tree");
-                match again.estimate_from(&mut kept.clone(), TIGHT) {
-                    Ok(found) => {
-                        let away = apart(&kept.voltages(), &found.voltages);
-                        if !(away < allowed) {
-                            fault(format!("again {away:.1e}"));
-                        }
-                    }
-                    Err(why) => fault(format!("again {why}")),
-                }
-            }
-            (Err(_), Err(_)) => {} // Nothing settles: heavy loads beyond what the lines carry.
-            (Err(why), Ok(_)) => fault(format!("kept {why}")),
+            (Err(_), Err(_)) => {} // Nothing settles: loads beyond what the lines carry.
+            (kept, expected) => fault(format!("kept {:?}, expected {:?}", kept.err(), expected.err())),
         }
         if wide > 0.2 {
-            continue; // A batch does not renew factors and may say that it does not settle.
+            continue;
         }
         let lanes: Vec<Readings> = (0..SETS).map(|_| others(&mut dice, &base, wide)).collect();
         for (lane, values) in lanes.iter().enumerate() {
             batch.set(&own, lane, values);
         }
-        if let Err(why) = batch.estimate(&own, Tolerance::default()) {
-            if lanes.iter().all(|values| fresh(&case, values).is_ok()) {
-                fault(format!("batch {why}"));
-            }
-            continue;
+        let settled = batch.estimate(&own, Tolerance::default()).is_ok();
+        let expected: Vec<_> = lanes.iter().map(|values| expected(&case, values, &own)).collect();
+        if !settled && expected.iter().all(Result::is_ok) {
+            faults.push(format!("seed {seed}, round {round}: the batch does not settle"));
         }
-        for (lane, values) in lanes.iter().enumerate() {
-            match fresh(&case, values) {
-                Ok(expected) => {
-                    let away = apart(&batch.voltages(&own, lane), &expected);
-                    let most = expected.iter().map(|v| v.norm()).fold(0.0, f64::max);
-                    if !(away < allowed) {
-                        fault(format!("lane {lane} {away:.1e} fresh at most {most:.2}"));
-                    }
-                }
-                Err(why) => fault(format!("lane {lane} fresh {why}")),
+        for (lane, expected) in expected.iter().enumerate().filter(|_| settled) {
+            let away = expected.as_ref().map(|at| apart_where(&known, &batch.voltages(&own, lane), at));
+            if !away.is_ok_and(|away| away < allowed) {
+                faults.push(format!("seed {seed}, round {round}, lane {lane}: {away:?}"));
             }
         }
     }
-    faults
+    Ok(())
+}
+
+/// The estimate from a flat start; where that leads nowhere, by exact steps from the voltages of another.
+fn expected(case: &Case, values: &Readings, near: &Smoother) -> Result<Vec<Complex64>, NoSolution> {
+    fresh(case, values).or_else(|_| {
+        let mut alone = Smoother::new(&case.circuit, &case.tree, values).expect("a tree");
+        alone.estimate_from(&mut near.clone(), TIGHT).map(|found| found.voltages)
+    })
+}
+
+/// What nobody measures stays where an iteration begins, and is not compared.
+fn apart_where(known: &[bool], one: &[Complex64], other: &[Complex64]) -> f64 {
+    let only = |all: &[Complex64]| -> Vec<Complex64> {
+        all.iter().zip(known).filter(|(_, known)| **known).map(|(v, _)| *v).collect()
+    };
+    apart(&only(one), &only(other))
 }
 
 #[test]
