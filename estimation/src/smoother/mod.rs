@@ -37,6 +37,7 @@ mod start;
 mod step;
 #[cfg(test)]
 mod tests;
+mod together;
 
 use crate::circuit::{Circuit, NotATree, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};

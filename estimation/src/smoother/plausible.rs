@@ -30,3 +30,41 @@ impl<const N: usize> Core<N> {
         TIMES * no_load.max(1.0) * measured
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::nets::{Dice, Sensors, random_case, readings};
+    use crate::smoother::Smoother;
+    use crate::solve::{NoSolution, Tolerance};
+
+    #[test]
+    fn an_estimate_far_from_every_grid_is_no_solution() {
+        let mut dice = Dice::new(1);
+        let case = random_case(&mut dice, 6, 1);
+        let base = readings(&mut dice, &case, Sensors::default());
+        let mut smoother = Smoother::new(&case.circuit, &case.tree, &base).expect("a tree");
+        smoother.estimate(Tolerance::default()).expect("settles");
+        // Angles rule, and nothing is near nominal: voltmeters that say nothing of 75 p.u.
+        let mut absurd = base.clone();
+        for reading in &mut absurd.injections {
+            reading.s *= -1e4;
+        }
+        for reading in &mut absurd.voltages {
+            reading.variance = 1e6;
+        }
+        let mut smoother = Smoother::new(&case.circuit, &case.tree, &absurd).expect("a tree");
+        match smoother.estimate(Tolerance::default()) {
+            Ok(found) => assert!(found.voltages.iter().all(|v| v.norm() < 2.5), "{:?}", found.voltages),
+            Err(NoSolution::Implausible { voltage_pu, max_pu, .. }) => assert!(voltage_pu > max_pu),
+            Err(_) => {}
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_larger_than_every_voltage() {
+        let mut v = [[1.0; 8]; 3];
+        v[1][0] = f64::NAN;
+        let (square, position) = super::largest_square::<6>(v.into_iter());
+        assert!(square.is_infinite() && position == 1);
+    }
+}

@@ -1,6 +1,5 @@
 //! The iteration: factors, steps on them, and when to renew them.
 
-use super::batch::{SETS, Sets};
 use super::compile::{self, Compiled, Target};
 use super::core::Core;
 use super::dense::{self, HALF, Plain, Vector};
@@ -26,15 +25,11 @@ const STEPS_WORTH_FACTORS: f64 = 10.0;
 /// In single precision steps below this, p.u., that do not shrink by half are its rounding.
 const SINGLE_STALLS_PU: f64 = 1e-6;
 /// Steps that shrink by less than this do not tell that the next ones are small.
-const SLOW: f64 = 0.5;
+pub(super) const SLOW: f64 = 0.5;
 /// A weak weight times a change of the start below this moves nothing.
 const SAME_START: f64 = 1e-12;
 /// A deviation that takes more passes than this becomes the state that others deviate from.
 const PASSES_WORTH_A_STATE: usize = 5;
-
-/// Joint steps of a batch are given up when they shrink by less than this after so many.
-const BATCH_STEPS_MIN: usize = 12;
-const BATCH_SLOW: f64 = 0.9;
 
 /// What corrections are calculated in, see [`super::precision`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,21 +47,21 @@ pub(super) enum Precision {
 pub(super) struct Solver<const N: usize> {
     pub compiled: Compiled<N>,
     /// Position → bus.
-    order: Vec<u32>,
+    pub(super) order: Vec<u32>,
     /// Bus → its first wire.
     first_wires: Vec<u32>,
-    wires: usize,
+    pub(super) wires: usize,
     reference: f64,
     /// Whether state and factors of an earlier estimate are there.
-    settled: bool,
+    pub(super) settled: bool,
     /// Whether the state is the optimum for the values, or for those that `deviations` begin with.
     pub(super) optimal: bool,
     /// From the state, for other values; made when these come.
     pub(super) deviations: Option<Box<Deviations>>,
     /// Whether the estimate is the state plus the deviations.
-    deviated: bool,
+    pub(super) deviated: bool,
     /// The largest no-load voltage when the root has 1 p.u.
-    no_load: f64,
+    pub(super) no_load: f64,
     /// Bus → position.
     positions: Vec<u32>,
     /// Series elements of the circuit.
@@ -214,7 +209,7 @@ impl<const N: usize> Solver<N> {
         self.believed(found, core.voltage_max(self.no_load, |meter| core.meters[meter].value))
     }
 
-    fn believed(&self, (square, position): (f64, usize), max_pu: f64) -> Result<(), NoSolution> {
+    pub(super) fn believed(&self, (square, position): (f64, usize), max_pu: f64) -> Result<(), NoSolution> {
         if square <= max_pu * max_pu {
             return Ok(());
         }
@@ -319,18 +314,28 @@ impl<const N: usize> Solver<N> {
     pub fn estimate_from(&mut self, other: &mut Self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
         other.fold();
         let there = &other.compiled.core;
-        if other.settled && there.count() == self.compiled.core.count() {
-            let root = self.root_start();
-            let core = self.core();
-            core.path.run(Start { core, root, state: Some((&there.v, &there.j)) });
-            if let Ok(settled) = self.iterate(tolerance, true) {
-                return Ok(self.estimated(settled));
-            }
+        if other.settled
+            && there.count() == self.compiled.core.count()
+            && let Ok(settled) = self.settle_from(there, tolerance)
+        {
+            return Ok(self.estimated(settled));
         }
         self.estimate(tolerance)
     }
 
-    fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Settled, NoSolution> {
+    /// Settles from the state of another core of the same tree.
+    pub(super) fn settle_from(
+        &mut self,
+        there: &Core<N>,
+        tolerance: Tolerance,
+    ) -> Result<Settled, NoSolution> {
+        let root = self.root_start();
+        let core = self.core();
+        core.path.run(Start { core, root, state: Some((&there.v, &there.j)) });
+        self.iterate(tolerance, true)
+    }
+
+    pub(super) fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Settled, NoSolution> {
         (self.settled, self.optimal, self.deviated, self.deviations) = (false, false, false, None);
         let mut factorizations = 0;
         let mut steps = Shrinking::new();
@@ -464,7 +469,7 @@ impl<const N: usize> Solver<N> {
     }
 
     /// The global number of a wire at a position.
-    fn global(&self, position: usize, wire: usize) -> usize {
+    pub(super) fn global(&self, position: usize, wire: usize) -> usize {
         self.first_wires[self.order[position] as usize] as usize + wire
     }
 
@@ -550,100 +555,5 @@ impl<const N: usize> Solver<N> {
             }
         }
         out
-    }
-
-    pub fn batch(&mut self) -> Sets<N> {
-        self.fold();
-        if self.settled && self.precision != Precision::Double {
-            // The sets deviate from an optimum, as exact as one more step makes it.
-            self.optimal = self.optimal || self.iterate(Tolerance::default(), false).is_ok();
-            self.step();
-        }
-        Sets::new(&self.compiled.core, self.settled && self.optimal && self.precision != Precision::Double)
-    }
-
-    pub fn set_lane(&self, sets: &mut Sets<N>, lane: usize, readings: &Readings) {
-        sets.set(&self.compiled.core, &self.compiled.targets, lane, readings);
-    }
-
-    /// Steps of eight sets until all settle; each alone where they do not.
-    pub fn estimate_batch(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> Result<usize, NoSolution> {
-        let core = &self.compiled.core;
-        if let Some(passes) = sets.deviate(core, tolerance.voltage_pu)
-            && self.sets_plausible(sets).is_ok()
-        {
-            return Ok(passes);
-        }
-        sets.undeviate();
-        match self.step_batch(sets, tolerance) {
-            Some(iterations) if self.sets_plausible(sets).is_ok() => Ok(iterations),
-            _ => self.estimate_each(sets, tolerance),
-        }
-    }
-
-    fn step_batch(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> Option<usize> {
-        let core = &self.compiled.core;
-        let mut steps = Shrinking::new();
-        for iterations in 1..=tolerance.iterations_max {
-            let step = match self.precision {
-                Precision::Double => sets.step_double(core),
-                Precision::Single | Precision::Confirmed => sets.step_single(core),
-            };
-            if !step.is_finite() {
-                return None;
-            }
-            let rate = steps.note(step, 0.0);
-            if steps.missing() < tolerance.voltage_pu || (step < tolerance.voltage_pu && rate < SLOW) {
-                return Some(iterations);
-            }
-            if iterations > BATCH_STEPS_MIN && steps.slowest() > BATCH_SLOW {
-                return None;
-            }
-        }
-        None
-    }
-
-    /// Each set alone from a flat start. One that does not settle goes back to the estimate that made the sets.
-    fn estimate_each(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> Result<usize, NoSolution> {
-        let mut alone = self.clone();
-        (alone.deviations, alone.deviated) = (None, false);
-        let (mut most, mut failed) = (0, None);
-        for lane in 0..SETS {
-            sets.values_into(&mut alone.compiled.core, lane);
-            match alone.settle(tolerance) {
-                Ok(settled) => {
-                    most = most.max(settled.iterations);
-                    sets.take_state(&alone.compiled.core, lane);
-                }
-                Err(why) => {
-                    failed = failed.or(Some(why));
-                    sets.take_state(&self.compiled.core, lane);
-                }
-            }
-        }
-        failed.map_or(Ok(most), Err)
-    }
-
-    /// Whether all sets lie where a grid may be.
-    fn sets_plausible(&self, sets: &Sets<N>) -> Result<(), NoSolution> {
-        (0..SETS).try_for_each(|lane| {
-            let found = largest_square::<N>((0..self.order.len()).map(|i| sets.voltage(i, lane)));
-            let max_pu = self.compiled.core.voltage_max(self.no_load, |meter| sets.meter(meter, lane));
-            self.believed(found, max_pu)
-        })
-    }
-
-    /// Voltages of a lane by global wire.
-    pub fn lane_voltages(&self, sets: &Sets<N>, lane: usize) -> Vec<Complex64> {
-        let root = sets.voltage(0, lane);
-        let turn = self.turn(&root);
-        let mut voltages = vec![Complex64::ZERO; self.wires];
-        for i in 0..self.order.len() {
-            let v = sets.voltage(i, lane);
-            for k in 0..N / 2 {
-                voltages[self.global(i, k)] = Complex64::new(v[k], v[k + HALF]) * turn;
-            }
-        }
-        voltages
     }
 }
