@@ -49,6 +49,18 @@ pub enum NoSolution {
         /// Position of a bus that is part of it.
         bus: usize,
     },
+    /// The equations hold, but far from any grid.
+    #[error(
+        "no solution near a grid's voltages: the iteration settled at {voltage_pu:.1e} p.u. (bus position {bus}), {max_pu:.1} p.u. is the most that is believed"
+    )]
+    Implausible {
+        /// Position of the bus.
+        bus: usize,
+        /// Its voltage, p.u.
+        voltage_pu: f64,
+        /// The largest that is believed, p.u.
+        max_pu: f64,
+    },
     /// A value that is no number turned up: voltage collapse, or absurd input.
     #[error("no solution: the voltage at bus position {bus} is not finite")]
     NotFinite {

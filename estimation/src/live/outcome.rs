@@ -291,6 +291,7 @@ impl LiveEstimator {
         let position = match *error {
             NoSolution::NotSettled { bus, .. }
             | NoSolution::Singular { bus }
+            | NoSolution::Implausible { bus, .. }
             | NoSolution::NotFinite { bus } => bus,
         };
         let found = self.assembly.buses.iter().find(|(_, at)| **at as usize == position);

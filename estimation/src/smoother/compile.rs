@@ -82,7 +82,7 @@ pub(super) fn compile<const N: usize>(
         frozen_single: Vec::new(),
         frozen_meters: Vec::new(),
         root: dense::zero(),
-        root_weak: 0.0,
+        root_weak: dense::zero(),
         root_start: [0.0; LANES],
         root_flow: (dense::zero(), dense::zero()),
         v: vec![[0.0; LANES]; count],

@@ -72,8 +72,9 @@ pub(super) struct Core<const N: usize> {
     pub frozen_meters: Vec<[f64; 2]>,
     /// Posterior covariance of the root's voltage.
     pub root: Matrix<N>,
-    /// Weight that keeps undetermined parts of the root's voltage at their start; zero when all is determined.
-    pub root_weak: f64,
+    /// Weight that keeps undetermined parts of the root's voltage at their start, and nothing else; zero when all is
+    /// determined.
+    pub root_weak: Matrix<N>,
     /// The root's voltage at the start.
     pub root_start: Vector,
     /// A and S of all that flows into the root.
@@ -121,7 +122,7 @@ impl<const N: usize> Core<N> {
     #[inline(always)]
     pub fn root_after<K: Arithmetic>(&self, kit: K, e: &Vector) -> Vector {
         let away = dense::sub(kit, &self.root_start, &self.v[0]);
-        dense::times_plus(kit, &self.root, &dense::axpy(kit, self.root_weak, &away, e), &self.v[0])
+        dense::times_plus(kit, &self.root, &dense::times_plus(kit, &self.root_weak, &away, e), &self.v[0])
     }
 
     /// What rounding leaves of a gradient by the current at a bus, as a difference of larger ones.

@@ -9,14 +9,17 @@ use super::injections::Frozen;
 use super::lines::NONE;
 use super::meters::Meter;
 use super::precision::{Lanes, Real, Up};
+use super::shrinking::Shrinking;
 use super::standing::{Standing, StandingLoad};
 use crate::simd::Kernel;
 
 /// Deviations are not asked to be more exact, p.u. of voltage: closer to the optimum go exact steps.
 pub(super) const AS_GOOD_AS: f64 = 1e-8;
 /// How many roundings of the whole deviation a pass in single precision may leave: on networks of 100 to 100,000 buses it
-/// was 2 to 25, on small ones with long lines and heavy loads more than 64.
-const ROUNDINGS: f64 = 1024.0;
+/// was 2 to 25, on small ones with long lines and loads near what they carry more than 1024.
+const ROUNDINGS: f64 = 4096.0;
+/// Larger deviations, p.u., are left to exact steps: a pass knows the bend of loads, not which of their solutions it nears.
+const DEVIATION_MAX_PU: f64 = 0.3;
 /// Most passes, and the slowest they may shrink.
 const PASSES_MAX: usize = 16;
 const RATE_MAX: f64 = 0.5;
@@ -29,7 +32,9 @@ pub(super) struct Course {
     goal: f64,
     /// What rounding to single precision leaves.
     rounding: f64,
-    last: f64,
+    /// What is left of it when the deviation is kept in single precision though found in double.
+    kept: f64,
+    steps: Shrinking,
     passes: usize,
     /// Whether the next pass is in double precision.
     pub double: bool,
@@ -45,30 +50,29 @@ pub(super) enum Next {
 }
 
 impl Course {
-    pub fn new(voltage_pu: f64) -> Self {
-        Self { goal: voltage_pu, rounding: 0.0, last: f64::INFINITY, passes: 0, double: false }
+    /// Towards a goal; `kept` is how many roundings to single precision what is found goes through when it is kept.
+    pub fn new(voltage_pu: f64, kept: f64) -> Self {
+        Self { goal: voltage_pu, rounding: 0.0, kept, steps: Shrinking::new(), passes: 0, double: false }
     }
 
     /// Takes the largest change of a voltage that a pass made; the first one's is the deviation's.
     pub fn note(&mut self, step: f64) -> Next {
         self.passes += 1;
+        let rate = self.steps.note(step, RATE_MIN);
         if self.passes == 1 {
-            self.rounding = ROUNDINGS * f64::from(f32::EPSILON) / 2.0 * step;
-            self.last = step;
-            return if step.is_finite() { Next::Pass } else { Next::Lost };
+            let one = f64::from(f32::EPSILON) / 2.0 * step;
+            (self.rounding, self.kept) = (ROUNDINGS * one, self.kept * one);
+            return if step < DEVIATION_MAX_PU { Next::Pass } else { Next::Lost };
         }
-        let rate = (step / self.last).max(RATE_MIN);
-        // Ten times what would follow: the rate is that of one pass only.
-        let missing = step * (10.0 * rate).min(1.0);
-        let rounding = if self.double { 0.0 } else { self.rounding };
+        let missing = self.steps.missing();
+        let rounding = if self.double { self.kept } else { self.rounding };
         if missing + rounding < self.goal {
             return Next::Settled(self.passes);
         }
         if !step.is_finite() || (rate > RATE_MAX && step > self.goal) || self.passes >= PASSES_MAX {
             return Next::Lost;
         }
-        self.double |= missing * rate < self.goal && 2.0 * self.rounding > self.goal;
-        self.last = step;
+        self.double |= missing * self.steps.slowest() < self.goal && 2.0 * self.rounding > self.goal;
         Next::Pass
     }
 }
@@ -105,7 +109,7 @@ impl Deviations {
     /// The deviation for the values of the core: passes taken, `None` when they do not settle.
     pub fn settle<const N: usize>(&mut self, core: &mut Core<N>, voltage_pu: f64) -> Option<usize> {
         let path = core.path;
-        let mut course = Course::new(voltage_pu);
+        let mut course = Course::new(voltage_pu, 0.0);
         self.v.fill([0.0; LANES]);
         self.mu.fill([0.0; LANES]);
         loop {

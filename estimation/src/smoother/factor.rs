@@ -17,6 +17,7 @@ use super::injections::Frozen;
 use super::lines::NONE;
 use super::precision::{self, Edge};
 use crate::simd::Kernel;
+use nalgebra::DMatrix;
 
 /// A summary's matrices.
 #[derive(Debug, Clone, Copy)]
@@ -214,6 +215,8 @@ fn line<K: Arithmetic, const N: usize>(
 
 /// A weight that stands for no knowledge of a voltage: a standard deviation of 1 p.u.
 const UNKNOWN: f64 = 1.0;
+/// What rounding leaves of the largest of all weights where there should be none.
+const ROUNDING: f64 = 1e-14;
 
 /// Inverts what is known of the root's voltage. Parts nobody measures stay near their start.
 #[inline(never)]
@@ -222,14 +225,29 @@ fn root<const N: usize>(core: &mut Core<N>, l: &Matrix<N>) -> Result<(), Broken>
     if !scale.is_finite() {
         return Err(Broken { position: 0 });
     }
-    core.root_weak = if smallest_pivot(l) < UNKNOWN { UNKNOWN } else { 0.0 };
-    let mut known = *l;
-    for (c, column) in known.iter_mut().enumerate() {
-        column[dense::lane::<N>(c)] += core.root_weak;
-    }
+    core.root_weak = if smallest_pivot(l) < UNKNOWN { unknown(l, scale) } else { dense::zero() };
+    let known = dense::plus(Plain, l, &core.root_weak);
     let inverse = dense::right_divide_pivoted(&dense::unit(), &known).ok_or(Broken { position: 0 })?;
     core.root = dense::symmetric(Plain, &inverse);
     Ok(())
+}
+
+/// The weight on the directions of which nothing is known, and on these alone: what is known is not drawn to the start.
+fn unknown<const N: usize>(l: &Matrix<N>, scale: f64) -> Matrix<N> {
+    let known = DMatrix::from_fn(N, N, |row, column| l[column][dense::lane::<N>(row)]);
+    let eigen = known.symmetric_eigen();
+    let least = UNKNOWN.max(ROUNDING * scale);
+    let mut weak = dense::zero();
+    for (direction, value) in eigen.eigenvectors.column_iter().zip(&eigen.eigenvalues) {
+        if *value < least {
+            for (c, column) in weak.iter_mut().enumerate() {
+                for row in 0..N {
+                    column[dense::lane::<N>(row)] += least * direction[row] * direction[c];
+                }
+            }
+        }
+    }
+    weak
 }
 
 /// The smallest pivot of a symmetric elimination with diagonal pivoting.

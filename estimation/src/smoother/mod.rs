@@ -27,14 +27,17 @@ mod live;
 mod meters;
 mod objective;
 mod observability;
+mod plausible;
 mod posterior;
 mod precision;
+mod shrinking;
 mod solver;
 mod standing;
 mod start;
 mod step;
 #[cfg(test)]
 mod tests;
+mod together;
 
 use crate::circuit::{Circuit, NotATree, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};
@@ -333,7 +336,7 @@ impl Batch {
     }
 
     /// Estimates all eight from where they stand; returns the steps taken. Factors are not renewed: sets far from the
-    /// estimate that made them take more steps.
+    /// estimate that made them take more steps, and each is estimated alone where that leads nowhere.
     ///
     /// # Errors
     /// [`NoSolution`] when one of them does not settle.

@@ -1,6 +1,5 @@
 //! The iteration: factors, steps on them, and when to renew them.
 
-use super::batch::Sets;
 use super::compile::{self, Compiled, Target};
 use super::core::Core;
 use super::dense::{self, HALF, Plain, Vector};
@@ -10,7 +9,9 @@ use super::lines::NONE;
 use super::live::Trail;
 use super::meters::Says;
 use super::observability;
+use super::plausible::largest_square;
 use super::posterior::{EndVariance, Posterior, TotalVariance};
+use super::shrinking::Shrinking;
 use super::standing::Standing;
 use super::start::Start;
 use super::step::Step;
@@ -21,6 +22,12 @@ use num_complex::Complex64;
 
 /// Factors are renewed when steps on them shrink so slowly that more than this many would follow.
 const STEPS_WORTH_FACTORS: f64 = 10.0;
+/// In single precision steps below this, p.u., that do not shrink by half are its rounding.
+const SINGLE_STALLS_PU: f64 = 1e-6;
+/// Steps that shrink by less than this do not tell that the next ones are small.
+pub(super) const SLOW: f64 = 0.5;
+/// A weak weight times a change of the start below this moves nothing.
+const SAME_START: f64 = 1e-12;
 /// A deviation that takes more passes than this becomes the state that others deviate from.
 const PASSES_WORTH_A_STATE: usize = 5;
 
@@ -40,19 +47,21 @@ pub(super) enum Precision {
 pub(super) struct Solver<const N: usize> {
     pub compiled: Compiled<N>,
     /// Position → bus.
-    order: Vec<u32>,
+    pub(super) order: Vec<u32>,
     /// Bus → its first wire.
     first_wires: Vec<u32>,
-    wires: usize,
+    pub(super) wires: usize,
     reference: f64,
     /// Whether state and factors of an earlier estimate are there.
-    settled: bool,
+    pub(super) settled: bool,
     /// Whether the state is the optimum for the values, or for those that `deviations` begin with.
     pub(super) optimal: bool,
     /// From the state, for other values; made when these come.
     pub(super) deviations: Option<Box<Deviations>>,
     /// Whether the estimate is the state plus the deviations.
-    deviated: bool,
+    pub(super) deviated: bool,
+    /// The largest no-load voltage when the root has 1 p.u.
+    pub(super) no_load: f64,
     /// Bus → position.
     positions: Vec<u32>,
     /// Series elements of the circuit.
@@ -79,6 +88,7 @@ impl<const N: usize> Solver<N> {
             optimal: false,
             deviations: None,
             deviated: false,
+            no_load: 1.0,
             positions: tree.position.clone(),
             elements: circuit.series.len(),
             first_pseudo: readings.first_pseudo,
@@ -94,6 +104,7 @@ impl<const N: usize> Solver<N> {
             solver.precision = Precision::Double;
         }
         solver.aim_reference();
+        solver.no_load = solver.no_load_max();
         Ok(solver)
     }
 
@@ -175,6 +186,37 @@ impl<const N: usize> Solver<N> {
         path.iter().rev().fold(*root, |v, &i| lines.t(Plain, &lines.line[i], &v))
     }
 
+    /// The largest no-load voltage when the root has 1 p.u.
+    fn no_load_max(&self) -> f64 {
+        let lines = &self.compiled.core.lines;
+        let mut v = vec![compile::nominal::<N>(1.0, self.reference); self.order.len()];
+        for i in 1..v.len() {
+            let line = &lines.line[i];
+            v[i] = lines.t(Plain, line, &v[line.parent as usize]);
+        }
+        largest_square::<N>(v.into_iter()).0.sqrt()
+    }
+
+    /// Whether the estimate lies where a grid may be.
+    fn plausible(&self) -> Result<(), NoSolution> {
+        let core = &self.compiled.core;
+        let found = match self.deviations.as_ref().filter(|_| self.deviated) {
+            Some(moved) => {
+                largest_square::<N>(core.v.iter().zip(&moved.v).map(|(v, moved)| dense::add(Plain, v, moved)))
+            }
+            None => largest_square::<N>(core.v.iter().copied()),
+        };
+        self.believed(found, core.voltage_max(self.no_load, |meter| core.meters[meter].value))
+    }
+
+    pub(super) fn believed(&self, (square, position): (f64, usize), max_pu: f64) -> Result<(), NoSolution> {
+        if square <= max_pu * max_pu {
+            return Ok(());
+        }
+        let bus = self.order[position] as usize;
+        Err(NoSolution::Implausible { bus, voltage_pu: square.sqrt(), max_pu })
+    }
+
     /// Gives the reference rows the angles of no load.
     fn aim_reference(&mut self) {
         let root = compile::nominal::<N>(1.0, self.reference);
@@ -221,23 +263,34 @@ impl<const N: usize> Solver<N> {
         if let Some(iterations) = self.deviate(tolerance) {
             return Ok(Settled { iterations, factorizations: 0 });
         }
-        match self.iterate(tolerance, false) {
-            Err(_) if self.precision != Precision::Double => self.settle(tolerance),
-            settled => settled,
-        }
+        let root = self.root_start();
+        self.core().root_start = root;
+        self.iterate(tolerance, false).or_else(|_| self.settle(tolerance))
     }
 
     /// Estimates as a deviation from the state: the passes it took. `None` when exact steps have to do it.
     fn deviate(&mut self, tolerance: Tolerance) -> Option<usize> {
         let possible =
             self.optimal && self.precision != Precision::Double && tolerance.voltage_pu >= AS_GOOD_AS;
+        let possible = possible && self.starts_alike();
         let deviations = self.deviations.as_mut().filter(|_| possible)?;
         let passes = deviations.settle(&mut self.compiled.core, tolerance.voltage_pu);
         self.deviated = passes.is_some();
+        if self.deviated && self.plausible().is_err() {
+            self.deviated = false;
+            return None;
+        }
         if passes.is_some_and(|passes| passes > PASSES_WORTH_A_STATE) {
             self.fold();
         }
         passes
+    }
+
+    /// Whether what nobody measures of the root's voltage stays where it is for the values at hand.
+    fn starts_alike(&self) -> bool {
+        let core = &self.compiled.core;
+        let away = dense::sub(Plain, &self.root_start(), &core.root_start);
+        dense::times(Plain, &core.root_weak, &away).iter().all(|x| x.abs() < SAME_START)
     }
 
     /// Moves the state by the deviation, if there is one.
@@ -261,20 +314,31 @@ impl<const N: usize> Solver<N> {
     pub fn estimate_from(&mut self, other: &mut Self, tolerance: Tolerance) -> Result<Estimated, NoSolution> {
         other.fold();
         let there = &other.compiled.core;
-        if other.settled && there.count() == self.compiled.core.count() {
-            let root = self.root_start();
-            let core = self.core();
-            core.path.run(Start { core, root, state: Some((&there.v, &there.j)) });
-            if let Ok(settled) = self.iterate(tolerance, true) {
-                return Ok(self.estimated(settled));
-            }
+        if other.settled
+            && there.count() == self.compiled.core.count()
+            && let Ok(settled) = self.settle_from(there, tolerance)
+        {
+            return Ok(self.estimated(settled));
         }
         self.estimate(tolerance)
     }
 
-    fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Settled, NoSolution> {
+    /// Settles from the state of another core of the same tree.
+    pub(super) fn settle_from(
+        &mut self,
+        there: &Core<N>,
+        tolerance: Tolerance,
+    ) -> Result<Settled, NoSolution> {
+        let root = self.root_start();
+        let core = self.core();
+        core.path.run(Start { core, root, state: Some((&there.v, &there.j)) });
+        self.iterate(tolerance, true)
+    }
+
+    pub(super) fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Settled, NoSolution> {
         (self.settled, self.optimal, self.deviated, self.deviations) = (false, false, false, None);
         let mut factorizations = 0;
+        let mut steps = Shrinking::new();
         let (mut last, mut step, mut position) = (f64::INFINITY, f64::INFINITY, 0);
         for iterations in 1..=tolerance.iterations_max {
             if renew {
@@ -287,10 +351,20 @@ impl<const N: usize> Solver<N> {
             if !step.is_finite() {
                 return Err(NoSolution::NotFinite { bus: self.order[position] as usize });
             }
-            let rate = rate(step, last);
-            if step < tolerance.voltage_pu || foreseen(step, rate) < tolerance.voltage_pu {
+            let rate = if last.is_finite() { step / last } else { 1.0 };
+            steps.note(step, 0.0);
+            let short = step < tolerance.voltage_pu;
+            // Short steps that hardly shrink are believed on new factors only.
+            let slow =
+                steps.slowest() > SLOW && !renew && iterations > 1 && self.precision != Precision::Single;
+            if short && slow {
+                (renew, last) = (true, step);
+                continue;
+            }
+            if short || steps.missing() < tolerance.voltage_pu {
                 match self.precision {
                     Precision::Confirmed | Precision::Double => {
+                        self.plausible()?;
                         (self.settled, self.optimal) = (true, true);
                         return Ok(Settled { iterations, factorizations });
                     }
@@ -298,11 +372,19 @@ impl<const N: usize> Solver<N> {
                     Precision::Single => self.precision = Precision::Double,
                 }
                 let (check, _) = self.step();
+                steps.note(check, 0.0);
                 if check < tolerance.voltage_pu {
+                    self.plausible()?;
                     (self.settled, self.optimal, self.precision) = (true, true, Precision::Confirmed);
                     return Ok(Settled { iterations: iterations + 1, factorizations });
                 }
                 (step, renew) = (check, false);
+            } else if self.precision == Precision::Single
+                && step < SINGLE_STALLS_PU
+                && rate > SLOW
+                && last.is_finite()
+            {
+                (self.precision, renew) = (Precision::Double, false);
             } else {
                 let left = (tolerance.voltage_pu / step).ln() / rate.min(1.0).ln();
                 renew = !renew && last.is_finite() && !(left <= STEPS_WORTH_FACTORS);
@@ -387,7 +469,7 @@ impl<const N: usize> Solver<N> {
     }
 
     /// The global number of a wire at a position.
-    fn global(&self, position: usize, wire: usize) -> usize {
+    pub(super) fn global(&self, position: usize, wire: usize) -> usize {
         self.first_wires[self.order[position] as usize] as usize + wire
     }
 
@@ -474,67 +556,4 @@ impl<const N: usize> Solver<N> {
         }
         out
     }
-
-    pub fn batch(&mut self) -> Sets<N> {
-        self.fold();
-        if self.settled && self.precision != Precision::Double {
-            // The sets deviate from an optimum, as exact as one more step makes it.
-            self.optimal = self.optimal || self.iterate(Tolerance::default(), false).is_ok();
-            self.step();
-        }
-        Sets::new(&self.compiled.core, self.settled && self.optimal && self.precision != Precision::Double)
-    }
-
-    pub fn set_lane(&self, sets: &mut Sets<N>, lane: usize, readings: &Readings) {
-        sets.set(&self.compiled.core, &self.compiled.targets, lane, readings);
-    }
-
-    /// Steps of eight sets until all settle.
-    pub fn estimate_batch(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> Result<usize, NoSolution> {
-        let core = &self.compiled.core;
-        if let Some(passes) = sets.deviate(core, tolerance.voltage_pu) {
-            return Ok(passes);
-        }
-        let (mut last, mut step) = (f64::INFINITY, f64::INFINITY);
-        for iterations in 1..=tolerance.iterations_max {
-            step = match self.precision {
-                Precision::Double => sets.step_double(core),
-                Precision::Single | Precision::Confirmed => sets.step_single(core),
-            };
-            if !step.is_finite() {
-                return Err(NoSolution::NotFinite { bus: self.order[0] as usize });
-            }
-            if step < tolerance.voltage_pu || foreseen(step, rate(step, last)) < tolerance.voltage_pu {
-                return Ok(iterations);
-            }
-            last = step;
-        }
-        let (iterations, bus) = (tolerance.iterations_max, self.order[0] as usize);
-        Err(NoSolution::NotSettled { iterations, step_pu: step, bus })
-    }
-
-    /// Voltages of a lane by global wire.
-    pub fn lane_voltages(&self, sets: &Sets<N>, lane: usize) -> Vec<Complex64> {
-        let root = sets.voltage(0, lane);
-        let turn = self.turn(&root);
-        let mut voltages = vec![Complex64::ZERO; self.wires];
-        for i in 0..self.order.len() {
-            let v = sets.voltage(i, lane);
-            for k in 0..N / 2 {
-                voltages[self.global(i, k)] = Complex64::new(v[k], v[k + HALF]) * turn;
-            }
-        }
-        voltages
-    }
-}
-
-/// How a step compares with the last one on the same factors; 1 for the first, which says nothing.
-fn rate(step: f64, last: f64) -> f64 {
-    if last.is_finite() { step / last } else { 1.0 }
-}
-
-/// What would still be missing after a step, p.u., when those that follow shrink at the rate of this one; ten times that,
-/// because the rate is that of one step only. Infinite while it says nothing.
-fn foreseen(step: f64, rate: f64) -> f64 {
-    if rate < 0.1 { 10.0 * step * rate / (1.0 - rate) } else { f64::INFINITY }
 }

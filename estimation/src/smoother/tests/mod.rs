@@ -1,6 +1,6 @@
 //! The smoother against a dense solution of the same problem, on random trees.
 
-mod nets;
+pub(in crate::smoother) mod nets;
 mod oracle;
 
 mod exactness;

@@ -1,0 +1,111 @@
+//! Eight sets of values on the factors of a solver: joint passes or steps, each alone where these lead nowhere.
+
+use super::batch::{SETS, Sets};
+use super::dense::HALF;
+use super::plausible::largest_square;
+use super::shrinking::Shrinking;
+use super::solver::{Precision, SLOW, Solver};
+use crate::circuit::Readings;
+use crate::solve::{NoSolution, Tolerance};
+use num_complex::Complex64;
+
+/// Joint steps of a batch are given up when they shrink by less than this after so many.
+const BATCH_STEPS_MIN: usize = 12;
+const BATCH_SLOW: f64 = 0.9;
+
+impl<const N: usize> Solver<N> {
+    pub fn batch(&mut self) -> Sets<N> {
+        self.fold();
+        if self.settled && self.precision != Precision::Double {
+            // The sets deviate from an optimum, as exact as one more step makes it.
+            self.optimal = self.optimal || self.iterate(Tolerance::default(), false).is_ok();
+            self.step();
+        }
+        Sets::new(&self.compiled.core, self.settled && self.optimal && self.precision != Precision::Double)
+    }
+
+    pub fn set_lane(&self, sets: &mut Sets<N>, lane: usize, readings: &Readings) {
+        sets.set(&self.compiled.core, &self.compiled.targets, lane, readings);
+    }
+
+    /// Steps of eight sets until all settle; each alone where they do not.
+    pub fn estimate_batch(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> Result<usize, NoSolution> {
+        let core = &self.compiled.core;
+        if let Some(passes) = sets.deviate(core, tolerance.voltage_pu)
+            && self.sets_plausible(sets).is_ok()
+        {
+            return Ok(passes);
+        }
+        sets.undeviate();
+        match self.step_batch(sets, tolerance) {
+            Some(iterations) if self.sets_plausible(sets).is_ok() => Ok(iterations),
+            _ => self.estimate_each(sets, tolerance),
+        }
+    }
+
+    fn step_batch(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> Option<usize> {
+        let core = &self.compiled.core;
+        let mut steps = Shrinking::new();
+        for iterations in 1..=tolerance.iterations_max {
+            let step = match self.precision {
+                Precision::Double => sets.step_double(core),
+                Precision::Single | Precision::Confirmed => sets.step_single(core),
+            };
+            if !step.is_finite() {
+                return None;
+            }
+            let rate = steps.note(step, 0.0);
+            if steps.missing() < tolerance.voltage_pu || (step < tolerance.voltage_pu && rate < SLOW) {
+                return Some(iterations);
+            }
+            if iterations > BATCH_STEPS_MIN && steps.slowest() > BATCH_SLOW {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Each set alone, from a flat start or else from the estimate that made the sets. One that does not settle goes back to the estimate that made the sets.
+    fn estimate_each(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> Result<usize, NoSolution> {
+        let (mut alone, core) = (self.clone(), &self.compiled.core);
+        (alone.deviations, alone.deviated) = (None, false);
+        let (mut most, mut failed) = (0, None);
+        for lane in 0..SETS {
+            sets.values_into(&mut alone.compiled.core, lane);
+            match alone.settle(tolerance).or_else(|why| alone.settle_from(core, tolerance).map_err(|_| why)) {
+                Ok(settled) => {
+                    most = most.max(settled.iterations);
+                    sets.take_state(&alone.compiled.core, lane);
+                }
+                Err(why) => {
+                    failed = failed.or(Some(why));
+                    sets.take_state(core, lane);
+                }
+            }
+        }
+        failed.map_or(Ok(most), Err)
+    }
+
+    /// Whether all sets lie where a grid may be.
+    fn sets_plausible(&self, sets: &Sets<N>) -> Result<(), NoSolution> {
+        (0..SETS).try_for_each(|lane| {
+            let found = largest_square::<N>((0..self.order.len()).map(|i| sets.voltage(i, lane)));
+            let max_pu = self.compiled.core.voltage_max(self.no_load, |meter| sets.meter(meter, lane));
+            self.believed(found, max_pu)
+        })
+    }
+
+    /// Voltages of a lane by global wire.
+    pub fn lane_voltages(&self, sets: &Sets<N>, lane: usize) -> Vec<Complex64> {
+        let root = sets.voltage(0, lane);
+        let turn = self.turn(&root);
+        let mut voltages = vec![Complex64::ZERO; self.wires];
+        for i in 0..self.order.len() {
+            let v = sets.voltage(i, lane);
+            for k in 0..N / 2 {
+                voltages[self.global(i, k)] = Complex64::new(v[k], v[k + HALF]) * turn;
+            }
+        }
+        voltages
+    }
+}
