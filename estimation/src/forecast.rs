@@ -15,7 +15,11 @@
 //! assumed between any two points is [`crate::OutlookRules::error_correlation`]; the standard deviation of a sum
 //! follows from it by [`sum_std`].
 
+#[path = "forecast_kept.rs"]
+mod kept;
+
 use grid::{Slot, SlotForecast, Timestamp, UsagePointForecast, UsagePointId};
+use kept::KeptBeliefs;
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -67,10 +71,11 @@ pub struct Forecaster {
     index: BTreeMap<UsagePointId, usize>,
     history: Vec<BTreeMap<Slot, f64>>,
     totals: BTreeMap<Slot, f64>,
+    kept: KeptBeliefs,
 }
 
 /// Expected value and variance from the history alone, W and W².
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Belief {
     mean_w: f64,
     variance: f64,
@@ -81,7 +86,7 @@ impl Forecaster {
     pub fn new(usage_points: Vec<UsagePointId>) -> Self {
         let index = usage_points.iter().enumerate().map(|(index, id)| (*id, index)).collect();
         let history = vec![BTreeMap::new(); usage_points.len()];
-        Self { usage_points, index, history, totals: BTreeMap::new() }
+        Self { usage_points, index, history, totals: BTreeMap::new(), kept: KeptBeliefs::default() }
     }
 
     /// Remembers the mean power of a slot, W, without contracted deviations; a newer value replaces, any order.
@@ -92,24 +97,29 @@ impl Forecaster {
         mean_power_w: f64,
     ) -> Result<(), ForecastError> {
         let index = *self.index.get(&usage_point).ok_or(ForecastError::UnknownUsagePoint { usage_point })?;
-        remember(&mut self.history[index], slot, mean_power_w)
+        if let Some(forgotten) = remember(&mut self.history[index], slot, mean_power_w)? {
+            self.kept.changed(index, forgotten);
+        }
+        self.kept.changed(index, slot);
+        Ok(())
     }
 
     /// Remembers the measured total of a slot, W: the sum over all usage points, without contracted deviations
     /// and without losses.
     pub fn record_total(&mut self, slot: Slot, measured_total_w: f64) -> Result<(), ForecastError> {
-        remember(&mut self.totals, slot, measured_total_w)
+        remember(&mut self.totals, slot, measured_total_w).map(|_| ())
     }
 
     /// The forecast for `count` slots from `first`, at most 192, as believed at `now`: only
     /// slots that ended before `now` are used. One entry per usage point, in the order given to `new`.
-    pub fn issue(&self, now: Timestamp, first: Slot, count: usize) -> Vec<UsagePointForecast> {
+    pub fn issue(&mut self, now: Timestamp, first: Slot, count: usize) -> Vec<UsagePointForecast> {
         let mut forecasts: Vec<UsagePointForecast> = self
             .usage_points
             .iter()
             .map(|&usage_point| UsagePointForecast { usage_point, issued_at: now, slots: Vec::new() })
             .collect();
         let present = now.slot();
+        self.kept.forget_before(present.min(first).plus(-DRIFT_SLOTS));
         let drift_w = self.drift_w(present);
         for ahead in 0..count.min(FORECAST_SLOTS_MAX) {
             let slot = first.plus(i64::try_from(ahead).unwrap_or(i64::MAX));
@@ -127,11 +137,11 @@ impl Forecaster {
     }
 
     /// How much more the region takes than its history says, W.
-    fn drift_w(&self, present: Slot) -> f64 {
+    fn drift_w(&mut self, present: Slot) -> f64 {
         let (mut sum, mut weights) = (0.0, 0.0);
         for age in 1..=DRIFT_SLOTS {
             let slot = present.plus(-age);
-            if let Some(total) = self.totals.get(&slot) {
+            if let Some(&total) = self.totals.get(&slot) {
                 let weight = 0.5_f64.powi(age as i32 - 1);
                 let expected: f64 = self.beliefs(slot, slot).iter().map(|belief| belief.mean_w).sum();
                 sum += weight * (total - expected);
@@ -142,9 +152,10 @@ impl Forecaster {
     }
 
     /// Expected values and variances of a slot from what was known before `before`.
-    fn beliefs(&self, slot: Slot, before: Slot) -> Vec<Belief> {
-        let mut beliefs: Vec<Belief> =
-            self.history.iter().map(|history| belief(history, slot, before)).collect();
+    fn beliefs(&mut self, slot: Slot, before: Slot) -> Vec<Belief> {
+        let history = &self.history;
+        let find = |point: usize| belief(&history[point], slot, before);
+        let mut beliefs = self.kept.get(slot, before, history.len(), find);
         let pooled = beliefs.iter().map(|b| b.variance).sum::<f64>() / beliefs.len().max(1) as f64;
         for belief in &mut beliefs {
             let mixed = (1.0 - POOLED_SHARE) * belief.variance + POOLED_SHARE * pooled;
@@ -165,18 +176,22 @@ pub fn sum_std(weighted_std: impl Iterator<Item = f64>, rho: f64) -> f64 {
     ((1.0 - rho) * squares + rho * sum * sum).max(0.0).sqrt()
 }
 
-fn remember(series: &mut BTreeMap<Slot, f64>, slot: Slot, value_w: f64) -> Result<(), ForecastError> {
+/// Remembers a value; the slot that was forgotten for it, if one was.
+fn remember(
+    series: &mut BTreeMap<Slot, f64>,
+    slot: Slot,
+    value_w: f64,
+) -> Result<Option<Slot>, ForecastError> {
     if value_w.is_nan() || value_w.abs() >= POWER_MAX_W {
         return Err(ForecastError::Value { slot, value_w });
     }
     series.insert(slot, value_w);
-    if series.len() > HISTORY_SLOTS_MAX {
-        series.pop_first();
-    }
-    Ok(())
+    let too_many = series.len() > HISTORY_SLOTS_MAX;
+    Ok(too_many.then(|| series.pop_first()).flatten().map(|(forgotten, _)| forgotten))
 }
 
-fn belief(history: &BTreeMap<Slot, f64>, slot: Slot, before: Slot) -> Belief {
+/// What a history says about a slot, and whether it knows the slot's time of day.
+fn belief(history: &BTreeMap<Slot, f64>, slot: Slot, before: Slot) -> (Belief, bool) {
     let (mut sum, mut days) = (0.0, 0.0);
     let mut near = Spread::default();
     for day in 1..=DAYS_USED {
@@ -195,15 +210,15 @@ fn belief(history: &BTreeMap<Slot, f64>, slot: Slot, before: Slot) -> Belief {
         }
     }
     if days > 0.0 {
-        return Belief { mean_w: sum / days, variance: near.variance() * (1.0 + 1.0 / days) };
+        return (Belief { mean_w: sum / days, variance: near.variance() * (1.0 + 1.0 / days) }, true);
     }
     let mut known = Spread::default();
     history.range(..before).for_each(|(_, &value)| known.add(value));
     if known.count > 0.0 {
         let variance = if known.count > 1.0 { known.variance() } else { DEFAULT_STD_W * DEFAULT_STD_W };
-        return Belief { mean_w: known.mean(), variance: variance * (1.0 + 1.0 / known.count) };
+        return (Belief { mean_w: known.mean(), variance: variance * (1.0 + 1.0 / known.count) }, false);
     }
-    Belief { mean_w: DEFAULT_W, variance: DEFAULT_STD_W * DEFAULT_STD_W }
+    (Belief { mean_w: DEFAULT_W, variance: DEFAULT_STD_W * DEFAULT_STD_W }, false)
 }
 
 /// Mean and variance (Welford's recurrence).

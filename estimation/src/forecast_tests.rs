@@ -54,7 +54,7 @@ fn total(day: &[Vec<f64>], quarter: usize) -> f64 {
 #[test]
 fn it_beats_persistence_on_daily_patterns() {
     for (seed, days) in [(1, 1), (2, 1), (3, 7), (4, 7)] {
-        let (forecaster, today) = region(seed, days, 1.0);
+        let (mut forecaster, today) = region(seed, days, 1.0);
         let forecast = forecaster.issue(start().start(), start(), 96);
         let last: f64 =
             forecaster.history.iter().map(|history| history.get(&start().plus(-1)).unwrap()).sum();
@@ -74,7 +74,7 @@ fn the_spread_of_the_total_is_honest() {
     // These homes are independent, so no correlation is assumed here.
     let (mut inside, mut squares, mut all) = (0, 0.0, 0);
     for seed in 0..20 {
-        let (forecaster, today) = region(100 + seed, 3, 1.0);
+        let (mut forecaster, today) = region(100 + seed, 3, 1.0);
         let forecast = forecaster.issue(start().start(), start(), 96);
         for quarter in 60..96 {
             let expected: f64 = forecast.iter().map(|f| f.slots[quarter].p_w).sum();
@@ -114,7 +114,7 @@ fn a_cold_day_is_seen_in_the_total_and_corrected() {
 
 #[test]
 fn nothing_known_is_said_with_little_confidence() {
-    let forecaster = Forecaster::new(vec![UsagePointId(1)]);
+    let mut forecaster = Forecaster::new(vec![UsagePointId(1)]);
     let forecast = forecaster.issue(start().start(), start(), 2);
     assert_eq!(forecast[0].slots[1], SlotForecast { slot: start().plus(1), p_w: 500.0, p_std_w: 500.0 });
 }
@@ -143,7 +143,7 @@ fn a_newer_value_replaces_and_the_history_stays_bounded() {
 
 #[test]
 fn the_future_is_not_used() {
-    let (forecaster, _) = region(5, 3, 1.0);
+    let (mut forecaster, _) = region(5, 3, 1.0);
     let now = start().plus(-96);
     let mut blind = forecaster.clone();
     for history in &mut blind.history {
@@ -167,4 +167,36 @@ fn bad_values_are_refused() {
 fn a_sum_lies_between_independent_and_common() {
     assert!((sum_std([3.0, 4.0].into_iter(), 0.0) - 5.0).abs() < 1e-12);
     assert!((sum_std([3.0, 4.0].into_iter(), 1.0) - 7.0).abs() < 1e-12);
+}
+
+#[test]
+fn what_is_kept_is_what_would_be_found_again() {
+    let ids: Vec<UsagePointId> = (0..5).map(UsagePointId).collect();
+    let mut forecaster = Forecaster::new(ids.clone());
+    let mut random = Lcg(11);
+    let (mut issued, mut kept) = (0, 0);
+    // Ten days of values that come late, twice, never, or from the future; one usage point has hardly any.
+    for slot in 0..960 {
+        let now = start().plus(slot);
+        for &id in &ids {
+            let often = if id.0 == 4 { 0.01 } else { 0.9 };
+            while random.uniform() < often {
+                let late = (random.uniform() * 120.0) as i64 - 2;
+                forecaster.record(id, now.plus(-late), random.uniform() * 3000.0).unwrap();
+                if random.uniform() < 0.6 {
+                    break;
+                }
+            }
+        }
+        forecaster.record_total(now.plus(-1), random.uniform() * 8000.0).unwrap();
+        if random.uniform() < 0.3 {
+            let back = if random.uniform() < 0.1 { 100 } else { 0 };
+            let (at, first) = (now.plus(-back).start(), now.plus(-(slot % 3)));
+            kept += forecaster.kept.whole();
+            let mut anew = Forecaster { kept: KeptBeliefs::default(), ..forecaster.clone() };
+            assert_eq!(forecaster.issue(at, first, 150), anew.issue(at, first, 150), "slot {slot}");
+            issued += 1;
+        }
+    }
+    assert!(issued > 200 && kept > 100 * issued, "{kept} kept in {issued}");
 }

@@ -85,6 +85,10 @@ pub struct GridSettings {
     /// How often the network stands below one medium-voltage busbar, each time with a transformer of its own.
     #[serde(default = "one")]
     pub substations: u32,
+    /// Whether sections in a row without a home between them become one, and sections that lead nowhere go: the same flows with
+    /// fewer buses ([`grid::network::Merged`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merge_unloaded: bool,
     /// Rated power of the transformer that replaces the network's, kVA.
     pub transformer_kva: f64,
     /// Its relative short-circuit voltage, p.u.

@@ -323,13 +323,19 @@ impl Region {
     fn on_forecast_due(&mut self, cx: &mut Context<RegionMsg>) {
         cx.wake_each(FORECAST_PERIOD, FORECAST_OFFSET, RegionMsg::ForecastDue);
         let now = cx.now();
+        let mut ordered_w: BTreeMap<Slot, f64> = self.slot_totals.keys().map(|&slot| (slot, 0.0)).collect();
         self.books.read(|ledger| {
-            for (&slot, &(sum, count)) in &self.slot_totals {
-                let ordered: f64 =
-                    self.area.bus_of.keys().map(|&point| planned_deviation_w(ledger, point, slot)).sum();
-                remember(self.forecaster().record_total(slot, sum / f64::from(count.max(1)) - ordered));
+            for (&(point, slot), energy) in ledger.planned_deviation() {
+                if let Some(sum_w) = ordered_w.get_mut(&slot)
+                    && self.area.bus_of.contains_key(&point)
+                {
+                    *sum_w += energy.watt_hours() / Slot::HOURS;
+                }
             }
         });
+        for ((&slot, &(sum, count)), ordered_w) in self.slot_totals.iter().zip(ordered_w.values()) {
+            remember(self.forecaster().record_total(slot, sum / f64::from(count.max(1)) - ordered_w));
+        }
         let forecasts = Arc::new(self.forecaster().issue(now, now.slot(), HORIZON_SLOTS));
         self.made.forecasts.issue(forecasts.clone());
         cx.send(&self.doms, DomsMsg::ForecastIssued(forecasts));

@@ -6,12 +6,14 @@
 
 mod check;
 mod equipment;
+mod merge;
 
 pub use equipment::{
     Capacitor, CapacitorControl, CapacitorWatches, Compensation, CoupledLine, CoupledWinding, GenericBranch,
     Link, Load, Shunt, TapRegulator, Terminal, ThreeWindingTransformer, VoltageDependence, VoltageRegulator,
     WindingTransformer, Wire,
 };
+pub use merge::Merged;
 
 use crate::id::{BranchId, BusId, UsagePointId};
 use crate::phase::Phase;

@@ -6,6 +6,7 @@ use crate::scenario::{GridSettings, Scenario};
 use connectors::network_file::{self, NetworkFileError};
 use grid::network::{Line, NetworkParts, Transformer};
 use grid::{BranchId, Network, NetworkError};
+use std::collections::BTreeSet;
 use std::path::Path;
 use thiserror::Error;
 
@@ -67,7 +68,10 @@ pub fn network(scenario: &Scenario) -> Result<Network, ScenarioNetworkError> {
     if network.transformers().len() != 1 {
         return Err(ScenarioNetworkError::Transformers { count: network.transformers().len() });
     }
-    let changed = changed(network, &scenario.grid)?;
+    let mut changed = changed(network, &scenario.grid)?;
+    if scenario.grid.merge_unloaded {
+        changed = changed.merged(&BTreeSet::new())?.network;
+    }
     match scenario.grid.substations {
         0 | 1 => Ok(changed),
         count => Ok(Network::new(repeated(changed, count))?),
@@ -96,6 +100,13 @@ pub fn changes_in_words(scenario: &Scenario) -> Vec<String> {
     ];
     if grid.substations > 1 {
         words.insert(0, district);
+    }
+    if grid.merge_unloaded {
+        words.push(
+            "Sections in a row without a home between them are drawn as one, with the smallest of their ratings; sections that \
+             lead nowhere are left out. Flows are the same."
+                .to_owned(),
+        );
     }
     words
 }

@@ -69,6 +69,8 @@ fn step(parts: &NetworkParts) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use crate::field::instruments::Instruments;
+    use crate::plant::fleet::settle;
     use crate::plant::network;
     use crate::scenario::Scenario;
     use estimation::Feeder;
@@ -104,5 +106,51 @@ mod tests {
         assert!(loading(&after, 1) > 1.9 * loading(&before, 1));
         // They share the source, whose impedance is small.
         assert!((loading(&after, 2) - loading(&before, 2)).abs() < 1e-3 * loading(&before, 2));
+    }
+
+    #[test]
+    fn merged_sections_carry_the_same_with_a_tenth_of_the_buses() {
+        let mut scenario = Scenario::first_light().unwrap();
+        let whole = network(&scenario).unwrap();
+        scenario.grid.merge_unloaded = true;
+        let merged = network(&scenario).unwrap();
+        assert!(merged.buses().len() < whole.buses().len() / 7, "{} buses", merged.buses().len());
+        assert_eq!(merged.usage_points(), whole.usage_points());
+        let (before, after) = (Feeder::new(&whole).unwrap(), Feeder::new(&merged).unwrap());
+        let loads: Vec<_> =
+            (0..55).map(|home| num_complex::Complex64::new(300.0 + 90.0 * f64::from(home), 200.0)).collect();
+        let (before, after) = (before.solve(&loads).unwrap(), after.solve(&loads).unwrap());
+        for (bus, voltages) in merged.buses().iter().zip(&after.voltages_v) {
+            let there = &before.voltages_v[whole.bus_index(bus.id).unwrap()];
+            for (one, other) in voltages.iter().zip(there) {
+                assert!((one - other).norm() < 1e-9 * bus.u_rated_v, "bus {}: {one} and {other} V", bus.id);
+            }
+        }
+        let tightest = |flow: &estimation::FlowSolution, lines: usize| {
+            let all = (0..lines).filter_map(|line| flow.loading(line));
+            (all.fold(0.0, f64::max), flow.loading(lines).unwrap())
+        };
+        let (one, other) = (tightest(&before, whole.lines().len()), tightest(&after, merged.lines().len()));
+        assert!(one.0 > 0.1 && (one.0 - other.0).abs() < 1e-9, "{one:?} and {other:?}");
+        assert!((one.1 - other.1).abs() < 1e-9, "{one:?} and {other:?}");
+    }
+
+    #[test]
+    fn merged_sections_leave_homes_devices_and_monitors_where_they_were() {
+        let mut scenario = Scenario::first_light().unwrap();
+        let whole = network(&scenario).unwrap();
+        scenario.grid.merge_unloaded = true;
+        let merged = network(&scenario).unwrap();
+        let devices =
+            |network| settle(&scenario, network).1.iter().map(|device| device.id).collect::<Vec<_>>();
+        assert_eq!(devices(&whole), devices(&merged));
+        let monitored = |network: &grid::Network| {
+            let instruments = Instruments::place(&Feeder::new(network).unwrap(), &scenario);
+            let places = instruments.monitors().iter();
+            places
+                .map(|at| (network.lines()[at.line].id, network.buses()[at.bus].id))
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(monitored(&whole), monitored(&merged));
     }
 }

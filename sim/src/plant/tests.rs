@@ -192,7 +192,7 @@ fn an_order_of_the_minute_that_was_cut_short_is_replayed() {
 #[test]
 fn the_archive_is_the_past_of_the_plant() {
     let (scenario, plant) = plant(7);
-    let archive = yesterday(&scenario).unwrap();
+    let archive = yesterday(&scenario, &plant);
     let slots = 96 * scenario.history_days as usize;
     assert_eq!(archive.len(), slots * 55);
     assert_eq!(archive[archive.len() - 1].1.end(), scenario.start);

@@ -15,6 +15,8 @@ pub(crate) struct Weather {
     day: i64,
     clearness: Vec<f64>,
     offsets_c: [f64; 3],
+    /// Outdoor temperature at each whole minute from the beginning of the day to noon of the next, °C.
+    outdoor_c: Vec<f64>,
 }
 
 /// The day of an instant, counted from the epoch (UTC).
@@ -35,6 +37,7 @@ impl Weather {
             day: day_of(at),
             clearness: Vec::new(),
             offsets_c: [0.0; 3],
+            outdoor_c: Vec::new(),
         };
         weather.begin_day(day_of(at));
         weather
@@ -54,11 +57,21 @@ impl Weather {
             let mut rng = stream(self.seed, Purpose::Temperature, 0, day + ahead);
             normal(&mut rng).clamp(-2.0, 2.0)
         });
+        let minute = |minute: usize| Timestamp::from_seconds(day * 86_400 + minute as i64 * 60);
+        self.outdoor_c = (0..MINUTES * 3 / 2).map(|at| self.reckoned_outdoor_c(minute(at))).collect();
     }
 
     /// Outdoor temperature, °C: a sine with its maximum at 15:00 around the mean, and an offset of about 1 K per
     /// day that moves from noon to noon. Good for the present day and up to noon of the next.
     pub(crate) fn outdoor_c(&self, at: Timestamp) -> f64 {
+        let begin = Timestamp::from_seconds(self.day * 86_400);
+        let minute = usize::try_from((at.seconds() - begin.seconds()).div_euclid(60)).ok();
+        let whole = at.nanos().rem_euclid(60_000_000_000) == 0;
+        let known = minute.filter(|_| whole).and_then(|minute| self.outdoor_c.get(minute));
+        known.copied().unwrap_or_else(|| self.reckoned_outdoor_c(at))
+    }
+
+    fn reckoned_outdoor_c(&self, at: Timestamp) -> f64 {
         let hour = hour_of(at);
         let noons = (day_of(at) - self.day) as f64 + hour / 24.0 - 0.5;
         let at_noon = |k: i64| self.offsets_c[(k + 1).clamp(0, 2) as usize];

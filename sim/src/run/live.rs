@@ -80,7 +80,7 @@ impl Live {
         // The ports first: a port in use should be said before anything is written. Then the journal, whose lock makes the
         // data directory ours.
         listeners.are_free()?;
-        let without = loading_without_flexibility(&setup.scenario, &setup.feeder)?;
+        let without = loading_without_flexibility(&setup.scenario, setup.plant.clone())?;
         let recovered = recover(&setup, &options.data, Options::new(Durability::Synced))?;
         let clock = ScaledClock::start(recovered.at, options.speed);
         let Recovered { journal, ledger, begun, plant, at, resumed } = recovered;

@@ -34,7 +34,7 @@ pub fn recover(setup: &Setup, directory: &Path, options: Options) -> Result<Reco
     if at >= setup.scenario.end() {
         return Err(RunError::Finished { directory: directory.to_owned(), end: setup.scenario.end() });
     }
-    let mut plant = Plant::new(&setup.scenario, setup.feeder.clone())?;
+    let mut plant = setup.plant.clone();
     plant.replay_activations(&obeyed(&standing.ledger), whole_minute(at))?;
     let begun = begin(&mut journal, at, setup.configuration())?;
     let resumed = standing.records > 0;

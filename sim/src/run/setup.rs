@@ -27,6 +27,8 @@ pub struct Setup {
     pub scenario: Scenario,
     /// The feeder.
     pub feeder: Arc<Feeder>,
+    /// The plant at the scenario's start.
+    pub plant: Plant,
     /// The market area.
     pub area: Arc<Area>,
     /// What the meters said in the days before.
@@ -49,8 +51,8 @@ impl Setup {
         let mut area = Area::new(AREA, feeder.clone(), devices, rules)?;
         area.know_generators(plant.generators());
         let area = Arc::new(area);
-        let archive = Arc::new(plant::yesterday(&scenario)?);
-        Ok(Self { scenario, feeder, area, archive, network: Arc::new(picture) })
+        let archive = Arc::new(plant::yesterday(&scenario, &plant));
+        Ok(Self { scenario, feeder, plant, area, archive, network: Arc::new(picture) })
     }
 
     /// The archive, with what the meters of a rebuilt plant have counted since the scenario's start.

@@ -51,7 +51,7 @@ async fn run(
     directory: &Path,
     each_minute: impl Fn(Timestamp) + Send + 'static,
 ) -> Result<Simulated, RunError> {
-    let without = loading_without_flexibility(&setup.scenario, &setup.feeder)?;
+    let without = loading_without_flexibility(&setup.scenario, setup.plant.clone())?;
     let recovered = recover(&setup, directory, Options::new(Durability::Simulated))?;
     let Recovered { journal, ledger, begun, plant, at, resumed } = recovered;
     let clock = ScaledClock::start(at, 1);

@@ -3,17 +3,14 @@
 use super::RunError;
 use crate::plant::Plant;
 use crate::scenario::Scenario;
-use estimation::Feeder;
 use grid::Timestamp;
-use std::sync::Arc;
 use std::time::Duration;
 
-/// True transformer loading at the end of each minute from the scenario's start, fraction of the rating.
+/// True transformer loading at the end of each minute from the scenario's start, where `plant` stands, fraction of the rating.
 pub fn loading_without_flexibility(
     scenario: &Scenario,
-    feeder: &Arc<Feeder>,
+    mut plant: Plant,
 ) -> Result<Vec<(Timestamp, f64)>, RunError> {
-    let mut plant = Plant::new(scenario, feeder.clone())?;
     let mut loading = Vec::with_capacity(scenario.duration_minutes as usize);
     while plant.now() < scenario.end() {
         plant.step(plant.now().plus(Duration::from_secs(60)))?;

@@ -1,0 +1,78 @@
+//! What was found from histories is kept until a value arrives that would change it: most of a day's slots are believed the same
+//! from one forecast to the next.
+
+use super::{Belief, DAYS_USED, SLOTS_PER_DAY, SPREAD_SLOTS};
+use grid::Slot;
+use std::collections::BTreeMap;
+
+/// Found with everything that ever counts for its slot: good until a value changes.
+const WHOLE: i64 = i64::MAX;
+const NOTHING: i64 = i64::MIN;
+
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    belief: Belief,
+    /// The slot before which values were known, [`WHOLE`] or [`NOTHING`].
+    before: i64,
+}
+
+/// Beliefs by slot and usage point.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KeptBeliefs {
+    by_slot: BTreeMap<Slot, Vec<Kept>>,
+}
+
+impl KeptBeliefs {
+    /// The beliefs of all usage points about a slot from what was known before `before`; `find` works out what is not kept and
+    /// says whether the slot itself was known on any day.
+    pub(super) fn get(
+        &mut self,
+        slot: Slot,
+        before: Slot,
+        points: usize,
+        find: impl Fn(usize) -> (Belief, bool),
+    ) -> Vec<Belief> {
+        let empty = Kept { belief: Belief { mean_w: 0.0, variance: 0.0 }, before: NOTHING };
+        let row = self.by_slot.entry(slot).or_insert_with(|| vec![empty; points]);
+        // Whether yesterday's values around this time are all in the past.
+        let over = before >= slot.plus(SPREAD_SLOTS + 1 - SLOTS_PER_DAY);
+        let beliefs = row.iter_mut().enumerate().map(|(point, kept)| {
+            if kept.before != before.0 && !(over && kept.before == WHOLE) {
+                let (belief, of_its_time) = find(point);
+                *kept = Kept { belief, before: if over && of_its_time { WHOLE } else { before.0 } };
+            }
+            kept.belief
+        });
+        beliefs.collect()
+    }
+
+    /// The value of a usage point in a slot is another one, or gone.
+    pub(super) fn changed(&mut self, point: usize, at: Slot) {
+        for row in self.by_slot.values_mut() {
+            // What rests on little may rest on any value.
+            if let Some(kept) = row.get_mut(point).filter(|kept| kept.before != WHOLE) {
+                kept.before = NOTHING;
+            }
+        }
+        for day in 1..=DAYS_USED {
+            let same = at.plus(SLOTS_PER_DAY * day);
+            let near = same.plus(-SPREAD_SLOTS)..=same.plus(SPREAD_SLOTS);
+            for (_, row) in self.by_slot.range_mut(near) {
+                if let Some(kept) = row.get_mut(point) {
+                    kept.before = NOTHING;
+                }
+            }
+        }
+    }
+
+    /// How many are good until a value changes.
+    #[cfg(test)]
+    pub(super) fn whole(&self) -> usize {
+        self.by_slot.values().flatten().filter(|kept| kept.before == WHOLE).count()
+    }
+
+    /// Forgets slots before `slot`.
+    pub(super) fn forget_before(&mut self, slot: Slot) {
+        self.by_slot = self.by_slot.split_off(&slot);
+    }
+}
