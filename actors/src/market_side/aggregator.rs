@@ -23,6 +23,8 @@ const SEAL_PERIOD: Duration = Duration::from_secs(60);
 const SEAL_OFFSET: Duration = Duration::from_secs(30);
 /// Tolerance of a device's registered power.
 const DEVICE_MARGIN: f64 = 1.05;
+/// Most offers of one exclusive group that a device may have open side by side.
+const ALTERNATIVES_MAX: usize = 16;
 /// How far ahead of ours the clock of an offer's maker may be.
 const FUTURE_MAX: Duration = Duration::from_secs(300);
 /// How long after its assignment deadline an offer expires; longer than a round takes to become a contract.
@@ -252,19 +254,31 @@ impl Aggregator {
                 format!("FlexOffer {} had to be accepted before {}", offer.id, offer.acceptance_before);
             return Some(("past-acceptance", reason));
         }
-        // Offers of one exclusive group may be open side by side, because at most one of them is bought.
-        let apart = |other: &FlexOffer| {
-            let group = |offer: &FlexOffer| (offer.prosumer, offer.terms.exclusive_group.clone());
-            offer.terms.exclusive_group.is_none() || group(other) != group(offer)
-        };
-        let open = self.books.read(|ledger| {
-            ledger.binding_offers(device.id, now).find(|other| apart(other)).map(|other| other.id.clone())
+        self.taken(offer, now)
+    }
+
+    /// Why an offer's device cannot have it beside what it has already. Offers of one exclusive group may be open side by
+    /// side, because at most one of them is bought; but nobody fills the book with them.
+    fn taken(&self, offer: &FlexOffer, now: Timestamp) -> Option<(&'static str, String)> {
+        let group = |offer: &FlexOffer| (offer.prosumer, offer.terms.exclusive_group.clone());
+        let apart = |other: &FlexOffer| offer.terms.exclusive_group.is_none() || group(other) != group(offer);
+        let device = offer.device;
+        let (open, beside) = self.books.read(|ledger| {
+            let open = ledger.binding_offers(device, now).find(|other| apart(other));
+            (open.map(|open| open.id.clone()), ledger.binding_offers(device, now).count())
         });
-        let underway = self.busy.get(&device.id).and_then(|id| self.underway.get(id));
+        let underway = self.underway.values().filter(|other| other.device == device);
+        if open.is_none() && beside + underway.count() >= ALTERNATIVES_MAX {
+            let reason = format!(
+                "FlexOffer {}: device {device} has {ALTERNATIVES_MAX} open alternatives already, the most there may be",
+                offer.id
+            );
+            return Some(("too-many-alternatives", reason));
+        }
+        let underway = self.busy.get(&device).and_then(|id| self.underway.get(id));
         let underway = underway.filter(|other| apart(other)).map(|other| other.id.clone());
         open.or(underway).map(|open| {
-            let reason =
-                format!("FlexOffer {}: device {} already has the open offer {open}", offer.id, device.id);
+            let reason = format!("FlexOffer {}: device {device} already has the open offer {open}", offer.id);
             ("device-busy", reason)
         })
     }

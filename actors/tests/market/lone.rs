@@ -58,3 +58,16 @@ async fn of_two_alternatives_of_a_device_the_cheaper_is_bought_and_the_other_is_
     });
     assert_eq!((last, market.contracts()), ((vec![cheap.id.clone()], vec![]), 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_device_has_sixteen_alternatives_at_most() {
+    let need = up_to_the_order().remove(2);
+    let market = Market::start(vec![need], "2026-01-15T17:21:05Z").await;
+    let door = market.offer_door().await;
+    for number in 0..16 {
+        let offer = alternative(&format!("a{number}"), 10_000);
+        assert_eq!(door.submit(offer).await, Some(OfferAnswer::Accepted));
+    }
+    assert_eq!(refusal(door.submit(alternative("one-more", 0)).await), "too-many-alternatives");
+    assert_eq!(door.submit(alternative("a3", 10_000)).await, Some(OfferAnswer::AlreadyKnown));
+}

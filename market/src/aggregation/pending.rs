@@ -3,7 +3,7 @@
 use super::{combine, stays_alone};
 use crate::bid::ZoneId;
 use crate::contract::{AggregateId, AggregatedFlexOffer};
-use crate::flex_offer::{FlexOffer, FlexOfferError, FlexOfferId};
+use crate::flex_offer::{FlexOffer, FlexOfferError, FlexOfferId, TradingMode};
 use grid::{Slot, Timestamp};
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -56,6 +56,7 @@ struct Group {
     decrease_bucket: i64,
     increase_bucket: i64,
     assignment_before: Timestamp,
+    mode: TradingMode,
     /// Set for an offer that no other is summed with: it is a group of its own.
     alone: Option<FlexOfferId>,
 }
@@ -93,6 +94,7 @@ impl Aggregation {
             decrease_bucket: offer.prices.decrease.0 / PRICE_BUCKET,
             increase_bucket: offer.prices.increase.0 / PRICE_BUCKET,
             assignment_before: offer.assignment_before,
+            mode: offer.terms.mode,
             alone: stays_alone(&offer).map(|_| offer.id.clone()),
         };
         self.places.insert(offer.id.clone(), Place::Pending(group.clone()));

@@ -44,8 +44,10 @@ fn unlike_offers_stay_apart() {
     let total = EnergyBounds { min: EnergyMwh(1_500), max: EnergyMwh(2_000) };
     let bound = FlexOffer { total_energy: Some(total), ..offer("fo-d") };
     let bound_too = FlexOffer { total_energy: Some(total), ..offer("fo-e") };
-    let formed = sealed(&[shift("fo-a"), late, dear, bound, bound_too], 4);
-    assert_eq!(formed.len(), 5);
+    let mut delegated = shift("fo-f");
+    delegated.terms.mode = crate::flex_offer::TradingMode::Delegated;
+    let formed = sealed(&[shift("fo-a"), late, dear, bound, bound_too, delegated], 4);
+    assert_eq!(formed.len(), 6);
     assert_eq!(formed.iter().filter(|aggregate| aggregate.total_energy == Some(total)).count(), 2);
 }
 

@@ -192,8 +192,9 @@ impl<'a> Round<'a> {
             let Some(attempt) = self.attempt(offers, penalty)? else {
                 return self.with_more(offers, penalty, None, dropped);
             };
-            // What bounds the clearing of all offers bounds every clearing of them.
-            if dropped.is_empty() {
+            // What bounds the clearing of all offers bounds every clearing of them; one of fewer offers bounds nothing.
+            // A malformed offer cannot be bought in any.
+            if self.left_out.values().all(|reason| *reason == Refusal::Malformed) {
                 let bound = attempt.posed.gained(attempt.cleared.bound);
                 self.bound = Some(self.bound.map_or(bound, |known| known.min(bound)));
             }
