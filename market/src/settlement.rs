@@ -124,7 +124,8 @@ pub struct Due<'a> {
     pub reading: &'a MeterReading,
     /// What would have been taken otherwise, mWh.
     pub baseline: EnergyMwh,
-    /// Whether the device answered the order; nobody owes for one that never reached it.
+    /// Whether the device's answer to the order was recorded by the start of the slot; nobody owes for an order that had not
+    /// reached it, whether the reading or the answer is told first.
     pub reached: bool,
     /// Relief credited so far minus what was taken back so far, mWh, at least 0.
     pub rebound_room: EnergyMwh,
