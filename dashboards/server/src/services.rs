@@ -329,7 +329,7 @@ impl Platform {
             Action::Act => {
                 let deleted =
                     write(&self.state, move |register, now| register.delete(&owner, &keys, now)).await?;
-                Ok(json!({ "count": deleted }))
+                Ok(json!({ "count": deleted.len() }))
             }
         }
     }
