@@ -31,12 +31,13 @@ stories=(
   "OPC UA server, trust|asyncua as client|shown who_is_not"
   "OPC UA server, abuse|silent peers, noise, asyncua|shown silent_peers"
   "OPC UA, gridflex serve|asyncua both ways|a_scada_is_heard"
+  "AMQP services, gridflex serve|RabbitMQ 3.10 (TLS), aio-pika|the_service_platform_answers"
   "Modbus, gridflex serve|pymodbus|the_meters_of_the_example"
 )
 
 log="$(mktemp)"
 trap 'rm -f "$log" "$log.http"' EXIT
-cargo nextest run --locked --workspace --test door --test sources --test shown --test contract --test receipts --test site \
+cargo nextest run --locked --workspace --test door --test sources --test shown --test contract --test receipts --test site --test amqp \
   --status-level pass --final-status-level none --success-output immediate >"$log" 2>&1
 code=$?
 grep -qE '(PASS|FAIL) ' "$log" || { cat "$log"; exit 1; }

@@ -8,6 +8,7 @@
 //! * [`exchange`]: the bounded hand-over from a connector to the system, and its counters;
 //! * [`mqtt`]: a door that speaks MQTT 3.1.1, and a client for any other broker;
 //! * [`acquisition`]: a historian's values under pseudonyms, sealed and signed, from an operator to a platform;
+//! * [`amqp`]: requests of the service platform from the queue of a broker, and the replies;
 //! * [`opcua`]: OPC UA servers listened to, and a server that shows what the system knows;
 //! * [`iec104`]: stations of telecontrol listened to over IEC 60870-5-104;
 //! * [`modbus`]: meters and controllers asked over Modbus TCP;
@@ -22,6 +23,7 @@
 //! reads no clock: time is handed in.
 
 pub mod acquisition;
+pub mod amqp;
 pub mod clearing_case;
 pub mod counter;
 pub mod doms_bid;
@@ -41,6 +43,7 @@ pub mod point_map;
 pub mod portfolio_file;
 pub mod power_grid_model;
 mod raw_list;
+mod tls_client;
 
 pub use exchange::{Arrival, CounterSnapshot, Counters, Inbox, LinkState, Receipt};
 pub use house::{Area, Message, RejectCode, Rejected};

@@ -219,7 +219,8 @@ fn listeners(path: &Path, written: &SiteFile, problems: &mut Vec<Problem>) -> Li
         Err(error) => problems.push(Problem::at(path, mqtt.listen.line, format!("mqtt.listen: {error}"))),
     }
     let opcua = written.opcua_server.as_ref().map(|server| opcua_server(path, written, server, problems));
-    Listeners { page, accounts, door, opcua, acquisition: Vec::new() }
+    let amqp = sources::services(path, written, problems);
+    Listeners { page, accounts, door, opcua, acquisition: Vec::new(), amqp }
 }
 
 /// Where the picture is shown over OPC UA.

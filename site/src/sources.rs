@@ -1,18 +1,20 @@
 //! Servers of others that are read or listened to, and their point maps, checked against the network and each other.
 
-use crate::file::{Located, SiteFile};
+use crate::file::{AmqpSection, Located, SiteFile};
 use crate::problem::Problem;
 use actors::Area;
 use actors::grid_side::Ranks;
 use connectors::acquisition::intake::IntakeConfig;
 use connectors::acquisition::{PlatformKey, VerifyKey};
+use connectors::amqp::AmqpConfig;
 use connectors::iec104::Iec104Config;
 use connectors::modbus::ModbusConfig;
 use connectors::mqtt::foreign::BrokerConfig;
 use connectors::opcua::OpcUaConfig;
 use connectors::point_map::{self, BadLine, PointMap, PointMapError};
+use dashboards_server::Whose;
 use grid::PointId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Where in the data directory certificates of OPC UA are kept.
@@ -320,6 +322,28 @@ fn acquisition(
         configs.push(IntakeConfig { sender, key, purpose, points, log });
     }
     configs
+}
+
+/// Brokers whose request queues are served, and with whose rights.
+pub fn services(path: &Path, written: &SiteFile, problems: &mut Vec<Problem>) -> Vec<(AmqpConfig, Whose)> {
+    let mut names: BTreeSet<&str> = sections(written).map(|source| source.name.value.as_str()).collect();
+    let mut services = Vec::new();
+    for AmqpSection { line, name, config, whose } in &written.amqp {
+        let mut say = |line, what: String| problems.push(Problem::at(path, line, what));
+        if !names.insert(&name.value) {
+            say(name.line, format!("amqp: {:?} is the name of another connector too", name.value));
+        }
+        if let Err(error) = config.check() {
+            say(*line, error.to_string());
+        }
+        if written.http.accounts.is_none() || *whose == Whose::default() {
+            let what = "amqp: nobody could ask: name the accounts in [http], and here the `account` whose rights requests have, or \
+                        user_ids = true";
+            say(*line, what.to_owned());
+        }
+        services.push((config.clone(), whose.clone()));
+    }
+    services
 }
 
 fn bad_line(file: &Path, bad: &BadLine) -> Problem {

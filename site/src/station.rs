@@ -11,12 +11,13 @@ use actors::runtime::{Compute, Environment, Escalation, ScaledClock, WallClock};
 use actors::{Area, Parts, System};
 use connectors::Source;
 use connectors::acquisition::intake::{self, IntakeConfig, LogError};
+use connectors::amqp::{self, AmqpConfig};
 use connectors::exchange::{Counters, Limits, inbox};
 use connectors::mqtt::{self, DoorConfig, DoorError};
 use connectors::opcua::server::{ServerConfig, ServerError};
 use dashboards_server::{
     Access, AccessError, Accounts, FieldDoor, Listen, RunningServer, ServeError, Served, SharedRegister,
-    serve,
+    Whose, serve,
 };
 use grid::{PointId, Topology};
 use history::History;
@@ -44,6 +45,9 @@ pub enum StationError {
     /// What an operator sent before cannot be read.
     #[error("acquisition: {0}")]
     Acquisition(#[from] LogError),
+    /// A broker's requests cannot be served as it is configured.
+    #[error(transparent)]
+    Amqp(#[from] amqp::ConfigError),
     /// The OPC UA server did not start.
     #[error(transparent)]
     OpcUa(#[from] ServerError),
@@ -60,7 +64,11 @@ impl StationError {
     pub fn is_input(&self) -> bool {
         matches!(
             self,
-            StationError::Mqtt(_) | StationError::Serve(_) | StationError::Access(_) | StationError::OpcUa(_)
+            StationError::Mqtt(_)
+                | StationError::Amqp(_)
+                | StationError::Serve(_)
+                | StationError::Access(_)
+                | StationError::OpcUa(_)
         )
     }
 }
@@ -95,6 +103,8 @@ pub struct Listeners {
     pub opcua: Option<ServerConfig>,
     /// Operators that send values under pseudonyms to the MQTT door.
     pub acquisition: Vec<IntakeConfig>,
+    /// Brokers whose request queues are served, and with whose rights.
+    pub amqp: Vec<(AmqpConfig, Whose)>,
 }
 
 impl Listeners {
@@ -169,6 +179,12 @@ impl Station {
     ) -> Result<Self, StationError> {
         let access =
             listeners.accounts.as_ref().map(AccountFiles::open).transpose()?.unwrap_or(Access::Local);
+        let mut brokers = Vec::new();
+        for (config, whose) in listeners.amqp {
+            let (source, waiting) = amqp::open(config)?;
+            sources.push(source);
+            brokers.push((waiting, whose));
+        }
         let door = mqtt::Door::open(listeners.door)?;
         let senders = listeners.acquisition.iter();
         let pseudonyms = senders.flat_map(|sender| &sender.points);
@@ -222,7 +238,12 @@ impl Station {
         intakes.into_iter().for_each(intake::Waiting::start);
         let (page, opcua) = (listeners.page, listeners.opcua);
         match show(page, opcua, shown, &system, access).await {
-            Ok((server, opcua)) => Ok(Self { door, system, server, opcua }),
+            Ok((server, opcua)) => {
+                for (waiting, whose) in brokers {
+                    waiting.start(server.services(whose));
+                }
+                Ok(Self { door, system, server, opcua })
+            }
             Err(error) => {
                 door.close().await;
                 system.stop().await;

@@ -63,8 +63,14 @@ impl Running {
         let kept = Kept { journal, ledger, begun, history, register };
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let door = DoorConfig { listen, ..DoorConfig::default() };
-        let listeners =
-            Listeners { page: listen.into(), accounts: None, door, opcua: None, acquisition: Vec::new() };
+        let listeners = Listeners {
+            page: listen.into(),
+            accounts: None,
+            door,
+            opcua: None,
+            acquisition: Vec::new(),
+            amqp: Vec::new(),
+        };
         let area = area();
         let foundation = Foundation {
             learnt: nothing_learnt(&area),

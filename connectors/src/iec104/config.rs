@@ -3,7 +3,7 @@
 use super::tag::Address;
 use crate::link::host_and_port;
 use crate::point_map::{BadLine, MappedPoint, PointMap};
-use std::path::PathBuf;
+use crate::tls_client::TlsFiles;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -65,17 +65,6 @@ impl Default for Timers {
         let [t0, t1, t2, t3] = [10, 15, 10, 20].map(Duration::from_secs);
         Self { t0, t1, t2, t3, k: 12, w: 8 }
     }
-}
-
-/// Certificates of a connection with TLS 1.3, PEM files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The authority that has to have signed the station's certificate.
-    pub authority: PathBuf,
-    /// The name in the station's certificate; `None`: the host of `server`.
-    pub name: Option<String>,
-    /// Our own certificate and its key, if the station asks for one.
-    pub own: Option<(PathBuf, PathBuf)>,
 }
 
 /// Settings that cannot work.
@@ -185,12 +174,6 @@ impl Iec104Config {
             return Err(ConfigError::LateAcknowledgement);
         }
         super::tls::connector(self).map(drop)
-    }
-
-    /// The host of `server`.
-    pub(super) fn host(&self) -> &str {
-        let host = self.server.rsplit_once(':').map_or(self.server.as_str(), |(host, _)| host);
-        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
     }
 }
 

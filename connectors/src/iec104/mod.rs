@@ -24,10 +24,11 @@ mod tag;
 mod tests;
 mod tls;
 
+pub use crate::tls_client::TlsFiles;
 pub use apci::{Frame, FrameError, Split, split};
 pub use asdu::{Asdu, AsduError, Cause, Flags, Object, Value};
 pub use client::connect;
-pub use config::{ConfigError, CounterReading, Iec104Config, Timers, TlsFiles};
+pub use config::{ConfigError, CounterReading, Iec104Config, Timers};
 pub use cp::{Tag as TimeTag, resolve};
 pub use kind::Kind;
 pub use tag::{Address, TagError};

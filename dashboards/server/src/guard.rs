@@ -122,7 +122,7 @@ impl Accounts {
     }
 
     /// Who is known now; the directory is read on a thread that may wait.
-    async fn fresh(self: &Arc<Self>) -> Arc<Known> {
+    pub(crate) async fn fresh(self: &Arc<Self>) -> Arc<Known> {
         let (known, seen) = self.kept();
         if stamp(&self.path) == seen {
             return known;

@@ -45,6 +45,11 @@ impl<'a> Party<'a> {
         Self { state, principal: request.extensions().get::<Principal>().cloned(), about: None }
     }
 
+    /// Somebody who speaks another way than over HTTP.
+    pub fn of(principal: Option<Principal>, state: &'a State) -> Self {
+        Self { state, principal, about: None }
+    }
+
     /// About one prosumer's things only: what belongs to another is refused, also when it is the party's own.
     pub fn about(self, prosumer: ProsumerId) -> Self {
         Self { about: Some(prosumer), ..self }

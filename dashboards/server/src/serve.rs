@@ -138,9 +138,16 @@ pub(crate) struct State {
     pub commits: Option<Commits>,
 }
 
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("served", &self.served).finish_non_exhaustive()
+    }
+}
+
 /// A server that accepts connections until it is stopped.
 #[derive(Debug)]
 pub struct RunningServer {
+    state: web::Data<State>,
     address: SocketAddr,
     handle: ServerHandle,
     stopping: watch::Sender<bool>,
@@ -148,6 +155,10 @@ pub struct RunningServer {
 }
 
 impl RunningServer {
+    pub(crate) fn state(&self) -> web::Data<State> {
+        self.state.clone()
+    }
+
     /// Where it listens; names the real port when port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -211,6 +222,7 @@ pub async fn serve_with(
         commits,
         listen,
     });
+    let kept_state = state.clone();
     let server = ServerBuilder::new()
         .workers(WORKERS)
         // The gate counts; beyond it these are those that it has not heard of yet.
@@ -223,7 +235,7 @@ pub async fn serve_with(
     let handle = server.handle();
     let task = tokio::spawn(server);
     tracing::info!(address = %bound, encrypted, "http server is listening");
-    Ok(RunningServer { address: bound, handle, stopping, task })
+    Ok(RunningServer { state: kept_state, address: bound, handle, stopping, task })
 }
 
 /// What serves the connections of one worker.

@@ -76,7 +76,8 @@ impl Live {
             .clone()
             .map(|directory| AccountFiles { directory, audit: options.data.join(AUDIT_LOG) });
         let page = loopback(options.port).into();
-        let listeners = Listeners { page, accounts, door, opcua: None, acquisition: Vec::new() };
+        let listeners =
+            Listeners { page, accounts, door, opcua: None, acquisition: Vec::new(), amqp: Vec::new() };
         // The ports first: a port in use should be said before anything is written. Then the journal, whose lock makes the
         // data directory ours.
         listeners.are_free()?;

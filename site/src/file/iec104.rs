@@ -62,7 +62,7 @@ fn timers(section: &mut Section<'_>, default: Timers) -> Timers {
 }
 
 /// With an authority the connection is encrypted; the other keys mean nothing without.
-fn tls(section: &mut Section<'_>) -> Option<TlsFiles> {
+pub fn tls(section: &mut Section<'_>) -> Option<TlsFiles> {
     let authority = section.path("authority");
     let name = section.text("certificate_name");
     let (certificate, key) = (section.path("certificate"), section.path("key"));

@@ -1,6 +1,7 @@
 //! `SITE.toml` as written ([docs/site.md](../../../docs/site.md)). Every key has a safe default; unknown ones are refused.
 
 mod acquisition;
+mod amqp;
 mod broker;
 mod contract_terms;
 mod delegation;
@@ -16,10 +17,12 @@ use crate::problem::Problem;
 use actors::DsoRules;
 use actors::grid_side::Ranks;
 use actors::picture::DeviceKind;
+use connectors::amqp::AmqpConfig;
 use connectors::iec104::{CounterReading, Timers, TlsFiles as Iec104TlsFiles};
 use connectors::mqtt::door::{Limits, TlsFiles};
 use connectors::mqtt::foreign::BrokerTls;
 use connectors::opcua::{Security, User};
+use dashboards_server::Whose;
 use grid::{DeviceId, Money, ProsumerId, UsagePointId};
 use history::Kind;
 use market::settlement::SettlementTerms;
@@ -64,6 +67,8 @@ pub struct SiteFile {
     pub modbus: Vec<ModbusSection>,
     /// OPC UA servers that are listened to.
     pub opcua: Vec<OpcUaSection>,
+    /// Brokers whose request queues are served.
+    pub amqp: Vec<AmqpSection>,
     /// Brokers of others that are listened to.
     pub broker: Vec<BrokerSection>,
     /// Operators whose historians send values under pseudonyms.
@@ -100,6 +105,19 @@ pub struct MqttSection {
     pub rank: u32,
     /// What its clients may use.
     pub limits: Limits,
+}
+
+/// One `[[amqp]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AmqpSection {
+    /// Where it begins.
+    pub line: u64,
+    /// What people call it.
+    pub name: Located<String>,
+    /// The broker and its queue.
+    pub config: AmqpConfig,
+    /// With whose rights requests are answered.
+    pub whose: Whose,
 }
 
 /// One `[[broker]]`.
@@ -267,6 +285,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let generators = root.sections("generator").into_iter().filter_map(generator).collect();
     let modbus = root.sections("modbus").into_iter().filter_map(modbus).collect();
     let opcua = root.sections("opcua").into_iter().filter_map(opcua::source).collect();
+    let amqp = root.sections("amqp").into_iter().filter_map(amqp::broker).collect();
     let broker = root.sections("broker").into_iter().filter_map(broker::source).collect();
     let acquisition = root.sections("acquisition").into_iter().filter_map(acquisition::sender).collect();
     let iec104 = root.sections("iec104").into_iter().filter_map(iec104::source).collect();
@@ -288,6 +307,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
         all_generators,
         modbus,
         opcua,
+        amqp,
         broker,
         acquisition,
         iec104,
