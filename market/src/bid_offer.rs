@@ -7,7 +7,7 @@ use crate::flex_offer::{
     DeviationPrices, EnergyBounds, FlexOffer, FlexOfferError, Schedule, TariffRange, Terms,
 };
 use crate::portfolio::OfferIdentity;
-use grid::{EnergyMwh, Money, Timestamp};
+use grid::{EnergyMwh, Money, Slot, Timestamp};
 
 impl DomsBid {
     /// The bid as an offer that can be assigned until `assignment_before`. A schedule of it is what was bought.
@@ -42,6 +42,14 @@ impl DomsBid {
             terms: Terms { tariffs: self.intervals.iter().map(price).collect(), ..Terms::default() },
         };
         offer.check().map(|()| offer)
+    }
+
+    /// What was bought for the bid, from some slot on, as energies of all its intervals; what lies outside of them is left
+    /// out.
+    pub fn bought_as_profile(&self, (first, energies): &(Slot, Vec<EnergyMwh>)) -> Vec<EnergyMwh> {
+        let after = |at: usize| self.start.0 + at as i64 - first.0;
+        let energy = |at| usize::try_from(after(at)).ok().and_then(|place| energies.get(place).copied());
+        (0..self.intervals.len()).map(|at| energy(at).unwrap_or_default()).collect()
     }
 
     /// The bid that an offer made by [`DomsBid::as_flex_offer`] stands for; `None` when it is none: a slice that

@@ -1,6 +1,7 @@
 //! The settings of a market area.
 
 use crate::settlement::SettlementTerms;
+use crate::transfer_price::TransferPrices;
 use grid::{Money, Slot, Timestamp};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub struct Rules {
     pub gain_min: Money,
     /// Most aggregated offers in one clearing; more are refused with a reason. Default 10,000.
     pub book_offers_max: usize,
+    /// What the use of the grid costs: counted in a clearing on top of what is asked for taking more. Default nothing.
+    pub transfer: TransferPrices,
 }
 
 impl Default for Rules {
@@ -27,6 +30,7 @@ impl Default for Rules {
             settlement: SettlementTerms::default(),
             gain_min: Money::ZERO,
             book_offers_max: 10_000,
+            transfer: TransferPrices::default(),
         }
     }
 }

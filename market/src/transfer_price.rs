@@ -4,16 +4,30 @@
 //! Prices are the DSO's, micro-units per kWh taken through an element; those of all elements on the way of a zone add
 //! up. An offer that may move pays for the dearest slot in which it may run: whoever buys it there finds the cost in it.
 
-use crate::bid::{Carried, CongestionPoint, ZoneId, Zones};
+use crate::bid::{ZoneId, Zones};
 use crate::flex_offer::{FlexOffer, FlexOfferError};
-use grid::{Money, Slot};
-use std::collections::BTreeMap;
+use grid::{BranchId, Money, Slot};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Quarter-hours of a day.
+const SLOTS_OF_DAY: i64 = 96;
 
 /// Prices of the elements.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TransferPrices {
-    /// Micro-units per kWh, at least 0; what is not named costs nothing.
-    pub per_kwh: BTreeMap<(CongestionPoint, Slot), Money>,
+    /// Micro-units per kWh, at least 0, by element and quarter-hour of the UTC day (0 to 95); what is not named costs
+    /// nothing. All that is taken behind an element flows through it, whichever of its phases are limited, so its price
+    /// counts once and whole.
+    pub per_kwh: BTreeMap<(BranchId, u8), Money>,
+}
+
+/// What one element on the way adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransferPart {
+    /// The element.
+    pub branch: BranchId,
+    /// Micro-units per kWh taken behind it.
+    pub per_kwh: Money,
 }
 
 /// An offer with the price of transfer in it.
@@ -26,13 +40,40 @@ pub struct Transferred {
 }
 
 impl TransferPrices {
+    /// Whether nothing costs anything.
+    pub fn is_empty(&self) -> bool {
+        self.per_kwh.is_empty()
+    }
+
+    /// What a kWh taken in a zone and slot costs, element by element.
+    pub fn parts(
+        &self,
+        zones: &Zones,
+        zone: ZoneId,
+        slot: Slot,
+    ) -> impl Iterator<Item = TransferPart> + use<'_> {
+        let path = zones.get(&zone).map_or(&[][..], Vec::as_slice);
+        let branches: BTreeSet<BranchId> = path.iter().map(|carried| carried.point.branch).collect();
+        let time = slot.0.rem_euclid(SLOTS_OF_DAY) as u8;
+        branches.into_iter().filter_map(move |branch| {
+            let price = self.per_kwh.get(&(branch, time))?;
+            Some(TransferPart { branch, per_kwh: Money(price.0.max(0)) })
+        })
+    }
+
     /// What a kWh taken in a zone and slot costs, micro-units.
     pub fn of(&self, zones: &Zones, zone: ZoneId, slot: Slot) -> Money {
-        let path = zones.get(&zone).map_or(&[][..], Vec::as_slice);
-        let price = |carried: &Carried| {
-            self.per_kwh.get(&(carried.point, slot)).map(|price| carried.of(price.0.max(0)))
-        };
-        Money(path.iter().filter_map(price).fold(0_i64, i64::saturating_add))
+        Money(self.parts(zones, zone, slot).map(|part| part.per_kwh.0).fold(0_i64, i64::saturating_add))
+    }
+
+    /// The dearest of the slots from `first` to before `end`, micro-units per kWh.
+    pub fn dearest(&self, zones: &Zones, zone: ZoneId, first: Slot, end: Slot) -> Money {
+        if self.is_empty() {
+            return Money::ZERO;
+        }
+        // A day has them all.
+        let slots = first.0..end.0.min(first.0.saturating_add(SLOTS_OF_DAY));
+        slots.map(|slot| self.of(zones, zone, Slot(slot))).max().unwrap_or_default()
     }
 
     /// The offer with the dearest of its slots added to what it asks for taking more; refused when that makes it a
@@ -44,8 +85,8 @@ impl TransferPrices {
         zone: ZoneId,
     ) -> Result<Transferred, FlexOfferError> {
         offer.check()?;
-        let slots = offer.start_after.0..offer.start_before.0 + offer.slices.len() as i64;
-        let added = slots.map(|slot| self.of(zones, zone, Slot(slot))).max().unwrap_or_default();
+        let end = offer.start_before.plus(offer.slices.len() as i64);
+        let added = self.dearest(zones, zone, offer.start_after, end);
         let mut priced = offer.clone();
         priced.prices.increase = Money(offer.prices.increase.0.saturating_add(added.0));
         priced.check()?;
@@ -65,11 +106,15 @@ impl Transferred {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bid::CongestionPoint;
     use crate::sample::{offer, slot};
-    use grid::BranchId;
 
     fn point(branch: u32) -> CongestionPoint {
         CongestionPoint { branch: BranchId(branch), phase: None }
+    }
+
+    fn time(after: i64) -> u8 {
+        slot(after).0.rem_euclid(SLOTS_OF_DAY) as u8
     }
 
     /// Zone 1 lies behind a busy line and the transformer, zone 2 behind the transformer.
@@ -78,7 +123,7 @@ mod tests {
     }
 
     fn prices() -> TransferPrices {
-        let busy = [((point(1), slot(2)), Money(70_000)), ((point(9), slot(2)), Money(5_000))];
+        let busy = [((BranchId(1), time(2)), Money(70_000)), ((BranchId(9), time(2)), Money(5_000))];
         TransferPrices { per_kwh: busy.into() }
     }
 
@@ -109,8 +154,21 @@ mod tests {
 
     #[test]
     fn a_price_nobody_can_mean_is_refused() {
-        let dear = TransferPrices { per_kwh: [((point(9), slot(0)), Money(i64::MAX))].into() };
+        let dear = TransferPrices { per_kwh: [((BranchId(9), time(0)), Money(i64::MAX))].into() };
         let refused = dear.add_to(&offer("fo-1"), &zones(), ZoneId(2)).unwrap_err();
         assert_eq!(refused.code(), "price-too-large");
+    }
+
+    #[test]
+    fn a_price_comes_again_every_day_and_counts_once_for_all_phases() {
+        let phase = |phase| CongestionPoint { branch: BranchId(1), phase: Some(phase) };
+        let third = |at| crate::bid::Carried::part(phase(at), 1.0 / 3.0);
+        let phases = [grid::Phase::A, grid::Phase::B, grid::Phase::C];
+        let zones = [(ZoneId(3), phases.map(third).to_vec())].into();
+        let next_day = slot(2).plus(SLOTS_OF_DAY);
+        assert_eq!(prices().of(&zones, ZoneId(3), next_day), Money(70_000));
+        assert_eq!(prices().of(&zones, ZoneId(3), slot(3)), Money::ZERO);
+        assert_eq!(prices().dearest(&zones, ZoneId(3), slot(0), Slot(i64::MAX)), Money(70_000));
+        assert_eq!(prices().parts(&zones, ZoneId(3), slot(2)).count(), 1);
     }
 }

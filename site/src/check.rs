@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::file::transfer::prices;
 use crate::file::{self, HttpSection, Located, MqttSection, OpcUaServerSection, SiteFile};
 use crate::network_picture;
 use crate::problem::Problem;
@@ -19,6 +20,7 @@ use connectors::point_map::PointMap;
 use dashboards_server::{Listen, ServeError};
 use estimation::Feeder;
 use grid::{Network, UsagePointId};
+use market::transfer_price::TransferPrices;
 use market::{OfferRules, Rules};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -348,7 +350,30 @@ fn area(path: &Path, written: &SiteFile, network: &Network, problems: &mut Vec<P
         }
     }
     let area = Area::new(written.name.value.as_str(), feeder, good, rules);
-    area.map_err(|error| problems.push(Problem::of(&written.network.value, error.to_string()))).ok()
+    let area = area.map_err(|error| problems.push(Problem::of(&written.network.value, error.to_string())));
+    let mut area = area.ok()?;
+    area.rules.transfer = transfer(path, written, &area, problems);
+    Some(area)
+}
+
+/// Prices of elements that a zone's energy flows through, each time of each once.
+fn transfer(path: &Path, written: &SiteFile, area: &Area, problems: &mut Vec<Problem>) -> TransferPrices {
+    let (prices, twice) = prices(&written.transfer);
+    for (line, first) in twice {
+        let what = format!("a transfer price for a branch and time that line {first} has a price for");
+        problems.push(Problem::at(path, line, what));
+    }
+    let counted: BTreeSet<_> = area.zones.values().flatten().map(|carried| carried.point.branch).collect();
+    for Located { value, line } in &written.transfer {
+        if !counted.contains(&value.branch) {
+            let what = format!(
+                "branch {} has no limit that what is registered behind it could exceed: a transfer price there counts for nobody",
+                value.branch
+            );
+            problems.push(Problem::at(path, *line, what));
+        }
+    }
+    prices
 }
 
 /// Everyone who delegates has a device to trade with, and one contract: what was agreed before is in the books.

@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 use grid::telemetry::Element;
 use grid::{DeviceId, EnergyMwh, ProsumerId, Slot, Timestamp, UsagePointId};
 use market::delegated::BillLine;
+use market::transfer_price::TransferPart;
 use market::{
     Activation, BidId, DomsBid, FlexOffer, FlexOfferId, Ledger, MonthlyBill, OfferStatus, RecordNumber,
     Schedule,
@@ -109,6 +110,15 @@ impl MarketDoor for Door {
 
     fn ordered(&self, device: DeviceId, first: Slot, end: Slot) -> BTreeMap<Slot, Ordered> {
         ordered(&self.books, device, (first, end))
+    }
+
+    fn transfer_costs(&self, point: UsagePointId, first: Slot, count: u16) -> Option<Vec<Vec<TransferPart>>> {
+        let zone = *self.area.zone_of.get(&point)?;
+        let parts = |after: u16| {
+            let slot = first.plus(i64::from(after));
+            self.area.rules.transfer.parts(&self.area.zones, zone, slot).collect()
+        };
+        Some((0..count).map(parts).collect())
     }
 
     fn bids(&self) -> Vec<DomsBid> {

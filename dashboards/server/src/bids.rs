@@ -6,7 +6,11 @@ use crate::serve::State;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use connectors::doms_bid;
-use market::{BidId, DomsBid};
+use connectors::flex_offer::{Dialect, Directory, OfferMessage, encode_value};
+use grid::{DeviceId, ProsumerId, UsagePointId};
+use market::flex_offer::life_cycle::{Phase, ScheduleUpdate};
+use market::portfolio::OfferIdentity;
+use market::{BidId, DomsBid, FlexOfferId, Schedule};
 use serde_json::{Value, json};
 
 /// `GET /api/v1/bids`: those of the newest need, one per congested element.
@@ -30,6 +34,41 @@ pub async fn feedback(path: web::Path<String>, state: web::Data<State>) -> Resul
     }
     let text = doms_bid::encode_feedback(&doms_bid::Feedback { bid: id, bought: found.bought });
     Ok(json_answer(&parsed(&text)))
+}
+
+/// `GET /api/v1/bids/{id}/flexoffer`: it may be assigned until it begins.
+pub async fn as_flex_offer(
+    path: web::Path<String>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let (id, found) = found(&path, &state)?;
+    let other_form = |what: String| Problem::not_found(format!("{id} cannot be said as a FlexOffer: {what}"));
+    let bid = &found.bid;
+    let (dso, element) = (ProsumerId(0), UsagePointId(bid.congestion_point.branch.0));
+    let identity = OfferIdentity {
+        id: FlexOfferId::new(&id.to_string()).map_err(|error| other_form(error.to_string()))?,
+        prosumer: dso,
+        usage_point: element,
+        device: DeviceId(dso.0),
+        created_at: bid.start.start(),
+    };
+    let offer = bid.as_flex_offer(identity, bid.start.start());
+    let offer = offer.map_err(|error| other_form(error.to_string()))?;
+    let phase = match (&found.bought, found.open) {
+        (Some(_), _) => Phase::Assigned,
+        (None, true) => Phase::Offered,
+        (None, false) => Phase::Rejected,
+    };
+    let mut message = OfferMessage::new(offer, phase);
+    message.schedule = found.bought.as_ref().map(|bought| {
+        let energies = bid.bought_as_profile(bought);
+        ScheduleUpdate { schedule_id: 1, update_id: 1, schedule: Schedule { start: bid.start, energies } }
+    });
+    let mut names = Directory::default();
+    names.register_prosumer("dso", dso);
+    let phase = bid.congestion_point.phase.map(|phase| format!(".{}", phase.letter())).unwrap_or_default();
+    names.register_place(&format!("branch.{element}{phase}"), element);
+    Ok(json_answer(&json!({ "flexOffer": [encode_value(&message, Dialect::Specification, &names)] })))
 }
 
 pub(crate) fn found(path: &str, state: &State) -> Result<(BidId, crate::BidFound), Problem> {

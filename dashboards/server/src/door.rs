@@ -3,6 +3,7 @@
 use futures_util::future::BoxFuture;
 use grid::telemetry::Element;
 use grid::{DeviceId, EnergyMwh, ProsumerId, Quality, Slot, UsagePointId};
+use market::transfer_price::TransferPart;
 use market::{Activation, BidId, DomsBid, FlexOffer, FlexOfferId, Month, MonthlyBill};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -155,6 +156,17 @@ pub trait MarketDoor: Send + Sync {
     /// What a device was ordered to take, by slot from `first` to before `end`, as far as it holds across a power failure. Blocks.
     fn ordered(&self, _device: DeviceId, _first: Slot, _end: Slot) -> BTreeMap<Slot, Ordered> {
         BTreeMap::new()
+    }
+
+    /// What a kWh taken behind a usage point costs in each of `count` slots from `first` on, element by element; `None` when
+    /// there is no such usage point.
+    fn transfer_costs(
+        &self,
+        _point: UsagePointId,
+        _first: Slot,
+        _count: u16,
+    ) -> Option<Vec<Vec<TransferPart>>> {
+        None
     }
 
     /// What the DSO asks for now.

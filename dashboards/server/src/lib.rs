@@ -44,6 +44,7 @@ mod session;
 mod span;
 mod stream;
 mod topology;
+mod transfer;
 mod validation;
 
 pub use deposit::SharedRegister;

@@ -13,8 +13,9 @@ use dashboards_server::{
 };
 use futures_util::future::BoxFuture;
 use grid::telemetry::Element;
-use grid::{BranchId, Clock, EnergyMwh, Money, ProsumerId, Slot, Timestamp};
+use grid::{BranchId, Clock, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
 use market::delegated::monthly_bill;
+use market::transfer_price::TransferPart;
 use market::{
     BidId, BidInterval, CongestionPoint, DelegatedContract, DomsBid, FlexOffer, FlexOfferId, Month,
     MonthlyBill, RecordNumber,
@@ -58,8 +59,10 @@ const MATRIX: &str = "
     listBids            .    +    .    +    +    .    .    +    .
     getBid              .    +    .    +    +    .    .    +    .
     getBidFeedback      .    +    .    +    +    .    .    +    .
+    getBidAsFlexOffer   .    +    .    +    +    .    .    +    .
     reportBidFeedback   .    .    .    .    +    .    .    .    .
     listReportedFeedback .   +    .    +    +    .    .    +    .
+    getTransferCosts    .    +    .    +    +    .    .    +    .
     listBills           .    .    .    +    +    +    .    +    .
     getBill             .    .    .    +    o    o    .    +    .
     getKeyValues        .    +    +    +    +    +    +    +    .
@@ -126,6 +129,11 @@ impl MarketDoor for Market {
             Element::UsagePoint(point) => vec![ProsumerId(point.0)],
             _ => Vec::new(),
         }
+    }
+
+    fn transfer_costs(&self, point: UsagePointId, _: Slot, count: u16) -> Option<Vec<Vec<TransferPart>>> {
+        let part = |branch, price| TransferPart { branch: BranchId(branch), per_kwh: Money(price) };
+        (point.0 < 10).then(|| vec![vec![part(1, 50_000), part(9, 5_000)]; usize::from(count)])
     }
 
     fn bids(&self) -> Vec<DomsBid> {
@@ -501,8 +509,51 @@ async fn what_the_dso_asks_for_has_the_sign_of_table_1() {
         answer.contains(r#""Accepted":true"#) && answer.contains(r#""ScheduleChange":[1.0]"#),
         "{answer}"
     );
+    let (_, answer) = running.ask("GET", "/api/v1/bids/need-1/flexoffer", &aggregator, None).await;
+    let told: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    let offer = &told["flexOffer"][0];
+    let energy = &offer["flexOfferProfileConstraints"][0]["energyConstraintList"][0];
+    assert_eq!((energy["lower"].as_f64(), energy["upper"].as_f64()), (Some(-2.0), Some(0.0)), "{told}");
+    assert_eq!(
+        (&offer["offeredById"], &offer["locationID"], &offer["state"]),
+        (&"dso".into(), &"branch.1".into(), &"assigned".into()),
+        "{told}"
+    );
+    let bought = &offer["flexOfferSchedule"]["scheduleSlices"][0]["energyAmount"];
+    assert_eq!(bought.as_f64(), Some(-1.0), "half of it was bought: {told}");
     let (_, answer) = running.ask("GET", "/api/v1/bids", &aggregator, None).await;
     assert!(answer.contains(r#""congestion_point":{"branch":1,"phase":null}"#), "{answer}");
+    running.server.stop().await;
+}
+
+#[tokio::test]
+async fn the_use_of_the_grid_is_priced_element_by_element() {
+    let running = start().await;
+    let aggregator = running.bearer(Some(Role::Aggregator));
+    let ask = async |query: &str| {
+        running.ask("GET", &format!("/api/v1/transfer-costs?{query}"), &aggregator, None).await
+    };
+    let (_, answer) = ask("usage_point=3&from=2026-01-15T17:20:00Z&slots=2&energy_kwh=4").await;
+    let told: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    let [first, second] = told["slots"].as_array().unwrap().as_slice() else { panic!("{told}") };
+    assert_eq!(
+        (&first["start"], &second["start"]),
+        (&"2026-01-15T17:15:00Z".into(), &"2026-01-15T17:30:00Z".into())
+    );
+    assert_eq!((first["eur_per_kwh"].as_f64(), first["cost_eur"].as_f64()), (Some(0.055), Some(0.22)));
+    assert_eq!(first["parts"][1]["branch"], 9, "{told}");
+    assert_eq!(ask("usage_point=44").await.0, 404);
+    for query in [
+        "",
+        "usage_point=x",
+        "usage_point=3&slots=0",
+        "usage_point=3&energy_kwh=-1",
+        "usage_point=3&from=soon",
+        "a=1",
+    ] {
+        let (status, answer) = ask(query).await;
+        assert!(status == 422 && answer.contains("query_malformed"), "{query}: {answer}");
+    }
     running.server.stop().await;
 }
 

@@ -58,3 +58,39 @@ fn who_has_no_device_or_delegates_twice_is_named_with_the_line() {
         );
     }
 }
+
+#[test]
+fn a_price_of_transfer_counts_for_those_behind_the_element_and_nowhere_is_a_problem() {
+    let own = *check(&example_with("").0).unwrap().foundation.area.zone_of.keys().next().unwrap();
+    // Enough to overload what leads there.
+    let charger = format!(
+        "[[device]]\nnumber = 4000\nprosumer = 4000\nusage_point = {own}\nkind = \"charger\"\np_max_kw = 500\n"
+    );
+    let area = check(&example_with(&charger).0).unwrap().foundation.area;
+    let limited = area.zones[&area.zone_of[&own]][0].point.branch;
+    let price = |branch: u32, from: &str| {
+        format!(
+            "[[transfer_price]]\nbranch = {branch}\nfrom = \"{from}\"\nuntil = \"20:00\"\neur_per_kwh = 0.05\n"
+        )
+    };
+    let (site, _folder) = example_with(&(charger.clone() + &price(limited.0, "17:00")));
+    let area = check(&site).unwrap().foundation.area;
+    let cost = |zone, time: &str| {
+        let slot = format!("2026-01-15T{time}:00Z").parse::<grid::Timestamp>().unwrap().slot();
+        area.rules.transfer.of(&area.zones, zone, slot).0
+    };
+    let behind = |zone| area.zones[&zone].iter().any(|carried| carried.point.branch == limited);
+    for &zone in area.zones.keys() {
+        let busy = cost(zone, "17:00");
+        assert_eq!(busy, if behind(zone) { 50_000 } else { 0 }, "{zone:?}");
+        assert_eq!(cost(zone, "16:45"), 0);
+    }
+    let (site, _folder) = example_with(
+        &(charger + &price(limited.0, "17:00") + &price(limited.0, "19:00") + &price(4_000_000, "01:00")),
+    );
+    let said: Vec<_> = check(&site).unwrap_err().into_iter().map(|problem| problem.what).collect();
+    assert!(
+        matches!(&said[..], [twice, nowhere] if twice.contains("that line") && nowhere.contains("branch 4000000")),
+        "{said:?}"
+    );
+}

@@ -10,6 +10,7 @@ mod opcua;
 mod section;
 #[cfg(test)]
 mod tests;
+pub(crate) mod transfer;
 
 pub use section::Located;
 
@@ -59,6 +60,8 @@ pub struct SiteFile {
     pub devices: Vec<Located<actors::Device>>,
     /// What was agreed with prosumers who delegate their trading.
     pub delegations: Vec<Located<actors::Delegation>>,
+    /// What the use of the grid costs.
+    pub transfer: Vec<Located<transfer::TransferPrice>>,
     /// Registered generators: connection and largest feed-in, W.
     pub generators: Vec<Located<(UsagePointId, f64)>>,
     /// Whether `generators` are all there are.
@@ -282,6 +285,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let history = history(root.section("history"));
     let devices = root.sections("device").into_iter().filter_map(device).collect();
     let delegations = root.sections("delegation").into_iter().filter_map(delegation::delegation).collect();
+    let transfer = root.sections("transfer_price").into_iter().filter_map(transfer::price).collect();
     let generators = root.sections("generator").into_iter().filter_map(generator).collect();
     let modbus = root.sections("modbus").into_iter().filter_map(modbus).collect();
     let opcua = root.sections("opcua").into_iter().filter_map(opcua::source).collect();
@@ -303,6 +307,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
         history,
         devices,
         delegations,
+        transfer,
         generators,
         all_generators,
         modbus,

@@ -230,3 +230,37 @@ fn a_file_that_cannot_be_read_is_named() {
     let problems = read(Path::new("/no/such/site.toml")).unwrap_err();
     assert!(problems[0].to_string().starts_with("/no/such/site.toml: it cannot be read"));
 }
+
+#[test]
+fn prices_of_transfer_are_read_by_time_of_day_and_every_fault_is_named() {
+    let site = parsed(
+        "[[transfer_price]]\nbranch = 7\nfrom = \"16:15\"\nuntil = \"19:00\"\neur_per_kwh = 0.05\n\
+         [[transfer_price]]\nbranch = 7\nfrom = \"23:45\"\nuntil = \"00:15\"\neur_per_kwh = 0.01\n\
+         [[transfer_price]]\nbranch = 8\neur_per_kwh = 0.02\n",
+    )
+    .unwrap();
+    let (prices, twice) = super::transfer::prices(&site.transfer);
+    assert_eq!(twice, []);
+    let price = |branch, time| prices.per_kwh.get(&(grid::BranchId(branch), time)).map(|price| price.0);
+    let found = [(7, 64), (7, 65), (7, 75), (7, 76), (7, 95), (7, 0), (7, 1)]
+        .map(|(branch, time)| price(branch, time));
+    assert_eq!(found, [None, Some(50_000), Some(50_000), None, Some(10_000), Some(10_000), None]);
+    assert_eq!((0..96).filter(|&time| price(8, time) == Some(20_000)).count(), 96);
+    let bad = parsed(
+        "[[transfer_price]]\nfrom = \"16:10\"\neur_per_kwh = -1\nuntil = \"24:15\"\n\
+         [[transfer_price]]\nbranch = 1\nfrom = \"08:00\"\nuntil = \"08:00\"\neur_per_kwh = 1\n",
+    );
+    let said: Vec<_> =
+        bad.unwrap_err().into_iter().map(|problem| (problem.line.unwrap(), problem.what)).collect();
+    let expected = [
+        (1, "transfer_price 1.branch: is missing"),
+        (2, "transfer_price 1.from: \"16:10\" is no quarter-hour"),
+        (3, "transfer_price 1.eur_per_kwh: -1 is not between"),
+        (4, "transfer_price 1.until: \"24:15\" is no quarter-hour"),
+        (5, "transfer_price 2.until: is the same time as from"),
+    ];
+    assert_eq!(said.len(), expected.len(), "{said:?}");
+    for ((line, what), (wanted, start)) in said.iter().zip(expected) {
+        assert!(*line == wanted && what.starts_with(start), "{line}: {what}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::parties::OFFERS_QUERY;
 use super::{Endpoint, Parameter, json, parameter};
-use crate::{bids, bills, offers, parties, reported};
+use crate::{bids, bills, offers, parties, reported, transfer};
 use access::{Action, Resource};
 use actix_web::web;
 
@@ -10,6 +10,14 @@ use actix_web::web;
 const BILLS_QUERY: &[Parameter] = &[
     parameter("after", "BillName", "Bills after this one; `next` of the answer before"),
     parameter("limit", "BillLimit", "Bills that may be returned"),
+];
+
+/// What is asked of the costs of transfer.
+const TRANSFER_QUERY: &[Parameter] = &[
+    parameter("usage_point", "Number", "Which usage point; has to be there"),
+    parameter("from", "Instant", "In the first slot; now when absent"),
+    parameter("slots", "TransferSlots", "How many quarter-hours"),
+    parameter("energy_kwh", "TransferEnergy", "Taken in each of them; adds cost_eur to each"),
 ];
 
 pub(super) const MARKET: &[Endpoint] = &[
@@ -36,6 +44,18 @@ pub(super) const MARKET: &[Endpoint] = &[
         answers: &[json(200, "The bid", "Bid")],
         problems: &[400, 404],
         route: || web::get().to(bids::find),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/bids/{id}/flexoffer",
+        operation: "getBidAsFlexOffer",
+        summary: "A bid as a FlexOffer that buys, with what was bought as its schedule, for managers that know nothing else",
+        right: (Resource::Bid, Action::Read),
+        query: &[],
+        body: None,
+        answers: &[json(200, "The bid in the form of the FlexOffer specification", "BidAsFlexOffer")],
+        problems: &[400, 404],
+        route: || web::get().to(bids::as_flex_offer),
     },
     Endpoint {
         method: "GET",
@@ -72,6 +92,18 @@ pub(super) const MARKET: &[Endpoint] = &[
         answers: &[json(200, "The newest answer of each party", "ReportedFeedbacks")],
         problems: &[400, 404],
         route: || web::get().to(reported::list),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/transfer-costs",
+        operation: "getTransferCosts",
+        summary: "What the use of the grid costs behind a usage point, slot by slot: what a clearing adds to the price of taking more",
+        right: (Resource::Bid, Action::Read),
+        query: TRANSFER_QUERY,
+        body: None,
+        answers: &[json(200, "The costs, element by element", "TransferCosts")],
+        problems: &[404, 422],
+        route: || web::get().to(transfer::costs),
     },
     Endpoint {
         method: "GET",

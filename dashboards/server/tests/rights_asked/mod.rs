@@ -26,6 +26,7 @@ pub fn asked(operation: &str, path: String, owner: u32) -> String {
     match operation {
         "getHistory" | "followHistory" => format!("{path}?point=device.{owner}.energy"),
         "getForecasts" => format!("{path}?usage_point={owner}"),
+        "getTransferCosts" => format!("{path}?usage_point={owner}"),
         _ => path,
     }
 }
