@@ -19,6 +19,7 @@ mod published;
 pub mod running;
 mod sources;
 pub mod station;
+mod trades;
 
 pub use check::{Site, check};
 pub use picture::network_picture;

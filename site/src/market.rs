@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::trades;
 use actors::Area;
 use actors::journal::Books;
 use actors::journal::stage::JOURNAL_FULL;
@@ -10,7 +11,7 @@ use actors::market_side::OfferAnswer as Answer;
 use actors::picture::DeviceKind;
 use dashboards_server::{
     BidFound, BillKey, MarketDoor, OFFERS_LOOKED_AT_MAX, OfferAnswer, OfferFound, OfferState, OffersAsked,
-    OffersPage, Ordered,
+    OffersPage, Ordered, TradesAsked, TradesPage,
 };
 use futures_util::future::BoxFuture;
 use grid::telemetry::Element;
@@ -119,6 +120,10 @@ impl MarketDoor for Door {
             self.area.rules.transfer.parts(&self.area.zones, zone, slot).collect()
         };
         Some((0..count).map(parts).collect())
+    }
+
+    fn trades(&self, asked: &TradesAsked) -> TradesPage {
+        trades::trades(&self.books, asked)
     }
 
     fn bids(&self) -> Vec<DomsBid> {

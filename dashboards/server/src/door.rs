@@ -2,9 +2,12 @@
 
 use futures_util::future::BoxFuture;
 use grid::telemetry::Element;
-use grid::{DeviceId, EnergyMwh, ProsumerId, Quality, Slot, UsagePointId};
+use grid::{DeviceId, EnergyMwh, ProsumerId, Quality, Slot, Timestamp, UsagePointId};
+use market::settlement::SlotSettlement;
 use market::transfer_price::TransferPart;
-use market::{Activation, BidId, DomsBid, FlexOffer, FlexOfferId, Month, MonthlyBill};
+use market::{
+    Activation, BidId, ContractId, DeviationPrices, DomsBid, FlexOffer, FlexOfferId, Month, MonthlyBill,
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -89,6 +92,65 @@ pub struct OffersPage {
     pub next: Option<FlexOfferId>,
 }
 
+/// Which of a prosumer's offers that were bought are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TradesAsked {
+    /// Whose.
+    pub prosumer: ProsumerId,
+    /// Those of which every slot is settled, or those of which one is not.
+    pub over: bool,
+    /// Those whose offers' names come after this one.
+    pub after: Option<FlexOfferId>,
+    /// So many.
+    pub most: usize,
+}
+
+/// Some of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TradesPage {
+    /// By the offers' names.
+    pub trades: Vec<Trade>,
+    /// The last offer that was looked at, when there may be more behind it.
+    pub next: Option<FlexOfferId>,
+}
+
+/// An offer's part of a contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trade {
+    /// Whose.
+    pub prosumer: ProsumerId,
+    /// Under which contract.
+    pub contract: ContractId,
+    /// Of which offer.
+    pub offer: FlexOfferId,
+    /// Of which device.
+    pub device: DeviceId,
+    /// When the contract was formed.
+    pub agreed_at: Timestamp,
+    /// What the contract's offer asks per kWh deviated, micro-units.
+    pub prices: DeviationPrices,
+    /// Slots with a deviation, ascending.
+    pub slots: Vec<TradedSlot>,
+}
+
+impl Trade {
+    /// Whether every slot is settled.
+    pub fn is_over(&self) -> bool {
+        self.slots.iter().all(|slot| slot.settled.is_some())
+    }
+}
+
+/// One slot of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TradedSlot {
+    /// Which.
+    pub slot: Slot,
+    /// Deviation ordered, mWh; negative is less consumption.
+    pub ordered: EnergyMwh,
+    /// What it came to, once that is known.
+    pub settled: Option<SlotSettlement>,
+}
+
 /// A bid that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BidFound {
@@ -167,6 +229,12 @@ pub trait MarketDoor: Send + Sync {
         _count: u16,
     ) -> Option<Vec<Vec<TransferPart>>> {
         None
+    }
+
+    /// What was bought of a prosumer's offers, as far as it holds across a power failure, by the offers' names. Looks at
+    /// [`OFFERS_LOOKED_AT_MAX`] offers, and blocks for so long.
+    fn trades(&self, _asked: &TradesAsked) -> TradesPage {
+        TradesPage::default()
     }
 
     /// What the DSO asks for now.

@@ -44,13 +44,14 @@ mod session;
 mod span;
 mod stream;
 mod topology;
+mod trading;
 mod transfer;
 mod validation;
 
 pub use deposit::SharedRegister;
 pub use door::{
     BidFound, BillKey, MarketDoor, OFFERS_LOOKED_AT_MAX, OfferAnswer, OfferFound, OfferState, OffersAsked,
-    OffersPage, Ordered,
+    OffersPage, Ordered, Trade, TradedSlot, TradesAsked, TradesPage,
 };
 pub use endpoints::{Answer, Content, ENDPOINTS, Endpoint};
 pub use field::FieldDoor;

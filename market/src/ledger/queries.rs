@@ -98,6 +98,18 @@ impl Ledger {
         self.contracts.get(id).filter(|one| one.formed <= record).map(|one| &one.contract)
     }
 
+    /// Under which contract an offer was bought, and its part of it, by the facts up to a record.
+    pub fn sold_as_of(
+        &self,
+        id: &FlexOfferId,
+        record: RecordNumber,
+    ) -> Option<(&Contract, &Assignment, &FlexOffer)> {
+        let known = self.offers.get(id)?;
+        let contract = self.contracts.get(known.contract.as_ref()?).filter(|one| one.assigned <= record)?;
+        let part = contract.assignments.as_ref()?.iter().find(|part| part.offer == *id)?;
+        Some((&contract.contract, part, &known.offer))
+    }
+
     /// Contracts that serve a bid and were formed up to a record, oldest first.
     pub fn bought_as_of(&self, bid: &BidId, record: RecordNumber) -> impl Iterator<Item = &Contract> {
         let contracts = self.bought.get(bid).into_iter().flatten().filter_map(|id| self.contracts.get(id));

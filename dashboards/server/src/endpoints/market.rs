@@ -2,7 +2,7 @@
 
 use super::parties::OFFERS_QUERY;
 use super::{Endpoint, Parameter, json, parameter};
-use crate::{bids, bills, offers, parties, reported, transfer};
+use crate::{bids, bills, offers, parties, reported, trading, transfer};
 use access::{Action, Resource};
 use actix_web::web;
 
@@ -18,6 +18,12 @@ const TRANSFER_QUERY: &[Parameter] = &[
     parameter("from", "Instant", "In the first slot; now when absent"),
     parameter("slots", "TransferSlots", "How many quarter-hours"),
     parameter("energy_kwh", "TransferEnergy", "Taken in each of them; adds cost_eur to each"),
+];
+
+/// What is asked of the lists of trades.
+const TRADES_QUERY: &[Parameter] = &[
+    parameter("after", "Name", "Those after the trade of this offer; `next` of the answer before"),
+    parameter("limit", "OfferLimit", "Trades that may be returned"),
 ];
 
 pub(super) const MARKET: &[Endpoint] = &[
@@ -128,6 +134,30 @@ pub(super) const MARKET: &[Endpoint] = &[
         answers: &[json(200, "The bill", "Bill")],
         problems: &[404],
         route: || web::get().to(bills::find),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/trading/{prosumer}/commitments",
+        operation: "listCommitments",
+        summary: "What was bought of a prosumer and is not all settled yet",
+        right: (Resource::Bill, Action::Read),
+        query: TRADES_QUERY,
+        body: None,
+        answers: &[json(200, "Offers that were bought, slot by slot, and where to go on", "Trades")],
+        problems: &[400, 422, 429, 503],
+        route: || web::get().to(trading::commitments),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/trading/{prosumer}/history",
+        operation: "listSettledTrades",
+        summary: "What was bought of a prosumer and is settled: delivered, owed, earned",
+        right: (Resource::Bill, Action::Read),
+        query: TRADES_QUERY,
+        body: None,
+        answers: &[json(200, "Offers that were bought, slot by slot, and where to go on", "Trades")],
+        problems: &[400, 422, 429, 503],
+        route: || web::get().to(trading::history),
     },
     Endpoint {
         method: "POST",
