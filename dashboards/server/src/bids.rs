@@ -46,7 +46,7 @@ pub async fn as_flex_offer(
     let bid = &found.bid;
     let (dso, element) = (ProsumerId(0), UsagePointId(bid.congestion_point.branch.0));
     let identity = OfferIdentity {
-        id: FlexOfferId::new(&id.to_string()).map_err(|error| other_form(error.to_string()))?,
+        id: FlexOfferId::new(id.to_string()).map_err(|error| other_form(error.to_string()))?,
         prosumer: dso,
         usage_point: element,
         device: DeviceId(dso.0),
