@@ -1,7 +1,7 @@
 //! The page's door to the market, opened to the system.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::trades;
 use actors::Area;

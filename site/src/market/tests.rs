@@ -2,7 +2,7 @@
 
 #[allow(dead_code)] // other tests use all of it
 #[path = "../../../actors/tests/receipts/evening.rs"]
-mod evening;
+pub mod evening;
 
 use super::*;
 use grid::{Money, Timestamp};

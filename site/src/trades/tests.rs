@@ -1,10 +1,7 @@
 //! Commitments and what became of them, from the books.
 
-#[allow(dead_code)] // other tests use all of it
-#[path = "../../../actors/tests/receipts/evening.rs"]
-mod evening;
-
 use super::*;
+use crate::market::tests::evening;
 use evening::{DEVICE, PROSUMER};
 use grid::{EnergyMwh, Quality};
 use market::settlement::{MeterReading, settle_together};
