@@ -201,7 +201,7 @@ fn register(
         id: device.id,
         usage_point: device.usage_point,
         p_max_w: device.p_max_w,
-        feeds_in: device.kind == DeviceKind::Battery,
+        feeds_in: device.kind.feeds_in(),
     });
     Register { devices: devices.collect(), generators, p_household_max_w: dso.p_household_max_w }
 }

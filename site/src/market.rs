@@ -103,7 +103,7 @@ impl MarketDoor for Door {
     fn feeds_in(&self, element: Element) -> bool {
         match element {
             Element::Device(device) => {
-                self.area.devices.get(&device).is_none_or(|device| device.kind == DeviceKind::Battery)
+                self.area.devices.get(&device).is_none_or(|device| device.kind.feeds_in())
             }
             Element::UsagePoint(_) | Element::Bus(_) | Element::Branch(_) => true,
         }

@@ -72,6 +72,15 @@ pub enum DeviceKind {
     Battery,
     /// A heat pump.
     HeatPump,
+    /// What another aggregator offers of its own customers, as one.
+    Portfolio,
+}
+
+impl DeviceKind {
+    /// Whether it may feed into the grid.
+    pub fn feeds_in(self) -> bool {
+        matches!(self, Self::Battery | Self::Portfolio)
+    }
 }
 
 /// A customer's connection.

@@ -5,6 +5,7 @@ use crate::flex_offer::{Directory, OfferMessage, ReadError, ReadFault, read_sche
 use market::portfolio::{Bounds, Portfolio, Tolerances};
 use market::{FlexOffer, FlexOfferId, ZoneId};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,8 +27,8 @@ pub struct DisaggregateFigures {
     pub distributed_mwh: i64,
 }
 
-/// Splits `assignments` (of the file itself, or of the result of a clearing) among the members of a file that
-/// [`super::aggregate`] wrote.
+/// Splits `assignments` (of the file itself, or of the result of a clearing), or the `schedules` that a running gridflex
+/// hands over, among the members of a file that [`super::aggregate`] wrote.
 pub fn disaggregate(text: &[u8], result: Option<&[u8]>) -> Result<Answer<DisaggregateFigures>, ReadError> {
     let file = object(text)?;
     let of = |name: &str| file.get(name).ok_or_else(|| refused(name, ReadFault::Missing));
@@ -43,12 +44,16 @@ pub fn disaggregate(text: &[u8], result: Option<&[u8]>) -> Result<Answer<Disaggr
     let aggregates = aggregates(&file)?;
     let result = result.map(object).transpose()?;
     let missing = || refused("assignments", ReadFault::Missing);
-    let assignments = result.as_ref().unwrap_or(&file).get("assignments").ok_or_else(missing)?;
-    let assignments = list("assignments", assignments)?.ok_or_else(missing)?;
+    let result = result.as_ref().unwrap_or(&file);
+    let (assignments, ordered): (Vec<&RawValue>, Vec<Value>) = match result.get("assignments") {
+        Some(assignments) => (list("assignments", assignments)?.ok_or_else(missing)?, Vec::new()),
+        None => (Vec::new(), orders(value("schedules", result.get("schedules").ok_or_else(missing)?)?)?),
+    };
+    let assignments = assignments.into_iter().map(|text| serde_json::from_str(text.get()));
     let mut figures = DisaggregateFigures::default();
     let (mut written, mut seen) = (Vec::new(), BTreeSet::new());
-    for (index, assignment) in assignments.into_iter().enumerate() {
-        let assignment: Value = match serde_json::from_str(assignment.get()) {
+    for (index, assignment) in assignments.chain(ordered.into_iter().map(Ok)).enumerate() {
+        let assignment: Value = match assignment {
             Ok(assignment) => assignment,
             Err(error) => {
                 let error = syntax(&format!("assignments[{index}]"), &error);
@@ -85,6 +90,20 @@ pub fn disaggregate(text: &[u8], result: Option<&[u8]>) -> Result<Answer<Disaggr
         "refusals": refusals,
     });
     Ok(Answer { document, figures })
+}
+
+/// The orders of `POST /api/v1/schedules`, by offer, as assignments.
+fn orders(schedules: Value) -> Result<Vec<Value>, ReadError> {
+    let wanted = || ReadFault::Kind { wanted: "orders by the names of their offers" };
+    let Value::Object(orders) = schedules else { return Err(refused("schedules", wanted())) };
+    let assignment = |(name, order): (String, Value)| {
+        let path = format!("schedules.{}", name.chars().take(40).collect::<String>());
+        let id = FlexOfferId::new(&name).map_err(|_| refused(&path, wanted()))?;
+        let schedule =
+            order.get("schedule").cloned().and_then(|schedule| serde_json::from_value(schedule).ok());
+        Ok(write_schedule(&id, &schedule.ok_or_else(|| refused(&path, wanted()))?))
+    };
+    orders.into_iter().map(assignment).collect()
 }
 
 fn refusal(id: &str, code: &str, sentence: String) -> Value {

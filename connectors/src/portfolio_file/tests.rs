@@ -119,6 +119,37 @@ fn schedules_of_aggregates_become_schedules_of_members_to_the_milliwatt_hour() {
 }
 
 #[test]
+fn orders_as_a_running_market_hands_them_over_are_split_like_assignments() {
+    let Answer { document, .. } = aggregated();
+    let offer = &document["flexOffers"][0];
+    let lowest = |slice: &Value| slice["energyConstraintList"][0]["lower"].as_f64().unwrap();
+    let slices: Vec<f64> =
+        offer["flexOfferProfileConstraints"].as_array().unwrap().iter().map(lowest).collect();
+    let start: grid::Timestamp = offer["startBeforeTime"].as_str().unwrap().parse().unwrap();
+    let id = offer["id"].as_str().unwrap();
+    let slices_of =
+        |energies: &[f64]| energies.iter().map(|e| json!({"energyAmount": e})).collect::<Vec<_>>();
+    let assignments = json!({ "assignments": [
+        {"id": id, "startTime": offer["startBeforeTime"], "scheduleSlices": slices_of(&slices)},
+    ]});
+    let energies: Vec<i64> = slices.iter().map(|kwh| (kwh * 1e6).round() as i64).collect();
+    let schedules = json!({ "not_open": [], "schedules": { id: {
+        "id": "act-1", "device": 40, "offer": id, "contract": "c-1", "replaces_from": start.slot(),
+        "schedule": {"start": start.slot(), "energies": energies},
+    }}});
+    let split = |result: &Value| {
+        disaggregate(document.to_string().as_bytes(), Some(result.to_string().as_bytes())).unwrap()
+    };
+    let (by_assignments, by_orders) = (split(&assignments), split(&schedules));
+    assert_eq!(by_orders.figures.split, 1);
+    assert_eq!(by_orders.document, by_assignments.document);
+    for wrong in [json!({"schedules": []}), json!({"schedules": {id: {"schedule": 7}}})] {
+        let answer = disaggregate(document.to_string().as_bytes(), Some(wrong.to_string().as_bytes()));
+        assert_eq!(answer.map_or_else(|error| error.code(), |_| "ok"), "wrong-kind", "{wrong}");
+    }
+}
+
+#[test]
 fn a_schedule_that_is_none_is_refused_and_the_others_proceed() {
     let Answer { mut document, .. } = aggregated();
     document["assignments"] = json!([

@@ -453,10 +453,11 @@ fn device(mut section: Section<'_>) -> Option<Located<actors::Device>> {
             "charger" => Some(DeviceKind::Charger),
             "battery" => Some(DeviceKind::Battery),
             "heat_pump" => Some(DeviceKind::HeatPump),
+            "portfolio" => Some(DeviceKind::Portfolio),
             _ => None,
         };
         if known.is_none() {
-            let what = format!("{:?} is none of charger, battery, heat_pump", kind.value);
+            let what = format!("{:?} is none of charger, battery, heat_pump, portfolio", kind.value);
             section.note(kind.line, "kind", what);
         }
         known

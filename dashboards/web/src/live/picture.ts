@@ -27,7 +27,7 @@ export interface UsagePoint {
   /** Position in `buses`. */
   bus: number;
   phase: Unknown<Phase>;
-  devices: ('charger' | 'battery' | 'heat_pump')[];
+  devices: ('charger' | 'battery' | 'heat_pump' | 'portfolio')[];
 }
 
 export type Phase = 'a' | 'b' | 'c';
