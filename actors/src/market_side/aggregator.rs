@@ -143,6 +143,7 @@ impl Aggregator {
             let waiting = ledger.unaggregated_offers().cloned().collect::<Vec<_>>();
             (waiting, ledger.aggregate_count())
         });
+        // Nobody can know it, and no result depends on it.
         let hash_key = RandomState::new().hash_one(0_u8);
         let mut aggregation = Aggregation::new(area.rules.aggregates, hash_key);
         for offer in waiting {

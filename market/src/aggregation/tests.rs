@@ -133,13 +133,13 @@ fn offers_that_cannot_move_share_larger_aggregates_than_those_that_can() {
 
 #[test]
 fn members_of_one_start_class_keep_their_distance_and_lengths() {
-    let rules = AggregateRules { start_slots: 4, ..AggregateRules::default() };
+    let rules = AggregateRules { start_slots: 96, ..AggregateRules::default() };
     let later = FlexOffer {
         start_after: slot(2),
         start_before: slot(4),
         slices: slices(&[(500, 500)]),
         default_schedule: Schedule { start: slot(2), energies: energies(&[500]) },
-        prices: DeviationPrices { decrease: Money(109_000), increase: Money(0) },
+        prices: DeviationPrices { decrease: Money(109_000), increase: Money(100_000) },
         ..offer("fo-b")
     };
     let offers =
