@@ -13,6 +13,7 @@ mod money;
 mod offers;
 mod orders;
 mod settlements;
+mod sums;
 #[cfg(test)]
 mod tests;
 

@@ -54,7 +54,7 @@ pub use flex_offer::{
 };
 pub use ledger::{Applied, Ledger, LedgerError, OfferStatus, ToActivate, Totals};
 pub use offering::{OfferRules, OfferState, is_agents_name, offer_for};
-pub use rules::Rules;
+pub use rules::{AggregateRules, Rules};
 pub use settlement::{
     Account, Due, MeterReading, Posting, SettlementError, SettlementTerms, SlotPrice, SlotSettlement, settle,
     settle_together,

@@ -13,6 +13,9 @@
 //! [`Portfolio::split`] finds the members' parts to the milliwatt hour. A buyer who understands only bounds per slice
 //! gets a box inside that set ([`Published::slices`]); what it loses is told.
 //!
+//! Members may deviate against each other in one slot when the bundle moves: what one lets go the other takes. Whoever
+//! pays per kWh deviated asks for a portfolio that is [`Portfolio::one_sided`].
+//!
 //! Offers with bounds on their running energy, dependency polygons, conditions of acceptance or an exclusive group
 //! are not summed: [`PortfolioError::Restricted`].
 
@@ -22,7 +25,9 @@ mod cells;
 mod hash;
 mod member;
 mod multiset;
+mod opposed;
 mod published;
+mod sealed;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -46,6 +51,8 @@ use tolerance::Group;
 
 /// Most offers of a portfolio.
 pub const OFFERS_MAX: usize = 5_000_000;
+/// Bundles with room that are looked at for one whose members an offer never deviates against.
+const TRIES: usize = 16;
 /// The hash key used when nobody hands in another one.
 const HASH_KEY: u64 = 0x5bd1_e995_7b93_27d1;
 
@@ -69,6 +76,14 @@ pub enum PortfolioError {
         /// Which.
         offer: FlexOfferId,
     },
+    /// It is to be summed with offers that it cannot move with.
+    #[error(
+        "FlexOffer {offer} does not move with the others: its default start lies at another distance from its earliest"
+    )]
+    Unlike {
+        /// Which.
+        offer: FlexOfferId,
+    },
     /// The portfolio is full.
     #[error("FlexOffer {offer} is one more than the {max} offers a portfolio holds")]
     Full {
@@ -86,6 +101,7 @@ impl PortfolioError {
             Self::Offer(error) => error.code(),
             Self::Restricted { .. } => "not-summable",
             Self::Twice { .. } => "offer-twice",
+            Self::Unlike { .. } => "unlike-members",
             Self::Full { .. } => "portfolio-full",
         }
     }
@@ -177,6 +193,7 @@ struct Named {
 pub struct Portfolio {
     tolerances: Tolerances,
     bounds: Bounds,
+    one_sided: bool,
     hash_key: u64,
     /// Where the member of each name lies.
     names: HashTable<Named>,
@@ -200,6 +217,7 @@ impl Portfolio {
         Self {
             tolerances,
             bounds,
+            one_sided: false,
             hash_key,
             names: HashTable::new(),
             groups: Places::default(),
@@ -208,6 +226,13 @@ impl Portfolio {
             by_number: BTreeMap::new(),
             next_number: 1,
         }
+    }
+
+    /// From now on an offer joins only members that it never deviates against in one slot, wherever the bundle moves and
+    /// however its slices are filled. So what the members deviate adds up, without a rest, to what the bundle does.
+    pub fn one_sided(mut self) -> Self {
+        self.one_sided = true;
+        self
     }
 
     /// Makes room for this many offers more.
@@ -267,6 +292,11 @@ impl Portfolio {
         self.bundles.get(self.find(hash, offer)?.bundle).map(|bundle| bundle.number)
     }
 
+    /// The offers in an aggregate.
+    pub fn members(&self, number: u64) -> impl Iterator<Item = &FlexOfferId> {
+        self.bundle(number).into_iter().flat_map(Bundle::rows).filter_map(|row| row.id.as_ref())
+    }
+
     fn bundle(&self, number: u64) -> Option<&Bundle> {
         self.bundles.get(*self.by_number.get(&number)?)
     }
@@ -307,7 +337,7 @@ impl Portfolio {
             return Err(PortfolioError::Twice { offer: offer.id.clone() });
         }
         let group_at = self.group_of(coming.group, coming.group_hash);
-        let bundle = self.room_for(group_at, coming);
+        let bundle = self.room_for(group_at, offer, coming);
         let published = self.is_published(bundle);
         if let Some(roomy) = self.bundles.get_mut(bundle) {
             let (at, cells) = roomy.add(offer, coming);
@@ -336,13 +366,16 @@ impl Portfolio {
 
     /// The bundle of a group that an offer goes to; a new one when the roomiest cannot take it. No bundle's summed costs
     /// exceed what one offer may ask for, so that each can be offered onwards.
-    fn room_for(&mut self, group_at: u32, coming: &Coming) -> u32 {
-        if let Some(at) = self.groups.get(group_at).and_then(|group| group.roomiest)
-            && let Some(bundle) = self.bundles.get(at)
-            && bundle.energy.saturating_add(coming.sums.energy) <= self.bounds.energy_max.0
-            && bundle.cost.activation.0 + i64::from(coming.kept.activation) <= PRICE_MAX
-            && bundle.cost.per_slot_shifted.0 + i64::from(coming.kept.per_slot_shifted) <= PRICE_MAX
-        {
+    fn room_for(&mut self, group_at: u32, offer: &FlexOffer, coming: &Coming) -> u32 {
+        let group = self.groups.get(group_at);
+        let found = match self.one_sided {
+            false => group.and_then(|group| group.roomiest).filter(|&at| self.fits(at, coming)),
+            true => group.and_then(|group| {
+                let joins = |&at: &u32| self.fits(at, coming) && !self.is_against(at, offer, coming);
+                group.open.iter().map(|&(_, at)| at).take(TRIES).find(joins)
+            }),
+        };
+        if let Some(at) = found {
             return at;
         }
         let number = self.next_number;
@@ -352,6 +385,18 @@ impl Portfolio {
         group.bundles += 1;
         self.by_number.insert(number, at);
         at
+    }
+
+    fn fits(&self, at: u32, coming: &Coming) -> bool {
+        self.bundles.get(at).is_some_and(|bundle| {
+            bundle.energy.saturating_add(coming.sums.energy) <= self.bounds.energy_max.0
+                && bundle.cost.activation.0 + i64::from(coming.kept.activation) <= PRICE_MAX
+                && bundle.cost.per_slot_shifted.0 + i64::from(coming.kept.per_slot_shifted) <= PRICE_MAX
+        })
+    }
+
+    fn is_against(&self, at: u32, offer: &FlexOffer, coming: &Coming) -> bool {
+        self.bundles.get(at).is_some_and(|bundle| opposed::is_against(bundle, offer, &coming.kept))
     }
 
     /// How roomy a bundle is (the binary logarithm of its room, and 1); `None` when it is full. Its room is that for

@@ -21,6 +21,12 @@ impl Shares {
         Self { amount: amount.into(), room: room.into(), narrow, width_sum: 0, given: 0 }
     }
 
+    /// The share of a range by itself, rounded down: such shares do not add up.
+    pub(crate) fn by_itself(&self, width: i64) -> i64 {
+        let share = u128::from(width.unsigned_abs()) * self.amount / self.room;
+        i64::try_from(share).unwrap_or(i64::MAX)
+    }
+
     /// The share of the next range.
     pub(crate) fn next(&mut self, width: i64) -> i64 {
         self.width_sum += u128::from(width.unsigned_abs());

@@ -6,10 +6,11 @@
 use grid::{BranchId, DeviceId, EnergyMwh, Money, ProsumerId, Quality, Slot, Timestamp, UsagePointId};
 use market::price_clearing::Pricing;
 use market::{
-    Account, Activation, ActivationId, ActivationStatus, AggregateId, Aggregation, BidId, BidInterval, Book,
-    CongestionPoint, Contract, ContractId, DeviceReport, DeviceState, DomsBid, GridRow, Ledger, MarketEvent,
-    MeterReading, Need, OfferRules, Removal, RoundRecord, Rules, SettlementTerms, ZoneId, Zones, audit,
-    clear, disaggregate, offer_for, settle_together,
+    Account, Activation, ActivationId, ActivationStatus, AggregateId, AggregateRules, Aggregation, BidId,
+    BidInterval, Book, CongestionPoint, Contract, ContractId, DeviceReport, DeviceState, DomsBid,
+    EnergyBounds, FlexOffer, GridRow, Ledger, MarketEvent, MeterReading, Need, OfferRules, Removal,
+    RoundRecord, Rules, SettlementTerms, ZoneId, Zones, audit, clear, disaggregate, offer_for,
+    settle_together,
 };
 
 const DEVICES: u32 = 18;
@@ -31,7 +32,16 @@ impl Area {
         let point = |branch| CongestionPoint { branch: BranchId(branch), phase: None };
         let zones = (0..3).map(|zone| (ZoneId(zone), vec![point(zone).into(), point(9).into()])).collect();
         let evening = "2026-01-15T16:00:00Z".parse::<Timestamp>().unwrap().slot();
-        let (ledger, aggregation) = (Ledger::default(), Aggregation::default());
+        let aggregates = match seed % 2 {
+            0 => AggregateRules::default(),
+            _ => AggregateRules {
+                start_slots: 8,
+                flexibility_slots: 4,
+                loss_percent_max: 100,
+                ..AggregateRules::default()
+            },
+        };
+        let (ledger, aggregation) = (Ledger::default(), Aggregation::new(aggregates, seed));
         let pricing = [Pricing::PayAsBid, Pricing::Uniform, Pricing::UniformMakeWhole][seed as usize % 3];
         let mut rules = Rules::default();
         rules.settlement.pricing = pricing;
@@ -87,10 +97,13 @@ impl Area {
     fn offer(&mut self, now: Timestamp) {
         for device in 0..DEVICES {
             let state = self.ledger.offer_state(DeviceId(device));
-            let Some(offer) = offer_for(&self.report(device, now), now, &state, &OfferRules::default())
+            let Some(mut offer) = offer_for(&self.report(device, now), now, &state, &OfferRules::default())
             else {
                 continue;
             };
+            if device % 3 == 2 {
+                offer.total_energy = Some(half_of_the_choice(&offer));
+            }
             self.record(MarketEvent::OfferAccepted { offer: offer.clone(), at: now });
             self.aggregation.add(offer, ZoneId(device / 3 % 3)).unwrap();
         }
@@ -99,7 +112,7 @@ impl Area {
             count += 1;
             AggregateId::new(format!("agg-{count}")).unwrap()
         };
-        for aggregate in self.aggregation.seal(now, next, self.rules.aggregate_size_max) {
+        for aggregate in self.aggregation.seal(now, next) {
             self.record(MarketEvent::AggregateFormed { aggregate, at: now });
         }
     }
@@ -216,9 +229,17 @@ impl Area {
     }
 }
 
+/// A total that leaves half of what the slices leave on each side of the default.
+fn half_of_the_choice(offer: &FlexOffer) -> EnergyBounds {
+    let sum = |of: &dyn Fn(&EnergyBounds) -> EnergyMwh| offer.slices.iter().map(of).sum::<EnergyMwh>().0;
+    let default = offer.default_schedule.energies.iter().copied().sum::<EnergyMwh>().0;
+    let half = |whole: i64| EnergyMwh(default + (whole - default) / 2);
+    EnergyBounds { min: half(sum(&|slice| slice.min)), max: half(sum(&|slice| slice.max)) }
+}
+
 #[test]
 fn an_evening_is_traded_settled_and_found_clean() {
-    let (mut contracts, mut several, mut shifted) = (0, 0, 0);
+    let (mut contracts, mut several, mut shifted, mut bound, mut apart) = (0, 0, 0, 0, 0);
     for seed in 1..=6 {
         let mut area = Area::new(seed);
         for minute in 0..9 * 60 {
@@ -245,10 +266,21 @@ fn an_evening_is_traded_settled_and_found_clean() {
         assert_eq!(format!("{replayed:?}"), format!("{:?}", area.ledger));
         contracts += report.contracts;
         let members = |contract: &Contract| area.ledger.members(&contract.aggregate);
+        let totals = |contract: &&Contract| {
+            members(contract).len() > 1 && members(contract).iter().any(|offer| offer.total_energy.is_some())
+        };
+        bound += area.ledger.contracts().filter(|(contract, _)| totals(contract)).count();
+        let starts = |contract: &Contract| {
+            members(contract).iter().map(|offer| offer.start_after).collect::<std::collections::BTreeSet<_>>()
+        };
+        apart += area.ledger.contracts().filter(|(contract, _)| starts(contract).len() > 1).count();
         several += area.ledger.contracts().filter(|(contract, _)| members(contract).len() > 1).count();
         let moved = |contract: &Contract| contract.deviation.iter().any(|(_, energy)| energy.0 > 0);
         shifted += area.ledger.contracts().filter(|(contract, _)| moved(contract)).count();
     }
-    println!("{contracts} contracts, {several} on several offers, {shifted} with a rebound");
+    println!(
+        "{contracts} contracts, {several} on several offers ({bound} with totals, {apart} with several starts), {shifted} with a rebound"
+    );
+    assert!(bound > 0, "no contract was split among offers with totals");
     assert!(contracts > 20 && several > 0 && shifted > 0, "{contracts} {several} {shifted}");
 }

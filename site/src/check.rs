@@ -20,8 +20,8 @@ use connectors::point_map::PointMap;
 use dashboards_server::{Listen, ServeError};
 use estimation::Feeder;
 use grid::{Network, UsagePointId};
+use market::OfferRules;
 use market::transfer_price::TransferPrices;
-use market::{OfferRules, Rules};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -339,8 +339,7 @@ fn area(path: &Path, written: &SiteFile, network: &Network, problems: &mut Vec<P
         }
     }
     delegations(path, written, problems);
-    let rules = Rules { settlement: written.settlement.clone(), ..Rules::default() };
-    let rules = (rules, OfferRules::default(), written.dso);
+    let rules = (written.market.clone(), OfferRules::default(), written.dso);
     for generator in &written.generators {
         let (usage_point, _) = generator.value;
         if !points.contains(&usage_point) {

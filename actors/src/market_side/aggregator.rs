@@ -15,6 +15,7 @@ use market::{
     MarketEvent, Month, Removal, TradingMode, disaggregate, is_agents_name,
 };
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,7 +143,9 @@ impl Aggregator {
             let waiting = ledger.unaggregated_offers().cloned().collect::<Vec<_>>();
             (waiting, ledger.aggregate_count())
         });
-        let mut aggregation = Aggregation::default();
+        // Nobody can know it, and no result depends on it.
+        let hash_key = RandomState::new().hash_one(0_u8);
+        let mut aggregation = Aggregation::new(area.rules.aggregates, hash_key);
         for offer in waiting {
             bundle(&mut aggregation, &area, offer);
         }
@@ -326,7 +329,7 @@ impl Aggregator {
                 return id;
             }
         };
-        let formed = self.aggregation.seal(now, next, self.area.rules.aggregate_size_max);
+        let formed = self.aggregation.seal(now, next);
         for aggregate in formed {
             let place = self.placing(&aggregate, cx);
             self.journal.record(cx, MarketEvent::AggregateFormed { aggregate, at: now }, vec![place]);

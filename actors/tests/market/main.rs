@@ -1,6 +1,7 @@
 //! The stages of the market around a journal whose disk fills up, or that refuses: on real actors in virtual time.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test says what is wrong by panicking
 
+mod bundling;
 mod delegated;
 #[allow(dead_code)] // other tests use all of it
 #[path = "../receipts/evening.rs"]
@@ -132,8 +133,13 @@ impl Market {
 
     /// An aggregator in front of a matcher, and the way to it from outside.
     async fn offer_door(&self) -> OfferDoor {
+        self.offer_door_of(area()).await
+    }
+
+    /// The same in another area.
+    async fn offer_door_of(&self, area: Area) -> OfferDoor {
         let matcher = self.matcher().await;
-        let (area, books) = (Arc::new(area()), self.books.clone());
+        let (area, books) = (Arc::new(area), self.books.clone());
         let (journal, observer) = (self.journal.clone(), self.observer.clone());
         let build = move || {
             let (journal, matcher) = (journal.clone(), matcher.clone());

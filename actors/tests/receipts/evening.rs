@@ -75,7 +75,7 @@ pub fn up_to_the_order() -> Vec<MarketEvent> {
     let mut events = vec![MarketEvent::OfferAccepted { offer: offer.clone(), at: instant(-3_000) }];
     let mut aggregation = Aggregation::default();
     aggregation.add(offer.clone(), ZoneId(1)).unwrap();
-    let aggregates = aggregation.seal(instant(-2_000), || AggregateId::new("agg-1").unwrap(), 4);
+    let aggregates = aggregation.seal(instant(-2_000), || AggregateId::new("agg-1").unwrap());
     let aggregate = aggregates.first().unwrap().clone();
     events.push(MarketEvent::AggregateFormed { aggregate: aggregate.clone(), at: instant(-2_000) });
     events.push(MarketEvent::NeedPlaced { need: need(), at: instant(-600) });

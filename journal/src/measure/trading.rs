@@ -3,10 +3,10 @@
 
 use grid::{BranchId, DeviceId, EnergyMwh, Money, ProsumerId, Quality, Slot, Timestamp, UsagePointId};
 use market::{
-    Activation, ActivationId, ActivationStatus, AggregateId, AggregatedFlexOffer, Aggregation, BidId,
-    BidInterval, Book, CongestionPoint, Contract, ContractId, DeviationPrices, DomsBid, EnergyBounds,
-    FlexOffer, FlexOfferId, GridRow, Ledger, MarketEvent, MeterReading, Need, RoundRecord, Rules, Schedule,
-    SettlementTerms, Terms, ZoneId, clear, disaggregate, settle_together,
+    Activation, ActivationId, ActivationStatus, AggregateId, AggregateRules, AggregatedFlexOffer,
+    Aggregation, BidId, BidInterval, Book, CongestionPoint, Contract, ContractId, DeviationPrices, DomsBid,
+    EnergyBounds, FlexOffer, FlexOfferId, GridRow, Ledger, MarketEvent, MeterReading, Need, RoundRecord,
+    Rules, Schedule, SettlementTerms, Terms, ZoneId, clear, disaggregate, settle_together,
 };
 use std::time::Duration;
 
@@ -46,7 +46,8 @@ impl Trading {
         let before = |seconds: u64| first.start().minus(Duration::from_secs(seconds));
         let offers: Vec<FlexOffer> = (0..CHARGERS).map(|at| self.charger(at, first)).collect();
         self.rounds += 1;
-        let mut aggregation = Aggregation::default();
+        let rules = AggregateRules { moving_members_max: CHARGERS as usize, ..AggregateRules::default() };
+        let mut aggregation = Aggregation::new(rules, 0);
         for offer in &offers {
             self.record(MarketEvent::OfferAccepted { offer: offer.clone(), at: before(3_000) })?;
             aggregation.add(offer.clone(), ZoneId(1)).map_err(|error| error.to_string())?;
@@ -56,7 +57,7 @@ impl Trading {
             number += 1;
             AggregateId::numbered("aggregate-", number)
         };
-        let aggregates = aggregation.seal(before(2_000), next, CHARGERS as usize);
+        let aggregates = aggregation.seal(before(2_000), next);
         for aggregate in aggregates.iter().cloned() {
             self.record(MarketEvent::AggregateFormed { aggregate, at: before(2_000) })?;
         }

@@ -1,17 +1,11 @@
-//! Splitting the schedule of an aggregate among its members, exact to the milliwatt hour.
-//!
-//! The start is common. In each slice every member is filled at the same fraction of its range; the fraction is
-//! an integer ratio, the rest goes to the largest remainders (ties: the earlier member). A remainder is positive
-//! only where the exact share lies strictly inside the member's range, so one more unit never leaves it.
-//!
-//! When the aggregate starts at its default slot the range is cut at the default energy: an order for less
-//! fills between lower bounds and defaults, an order for more between defaults and upper bounds. So the default
-//! of the aggregate splits into the defaults of the members, and nobody deviates against the order.
+//! Splitting the schedule of a sealed aggregate among its members, exact to the milliwatt hour, totals included: the work
+//! of [`Portfolio::split`]; here are the checks before and after it.
 
+use super::combine;
 use crate::contract::{AggregateError, AggregateId, AggregatedFlexOffer, Assignment};
 use crate::flex_offer::{FlexOffer, FlexOfferError, FlexOfferId, Schedule};
-use grid::EnergyMwh;
-use grid::defect::{Defect, planted};
+use crate::portfolio::{Portfolio, PortfolioError, SplitError};
+use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// Why a schedule cannot be split.
@@ -29,14 +23,18 @@ pub enum DisaggregationError {
         given: usize,
     },
     /// The members do not add up to the aggregate.
-    #[error("the members of aggregated FlexOffer {aggregate} do not add up to it in slice {slice}")]
+    #[error("the members of aggregated FlexOffer {aggregate} do not add up to it")]
     Sum {
         /// Which aggregate.
         aggregate: AggregateId,
-        /// Counted from 0.
-        slice: usize,
     },
-    /// A member cannot start or end up where the aggregate does.
+    /// The members cannot be summed.
+    #[error(transparent)]
+    Portfolio(#[from] PortfolioError),
+    /// The members cannot do it.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// A member breaks a rule, or its part lies outside it.
     #[error(transparent)]
     Member(#[from] FlexOfferError),
 }
@@ -48,6 +46,8 @@ impl DisaggregationError {
             Self::Schedule(error) => error.fault.code(),
             Self::Members { .. } => "other-members",
             Self::Sum { .. } => "members-do-not-add-up",
+            Self::Portfolio(error) => error.code(),
+            Self::Split(error) => error.code(),
             Self::Member(error) => error.code(),
         }
     }
@@ -64,29 +64,31 @@ pub fn disaggregate(
     aggregate.check()?;
     aggregate.check_schedule(schedule)?;
     let members = in_order(aggregate, members)?;
-    let at_default = schedule.start == aggregate.default_schedule.start;
-    let mut parts: Vec<Vec<EnergyMwh>> = vec![Vec::with_capacity(schedule.energies.len()); members.len()];
-    for (slice, &energy) in schedule.energies.iter().enumerate() {
-        let mut ranges: Vec<(i64, i64)> = Vec::with_capacity(members.len());
-        for offer in &members {
-            let Some(bounds) = offer.slices.get(slice) else {
-                return Err(DisaggregationError::Sum { aggregate: aggregate.id.clone(), slice });
-            };
-            ranges.push((bounds.min.0, bounds.max.0));
-        }
-        if at_default {
-            cut_at_default(&mut ranges, &members, slice, energy);
-        }
-        let shares = fill(&ranges, energy.0)
-            .ok_or_else(|| DisaggregationError::Sum { aggregate: aggregate.id.clone(), slice })?;
-        parts.iter_mut().zip(shares).for_each(|(part, share)| part.push(EnergyMwh(share)));
+    if combine(aggregate.id.clone(), aggregate.zone, &members).as_ref() != Some(aggregate) {
+        return Err(DisaggregationError::Sum { aggregate: aggregate.id.clone() });
     }
-    let assign = |(offer, energies): (&&FlexOffer, Vec<EnergyMwh>)| {
-        let schedule = Schedule { start: schedule.start, energies };
+    let mut parts = match members.as_slice() {
+        [alone] => BTreeMap::from([(alone.id.clone(), schedule.clone())]),
+        _ => parts(aggregate, &members, schedule)?,
+    };
+    let assign = |offer: &&FlexOffer| {
+        let sum = || DisaggregationError::Sum { aggregate: aggregate.id.clone() };
+        let schedule = parts.remove(&offer.id).ok_or_else(sum)?;
         offer.check_schedule(&schedule)?;
         Ok(Assignment { offer: offer.id.clone(), deviation: offer.deviation(&schedule), schedule })
     };
-    members.iter().zip(parts).map(assign).collect()
+    members.iter().map(assign).collect()
+}
+
+fn parts(
+    aggregate: &AggregatedFlexOffer,
+    members: &[&FlexOffer],
+    schedule: &Schedule,
+) -> Result<BTreeMap<FlexOfferId, Schedule>, DisaggregationError> {
+    let portfolio = Portfolio::of_sealed(aggregate.zone, members)?;
+    let number = portfolio.numbers().next().unwrap_or_default();
+    let split = portfolio.split(number, schedule)?;
+    Ok(split.schedules().map(|(id, schedule)| (id.clone(), schedule)).collect())
 }
 
 fn in_order<'a>(
@@ -102,44 +104,4 @@ fn in_order<'a>(
         }
         _ => Err(DisaggregationError::Members { aggregate: aggregate.id.clone(), given: members.len() }),
     }
-}
-
-fn cut_at_default(ranges: &mut [(i64, i64)], members: &[&FlexOffer], slice: usize, energy: EnergyMwh) {
-    let defaults: Vec<i64> =
-        members.iter().map(|o| o.default_schedule.energies.get(slice).map_or(0, |e| e.0)).collect();
-    let less = i128::from(energy.0) < defaults.iter().copied().map(i128::from).sum();
-    for ((min, max), default) in ranges.iter_mut().zip(defaults) {
-        *(if less { max } else { min }) = default;
-    }
-}
-
-/// Shares of `energy` within `ranges`, all at the same fraction; `None` when it does not fit between the sums.
-fn fill(ranges: &[(i64, i64)], energy: i64) -> Option<Vec<i64>> {
-    let wide = |value: i64| i128::from(value);
-    let least: i128 = ranges.iter().map(|&(min, _)| wide(min)).sum();
-    let room: i128 = ranges.iter().map(|&(min, max)| wide(max) - wide(min)).sum();
-    let above = wide(energy) - least;
-    if above < 0 || above > room {
-        return None;
-    }
-    if room == 0 {
-        return Some(ranges.iter().map(|&(min, _)| min).collect());
-    }
-    let mut shares = Vec::with_capacity(ranges.len());
-    let mut remainders = Vec::with_capacity(ranges.len());
-    let mut left = above;
-    for (index, &(min, max)) in ranges.iter().enumerate() {
-        let product = (wide(max) - wide(min)) * above;
-        left -= product / room;
-        shares.push(wide(min) + product / room);
-        remainders.push((std::cmp::Reverse(product % room), index));
-    }
-    remainders.sort_unstable();
-    if planted(Defect::LosesTheRest) {
-        left = 0;
-    }
-    for &(_, index) in remainders.iter().take(usize::try_from(left).ok()?) {
-        *shares.get_mut(index)? += 1;
-    }
-    shares.into_iter().map(|share| i64::try_from(share).ok()).collect()
 }

@@ -1,16 +1,14 @@
-//! Which offers wait, which are sealed, and how waiting ones are packed.
+//! Which offers wait, which are sealed, and which are sealed together.
 
-use super::{combine, stays_alone};
+use super::{combine, is_summable};
 use crate::bid::ZoneId;
 use crate::contract::{AggregateId, AggregatedFlexOffer};
-use crate::flex_offer::{FlexOffer, FlexOfferError, FlexOfferId, TradingMode};
-use grid::{Slot, Timestamp};
-use std::collections::BTreeMap;
+use crate::flex_offer::{FlexOffer, FlexOfferError, FlexOfferId};
+use crate::portfolio::{Bounds, Portfolio, PortfolioError, Published, Tolerances};
+use crate::rules::AggregateRules;
+use grid::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
-
-/// Width of a price bucket, micro-units per kWh (0.01 EUR): members of an aggregate are paid the dearest
-/// member's price, so at most this much more than they asked for.
-const PRICE_BUCKET: i64 = 10_000;
 
 /// Why an offer was not taken up.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -18,7 +16,7 @@ pub enum AggregationError {
     /// The offer breaks a rule.
     #[error(transparent)]
     Offer(#[from] FlexOfferError),
-    /// The offer asks for something that bundles do not keep.
+    /// The offer asks for something that the running market does not keep.
     #[error("FlexOffer {offer} has {restriction}, which is not traded here yet")]
     Restricted {
         /// Which.
@@ -32,6 +30,9 @@ pub enum AggregationError {
         /// Which.
         offer: FlexOfferId,
     },
+    /// The portfolio did not take it.
+    #[error(transparent)]
+    Portfolio(#[from] PortfolioError),
 }
 
 /// What became of a removal.
@@ -45,181 +46,185 @@ pub enum Removal {
     Unknown,
 }
 
-/// What offers must have in common to be summed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Group {
-    zone: ZoneId,
-    start_after: Slot,
-    start_before: Slot,
-    default_start: Slot,
-    slices: usize,
-    decrease_bucket: i64,
-    increase_bucket: i64,
-    assignment_before: Timestamp,
-    mode: TradingMode,
-    /// Set for an offer that no other is summed with: it is a group of its own.
-    alone: Option<FlexOfferId>,
-}
-
 #[derive(Debug, Clone)]
-enum Place {
-    Pending(Group),
-    Sealed(AggregateId),
+struct Waiting {
+    offer: FlexOffer,
+    zone: ZoneId,
+    /// Whether it lies in a portfolio; else it becomes an aggregate by itself.
+    summed: bool,
 }
 
-/// Offers on their way into aggregates. Adding or removing one costs a few ordered-map steps, whatever the total.
-#[derive(Debug, Clone, Default)]
+/// Offers on their way into aggregates. Adding or removing one costs a few sums and ordered-map steps, whatever the
+/// total.
+#[derive(Debug, Clone)]
 pub struct Aggregation {
-    groups: BTreeMap<Group, BTreeMap<FlexOfferId, FlexOffer>>,
-    places: BTreeMap<FlexOfferId, Place>,
+    rules: AggregateRules,
+    /// Those that start at one time only, and those that can move: they are bundled in other numbers.
+    fixed: Portfolio,
+    moving: Portfolio,
+    waiting: BTreeMap<FlexOfferId, Waiting>,
+    /// When each waiting offer can no longer be assigned.
+    deadlines: BTreeSet<(Timestamp, FlexOfferId)>,
+    sealed_in: BTreeMap<FlexOfferId, AggregateId>,
     sealed: BTreeMap<AggregateId, Vec<FlexOfferId>>,
 }
 
+impl Default for Aggregation {
+    fn default() -> Self {
+        Self::new(AggregateRules::default(), 0)
+    }
+}
+
 impl Aggregation {
+    /// Without offers. The key is a secret of the installation, so that nobody can choose names that collide in the
+    /// hash tables; results do not depend on it.
+    pub fn new(rules: AggregateRules, hash_key: u64) -> Self {
+        let tolerances = Tolerances {
+            start_slots: rules.start_slots,
+            flexibility_slots: rules.flexibility_slots,
+            // An aggregate has its earliest member's deadline.
+            assignment_slots: 1,
+            price: rules.price,
+        };
+        let portfolio = |members_max: usize| {
+            let bounds = Bounds { members_max: members_max.max(1), ..Bounds::default() };
+            Portfolio::with_hash_key(tolerances, bounds, hash_key).one_sided()
+        };
+        Self {
+            rules,
+            fixed: portfolio(rules.members_max),
+            moving: portfolio(rules.moving_members_max),
+            waiting: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            sealed_in: BTreeMap::new(),
+            sealed: BTreeMap::new(),
+        }
+    }
+
     /// Takes up a valid offer whose energy flows through `zone`; it waits until [`Aggregation::seal`].
     pub fn add(&mut self, offer: FlexOffer, zone: ZoneId) -> Result<(), AggregationError> {
         offer.check()?;
         if let Some(restriction) = offer.terms.untraded() {
             return Err(AggregationError::Restricted { offer: offer.id, restriction });
         }
-        if self.places.contains_key(&offer.id) {
+        if self.waiting.contains_key(&offer.id) || self.sealed_in.contains_key(&offer.id) {
             return Err(AggregationError::Twice { offer: offer.id });
         }
-        let group = Group {
-            zone,
-            start_after: offer.start_after,
-            start_before: offer.start_before,
-            default_start: offer.default_schedule.start,
-            slices: offer.slices.len(),
-            decrease_bucket: offer.prices.decrease.0 / PRICE_BUCKET,
-            increase_bucket: offer.prices.increase.0 / PRICE_BUCKET,
-            assignment_before: offer.assignment_before,
-            mode: offer.terms.mode,
-            alone: stays_alone(&offer).map(|_| offer.id.clone()),
-        };
-        self.places.insert(offer.id.clone(), Place::Pending(group.clone()));
-        self.groups.entry(group).or_default().insert(offer.id.clone(), offer);
+        let summed = is_summable(&offer) && loss_percent(&offer) <= self.rules.loss_percent_max;
+        if summed {
+            self.portfolio_of(&offer).insert(&offer, zone)?;
+        }
+        self.deadlines.insert((offer.assignment_before, offer.id.clone()));
+        self.waiting.insert(offer.id.clone(), Waiting { offer, zone, summed });
         Ok(())
     }
 
-    /// Packs all waiting offers that can still be assigned at `now` into aggregates of at most `size_max`
-    /// members (at least one), first fit in the order of their ids. The rest keeps waiting.
+    /// Makes aggregates of all waiting offers that can still be assigned at `now`: first those that stay alone, by id,
+    /// then the bundles, in the order in which their first members came. The rest keeps waiting.
     pub fn seal(
         &mut self,
         now: Timestamp,
         mut next_id: impl FnMut() -> AggregateId,
-        size_max: usize,
     ) -> Vec<AggregatedFlexOffer> {
-        let mut formed = Vec::new();
-        let open: Vec<Group> =
-            self.groups.keys().filter(|group| group.assignment_before > now).cloned().collect();
-        for group in open {
-            let Some(offers) = self.groups.remove(&group) else { continue };
-            for bin in pack(offers.values(), size_max.max(1)) {
-                let Some(aggregate) = combine(next_id(), group.zone, &bin) else { continue };
-                for member in &aggregate.members {
-                    self.places.insert(member.clone(), Place::Sealed(aggregate.id.clone()));
-                }
-                self.sealed.insert(aggregate.id.clone(), aggregate.members.clone());
-                formed.push(aggregate);
+        self.leave_late(now);
+        let alone: Vec<_> = self.waiting.values().filter(|waiting| !waiting.summed).collect();
+        let alone = alone.into_iter().filter(|waiting| waiting.offer.assignment_before > now);
+        let mut formed: Vec<AggregatedFlexOffer> =
+            alone.filter_map(|one| combine(next_id(), one.zone, &[&one.offer])).collect();
+        for portfolio in [&self.fixed, &self.moving] {
+            for number in portfolio.numbers() {
+                let members: Vec<FlexOfferId> = portfolio.members(number).cloned().collect();
+                let aggregate = match members.as_slice() {
+                    [alone] => {
+                        self.waiting.get(alone).and_then(|one| combine(next_id(), one.zone, &[&one.offer]))
+                    }
+                    _ => portfolio.published(number).map(|bundle| sum_of(next_id(), members, bundle)),
+                };
+                formed.extend(aggregate);
             }
+        }
+        for aggregate in &formed {
+            for member in &aggregate.members {
+                self.take_out(member);
+                self.sealed_in.insert(member.clone(), aggregate.id.clone());
+            }
+            self.sealed.insert(aggregate.id.clone(), aggregate.members.clone());
         }
         formed
     }
 
     /// Takes an offer back. A waiting one is gone; a sealed one stays where it is.
     pub fn remove(&mut self, offer: &FlexOfferId) -> Removal {
-        match self.places.get(offer).cloned() {
-            None => Removal::Unknown,
-            Some(Place::Sealed(aggregate)) => Removal::Sealed(aggregate),
-            Some(Place::Pending(group)) => {
-                if let Some(offers) = self.groups.get_mut(&group) {
-                    offers.remove(offer);
-                    if offers.is_empty() {
-                        self.groups.remove(&group);
-                    }
-                }
-                self.places.remove(offer);
-                Removal::Pending
-            }
+        if let Some(aggregate) = self.sealed_in.get(offer) {
+            return Removal::Sealed(aggregate.clone());
         }
+        if self.take_out(offer) { Removal::Pending } else { Removal::Unknown }
     }
 
     /// Forgets an aggregate that was contracted, expired or taken back; its members do not wait again.
     pub fn forget(&mut self, aggregate: &AggregateId) {
         for member in self.sealed.remove(aggregate).unwrap_or_default() {
-            self.places.remove(&member);
+            self.sealed_in.remove(&member);
         }
     }
 
     /// How many offers wait to be sealed.
     pub fn pending(&self) -> usize {
-        self.groups.values().map(BTreeMap::len).sum()
+        self.waiting.len()
     }
-}
 
-struct Bin<'a> {
-    members: Vec<&'a FlexOffer>,
-    signs: Vec<Sign>,
-}
+    fn portfolio_of(&mut self, offer: &FlexOffer) -> &mut Portfolio {
+        if offer.start_after == offer.start_before { &mut self.fixed } else { &mut self.moving }
+    }
 
-fn pack<'a>(offers: impl Iterator<Item = &'a FlexOffer>, size_max: usize) -> Vec<Vec<&'a FlexOffer>> {
-    let mut bins: Vec<Bin<'a>> = Vec::new();
-    for offer in offers {
-        let signs = deviation_signs(offer);
-        let fits = |bin: &&mut Bin<'_>| {
-            bin.members.len() < size_max && bin.signs.iter().zip(&signs).all(|(&a, &b)| a.joins(b))
-        };
-        match bins.iter_mut().find(fits) {
-            None => bins.push(Bin { members: vec![offer], signs }),
-            Some(bin) => {
-                bin.members.push(offer);
-                bin.signs.iter_mut().zip(&signs).for_each(|(sum, &sign)| *sum = sum.with(sign));
-            }
+    /// Takes waiting offers whose time is over out of the bundles, which they would take along.
+    fn leave_late(&mut self, now: Timestamp) {
+        let late = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now);
+        let late: Vec<FlexOfferId> = late.map(|(_, offer)| offer.clone()).collect();
+        for id in late {
+            let Some(waiting) = self.waiting.get_mut(&id).filter(|waiting| waiting.summed) else { continue };
+            waiting.summed = false;
+            let offer = waiting.offer.clone();
+            self.portfolio_of(&offer).remove(&id);
         }
     }
-    bins.into_iter().map(|bin| bin.members).collect()
-}
 
-/// In which directions an offer may deviate in one slot for one start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sign {
-    None,
-    Less,
-    More,
-    Both,
-}
-
-impl Sign {
-    /// Whether deviations of two offers can never cancel each other.
-    fn joins(self, other: Self) -> bool {
-        self == Self::None || other == Self::None || (self == other && self != Self::Both)
-    }
-
-    fn with(self, other: Self) -> Self {
-        if self == Self::None { other } else { self }
-    }
-}
-
-/// The signs for every start but the default one (there the split keeps all members on the same side of their
-/// defaults) and every slot from the earliest start to the latest end.
-fn deviation_signs(offer: &FlexOffer) -> Vec<Sign> {
-    let mut signs = Vec::new();
-    let last = offer.start_before.0 + offer.slices.len() as i64;
-    let starts =
-        (offer.start_after.0..=offer.start_before.0).filter(|&s| s != offer.default_schedule.start.0);
-    for start in starts {
-        for slot in offer.start_after.0..last {
-            let slice = usize::try_from(slot - start).ok().and_then(|index| offer.slices.get(index));
-            let (min, max) = slice.map_or((0, 0), |slice| (slice.min.0, slice.max.0));
-            let default = offer.default_schedule.energy_in(Slot(slot)).0;
-            signs.push(match (min < default, max > default) {
-                (false, false) => Sign::None,
-                (true, false) => Sign::Less,
-                (false, true) => Sign::More,
-                (true, true) => Sign::Both,
-            });
+    fn take_out(&mut self, id: &FlexOfferId) -> bool {
+        let Some(Waiting { offer, summed, .. }) = self.waiting.remove(id) else { return false };
+        if summed {
+            self.portfolio_of(&offer).remove(id);
         }
+        self.deadlines.remove(&(offer.assignment_before, offer.id));
+        true
     }
-    signs
+}
+
+/// A bundle of several offers as an aggregate: inside bounds of which every filling can be split.
+fn sum_of(id: AggregateId, members: Vec<FlexOfferId>, bundle: Published) -> AggregatedFlexOffer {
+    AggregatedFlexOffer {
+        id,
+        zone: bundle.zone,
+        members,
+        assignment_before: bundle.assignment_before,
+        start_after: bundle.start_after,
+        start_before: bundle.start_before,
+        slices: bundle.slices,
+        total_energy: None,
+        default_schedule: bundle.default_schedule,
+        prices: bundle.prices,
+    }
+}
+
+/// How much of the choice that a checked offer's slices leave is lost inside bounds that keep its total whatever happens,
+/// percent, rounded up; 0 where no total binds.
+fn loss_percent(offer: &FlexOffer) -> u32 {
+    let Some(total) = offer.profile().binding_total() else { return 0 };
+    let wide = |energy: grid::EnergyMwh| i128::from(energy.0);
+    let cells = || offer.slices.iter().zip(&offer.default_schedule.energies);
+    let below: i128 = cells().map(|(slice, &default)| wide(default) - wide(slice.min)).sum();
+    let above: i128 = cells().map(|(slice, &default)| wide(slice.max) - wide(default)).sum();
+    let default: i128 = cells().map(|(_, &default)| wide(default)).sum();
+    let kept = (default - wide(total.min)).clamp(0, below) + (wide(total.max) - default).clamp(0, above);
+    let lost = below + above - kept;
+    u32::try_from((lost * 100 + below + above - 1) / (below + above).max(1)).unwrap_or(100)
 }

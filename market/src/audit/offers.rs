@@ -1,10 +1,10 @@
 //! Offers and aggregates.
 
-use super::lone::is_plain;
+use super::sums::is_sum;
 use super::{Audit, inside};
 use crate::bid::Need;
 use crate::contract::AggregatedFlexOffer;
-use crate::flex_offer::{FlexOffer, FlexOfferId, Schedule};
+use crate::flex_offer::{FlexOffer, FlexOfferId};
 use grid::Timestamp;
 
 impl<'a> Audit<'a> {
@@ -74,32 +74,4 @@ impl<'a> Audit<'a> {
         }
         self.bids.extend(need.bids.iter().map(|bid| (&bid.id, bid)));
     }
-}
-
-fn is_sum(aggregate: &AggregatedFlexOffer, members: &[&FlexOffer]) -> bool {
-    let alike = |offer: &&FlexOffer| {
-        offer.slices.len() == aggregate.slices.len()
-            && offer.start_after == aggregate.start_after
-            && offer.start_before == aggregate.start_before
-            && offer.default_schedule.start == aggregate.default_schedule.start
-            && offer.assignment_before >= aggregate.assignment_before
-            && offer.prices.decrease <= aggregate.prices.decrease
-            && offer.prices.increase <= aggregate.prices.increase
-    };
-    let sum = |energy: &dyn Fn(&FlexOffer) -> i64| -> i128 {
-        members.iter().map(|offer| i128::from(energy(offer))).sum()
-    };
-    let default =
-        |schedule: &Schedule, index: usize| schedule.energies.get(index).map_or(0, |energy| energy.0);
-    let adds_up = |(index, slice): (usize, &crate::flex_offer::Slice)| {
-        i128::from(slice.min.0) == sum(&|o| o.slices.get(index).map_or(0, |s| s.min.0))
-            && i128::from(slice.max.0) == sum(&|o| o.slices.get(index).map_or(0, |s| s.max.0))
-            && i128::from(default(&aggregate.default_schedule, index))
-                == sum(&|o| default(&o.default_schedule, index))
-    };
-    let one = members.len() == 1;
-    !members.is_empty()
-        && (one || (aggregate.total_energy.is_none() && members.iter().all(|offer| is_plain(offer))))
-        && members.iter().all(alike)
-        && aggregate.slices.iter().enumerate().all(adds_up)
 }

@@ -96,6 +96,11 @@ impl<'a> Audit<'a> {
         for part in parts {
             self.part_assigned(id, members, part);
         }
+        let mut ways = std::collections::BTreeMap::new();
+        let mut deviations = parts.iter().flat_map(|part| &part.deviation);
+        if deviations.any(|(slot, energy)| *ways.entry(slot).or_insert(energy.0 > 0) != (energy.0 > 0)) {
+            self.wrong(format!("parts of contract {id} deviate against each other"));
+        }
         let mismatch = mismatch(contract, parts);
         if mismatch != 0 {
             self.wrong(format!("the parts of contract {id} differ from it by {mismatch} mWh"));

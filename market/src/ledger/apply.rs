@@ -9,9 +9,9 @@ use crate::bid::Need;
 use crate::clearing::RoundRecord;
 use crate::contract::{AggregatedFlexOffer, Assignment, Contract, ContractId, cost};
 use crate::event::{MarketEvent, RecordNumber};
-use crate::flex_offer::{FlexOffer, FlexOfferId};
+use crate::flex_offer::{FlexOffer, FlexOfferId, Schedule};
 use crate::price_clearing::Pricing;
-use grid::{DeviceId, EnergyMwh, Money, Timestamp};
+use grid::{DeviceId, EnergyMwh, Money, Slot, Timestamp};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -160,7 +160,8 @@ impl Ledger {
             }
             members.push(&record.offer);
         }
-        let twice = members.iter().enumerate().any(|(i, a)| members.iter().skip(i + 1).any(|b| a.id == b.id));
+        let names: BTreeSet<_> = members.iter().map(|offer| &offer.id).collect();
+        let twice = names.len() != members.len();
         let sum = combine(aggregate.id.clone(), aggregate.zone, &members);
         if twice || sum.as_ref() != Some(&aggregate) {
             return Err(LedgerError::NotTheSum { aggregate: aggregate.id.clone() });
@@ -330,9 +331,11 @@ impl Ledger {
         }
         let refuse = |what| Err(LedgerError::AssignmentContents { contract: id.clone(), what });
         let contract = &record.contract;
-        let members = self.aggregates.get(&contract.aggregate).map_or(&[][..], |a| a.members.as_slice());
+        let Some(aggregate) = self.aggregates.get(&contract.aggregate) else {
+            return Err(unknown("aggregated FlexOffer", &contract.aggregate));
+        };
         let mut given: Vec<&FlexOfferId> = assignments.iter().map(|assignment| &assignment.offer).collect();
-        let mut wanted: Vec<&FlexOfferId> = members.iter().collect();
+        let mut wanted: Vec<&FlexOfferId> = aggregate.members.iter().collect();
         given.sort_unstable();
         wanted.sort_unstable();
         if given != wanted {
@@ -344,15 +347,16 @@ impl Ledger {
             if assignment.deviation != offer.deviation(&assignment.schedule) {
                 return refuse("a deviation differs from schedule and default schedule");
             }
-            if assignment.schedule.start != contract.schedule.start {
-                return refuse("a part starts at another time");
+            let moved = assignment.schedule.start.0 - offer.start_after.0;
+            if moved != contract.schedule.start.0 - aggregate.start_after.0 {
+                return refuse("a part moves by another time");
             }
         }
-        let sum = |index: usize| -> EnergyMwh {
-            assignments.iter().filter_map(|part| part.schedule.energies.get(index)).copied().sum()
-        };
-        if contract.schedule.energies.iter().enumerate().any(|(index, energy)| sum(index) != *energy) {
+        if !adds_up(&assignments, &contract.schedule) {
             return refuse("the parts do not add up to the schedule");
+        }
+        if !is_one_sided(&assignments) {
+            return refuse("parts deviate against each other");
         }
         self.unassigned.remove(id);
         assignments.iter().for_each(|assignment| self.order(id, assignment));
@@ -458,6 +462,25 @@ pub(super) fn take<K: Ord, T: Ord>(from: &mut BTreeMap<K, BTreeSet<T>>, key: K, 
             under.remove();
         }
     }
+}
+
+/// Whether parts take together what a schedule takes, in every slot.
+fn adds_up(parts: &[Assignment], whole: &Schedule) -> bool {
+    let mut sums: BTreeMap<Slot, i128> = BTreeMap::new();
+    let taken = parts.iter().map(|part| (&part.schedule, 1)).chain([(whole, -1)]);
+    for (schedule, sign) in taken {
+        for (slot, energy) in schedule.slots().zip(&schedule.energies) {
+            *sums.entry(slot).or_default() += sign * i128::from(energy.0);
+        }
+    }
+    sums.values().all(|&sum| sum == 0)
+}
+
+/// Whether no two parts deviate against each other in one slot: then each is paid for out of what was bought.
+fn is_one_sided(parts: &[Assignment]) -> bool {
+    let mut ways: BTreeMap<Slot, bool> = BTreeMap::new();
+    let mut deviations = parts.iter().flat_map(|part| &part.deviation);
+    deviations.all(|&(slot, energy)| *ways.entry(slot).or_insert(energy.0 > 0) == (energy.0 > 0))
 }
 
 pub(super) fn add(sum: &mut EnergyMwh, energy: EnergyMwh) {

@@ -4,8 +4,9 @@ use crate::delegated::{DelegatedContract, Month, MonthlyBill};
 use crate::event::MarketEvent;
 use crate::flex_offer::TradingMode;
 use crate::offering::OfferState;
-use crate::sample::instant;
-use crate::sample::story::{battery, charger, ledger_of, need, story};
+use crate::sample::story::{battery, charger, ledger_of, need, story, story_of};
+use crate::sample::{instant, slices, slot};
+use crate::settlement::SettlementTerms;
 use grid::{ProsumerId, Quality};
 
 pub(super) fn up_to(fits: impl Fn(&MarketEvent) -> bool) -> (Ledger, MarketEvent) {
@@ -209,6 +210,38 @@ fn false_contracts_are_refused() {
     assert_eq!(refused(|c| c.slot_prices.iter_mut().for_each(|p| p.bid.0 = 0)), "contract-contents");
     assert_eq!(refused(|c| c.bids[0] = BidId::new("bid-9").unwrap()), "contract-contents");
     assert_eq!(refused(|c| c.formed_at = instant(-60)), "too-late");
+}
+
+#[test]
+fn parts_that_move_otherwise_or_deviate_against_each_other_are_refused() {
+    let given = |offers: &[FlexOffer], change: fn(&mut [Assignment])| {
+        let events = story_of(offers, SettlementTerms::default());
+        let place = events.iter().position(is_assigned).unwrap();
+        let MarketEvent::Assigned { contract, mut assignments, at } = events[place].clone() else { panic!() };
+        change(&mut assignments);
+        for (part, offer) in assignments.iter_mut().zip(offers) {
+            part.deviation = offer.deviation(&part.schedule);
+        }
+        let event = MarketEvent::Assigned { contract, assignments, at };
+        ledger_of(&events[..place]).apply(&event).map_or_else(|error| error.to_string(), |_| "ok".to_owned())
+    };
+    let sheddable = |number| FlexOffer {
+        start_before: slot(0),
+        slices: slices(&[(0, 1_500_000), (0, 1_500_000)]),
+        ..charger(number)
+    };
+    let four = [1, 2, 3, 4].map(sheddable);
+    assert_eq!(given(&four, |_| ()), "ok");
+    // 2 of 4 kWh are bought off in slot 0; these parts add up to what is left, but the first takes more than ever.
+    let said = given(&four, |parts| {
+        for (part, energy) in parts.iter_mut().zip([1_200_000, 0, 300_000, 500_000]) {
+            part.schedule.energies[0] = EnergyMwh(energy);
+        }
+    });
+    assert!(said.contains("against each other"), "{said}");
+    let movable = [charger(1), charger(2)];
+    let said = given(&movable, |parts| parts[0].schedule.start = parts[0].schedule.start.plus(-1));
+    assert!(said.contains("moves by another time"), "{said}");
 }
 
 #[test]

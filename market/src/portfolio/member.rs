@@ -75,6 +75,11 @@ impl Kept {
         }
     }
 
+    /// Counts its earliest start from another slot, which is not later.
+    pub(super) fn set_offset(&mut self, offer: &FlexOffer, base: Slot) {
+        self.offset = (offer.start_after.0 - base.0) as u16;
+    }
+
     /// Assignment deadline.
     pub(super) fn assignment_nanos(&self) -> i64 {
         let [high, low] = self.assignment_nanos.map(i64::from);

@@ -3,16 +3,18 @@
 //! All members move by the same number of slots. Without binding totals each slice is filled at one fraction of its
 //! members' ranges; at the default start the ranges are cut at the defaults, so that nobody deviates against the
 //! order and the default splits into the defaults. With binding totals the parts are an integer flow
-//! ([`crate::transport`]), which finds them whenever they exist. A schedule that cannot be split is answered with the
+//! ([`crate::transport`]), which finds them whenever they exist; a schedule at the default start inside the published
+//! bounds is filled between the members' safe bounds instead, again on one side of the defaults. A schedule that cannot be split is answered with the
 //! slices that ask for too much or too little.
 
 use super::Portfolio;
 use super::bundle::Bundle;
 use super::cells::Cell;
-use super::member::Row;
+use super::member::{Row, safe_bounds};
 use crate::flex_offer::{FlexOfferId, Schedule};
 use crate::proportional::Shares;
 use crate::transport::{NoFlow, Transport};
+use grid::defect::{Defect, planted};
 use grid::{EnergyMwh, Slot};
 use thiserror::Error;
 
@@ -139,6 +141,9 @@ impl Portfolio {
         let at_default = shift == bundle.group.default_shift();
         let energies = match bundle.bound_members {
             0 => fill(bundle, first, &schedule.energies, at_default),
+            _ if at_default && is_safe(bundle, first, &schedule.energies) => {
+                fill(bundle, first, &schedule.energies, true)
+            }
             _ => flow(bundle, first, &schedule.energies, at_default),
         };
         match energies {
@@ -156,12 +161,24 @@ impl Portfolio {
     }
 }
 
-/// Fills every slice at one fraction.
+/// Whether energies lie inside the bounds that are published.
+fn is_safe(bundle: &Bundle, first: usize, energies: &[EnergyMwh]) -> bool {
+    let safe = bundle.sums[first..].iter().zip(bundle.cuts(first));
+    energies
+        .iter()
+        .zip(safe)
+        .all(|(energy, (sum, cut))| (sum.least + cut.below..=sum.most - cut.above).contains(&energy.0))
+}
+
+/// Fills every slice at one fraction: of the members' safe bounds, which are all their bounds where no total binds.
 fn fill(bundle: &Bundle, first: usize, energies: &[EnergyMwh], at_default: bool) -> Result<Vec<i64>, NoFlow> {
     let mut columns = Vec::with_capacity(energies.len());
-    for (k, (energy, sum)) in energies.iter().zip(&bundle.sums[first..]).enumerate() {
-        if energy.0 < sum.least || energy.0 > sum.most {
-            return Err(NoFlow { columns: vec![k as u32], too_much: energy.0 > sum.most });
+    for (k, (energy, (sum, cut))) in
+        energies.iter().zip(bundle.sums[first..].iter().zip(bundle.cuts(first))).enumerate()
+    {
+        let (least, most) = (sum.least + cut.below, sum.most - cut.above);
+        if energy.0 < least || energy.0 > most {
+            return Err(NoFlow { columns: vec![k as u32], too_much: energy.0 > most });
         }
         let side = match (at_default, energy.0 < sum.default) {
             (false, _) => Side::Both,
@@ -169,20 +186,33 @@ fn fill(bundle: &Bundle, first: usize, energies: &[EnergyMwh], at_default: bool)
             (true, false) => Side::Above,
         };
         let (least, most) = match side {
-            Side::Both => (sum.least, sum.most),
-            Side::Below => (sum.least, sum.default),
-            Side::Above => (sum.default, sum.most),
+            Side::Both => (least, most),
+            Side::Below => (least, sum.default),
+            Side::Above => (sum.default, most),
         };
         columns.push((side, Shares::new(energy.0 - least, most - least)));
     }
     let mut parts = Vec::with_capacity(bundle.rows().map(|row| row.cells.len()).sum());
     for row in bundle.rows() {
         let mut columns = columns[usize::from(row.kept.offset) - first..].iter_mut();
-        bundle.cells.get(row.cells).each(|cell| {
+        let mut fill = |cell: Cell| {
             let Some((side, shares)) = columns.next() else { return };
             let (least, most) = side.of(&cell);
-            parts.push(least + shares.next(most - least));
-        });
+            let share = if planted(Defect::LosesTheRest) {
+                shares.by_itself(most - least)
+            } else {
+                shares.next(most - least)
+            };
+            parts.push(least + share);
+        };
+        let cells = bundle.cells.get(row.cells);
+        match bundle.cells.total(row.cells) {
+            None => cells.each(fill),
+            Some(total) => {
+                let safe = cells.iter().zip(safe_bounds(cells, total));
+                safe.for_each(|(cell, (least, most))| fill(Cell { least, most, ..cell }));
+            }
+        }
     }
     Ok(parts)
 }

@@ -113,6 +113,21 @@ impl Group {
         }
     }
 
+    /// The group of offers that are summed whatever buckets they fall into, from the earliest start of all on.
+    pub(super) fn sealed(self, base: Slot, mode: TradingMode) -> Self {
+        Self {
+            mode,
+            sign: Sign::Either,
+            start_slots: SLICES_MAX as u16,
+            base: base.0 as i32,
+            assignment: 0,
+            flexibility: 0,
+            decrease: 0,
+            increase: 0,
+            ..self
+        }
+    }
+
     /// First slot of the bucket of earliest starts.
     pub(super) fn base(&self) -> Slot {
         Slot(self.base.into())

@@ -128,7 +128,7 @@ pub fn story_of(offers: &[FlexOffer], terms: SettlementTerms) -> Vec<MarketEvent
         count += 1;
         AggregateId::new(format!("agg-{count}")).unwrap()
     };
-    let aggregates = aggregation.seal(instant(-2_000), next, 4);
+    let aggregates = aggregation.seal(instant(-2_000), next);
     let formed = |aggregate: &AggregatedFlexOffer| MarketEvent::AggregateFormed {
         aggregate: aggregate.clone(),
         at: instant(-2_000),

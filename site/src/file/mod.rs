@@ -3,9 +3,9 @@
 mod acquisition;
 mod amqp;
 mod broker;
-mod contract_terms;
 mod delegation;
 mod iec104;
+mod market_rules;
 mod opcua;
 mod section;
 #[cfg(test)]
@@ -26,7 +26,7 @@ use connectors::opcua::{Security, User};
 use dashboards_server::Whose;
 use grid::{DeviceId, Money, ProsumerId, UsagePointId};
 use history::Kind;
-use market::settlement::SettlementTerms;
+use market::Rules;
 use section::{Reading, Section};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -52,8 +52,8 @@ pub struct SiteFile {
     pub mqtt: MqttSection,
     /// How the DSO plans and pays.
     pub dso: DsoRules,
-    /// What every contract says about its settlement.
-    pub settlement: SettlementTerms,
+    /// Which offers are sold together, and what every contract says about its settlement.
+    pub market: Rules,
     /// How long telemetry, energies and estimates are kept.
     pub history: history::Options,
     /// Registered devices.
@@ -281,7 +281,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let http = http(root.section("http"));
     let mqtt = mqtt(root.section("mqtt"));
     let (dso, all_generators) = dso(root.section("dso"));
-    let settlement = contract_terms::terms(root.section("market"));
+    let market = market_rules::rules(root.section("market"));
     let history = history(root.section("history"));
     let devices = root.sections("device").into_iter().filter_map(device).collect();
     let delegations = root.sections("delegation").into_iter().filter_map(delegation::delegation).collect();
@@ -303,7 +303,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
         http,
         mqtt,
         dso,
-        settlement,
+        market,
         history,
         devices,
         delegations,

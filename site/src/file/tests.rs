@@ -1,6 +1,7 @@
 //! Defaults, and every fault with its line.
 
 use super::*;
+use market::{AggregateRules, settlement::SettlementTerms};
 
 fn parsed(text: &str) -> Result<SiteFile, Vec<Problem>> {
     parse(Path::new("sites/river.toml"), text)
@@ -36,7 +37,7 @@ fn what_is_written_is_read() {
 
 #[test]
 fn the_terms_of_contracts_are_said_in_the_file() {
-    assert_eq!(parsed("").unwrap().settlement, SettlementTerms::default());
+    assert_eq!(parsed("").unwrap().market, Rules::default());
     let site = parsed(
         "[market]\npricing = \"uniform\"\nfee_percent = 1.5\npenalty_eur_per_kwh = 0.2\neach_member_by_itself = true\n\
          baseline = \"high-x-of-y\"\nbaseline_days = 10\nbaseline_highest_days = 3\nbaseline_adjustment_percent = 0\n",
@@ -54,12 +55,37 @@ fn the_terms_of_contracts_are_said_in_the_file() {
         netting: false,
         ..SettlementTerms::default()
     };
-    assert_eq!(site.unwrap().settlement, wanted);
+    assert_eq!(site.unwrap().market.settlement, wanted);
     let bad =
         parsed("[market]\npricing = \"dear\"\nbaseline = \"high-x-of-y\"\nbaseline_days = 0\n").unwrap_err();
     let said: Vec<_> = bad.iter().map(|problem| (problem.line.unwrap(), problem.what.as_str())).collect();
     assert!(said[0].1.starts_with("market.pricing: \"dear\" is none of"), "{said:?}");
     assert_eq!(said[1], (4, "market.baseline_days: 0 is less than 1"));
+}
+
+#[test]
+fn which_offers_are_sold_together_is_said_in_the_file() {
+    let site = parsed(
+        "[market]\naggregate_size_max = 200\naggregate_moving_size_max = 8\naggregate_start_slots = 4\n\
+         aggregate_flexibility_slots = 2\naggregate_price_eur_per_kwh = 0.002\naggregate_loss_percent_max = 30\n\
+         book_offers_max = 20000\n",
+    );
+    let aggregates = AggregateRules {
+        members_max: 200,
+        moving_members_max: 8,
+        start_slots: 4,
+        flexibility_slots: 2,
+        price: Money(2_000),
+        loss_percent_max: 30,
+    };
+    let wanted = Rules { aggregates, book_offers_max: 20_000, ..Rules::default() };
+    assert_eq!(site.unwrap().market, wanted);
+    let bad = parsed("[market]\naggregate_size_max = 0\naggregate_start_slots = 97\nbook_offers_max = 1.5\n");
+    let said: Vec<_> =
+        bad.unwrap_err().into_iter().map(|problem| (problem.line.unwrap(), problem.what)).collect();
+    assert!(said.contains(&(2, "market.aggregate_size_max: 0 is less than 1".to_owned())), "{said:?}");
+    assert!(said.iter().any(|(line, what)| *line == 3 && what.contains("aggregate_start_slots")), "{said:?}");
+    assert!(said.iter().any(|(line, what)| *line == 4 && what.contains("no whole number")), "{said:?}");
 }
 
 #[test]
