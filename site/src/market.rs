@@ -8,7 +8,6 @@ use actors::Area;
 use actors::journal::Books;
 use actors::journal::stage::JOURNAL_FULL;
 use actors::market_side::OfferAnswer as Answer;
-use actors::picture::DeviceKind;
 use dashboards_server::{
     BidFound, BillKey, MarketDoor, OFFERS_LOOKED_AT_MAX, OfferAnswer, OfferFound, OfferState, OffersAsked,
     OffersPage, Ordered, TradesAsked, TradesPage,

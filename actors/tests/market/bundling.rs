@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 const KWH: i64 = 1_000_000;
 
 /// Two quarter-hours of 1 kWh from a slot on, of which anything may be left out.
-fn sheddable(number: u32, start: Slot, price: i64) -> FlexOffer {
+pub fn sheddable(number: u32, start: Slot, price: i64) -> FlexOffer {
     let MarketEvent::OfferAccepted { offer, .. } = up_to_the_order().remove(0) else { unreachable!() };
     FlexOffer {
         id: FlexOfferId::new(format!("shed-{number}")).unwrap(),
@@ -23,7 +23,7 @@ fn sheddable(number: u32, start: Slot, price: i64) -> FlexOffer {
     }
 }
 
-fn area_with(devices: std::ops::Range<u32>, aggregates: AggregateRules) -> Area {
+pub fn area_with(devices: std::ops::Range<u32>, aggregates: AggregateRules) -> Area {
     let feeder = Arc::new(Feeder::new(&network()).unwrap());
     let device = |number| Device {
         id: DeviceId(number),

@@ -10,6 +10,7 @@ mod filling;
 mod freezing;
 mod lone;
 mod metering;
+mod nested;
 mod recording;
 mod withdrawing;
 
