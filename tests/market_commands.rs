@@ -232,6 +232,7 @@ fn whoever_changes_a_result_is_found_out_by_name() {
         ),
         (vec![bound], 2, "is 0"),
         (vec![("/bound", json!(0.5))], 2, "bound is 0.5, it should be 0.585"),
+        (vec![("/ruleSet", json!("uniform/1"))], 2, "ruleSet is \"uniform/1\""),
         (vec![("/welfareExact", json!(better.to_string()))], 2, "it should be 0.6"),
     ];
     for (changed, code, says) in changes {

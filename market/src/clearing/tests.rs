@@ -1,5 +1,6 @@
 //! Small random books against exhaustive search, and the rules one by one.
 
+mod crowded;
 mod lone;
 
 use super::*;
@@ -478,6 +479,18 @@ fn a_day_of_sixty_offers_is_cleared() {
     let by_merit: Vec<_> = greedy.iter().map(|(id, schedule)| (&book.offers[id], schedule)).collect();
     println!("by prices {}, by merit order {}", worth(&by_prices), worth(&by_merit));
     assert!(worth(&by_prices) >= worth(&by_merit));
+}
+
+#[test]
+fn a_clearing_that_comes_out_otherwise_has_another_revision() {
+    // Whoever changes what a clearing finds raises the revision and writes down the new hashes: a journal of the earlier
+    // one is then not judged by this one. They are also the same in every process and on every machine.
+    let of = |book: &Book| {
+        let clearing = clear(book, &Rules::default(), instant(-120));
+        RoundProof::new(book, &Rules::default(), &clearing, instant(-120)).result_sha256[..16].to_owned()
+    };
+    let found = [of(&large_book()), of(&crowded::crowded_book(40))];
+    assert_eq!((crate::rules::CLEARING_REVISION, found), (1, ["7dec22eb5a3b5281".to_owned(), "634ffcea95fb3126".to_owned()]));
 }
 
 #[test]
