@@ -50,6 +50,12 @@ pub struct AuditReport {
     pub activations: u64,
     /// Activations answered by their devices.
     pub answered: u64,
+    /// Parts of contracts assigned to offers.
+    pub assignments: u64,
+    /// Of these, those that were assigned at the offer's assignment deadline or later. After an outage that is lawful.
+    pub assignments_late: u64,
+    /// Activations issued at the offer's assignment deadline or later.
+    pub activations_late: u64,
     /// Slots settled.
     pub settlements: u64,
     /// Parts of contracts whose time came without an activation and an answer.
@@ -185,10 +191,15 @@ impl<'a> Audit<'a> {
                 self.delegation_agreed(*prosumer, *from, contract, *at)
             }
             MarketEvent::BillIssued { bill, at } => self.bill_issued(bill, *at),
-            MarketEvent::Assigned { contract, assignments, .. } => {
+            MarketEvent::Assigned { contract, assignments, at } => {
+                self.report.assignments += assignments.len() as u64;
+                self.report.assignments_late += self.late(assignments.iter().map(|part| &part.offer), *at);
                 self.contract_assigned(contract, assignments)
             }
-            MarketEvent::ActivationIssued { activation, .. } => self.activation_issued(activation),
+            MarketEvent::ActivationIssued { activation, at } => {
+                self.report.activations_late += self.late([&activation.offer], *at);
+                self.activation_issued(activation)
+            }
             MarketEvent::ActivationAnswered { status, at } => self.activation_answered(status, *at),
             MarketEvent::MeterRead { reading } => self.meter_read(reading),
             MarketEvent::Settled { settlement, .. } => self.slot_settled(settlement),

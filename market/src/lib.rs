@@ -44,8 +44,8 @@ pub use bid::{
     BidId, BidInterval, Carried, CongestionPoint, DomsBid, GridRow, Need, NeedError, ZoneId, Zones,
 };
 pub use clearing::{
-    Accepted, Book, ClearedAgain, Clearing, PriceOf, Refusal, Refused, RoundProof, RoundRecord, RowPrice, clear,
-    clear_greedily,
+    Accepted, Book, ClearedAgain, Clearing, PriceOf, Refusal, Refused, RoundProof, RoundRecord, RowPrice,
+    clear, clear_greedily,
 };
 pub use contract::{AggregateError, AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 pub use delegated::{BillError, DelegatedContract, Month, MonthlyBill};

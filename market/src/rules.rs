@@ -145,7 +145,9 @@ impl fmt::Display for RuleSet {
 
 /// A rule set that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the rule set `{0}` is none that this program knows; one is `pay-as-bid/1 gate=60 gain=0 book=10000`")]
+#[error(
+    "the rule set `{0}` is none that this program knows; one is `pay-as-bid/1 gate=60 gain=0 book=10000`"
+)]
 pub struct UnknownRuleSet(pub String);
 
 impl FromStr for RuleSet {
@@ -188,9 +190,15 @@ mod tests {
             assert_eq!(set.to_string().parse(), Ok(set));
             assert_eq!(set.rules(), rules);
         }
-        for wrong in ["", "pay-as-bid", "pay-as-bid/1", "pay-as-bid/01 gate=60 gain=0 book=1", "x/1 gate=60 gain=0 book=1",
-            "pay-as-bid/1 gate=60 gain=0 book=1 more", "pay-as-bid/1 gate=18446744073709551615.4000000000 gain=0 book=1"]
-        {
+        for wrong in [
+            "",
+            "pay-as-bid",
+            "pay-as-bid/1",
+            "pay-as-bid/01 gate=60 gain=0 book=1",
+            "x/1 gate=60 gain=0 book=1",
+            "pay-as-bid/1 gate=60 gain=0 book=1 more",
+            "pay-as-bid/1 gate=18446744073709551615.4000000000 gain=0 book=1",
+        ] {
             assert!(wrong.parse::<RuleSet>().is_err(), "{wrong}");
         }
     }

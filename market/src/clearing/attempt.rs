@@ -4,7 +4,7 @@
 //! what is touched answer again. Each is judged by the certificate checker before anything is read from it.
 
 use super::posed::{Left, Posed, Question};
-use super::{Accepted, GridState};
+use super::{Accepted, GridState, by_age};
 use crate::aggregation::LoneTerms;
 use crate::bid::{BidId, Carried, DomsBid, Need, ZoneId, Zones};
 use crate::certificate;
@@ -74,6 +74,14 @@ impl<'a> Attempt<'a> {
         self.posed.put_back(left).map_err(unposed)?;
         let (_, cleared) = self.session.insert_offer(&left.terms).map_err(unposed)?;
         Self::judged(market, self.posed, self.session, cleared)
+    }
+
+    /// The same with the older ones bought of offers that are alike in everything.
+    pub fn oldest_first(mut self, market: Market<'a>) -> Result<Self, String> {
+        let offers = &self.posed.offers;
+        let rank = |number: u32| offers.get(number as usize).map(|offer| by_age(&offer.id));
+        self.cleared.first_come_first_taken(&self.posed.problem, rank);
+        Self::judged(market, self.posed, self.session, self.cleared)
     }
 
     fn judged(

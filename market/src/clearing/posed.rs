@@ -118,7 +118,8 @@ impl Horizon {
 
 /// The largest energy of an offer in a slot, mWh, a magnitude.
 pub(super) fn largest_energy(offer: &AggregatedFlexOffer) -> i64 {
-    let slices = offer.slices.iter().map(|slice| slice.min.0.saturating_abs().max(slice.max.0.saturating_abs()));
+    let slices =
+        offer.slices.iter().map(|slice| slice.min.0.saturating_abs().max(slice.max.0.saturating_abs()));
     slices.max().unwrap_or(0)
 }
 
@@ -192,10 +193,9 @@ impl<'a> Posed<'a> {
     pub fn take(&mut self, numbers: &[usize]) -> Vec<Left<'a>> {
         let mut gone = vec![false; self.offers.len()];
         numbers.iter().for_each(|&number| gone[number] = true);
-        let left = numbers.iter().map(|&number| Left {
-            offer: self.offers[number],
-            terms: self.problem.offer(number).terms(),
-        });
+        let left = numbers
+            .iter()
+            .map(|&number| Left { offer: self.offers[number], terms: self.problem.offer(number).terms() });
         let left = left.collect();
         self.problem.remove_offers(&gone);
         let mut stays = gone.into_iter().map(|gone| !gone);
@@ -267,7 +267,8 @@ impl<'a> Posed<'a> {
         type Least = Vec<(i64, Option<CongestionPoint>)>;
         let mut alike: BTreeMap<&[(u32, i64)], Least> = BTreeMap::new();
         for (&point, nodes) in behind {
-            let least = alike.entry(nodes).or_insert_with(|| vec![(horizon.plenty(nodes), None); horizon.intervals]);
+            let least =
+                alike.entry(nodes).or_insert_with(|| vec![(horizon.plenty(nodes), None); horizon.intervals]);
             for (interval, slot) in horizon.open() {
                 let headroom = known.get(&(point, slot)).copied().unwrap_or(0);
                 if headroom < least[interval].0 {

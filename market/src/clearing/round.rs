@@ -128,7 +128,7 @@ impl<'a> Round<'a> {
         let steps = (WORK_MAX / self.offers.len().max(1)).clamp(LAST_ATTEMPTS, STEPS_MAX);
         for step in 0..steps + LAST_ATTEMPTS {
             if attempt.is_sound() {
-                return self.with_more(attempt, dropped).map(Some);
+                return self.with_more(attempt, dropped)?.oldest_first(market).map(Some);
             }
             while growing > 0 && attempt.above.is_empty() && !attempt.is_sound() && penalty < PENALTY_MAX {
                 growing -= 1;

@@ -128,9 +128,9 @@ fn two_offers_of_a_group_are_not_both_bought() {
         _ => false,
     };
     let (offer, late): (Vec<MarketEvent>, Vec<MarketEvent>) = more.into_iter().partition(early);
-    let late = late
-        .into_iter()
-        .filter(|event| matches!(event, MarketEvent::RoundCleared { .. } | MarketEvent::ContractFormed { .. }));
+    let late = late.into_iter().filter(|event| {
+        matches!(event, MarketEvent::RoundCleared { .. } | MarketEvent::ContractFormed { .. })
+    });
     let bought = events.iter().position(|event| matches!(event, MarketEvent::ContractFormed { .. })).unwrap();
     let second: Vec<MarketEvent> = late.collect();
     events.truncate(bought + 1);

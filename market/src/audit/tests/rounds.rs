@@ -74,3 +74,18 @@ fn a_clearing_of_another_revision_is_counted_and_not_judged_by_this_one() {
     assert!(report.is_clean(), "{report:#?}");
     assert_eq!((report.rounds_cleared_again, report.rounds_of_other_revisions), (0, 1));
 }
+
+#[test]
+fn what_is_assigned_or_ordered_at_its_deadline_is_counted_as_late() {
+    let report = of(&story());
+    assert_eq!((report.assignments, report.assignments_late, report.activations_late), (2, 0, 0));
+    let at_the_deadline = charger(1).assignment_before;
+    let report = tampered(|event| match event {
+        MarketEvent::Assigned { at, .. } => *at = at_the_deadline,
+        MarketEvent::ActivationIssued { activation, at } if activation.offer == charger(2).id => {
+            *at = at_the_deadline;
+        }
+        _ => {}
+    });
+    assert_eq!((report.assignments_late, report.activations_late), (2, 1));
+}

@@ -50,8 +50,7 @@ fn a_book_of_blocks_that_hardly_fit_is_cleared_without_overload_and_twice_alike(
 
 #[test]
 fn offers_too_large_for_exact_sums_are_left_out_and_the_others_are_bought() {
-    let mut offers: Vec<_> =
-        (0..3).map(|n| aggregate(&format!("a{n}"), 1, &[(0, KWH)], &[KWH], 0)).collect();
+    let mut offers: Vec<_> = (0..3).map(|n| aggregate(&format!("a{n}"), 1, &[(0, KWH)], &[KWH], 0)).collect();
     for n in 0..12 {
         let huge = 1_000_000_000_000;
         let mut offer = aggregate(&format!("huge-{n}"), 1, &[(0, huge); 192], &[huge; 192], 0);
