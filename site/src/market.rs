@@ -80,16 +80,7 @@ impl MarketDoor for Door {
     }
 
     fn find(&self, id: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {
-        let found = self.books.durable_offer(&id).map(|(offer, status)| {
-            let (schedule, aggregate) = self
-                .books
-                .read(|ledger| (ledger.assigned_schedule(&id).cloned(), ledger.aggregate_of(&id).cloned()));
-            let schedule = schedule.filter(|_| matches!(status, OfferStatus::Assigned { .. }));
-            let unsold = matches!(status, OfferStatus::Open | OfferStatus::Expired);
-            let last = aggregate.filter(|_| unsold).and_then(|aggregate| self.refusals.last(&aggregate));
-            let not_bought = last.map(|(at, refused)| NotBought { at, refused });
-            OfferFound { offer, state: state(status), schedule, not_bought }
-        });
+        let found = found(&self.books, &self.refusals, &id);
         Box::pin(std::future::ready(found))
     }
 
@@ -233,6 +224,21 @@ fn offers(books: &Books, asked: &OffersAsked) -> OffersPage {
             Ended::Held => {}
         }
     }
+}
+
+/// An offer by what is durable, and why it was not bought if it was not.
+fn found(books: &Books, refusals: &Refusals, id: &FlexOfferId) -> Option<OfferFound> {
+    let (offer, status) = books.durable_offer(id)?;
+    let (schedule, aggregate) =
+        books.read(|ledger| (ledger.assigned_schedule(id).cloned(), ledger.aggregate_of(id).cloned()));
+    let unsold = matches!(status, OfferStatus::Open | OfferStatus::Expired);
+    let last = aggregate.filter(|_| unsold).and_then(|aggregate| refusals.last(&aggregate));
+    Some(OfferFound {
+        offer,
+        state: state(status),
+        schedule: schedule.filter(|_| matches!(status, OfferStatus::Assigned { .. })),
+        not_bought: last.map(|(at, refused)| NotBought { at, refused }),
+    })
 }
 
 /// What durable contracts order of a device in some slots. The books are held for [`HELD_MAX`] orders at a time.

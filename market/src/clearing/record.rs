@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Prices that are written down, the first by element and slot: a record has its limit. The hash of the result counts all.
+const PRICES_MAX: usize = 200_000;
+
 /// What the journal keeps of a clearing in which something was bought, or that was not certified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,7 +132,7 @@ impl RoundProof {
             groups_sold,
             zones,
             book_sha256: sha256(&looked_at),
-            prices: clearing.prices.clone(),
+            prices: clearing.prices.iter().take(PRICES_MAX).copied().collect(),
             result_sha256: sha256(&result_bytes(clearing)),
         }
     }
@@ -217,7 +220,7 @@ fn sha256(bytes: &[u8]) -> String {
 /// All that a clearing looks at, in a fixed form.
 fn book_bytes(
     book: &Book,
-    zones: &Vec<(ZoneId, Vec<Carried>)>,
+    zones: &[(ZoneId, Vec<Carried>)],
     groups_sold: &BTreeSet<ExclusiveGroup>,
     rule_set: &str,
     at: Timestamp,
@@ -226,7 +229,7 @@ fn book_bytes(
     rule_set.to_owned().pack(&mut bytes);
     at.pack(&mut bytes);
     book.need.pack(&mut bytes);
-    zones.pack(&mut bytes);
+    zones.to_vec().pack(&mut bytes);
     book.offers.pack(&mut bytes);
     for (id, lone) in book.lone.iter().filter(|(id, _)| book.offers.contains_key(id)) {
         id.pack(&mut bytes);

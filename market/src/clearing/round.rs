@@ -127,9 +127,6 @@ impl<'a> Round<'a> {
         let mut dropped: Vec<(Money, Left<'a>)> = Vec::new();
         let steps = (WORK_MAX / self.offers.len().max(1)).clamp(LAST_ATTEMPTS, STEPS_MAX);
         for step in 0..steps + LAST_ATTEMPTS {
-            if attempt.is_sound() {
-                return self.with_more(attempt, dropped)?.oldest_first(market).map(Some);
-            }
             while growing > 0 && attempt.above.is_empty() && !attempt.is_sound() && penalty < PENALTY_MAX {
                 growing -= 1;
                 penalty = penalty.saturating_mul(PENALTY_GROWTH).min(PENALTY_MAX);
@@ -138,6 +135,7 @@ impl<'a> Round<'a> {
                 self.bounded_by(&attempt);
             }
             growing = 0;
+            // Nobody leaves what can be bought as it is.
             let (leaving, gains) = self.leaving(&attempt, step >= steps);
             if leaving.is_empty() {
                 break;
@@ -146,7 +144,10 @@ impl<'a> Round<'a> {
             (attempt, left) = attempt.without(market, &leaving)?;
             dropped.extend(left.into_iter().filter_map(|left| Some((*gains.get(&left.offer.id)?, left))));
         }
-        Err("an element stays overloaded though what loads it was left out".to_owned())
+        if !attempt.is_sound() {
+            return Err("an element stays overloaded though what loads it was left out".to_owned());
+        }
+        self.with_more(attempt, dropped)?.oldest_first(market).map(Some)
     }
 
     /// The offers as a problem with its penalty; `None` when none of them can be posed. Where they are too much in all for exact sums
