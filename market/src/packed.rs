@@ -68,7 +68,7 @@ packed!(struct RoundRecord { at, need_issued_at, offers, purchases, welfare, bou
 packed!(struct Carried { point, share });
 packed!(enum PriceOf { 0 = Bid, 1 = Headroom, 2 = Lump });
 packed!(struct RowPrice { congestion_point, slot, of, price });
-packed!(struct RoundProof { rule_set, offers, groups_sold, zones, book_sha256, prices, result_sha256 });
+packed!(struct RoundProof { rule_set, offers, groups_sold, zones, transfer, book_sha256, prices, result_sha256 });
 packed!(struct AggregatedFlexOffer {
     id, zone, members, assignment_before, start_after, start_before, slices, total_energy, default_schedule, prices,
 });

@@ -7,11 +7,10 @@ use crate::trades;
 use actors::journal::Books;
 use actors::journal::stage::JOURNAL_FULL;
 use actors::market_side::OfferAnswer as Answer;
-use actors::picture::DeviceKind;
 use actors::{Area, Refusals};
 use dashboards_server::{
-    BidFound, BillKey, MarketDoor, NotBought, OFFERS_LOOKED_AT_MAX, OfferAnswer, OfferFound, OfferState, OffersAsked,
-    OffersPage, Ordered, TradesAsked, TradesPage,
+    BidFound, BillKey, MarketDoor, NotBought, OFFERS_LOOKED_AT_MAX, OfferAnswer, OfferFound, OfferState,
+    OffersAsked, OffersPage, Ordered, TradesAsked, TradesPage,
 };
 use futures_util::future::BoxFuture;
 use grid::telemetry::Element;

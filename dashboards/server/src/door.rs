@@ -8,8 +8,8 @@ use market::flex_offer::life_cycle::{Phase, phase_of};
 use market::settlement::SlotSettlement;
 use market::transfer_price::TransferPart;
 use market::{
-    Activation, BidId, ContractId, DeviationPrices, DomsBid, FlexOffer, FlexOfferId, Month, MonthlyBill, OfferStatus,
-    Schedule,
+    Activation, BidId, ContractId, DeviationPrices, DomsBid, FlexOffer, FlexOfferId, Month, MonthlyBill,
+    OfferStatus, Schedule,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use crate::bid::{Carried, CongestionPoint, Need, ZoneId};
 use crate::contract::{AggregateId, AggregatedFlexOffer};
 use crate::rules::{CLEARING_REVISION, RuleSet};
 use grid::packed::Packed;
-use grid::{Money, Slot, Timestamp};
+use grid::{BranchId, Money, Slot, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,6 +92,8 @@ pub struct RoundProof {
     pub groups_sold: BTreeSet<ExclusiveGroup>,
     /// The ways of the energy of their zones, by zone.
     pub zones: Vec<(ZoneId, Vec<Carried>)>,
+    /// What the use of the elements on these ways costs, by element and quarter-hour of the UTC day.
+    pub transfer: Vec<(BranchId, u8, Money)>,
     /// SHA-256 of all that was looked at, hexadecimal.
     pub book_sha256: String,
     /// The prices that prove the bound, per slot and element.
@@ -125,12 +127,20 @@ impl RoundProof {
             .filter_map(|(_, lone)| lone.group.clone())
             .filter(|group| book.groups_sold.contains(group))
             .collect();
-        let looked_at = book_bytes(book, &zones, &groups_sold, &rule_set, at);
+        let ways: BTreeSet<BranchId> =
+            zones.iter().flat_map(|(_, way)| way).map(|carried| carried.point.branch).collect();
+        let transfer: Vec<(BranchId, u8, Money)> = (rules.transfer.per_kwh.iter())
+            .filter(|((branch, _), _)| ways.contains(branch))
+            .map(|((branch, time), price)| (*branch, *time, *price))
+            .collect();
+        let mut looked_at = book_bytes(book, &zones, &groups_sold, &rule_set, at);
+        transfer.pack(&mut looked_at);
         Self {
             rule_set,
             offers: book.offers.keys().cloned().collect(),
             groups_sold,
             zones,
+            transfer,
             book_sha256: sha256(&looked_at),
             prices: clearing.prices.iter().take(PRICES_MAX).copied().collect(),
             result_sha256: sha256(&result_bytes(clearing)),
@@ -163,7 +173,9 @@ impl RoundProof {
             book.offers.insert(id.clone(), aggregate);
             book.lone.extend(lone.map(|lone| (id.clone(), lone)));
         }
-        let rules = rule_set.rules();
+        let mut rules = rule_set.rules();
+        rules.transfer.per_kwh =
+            self.transfer.iter().map(|&(branch, time, price)| ((branch, time), price)).collect();
         let clearing = clear(&book, &rules, round.at);
         let again = Self::new(&book, &rules, &clearing, round.at);
         match self.first_difference(round, &again, RoundRecord::new(&book, &clearing, round.at).as_ref()) {

@@ -41,6 +41,7 @@ fn a_clearing_that_comes_out_otherwise_is_told_with_its_first_difference() {
     says(&with(|_, proof| proof.book_sha256.replace_range(..1, "x")), book);
     says(&with(|_, proof| _ = proof.offers.pop()), book);
     says(&with(|_, proof| proof.zones.clear()), book);
+    says(&with(|_, proof| proof.transfer.push((grid::BranchId(1), 3, grid::Money(5)))), book);
     says(&with(|_, proof| proof.rule_set = proof.rule_set.replace("gain=0", "gain=1")), book);
     says(&with(|_, proof| proof.rule_set = "whatever".to_owned()), "the rule set `whatever`");
     says(&with(|round, _| round.need_issued_at = instant(-7)), "no need was issued at");
