@@ -23,7 +23,8 @@ pub struct JournalArguments {
 
 #[derive(Debug, Subcommand)]
 enum JournalCommand {
-    /// Check every record's chain and audit what they say: nothing lost, nothing doubled, money and energy conserved
+    /// Check every record's chain and audit what they say: nothing lost, nothing doubled, money and energy conserved, every
+    /// clearing the same when it is made again
     #[command(after_help = EXAMPLES)]
     Verify {
         /// The data directory
@@ -111,6 +112,10 @@ fn verify(directory: &Path, json: bool) -> Result<(), Failure> {
         let AuditReport { offers, contracts, activations, answered, settlements, .. } = &audit;
         say(format!(
             "{offers} offers, {contracts} contracts, {activations} orders, {answered} answered, {settlements} settled"
+        ))?;
+        let AuditReport { rounds, rounds_cleared_again, rounds_of_other_revisions, .. } = &audit;
+        say(format!(
+            "{rounds} clearings, {rounds_cleared_again} cleared again and the same, {rounds_of_other_revisions} by another revision"
         ))?;
         let AuditReport { orders_lost, orders_doubled, energy_mismatch_mwh, money_imbalance, .. } = &audit;
         say(format!("{orders_lost} orders lost, {orders_doubled} orders doubled"))?;

@@ -217,7 +217,7 @@ fn whoever_changes_a_result_is_found_out_by_name() {
         ("/prices/congestionPoints/0/price/4", "/assignments/1/scheduleSlices/0/energyAmount");
     let bound = ("/boundExact", json!(better.to_string()));
     // What does not hold is 1; what a result says twice and differently is 2, it cannot even be judged.
-    let changes: [Change; 11] = [
+    let changes: [Change; 12] = [
         (vec![(bid_price, json!(((price - 0.01) * 1e6).round() / 1e6))], 1, "its payment is 400000"),
         (vec![(bid_price, json!(9.0))], 1, "a price of bid 0 in interval 4"),
         (vec![(energy, json!(0.24))], 1, "offer 1: a slice outside of its bounds"),
@@ -232,6 +232,7 @@ fn whoever_changes_a_result_is_found_out_by_name() {
         ),
         (vec![bound], 2, "is 0"),
         (vec![("/bound", json!(0.5))], 2, "bound is 0.5, it should be 0.585"),
+        (vec![("/ruleSet", json!("uniform/1"))], 2, "ruleSet is \"uniform/1\""),
         (vec![("/welfareExact", json!(better.to_string()))], 2, "it should be 0.6"),
     ];
     for (changed, code, says) in changes {

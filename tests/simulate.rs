@@ -62,8 +62,14 @@ fn one_seed_gives_the_same_bytes_in_two_processes_and_removes_the_overload() {
     }
     assert_eq!(outcome["audit_violations"], Value::Array(Vec::new()));
 
-    let verified = run(["journal", "verify", text(&out("first"))]);
+    let verified = run(["journal", "verify", text(&out("first")), "--json"]);
     assert!(verified.status.success(), "{}", words(&verified));
+    let audit: Value = serde_json::from_slice::<Value>(&verified.stdout).unwrap()["audit"].take();
+    let count = |key: &str| audit[key].as_u64().unwrap_or_else(|| panic!("{key}: {audit}"));
+    // Every clearing comes out the same again, and whatever was assigned or ordered was before its deadline.
+    assert!(count("rounds") > 0 && count("rounds_cleared_again") == count("rounds"), "{audit}");
+    assert!(count("assignments") > 0, "{audit}");
+    assert_eq!((count("assignments_late"), count("activations_late")), (0, 0), "{audit}");
     // The same directory again: nothing is overwritten.
     let again = run(["simulate", "--duration", "3h", "--seed", "7", "--out", text(&out("first"))]);
     assert_eq!(again.status.code(), Some(2), "{}", words(&again));

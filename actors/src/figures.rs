@@ -7,6 +7,7 @@ use crate::journal::Books;
 use crate::journal::stage::JournalCounters;
 use crate::observer::OVERTAKEN_REPORT;
 use crate::picture::Picture;
+use crate::refusals::Refusals;
 use crate::runtime::cause::exports;
 use crate::runtime::{Depths, HoldUps, Incidents, Quarantine};
 use estimation::Rule;
@@ -124,6 +125,8 @@ pub struct Operations {
     pub historian: Option<Historian>,
     /// What is expected.
     pub forecasts: Forecasts,
+    /// Why offers were not bought.
+    pub refusals: Refusals,
 }
 
 /// Figures of the history.

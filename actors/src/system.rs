@@ -22,6 +22,7 @@ use crate::journal::{Books, Fact, Journal, JournalStage, JournalWriter};
 use crate::market_side::{Aggregator, Billing, Foa, Matcher, Metering, SettlementStage, foa::Exits};
 use crate::observer::{OBSERVER, Observer, Seen, Sources};
 use crate::picture::Picture;
+use crate::refusals::Refusals;
 use crate::runtime::supervisor::SpawnError;
 use crate::runtime::{Address, Environment, Escalation, Incidents, Supervisor};
 use connectors::{Link, Source};
@@ -99,6 +100,7 @@ impl System {
             rounds: Durations::default(),
             historian,
             forecasts: Forecasts::default(),
+            refusals: Refusals::default(),
         };
         let (publish, picture) = watch::channel(Arc::new(Picture::default()));
         let sources = Sources {
@@ -108,6 +110,7 @@ impl System {
             speed: parts.environment.clock().speed(),
             zone: parts.zone,
             publish_period: parts.publish_period,
+            refusals: operations.refusals.clone(),
         };
         let observer = {
             let area = area.clone();

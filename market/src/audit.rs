@@ -12,6 +12,7 @@ mod lone;
 mod money;
 mod offers;
 mod orders;
+mod rounds;
 mod settlements;
 mod sums;
 #[cfg(test)]
@@ -19,8 +20,8 @@ mod tests;
 
 use crate::activation::{Activation, ActivationId, ActivationStatus};
 use crate::baseline::Baseline;
-use crate::bid::{BidId, DomsBid};
-use crate::clearing::RoundRecord;
+use crate::bid::{BidId, DomsBid, Need};
+use crate::clearing::{Accepted, RoundRecord};
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::delegated::{DelegatedContract, Month};
 use crate::event::{MarketEvent, RecordNumber};
@@ -37,12 +38,24 @@ pub struct AuditReport {
     pub offers: u64,
     /// Aggregates formed.
     pub aggregates: u64,
+    /// Clearings recorded.
+    pub rounds: u64,
+    /// Of these, those that were cleared again and were the same.
+    pub rounds_cleared_again: u64,
+    /// Of these, those by another revision of the clearing than this program's, which cannot be cleared again by it.
+    pub rounds_of_other_revisions: u64,
     /// Contracts formed.
     pub contracts: u64,
     /// Activations issued.
     pub activations: u64,
     /// Activations answered by their devices.
     pub answered: u64,
+    /// Parts of contracts assigned to offers.
+    pub assignments: u64,
+    /// Of these, those that were assigned at the offer's assignment deadline or later. After an outage that is lawful.
+    pub assignments_late: u64,
+    /// Activations issued at the offer's assignment deadline or later.
+    pub activations_late: u64,
     /// Slots settled.
     pub settlements: u64,
     /// Parts of contracts whose time came without an activation and an answer.
@@ -107,8 +120,12 @@ struct Audit<'a> {
     aggregate_of: BTreeMap<&'a FlexOfferId, &'a AggregateId>,
     bids: BTreeMap<&'a BidId, &'a DomsBid>,
     contracts: BTreeMap<&'a ContractId, &'a Contract>,
+    /// By when they were issued.
+    needs: BTreeMap<Timestamp, &'a Need>,
     /// The newest clearing and its contracts so far.
     round: Option<(&'a RoundRecord, u64)>,
+    /// What it buys again, if it could be cleared again.
+    bought_again: Option<Vec<Accepted>>,
     sold: BTreeMap<&'a AggregateId, &'a ContractId>,
     groups_sold: BTreeMap<(ProsumerId, &'a ExclusiveGroupId), &'a FlexOfferId>,
     assigned: BTreeMap<&'a ContractId, &'a [Assignment]>,
@@ -157,20 +174,32 @@ impl<'a> Audit<'a> {
             MarketEvent::OfferWithdrawn { offer, .. } => self.offer_closed(offer, "withdrawn"),
             MarketEvent::OfferExpired { offer, at } => self.offer_expired(offer, *at),
             MarketEvent::AggregateFormed { aggregate, .. } => self.aggregate_formed(aggregate),
-            MarketEvent::NeedPlaced { need, .. } => self.need_placed(need),
+            MarketEvent::NeedPlaced { need, .. } => {
+                self.needs.insert(need.issued_at, need);
+                self.need_placed(need);
+            }
             MarketEvent::ContractFormed { contract } => self.contract_formed(contract),
             MarketEvent::BaselineFrozen { contract, offer, baseline, at } => {
                 self.baseline_frozen(contract, offer, baseline, *at)
             }
             MarketEvent::Cleared { round } => self.cleared(round),
+            MarketEvent::RoundCleared { round, proof } => {
+                self.cleared(round);
+                self.cleared_again(round, proof);
+            }
             MarketEvent::DelegationAgreed { prosumer, from, contract, at } => {
                 self.delegation_agreed(*prosumer, *from, contract, *at)
             }
             MarketEvent::BillIssued { bill, at } => self.bill_issued(bill, *at),
-            MarketEvent::Assigned { contract, assignments, .. } => {
+            MarketEvent::Assigned { contract, assignments, at } => {
+                self.report.assignments += assignments.len() as u64;
+                self.report.assignments_late += self.late(assignments.iter().map(|part| &part.offer), *at);
                 self.contract_assigned(contract, assignments)
             }
-            MarketEvent::ActivationIssued { activation, .. } => self.activation_issued(activation),
+            MarketEvent::ActivationIssued { activation, at } => {
+                self.report.activations_late += self.late([&activation.offer], *at);
+                self.activation_issued(activation)
+            }
             MarketEvent::ActivationAnswered { status, at } => self.activation_answered(status, *at),
             MarketEvent::MeterRead { reading } => self.meter_read(reading),
             MarketEvent::Settled { settlement, .. } => self.slot_settled(settlement),
@@ -192,7 +221,7 @@ impl<'a> Audit<'a> {
             | MarketEvent::ActivationAnswered { at, .. }
             | MarketEvent::Settled { at, .. } => *at,
             MarketEvent::ContractFormed { contract } => contract.formed_at,
-            MarketEvent::Cleared { round } => round.at,
+            MarketEvent::Cleared { round } | MarketEvent::RoundCleared { round, .. } => round.at,
             MarketEvent::MeterRead { reading } => reading.received_at,
         };
         self.newest = self.newest.max(Some(at));

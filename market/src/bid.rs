@@ -65,7 +65,8 @@ pub struct ZoneId(pub u32);
 
 /// An element that a zone's energy flows through, with the share that does: all of it in a transformer, a third on each phase
 /// of a line to a three-phase connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Carried {
     /// The element.
     pub point: CongestionPoint,

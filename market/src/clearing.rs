@@ -11,16 +11,18 @@
 //! * *Gate*: what runs before the first open slot is frozen: nothing is bought there.
 //! * *Bids*: no offer is bought that asks for more than the bids are worth it.
 
+mod attempt;
 mod best_schedule;
 mod greedy;
 mod grid_state;
 mod posed;
+mod record;
 mod round;
 #[cfg(test)]
 mod tests;
 
 pub use greedy::clear_greedily;
-pub use round::RoundRecord;
+pub use record::{ClearedAgain, PriceOf, RoundProof, RoundRecord, RowPrice};
 
 use crate::aggregation::{ExclusiveGroup, LoneTerms};
 use crate::bid::{BidId, CongestionPoint, Need, Zones};
@@ -166,6 +168,9 @@ pub struct Clearing {
     pub need_after: EnergyMwh,
     /// What the certificate checker objected to, in words; then nothing was bought.
     pub objection: Option<String>,
+    /// The prices that are not 0, per element and slot; they prove the bound of what is left in the last clearing.
+    #[serde(skip)]
+    pub prices: Vec<RowPrice>,
 }
 
 impl Clearing {

@@ -4,7 +4,7 @@
 use crate::activation::{Activation, ActivationStatus};
 use crate::baseline::Baseline;
 use crate::bid::Need;
-use crate::clearing::RoundRecord;
+use crate::clearing::{RoundProof, RoundRecord};
 use crate::contract::{AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::delegated::{DelegatedContract, Month, MonthlyBill};
 use crate::flex_offer::{FlexOffer, FlexOfferId};
@@ -56,10 +56,17 @@ pub enum MarketEvent {
         /// When.
         at: Timestamp,
     },
-    /// The market was cleared; what it bought follows.
+    /// The market was cleared; what it bought follows. Written before a clearing could be made again from the journal.
     Cleared {
         /// What came out.
         round: RoundRecord,
+    },
+    /// The market was cleared; what it bought follows.
+    RoundCleared {
+        /// What came out.
+        round: RoundRecord,
+        /// How, so that it can be cleared again.
+        proof: RoundProof,
     },
     /// DSO and aggregator agreed.
     ContractFormed {

@@ -10,6 +10,8 @@ mod error;
 mod indexed;
 #[cfg(test)]
 mod owed_tests;
+#[cfg(test)]
+mod phase_tests;
 mod queries;
 mod settling;
 #[cfg(test)]

@@ -43,7 +43,10 @@ pub use baseline::{Baseline, BaselineError, BaselineMethod};
 pub use bid::{
     BidId, BidInterval, Carried, CongestionPoint, DomsBid, GridRow, Need, NeedError, ZoneId, Zones,
 };
-pub use clearing::{Accepted, Book, Clearing, Refusal, Refused, RoundRecord, clear, clear_greedily};
+pub use clearing::{
+    Accepted, Book, ClearedAgain, Clearing, PriceOf, Refusal, Refused, RoundProof, RoundRecord, RowPrice,
+    clear, clear_greedily,
+};
 pub use contract::{AggregateError, AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 pub use delegated::{BillError, DelegatedContract, Month, MonthlyBill};
 pub use device::{DeviceReport, DeviceReportError, DeviceState};
@@ -54,7 +57,7 @@ pub use flex_offer::{
 };
 pub use ledger::{Applied, Ledger, LedgerError, OfferStatus, ToActivate, Totals};
 pub use offering::{OfferRules, OfferState, is_agents_name, offer_for};
-pub use rules::{AggregateRules, Rules};
+pub use rules::{AggregateRules, CLEARING_REVISION, RuleSet, Rules};
 pub use settlement::{
     Account, Due, MeterReading, Posting, SettlementError, SettlementTerms, SlotPrice, SlotSettlement, settle,
     settle_together,

@@ -5,8 +5,8 @@
 
 use crate::activation::{Activation, ActivationStatus};
 use crate::baseline::{Baseline, BaselineMethod};
-use crate::bid::{BidInterval, CongestionPoint, DomsBid, Need, ZoneId};
-use crate::clearing::RoundRecord;
+use crate::bid::{BidInterval, Carried, CongestionPoint, DomsBid, Need, ZoneId};
+use crate::clearing::{PriceOf, RoundProof, RoundRecord, RowPrice};
 use crate::contract::{AggregatedFlexOffer, Assignment, Contract};
 use crate::delegated::{BillLine, DelegatedContract, Month, MonthlyBill, Reward};
 use crate::event::{MarketEvent, RecordNumber};
@@ -36,6 +36,7 @@ packed!(enum MarketEvent {
     12 = DelegationAgreed { prosumer, from, contract, at },
     13 = BillIssued { bill, at },
     14 = Settled { settlement, at },
+    15 = RoundCleared { round, proof },
 });
 
 packed!(struct RecordNumber(0));
@@ -64,6 +65,10 @@ packed!(struct BidInterval { schedule_change, price });
 packed!(struct DomsBid { id, congestion_point, start, intervals });
 packed!(struct Need { issued_at, contracts_seen, bids, rows => grid_rows });
 packed!(struct RoundRecord { at, need_issued_at, offers, purchases, welfare, bound, objection });
+packed!(struct Carried { point, share });
+packed!(enum PriceOf { 0 = Bid, 1 = Headroom, 2 = Lump });
+packed!(struct RowPrice { congestion_point, slot, of, price });
+packed!(struct RoundProof { rule_set, offers, groups_sold, zones, transfer, book_sha256, prices, result_sha256 });
 packed!(struct AggregatedFlexOffer {
     id, zone, members, assignment_before, start_after, start_before, slices, total_energy, default_schedule, prices,
 });

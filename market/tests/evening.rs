@@ -9,7 +9,7 @@ use market::{
     Account, Activation, ActivationId, ActivationStatus, AggregateId, AggregateRules, Aggregation, BidId,
     BidInterval, Book, CongestionPoint, Contract, ContractId, DeviceReport, DeviceState, DomsBid,
     EnergyBounds, FlexOffer, GridRow, Ledger, MarketEvent, MeterReading, Need, OfferRules, Removal,
-    RoundRecord, Rules, SettlementTerms, ZoneId, Zones, audit, clear, disaggregate, offer_for,
+    RoundProof, RoundRecord, Rules, SettlementTerms, ZoneId, Zones, audit, clear, disaggregate, offer_for,
     settle_together,
 };
 
@@ -173,7 +173,8 @@ impl Area {
         assert!(clearing.bound >= clearing.welfare && clearing.welfare.0 >= 0);
         if !clearing.accepted.is_empty() {
             let round = RoundRecord::new(&book, &clearing, now).unwrap();
-            self.record(MarketEvent::Cleared { round });
+            let proof = RoundProof::new(&book, &self.rules, &clearing, now);
+            self.record(MarketEvent::RoundCleared { round, proof });
         }
         for accepted in clearing.accepted {
             let aggregate = book.offers[&accepted.aggregate].clone();
@@ -255,6 +256,7 @@ fn an_evening_is_traded_settled_and_found_clean() {
         }
         let report = audit(&area.events);
         assert!(report.is_clean(), "{:#?}", report.violations);
+        assert!(report.rounds > 0 && report.rounds_cleared_again == report.rounds, "{report:#?}");
         assert_eq!(report.answered, report.activations);
         assert_eq!((area.ledger.unsettled_count(), area.ledger.open_offers().count()), (0, 0));
         assert_eq!(area.ledger.balances().values().map(|money| money.0).sum::<i64>(), 0);

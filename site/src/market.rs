@@ -4,13 +4,13 @@
 pub(crate) mod tests;
 
 use crate::trades;
-use actors::Area;
 use actors::journal::Books;
 use actors::journal::stage::JOURNAL_FULL;
 use actors::market_side::OfferAnswer as Answer;
+use actors::{Area, Refusals};
 use dashboards_server::{
-    BidFound, BillKey, MarketDoor, OFFERS_LOOKED_AT_MAX, OfferAnswer, OfferFound, OfferState, OffersAsked,
-    OffersPage, Ordered, TradesAsked, TradesPage,
+    BidFound, BillKey, MarketDoor, NotBought, OFFERS_LOOKED_AT_MAX, OfferAnswer, OfferFound, OfferState,
+    OffersAsked, OffersPage, Ordered, TradesAsked, TradesPage,
 };
 use futures_util::future::BoxFuture;
 use grid::telemetry::Element;
@@ -34,6 +34,7 @@ const ORDERS_MAX: usize = 10_000;
 pub struct Door {
     door: actors::OfferDoor,
     books: Books,
+    refusals: Refusals,
     area: Arc<Area>,
     /// The prosumers behind each usage point.
     behind: Arc<BTreeMap<UsagePointId, Vec<ProsumerId>>>,
@@ -41,14 +42,14 @@ pub struct Door {
 
 impl Door {
     /// Joins both, and the devices of the area.
-    pub fn new(door: actors::OfferDoor, books: Books, area: Arc<Area>) -> Self {
+    pub fn new(door: actors::OfferDoor, books: Books, refusals: Refusals, area: Arc<Area>) -> Self {
         let mut behind: BTreeMap<UsagePointId, BTreeSet<ProsumerId>> = BTreeMap::new();
         for device in area.devices.values() {
             behind.entry(device.usage_point).or_default().insert(device.prosumer);
         }
         let behind = behind.into_iter().map(|(point, prosumers)| (point, prosumers.into_iter().collect()));
         let behind = Arc::new(behind.collect());
-        Self { door, books, area, behind }
+        Self { door, books, refusals, area, behind }
     }
 }
 
@@ -78,8 +79,7 @@ impl MarketDoor for Door {
     }
 
     fn find(&self, id: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {
-        let found = self.books.durable_offer(&id);
-        let found = found.map(|(offer, status)| OfferFound { offer, state: state(status) });
+        let found = found(&self.books, &self.refusals, &id);
         Box::pin(std::future::ready(found))
     }
 
@@ -206,7 +206,13 @@ fn offers(books: &Books, asked: &OffersAsked) -> OffersPage {
                 seen = Some(name.clone());
                 let held = ledger.offer_as_of(name, durable).map(|(offer, status)| (offer, state(status)));
                 let wanted = held.filter(|(_, state)| asked.wants(*state));
-                found.extend(wanted.map(|(offer, state)| OfferFound { offer: offer.clone(), state }));
+                let schedule = || ledger.assigned_schedule(name).cloned();
+                found.extend(wanted.map(|(offer, state)| OfferFound {
+                    offer: offer.clone(),
+                    state,
+                    schedule: (state == OfferState::Contracted).then(schedule).flatten(),
+                    not_bought: None,
+                }));
             }
             Ended::Held
         });
@@ -217,6 +223,21 @@ fn offers(books: &Books, asked: &OffersAsked) -> OffersPage {
             Ended::Held => {}
         }
     }
+}
+
+/// An offer by what is durable, and why it was not bought if it was not.
+fn found(books: &Books, refusals: &Refusals, id: &FlexOfferId) -> Option<OfferFound> {
+    let (offer, status) = books.durable_offer(id)?;
+    let (schedule, aggregate) =
+        books.read(|ledger| (ledger.assigned_schedule(id).cloned(), ledger.aggregate_of(id).cloned()));
+    let unsold = matches!(status, OfferStatus::Open | OfferStatus::Expired);
+    let last = aggregate.filter(|_| unsold).and_then(|aggregate| refusals.last(&aggregate));
+    Some(OfferFound {
+        offer,
+        state: state(status),
+        schedule: schedule.filter(|_| matches!(status, OfferStatus::Assigned { .. })),
+        not_bought: last.map(|(at, refused)| NotBought { at, refused }),
+    })
 }
 
 /// What durable contracts order of a device in some slots. The books are held for [`HELD_MAX`] orders at a time.

@@ -281,7 +281,12 @@ async fn show(
         topology,
         pseudonyms,
         picture: system.picture(),
-        market: Arc::new(Market::new(system.door().clone(), system.books().clone(), area)),
+        market: Arc::new(Market::new(
+            system.door().clone(),
+            system.books().clone(),
+            system.operations().refusals.clone(),
+            area,
+        )),
         operations: system.operations().clone(),
         register: Some(register),
         field: Some(field),

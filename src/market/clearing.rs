@@ -148,7 +148,11 @@ pub fn clear(arguments: &ClearArguments) -> Result<(), Failure> {
         None => None,
     };
     let problem = case.problem.clone();
-    let (cpu_ms, clearing) = meter::timed(move || Session::new(problem).clearing());
+    let (cpu_ms, clearing) = meter::timed(move || {
+        let mut clearing = Session::new(problem.clone()).clearing();
+        clearing.first_come_first_taken(&problem, |place| place);
+        clearing
+    });
     let cpu_seconds = cpu_ms * 1e-3;
     let extras = ResultExtras { cpu_seconds, case: arguments.with_case.then_some(text) };
     let document = write_result(&case, &clearing, &extras).map_err(|error| Failure::Run(error.into()))?;

@@ -12,9 +12,9 @@ use crate::runtime::{Address, Context, Stage, Stopwatch};
 use grid::Timestamp;
 use market::{
     AggregateId, AggregatedFlexOffer, Book, Clearing, Contract, ContractId, LoneTerms, MarketEvent, Need,
-    RoundRecord, clear,
+    RoundProof, RoundRecord, clear,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +53,8 @@ pub struct Matcher {
     book: Book,
     /// Aggregates that were bought; placing one of them again is a repetition that came late.
     sold: BTreeSet<AggregateId>,
-    sellers: Vec<(AggregateId, Address<AggregatorMsg>)>,
+    /// Who is told of the purchase of each offer.
+    sellers: BTreeMap<AggregateId, Address<AggregatorMsg>>,
     /// Whether a round is to come.
     is_due: bool,
     contracts: u64,
@@ -83,7 +84,7 @@ impl Matcher {
             area,
             book,
             sold,
-            sellers: Vec::new(),
+            sellers: BTreeMap::new(),
             is_due: false,
             contracts,
             books,
@@ -131,14 +132,14 @@ impl Matcher {
         }
         self.book.offers.insert(offer.id.clone(), offer.clone());
         self.book.lone.extend(lone.map(|lone| (offer.id.clone(), lone)));
-        self.sellers.push((offer.id.clone(), from));
+        self.sellers.insert(offer.id.clone(), from);
         self.changed(cx);
     }
 
     fn forget(&mut self, aggregate: &AggregateId) {
         self.book.offers.remove(aggregate);
         self.book.lone.remove(aggregate);
-        self.sellers.retain(|(id, _)| id != aggregate);
+        self.sellers.remove(aggregate);
     }
 
     fn on_round(&mut self, cx: &mut Context<MatcherMsg>) {
@@ -162,6 +163,11 @@ impl Matcher {
         let stopwatch = Stopwatch::start();
         let clearing = clear(&self.book, &self.area.rules, now);
         let round = RoundRecord::new(&self.book, &clearing, now);
+        let round = round.filter(|round| round.purchases > 0 || round.objection.is_some());
+        let round = round.map(|round| {
+            let proof = RoundProof::new(&self.book, &self.area.rules, &clearing, now);
+            MarketEvent::RoundCleared { round, proof }
+        });
         if let Some(objection) = &clearing.objection {
             tracing::error!(%objection, "a clearing was not certified, nothing is bought");
             let reason = objection.clone();
@@ -179,22 +185,18 @@ impl Matcher {
     /// Records the clearing, then each purchase as a contract.
     fn agree(
         &mut self,
-        round: Option<RoundRecord>,
+        round: Option<MarketEvent>,
         clearing: &Clearing,
         now: Timestamp,
         cx: &mut Context<MatcherMsg>,
     ) {
-        if let Some(round) = round.filter(|round| round.purchases > 0 || round.objection.is_some()) {
+        if let Some(round) = round {
             let refused = cx.myself().sending(MatcherMsg::RoundRefused);
-            self.journal.record_or(cx, MarketEvent::Cleared { round }, Vec::new(), vec![refused]);
+            self.journal.record_or(cx, round, Vec::new(), vec![refused]);
         }
         for accepted in &clearing.accepted {
             let Some(offer) = self.book.offers.get(&accepted.aggregate).cloned() else { continue };
-            let Some(seller) =
-                self.sellers.iter().find(|(id, _)| *id == offer.id).map(|(_, from)| from.clone())
-            else {
-                continue;
-            };
+            let Some(seller) = self.sellers.get(&offer.id).cloned() else { continue };
             self.contracts += 1;
             let id = ContractId::numbered("contract-", self.contracts);
             let terms = self.area.rules.settlement.clone();

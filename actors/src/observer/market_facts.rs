@@ -94,7 +94,9 @@ impl Observer {
     }
 
     pub(super) fn on_cleared(&mut self, clearing: &Clearing, now: Timestamp) {
-        self.picture.clearing = Some(self.clearing_picture(clearing, now));
+        let refused: Vec<RefusedRow> = clearing.refused.iter().map(|one| self.refused_row(one)).collect();
+        self.picture.clearing = Some(clearing_picture(clearing, &refused, now));
+        self.refusals.keep(now, clearing.accepted.iter().map(|one| &one.aggregate), refused);
         if clearing.accepted.is_empty() {
             return;
         }
@@ -111,24 +113,14 @@ impl Observer {
         self.feed(now, FeedKind::Clearing, text);
     }
 
-    fn clearing_picture(&self, clearing: &Clearing, at: Timestamp) -> ClearingPicture {
-        let row = |refused: &Refused| RefusedRow {
+    fn refused_row(&self, refused: &Refused) -> RefusedRow {
+        RefusedRow {
             aggregate: refused.aggregate.clone(),
             code: refused.reason.code(),
             asked_eur: refused.asked_and_winning.map(|(asked, _)| asked.units()),
             winning_eur: refused.asked_and_winning.map(|(_, winning)| winning.units()),
             element: refused.against.map(|(point, _)| self.element_words(point)),
             slot_start: refused.against.map(|(_, slot)| slot.start()),
-        };
-        ClearingPicture {
-            at,
-            offers: (clearing.accepted.len() + clearing.refused.len()) as u64,
-            bought: clearing.accepted.len() as u64,
-            welfare_eur: clearing.welfare.units(),
-            bound_eur: clearing.bound.units(),
-            gap: clearing.gap(),
-            objection: clearing.objection.clone(),
-            refused: clearing.refused.iter().take(REFUSED_ROWS_MAX).map(row).collect(),
         }
     }
 
@@ -244,4 +236,17 @@ fn energy_words(energy: EnergyMwh) -> String {
 
 fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+fn clearing_picture(clearing: &Clearing, refused: &[RefusedRow], at: Timestamp) -> ClearingPicture {
+    ClearingPicture {
+        at,
+        offers: (clearing.accepted.len() + clearing.refused.len()) as u64,
+        bought: clearing.accepted.len() as u64,
+        welfare_eur: clearing.welfare.units(),
+        bound_eur: clearing.bound.units(),
+        gap: clearing.gap(),
+        objection: clearing.objection.clone(),
+        refused: refused.iter().take(REFUSED_ROWS_MAX).cloned().collect(),
+    }
 }

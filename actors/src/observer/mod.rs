@@ -12,6 +12,7 @@ use crate::journal::{Books, stage::JournalCounters};
 use crate::picture::{
     FEED_ENTRIES_MAX, FeedEntry, FeedKind, Link, Picture, RejectionCount, TransformerPicture,
 };
+use crate::refusals::Refusals;
 use crate::runtime::{Context, Incidents, Stage};
 use connectors::LinkState;
 use estimation::{Implausible, Rule};
@@ -96,6 +97,7 @@ pub struct Observer {
     speed: u32,
     zone: String,
     publish_period: Duration,
+    refusals: Refusals,
     picture: Picture,
     points: BTreeMap<PointId, Measurement>,
     /// What the newest estimate says of each measured point: the value, and the normalised residual.
@@ -138,6 +140,8 @@ pub struct Sources {
     pub zone: String,
     /// How often the picture is published, by the system's clock.
     pub publish_period: Duration,
+    /// Where it says why offers were not bought.
+    pub refusals: Refusals,
 }
 
 impl Observer {
@@ -167,6 +171,7 @@ impl Observer {
             speed: sources.speed,
             zone: sources.zone,
             publish_period: sources.publish_period,
+            refusals: sources.refusals,
             picture,
             points: BTreeMap::new(),
             residuals: BTreeMap::new(),

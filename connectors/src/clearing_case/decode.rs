@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
                 return Err(part("nodes", Refusal::new("named-twice", format!("{node:?} is named twice"))));
             }
         }
-        let case = MarketCase {
+        let mut case = MarketCase {
             problem,
             start_s,
             interval_s: wire.num_seconds_per_interval,
@@ -98,6 +98,7 @@ impl<'a> Reader<'a> {
             let at = instant("rules.gate", said)?;
             let open = -(start_s - at).div_euclid(wire.num_seconds_per_interval);
             gate = open.clamp(0, wire.intervals as i64) as u16;
+            case.gate = gate;
             cleared_at = Some(Timestamp::from_seconds(at));
         }
         if let Some(said) = &wire.rules.cleared_at {

@@ -48,4 +48,14 @@ pub struct MarketCase {
     pub refused: Vec<RefusedOffer>,
     /// Entries that repeat an offer word for word; they are ignored.
     pub repeated: usize,
+    /// The first interval in which anything may be changed.
+    pub gate: u16,
+}
+
+impl MarketCase {
+    /// The rules by which it is cleared, as a name: pricing, revision of the clearing, and the gate if there is one.
+    pub fn rule_set(&self, revision: u32) -> String {
+        let name = format!("{}/{revision}", self.problem.pricing.code());
+        if self.gate == 0 { name } else { format!("{name} gate={}", result_write::instant(self, self.gate)) }
+    }
 }

@@ -2,6 +2,7 @@
 //! does not look at is refused by name, because an offer cleared without it would be sold against its owner's will.
 
 use super::fault::Refusal;
+use crate::flex_offer::Obligation;
 use crate::flex_offer::amount::{Scale, exact_money};
 use crate::flex_offer::decode::{
     PROFILE, acceptance, deviation_prices, obligation, place_name, state, unread, whole_offer_bounds,
@@ -126,7 +127,9 @@ pub(super) fn read(entry: &Value, interval_s: i64) -> Result<Entry, Refusal> {
     let scale = Scale::of(&fields, profile::fed_in(&profile, &profile_path)?)?.exactly();
     let slices = profile::read(&profile, scale, &profile_path)?;
     known_only(&fields, &slices)?;
-    obligation(&fields)?;
+    if obligation(&fields)? == Some(Obligation::Optional) {
+        return Err(Refusal::new(Obligation::OPTIONAL, Obligation::OPTIONAL_WORDS));
+    }
     let total = whole_offer_bounds(&fields, &profile, scale, TOTALS)?;
     let (option, least) = accepted(&fields, scale)?;
     let at = |times: &[&str], intervals: &[&str]| time(&fields, times, intervals, interval_s);

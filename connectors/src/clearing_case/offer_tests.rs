@@ -188,6 +188,7 @@ fn everything_else_that_is_wrong_with_an_offer_has_its_code() {
         ("unknown-word", json!({"unit": "BTU"})),
         ("unknown-word", json!({"flexOfferProfilType": "reactiveEnergy"})),
         ("unknown-word", json!({"assignment": "perhaps"})),
+        ("assignment-optional", json!({"assignment": "Optional"})),
         ("closed-state", json!({"state": "Rejected"})),
         ("closed-state", json!({"state": "executed"})),
         ("closed-state", json!({"state": "canceled"})),

@@ -7,6 +7,8 @@ use serde::de::IgnoredAny;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct In {
     pub schema: String,
+    /// Results written before rule sets had names do not say it.
+    pub rule_set: Option<String>,
     pub welfare: f64,
     pub bound: f64,
     pub gap: f64,

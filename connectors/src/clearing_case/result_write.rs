@@ -2,6 +2,7 @@
 
 use super::MarketCase;
 use grid::Timestamp;
+use market::CLEARING_REVISION;
 use market::price_clearing::{Limit, NodePrice, Payee, Plan, PriceClearing, Worth};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -20,6 +21,7 @@ pub struct ResultExtras {
 #[serde(rename_all = "camelCase")]
 struct Out<'a> {
     schema: &'static str,
+    rule_set: String,
     welfare: f64,
     bound: f64,
     gap: f64,
@@ -180,6 +182,7 @@ pub fn write_result(
         .map(|&(payee, amount)| Posting { account: account(case, payee), amount: decimal(amount) });
     let out = Out {
         schema: "gridflex-market-result/1",
+        rule_set: case.rule_set(CLEARING_REVISION),
         welfare: clearing.welfare.as_f64(),
         bound: clearing.bound.as_f64(),
         gap: clearing.gap(),

@@ -223,7 +223,9 @@ fn a_gate_keeps_what_runs_inside() {
     let text = case(&[offer("x", "a", "1.5", "1.5")]);
     let gated = text.replace("\"rules\":{", "\"rules\":{\"gate\":\"2026-01-15T00:15:00Z\",");
     assert!(gated != text);
-    let clearing = clear_by_prices(&read_case(&gated).unwrap().problem);
+    let case = read_case(&gated).unwrap();
+    assert_eq!(case.rule_set(3), "uniform-make-whole/3 gate=2026-01-15T00:15:00Z");
+    let clearing = clear_by_prices(&case.problem);
     assert!(clearing.plans.is_empty());
 }
 

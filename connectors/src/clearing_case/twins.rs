@@ -12,6 +12,11 @@ const RELATIVE: f64 = 1e-12;
 /// Compares everything that is not an integer of the clearing.
 pub(super) fn compare(case: &MarketCase, read: &In, clearing: &PriceClearing) -> Result<(), ResultError> {
     same("schema", &read.schema, "gridflex-market-result/1")?;
+    if let Some(said) = &read.rule_set {
+        // Which revision cleared it is its own affair; what it found is judged.
+        let revision = said.split_once('/').and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+        same("ruleSet", said, &case.rule_set(revision.unwrap_or(market::CLEARING_REVISION)))?;
+    }
     near("welfare", read.welfare, clearing.welfare.0 as f64 * 1e-18)?;
     near("bound", read.bound, clearing.bound.0 as f64 * 1e-18)?;
     near("gap", read.gap, clearing.gap())?;

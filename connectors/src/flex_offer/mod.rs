@@ -100,6 +100,14 @@ pub enum Obligation {
     Optional,
 }
 
+impl Obligation {
+    /// The code of an offer whose schedule may be ignored; it is not traded.
+    pub const OPTIONAL: &'static str = "assignment-optional";
+    /// The same in words.
+    pub const OPTIONAL_WORDS: &'static str = "its `assignment` is `optional`, a schedule that may be ignored; what is sold here is \
+                                              ordered and settled with what it lacks, so an offer is `obligatory` or says nothing of it";
+}
+
 /// Something about a message that is worth saying and is no error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {

@@ -11,7 +11,9 @@ pub use aggregate::{AggregateFigures, AggregateOwner, aggregate};
 pub use disaggregate::{DisaggregateFigures, disaggregate};
 
 use crate::flex_offer::field::Path;
-use crate::flex_offer::{Dialect, Directory, Entries, ReadError, ReadFault, Standing, decode_value};
+use crate::flex_offer::{
+    Dialect, Directory, Entries, Obligation, ReadError, ReadFault, Standing, decode_value,
+};
 use crate::raw_list::RawList;
 use grid::Money;
 use market::portfolio::Tolerances;
@@ -111,7 +113,16 @@ fn offers(
             entries.document(Dialect::Specification)
         }
     };
-    let standing = document.standing();
+    let mut standing = document.standing();
+    standing.offers.retain(|(position, message)| {
+        let binds = message.obligation != Some(Obligation::Optional);
+        if !binds {
+            let (code, sentence) = (Obligation::OPTIONAL, Obligation::OPTIONAL_WORDS);
+            let id = &message.offer.id;
+            refusals.push(json!({ "id": id, "position": position, "code": code, "sentence": sentence }));
+        }
+        binds
+    });
     heard.extend(standing.offers.iter().map(|(_, message)| message.offer.id.to_string()));
     for entry in &standing.refused {
         let id = ids.remove(&entry.position).or_else(|| entry.id.clone().map(Value::String));

@@ -1,12 +1,15 @@
 //! The door to the market: FlexOffers from outside enter the system, what the DSO asks for can be seen.
 
+use actors::picture::RefusedRow;
 use futures_util::future::BoxFuture;
 use grid::telemetry::Element;
 use grid::{DeviceId, EnergyMwh, ProsumerId, Quality, Slot, Timestamp, UsagePointId};
+use market::flex_offer::life_cycle::{Phase, phase_of};
 use market::settlement::SlotSettlement;
 use market::transfer_price::TransferPart;
 use market::{
     Activation, BidId, ContractId, DeviationPrices, DomsBid, FlexOffer, FlexOfferId, Month, MonthlyBill,
+    OfferStatus, Schedule,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -57,6 +60,38 @@ pub struct OfferFound {
     pub offer: FlexOffer,
     /// Where it stands.
     pub state: OfferState,
+    /// What was assigned to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// Why it was not bought in its last round; said where one offer is asked for that is not sold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_bought: Option<NotBought>,
+}
+
+/// Why an offer was not bought.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NotBought {
+    /// In the round of this instant.
+    pub at: Timestamp,
+    /// The aggregate that it is part of, and why that was not bought.
+    #[serde(flatten)]
+    pub refused: RefusedRow,
+}
+
+impl OfferFound {
+    /// The phase of its life at an instant.
+    pub fn phase(&self, now: Timestamp) -> Phase {
+        let status = match (self.state, &self.schedule) {
+            (OfferState::Accepted, _) => OfferStatus::Open,
+            (OfferState::Contracted, None) => OfferStatus::Contracted,
+            (OfferState::Contracted, Some(schedule)) => {
+                OfferStatus::Assigned { until: schedule.end().start() }
+            }
+            (OfferState::Withdrawn, _) => OfferStatus::Withdrawn,
+            (OfferState::Expired, _) => OfferStatus::Expired,
+        };
+        phase_of(&self.offer, status, self.schedule.as_ref(), now)
+    }
 }
 
 /// Offers that are looked at for one answer, whether they are wanted or not.

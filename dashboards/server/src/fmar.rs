@@ -18,13 +18,13 @@ use crate::parties::at_most;
 use crate::party::{Acknowledgement, Party};
 use crate::problem::Problem;
 use crate::serve::State;
-use crate::{OfferAnswer, OfferState};
+use crate::{OfferAnswer, OfferFound, OfferState};
 use access::{Action, Resource};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use connectors::flex_offer::{Dialect, Directory, OfferMessage, encode_value};
 use grid::{ProsumerId, Timestamp};
-use market::flex_offer::life_cycle::{Phase, ScheduleUpdate};
+use market::flex_offer::life_cycle::ScheduleUpdate;
 use market::{Activation, FlexOfferId};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -200,19 +200,22 @@ async fn answered(party: &Party<'_>, state: &State, beat: Heartbeat) -> Result<V
     }
     let mut schedules = Vec::new();
     for order in party.orders(offered_by_id)? {
-        schedules.extend(scheduled(state, order).await);
+        schedules.extend(scheduled(state, order, now(state)?).await);
     }
     Ok(json!({ "time": now(state)?, "schedules": schedules }))
 }
 
 /// An order in the market's words.
-async fn scheduled(state: &State, order: Activation) -> Option<Value> {
+async fn scheduled(state: &State, order: Activation, now: Timestamp) -> Option<Value> {
     let found = state.served.market.find(order.offer.clone()).await?;
-    let mut message = OfferMessage::new(found.offer, Phase::Assigned);
+    // The order is what was assigned, also where the books say less.
+    let held = OfferFound { schedule: Some(order.schedule.clone()), state: OfferState::Contracted, ..found };
+    let phase = held.phase(now);
+    let mut message = OfferMessage::new(held.offer, phase);
     message.schedule = Some(ScheduleUpdate { schedule_id: 1, update_id: 1, schedule: order.schedule });
     let written = encode_value(&message, Dialect::TradingInterface, &Directory::default());
     Some(json!({
         "id": written["id"], "offerId": order.offer, "activation": order.id,
-        "flexOfferSchedule": written["flexOfferSchedule"],
+        "state": written["state"], "flexOfferSchedule": written["flexOfferSchedule"],
     }))
 }

@@ -50,8 +50,8 @@ mod validation;
 
 pub use deposit::SharedRegister;
 pub use door::{
-    BidFound, BillKey, MarketDoor, OFFERS_LOOKED_AT_MAX, OfferAnswer, OfferFound, OfferState, OffersAsked,
-    OffersPage, Ordered, Trade, TradedSlot, TradesAsked, TradesPage,
+    BidFound, BillKey, MarketDoor, NotBought, OFFERS_LOOKED_AT_MAX, OfferAnswer, OfferFound, OfferState,
+    OffersAsked, OffersPage, Ordered, Trade, TradedSlot, TradesAsked, TradesPage,
 };
 pub use endpoints::{Answer, Content, ENDPOINTS, Endpoint};
 pub use field::FieldDoor;

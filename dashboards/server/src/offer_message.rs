@@ -4,7 +4,7 @@
 use crate::door::MarketDoor;
 use crate::problem::Problem;
 use actix_web::http::StatusCode;
-use connectors::flex_offer::{Decoded, Directory, Note, OfferMessage, ReadError, decode_value};
+use connectors::flex_offer::{Decoded, Directory, Note, Obligation, OfferMessage, ReadError, decode_value};
 use grid::{DeviceId, ProsumerId, UsagePointId};
 use market::FlexOffer;
 use market::flex_offer::life_cycle::Phase;
@@ -91,6 +91,9 @@ fn received(message: OfferMessage, fields: Option<&Map<String, Value>>) -> Resul
             message.offer.id
         );
         return Err(refused("wrong-state", sentence));
+    }
+    if message.obligation == Some(Obligation::Optional) {
+        return Err(refused(Obligation::OPTIONAL, Obligation::OPTIONAL_WORDS.to_owned()));
     }
     let given = |name| fields.and_then(|fields| field(fields, name));
     if let Some(owner) = given("offeredById").filter(|owner| number(owner).is_none()) {

@@ -1,7 +1,7 @@
 //! The offer routes: a bounded body, one FlexOffer, one answer after the system made it durable.
 
 use crate::api::json_answer;
-use crate::door::OfferAnswer;
+use crate::door::{OfferAnswer, OfferFound};
 use crate::guard::allow;
 use crate::offer_message;
 use crate::page::shortened;
@@ -14,7 +14,9 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use connectors::flex_offer::Note;
 use futures_util::StreamExt;
+use market::flex_offer::life_cycle::Phase;
 use market::{FlexOffer, FlexOfferId};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// `POST /api/v1/flexoffers`.
@@ -61,7 +63,17 @@ pub async fn find(
     allowed.map_err(
         |problem| if problem.status_code() == StatusCode::FORBIDDEN { unknown() } else { problem },
     )?;
-    Ok(json_answer(&found))
+    let now = crate::deposit::now(&state).ok();
+    Ok(json_answer(&Shown { phase: now.map(|now| found.phase(now)), found }))
+}
+
+/// An offer with the phase of its life; without one in the first moment, when the system's time is not known.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    found: OfferFound,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<Phase>,
 }
 
 /// Whether the offer is the principal's own, where it may only have its own.

@@ -120,6 +120,8 @@ impl MarketDoor for Market {
         let found = owner.map(|owner| OfferFound {
             offer: serde_json::from_value(offer(owner)).unwrap(),
             state: OfferState::Accepted,
+            schedule: None,
+            not_bought: None,
         });
         Box::pin(std::future::ready(found))
     }

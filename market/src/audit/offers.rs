@@ -8,6 +8,12 @@ use crate::flex_offer::{FlexOffer, FlexOfferId};
 use grid::Timestamp;
 
 impl<'a> Audit<'a> {
+    /// How many of some offers had to be assigned before an instant.
+    pub(super) fn late<'b>(&self, offers: impl IntoIterator<Item = &'b FlexOfferId>, at: Timestamp) -> u64 {
+        let offers = offers.into_iter().filter_map(|id| self.offers.get(id));
+        offers.filter(|offer| at >= offer.assignment_before).count() as u64
+    }
+
     pub(super) fn offer_accepted(&mut self, offer: &'a FlexOffer, at: Timestamp) {
         self.report.offers += 1;
         if at >= offer.acceptance_before {

@@ -2,28 +2,18 @@
 
 use super::{Audit, begun, change, inside, same_change, slots};
 use crate::activation::{Activation, ActivationStatus};
-use crate::clearing::RoundRecord;
 use crate::contract::{Assignment, Contract, ContractId};
 use crate::flex_offer::FlexOfferId;
 use grid::Timestamp;
 
 impl<'a> Audit<'a> {
-    pub(super) fn cleared(&mut self, round: &'a RoundRecord) {
-        if round.purchases > 0 && (round.objection.is_some() || round.welfare > round.bound) {
-            self.wrong(format!("the clearing at {} bought without a certificate that holds", round.at));
-        }
-        if self.round.is_some_and(|(before, _)| round.at <= before.at) {
-            self.wrong(format!("the clearing at {} is not after the one before", round.at));
-        }
-        self.round = Some((round, 0));
-    }
-
     pub(super) fn contract_formed(&mut self, contract: &'a Contract) {
         self.report.contracts += 1;
         let id = &contract.id;
         if self.contracts.contains_key(id) {
             self.wrong(format!("contract {id} was formed twice"));
         }
+        self.bought_again(contract);
         let next = self.contracts.len() as u64 + 1;
         if contract.number != next {
             self.wrong(format!("contract {id} has number {}, the next is {next}", contract.number));

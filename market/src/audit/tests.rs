@@ -1,6 +1,7 @@
 //! An honest evening is clean; each way of tampering with it is found.
 
 mod lone;
+mod rounds;
 
 use super::*;
 use crate::baseline::BaselineMethod;

@@ -5,6 +5,7 @@
 //! head-room of −d for the negated deviation and that price as its penalty, which is the same up to a constant. So is a bid
 //! for less where zones load the element with a part of their energy only (a phase of a line to three-phase connections).
 
+use super::{PriceOf, RowPrice};
 use crate::aggregation::{ExclusiveGroup, LoneTerms};
 use crate::bid::{Carried, CongestionPoint, Need, WHOLE_SHARE, ZoneId, Zones};
 use crate::contract::{AggregateId, AggregatedFlexOffer};
@@ -34,6 +35,7 @@ enum Meaning {
 }
 
 /// A clearing problem that knows what its numbers mean.
+#[derive(Clone)]
 pub(super) struct Posed<'a> {
     pub problem: ClearingProblem,
     /// The offers of the problem, by their numbers.
@@ -47,6 +49,13 @@ pub(super) struct Posed<'a> {
     rows: Vec<Meaning>,
     /// Welfare when nothing is bought: what the wishes for more consumption cost as rows.
     pub rest: i128,
+}
+
+/// An offer that left a problem, and what it was posed as.
+#[derive(Clone)]
+pub(super) struct Left<'a> {
+    pub offer: &'a AggregatedFlexOffer,
+    pub terms: OfferTerms,
 }
 
 /// What is given to be posed.
@@ -69,8 +78,8 @@ struct Horizon {
     begin: Slot,
     intervals: usize,
     gate: usize,
-    /// More than anything could use, mWh.
-    plenty: i64,
+    /// More than all offers of a zone could use in a slot, mWh, by the zone's node.
+    plenty: Vec<i64>,
 }
 
 impl Horizon {
@@ -81,17 +90,23 @@ impl Horizon {
             (offer.start_before.0 + offer.slices.len() as i64).max(offer.default_schedule.end().0)
         });
         let end = ends.chain([question.first.0 + 1]).max().unwrap_or(begin.0 + 1);
-        let most = |offer: &&AggregatedFlexOffer| -> i64 {
-            let slices = offer.slices.iter().map(|slice| slice.min.abs().max(slice.max.abs()).0);
-            slices.max().unwrap_or(0)
-        };
-        let sum = question.offers.iter().map(most).fold(1_i64, i64::saturating_add);
+        let mut plenty: BTreeMap<ZoneId, i64> = BTreeMap::new();
+        for offer in question.offers {
+            let sum = plenty.entry(offer.zone).or_insert(1);
+            *sum = sum.saturating_add(largest_energy(offer).saturating_mul(4));
+        }
         Self {
             begin,
             intervals: usize::try_from(end - begin.0).unwrap_or(1),
             gate: usize::try_from(question.first.0 - begin.0).unwrap_or(0),
-            plenty: sum.saturating_mul(4).min(100 * ENERGY_MAX),
+            plenty: plenty.into_values().collect(),
         }
+    }
+
+    /// More than all offers at some nodes could use, mWh.
+    fn plenty(&self, nodes: &[(u32, i64)]) -> i64 {
+        let at = |&(node, _): &(u32, i64)| self.plenty.get(node as usize).copied().unwrap_or(0);
+        nodes.iter().map(at).fold(1_i64, i64::saturating_add).min(100 * ENERGY_MAX)
     }
 
     /// The open intervals with their slots.
@@ -99,6 +114,13 @@ impl Horizon {
         let begin = self.begin;
         (self.gate..self.intervals).map(move |interval| (interval, begin.plus(interval as i64)))
     }
+}
+
+/// The largest energy of an offer in a slot, mWh, a magnitude.
+pub(super) fn largest_energy(offer: &AggregatedFlexOffer) -> i64 {
+    let slices =
+        offer.slices.iter().map(|slice| slice.min.0.saturating_abs().max(slice.max.0.saturating_abs()));
+    slices.max().unwrap_or(0)
 }
 
 /// Makes an offer keep to what it says beyond a sum of offers; `group` is the number of its exclusive group or 0.
@@ -134,7 +156,7 @@ impl<'a> Posed<'a> {
         posed.ask(question.need, &behind, &horizon)?;
         posed.limit(question, &behind, &horizon)?;
         let mut groups: BTreeMap<&ExclusiveGroup, u32> = BTreeMap::new();
-        for offer in question.offers {
+        for &offer in question.offers {
             let mut terms = posed.terms(offer, question.gain_min, &horizon);
             if let Some(lone) = question.lone.get(&offer.id) {
                 let next = groups.len() as u32 + 1;
@@ -146,7 +168,46 @@ impl<'a> Posed<'a> {
                 Err(_) => posed.refused.push(offer),
             }
         }
+        posed.problem.check_size()?;
         Ok(posed)
+    }
+
+    /// The same with another price of overload; refused when its sums would not fit.
+    pub fn with_penalty(&self, penalty: i64) -> Result<Self, ProblemFault> {
+        let mut posed = self.clone();
+        for (number, meaning) in self.rows.iter().enumerate() {
+            if matches!(meaning, Meaning::HeadRoom(_)) {
+                posed.problem.set_penalty(number, penalty)?;
+            }
+        }
+        posed.problem.check_size()?;
+        Ok(posed)
+    }
+
+    /// The numbers of some offers, ascending.
+    pub fn numbers(&self, ids: &BTreeSet<AggregateId>) -> Vec<usize> {
+        (0..self.offers.len()).filter(|&number| ids.contains(&self.offers[number].id)).collect()
+    }
+
+    /// Takes offers out, by their ascending numbers; those that stay keep their order and move down.
+    pub fn take(&mut self, numbers: &[usize]) -> Vec<Left<'a>> {
+        let mut gone = vec![false; self.offers.len()];
+        numbers.iter().for_each(|&number| gone[number] = true);
+        let left = numbers
+            .iter()
+            .map(|&number| Left { offer: self.offers[number], terms: self.problem.offer(number).terms() });
+        let left = left.collect();
+        self.problem.remove_offers(&gone);
+        let mut stays = gone.into_iter().map(|gone| !gone);
+        self.offers.retain(|_| stays.next().unwrap_or(true));
+        left
+    }
+
+    /// Puts an offer back in, as the last one.
+    pub fn put_back(&mut self, left: &Left<'a>) -> Result<(), ProblemFault> {
+        self.problem.add_offer(&left.terms)?;
+        self.offers.push(left.offer);
+        Ok(())
     }
 
     fn ask(&mut self, need: &Need, behind: &Behind, horizon: &Horizon) -> Result<(), ProblemFault> {
@@ -180,7 +241,7 @@ impl<'a> Posed<'a> {
                 wants.extend(lacking.into_iter().map(|(price, lacks)| (1, price, lacks)));
             }
             for (sign, penalty, changes) in wants {
-                let mut headroom = vec![horizon.plenty; horizon.intervals];
+                let mut headroom = vec![horizon.plenty(nodes); horizon.intervals];
                 for (interval, change) in changes {
                     headroom[interval] = -change;
                     self.rest -= i128::from(change) * i128::from(penalty) * i128::from(WHOLE);
@@ -206,7 +267,8 @@ impl<'a> Posed<'a> {
         type Least = Vec<(i64, Option<CongestionPoint>)>;
         let mut alike: BTreeMap<&[(u32, i64)], Least> = BTreeMap::new();
         for (&point, nodes) in behind {
-            let least = alike.entry(nodes).or_insert_with(|| vec![(horizon.plenty, None); horizon.intervals]);
+            let least =
+                alike.entry(nodes).or_insert_with(|| vec![(horizon.plenty(nodes), None); horizon.intervals]);
             for (interval, slot) in horizon.open() {
                 let headroom = known.get(&(point, slot)).copied().unwrap_or(0);
                 if headroom < least[interval].0 {
@@ -277,6 +339,37 @@ impl<'a> Posed<'a> {
             Meaning::HeadRoom(points) => points.get(usize::from(interval)).copied().flatten(),
         };
         point.map(|point| (point, self.slot(usize::from(interval))))
+    }
+
+    /// The prices that are not 0, by element, slot and kind.
+    pub fn prices(&self, cleared: &PriceClearing) -> Vec<RowPrice> {
+        let t = self.problem.intervals();
+        let limits = (0..self.bids.len() as u32).map(Limit::Bid);
+        let limits = limits.chain((0..self.rows.len() as u32).map(Limit::Row));
+        let all = cleared.prices.bid.iter().chain(&cleared.prices.row);
+        let mut prices = Vec::new();
+        for ((limit, interval), &price) in limits
+            .flat_map(|limit| (0..t).map(move |interval| (limit, interval)))
+            .zip(all)
+            .filter(|(_, price)| **price != 0)
+        {
+            prices.extend(self.row_price(limit, interval as u16, price, None));
+        }
+        for lump in &cleared.prices.lumps {
+            prices.extend(self.row_price(lump.limit, lump.interval, lump.price, Some(PriceOf::Lump)));
+        }
+        prices.sort();
+        prices
+    }
+
+    fn row_price(&self, limit: Limit, interval: u16, price: i64, of: Option<PriceOf>) -> Option<RowPrice> {
+        let asked = match limit {
+            Limit::Bid(_) => true,
+            Limit::Row(number) => matches!(self.rows.get(number as usize), Some(Meaning::Asked(_))),
+        };
+        let of = of.unwrap_or(if asked { PriceOf::Bid } else { PriceOf::Headroom });
+        let (congestion_point, slot) = self.place(limit, interval)?;
+        Some(RowPrice { congestion_point, slot, of, price: Money(price) })
     }
 
     /// Head-room that is exceeded: row and interval.

@@ -1,5 +1,6 @@
 //! Small random books against exhaustive search, and the rules one by one.
 
+mod crowded;
 mod lone;
 
 use super::*;
@@ -128,6 +129,29 @@ fn of_offers_that_are_worth_the_same_the_older_one_is_bought() {
         let bought: Vec<_> = clearing.accepted.iter().map(|one| one.aggregate.as_str()).collect();
         assert_eq!(bought, [format!("aggregate-{older}")]);
         assert_eq!(clearing.refused[0].reason, Refusal::NeedMet);
+    }
+}
+
+#[test]
+fn what_else_is_in_the_book_does_not_change_which_of_equal_offers_is_bought() {
+    let heat_pump = |number: i64| aggregate(&format!("aggregate-{number}"), 1, &[(0, KWH); 2], &[KWH; 2], 0);
+    let numbers = [3, 4, 12, 40, 100, 1_000];
+    for (wanted, others) in (1..6).flat_map(|wanted| (0..12).map(move |others| (wanted, others))) {
+        let mut offers: Vec<_> = numbers.into_iter().map(heat_pump).collect();
+        offers.extend((0..others).map(|n| {
+            let mut other = heat_pump(2_000 + n);
+            other.zone = ZoneId(1 + n as u32 % 2);
+            other.prices.decrease = Money(90_000 + n * 7_919 % 20_000);
+            other
+        }));
+        let bids = vec![bid(10, 0, &[-wanted * KWH, -(wanted + 1) * KWH / 2], 500_000)];
+        let clearing = clear(&book(need(bids, free(2)), offers), &Rules::default(), instant(-120));
+        assert_eq!(clearing.objection, None);
+        let bought = |number: &i64| {
+            clearing.accepted.iter().any(|one| one.aggregate.as_str() == format!("aggregate-{number}"))
+        };
+        let first_not = numbers.iter().take_while(|number| bought(number)).count();
+        assert!(!numbers[first_not..].iter().any(bought), "{wanted} {others}: {:?}", clearing.accepted);
     }
 }
 
@@ -478,6 +502,21 @@ fn a_day_of_sixty_offers_is_cleared() {
     let by_merit: Vec<_> = greedy.iter().map(|(id, schedule)| (&book.offers[id], schedule)).collect();
     println!("by prices {}, by merit order {}", worth(&by_prices), worth(&by_merit));
     assert!(worth(&by_prices) >= worth(&by_merit));
+}
+
+#[test]
+fn a_clearing_that_comes_out_otherwise_has_another_revision() {
+    // Whoever changes what a clearing finds raises the revision and writes down the new hashes: a journal of the earlier
+    // one is then not judged by this one. They are also the same in every process and on every machine.
+    let of = |book: &Book| {
+        let clearing = clear(book, &Rules::default(), instant(-120));
+        RoundProof::new(book, &Rules::default(), &clearing, instant(-120)).result_sha256[..16].to_owned()
+    };
+    let found = [of(&large_book()), of(&crowded::crowded_book(40))];
+    assert_eq!(
+        (crate::rules::CLEARING_REVISION, found),
+        (1, ["7dec22eb5a3b5281".to_owned(), "634ffcea95fb3126".to_owned()])
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! due at [`LifeCycle::due`]; a step that comes later than a deadline keeps it first.
 
 use super::{FlexOffer, FlexOfferError, FlexOfferId, Schedule};
+use crate::ledger::OfferStatus;
 use grid::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -287,6 +288,33 @@ impl LifeCycle {
     /// Whether an update is the known one, or older.
     fn knows(&self, update: &ScheduleUpdate) -> bool {
         self.update.as_ref().is_some_and(|known| known.update_id > update.update_id || known == update)
+    }
+}
+
+/// Where an offer of the running market stands at an instant: what the books say of it, and what time alone has changed
+/// since. It is the phase that a [`LifeCycle`] would be in that took the same steps.
+///
+/// `assigned` is the schedule that was assigned to it. A contract by itself assigns nothing: until it is split among its
+/// members the offer is accepted.
+pub fn phase_of(
+    offer: &FlexOffer,
+    status: OfferStatus,
+    assigned: Option<&Schedule>,
+    now: Timestamp,
+) -> Phase {
+    match status {
+        OfferStatus::Open if now < offer.assignment_before => Phase::Accepted,
+        OfferStatus::Open | OfferStatus::Expired => Phase::Rejected,
+        OfferStatus::Contracted => Phase::Accepted,
+        OfferStatus::Assigned { .. } => {
+            let schedule = assigned.unwrap_or(&offer.default_schedule);
+            match (now < schedule.start.start(), now < schedule.end().start()) {
+                (true, _) => Phase::Assigned,
+                (false, true) => Phase::InAdaptation,
+                (false, false) => Phase::Executed,
+            }
+        }
+        OfferStatus::Withdrawn => Phase::Canceled,
     }
 }
 

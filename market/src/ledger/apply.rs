@@ -64,7 +64,7 @@ impl Ledger {
             MarketEvent::OfferExpired { offer, at } => self.expire_offer(&offer, at),
             MarketEvent::AggregateFormed { aggregate, .. } => self.form_aggregate(aggregate),
             MarketEvent::NeedPlaced { need, .. } => self.place_need(need),
-            MarketEvent::Cleared { round } => self.clear(round),
+            MarketEvent::Cleared { round } | MarketEvent::RoundCleared { round, .. } => self.clear(round),
             MarketEvent::ContractFormed { contract } => self.form_contract(contract, record),
             MarketEvent::Assigned { contract, assignments, .. } => {
                 self.assign(&contract, assignments, record)

@@ -7,7 +7,7 @@ use crate::bid::{BidId, DomsBid, Need};
 use crate::clearing::RoundRecord;
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::event::RecordNumber;
-use crate::flex_offer::{FlexOffer, FlexOfferId};
+use crate::flex_offer::{FlexOffer, FlexOfferId, Schedule};
 use crate::offering::OfferState;
 use crate::settlement::{Account, MeterReading, SlotSettlement};
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
@@ -305,6 +305,12 @@ impl Ledger {
     pub fn assignments_to_activate(&self, prosumer: ProsumerId) -> impl Iterator<Item = ToActivate<'_>> {
         let own = self.unactivated.get(&prosumer).into_iter().flatten();
         own.filter_map(|(contract, offer)| self.to_activate(contract, offer))
+    }
+
+    /// The schedule that was assigned to an offer.
+    pub fn assigned_schedule(&self, offer: &FlexOfferId) -> Option<&Schedule> {
+        let contract = self.offers.get(offer)?.contract.as_ref()?;
+        self.assignment(contract, offer).map(|part| &part.schedule)
     }
 
     fn to_activate(&self, contract: &ContractId, offer: &FlexOfferId) -> Option<ToActivate<'_>> {

@@ -425,8 +425,8 @@ fn money_does_not_depend_on_the_order_in_which_meters_are_heard() {
 
 #[test]
 fn nothing_is_bought_that_has_begun_and_no_bid_changes_under_its_name() {
-    let (mut ledger, event) = up_to(|event| matches!(event, MarketEvent::Cleared { .. }));
-    let MarketEvent::Cleared { mut round } = event else { panic!() };
+    let (mut ledger, event) = up_to(|event| matches!(event, MarketEvent::RoundCleared { .. }));
+    let MarketEvent::RoundCleared { mut round, .. } = event else { panic!() };
     let mut other = need();
     other.bids[0].intervals[0].price = Money(1);
     assert_eq!(code(&mut ledger, &MarketEvent::NeedPlaced { need: other, at: instant(-500) }), "conflict");

@@ -8,6 +8,7 @@
 //! * `arrays`, `respond`, `energies`, `state`: the solver's view, and what one offer does at given prices
 //! * `ascent`, `single_steps`, `rearrange`, `dual`, `lump_dual`, `lump_unit`, `exact`: rounds, exchanges, bounds, branch and bound
 //! * `solve`, `components`, `change`: from a problem and its parts to a clearing, and to the next one after a change
+//! * `ties`: which of offers that are alike
 //! * `worth`, `lump`, `report`, `declined`, `outcome`: the same on integers, and what is said of it
 
 mod arrays;
@@ -35,6 +36,7 @@ mod solve;
 mod state;
 #[cfg(test)]
 mod tests;
+mod ties;
 mod worth;
 #[cfg(test)]
 pub(crate) use ascent::Stream;

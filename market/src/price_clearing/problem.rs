@@ -135,6 +135,20 @@ pub enum Pricing {
     UniformMakeWhole,
 }
 
+impl Pricing {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::PayAsBid, Self::Uniform, Self::UniformMakeWhole];
+
+    /// The stable word.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::PayAsBid => "pay-as-bid",
+            Self::Uniform => "uniform",
+            Self::UniformMakeWhole => "uniform-make-whole",
+        }
+    }
+}
+
 /// Everything a clearing by prices looks at. Made by `new` and the `add` functions, which check.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClearingProblem {
@@ -383,6 +397,14 @@ impl ClearingProblem {
         let row = self.rows.get_mut(row).ok_or(unknown)?;
         let beyond = ProblemFault::Unknown { what: "interval", number: interval as u64 };
         *row.headroom.get_mut(interval).ok_or(beyond)? = headroom;
+        Ok(())
+    }
+
+    /// Changes what overload of an element costs, micro-units per kWh.
+    pub fn set_penalty(&mut self, row: usize, penalty: i64) -> Result<(), ProblemFault> {
+        within("a penalty", &[penalty], 0, PRICE_MAX)?;
+        let unknown = ProblemFault::Unknown { what: "row", number: row as u64 };
+        self.rows.get_mut(row).ok_or(unknown)?.penalty = penalty;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use super::{energies, instant, offer, slices, slot};
 use crate::activation::{Activation, ActivationId, ActivationStatus};
 use crate::aggregation::{Aggregation, disaggregate};
 use crate::bid::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, Need, ZoneId};
-use crate::clearing::{Book, RoundRecord, clear};
+use crate::clearing::{Book, RoundProof, RoundRecord, clear};
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::event::MarketEvent;
 use crate::flex_offer::{FlexOffer, Schedule};
@@ -66,7 +66,7 @@ fn contract(
     aggregates: &[AggregatedFlexOffer],
     ledger: &Ledger,
     terms: SettlementTerms,
-) -> (RoundRecord, Contract) {
+) -> (RoundRecord, RoundProof, Contract) {
     let lone = |aggregate: &AggregatedFlexOffer| Some((aggregate.id.clone(), ledger.lone_terms(aggregate)?));
     let book = Book {
         need: Some(need()),
@@ -75,13 +75,15 @@ fn contract(
         lone: aggregates.iter().filter_map(lone).collect(),
         ..Book::default()
     };
-    let clearing = clear(&book, &Rules::default(), instant(-120));
+    let rules = Rules { settlement: terms.clone(), ..Rules::default() };
+    let clearing = clear(&book, &rules, instant(-120));
     assert_eq!(clearing.accepted.len(), 1);
     let round = RoundRecord::new(&book, &clearing, instant(-120)).unwrap();
+    let proof = RoundProof::new(&book, &rules, &clearing, instant(-120));
     let accepted = clearing.accepted.into_iter().next().unwrap();
     let aggregate = &book.offers[&accepted.aggregate];
     let id = ContractId::new("c-1").unwrap();
-    (round, Contract::bought(id, 1, accepted, aggregate, terms, instant(-120)))
+    (round, proof, Contract::bought(id, 1, accepted, aggregate, terms, instant(-120)))
 }
 
 fn orders(contract: &Contract, assignments: &[Assignment], offers: &[FlexOffer]) -> Vec<MarketEvent> {
@@ -135,8 +137,8 @@ pub fn story_of(offers: &[FlexOffer], terms: SettlementTerms) -> Vec<MarketEvent
     };
     events.extend(aggregates.iter().map(formed));
     events.push(MarketEvent::NeedPlaced { need: need(), at: instant(-600) });
-    let (round, contract) = contract(&aggregates, &ledger_of(&events), terms);
-    events.push(MarketEvent::Cleared { round });
+    let (round, proof, contract) = contract(&aggregates, &ledger_of(&events), terms);
+    events.push(MarketEvent::RoundCleared { round, proof });
     events.push(MarketEvent::ContractFormed { contract: contract.clone() });
     let bought = aggregates.iter().find(|aggregate| aggregate.id == contract.aggregate).unwrap();
     let assignments = disaggregate(bought, offers, &contract.schedule).unwrap();

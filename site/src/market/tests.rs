@@ -6,6 +6,7 @@ pub mod evening;
 
 use super::*;
 use grid::{Money, Timestamp};
+use market::flex_offer::life_cycle::Phase;
 use market::{DelegatedContract, MarketEvent, Month};
 
 #[test]
@@ -137,4 +138,61 @@ fn what_a_device_was_ordered_is_found_by_its_device_and_slots_also_after_a_snaps
         assert_eq!(ordered(&books, order.device, (first.plus(-9), first)).len(), 0);
         assert_eq!(ordered(&books, DeviceId(1), (Slot(0), Slot(i64::MAX / 2))).len(), 0);
     }
+}
+
+#[test]
+fn an_owner_reads_why_its_offer_was_not_bought_until_it_is() {
+    let refusals = Refusals::default();
+    let mut ledger = Ledger::default();
+    let id = FlexOfferId::new("fo-7").unwrap();
+    let row = actors::picture::RefusedRow {
+        aggregate: market::AggregateId::new("agg-1").unwrap(),
+        code: "too-dear",
+        asked_eur: Some(0.2),
+        winning_eur: Some(0.1),
+        element: Some("transformer 21".to_owned()),
+        slot_start: None,
+    };
+    let at: Timestamp = "2026-01-15T17:20:00Z".parse().unwrap();
+    refusals.keep(at, [], [row.clone()]);
+    let mut seen = std::collections::BTreeSet::new();
+    for event in evening::up_to_the_order() {
+        ledger.apply(&event).unwrap();
+        let found = found(&Books::new(ledger.clone(), at), &refusals, &id).unwrap();
+        let reason = found.not_bought.clone().map(|not| (not.at, not.refused));
+        let stands = match &event {
+            MarketEvent::OfferAccepted { .. } => {
+                assert_eq!((found.state, reason, found.schedule.clone()), (OfferState::Accepted, None, None));
+                "waiting"
+            }
+            MarketEvent::AggregateFormed { .. } | MarketEvent::NeedPlaced { .. } => {
+                assert_eq!((found.state, reason), (OfferState::Accepted, Some((at, row.clone()))));
+                let json = serde_json::to_value(&found).unwrap();
+                assert_eq!(
+                    (&json["not_bought"]["code"], &json["not_bought"]["winning_eur"]),
+                    (&"too-dear".into(), &0.1.into())
+                );
+                "offered"
+            }
+            MarketEvent::ContractFormed { .. } => {
+                assert_eq!(
+                    (found.state, reason, found.schedule.clone()),
+                    (OfferState::Contracted, None, None)
+                );
+                assert_eq!(found.phase(at), Phase::Accepted);
+                "bought"
+            }
+            MarketEvent::Assigned { assignments, .. } => {
+                let schedule = &assignments[0].schedule;
+                assert_eq!((found.state, reason), (OfferState::Contracted, None));
+                assert_eq!(found.schedule.as_ref(), Some(schedule));
+                let phases = [at, schedule.start.start(), schedule.end().start()].map(|now| found.phase(now));
+                assert_eq!(phases, [Phase::Assigned, Phase::InAdaptation, Phase::Executed]);
+                "assigned"
+            }
+            _ => continue,
+        };
+        seen.insert(stands);
+    }
+    assert_eq!(seen.len(), 4, "{seen:?}");
 }

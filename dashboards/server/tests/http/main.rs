@@ -55,7 +55,8 @@ impl MarketDoor for Market {
 
     fn find(&self, id: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {
         let found = self.0.lock().unwrap().iter().find(|offer| offer.id == id).cloned();
-        let found = found.map(|offer| OfferFound { offer, state: OfferState::Accepted });
+        let state = OfferState::Accepted;
+        let found = found.map(|offer| OfferFound { offer, state, schedule: None, not_bought: None });
         Box::pin(std::future::ready(found))
     }
 

@@ -114,7 +114,7 @@ fn two_offers_of_a_group_are_not_both_bought() {
                 aggregate.id = AggregateId::new("agg-9").unwrap();
                 aggregate.members = vec![FlexOfferId::new("fo-9").unwrap()];
             }
-            MarketEvent::Cleared { round } => round.at = instant(-119),
+            MarketEvent::RoundCleared { round, .. } => round.at = instant(-119),
             MarketEvent::ContractFormed { contract } => {
                 (contract.aggregate, contract.number) = (AggregateId::new("agg-9").unwrap(), 2);
                 (contract.id, contract.formed_at) = (ContractId::new("c-9").unwrap(), instant(-119));
@@ -128,9 +128,9 @@ fn two_offers_of_a_group_are_not_both_bought() {
         _ => false,
     };
     let (offer, late): (Vec<MarketEvent>, Vec<MarketEvent>) = more.into_iter().partition(early);
-    let late = late
-        .into_iter()
-        .filter(|event| matches!(event, MarketEvent::Cleared { .. } | MarketEvent::ContractFormed { .. }));
+    let late = late.into_iter().filter(|event| {
+        matches!(event, MarketEvent::RoundCleared { .. } | MarketEvent::ContractFormed { .. })
+    });
     let bought = events.iter().position(|event| matches!(event, MarketEvent::ContractFormed { .. })).unwrap();
     let second: Vec<MarketEvent> = late.collect();
     events.truncate(bought + 1);
