@@ -150,6 +150,7 @@ impl<'a> Market<'a> {
             first: self.first,
             pricing: self.rules.settlement.pricing,
             gain_min: self.rules.gain_min,
+            transfer: &self.rules.transfer,
             penalty,
         })
     }

@@ -14,6 +14,7 @@ use crate::price_clearing::{
     ActivationOption, ClearingProblem, GridRow, Limit, NeedBid, OfferTerms, PriceClearing, Pricing,
     ProblemFault, Worth, freeze_offer,
 };
+use crate::transfer_price::TransferPrices;
 use grid::{EnergyMwh, Money, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,8 +70,18 @@ pub(super) struct Question<'q, 'a> {
     pub pricing: Pricing,
     /// Asked once by every offer that leaves its default.
     pub gain_min: Money,
+    /// Counted on top of what offers ask for taking more.
+    pub transfer: &'q TransferPrices,
     /// Price of overload, micro-units per kWh.
     pub penalty: i64,
+}
+
+impl Question<'_, '_> {
+    /// The dearest of the slots in which an offer may take more than by default.
+    fn transfer_of(&self, offer: &AggregatedFlexOffer) -> Money {
+        let end = offer.start_before.plus(offer.slices.len() as i64);
+        self.transfer.dearest(self.zones, offer.zone, offer.start_after.max(self.first), end)
+    }
 }
 
 /// The intervals of a problem.
@@ -158,6 +169,7 @@ impl<'a> Posed<'a> {
         let mut groups: BTreeMap<&ExclusiveGroup, u32> = BTreeMap::new();
         for &offer in question.offers {
             let mut terms = posed.terms(offer, question.gain_min, &horizon);
+            terms.price_up = terms.price_up.saturating_add(question.transfer_of(offer).0);
             if let Some(lone) = question.lone.get(&offer.id) {
                 let next = groups.len() as u32 + 1;
                 let group = lone.group.as_ref().map_or(0, |group| *groups.entry(group).or_insert(next));

@@ -232,6 +232,8 @@ impl<'a> Round<'a> {
         let bids = self.market.need.bids.iter().map(dearest).fold(0_i64, i64::saturating_add);
         let offers = self.offers.iter().filter(|offer| !self.left_out.contains_key(&offer.id));
         let asks = offers.map(|offer| offer.prices.decrease.0.max(offer.prices.increase.0)).max();
-        bids.saturating_add(asks.unwrap_or(0)).saturating_mul(4).clamp(1_000_000, PENALTY_MAX)
+        let use_of_grid = self.market.rules.transfer.per_kwh.values().map(|price| price.0).max();
+        let asks = asks.unwrap_or(0).saturating_add(use_of_grid.unwrap_or(0));
+        bids.saturating_add(asks).saturating_mul(4).clamp(1_000_000, PENALTY_MAX)
     }
 }

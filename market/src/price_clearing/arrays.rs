@@ -221,7 +221,7 @@ fn offer(view: &OfferView<'_>) -> Offer {
         Kind::Option
     } else if !may_rest {
         Kind::General
-    } else if fixed && head.price_up == 0 && head.price_down == 0 && head.least == 0 {
+    } else if fixed && head.least == 0 {
         Kind::Shift
     } else if at_default {
         Kind::Amount

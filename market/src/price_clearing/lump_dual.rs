@@ -156,7 +156,7 @@ impl NodeTerms {
             let apart = away.min(n);
             // Slices of the default that the new profile does not meet: the first ones when it goes later.
             let mut cost = if start > from { before[apart] } else { sum - before[n - apart] };
-            cost += offer.activation + offer.shifted * away as f64;
+            cost += offer.activation + offer.shifted * away as f64 + arrays.moved(offer, start);
             let (alone, shared) =
                 if start > from { (n - apart..n, 0..n - apart) } else { (0..apart, apart..n) };
             for k in alone {

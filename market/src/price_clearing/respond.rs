@@ -89,6 +89,21 @@ impl Arrays {
         sum
     }
 
+    /// What an offer whose slices are fixed asks per kWh for another start.
+    pub fn moved(&self, offer: &Offer, start: usize) -> f64 {
+        if offer.up == 0.0 && offer.down == 0.0 {
+            return 0.0;
+        }
+        let (at, n, from) = (offer.at as usize, offer.slices as usize, offer.start_default as usize);
+        let taken = |energies: &[f64], begin: usize, slot: usize| {
+            slot.checked_sub(begin).and_then(|k| energies.get(k)).copied().unwrap_or(0.0)
+        };
+        let (energies, default) = (&self.lower[at..at + n], &self.default[at..at + n]);
+        let deviation = |slot| taken(energies, start, slot) - taken(default, from, slot);
+        let asked = |x: f64| if x > 0.0 { offer.up * x } else { -offer.down * x };
+        (start.min(from)..start.max(from) + n).map(|slot| asked(deviation(slot))).sum()
+    }
+
     /// The best answer at prices and slopes of the offer's node. `CURVED` is false for prices alone.
     pub fn respond<const CURVED: bool>(
         &self,
@@ -178,7 +193,10 @@ impl Arrays {
         // All starts at once, slice by slice: sums of their own are added side by side.
         let costs = &mut scratch.costs;
         costs.clear();
-        let asked = |start: usize| away + offer.activation + offer.shifted * start.abs_diff(from) as f64;
+        let asked = |start: usize| {
+            let shifted = offer.shifted * start.abs_diff(from) as f64;
+            away + offer.activation + shifted + self.moved(offer, start)
+        };
         costs.extend((first..=last).map(asked));
         for k in 0..n {
             let e = energies[k];

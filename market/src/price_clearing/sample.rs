@@ -96,7 +96,7 @@ pub(crate) fn lumpy(seed: u64, offers: usize, intervals: usize, unit: i64) -> Cl
     while problem.offers() < offers {
         let mut terms = terms(&mut stream, nodes, intervals, unit);
         let amount = terms.option.is_none() && terms.start_first == terms.start_last;
-        let fixed = terms.lower == terms.upper && (terms.price_up, terms.price_down) == (0, 0);
+        let fixed = terms.lower == terms.upper;
         if let Some(option) = &mut terms.option {
             // Whole mWh at every factor that meets a whole head-room.
             option.factor_min = [1_000_000, 500_000, 250_000][stream.below(3)];

@@ -42,7 +42,7 @@ fn amounts_with_a_sum_of_their_own_and_options_in_part_are_branched_on() {
             parts += usize::from(plan.factor > 0 && plan.factor < 1_000_000);
         }
     }
-    assert!(claimed >= 1_490 && sums > 100 && parts > 50, "{claimed} of 1500, {sums}, {parts}");
+    assert!(claimed >= 1_490 && sums > 100 && parts > 30, "{claimed} of 1500, {sums}, {parts}");
 }
 
 #[test]
