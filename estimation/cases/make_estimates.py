@@ -180,6 +180,21 @@ def main():
         find(data, identity).update(values)
         write(name, wrong, data, exit_code=exit_code, says=says, expect=expect)
     spoiled("sigma-zero", "a standard deviation of zero", 72, ["asym_power_sensor 72", "power_sigma", "positive"], power_sigma=0.0)
+    spoiled("part-sigma-zero", "a standard deviation of zero for the active power alone", 72,
+            ["asym_power_sensor 72", "p_sigma", "positive"], p_sigma=[3e3, 0.0, 3e3], q_sigma=[3e3] * 3)
+    spoiled("part-sigma-alone", "a standard deviation for the active power alone", 72,
+            ["sensor 72", "standard deviation of the reactive power"], p_sigma=[3e3] * 3)
+    one_phase = [3e3, "inf", 3e3]
+    spoiled("phase-sigma-infinite", "one phase of a sensor says nothing, and lies: the others are used", 72,
+            ["fit the network"], 0, dict(diagnosis=dict(consistent=True)), p_sigma=one_phase, q_sigma=one_phase,
+            p_measured=[find(good, 72)["p_measured"][0], 9e8, find(good, 72)["p_measured"][2]])
+    coupled = copy.deepcopy(good)
+    coupled["line"] = [row for row in coupled["line"] if row["id"] != 22]
+    coupled["asym_line"] = [dict(
+        id=22, from_node=2, to_node=3, from_status=1, to_status=1, r_aa=0.5, r_ba=0.2, r_bb=-0.5, r_ca=0.2, r_cb=0.2, r_cc=0.5,
+        x_aa=0.5, x_ba=0.2, x_bb=0.5, x_ca=0.2, x_cb=0.2, x_cc=0.5, c0=1e-8, c1=1e-8, i_n=300.0)]
+    write("negative-resistance", "a conductor of a line gives power instead of losing it", coupled, exit_code=2,
+          says=["line 22", "resistance of a conductor", "-0.5"])
     spoiled("sigma-infinite", "an infinite standard deviation: as if the sensor were not there", 72, ["fit the network"], 0,
             dict(asym_power_sensor={"72": dict(normalized_residual=None, detectable_error=None)}), power_sigma="inf")
     spoiled("absurd-value", "a sensor of 1e308 W", 72, ["sensor 72", "is 1e308"], p_measured=[1e308, 0.0, 0.0])

@@ -314,7 +314,8 @@ fn batch(smoother: &mut Smoother, readings: &Readings, n: usize, repeats: usize,
             batch.set(smoother, lane, &sets[(lane + turn) % SETS]);
         }
         turn += 1;
-        steps = batch.estimate(smoother, Tolerance::default()).unwrap();
+        let lanes = batch.estimate(smoother, Tolerance::default());
+        steps = lanes.into_iter().map(Result::unwrap).max().unwrap();
     });
     let values = mean(repeats, || {
         for lane in 0..SETS {

@@ -9,7 +9,9 @@ use crate::linear_response::Columns;
 use crate::linearization::Reduction;
 use crate::power_flow::FlowSolution;
 use crate::state_estimation::{Point, Problem};
-use grid::{BranchEstimate, BusEstimate, Estimate, PerPhase, Residual, Timestamp, UsagePointEstimate};
+use grid::{
+    BranchEstimate, BusEstimate, Estimate, PerPhase, Residual, Timestamp, Untestable, UsagePointEstimate,
+};
 use nalgebra::{Cholesky, DMatrix, Dyn};
 use num_complex::Complex64;
 
@@ -91,7 +93,8 @@ impl Posterior {
             // Variance of the residual: that of the measurement less that of the estimate, in units of σ².
             let share = 1.0 - self.readings.row(row).norm_squared();
             let scaled = (item.value - estimated) / item.sigma;
-            let normalized = if share > TESTABLE_SHARE { scaled / share.sqrt() } else { 0.0 };
+            let normalized =
+                if share > TESTABLE_SHARE { Ok(scaled / share.sqrt()) } else { Err(Untestable::OwnValue) };
             Residual { point: item.point, measured: item.value, estimated, normalized, quality: item.quality }
         };
         problem.set.values.iter().enumerate().map(one).collect()

@@ -19,6 +19,15 @@ impl Default for Tolerance {
     }
 }
 
+/// How many times the largest no-load voltage, or the largest voltage measured where that is more than nominal.
+const PLAUSIBLE_TIMES: f64 = 2.0;
+
+/// The largest voltage that is believed of an estimate, p.u.; `no_load` is the largest one without any load, `measured`
+/// the largest one measured.
+pub(crate) fn voltage_max(no_load: f64, measured: f64) -> f64 {
+    PLAUSIBLE_TIMES * no_load.max(1.0) * measured.max(1.0)
+}
+
 /// A solved circuit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Solved {

@@ -109,6 +109,26 @@ pub struct UsagePointEstimate {
     pub p_std_w: f64,
 }
 
+/// Why a measurement cannot be tested against the estimate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Untestable {
+    /// Its own value decides the estimate there: nothing else would tell that it is wrong.
+    OwnValue,
+    /// The estimate has no standard deviation there.
+    NoDeviation,
+}
+
+impl Untestable {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Untestable::OwnValue => "nothing but the value itself tells it",
+            Untestable::NoDeviation => "the estimate has no standard deviation here",
+        }
+    }
+}
+
 /// How far a measurement lies from the estimate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Residual {
@@ -118,8 +138,8 @@ pub struct Residual {
     pub measured: f64,
     /// What the estimate says, in the point's unit.
     pub estimated: f64,
-    /// (measured − estimated) over the standard deviation of that difference.
-    pub normalized: f64,
+    /// (measured − estimated) over the standard deviation of that difference, or why it cannot be told.
+    pub normalized: Result<f64, Untestable>,
     /// Whether the value was measured or a substitute.
     pub quality: Quality,
 }

@@ -24,7 +24,8 @@ pub mod time;
 pub mod topology;
 
 pub use estimate::{
-    BranchEstimate, BusEstimate, Consistency, Estimate, Observability, Residual, UsagePointEstimate,
+    BranchEstimate, BusEstimate, Consistency, Estimate, Observability, Residual, Untestable,
+    UsagePointEstimate,
 };
 pub use forecast::{Congestion, Outlook, SlotForecast, UsagePointForecast};
 pub use id::{BranchId, BusId, DeviceId, IdError, ProsumerId, UsagePointId};

@@ -116,7 +116,10 @@ fn batch(smoother: &mut Smoother, scenarios: &[Readings]) -> Result<Option<f64>,
             }
             outcome
         });
-        outcome.map_err(|error| Failure::Run(error.into()))?;
+        outcome
+            .into_iter()
+            .try_for_each(|lane| lane.map(drop))
+            .map_err(|error| Failure::Run(error.into()))?;
         (spent, solved) = (spent + ms, solved + LANES);
     }
     Ok(Some(spent / solved as f64))

@@ -8,7 +8,7 @@ use crate::picture::{FeedKind, HISTORY_MINUTES, HistoryEntry, OutlookEntry, Poin
 use grid::telemetry::Element;
 use grid::{
     BranchId, BusId, Estimate, Measurement, Observability, PerPhase, Phase, PointId, Quality, Quantity,
-    Timestamp,
+    Timestamp, Untestable,
 };
 use std::sync::Arc;
 
@@ -107,9 +107,9 @@ impl Observer {
 
     /// Names the measurement that fits least, when it is far off: what no rule could know before the estimate.
     fn on_residuals(&mut self, estimate: &Estimate, now: Timestamp) {
-        let farthest =
-            estimate.residuals.iter().max_by(|a, b| a.normalized.abs().total_cmp(&b.normalized.abs()));
-        let Some(one) = farthest.filter(|one| one.normalized.abs() >= SUSPICIOUS) else { return };
+        let told = estimate.residuals.iter().filter_map(|one| Some((one, one.normalized.ok()?.abs())));
+        let farthest = told.max_by(|a, b| a.1.total_cmp(&b.1));
+        let Some((one, deviations)) = farthest.filter(|one| one.1 >= SUSPICIOUS) else { return };
         let Some(value) = self.points.get(&one.point).map(|value| value.value) else { return };
         if self.quiet_until.get(RESIDUAL).is_some_and(|until| *until > now) {
             return;
@@ -124,7 +124,7 @@ impl Observer {
             "{} is measured as {value:.1} {unit} and estimated as {:.1} {unit}, {:.1} standard deviations apart{looks}",
             one.point,
             one.estimated,
-            one.normalized.abs(),
+            deviations,
             unit = one.point.quantity.unit(),
         );
         self.feed(now, FeedKind::Rejected, text);
@@ -230,13 +230,10 @@ impl Observer {
     pub(super) fn fill_points(&mut self) {
         let row = |value: &Measurement| {
             let doubt = self.doubted.get(&value.point);
-            let (estimated, normalized) = match self.residuals.get(&value.point) {
-                Some(&(estimated, normalized)) => (Some(estimated), Some(normalized)),
-                None => (
-                    self.picture.estimate.as_deref().and_then(|estimate| self.said_of(value.point, estimate)),
-                    None,
-                ),
-            };
+            let known = self.residuals.get(&value.point).copied();
+            let told = || self.picture.estimate.as_deref().and_then(|all| self.said_of(value.point, all));
+            let estimated = known.map(|known| known.0).or_else(told);
+            let normalized = known.map(|known| known.1);
             PointRow {
                 point: value.point,
                 value: (value.quality != Quality::Missing).then_some(value.value),
@@ -249,7 +246,8 @@ impl Observer {
                 refused: doubt.map(|doubt| doubt.measurement.value).filter(|value| value.is_finite()),
                 measured_at: Some(value.measured_at),
                 estimated,
-                normalized,
+                normalized: normalized.and_then(Result::ok),
+                untestable: normalized.and_then(Result::err).map(Untestable::words),
             }
         };
         // Points that never said anything else have a row too.

@@ -16,7 +16,7 @@ use crate::refusals::Refusals;
 use crate::runtime::{Context, Incidents, Stage};
 use connectors::LinkState;
 use estimation::{Implausible, Rule};
-use grid::{BusId, Estimate, Measurement, PerPhase, PointId, Timestamp};
+use grid::{BusId, Estimate, Measurement, PerPhase, PointId, Timestamp, Untestable};
 use market::{Clearing, MarketEvent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ pub struct Observer {
     picture: Picture,
     points: BTreeMap<PointId, Measurement>,
     /// What the newest estimate says of each measured point: the value, and the normalised residual.
-    residuals: BTreeMap<PointId, (f64, f64)>,
+    residuals: BTreeMap<PointId, (f64, Result<f64, Untestable>)>,
     refused: BTreeMap<&'static str, u64>,
     /// What each connector has counted; the field connection has no name.
     counted: BTreeMap<Option<Arc<str>>, Counted>,

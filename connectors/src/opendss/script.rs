@@ -266,8 +266,9 @@ impl<'f> Script<'f> {
             Choice::ControlIterations => options.control_iterations_max = value.count(1..=100_000)?,
             Choice::Mode => {
                 let mode = value.name();
-                if !["s", "daily", "y"].iter().any(|known| mode.starts_with(known)) {
-                    let advice = "snapshot, daily and yearly are read";
+                if !mode.starts_with('s') {
+                    let advice =
+                        "no load shape is run: write mode=snapshot to have every load at its base value";
                     return Err(Fault::unsupported(format!("mode {mode}"), advice));
                 }
             }

@@ -44,6 +44,18 @@ fn names_abbreviations_positions_and_continuations_mean_the_same() {
 }
 
 #[test]
+fn a_day_is_refused_instead_of_its_loads_taken_at_their_base_values() {
+    for mode in ["daily", "yearly", "duty", "dynamic"] {
+        for command in ["solve", "set"] {
+            let said = refusal(&format!("{SMALL}new load.a bus1=b kv=11\n{command} mode={mode}"));
+            let named = said.starts_with("m.dss, line 5: mode ") && said.contains("mode=snapshot");
+            assert!(named, "{command} {mode}: {said}");
+        }
+    }
+    study(&format!("{SMALL}set mode=snap\nsolve mode=snapshot"));
+}
+
+#[test]
 fn every_thing_has_a_name_of_its_own() {
     let study = study(&format!("{SMALL}new load.l1 bus1=b\nnew capacitor.l1 bus1=b kv=11 kvar=100"));
     let names: Vec<&str> = study.parts.names.values().map(String::as_str).collect();

@@ -22,17 +22,15 @@ pub(super) struct Sigmas {
 impl Sigmas {
     pub(super) const NONE: Self = Self { apparent: f64::NAN, p: [f64::NAN; 3], q: [f64::NAN; 3] };
 
-    /// The deviations of active and reactive power. Given by part, both have to be usable, otherwise the sensor says
-    /// nothing (infinite); given for the apparent power, each part has 1/√2 of it (power-grid-model, components,
-    /// "Power sensor concrete types").
+    /// The deviations of active and reactive power, as stated by part, otherwise 1/√2 of the apparent power's each
+    /// (power-grid-model, components, "Power sensor concrete types"). When only one part is stated the other is NaN, which
+    /// nobody weighs: it is refused when the sensor is read.
     pub(super) fn parts(&self, symmetric: bool) -> (PhaseValue, PhaseValue) {
-        let given =
-            |values: &[f64; 3]| values.iter().take(if symmetric { 1 } else { 3 }).all(|v| v.is_normal());
-        if given(&self.p) && given(&self.q) {
+        let stated = |values: &[f64; 3]| values.iter().any(|value| !value.is_nan());
+        if stated(&self.p) || stated(&self.q) {
             return (phase_value(symmetric, self.p), phase_value(symmetric, self.q));
         }
-        let part = if self.p[0].is_nan() { self.apparent / std::f64::consts::SQRT_2 } else { f64::INFINITY };
-        let both = phase_value(symmetric, [part; 3]);
+        let both = phase_value(symmetric, [self.apparent / std::f64::consts::SQRT_2; 3]);
         (both, both)
     }
 }
@@ -76,6 +74,15 @@ fn positive(row: &Row<'_>, column: usize) -> Result<f64> {
     }
 }
 
+/// The same for one deviation per phase.
+fn all_positive(row: &Row<'_>, column: usize) -> Result<[f64; 3]> {
+    let sigmas = row.phases(column);
+    match sigmas.iter().find(|sigma| **sigma <= 0.0) {
+        Some(sigma) => Err(row.wrong(column, format!("is {sigma}, a positive number is needed"))),
+        None => Ok(sigmas),
+    }
+}
+
 /// Where a power or current sensor sits, by its `measured_terminal_type`.
 fn place(row: &Row<'_>) -> Result<SensorPlace> {
     let object = row.reference(power::measured_object)?;
@@ -95,8 +102,8 @@ pub(super) fn power_sensor(row: &Row<'_>) -> Result<(Sensor, Sigmas)> {
     let symmetric = symmetric(row.component);
     let sigmas = Sigmas {
         apparent: positive(row, power::power_sigma)?,
-        p: row.phases(power::p_sigma),
-        q: row.phases(power::q_sigma),
+        p: all_positive(row, power::p_sigma)?,
+        q: all_positive(row, power::q_sigma)?,
     };
     let place = place(row)?;
     let sign = sign(row.code(power::measured_terminal_type, 0..=9)?.unwrap_or(0));

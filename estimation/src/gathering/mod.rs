@@ -174,6 +174,7 @@ impl<'a> Gathering<'a> {
                 let keep_sum = matches!(site, Site::Flow(_));
                 let said = PowerSaid { p_w, q_var, p_sigma_w, q_sigma_var };
                 if let Some(spread) = bench.power(said, keep_sum)? {
+                    known_by_half(sensor.id, site, &spread)?;
                     self.power(index, site, spread, pseudo);
                 }
             }
@@ -205,8 +206,8 @@ impl<'a> Gathering<'a> {
                     place,
                     wire,
                     s: known.s,
-                    variance_p: Some(known.variance_p),
-                    variance_q: Some(known.variance_q),
+                    variance_p: Some(known.variance_p).filter(|variance| variance.is_finite()),
+                    variance_q: Some(known.variance_q).filter(|variance| variance.is_finite()),
                 };
                 match spread {
                     Spread::Sum(known) => self.readings.powers.push(reading((None, known))),
@@ -306,6 +307,28 @@ impl<'a> Gathering<'a> {
             self.readings.injections.append(&mut pseudo);
         }
     }
+}
+
+/// Refuses a sensor of an appliance or a whole bus that says something of one part of its power and nothing of the
+/// other: what a wire takes is one reading of both.
+fn known_by_half(sensor: u32, site: Site, spread: &Spread) -> Result<(), SensorError> {
+    if !matches!(site, Site::Appliance { .. } | Site::Node(_)) {
+        return Ok(());
+    }
+    let half = |known: &Known| known.variance_p.is_finite() != known.variance_q.is_finite();
+    let found = match spread {
+        Spread::Sum(known) => half(known),
+        Spread::Wires(wires) => wires.iter().any(|(_, known)| half(known)),
+    };
+    if !found {
+        return Ok(());
+    }
+    Err(SensorError::Value {
+        sensor,
+        quantity: "standard deviation of one part of its power",
+        value: f64::INFINITY,
+        expected: "the active and the reactive power an appliance or a node takes need one each (or both none)",
+    })
 }
 
 /// Several phasors of one wire become their weighted mean as complex numbers (power-grid-model, "Aggregating measurements

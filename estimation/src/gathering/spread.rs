@@ -76,14 +76,19 @@ impl Bench<'_> {
         self.wires.iter().enumerate().filter_map(|(phase, wire)| wire.map(|wire| (phase, wire)))
     }
 
-    /// The power of a whole symmetric sensor of sigma `(p, q)`, on the base of all wires it covers.
+    /// The power of a whole symmetric sensor of sigma `(p, q)`, on the base of all wires it covers. A part that says
+    /// nothing has an infinite variance; `None` when both say nothing.
     fn one(&self, s: (f64, f64), sigma: (f64, f64), base: f64) -> Result<Option<Known>, SensorError> {
         let p = finite(self.sensor, "active power in W", s.0)?;
         let q = finite(self.sensor, "reactive power in var", s.1)?;
         let variance_p = variance(self.sensor, "standard deviation of the active power in W", sigma.0, base)?;
         let variance_q =
             variance(self.sensor, "standard deviation of the reactive power in var", sigma.1, base)?;
-        let (Some(variance_p), Some(variance_q)) = (variance_p, variance_q) else { return Ok(None) };
+        if variance_p.is_none() && variance_q.is_none() {
+            return Ok(None);
+        }
+        let variance = |part: Option<f64>| part.unwrap_or(f64::INFINITY);
+        let (variance_p, variance_q) = (variance(variance_p), variance(variance_q));
         Ok(Some(Known { s: Complex64::new(p, q) / base, variance_p, variance_q }))
     }
 
@@ -105,12 +110,13 @@ impl Bench<'_> {
                 known.map(|known| Spread::Wires(self.phases().map(|(_, wire)| (wire, known)).collect()))
             );
         }
-        let each = self.power_of_phases(said)?;
-        if each.iter().any(|(_, known)| known.is_none()) {
+        let said = self.power_of_phases(said)?;
+        let each: Vec<(usize, Known)> =
+            said.iter().filter_map(|&(phase, known)| known.map(|known| (phase, known))).collect();
+        // A mean needs all of them; single wires keep what the others say.
+        if each.is_empty() || (self.symmetric && each.len() < said.len()) {
             return Ok(None);
         }
-        let each: Vec<(usize, Known)> =
-            each.into_iter().filter_map(|(phase, known)| known.map(|known| (phase, known))).collect();
         if self.symmetric {
             let sum = each.iter().fold(Known::NOTHING, |sum, (_, known)| sum.plus(*known));
             let count = each.len() as f64;

@@ -211,6 +211,47 @@ fn a_sensor_that_says_nothing_is_as_if_not_there() {
 }
 
 #[test]
+fn half_of_a_flow_is_a_reading_and_half_of_an_injection_is_refused() {
+    let (one, network) = (assembly(false), network());
+    let half = |id, place, q_sigma: PhaseValue| {
+        let mut sensor = power(id, place, 3e3, 1e3, 10.0);
+        let SensorValue::Power { q_sigma_var, .. } = &mut sensor.value else { panic!("a power") };
+        *q_sigma_var = q_sigma;
+        sensor
+    };
+    let nothing = PhaseValue::Symmetric(f64::INFINITY);
+    let flow = half(1, SensorPlace::Branch(LINE, TransformerSide::From), nothing);
+    let gathered = gather(&one, &network, &[flow]).unwrap();
+    assert_eq!(gathered.readings.powers.len(), 3);
+    for reading in &gathered.readings.powers {
+        assert!(reading.variance_p.is_some() && reading.variance_q.is_none(), "{reading:?}");
+    }
+    for place in [SensorPlace::Appliance(20), SensorPlace::BusInjection(BusId(2))] {
+        let said = gather(&one, &network, &[half(2, place, nothing)]).unwrap_err().to_string();
+        assert!(said.contains("sensor 2: standard deviation of one part"), "{said}");
+        let missing = half(3, place, PhaseValue::Symmetric(f64::NAN));
+        let said = gather(&one, &network, &[missing]).unwrap_err().to_string();
+        assert!(said.contains("sensor 3: standard deviation of the reactive power"), "{said}");
+    }
+}
+
+#[test]
+fn a_phase_that_says_nothing_leaves_what_the_others_say() {
+    let (one, network) = (assembly(false), network());
+    let sigma = PhaseValue::PerPhase([10.0, f64::INFINITY, 10.0]);
+    let value = SensorValue::Power {
+        p_w: PhaseValue::PerPhase([1e3, 9e9, 2e3]),
+        q_var: PhaseValue::PerPhase([0.0; 3]),
+        p_sigma_w: sigma,
+        q_sigma_var: sigma,
+        pseudo: false,
+    };
+    let sensor = Sensor { id: 1, place: SensorPlace::Branch(LINE, TransformerSide::From), value };
+    let wires = gather(&one, &network, &[sensor]).unwrap().readings.powers;
+    assert_eq!(wires.iter().map(|reading| reading.wire).collect::<Vec<_>>(), [Some(0), Some(2)]);
+}
+
+#[test]
 fn expectations_stand_behind_what_was_measured() {
     let mut sensors = [
         load(1, 20, 3e3, 30.0),

@@ -13,7 +13,8 @@ use crate::smoother::{self, Estimated, Smoother, Uncertainty};
 use crate::solve::NoSolution;
 use grid::network::Network;
 use grid::{
-    BranchEstimate, BusEstimate, Estimate, Observability, PerPhase, Residual, Timestamp, UsagePointEstimate,
+    BranchEstimate, BusEstimate, Estimate, Observability, PerPhase, Residual, Timestamp, Untestable,
+    UsagePointEstimate,
 };
 
 /// A reading whose own weight decides its value says nothing about itself: below this share of its variance a residual
@@ -213,32 +214,35 @@ impl View<'_> {
             let (estimated, std) = self.seen(row);
             // Variance of the residual: that of the measurement less that of the estimate.
             let sigma = self.live.doubt * item.sigma;
-            let share = 1.0 - (std / sigma).powi(2);
-            let scaled = (item.value - estimated) / sigma;
-            let normalized = if share > TESTABLE_SHARE { scaled / share.sqrt() } else { 0.0 };
+            let normalized = match std.map(|std| 1.0 - (std / sigma).powi(2)) {
+                None => Err(Untestable::NoDeviation),
+                Some(share) if share > TESTABLE_SHARE => {
+                    Ok((item.value - estimated) / (sigma * share.sqrt()))
+                }
+                Some(_) => Err(Untestable::OwnValue),
+            };
             Residual { point: item.point, measured: item.value, estimated, normalized, quality: item.quality }
         };
         self.live.rows.iter().zip(&self.set.values).map(one).collect()
     }
 
-    /// What the estimate says of a row, with its standard deviation, in the unit of the point.
-    fn seen(&self, row: &Row) -> (f64, f64) {
+    /// What the estimate says of a row, in the unit of the point, with its standard deviation where there is one.
+    fn seen(&self, row: &Row) -> (f64, Option<f64>) {
         let circuit = &self.region.assembly.circuit;
         let base = circuit.s_base_va;
         match *row {
             Row::Voltage { bus, wire } => {
                 let (at, base) =
                     (circuit.wires(bus).start + usize::from(wire), self.region.bus(bus).u_base_v);
-                (self.solved.voltages[at].norm() * base, self.deviations.voltages[at] * base)
+                (self.solved.voltages[at].norm() * base, Some(self.deviations.voltages[at] * base))
             }
             Row::Current { place, wire } => {
                 let currents = flow::currents(circuit, place, &self.solved.voltages);
                 let base = self.region.i_base_a(place);
                 let current =
                     currents.iter().find(|(local, _)| *local == wire).map_or(0.0, |(_, i)| i.norm());
-                let std =
-                    self.end(place).map_or(0.0, |(all, element)| all[element * 3 + usize::from(wire)].i);
-                (current * base, std * base)
+                let std = self.end(place).map(|(all, element)| all[element * 3 + usize::from(wire)].i);
+                (current * base, std.map(|std| std * base))
             }
             Row::Power { place, wire, reactive } => {
                 let bus = circuit.bus_at(place);
@@ -247,31 +251,38 @@ impl View<'_> {
                 let wanted = currents.iter().filter(|(local, _)| wire.is_none_or(|wire| wire == *local));
                 let s: num_complex::Complex64 =
                     wanted.filter_map(|(local, i)| Some(v.get(usize::from(*local))? * i.conj())).sum();
-                let std = match (self.end(place), wire) {
-                    (None, _) => 0.0,
-                    (Some((all, element)), Some(wire)) => {
+                let std = self.end(place).map(|(all, element)| match wire {
+                    Some(wire) => {
                         let one = &all[element * 3 + usize::from(wire)];
                         if reactive { one.q } else { one.p }
                     }
-                    (Some((_, element)), None) => {
-                        let one = &self.deviations.from_total[element];
+                    None => {
+                        let one = &self.total(place)[element];
                         if reactive { one.q } else { one.p }
                     }
-                };
-                (if reactive { s.im } else { s.re } * base, std * base)
+                });
+                (if reactive { s.im } else { s.re } * base, std.map(|std| std * base))
             }
             Row::Injection { usage_point, share, reactive } => {
                 let point = &self.usage_points[usage_point];
                 if reactive {
-                    (share * point.q_var, share * self.q_std_var[usage_point])
+                    (share * point.q_var, Some(share * self.q_std_var[usage_point]))
                 } else {
-                    (share * point.p_w, share * point.p_std_w)
+                    (share * point.p_w, Some(share * point.p_std_w))
                 }
             }
         }
     }
 
-    /// Deviations of the flows at the `from` side of a series element.
+    /// Deviations of the sums over all wires on the side of a place.
+    fn total(&self, place: FlowPlace) -> &[smoother::TotalDeviation] {
+        match place {
+            FlowPlace::SeriesTo(_) => &self.deviations.to_total,
+            _ => &self.deviations.from_total,
+        }
+    }
+
+    /// Deviations of the flows at the side of a series element where a place is.
     fn end(&self, place: FlowPlace) -> Option<(&[smoother::FlowDeviation], usize)> {
         match place {
             FlowPlace::SeriesFrom(element) => Some((&self.deviations.from, element as usize)),

@@ -61,12 +61,27 @@ fn a_lie_that_passes_the_range_rules_is_named_by_the_largest_residual() {
             let mut set = set.clone();
             set.values[index].value *= factor;
             let found = estimate(&feeder, &set);
-            let size = |r: &&grid::Residual| r.normalized.abs();
+            let size = |r: &&grid::Residual| r.normalized.unwrap_or(0.0).abs();
             let worst = found.residuals.iter().max_by(|a, b| size(a).total_cmp(&size(b))).unwrap();
             assert_eq!(worst.point, set.values[index].point, "times {factor}");
-            assert!(worst.normalized.abs() > 4.0, "times {factor}: {}", worst.normalized);
+            assert!(worst.normalized.unwrap().abs() > 4.0, "times {factor}: {:?}", worst.normalized);
         }
     }
+}
+
+/// A current into a shunt or source has no deviation, a lone meter no second opinion: neither is said to fit.
+#[test]
+fn what_nothing_can_test_is_not_said_to_fit() {
+    let (feeder, set, _) = european();
+    let all = estimate(&feeder, &set);
+    assert!(all.residuals.iter().any(|residual| residual.normalized.is_ok()));
+    // One value that is as exact as the estimate it decides.
+    let mut alone = set.clone();
+    alone.values.truncate(1);
+    alone.values[0].sigma *= 1e-6;
+    let found = estimate(&feeder, &alone);
+    assert_eq!(found.residuals[0].normalized, Err(grid::Untestable::OwnValue));
+    assert!((found.residuals[0].measured - found.residuals[0].estimated).abs() < 1e-3);
 }
 
 #[test]
@@ -136,6 +151,43 @@ fn a_changed_value_is_what_the_next_estimate_says_but_for_what_it_bends() {
         }
     }
     assert!(moved_most > 5e-3, "nothing moved: {moved_most} V");
+}
+
+/// On factors of the last estimate alone a far value would move the picture along a straight line, without bound.
+#[test]
+fn a_value_far_off_is_followed_by_whole_steps_or_not_told() {
+    let (feeder, set, _) = european();
+    let region = std::sync::Arc::new(LiveEstimator::new(feeder.clone()).unwrap());
+    let at = Timestamp::default();
+    let (first, kept) = region.estimate_and_keep(at, &set, None).unwrap();
+    let (mut far, mut lost) = (0, 0);
+    for index in (0..set.values.len()).step_by(5) {
+        for factor in [1.1, 3.0, -5.0, 1e3, 1e9] {
+            let (mut kept, mut other) = (kept.clone(), set.clone());
+            other.values[index].value *= factor;
+            let point = other.values[index].point;
+            assert!(kept.take(point, other.values[index].value));
+            let next = region.estimate(at, &other);
+            for (number, before) in first.buses.iter().enumerate() {
+                let Some(read) = kept.u_v(before.bus) else {
+                    lost += 1;
+                    continue;
+                };
+                let next = next.as_ref().unwrap_or_else(|error| panic!("{point} times {factor}: {error}"));
+                for phase in 0..3 {
+                    let moved = (next.buses[number].u_v[phase] - before.u_v[phase]).abs();
+                    let away = (read[phase] - next.buses[number].u_v[phase]).abs();
+                    far += usize::from(moved > 0.02 * before.u_v[phase]);
+                    assert!(
+                        away < 2e-4 * before.u_v[phase],
+                        "{point} times {factor}, bus {}: moved {moved:.2e}, off {away:.2e} V",
+                        before.bus
+                    );
+                }
+            }
+        }
+    }
+    assert!(far > 1000 && lost > 0, "{far} voltages moved far, {lost} were not told");
 }
 
 #[test]

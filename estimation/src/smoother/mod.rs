@@ -335,15 +335,17 @@ impl Batch {
         with_sets!(smoother, &mut self.sets, (solver, sets) => solver.set_lane(sets, lane % SETS, readings), ());
     }
 
-    /// Estimates all eight from where they stand; returns the steps taken. Factors are not renewed: sets far from the
-    /// estimate that made them take more steps, and each is estimated alone where that leads nowhere.
-    ///
-    /// # Errors
-    /// [`NoSolution`] when one of them does not settle.
-    pub fn estimate(&mut self, smoother: &Smoother, tolerance: Tolerance) -> Result<usize, NoSolution> {
+    /// Estimates all eight from where they stand; returns the steps each took. Factors are not renewed: sets far from the
+    /// estimate that made them take more steps, and each is estimated alone where that leads nowhere. A set that does not
+    /// settle has the reason in its lane, and voltages there that are no estimate of it; the others are as exact as ever.
+    pub fn estimate(
+        &mut self,
+        smoother: &Smoother,
+        tolerance: Tolerance,
+    ) -> [Result<usize, NoSolution>; SETS] {
         with_sets!(
             smoother, &mut self.sets, (solver, sets) => solver.estimate_batch(sets, tolerance),
-            Err(NoSolution::Singular { bus: 0 })
+            std::array::from_fn(|_| Err(NoSolution::Singular { bus: 0 }))
         )
     }
 

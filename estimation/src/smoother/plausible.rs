@@ -4,9 +4,7 @@
 use super::core::Core;
 use super::dense::{HALF, Vector};
 use super::meters::Says;
-
-/// How many times the largest no-load voltage, or the largest voltage measured where that is more than nominal.
-const TIMES: f64 = 2.0;
+use crate::solve::voltage_max;
 
 /// The largest square of a magnitude among voltages of all wires; infinite when one is no number.
 pub(super) fn largest_square<const N: usize>(voltages: impl Iterator<Item = Vector>) -> (f64, usize) {
@@ -27,7 +25,7 @@ impl<const N: usize> Core<N> {
     pub fn voltage_max(&self, no_load: f64, values: impl Fn(usize) -> f64) -> f64 {
         let measured = self.meters.iter().enumerate().filter(|(_, meter)| meter.says == Says::Magnitude);
         let measured = measured.map(|(at, _)| values(at)).fold(1.0, f64::max);
-        TIMES * no_load.max(1.0) * measured
+        voltage_max(no_load, measured)
     }
 }
 

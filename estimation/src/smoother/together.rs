@@ -28,17 +28,21 @@ impl<const N: usize> Solver<N> {
         sets.set(&self.compiled.core, &self.compiled.targets, lane, readings);
     }
 
-    /// Steps of eight sets until all settle; each alone where they do not.
-    pub fn estimate_batch(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> Result<usize, NoSolution> {
+    /// Steps of eight sets until all settle; each alone where they do not. Lane by lane the steps it took.
+    pub fn estimate_batch(
+        &self,
+        sets: &mut Sets<N>,
+        tolerance: Tolerance,
+    ) -> [Result<usize, NoSolution>; SETS] {
         let core = &self.compiled.core;
         if let Some(passes) = sets.deviate(core, tolerance.voltage_pu)
             && self.sets_plausible(sets).is_ok()
         {
-            return Ok(passes);
+            return std::array::from_fn(|_| Ok(passes));
         }
         sets.undeviate();
         match self.step_batch(sets, tolerance) {
-            Some(iterations) if self.sets_plausible(sets).is_ok() => Ok(iterations),
+            Some(iterations) if self.sets_plausible(sets).is_ok() => std::array::from_fn(|_| Ok(iterations)),
             _ => self.estimate_each(sets, tolerance),
         }
     }
@@ -66,24 +70,22 @@ impl<const N: usize> Solver<N> {
     }
 
     /// Each set alone, from a flat start or else from the estimate that made the sets. One that does not settle goes back to the estimate that made the sets.
-    fn estimate_each(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> Result<usize, NoSolution> {
+    fn estimate_each(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> [Result<usize, NoSolution>; SETS] {
         let (mut alone, core) = (self.clone(), &self.compiled.core);
         (alone.deviations, alone.deviated) = (None, false);
-        let (mut most, mut failed) = (0, None);
-        for lane in 0..SETS {
+        std::array::from_fn(|lane| {
             sets.values_into(&mut alone.compiled.core, lane);
             match alone.settle(tolerance).or_else(|why| alone.settle_from(core, tolerance).map_err(|_| why)) {
                 Ok(settled) => {
-                    most = most.max(settled.iterations);
                     sets.take_state(&alone.compiled.core, lane);
+                    Ok(settled.iterations)
                 }
                 Err(why) => {
-                    failed = failed.or(Some(why));
                     sets.take_state(core, lane);
+                    Err(why)
                 }
             }
-        }
-        failed.map_or(Ok(most), Err)
+        })
     }
 
     /// Whether all sets lie where a grid may be.

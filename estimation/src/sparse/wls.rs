@@ -25,7 +25,7 @@ use super::rows::{RowOf, Rows};
 use super::stamp::{self, Live, Stamp};
 use super::symbolic::Symbolic;
 use crate::circuit::{Circuit, Readings};
-use crate::solve::{NoSolution, Tolerance};
+use crate::solve::{NoSolution, Tolerance, voltage_max};
 use num_complex::Complex64;
 
 /// Below this step an old factor is good enough, while it still makes steps this much smaller.
@@ -153,23 +153,51 @@ impl Wls {
     /// same of the regularised system where nothing determines some voltages; by damped steps where neither settles.
     ///
     /// # Errors
-    /// [`NoSolution`]: not settled, or not finite. A wire that nothing determines is no error; see
-    /// [`Wls::observability`].
+    /// [`NoSolution`]: not settled, not finite, or settled only where no grid is. A wire that nothing determines is no
+    /// error; see [`Wls::observability`].
     pub fn estimate(&mut self, tolerance: &Tolerance) -> Result<Estimated, NoSolution> {
         self.soft = false;
         self.sane()?;
-        let why = match self.iterate(tolerance) {
+        let why = match self.iterate(tolerance).and_then(|steps| self.believed(steps)) {
             Ok(iterations) => return Ok(self.finish(iterations)),
             Err(why) => why,
         };
         self.soft = true;
-        // What does not settle with a regular matrix does not settle with a regularised one either.
+        // What does not settle with a regular matrix, or only far away, does not do better with a regularised one.
         let regularised = match why {
-            NoSolution::NotSettled { .. } => Err(why),
-            _ => self.iterate(tolerance),
+            NoSolution::NotSettled { .. } | NoSolution::Implausible { .. } => Err(why),
+            _ => self.iterate(tolerance).and_then(|steps| self.believed(steps)),
         };
-        let iterations = regularised.or_else(|_| self.iterate_damped(tolerance))?;
+        let damped =
+            |wls: &mut Self| wls.iterate_damped(tolerance).and_then(|iterations| wls.believed(iterations));
+        let iterations = regularised.or_else(|_| damped(self))?;
         Ok(self.finish(iterations))
+    }
+
+    /// Passes the iterations on where the voltages are such as a grid may have: the equations of power have solutions far
+    /// from every grid, and an iteration that is far away may settle there. What nothing determines may stand anywhere.
+    fn believed(&mut self, iterations: usize) -> Result<usize, NoSolution> {
+        let largest = |voltages: &[Complex64], counts: &dyn Fn(usize) -> bool| {
+            let squares = voltages.iter().map(Complex64::norm_sqr).enumerate().filter(|(at, _)| counts(*at));
+            squares.fold((0, 0.0), |most, (at, square)| if square <= most.1 { most } else { (at, square) })
+        };
+        let magnitudes = self.rows.names.iter().enumerate();
+        let magnitudes = magnitudes.filter(|(_, of)| matches!(of, RowOf::VoltageMagnitude(_)));
+        let measured = magnitudes.map(|(row, _)| self.estimates[row] + self.residuals[row]);
+        let max_pu = voltage_max(largest(&self.start, &|_| true).1.sqrt(), measured.fold(1.0, f64::max));
+        if largest(&self.x, &|_| true).1 <= max_pu * max_pu {
+            return Ok(iterations);
+        }
+        let seen = self.observability()?.determined;
+        let determined = |at: usize| self.live.wire.get(at).is_some_and(|&wire| seen[wire as usize]);
+        let (at, square) = largest(&self.x, &determined);
+        if square <= max_pu * max_pu {
+            // Something is open, and the factors are those of the question.
+            self.soft = true;
+            return Ok(iterations);
+        }
+        let bus = self.live.bus.get(at).map_or(0, |&bus| bus as usize);
+        Err(NoSolution::Implausible { bus, voltage_pu: square.sqrt(), max_pu })
     }
 
     /// As [`Wls::estimate`], but from voltages (p.u. by global wire) near the optimum, such as those of another solver: a
@@ -192,7 +220,9 @@ impl Wls {
             self.x.copy_from_slice(near);
             self.mu.fill(0.0);
             self.look();
-            if let Ok(iterations) = self.whole_steps(tolerance) {
+            if let Ok(iterations) = self.whole_steps(tolerance)
+                && self.believed(iterations).is_ok()
+            {
                 return Ok(self.finish(iterations));
             }
         }
@@ -222,7 +252,7 @@ impl Wls {
     }
 
     /// Whole steps from the flat start.
-    fn iterate(&mut self, tolerance: &Tolerance) -> Result<usize, NoSolution> {
+    pub(super) fn iterate(&mut self, tolerance: &Tolerance) -> Result<usize, NoSolution> {
         self.restart();
         self.whole_steps(tolerance)
     }

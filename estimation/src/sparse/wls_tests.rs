@@ -268,12 +268,17 @@ proptest! {
     #[test]
     fn little_measured_is_no_error(net in mesh(), seed in any::<u64>()) {
         let (_, readings) = measure(&net, seed, true);
-        // A state in a long flat valley is found, or said to be still moving; never singular, never not a number.
+        // A state in a long flat valley is found, or said to be still moving or in none of a grid's; never singular, never
+        // not a number.
         match estimate(&net, &readings, &Tolerance::default()) {
             Ok(found) => prop_assert!(found.voltages.iter().all(|v| v.is_finite())),
             Err(why) => {
-                let moving = matches!(why, NoSolution::NotSettled { step_pu, .. } if step_pu.is_finite());
-                prop_assert!(moving, "{why}");
+                let told = match why {
+                    NoSolution::NotSettled { step_pu, .. } => step_pu.is_finite(),
+                    NoSolution::Implausible { voltage_pu, max_pu, .. } => voltage_pu > max_pu,
+                    _ => false,
+                };
+                prop_assert!(told, "{why}");
             }
         }
     }
@@ -415,4 +420,42 @@ fn absurd_readings_are_refused_at_once_and_named() {
         let found = estimate(&net, &readings, &TIGHT);
         assert!(matches!(found, Err(NoSolution::NotFinite { bus: 2 })), "{found:?}");
     }
+}
+
+/// A generator of 400 p.u. behind 1 p.u. of resistance: the equations hold at 20.5 p.u., and whole steps find that.
+#[test]
+fn an_estimate_far_from_every_grid_is_no_solution_here_either() {
+    let mut net = circuit(vec![bus(1), bus(1)]);
+    net.series.push(line(0, 1, even(1.0, 0.0, 0.0, 0.0)));
+    let voltage = VoltageReading { sensor: 0, bus: 0, wire: 0, magnitude: 1.0, angle: None, variance: 1e-6 };
+    let at = |p: f64| InjectionReading {
+        sensor: 0,
+        bus: 1,
+        wire: 0,
+        s: Complex64::from(p),
+        variance_p: 1e-4,
+        variance_q: 1e-4,
+    };
+    let readings = |p: f64| Readings {
+        voltages: vec![voltage],
+        injections: vec![at(p)],
+        free: vec![0],
+        ..Readings::default()
+    };
+    let mut wls = Wls::new(&net, &readings(-400.0)).unwrap();
+    let found = wls.iterate(&TIGHT).expect("whole steps settle");
+    assert!(wls.x.iter().any(|v| (v.norm() - 20.5).abs() < 0.1), "{:?} after {found}", wls.x);
+    match wls.estimate(&TIGHT) {
+        Err(NoSolution::Implausible { voltage_pu, max_pu, .. }) => {
+            assert!(voltage_pu > 20.0 && max_pu == 2.0, "{voltage_pu} {max_pu}");
+        }
+        // Damped steps need not get there.
+        Err(NoSolution::NotSettled { .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    let far = [Complex64::ONE, Complex64::from(20.5)];
+    assert!(wls.estimate_from(&far, &TIGHT).is_err());
+    // The same net where a grid may be: 1.366 p.u.
+    let near = Wls::new(&net, &readings(-0.5)).unwrap().estimate(&TIGHT).unwrap();
+    assert!((near.voltages[1].norm() - 1.366).abs() < 1e-3, "{:?}", near.voltages);
 }

@@ -140,6 +140,8 @@ fn each_defect_of_other_equipment_is_named() {
         refusal(&|p| p.coupled_lines[0].z_ohm[0].re = f64::NAN).contains("resistance matrix in ohm is NaN")
     );
     assert!(refusal(&|p| p.coupled_lines[0].z_ohm[3] = 0.0.into()).contains("impedance of a conductor"));
+    let of_a_conductor = "coupled line 2: resistance of a conductor in ohm is -0.1";
+    assert!(refusal(&|p| p.coupled_lines[0].z_ohm[3].re = -0.1).contains(of_a_conductor));
     assert!(
         refusal(&|p| p.winding_transformers[0].x_pu = vec![0.0]).contains("transformer 4: short-circuit")
     );
@@ -157,6 +159,7 @@ fn each_defect_of_other_equipment_is_named() {
             .contains("voltage regulator 94 belongs to load 7")
     );
     assert!(refusal(&|p| p.sources[0].z_ohm = Some((0.0, 0.0, 1.0, 1.0))).contains("source 90: impedance"));
+    assert!(refusal(&|p| p.sources[0].z_ohm = Some((-0.1, 0.2, 1.0, 1.0))).contains("source 90: r1 in ohm"));
     assert!(refusal(&|p| p.frequency_hz = Some(0.0)).contains("frequency in Hz is 0"));
 }
 

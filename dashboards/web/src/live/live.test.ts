@@ -101,7 +101,7 @@ describe('judging', () => {
     const now = '2026-01-15T17:30:00Z';
     const row: PointRow = {
       point: 'bus.1.u.a', value: 230, unit: 'V', quality: 'measured', measured_at: '2026-01-15T17:29:00Z',
-      estimated: 231, normalized: 0.4, rule: null, refused: null,
+      estimated: 231, normalized: 0.4, untestable: null, rule: null, refused: null,
     };
     expect(pointState(row, now)).toBe('normal');
     expect(pointState({ ...row, measured_at: '2026-01-15T17:20:00Z' }, now)).toBe('old');

@@ -127,6 +127,8 @@ export interface PointRow {
   measured_at: Unknown<string>;
   estimated: Unknown<number>;
   normalized: Unknown<number>;
+  /** Why there is no `normalized` although the estimate used the point. */
+  untestable: Unknown<string>;
 }
 
 export interface NeedRow {

@@ -55,9 +55,9 @@ fn source(source: &Source, buses: &BusIndex) -> Check {
     here.not_negative("rx_ratio", source.rx_ratio)?;
     here.positive("z01_ratio", source.z01_ratio)?;
     if let Some((r1, x1, r0, x0)) = source.z_ohm {
-        here.finite("r1 in ohm", r1)?;
+        here.not_negative("r1 in ohm", r1)?;
         here.finite("x1 in ohm", x1)?;
-        here.finite("r0 in ohm", r0)?;
+        here.not_negative("r0 in ohm", r0)?;
         here.finite("x0 in ohm", x0)?;
         here.positive("impedance |r1 + j x1| in ohm", r1.hypot(x1))?;
         here.positive("impedance |r0 + j x0| in ohm", r0.hypot(x0))?;

@@ -66,8 +66,8 @@ fn line(line: &Line) -> Check {
     here.finite("x0 in ohm", line.x0_ohm)?;
     here.not_negative("c1 in F", line.c1_f)?;
     here.not_negative("c0 in F", line.c0_f)?;
-    here.finite("tan1", line.tan1)?;
-    here.finite("tan0", line.tan0)?;
+    here.not_negative("tan1", line.tan1)?;
+    here.not_negative("tan0", line.tan0)?;
     here.positive("impedance |r1 + j x1| in ohm", line.r1_ohm.hypot(line.x1_ohm))?;
     rated(here, line.i_rated_a)
 }
@@ -96,7 +96,7 @@ fn transformer(unit: &Transformer) -> Check {
     here.not_negative("i0_zero_sequence in p.u.", unit.i0_zero_pu.unwrap_or(0.0))?;
     here.not_negative("p0_zero_sequence in W", unit.p0_zero_w.unwrap_or(0.0))?;
     for (r, x) in [unit.grounding_from_ohm, unit.grounding_to_ohm] {
-        here.finite("grounding resistance in ohm", r)?;
+        here.not_negative("grounding resistance in ohm", r)?;
         here.finite("grounding reactance in ohm", x)?;
     }
     let (tapped_1, tapped_2) = unit.tapped_v();
@@ -122,11 +122,15 @@ fn coupled_line(line: &CoupledLine, buses: &BusIndex) -> Check {
         here.finite("susceptance matrix in S", y.im)?;
     }
     for conductor in 0..n {
-        here.positive("impedance of a conductor in ohm", line.z_ohm[conductor * n + conductor].norm())?;
+        let own = conductor * n + conductor;
+        here.not_negative("resistance of a conductor in ohm", line.z_ohm[own].re)?;
+        here.positive("impedance of a conductor in ohm", line.z_ohm[own].norm())?;
+        here.not_negative("conductance of a conductor in S", line.y_s[own].re)?;
     }
     rated(here, line.i_rated_a)
 }
 
+/// Its resistance may be negative: one leg of the star that stands for a three-winding transformer often is.
 fn generic_branch(branch: &GenericBranch) -> Check {
     let here = Component { kind: "generic branch", id: branch.id.0 };
     here.finite("r1 in ohm", branch.r1_ohm)?;
@@ -155,7 +159,7 @@ fn three_winding(unit: &ThreeWindingTransformer, buses: &BusIndex) -> Check {
         // Named after the pair: 12, 13, 23.
         here.positive("uk in p.u.", unit.uk_pu[winding])?;
         here.not_negative("pk in W", unit.pk_w[winding])?;
-        here.finite("grounding resistance in ohm", unit.grounding_ohm[winding].0)?;
+        here.not_negative("grounding resistance in ohm", unit.grounding_ohm[winding].0)?;
         here.finite("grounding reactance in ohm", unit.grounding_ohm[winding].1)?;
     }
     for (low, high) in unit.uk_at_limits_pu.into_iter().flatten() {
@@ -209,7 +213,7 @@ fn winding_transformer(unit: &WindingTransformer, buses: &BusIndex) -> Check {
         here.positive("lowest tap in p.u.", winding.tap_range_pu.0)?;
         here.positive("highest tap in p.u.", winding.tap_range_pu.1)?;
         if let Some((r, x)) = winding.neutral_ohm {
-            here.finite("neutral resistance in ohm", r)?;
+            here.not_negative("neutral resistance in ohm", r)?;
             here.finite("neutral reactance in ohm", x)?;
         }
     }
