@@ -24,7 +24,7 @@ test: ## everything: format, lints, Rust tests, documentation, page, licences, b
 doors: ## the stories with foreign programs only, as a table: door, peer, what passed
 	@scripts/doors.sh
 
-soak: ## the long tests (marked #[ignore]), such as many kill -9 in a row
+soak: ## the long tests as a table: what was asked, what was reached (hours; docs/soak.md)
 	@scripts/soak.sh
 
 setup: ## install what `make test` needs and does not find (needs root and apt)

@@ -142,6 +142,9 @@ impl System {
             pumps.push(tokio::spawn(pump(inbox, counters, name, to, observer)));
         }
         let door = OfferDoor::new(market.aggregator);
+        for (kind, of_kind) in supervisor.depths().by_kind() {
+            tracing::info!(%kind, stages = of_kind.stages, "under the supervisor");
+        }
         Ok(System { supervisor, picture, books, operations, door, pumps })
     }
 

@@ -1,7 +1,9 @@
 //! Restarting in place, setting poison aside, and giving up, on real actors in virtual time.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test says what is wrong by panicking
 
-use actors::runtime::{Address, Compute, Context, Delivery, Environment, ScaledClock, Stage, Supervisor};
+use actors::runtime::{
+    Address, Compute, Context, Delivery, Environment, ScaledClock, Stage, StageSeen, Supervisor,
+};
 use grid::Timestamp;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -102,6 +104,31 @@ async fn what_waits_in_the_mailbox_survives_a_restart_and_poison_is_set_aside() 
     assert_eq!((record.restarts, record.quarantined, record.escalations), (3, 1, 0));
     assert!(record.newest.iter().any(|words| words.contains("NoteAndPanic(2)")), "{:?}", record.newest);
     assert_eq!(*supervisor.escalation().borrow(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tree_tells_first_of_who_was_made_anew_and_of_who_waits_for_that() {
+    let (supervisor, address, heard) = listener().await;
+    let build = move || Listener { heard: heard.clone(), since_birth: 0 };
+    supervisor.spawn("another", build).await.unwrap();
+    address.deliver(Word::From(1, true));
+    settle().await;
+    let tell = |kind| supervisor.depths().stages(kind, 1);
+    let (stages, count) = tell(None);
+    assert_eq!((stages.len(), count), (1, 2));
+    let of = |stage: &StageSeen| (stage.name.clone(), stage.restarts, stage.held_up, stage.restarts_max);
+    assert_eq!(of(&stages[0]), ("listener".to_owned(), 3, false, 5));
+    let (stages, count) = tell(Some("another"));
+    assert_eq!((of(&stages[0]), count), (("another".to_owned(), 0, false, 5), 1));
+    assert_eq!(tell(Some("nobody")), (Vec::new(), 0));
+    // Enough sources that it has to wait for its budget.
+    (2..12).for_each(|source| address.deliver(Word::From(source, true)));
+    let mut waited = false;
+    for _ in 0..400 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        waited |= tell(None).0[0].held_up;
+    }
+    assert!(waited);
 }
 
 #[tokio::test(start_paused = true)]

@@ -76,6 +76,11 @@ impl Defect {
 mod switch {
     use super::Defect;
     use std::cell::Cell;
+    use std::sync::OnceLock;
+
+    /// Planted in a process as a whole, by the environment.
+    const VARIABLE: &str = "GRIDFLEX_DEFECT";
+    static EVERYWHERE: OnceLock<Option<Defect>> = OnceLock::new();
 
     thread_local! {
         static PLANTED: Cell<Option<Defect>> = const { Cell::new(None) };
@@ -99,9 +104,14 @@ mod switch {
         PLANTED.set(defect);
     }
 
-    /// Whether this defect is planted in this thread.
+    /// Whether this defect is planted in this thread, or in the process: `GRIDFLEX_DEFECT=ActsBeforeSync`.
     pub fn planted(defect: Defect) -> bool {
-        PLANTED.get() == Some(defect)
+        PLANTED.get() == Some(defect) || *EVERYWHERE.get_or_init(everywhere) == Some(defect)
+    }
+
+    fn everywhere() -> Option<Defect> {
+        let name = std::env::var(VARIABLE).ok()?;
+        Defect::ALL.into_iter().find(|defect| format!("{defect:?}") == name)
     }
 }
 

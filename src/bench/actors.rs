@@ -13,7 +13,7 @@ use clap::Args;
 use connectors::exchange::{InboxWriter, Limits, inbox};
 use connectors::{Counters, Link, Message};
 use grid::{Clock, DeviceId, ProsumerId, Timestamp, UsagePointId};
-use market::{DeviceReport, DeviceState, OfferRules, OfferState, Rules, offer_for};
+use market::{DeviceReport, DeviceState, FlexOfferId, OfferRules, OfferState, Rules, offer_for};
 use serde::Serialize;
 use sim::Scenario;
 use sim::run::{Setup, setup::AREA};
@@ -195,8 +195,10 @@ async fn offer(
                     let now = clock.now();
                     let report = report(number, 1, &points, now);
                     let offer = offer_for(&report, now, &OfferState::default(), &area.offer_rules);
-                    let offer =
+                    let mut offer =
                         offer.ok_or_else(|| anyhow::anyhow!("a vehicle that could wait is not offered"))?;
+                    // The names of agents are theirs alone.
+                    offer.id = FlexOfferId::numbered("bench-", u64::from(number));
                     let sent = meter::wall_ms();
                     match door.submit(offer).await {
                         Some(OfferAnswer::Accepted) => waits.push(meter::wall_ms() - sent),

@@ -7,7 +7,7 @@ use crate::Failure;
 use actors::market_side::aggregator::OfferAnswer;
 use clap::Args;
 use grid::Clock;
-use market::{OfferState, offer_for};
+use market::{FlexOfferId, OfferState, offer_for};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,7 +66,8 @@ async fn run(arguments: &OverloadArguments) -> anyhow::Result<Figures> {
         if let Some(report) = reports.get(number) {
             let (now, rules) = (bench.clock.now(), &bench.setup.area.offer_rules);
             number += 1;
-            if let Some(offer) = offer_for(report, now, &OfferState::default(), rules) {
+            if let Some(mut offer) = offer_for(report, now, &OfferState::default(), rules) {
+                offer.id = FlexOfferId::numbered("bench-", number as u64);
                 let sent = meter::wall_ms();
                 match bench.system.door().submit(offer).await {
                     Some(OfferAnswer::Accepted) => waits.push(meter::wall_ms() - sent),

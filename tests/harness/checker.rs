@@ -12,6 +12,8 @@ pub struct Witnessed {
     pub orders: Vec<Value>,
     /// Names of orders that devices accepted.
     pub confirmed: BTreeSet<String>,
+    /// Ids of offers whose withdrawal was answered with 200.
+    pub withdrawn: BTreeSet<String>,
 }
 
 fn string(value: &Value, key: &str) -> String {
@@ -45,6 +47,16 @@ pub fn objections(records: &[Value], seen: &Witnessed) -> Vec<String> {
     }
     for id in seen.acknowledged.iter().filter(|id| !accepted.contains_key(*id)) {
         wrong.push(format!("offer {id} was acknowledged and is not in the journal"));
+    }
+    let mut withdrawn: BTreeMap<String, usize> = BTreeMap::new();
+    for fact in facts(records, "offer_withdrawn") {
+        *withdrawn.entry(string(fact, "offer")).or_default() += 1;
+    }
+    for (id, times) in withdrawn.iter().filter(|(_, times)| **times != 1) {
+        wrong.push(format!("offer {id} was taken back {times} times"));
+    }
+    for id in seen.withdrawn.iter().filter(|id| !withdrawn.contains_key(*id)) {
+        wrong.push(format!("offer {id} was taken back and that is not in the journal"));
     }
     let mut issued: BTreeMap<String, &Value> = BTreeMap::new();
     for fact in facts(records, "activation_issued") {

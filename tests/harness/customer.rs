@@ -30,12 +30,24 @@ pub struct Diary {
 /// Starts handing in offers until told to stop. One file per acknowledged offer appears in `directory`, synced
 /// before the next request.
 pub fn start(page: SocketAddr, speed: u32, reports: Arc<Witness>, directory: &Path) -> Customer {
+    start_with(page, speed, reports, directory, |_| true)
+}
+
+/// The same, with the devices that `mine` names only.
+pub fn start_with(
+    page: SocketAddr,
+    speed: u32,
+    reports: Arc<Witness>,
+    directory: &Path,
+    mine: fn(u64) -> bool,
+) -> Customer {
     let diary = Arc::<Diary>::default();
     let mut at_work = AtWork {
         page,
         speed,
         reports,
         directory: directory.to_owned(),
+        mine,
         diary: diary.clone(),
         clock: None,
         free_from: BTreeMap::new(),
@@ -75,6 +87,7 @@ struct AtWork {
     speed: u32,
     reports: Arc<Witness>,
     directory: PathBuf,
+    mine: fn(u64) -> bool,
     diary: Arc<Diary>,
     /// What the system's clock showed, and when.
     clock: Option<(Timestamp, Instant)>,
@@ -150,7 +163,7 @@ impl AtWork {
             let state = &report["state"];
             let kind = (state["kind"] == "charger" && state["session"] == 0) || state["kind"] == "battery";
             let device = report["device"].as_u64().unwrap_or_default();
-            kind && self.free_from.get(&device).is_none_or(|from| *from <= now)
+            kind && (self.mine)(device) && self.free_from.get(&device).is_none_or(|from| *from <= now)
         };
         let from =
             |report: &Value| self.free_from.get(&report["device"].as_u64().unwrap_or_default()).copied();

@@ -9,6 +9,7 @@ pub mod checker;
 pub mod cluster;
 pub mod customer;
 pub mod mqtt;
+pub mod traders;
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -211,6 +212,24 @@ pub fn send(method: &str, server: SocketAddr, path: &str, body: &Value) -> std::
         body.len()
     );
     exchange(server, (head + &body).as_bytes())
+}
+
+/// `DELETE`.
+pub fn delete(server: SocketAddr, path: &str) -> std::io::Result<Answer> {
+    let head = format!("DELETE {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    exchange(server, head.as_bytes())
+}
+
+/// A row of the table that `scripts/soak.sh` prints: what was asked and what was reached.
+#[allow(clippy::print_stderr)] // it is read there
+pub fn soak_row(what: &str, asked: &str, reached: &str, held: bool) {
+    eprintln!("soak| {what} | {asked} | {reached} | {}", if held { "passed" } else { "FAILED" });
+}
+
+/// A size of a soak, from the environment.
+pub fn sized<T: std::str::FromStr>(variable: &str, without: T) -> T {
+    let given = std::env::var(variable).ok();
+    given.map_or(without, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
 }
 
 /// One request on one connection. An answer that was cut off by a dying server is an error, never an answer.

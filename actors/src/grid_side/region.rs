@@ -57,10 +57,11 @@ pub enum RegionMsg {
 }
 
 /// An estimate with what is needed to go on from it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Solved {
     estimate: Arc<Estimate>,
-    kept: KeptEstimate,
+    /// Whoever comes first takes it, for it is large: a message that is handled again goes without.
+    kept: Mutex<Option<KeptEstimate>>,
 }
 
 /// Mean power of each connection in past slots, W, known before the start: what the forecast learns from.
@@ -284,8 +285,9 @@ impl Region {
             let stopwatch = Stopwatch::start();
             let solved = estimator.estimate_and_keep(at, &set, spare);
             durations.count(stopwatch.elapsed());
-            let solved =
-                solved.map(|(estimate, kept)| Arc::new(Solved { estimate: Arc::new(estimate), kept }));
+            let solved = solved.map(|(estimate, kept)| {
+                Arc::new(Solved { estimate: Arc::new(estimate), kept: Mutex::new(Some(kept)) })
+            });
             RegionMsg::SolveFinished(solved.map_err(|error| error.to_string()))
         });
     }
@@ -294,13 +296,14 @@ impl Region {
         self.solving = false;
         self.spare = self.kept.take();
         let outcome = outcome.map(|solved| {
-            let Solved { estimate, mut kept } = Arc::unwrap_or_clone(solved);
+            self.kept = solved.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
             // What came while it was being made.
-            for value in self.latest.values() {
-                kept.take(value.point, value.value);
+            if let Some(kept) = &mut self.kept {
+                for value in self.latest.values() {
+                    kept.take(value.point, value.value);
+                }
             }
-            self.kept = Some(kept);
-            estimate
+            solved.estimate.clone()
         });
         // Without a measured flow the total is little but the forecast itself, and the drift would feed on its own.
         if let (Ok(estimate), Some(historian)) = (&outcome, &self.made.historian) {

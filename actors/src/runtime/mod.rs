@@ -16,7 +16,7 @@ pub mod supervisor;
 pub use cause::Cause;
 pub use clock::{ScaledClock, Stopwatch, WallClock};
 pub use credit::{Credit, Credits};
-pub use depths::Depths;
+pub use depths::{Depths, StageSeen};
 pub use environment::{Compute, Environment};
 pub use hold_ups::HoldUps;
 pub use incidents::Incidents;

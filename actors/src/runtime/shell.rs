@@ -310,9 +310,9 @@ impl<S: Stage> Running<S> {
             run(stage, context);
             assert!(!grid::defect::stumbles(), "stumbled on purpose");
         };
-        self.birth.depth.handling.begin();
+        self.birth.depth.handling().begin();
         let ran = catch_unwind(AssertUnwindSafe(|| stumbling(stage, context)));
-        self.birth.depth.handling.end();
+        self.birth.depth.handling().end();
         match ran {
             Ok(()) => {
                 carrying(&self.credit, || self.context.release());
@@ -355,7 +355,9 @@ impl<S: Stage> Running<S> {
                 let until = oldest.at + RESTART_WINDOW;
                 tracing::error!(stage = %self.birth.name, wait = ?until - Instant::now(), "many messages from outside make it panic: it waits");
                 self.birth.hold_ups.begin(&self.birth.name);
+                self.birth.depth.hold_up(true);
                 tokio::time::sleep_until(until).await;
+                self.birth.depth.hold_up(false);
                 self.birth.hold_ups.end(self.context.now());
                 self.forget_old_restarts();
             }
@@ -364,6 +366,7 @@ impl<S: Stage> Running<S> {
             self.restarts.push_back(Restart { at: now, from_outside });
             tracing::warn!(stage = %self.birth.name, %reason, ?pause, "stage panicked and is restarted");
             self.birth.incidents.restarted(&self.birth.name, &reason);
+            self.birth.depth.restarted();
             tokio::time::sleep(pause).await;
             let build = self.birth.build.clone();
             match self.attempt(|stage, cx| {

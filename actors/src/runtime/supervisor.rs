@@ -104,8 +104,8 @@ impl Supervisor {
         build: Build<S>,
         restarts_max: usize,
     ) -> Result<Address<S::Msg>, SpawnError> {
-        let depth = Depth::default();
-        self.depths.add(&name, depth.clone());
+        let depth = Depth::new(&name, restarts_max);
+        self.depths.add(depth.clone());
         let birth = Birth {
             name: name.clone(),
             build,

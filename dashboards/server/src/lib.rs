@@ -43,6 +43,7 @@ mod services;
 mod session;
 mod span;
 mod stream;
+mod supervision;
 mod topology;
 mod trading;
 mod transfer;

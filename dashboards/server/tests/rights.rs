@@ -78,6 +78,7 @@ const MATRIX: &str = "
     setIndicatorGoal    .    +    .    .    .    .    .    .    .
     setIndicatorAlarm   .    +    .    .    .    .    .    .    .
     getFigures          .    +    .    .    .    .    +    +    .
+    getSupervision      .    +    .    .    .    .    +    +    .
     listQuarantine      .    +    .    .    .    .    .    +    .
     getSetAside         .    +    .    .    .    .    .    +    .
     discardSetAside     .    +    .    .    .    .    .    .    .

@@ -76,19 +76,33 @@ fn acknowledging_before_the_sync_loses_something_and_is_found_out() {
     assert!(objection.as_deref().is_some_and(lost), "{objection:?}");
 }
 
+/// A size of a soak, from the environment.
+fn sized(variable: &str, without: usize) -> usize {
+    std::env::var(variable).map_or(without, |text| text.parse().expect("a number"))
+}
+
+/// A row of the table that `scripts/soak.sh` prints.
+#[allow(clippy::print_stderr)]
+fn row(what: &str, asked: &str, reached: &str, held: bool) {
+    eprintln!("soak| {what} | {asked} | {reached} | {}", if held { "passed" } else { "FAILED" });
+}
+
 #[test]
 #[ignore = "minutes; `make soak` runs it"]
-#[allow(clippy::print_stderr)]
 fn nothing_acknowledged_is_lost_by_a_power_cut_in_a_trace_of_2000_calls_and_many_random_ones() {
-    let (count, objection) = cuts(Durability::Synced, 2_000, 1, 11);
+    let (calls, wanted) = (sized("SOAK_POWER_CALLS", 2_000), sized("SOAK_POWER_RANDOM", 2_000));
+    let (count, objection) = cuts(Durability::Synced, calls, 1, 11);
+    let (asked, lost) =
+        (format!("at each of {calls} calls, 0 lost"), objection.clone().unwrap_or("0 lost".to_owned()));
+    row("power cut", &asked, &format!("{count} cuts, {lost}"), objection.is_none() && count >= calls);
     assert_eq!(objection, None, "after {count} cuts");
-    eprintln!("{count} power cuts in a trace of 2000 calls");
-    let mut random_cuts = 0;
-    for seed in 100..110 {
+    assert!(count >= calls);
+    let (mut random_cuts, mut seed) = (0, 100);
+    while random_cuts < wanted {
         let (count, objection) = cuts(Durability::Synced, 150, 2, seed);
         assert_eq!(objection, None, "after {count} cuts");
         random_cuts += count;
+        seed += 1;
     }
-    eprintln!("{random_cuts} more in ten random traces");
-    assert!(random_cuts >= 2_000);
+    row("power cuts of random traces", &format!("{wanted}, 0 lost"), &format!("{random_cuts}, 0 lost"), true);
 }

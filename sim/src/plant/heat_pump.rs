@@ -10,7 +10,7 @@
 
 use super::orders::{Orders, power_for_target_w};
 use super::stream::{Purpose, stream, uniform};
-use super::weather::{Weather, hour_of};
+use super::weather::{Air, Weather};
 use crate::scenario::HeatPumps;
 use grid::{Slot, Timestamp};
 use market::{Activation, DeviceState};
@@ -44,7 +44,7 @@ pub(crate) struct HeatPump {
 }
 
 /// Heat out over electricity in.
-fn cop(outdoor_c: f64) -> f64 {
+pub(super) fn cop(outdoor_c: f64) -> f64 {
     let lift = (FLOW_C - outdoor_c).clamp(15.0, 60.0);
     0.85 * (6.08 - 0.09 * lift + 0.0005 * lift * lift)
 }
@@ -75,21 +75,32 @@ impl HeatPump {
         orders: &Orders,
         taken_wh: f64,
     ) -> f64 {
-        let outdoor_c = weather.outdoor_c(begin);
-        let p_w = match orders.target_wh(begin.slot()) {
+        self.live(begin, weather.air(begin), gains_w, orders.target_wh(begin.slot()), taken_wh)
+    }
+
+    /// A minute in this air, with the energy that is ordered for its slot, Wh.
+    #[inline]
+    fn live(
+        &mut self,
+        begin: Timestamp,
+        air: Air,
+        gains_w: f64,
+        target_wh: Option<f64>,
+        taken_wh: f64,
+    ) -> f64 {
+        let p_w = match target_wh {
             Some(target_wh) if self.indoor_c > self.day_c - COMFORT_K => {
                 power_for_target_w(target_wh, taken_wh, begin).clamp(0.0, self.p_rated_w)
             }
-            _ => self.default_w(begin, outdoor_c),
+            _ => self.default_w(air),
         };
-        let heat_w = self.loss_w_per_k * (outdoor_c - self.indoor_c) + p_w * cop(outdoor_c) + gains_w;
+        let heat_w = self.loss_w_per_k * (air.outdoor_c - self.indoor_c) + p_w * air.cop + gains_w;
         self.indoor_c += heat_w * MINUTE_H / self.capacity_wh_per_k;
         p_w
     }
 
     /// Setpoint, °C: half a kelvin more in the evening, 1.5 K less at night.
-    fn setpoint_c(&self, at: Timestamp) -> f64 {
-        let hour = hour_of(at);
+    fn setpoint_c(&self, hour: f64) -> f64 {
         if (self.evening_from_h..self.evening_to_h).contains(&hour) {
             self.day_c + 0.5
         } else if hour < 5.0 || hour >= self.evening_to_h {
@@ -99,9 +110,9 @@ impl HeatPump {
         }
     }
 
-    fn default_w(&self, at: Timestamp, outdoor_c: f64) -> f64 {
-        let setpoint_c = self.setpoint_c(at);
-        let hold_w = (self.loss_w_per_k * (setpoint_c - outdoor_c) - GAINS_EXPECTED_W) / cop(outdoor_c);
+    fn default_w(&self, air: Air) -> f64 {
+        let setpoint_c = self.setpoint_c(air.hour);
+        let hold_w = (self.loss_w_per_k * (setpoint_c - air.outdoor_c) - GAINS_EXPECTED_W) / air.cop;
         let correct_w = self.p_rated_w * (setpoint_c - self.indoor_c) / BAND_K;
         (hold_w + correct_w).clamp(0.0, self.p_rated_w)
     }
@@ -116,10 +127,11 @@ impl HeatPump {
             at = at.plus(Duration::from_secs(60));
         }
         let mut slot_mean_w = |slot: Slot| {
-            let mut taken_wh = 0.0;
+            let (mut taken_wh, target_wh) = (0.0, orders.target_wh(slot));
             for minute in 0..15 {
                 let begin = slot.start().plus(Duration::from_secs(60 * minute));
-                taken_wh += ahead.step(begin, weather, GAINS_EXPECTED_W, orders, taken_wh) * MINUTE_H;
+                let air = weather.air(begin);
+                taken_wh += ahead.live(begin, air, GAINS_EXPECTED_W, target_wh, taken_wh) * MINUTE_H;
             }
             taken_wh / Slot::HOURS
         };
@@ -135,7 +147,7 @@ impl HeatPump {
     ) -> DeviceState {
         let p_expected_w = self.expected_w(now, weather, orders, taken_wh);
         let mean_w = p_expected_w.iter().sum::<f64>() / p_expected_w.len().max(1) as f64;
-        let missing_heat_wh = (1.0 - FRACTION_MIN) * mean_w * cop(weather.outdoor_c(now)) * Slot::HOURS;
+        let missing_heat_wh = (1.0 - FRACTION_MIN) * mean_w * weather.air(now).cop * Slot::HOURS;
         let slots = self.reserve_k() * self.capacity_wh_per_k / missing_heat_wh.max(1.0);
         DeviceState::HeatPump {
             p_expected_w,

@@ -1,5 +1,6 @@
 //! Outdoor temperature and sunshine, the same for the whole street.
 
+use super::heat_pump::cop;
 use super::stream::{Purpose, normal, stream, uniform};
 use crate::scenario::WeatherSettings;
 use grid::Timestamp;
@@ -15,8 +16,19 @@ pub(crate) struct Weather {
     day: i64,
     clearness: Vec<f64>,
     offsets_c: [f64; 3],
-    /// Outdoor temperature at each whole minute from the beginning of the day to noon of the next, °C.
-    outdoor_c: Vec<f64>,
+    /// The air at each whole minute from the beginning of the day to noon of the next.
+    air: Vec<Air>,
+}
+
+/// The air of an instant, and what follows from it alone for every heat pump.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Air {
+    /// Hour of the day, UTC.
+    pub(crate) hour: f64,
+    /// Outdoor temperature, °C.
+    pub(crate) outdoor_c: f64,
+    /// Heat out over electricity in.
+    pub(crate) cop: f64,
 }
 
 /// The day of an instant, counted from the epoch (UTC).
@@ -37,7 +49,7 @@ impl Weather {
             day: day_of(at),
             clearness: Vec::new(),
             offsets_c: [0.0; 3],
-            outdoor_c: Vec::new(),
+            air: Vec::new(),
         };
         weather.begin_day(day_of(at));
         weather
@@ -58,17 +70,22 @@ impl Weather {
             normal(&mut rng).clamp(-2.0, 2.0)
         });
         let minute = |minute: usize| Timestamp::from_seconds(day * 86_400 + minute as i64 * 60);
-        self.outdoor_c = (0..MINUTES * 3 / 2).map(|at| self.reckoned_outdoor_c(minute(at))).collect();
+        self.air = (0..MINUTES * 3 / 2).map(|at| self.reckoned_air(minute(at))).collect();
     }
 
-    /// Outdoor temperature, °C: a sine with its maximum at 15:00 around the mean, and an offset of about 1 K per
-    /// day that moves from noon to noon. Good for the present day and up to noon of the next.
-    pub(crate) fn outdoor_c(&self, at: Timestamp) -> f64 {
+    /// The air of an instant of the present day or up to noon of the next. Its temperature is a sine with its maximum at 15:00
+    /// around the mean, and an offset of about 1 K per day that moves from noon to noon.
+    pub(crate) fn air(&self, at: Timestamp) -> Air {
         let begin = Timestamp::from_seconds(self.day * 86_400);
         let minute = usize::try_from((at.seconds() - begin.seconds()).div_euclid(60)).ok();
         let whole = at.nanos().rem_euclid(60_000_000_000) == 0;
-        let known = minute.filter(|_| whole).and_then(|minute| self.outdoor_c.get(minute));
-        known.copied().unwrap_or_else(|| self.reckoned_outdoor_c(at))
+        let known = minute.filter(|_| whole).and_then(|minute| self.air.get(minute));
+        known.copied().unwrap_or_else(|| self.reckoned_air(at))
+    }
+
+    fn reckoned_air(&self, at: Timestamp) -> Air {
+        let outdoor_c = self.reckoned_outdoor_c(at);
+        Air { hour: hour_of(at), outdoor_c, cop: cop(outdoor_c) }
     }
 
     fn reckoned_outdoor_c(&self, at: Timestamp) -> f64 {
@@ -128,7 +145,7 @@ mod tests {
         assert_eq!(weather.irradiance_w_m2(at("2026-01-15T03:00:00Z")), 0.0);
         let noon = weather.irradiance_w_m2(at("2026-01-15T12:10:00Z"));
         assert!(noon > 10.0 && noon < 300.0, "{noon}");
-        assert!((-8.0..5.0).contains(&weather.outdoor_c(at("2026-01-15T20:00:00Z"))));
+        assert!((-8.0..5.0).contains(&weather.air(at("2026-01-15T20:00:00Z")).outdoor_c));
     }
 
     #[test]
@@ -136,10 +153,10 @@ mod tests {
         let settings = Scenario::first_light().unwrap().weather;
         let late: Timestamp = "2026-01-15T23:59:00Z".parse().unwrap();
         let mut weather = Weather::new(&settings, 3, late);
-        let (before, midnight) = (weather.outdoor_c(late), late.plus(std::time::Duration::from_secs(60)));
-        let seen_ahead = weather.outdoor_c(midnight);
+        let (before, midnight) = (weather.air(late).outdoor_c, late.plus(std::time::Duration::from_secs(60)));
+        let seen_ahead = weather.air(midnight).outdoor_c;
         weather.turn_to(midnight);
-        assert!((weather.outdoor_c(midnight) - before).abs() < 0.02);
-        assert!((weather.outdoor_c(midnight) - seen_ahead).abs() < 1e-9);
+        assert!((weather.air(midnight).outdoor_c - before).abs() < 0.02);
+        assert!((weather.air(midnight).outdoor_c - seen_ahead).abs() < 1e-9);
     }
 }

@@ -15,6 +15,7 @@ use connectors::loopback;
 use grid::Timestamp;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -46,12 +47,21 @@ pub fn simulate(
     runtime.block_on(run(Arc::new(setup), directory, each_minute))
 }
 
+type Loading = Vec<(Timestamp, f64)>;
+
+/// The same day without flexibility, on a thread beside the run.
+#[allow(clippy::disallowed_methods)] // neither asks the other for anything before the end, so both repeat
+fn live_without_flexibility(setup: &Setup) -> JoinHandle<Result<Loading, RunError>> {
+    let (scenario, plant) = (setup.scenario.clone(), setup.plant.clone());
+    std::thread::spawn(move || loading_without_flexibility(&scenario, plant))
+}
+
 async fn run(
     setup: Arc<Setup>,
     directory: &Path,
     each_minute: impl Fn(Timestamp) + Send + 'static,
 ) -> Result<Simulated, RunError> {
-    let without = loading_without_flexibility(&setup.scenario, setup.plant.clone())?;
+    let without = live_without_flexibility(&setup);
     let recovered = recover(&setup, directory, Options::new(Durability::Simulated))?;
     let Recovered { journal, ledger, begun, plant, at, resumed } = recovered;
     let clock = ScaledClock::start(at, 1);
@@ -97,6 +107,8 @@ async fn run(
     let ledger = system.books().read(Clone::clone);
     system.stop().await;
     let minutes = log.minutes();
+    let panicked = |_| RunError::Field("the plant without flexibility panicked".to_owned());
+    let without = without.join().map_err(panicked)??;
     let outcome = Outcome::new(&Evidence {
         setup: &setup,
         without: &without,

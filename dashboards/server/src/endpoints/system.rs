@@ -1,7 +1,7 @@
-//! What the system says of itself: whether it lives, who asks, the picture, the history, the quarantine.
+//! What the system says of itself: whether it lives, who asks, the picture, the history, its stages, the quarantine.
 
 use super::{Answer, Content, Endpoint, OPEN, Parameter, json, parameter};
-use crate::{api, follow, history, quarantine, session};
+use crate::{api, follow, history, quarantine, session, supervision};
 use access::{Action, Resource};
 use actix_web::web;
 
@@ -30,6 +30,12 @@ const HISTORY_QUERY: &[Parameter] = &[
     parameter("as_of", "Instant", "Answer with what was there at this instant"),
     parameter("versions", "Versions", "`all` answers with what was replaced as well"),
     parameter("limit", "Limit", "Values that may be returned; with more it is a problem"),
+];
+
+/// What is asked of stages.
+const STAGES_QUERY: &[Parameter] = &[
+    parameter("kind", "Name", "Stages of this kind only, for example foa"),
+    parameter("limit", "StagesLimit", "So many at most, those that have most to tell first"),
 ];
 
 pub(super) const SYSTEM: &[Endpoint] = &[
@@ -192,6 +198,18 @@ pub(super) const SYSTEM: &[Endpoint] = &[
         answers: &[Answer { status: 200, meaning: "Events without end", content: Content::Events }],
         problems: &[404, 410, 422],
         route: || web::get().to(follow::values),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/supervision",
+        operation: "getSupervision",
+        summary: "The supervisor and its stages: what waits, what was made anew, what is held up",
+        right: (Resource::Metrics, Action::Read),
+        query: STAGES_QUERY,
+        body: None,
+        answers: &[json(200, "The tree", "Supervision")],
+        problems: &[422],
+        route: || web::get().to(supervision::tree),
     },
     Endpoint {
         method: "GET",

@@ -432,6 +432,12 @@ async fn figures_are_served_as_text_and_the_quarantine_answers_with_facts() {
     ] {
         assert!(figures.contains(name), "{name} is not in\n{figures}");
     }
+    let tree = running.get("/api/v1/supervision").await;
+    assert!(tree.starts_with("HTTP/1.1 200") && tree.contains("\"restarts_max\":5"), "{tree}");
+    for refused in ["?kind=foa", "?limit=0", "?limit=10001", "?all=1"] {
+        let answer = running.get(&format!("/api/v1/supervision{refused}")).await;
+        assert!(answer.starts_with("HTTP/1.1 422"), "{refused}: {answer}");
+    }
     let list = running.get("/api/v1/quarantine").await;
     assert!(list.starts_with("HTTP/1.1 200") && list.contains("\"messages\":[]"), "{list}");
     assert!(running.get("/api/v1/quarantine/7").await.starts_with("HTTP/1.1 404"));
