@@ -25,7 +25,7 @@ const STEPS_WORTH_FACTORS: f64 = 10.0;
 /// In single precision steps below this, p.u., that do not shrink by half are its rounding.
 const SINGLE_STALLS_PU: f64 = 1e-6;
 /// Steps that shrink by less than this do not tell that the next ones are small.
-pub(super) const SLOW: f64 = 0.5;
+const SLOW: f64 = 0.5;
 /// A weak weight times a change of the start below this moves nothing.
 const SAME_START: f64 = 1e-12;
 /// A deviation that takes more passes than this becomes the state that others deviate from.
@@ -337,7 +337,7 @@ impl<const N: usize> Solver<N> {
 
     pub(super) fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Settled, NoSolution> {
         (self.settled, self.optimal, self.deviated, self.deviations) = (false, false, false, None);
-        let mut factorizations = 0;
+        let (mut factorizations, mut renewed) = (0, false);
         let mut steps = Shrinking::new();
         let (mut last, mut step, mut position) = (f64::INFINITY, f64::INFINITY, 0);
         for iterations in 1..=tolerance.iterations_max {
@@ -352,16 +352,20 @@ impl<const N: usize> Solver<N> {
                 return Err(NoSolution::NotFinite { bus: self.order[position] as usize });
             }
             let rate = if last.is_finite() { step / last } else { 1.0 };
-            steps.note(step, 0.0);
+            let quotient = steps.note(step, 0.0);
             let short = step < tolerance.voltage_pu;
-            // Short steps that hardly shrink are believed on new factors only.
-            let slow =
-                steps.slowest() > SLOW && !renew && iterations > 1 && self.precision != Precision::Single;
-            if short && slow {
-                (renew, last) = (true, step);
+            let single = self.precision == Precision::Single;
+            let done = match single {
+                // The step that checks it is yet to come.
+                true => short || steps.missing() < tolerance.voltage_pu,
+                false => steps.done(quotient, tolerance.voltage_pu),
+            };
+            if !done && !single && short && !(renew || renewed) && steps.slowest() > SLOW {
+                // New factors help where old ones made the steps slow, and once is enough to see whether.
+                (renewed, renew, last) = (true, true, step);
                 continue;
             }
-            if short || steps.missing() < tolerance.voltage_pu {
+            if done {
                 match self.precision {
                     Precision::Confirmed | Precision::Double => {
                         self.plausible()?;
@@ -372,8 +376,8 @@ impl<const N: usize> Solver<N> {
                     Precision::Single => self.precision = Precision::Double,
                 }
                 let (check, _) = self.step();
-                steps.note(check, 0.0);
-                if check < tolerance.voltage_pu {
+                let quotient = steps.note(check, 0.0);
+                if steps.done(quotient, tolerance.voltage_pu) {
                     self.plausible()?;
                     (self.settled, self.optimal, self.precision) = (true, true, Precision::Confirmed);
                     return Ok(Settled { iterations: iterations + 1, factorizations });
@@ -405,12 +409,18 @@ impl<const N: usize> Solver<N> {
         Estimated { voltages: self.voltages(), objective, violation_pu, iterations, factorizations }
     }
 
-    /// The turn that gives the source's first wire the reference angle when the root's voltage is `root`.
+    /// The turn that gives the root the reference angle when its voltage is `root`, see [`super::core::Aim`].
     pub(super) fn turn(&self, root: &Vector) -> Complex64 {
-        if self.compiled.phasors || self.compiled.core.has_absolute_currents() {
+        if !self.turned() {
             return Complex64::ONE;
         }
-        Complex64::cis(self.reference - root[HALF].atan2(root[0]))
+        let aimed = self.compiled.core.aimed(root);
+        aimed.map_or(Complex64::ONE, |aimed| Complex64::cis(self.reference - aimed.arg()))
+    }
+
+    /// Whether nothing else than the root fixes the angles.
+    pub(super) fn turned(&self) -> bool {
+        !(self.compiled.phasors || self.compiled.core.has_absolute_currents())
     }
 
     pub fn voltages(&self) -> Vec<Complex64> {

@@ -4,7 +4,7 @@ use super::batch::{SETS, Sets};
 use super::dense::HALF;
 use super::plausible::largest_square;
 use super::shrinking::Shrinking;
-use super::solver::{Precision, SLOW, Solver};
+use super::solver::{Precision, Solver};
 use crate::circuit::Readings;
 use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
@@ -55,7 +55,7 @@ impl<const N: usize> Solver<N> {
                 return None;
             }
             let rate = steps.note(step, 0.0);
-            if steps.missing() < tolerance.voltage_pu || (step < tolerance.voltage_pu && rate < SLOW) {
+            if steps.done(rate, tolerance.voltage_pu) {
                 return Some(iterations);
             }
             if iterations > BATCH_STEPS_MIN && steps.slowest() > BATCH_SLOW {
