@@ -188,8 +188,8 @@ fn line<K: Arithmetic, const N: usize>(
         }
         let kc = dense::product(kit, &k, &c);
         l = dense::symmetric(kit, &dense::product(kit, &dense::transpose(kit, &c), &kc));
-        core.double.evidence[line.evidence as usize] = l;
-        core.single.evidence[line.evidence as usize] = precision::rounded(kit, &l);
+        core.double.evidence[line.evidence as usize].0 = l;
+        core.single.evidence[line.evidence as usize].0 = precision::rounded(kit, &l);
     }
     core.double.edges[i] = Edge { a, s };
     core.single.edges[i] = Edge { a: precision::rounded(kit, &a), s: precision::rounded(kit, &s) };

@@ -39,17 +39,6 @@ impl Shrinking {
         rate
     }
 
-    /// The same where a step also mends what came from elsewhere: a quotient up to `times` the slowest of those before says
-    /// nothing new.
-    pub fn note_mended(&mut self, step: f64, least: f64, times: f64) -> f64 {
-        let before = *self;
-        let rate = self.note(step, least);
-        if before.seen > 1 && rate <= times * before.slowest() {
-            *self = Self { last: step, ..before };
-        }
-        rate
-    }
-
     /// The slowest of the last quotients; 1 when there is none.
     pub fn slowest(&self) -> f64 {
         match self.seen {
@@ -90,20 +79,6 @@ mod tests {
         }
         // The step after these was 5e-8.
         assert!(steps.missing() > 5e-8, "{}", steps.missing());
-    }
-
-    #[test]
-    fn what_a_step_mends_of_rounding_does_not_count_as_slow() {
-        let mut steps = Shrinking::new();
-        for step in [2e-2, 3.56e-4, 5.05e-6] {
-            steps.note(step, 0.0);
-        }
-        let mut slow = steps;
-        steps.note_mended(2.16e-7, 0.0, 3.0);
-        // The step after it was 5.4e-9.
-        assert!(steps.missing() > 5.4e-9 && steps.missing() < 1e-8, "{}", steps.missing());
-        slow.note_mended(2e-6, 0.0, 3.0);
-        assert!(slow.missing() > 1e-6, "{}", slow.missing());
     }
 
     #[test]

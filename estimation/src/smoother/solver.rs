@@ -9,7 +9,7 @@ use super::lines::NONE;
 use super::live::Trail;
 use super::meters::Says;
 use super::observability;
-use super::plausible::largest_square;
+use super::plausible::{largest, largest_square};
 use super::posterior::{EndVariance, Posterior, TotalVariance};
 use super::shrinking::Shrinking;
 use super::standing::Standing;
@@ -200,13 +200,19 @@ impl<const N: usize> Solver<N> {
     /// Whether the estimate lies where a grid may be.
     fn plausible(&self) -> Result<(), NoSolution> {
         let core = &self.compiled.core;
-        let found = match self.deviations.as_ref().filter(|_| self.deviated) {
-            Some(moved) => {
-                largest_square::<N>(core.v.iter().zip(&moved.v).map(|(v, moved)| dense::add(Plain, v, moved)))
-            }
+        let max_pu = core.voltage_max(self.no_load, |meter| core.meters[meter].value);
+        let moved = self.deviations.as_ref().filter(|_| self.deviated);
+        let moved =
+            moved.map(|moved| core.v.iter().zip(&moved.v).map(|(v, moved)| dense::add(Plain, v, moved)));
+        let largest = moved.clone().map_or_else(|| largest(core.v.iter().copied()), largest);
+        if largest <= max_pu * max_pu {
+            return Ok(());
+        }
+        let found = match moved {
+            Some(moved) => largest_square::<N>(moved),
             None => largest_square::<N>(core.v.iter().copied()),
         };
-        self.believed(found, core.voltage_max(self.no_load, |meter| core.meters[meter].value))
+        self.believed(found, max_pu)
     }
 
     pub(super) fn believed(&self, (square, position): (f64, usize), max_pu: f64) -> Result<(), NoSolution> {
@@ -355,12 +361,11 @@ impl<const N: usize> Solver<N> {
             let quotient = steps.note(step, 0.0);
             let short = step < tolerance.voltage_pu;
             let single = self.precision == Precision::Single;
-            let done = match single {
-                // The step that checks it is yet to come.
-                true => short || steps.missing() < tolerance.voltage_pu,
-                false => steps.done(quotient, tolerance.voltage_pu),
-            };
-            if !done && !single && short && !(renew || renewed) && steps.slowest() > SLOW {
+            // In single precision the step that checks it is yet to come.
+            let near = single && (short || steps.missing() < tolerance.voltage_pu);
+            let done = near || (!single && steps.done(quotient, tolerance.voltage_pu));
+            let stuck = short && !single && steps.slowest() > SLOW;
+            if stuck && !(done || renew || renewed) {
                 // New factors help where old ones made the steps slow, and once is enough to see whether.
                 (renewed, renew, last) = (true, true, step);
                 continue;

@@ -88,9 +88,13 @@ impl<const N: usize> Solver<N> {
 
     /// Whether all sets lie where a grid may be.
     fn sets_plausible(&self, sets: &Sets<N>) -> Result<(), NoSolution> {
+        let squares = sets.deviated_squares();
         (0..SETS).try_for_each(|lane| {
-            let found = largest_square::<N>((0..self.order.len()).map(|i| sets.voltage(i, lane)));
             let max_pu = self.compiled.core.voltage_max(self.no_load, |meter| sets.meter(meter, lane));
+            if squares.is_some_and(|squares| squares[lane] <= max_pu * max_pu) {
+                return Ok(());
+            }
+            let found = largest_square::<N>((0..self.order.len()).map(|i| sets.voltage(i, lane)));
             self.believed(found, max_pu)
         })
     }

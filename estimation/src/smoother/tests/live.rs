@@ -158,11 +158,7 @@ fn deviate_one(seed: u64, slack: f64, faults: &mut Vec<String>) -> Result<(), No
 }
 
 /// The estimate from a flat start; where that leads nowhere, by exact steps from the voltages of another.
-fn expected(
-    case: &Case,
-    values: &Readings,
-    near: &Smoother,
-) -> Result<Vec<Complex64>, NoSolution> {
+fn expected(case: &Case, values: &Readings, near: &Smoother) -> Result<Vec<Complex64>, NoSolution> {
     fresh(case, values).or_else(|_| {
         let mut alone = Smoother::new(&case.circuit, &case.tree, values).expect("a tree");
         alone.estimate_from(&mut near.clone(), TIGHT).map(|found| found.voltages)
