@@ -208,6 +208,9 @@ impl Arithmetic for Plain {
 pub trait Kernel {
     /// What it gives.
     type Output;
+    /// Whether it holds more numbers at a time than sixteen registers do: where the processor has twice as many of the
+    /// same width (AVX-512VL) it is compiled once more for them.
+    const MANY_NUMBERS: bool = false;
 
     /// Runs it; implementations are `#[inline(always)]`.
     fn run<A: Arithmetic>(self, a: A) -> Self::Output;
@@ -262,12 +265,17 @@ impl<K: Kernel, A: Arithmetic> NullaryFnOnce for With<K, A> {
 #[cfg(target_arch = "x86_64")]
 mod vector {
     use super::{Arithmetic, Kernel, With, plain};
-    use pulp::x86::V3;
+    use pulp::x86::{V3, V4};
     use pulp::{cast, f64x4};
 
     /// AVX2 and FMA: two million processors' worth of them since 2013; wider units run it as well.
     #[inline(never)]
     pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
+        if K::MANY_NUMBERS
+            && let Some(simd) = V4::try_new()
+        {
+            return simd.vectorize(With(kernel, Avx2(*simd)));
+        }
         match V3::try_new() {
             Some(simd) => simd.vectorize(With(kernel, Avx2(simd))),
             None => plain(kernel),

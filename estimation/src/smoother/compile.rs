@@ -1,7 +1,7 @@
 //! From a circuit, its tree and the readings to the rows the passes work on.
 
 use super::NotSmoothable;
-use super::core::{Core, Place, Site};
+use super::core::{Aim, Core, Place, Site};
 use super::cuts::{self, Cut, Place as CutPlace, Row};
 use super::dense::{self, HALF, LANES, Matrix, Vector};
 use super::injections::{Frozen, Load};
@@ -83,6 +83,7 @@ pub(super) fn compile<const N: usize>(
         frozen_meters: Vec::new(),
         root: dense::zero(),
         root_weak: dense::zero(),
+        aim: Aim::FirstWire,
         root_start: [0.0; LANES],
         root_flow: (dense::zero(), dense::zero()),
         v: vec![[0.0; LANES]; count],

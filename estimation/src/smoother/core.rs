@@ -11,12 +11,13 @@
 //! so nothing else than A, S, L and Z is needed to carry corrections up and down.
 
 use super::cuts::Cut;
-use super::dense::{self, Arithmetic, Matrix, Plain, Vector};
+use super::dense::{self, Arithmetic, HALF, Matrix, Plain, Vector};
 use super::injections::{Frozen, Load};
 use super::lines::{Lines, NONE};
 use super::meters::Meter;
 use super::precision::Factors;
 use crate::simd::Path;
+use num_complex::Complex64;
 
 /// How many roundings a gradient may have gone through.
 const ROUNDINGS: f64 = 32.0;
@@ -41,6 +42,18 @@ pub(super) struct Place {
     pub site: u32,
     /// Distance from the root: which accumulator collects for it.
     pub level: u32,
+}
+
+/// Whose angle at the root becomes the reference angle when no phasor is measured. An angle that nobody knows would turn
+/// all the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// That of the first wire.
+    FirstWire,
+    /// That of the first wire without its zero sequence, which nobody knows: all that is measured is behind delta windings.
+    WithoutZeroSequence,
+    /// None: angles stay as the rows of the reference make them.
+    Nothing,
 }
 
 /// The estimator over `N` real unknowns per bus in `P` lanes.
@@ -75,6 +88,8 @@ pub(super) struct Core<const N: usize> {
     /// Weight that keeps undetermined parts of the root's voltage at their start, and nothing else; zero when all is
     /// determined.
     pub root_weak: Matrix<N>,
+    /// What angles are counted from.
+    pub aim: Aim,
     /// The root's voltage at the start.
     pub root_start: Vector,
     /// A and S of all that flows into the root.
@@ -123,6 +138,18 @@ impl<const N: usize> Core<N> {
     pub fn root_after<K: Arithmetic>(&self, kit: K, e: &Vector) -> Vector {
         let away = dense::sub(kit, &self.root_start, &self.v[0]);
         dense::times_plus(kit, &self.root, &dense::times_plus(kit, &self.root_weak, &away, e), &self.v[0])
+    }
+
+    /// The phasor at the root that gets the reference angle, of a voltage or a change of it.
+    pub fn aimed(&self, root: &Vector) -> Option<Complex64> {
+        let wire = |k: usize| Complex64::new(root[k], root[k + HALF]);
+        match self.aim {
+            Aim::FirstWire => Some(wire(0)),
+            Aim::WithoutZeroSequence => {
+                Some(wire(0) - (0..N / 2).map(wire).sum::<Complex64>() / (N / 2) as f64)
+            }
+            Aim::Nothing => None,
+        }
     }
 
     /// What rounding leaves of a gradient by the current at a bus, as a difference of larger ones.

@@ -6,6 +6,7 @@
 //! that are compiled once with and once without the processor's vector units; `kit` is what they calculate with.
 
 pub(super) use crate::simd::{Arithmetic, Plain};
+use std::ops::{Deref, DerefMut};
 
 /// Lanes of a vector.
 pub(super) const LANES: usize = 8;
@@ -18,6 +19,27 @@ pub(super) type Vector = [f64; LANES];
 pub(super) type Matrix<const N: usize> = [[f64; LANES]; N];
 /// What one register holds.
 pub(super) type Half = [f64; HALF];
+
+/// Begins where a register may be loaded at once: memory of large arrays begins in the middle of one otherwise.
+#[repr(C, align(32))]
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Aligned<T>(pub T);
+
+impl<T> Deref for Aligned<T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Aligned<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
 
 /// The lane of an unknown.
 #[inline(always)]

@@ -4,7 +4,7 @@
 //! every pass finds the whole deviation anew, the last one decides how exact it is.
 
 use super::core::Core;
-use super::dense::{self, Arithmetic, HALF, Half, LANES, Vector, halves, joined};
+use super::dense::{self, Aligned, Arithmetic, HALF, Half, LANES, Vector, halves, joined};
 use super::injections::Frozen;
 use super::lines::NONE;
 use super::meters::Meter;
@@ -85,9 +85,9 @@ pub(super) struct Deviations {
     loads: Vec<Vector>,
     meters: Vec<f64>,
     /// By position: of the voltage.
-    pub v: Vec<Vector>,
+    pub v: Vec<Aligned<Vector>>,
     /// By load: of the gradient by its current.
-    mu: Vec<Lanes<f32>>,
+    mu: Vec<Aligned<Lanes<f32>>>,
     single: Vec<Up<f32>>,
     double: Vec<Up<f64>>,
 }
@@ -99,8 +99,8 @@ impl Deviations {
             standing: Standing::of(core),
             loads: core.loads.iter().map(|load| load.measured).collect(),
             meters: core.meters.iter().map(|meter| meter.value).collect(),
-            v: vec![[0.0; LANES]; core.count()],
-            mu: vec![[0.0; LANES]; core.loads.len()],
+            v: vec![Aligned([0.0; LANES]); core.count()],
+            mu: vec![Aligned([0.0; LANES]); core.loads.len()],
             single: vec![Up::NOTHING; core.count()],
             double: Vec::new(),
         }
@@ -110,8 +110,8 @@ impl Deviations {
     pub fn settle<const N: usize>(&mut self, core: &mut Core<N>, voltage_pu: f64) -> Option<usize> {
         let path = core.path;
         let mut course = Course::new(voltage_pu, 0.0);
-        self.v.fill([0.0; LANES]);
-        self.mu.fill([0.0; LANES]);
+        self.v.fill(Aligned([0.0; LANES]));
+        self.mu.fill(Aligned([0.0; LANES]));
         loop {
             let step = if course.double {
                 self.double.resize(core.count(), Up::NOTHING);
@@ -240,10 +240,10 @@ impl<T: Real, const N: usize> Pass<'_, T, N> {
         let square = kit.fma4(re, re, kit.mul4(im, im));
         change.largest = kit.max4(change.largest, square);
         change.sum = kit.add4(change.sum, square);
-        self.deviations.v[i] = now;
+        self.deviations.v[i].0 = now;
         let load = self.core.place[i].load;
         if load != NONE {
-            self.deviations.mu[load as usize] = T::to_single(kit, mu);
+            self.deviations.mu[load as usize].0 = T::to_single(kit, mu);
         }
         if self.write {
             let core = &mut *self.core;
@@ -269,7 +269,7 @@ fn sources<K: Arithmetic, T: Real, const N: usize>(
     if place.load != NONE {
         let at = place.load as usize;
         let values = dense::sub(kit, &core.loads[at].measured, &deviations.loads[at]);
-        let moved = (&deviations.v[i], &deviations.mu[at]);
+        let moved = (&*deviations.v[i], &*deviations.mu[at]);
         let (a, e) = load_source(kit, &standing[at], &T::frozen(core)[at], moved, &values);
         bus.a = T::add(kit, &bus.a, &T::narrow(kit, &a));
         bus.e = T::add(kit, &bus.e, &T::narrow(kit, &e));
@@ -285,7 +285,7 @@ fn sources<K: Arithmetic, T: Real, const N: usize>(
 #[inline(never)]
 fn meter_sources<const N: usize>(core: &Core<N>, deviations: &Deviations, i: usize) -> Vector {
     let mut e = [0.0; LANES];
-    let (standing, moved) = (&core.v[i], &deviations.v[i]);
+    let (standing, moved) = (&core.v[i], &*deviations.v[i]);
     let mut now = *standing;
     for (now, moved) in now.iter_mut().zip(moved) {
         *now += moved;

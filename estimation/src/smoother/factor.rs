@@ -11,8 +11,8 @@
 //!
 //! Only matrices of the kind I + (positive semidefinite) and I + Z A are inverted.
 
-use super::core::Core;
-use super::dense::{self, Arithmetic, HALF, Matrix, Plain};
+use super::core::{Aim, Core};
+use super::dense::{self, Arithmetic, HALF, LANES, Matrix, Plain, Vector};
 use super::injections::Frozen;
 use super::lines::NONE;
 use super::precision::{self, Edge};
@@ -188,8 +188,8 @@ fn line<K: Arithmetic, const N: usize>(
         }
         let kc = dense::product(kit, &k, &c);
         l = dense::symmetric(kit, &dense::product(kit, &dense::transpose(kit, &c), &kc));
-        core.double.evidence[line.evidence as usize] = l;
-        core.single.evidence[line.evidence as usize] = precision::rounded(kit, &l);
+        core.double.evidence[line.evidence as usize].0 = l;
+        core.single.evidence[line.evidence as usize].0 = precision::rounded(kit, &l);
     }
     core.double.edges[i] = Edge { a, s };
     core.single.edges[i] = Edge { a: precision::rounded(kit, &a), s: precision::rounded(kit, &s) };
@@ -225,7 +225,12 @@ fn root<const N: usize>(core: &mut Core<N>, l: &Matrix<N>) -> Result<(), Broken>
     if !scale.is_finite() {
         return Err(Broken { position: 0 });
     }
-    core.root_weak = if smallest_pivot(l) < UNKNOWN { unknown(l, scale) } else { dense::zero() };
+    (core.root_weak, core.aim) = (dense::zero(), Aim::FirstWire);
+    if smallest_pivot(l) < UNKNOWN {
+        let least = UNKNOWN.max(ROUNDING * scale);
+        core.root_weak = unknown(l, least);
+        core.aim = aim(&core.root_weak, least);
+    }
     let known = dense::plus(Plain, l, &core.root_weak);
     let inverse = dense::right_divide_pivoted(&dense::unit(), &known).ok_or(Broken { position: 0 })?;
     core.root = dense::symmetric(Plain, &inverse);
@@ -233,10 +238,9 @@ fn root<const N: usize>(core: &mut Core<N>, l: &Matrix<N>) -> Result<(), Broken>
 }
 
 /// The weight on the directions of which nothing is known, and on these alone: what is known is not drawn to the start.
-fn unknown<const N: usize>(l: &Matrix<N>, scale: f64) -> Matrix<N> {
+fn unknown<const N: usize>(l: &Matrix<N>, least: f64) -> Matrix<N> {
     let known = DMatrix::from_fn(N, N, |row, column| l[column][dense::lane::<N>(row)]);
     let eigen = known.symmetric_eigen();
-    let least = UNKNOWN.max(ROUNDING * scale);
     let mut weak = dense::zero();
     for (direction, value) in eigen.eigenvectors.column_iter().zip(&eigen.eigenvalues) {
         if *value < least {
@@ -248,6 +252,30 @@ fn unknown<const N: usize>(l: &Matrix<N>, scale: f64) -> Matrix<N> {
         }
     }
     weak
+}
+
+/// Share of a phasor's square that may lie in directions of which nothing is known.
+const HARDLY_ANY: f64 = 1e-4;
+
+/// What angles are counted from when this is the weight on unknown directions, `least` in each.
+fn aim<const N: usize>(weak: &Matrix<N>, least: f64) -> Aim {
+    let unknown = |x: &Vector| dense::dot(x, &dense::times(Plain, weak, x)) / (least * dense::dot(x, x));
+    // Real and imaginary part of the first wire, and of what is left of it without the mean of all.
+    let known = |of_mean: f64| {
+        [0, HALF].into_iter().all(|half| {
+            let mut x = [0.0; LANES];
+            x[half] = 1.0;
+            x[half..half + N / 2].iter_mut().for_each(|x| *x -= of_mean / (N / 2) as f64);
+            unknown(&x) < HARDLY_ANY
+        })
+    };
+    if known(0.0) {
+        Aim::FirstWire
+    } else if N > 2 && known(1.0) {
+        Aim::WithoutZeroSequence
+    } else {
+        Aim::Nothing
+    }
 }
 
 /// The smallest pivot of a symmetric elimination with diagonal pivoting.

@@ -27,6 +27,7 @@ pub(super) struct Load {
 }
 
 /// B and D as they stand in the factors.
+#[repr(C, align(32))]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frozen<T = f64> {
     /// b_re in the lower half, b_im in the upper half.

@@ -427,9 +427,8 @@ impl<const N: usize> Solver<N> {
         let core = &self.compiled.core;
         let (v0, at) = (&core.v[0], &core.v[read]);
         // The result is turned with the root.
-        let turned = !(self.compiled.phasors || core.has_absolute_currents());
-        let square = v0[0] * v0[0] + v0[HALF] * v0[HALF];
-        let by_turn = if turned { (root[HALF] * v0[0] - root[0] * v0[HALF]) / square } else { 0.0 };
+        let aimed = core.aimed(v0).zip(core.aimed(&root)).filter(|_| self.turned());
+        let by_turn = aimed.map_or(0.0, |(at, change)| (change * at.conj()).im / at.norm_sqr());
         let mut out = [Complex64::ZERO; 4];
         for (k, response) in out.iter_mut().enumerate().take(N / 2) {
             let change = Complex64::new(v[k], v[k + HALF]);

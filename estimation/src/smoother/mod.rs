@@ -9,7 +9,8 @@
 //! The optimum is that of power-grid-model's Newton–Raphson state estimation: voltage magnitudes and angles, powers per
 //! wire, injections that nobody measures exactly zero or free. When no phasor is measured, the angles of all wires of
 //! one bus (the source's when it has a voltage reading, otherwise the nearest with one) are rows with the variance of
-//! that reading, and the result is turned so that the source's first wire has [`Readings::reference_angle`].
+//! that reading, and the result is turned so that the source's first wire has [`Readings::reference_angle`]; without its zero
+//! sequence where all that is measured lies behind delta windings, and not at all where nothing is known of that wire.
 //!
 //! `core` is what the passes share, `compile` makes it from readings, `start` where the iteration begins, `factor` the
 //! matrices, `step` the values, `injections`, `meters` and `cuts` the rows.

@@ -20,6 +20,19 @@ pub(super) fn largest_square<const N: usize>(voltages: impl Iterator<Item = Vect
     most
 }
 
+/// The same without its place.
+pub(super) fn largest(voltages: impl Iterator<Item = Vector>) -> f64 {
+    let (mut most, mut sum) = ([0.0_f64; HALF], [0.0_f64; HALF]);
+    for v in voltages {
+        for k in 0..HALF {
+            let square = v[k] * v[k] + v[k + HALF] * v[k + HALF];
+            most[k] = if square > most[k] { square } else { most[k] };
+            sum[k] += square;
+        }
+    }
+    if sum.iter().sum::<f64>().is_finite() { most.into_iter().fold(0.0, f64::max) } else { f64::INFINITY }
+}
+
 impl<const N: usize> Core<N> {
     /// The largest voltage that is believed, p.u.; `no_load` is the largest one without any load at a root of 1 p.u.
     pub fn voltage_max(&self, no_load: f64, values: impl Fn(usize) -> f64) -> f64 {

@@ -5,7 +5,9 @@
 //! readings are too unequal for that (an exact meter beside a free injection), the same code runs in double.
 
 use super::core::Core;
-use super::dense::{self, Arithmetic, Even, HALF, LANES, Matrix, Transposed, Vector, halves, joined};
+use super::dense::{
+    self, Aligned, Arithmetic, Even, HALF, LANES, Matrix, Transposed, Vector, halves, joined,
+};
 use super::injections::Frozen;
 use super::lines::{Line, NONE};
 
@@ -66,6 +68,7 @@ pub(super) trait Real: Copy + std::fmt::Debug + 'static {
 }
 
 /// The scattering form of one line with all below it, see [`super::core`].
+#[repr(C, align(64))]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Edge<T, const N: usize> {
     pub a: Square<T, N>,
@@ -73,6 +76,7 @@ pub(super) struct Edge<T, const N: usize> {
 }
 
 /// Corrections on their way up a line: of its current and of the gradient by its voltage.
+#[repr(C, align(64))]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Up<T> {
     pub a: Lanes<T>,
@@ -88,7 +92,7 @@ impl<T: Real> Up<T> {
 pub(super) struct Factors<T, const N: usize> {
     pub edges: Vec<Edge<T, N>>,
     /// L of each line with evidence below.
-    pub evidence: Vec<Square<T, N>>,
+    pub evidence: Vec<Aligned<Square<T, N>>>,
     /// By position: what changed below and has not been taken down yet.
     pub up: Vec<Up<T>>,
     /// The ratios, impedances that are not even, and their transposes, numbered as in [`super::lines::Lines`].
@@ -119,7 +123,7 @@ impl<T: Real, const N: usize> Factors<T, N> {
         let nothing = [[T::ZERO; LANES]; N];
         Self {
             edges: vec![Edge { a: nothing, s: nothing }; core.count()],
-            evidence: vec![nothing; core.evident],
+            evidence: vec![Aligned(nothing); core.evident],
             up: vec![Up::NOTHING; core.count()],
             ratios: all(&lines.ratios),
             ratios_transposed: all(&lines.ratios_transposed),

@@ -10,6 +10,10 @@ const LOOK_BACK: usize = 3;
 const ALONE: f64 = 10.0;
 /// What is foreseen is taken twice.
 const MARGIN: f64 = 2.0;
+/// Exact steps are waited for while they shrink at least by this.
+const SLOWEST: f64 = 0.98;
+/// A first step below this part of the tolerance finds nothing to do.
+const FIRST: f64 = 0.01;
 
 /// The last steps of an iteration.
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +50,20 @@ impl Shrinking {
 
     /// What all steps to come would add up to, p.u.; infinite while the steps do not tell.
     pub fn missing(&self) -> f64 {
+        self.missing_below(0.5)
+    }
+
+    /// Whether exact steps are at their end: the last one and what is missing are below the tolerance, or steps below it no
+    /// longer shrink, which is rounding. `quotient` is that of the last step.
+    pub fn done(&self, quotient: f64, voltage_pu: f64) -> bool {
+        let rounding = quotient >= 1.0 && self.seen > 0;
+        let nothing = self.seen <= 1 && self.last < FIRST * voltage_pu;
+        self.last < voltage_pu && (rounding || nothing || self.missing_below(SLOWEST) < voltage_pu)
+    }
+
+    fn missing_below(&self, most: f64) -> f64 {
         let rate = self.slowest();
-        if rate < 0.5 { MARGIN * self.last * rate / (1.0 - rate) } else { f64::INFINITY }
+        if rate < most { MARGIN * self.last * rate / (1.0 - rate) } else { f64::INFINITY }
     }
 }
 
@@ -63,6 +79,24 @@ mod tests {
         }
         // The step after these was 5e-8.
         assert!(steps.missing() > 5e-8, "{}", steps.missing());
+    }
+
+    #[test]
+    fn exact_steps_end_when_what_is_missing_is_short_or_they_no_longer_shrink() {
+        let done = |steps: &[f64]| {
+            let (mut all, mut quotient) = (Shrinking::new(), 1.0);
+            for step in steps {
+                quotient = all.note(*step, 0.0);
+            }
+            all.done(quotient, 1e-8)
+        };
+        assert!(!done(&[1e-9]), "one step tells little");
+        assert!(done(&[1e-11]));
+        assert!(done(&[1e-3, 1e-5, 1e-7, 1e-9]));
+        assert!(!done(&[1e-3, 1e-5, 1e-7]), "a slow mode may hide under a fast one until steps are short");
+        assert!(!done(&[1.3e-8, 1.1e-8, 9.9e-9]), "nine times as much is to come");
+        assert!(done(&[1e-3, 1e-9, 2e-9]), "rounding");
+        assert!(!done(&[1e-3, 1e-6, 2e-6]) && !done(&[1e-3, f64::NAN]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::lines::NONE;
 use super::live::Trail;
 use super::meters::Says;
 use super::observability;
-use super::plausible::largest_square;
+use super::plausible::{largest, largest_square};
 use super::posterior::{EndVariance, Posterior, TotalVariance};
 use super::shrinking::Shrinking;
 use super::standing::Standing;
@@ -25,7 +25,7 @@ const STEPS_WORTH_FACTORS: f64 = 10.0;
 /// In single precision steps below this, p.u., that do not shrink by half are its rounding.
 const SINGLE_STALLS_PU: f64 = 1e-6;
 /// Steps that shrink by less than this do not tell that the next ones are small.
-pub(super) const SLOW: f64 = 0.5;
+const SLOW: f64 = 0.5;
 /// A weak weight times a change of the start below this moves nothing.
 const SAME_START: f64 = 1e-12;
 /// A deviation that takes more passes than this becomes the state that others deviate from.
@@ -200,13 +200,19 @@ impl<const N: usize> Solver<N> {
     /// Whether the estimate lies where a grid may be.
     fn plausible(&self) -> Result<(), NoSolution> {
         let core = &self.compiled.core;
-        let found = match self.deviations.as_ref().filter(|_| self.deviated) {
-            Some(moved) => {
-                largest_square::<N>(core.v.iter().zip(&moved.v).map(|(v, moved)| dense::add(Plain, v, moved)))
-            }
+        let max_pu = core.voltage_max(self.no_load, |meter| core.meters[meter].value);
+        let moved = self.deviations.as_ref().filter(|_| self.deviated);
+        let moved =
+            moved.map(|moved| core.v.iter().zip(&moved.v).map(|(v, moved)| dense::add(Plain, v, moved)));
+        let largest = moved.clone().map_or_else(|| largest(core.v.iter().copied()), largest);
+        if largest <= max_pu * max_pu {
+            return Ok(());
+        }
+        let found = match moved {
+            Some(moved) => largest_square::<N>(moved),
             None => largest_square::<N>(core.v.iter().copied()),
         };
-        self.believed(found, core.voltage_max(self.no_load, |meter| core.meters[meter].value))
+        self.believed(found, max_pu)
     }
 
     pub(super) fn believed(&self, (square, position): (f64, usize), max_pu: f64) -> Result<(), NoSolution> {
@@ -337,7 +343,7 @@ impl<const N: usize> Solver<N> {
 
     pub(super) fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Settled, NoSolution> {
         (self.settled, self.optimal, self.deviated, self.deviations) = (false, false, false, None);
-        let mut factorizations = 0;
+        let (mut factorizations, mut renewed) = (0, false);
         let mut steps = Shrinking::new();
         let (mut last, mut step, mut position) = (f64::INFINITY, f64::INFINITY, 0);
         for iterations in 1..=tolerance.iterations_max {
@@ -352,16 +358,19 @@ impl<const N: usize> Solver<N> {
                 return Err(NoSolution::NotFinite { bus: self.order[position] as usize });
             }
             let rate = if last.is_finite() { step / last } else { 1.0 };
-            steps.note(step, 0.0);
+            let quotient = steps.note(step, 0.0);
             let short = step < tolerance.voltage_pu;
-            // Short steps that hardly shrink are believed on new factors only.
-            let slow =
-                steps.slowest() > SLOW && !renew && iterations > 1 && self.precision != Precision::Single;
-            if short && slow {
-                (renew, last) = (true, step);
+            let single = self.precision == Precision::Single;
+            // In single precision the step that checks it is yet to come.
+            let near = single && (short || steps.missing() < tolerance.voltage_pu);
+            let done = near || (!single && steps.done(quotient, tolerance.voltage_pu));
+            let stuck = short && !single && steps.slowest() > SLOW;
+            if stuck && !(done || renew || renewed) {
+                // New factors help where old ones made the steps slow, and once is enough to see whether.
+                (renewed, renew, last) = (true, true, step);
                 continue;
             }
-            if short || steps.missing() < tolerance.voltage_pu {
+            if done {
                 match self.precision {
                     Precision::Confirmed | Precision::Double => {
                         self.plausible()?;
@@ -372,8 +381,8 @@ impl<const N: usize> Solver<N> {
                     Precision::Single => self.precision = Precision::Double,
                 }
                 let (check, _) = self.step();
-                steps.note(check, 0.0);
-                if check < tolerance.voltage_pu {
+                let quotient = steps.note(check, 0.0);
+                if steps.done(quotient, tolerance.voltage_pu) {
                     self.plausible()?;
                     (self.settled, self.optimal, self.precision) = (true, true, Precision::Confirmed);
                     return Ok(Settled { iterations: iterations + 1, factorizations });
@@ -405,12 +414,18 @@ impl<const N: usize> Solver<N> {
         Estimated { voltages: self.voltages(), objective, violation_pu, iterations, factorizations }
     }
 
-    /// The turn that gives the source's first wire the reference angle when the root's voltage is `root`.
+    /// The turn that gives the root the reference angle when its voltage is `root`, see [`super::core::Aim`].
     pub(super) fn turn(&self, root: &Vector) -> Complex64 {
-        if self.compiled.phasors || self.compiled.core.has_absolute_currents() {
+        if !self.turned() {
             return Complex64::ONE;
         }
-        Complex64::cis(self.reference - root[HALF].atan2(root[0]))
+        let aimed = self.compiled.core.aimed(root);
+        aimed.map_or(Complex64::ONE, |aimed| Complex64::cis(self.reference - aimed.arg()))
+    }
+
+    /// Whether nothing else than the root fixes the angles.
+    pub(super) fn turned(&self) -> bool {
+        !(self.compiled.phasors || self.compiled.core.has_absolute_currents())
     }
 
     pub fn voltages(&self) -> Vec<Complex64> {

@@ -18,6 +18,7 @@ use super::injections::Load;
 use super::precision::{Lanes, Real};
 
 /// A load at the optimum. Complex numbers have their real parts in the lower half.
+#[repr(C, align(64))]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StandingLoad<T> {
     /// V₀.

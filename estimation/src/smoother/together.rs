@@ -4,7 +4,7 @@ use super::batch::{SETS, Sets};
 use super::dense::HALF;
 use super::plausible::largest_square;
 use super::shrinking::Shrinking;
-use super::solver::{Precision, SLOW, Solver};
+use super::solver::{Precision, Solver};
 use crate::circuit::Readings;
 use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
@@ -59,7 +59,7 @@ impl<const N: usize> Solver<N> {
                 return None;
             }
             let rate = steps.note(step, 0.0);
-            if steps.missing() < tolerance.voltage_pu || (step < tolerance.voltage_pu && rate < SLOW) {
+            if steps.done(rate, tolerance.voltage_pu) {
                 return Some(iterations);
             }
             if iterations > BATCH_STEPS_MIN && steps.slowest() > BATCH_SLOW {
@@ -90,9 +90,13 @@ impl<const N: usize> Solver<N> {
 
     /// Whether all sets lie where a grid may be.
     fn sets_plausible(&self, sets: &Sets<N>) -> Result<(), NoSolution> {
+        let squares = sets.deviated_squares();
         (0..SETS).try_for_each(|lane| {
-            let found = largest_square::<N>((0..self.order.len()).map(|i| sets.voltage(i, lane)));
             let max_pu = self.compiled.core.voltage_max(self.no_load, |meter| sets.meter(meter, lane));
+            if squares.is_some_and(|squares| squares[lane] <= max_pu * max_pu) {
+                return Ok(());
+            }
+            let found = largest_square::<N>((0..self.order.len()).map(|i| sets.voltage(i, lane)));
             self.believed(found, max_pu)
         })
     }

@@ -1,13 +1,13 @@
 //! Eight sets as deviations from the estimate whose factors they use, see [`super::super::standing`].
 
 use super::super::core::Core;
-use super::super::dense::{self, Arithmetic, HALF, LANES, Transposed, Vector};
+use super::super::dense::{self, Aligned, Arithmetic, HALF, LANES, Transposed, Vector};
 use super::super::injections::Frozen;
 use super::super::lines::NONE;
 use super::super::meters::Meter;
 use super::super::precision::{Lanes, Real};
 use super::super::standing::{Standing, StandingLoad};
-use super::block::{Block, Wide, add, ratio, sub, times_plus, widen, z_times};
+use super::block::{Block, Wide, ratio, sub, times_plus, widen, z_times};
 use super::down::descend;
 use super::up::climb;
 use super::{Room, SETS, Up};
@@ -22,18 +22,20 @@ pub(super) struct Deviations<const N: usize> {
     base_loads: Vec<Vector>,
     base_meters: Vec<f64>,
     /// By position: of the voltage.
-    v: Vec<Block<f32, N>>,
+    v: Vec<Aligned<Block<f32, N>>>,
     /// By load: of the gradient by its current.
-    mu: Vec<Block<f32, N>>,
+    mu: Vec<Aligned<Block<f32, N>>>,
     /// By load: of the values; in double precision when that is asked for.
-    single: Vec<Block<f32, N>>,
-    double: Vec<Block<f64, N>>,
+    single: Vec<Aligned<Block<f32, N>>>,
+    double: Vec<Aligned<Block<f64, N>>>,
+    /// Whether `double` is there for the values of `single`.
+    doubled: bool,
 }
 
 impl<const N: usize> Deviations<N> {
     /// None yet, from the state of a core, which is the optimum for its values.
     pub fn new(core: &Core<N>) -> Self {
-        let none = [[0.0; SETS]; N];
+        let none = Aligned([[0.0; SETS]; N]);
         Self {
             standing: Standing::of(core),
             base: core.v.clone(),
@@ -43,18 +45,19 @@ impl<const N: usize> Deviations<N> {
             mu: vec![none; core.loads.len()],
             single: vec![none; core.loads.len()],
             double: Vec::new(),
+            doubled: false,
         }
     }
 
     /// Starts from no deviation with the values of eight sets.
     pub fn start(&mut self, measured: &[Block<f64, N>]) {
-        let none = [[0.0; SETS]; N];
+        let none = Aligned([[0.0; SETS]; N]);
         self.v.fill(none);
         self.mu.fill(none);
         for ((change, all), base) in self.single.iter_mut().zip(measured).zip(&self.base_loads) {
-            *change = changes(all, base).map(|wire| wire.map(|x| x as f32));
+            change.0 = changes(all, base).map(|wire| wire.map(|x| x as f32));
         }
-        self.double.clear();
+        self.doubled = false;
     }
 
     /// One pass with the values of voltmeters by meter.
@@ -74,9 +77,12 @@ impl<const N: usize> Deviations<N> {
         (measured, meters): (&[Block<f64, N>], &[Wide<f64>]),
         room: &mut Room<f64, N>,
     ) -> f64 {
-        if self.double.is_empty() {
-            self.double =
-                measured.iter().zip(&self.base_loads).map(|(all, base)| changes(all, base)).collect();
+        if !self.doubled {
+            self.double.resize(measured.len(), Aligned([[0.0; SETS]; N]));
+            for ((change, all), base) in self.double.iter_mut().zip(measured).zip(&self.base_loads) {
+                change.0 = changes(all, base);
+            }
+            self.doubled = true;
         }
         let (values, standing) =
             (std::mem::take(&mut self.double), std::mem::take(&mut self.standing.double));
@@ -84,6 +90,24 @@ impl<const N: usize> Deviations<N> {
         let step = core.path.run(pass);
         (self.double, self.standing.double) = (values, standing);
         step
+    }
+
+    /// The largest square of a voltage by set; infinite when one is no number.
+    pub fn largest_squares(&self) -> Wide<f64> {
+        let (mut most, mut sum) = ([0.0_f64; SETS], [0.0_f64; SETS]);
+        for (base, moved) in self.base.iter().zip(&self.v) {
+            for k in 0..N / 2 {
+                let (re, im) = (&moved[k], &moved[k + N / 2]);
+                for set in 0..SETS {
+                    let x = base[k] + f64::from(re[set]);
+                    let y = base[k + HALF] + f64::from(im[set]);
+                    let square = x * x + y * y;
+                    most[set] = if square <= most[set] { most[set] } else { square };
+                    sum[set] += square;
+                }
+            }
+        }
+        std::array::from_fn(|set| if sum[set].is_finite() { most[set] } else { f64::INFINITY })
     }
 
     /// The voltage of a position in a set.
@@ -104,12 +128,34 @@ fn changes<const N: usize>(measured: &Block<f64, N>, base: &Vector) -> Block<f64
     change
 }
 
+/// What has come from below a bus.
+#[derive(Clone, Copy)]
+struct Open<T, const N: usize> {
+    /// Whether a child has come; before that the rest means nothing.
+    filled: bool,
+    up: Up<T, N>,
+}
+
+impl<T: Real, const N: usize> Open<T, N> {
+    #[inline(always)]
+    fn add<K: Arithmetic>(&mut self, kit: K, a: &Block<T, N>, e: &Block<T, N>) {
+        if self.filled {
+            for k in 0..N {
+                self.up.a[k] = T::add(kit, &self.up.a[k], &a[k]);
+                self.up.e[k] = T::add(kit, &self.up.e[k], &e[k]);
+            }
+        } else {
+            (self.filled, self.up.a, self.up.e) = (true, *a, *e);
+        }
+    }
+}
+
 /// One pass up and down; returns the largest change of a voltage since the last one, not finite when one is.
 struct Pass<'a, T, const N: usize> {
     core: &'a Core<N>,
     deviations: &'a mut Deviations<N>,
     /// Changes of values by load.
-    values: &'a [Block<T, N>],
+    values: &'a [Aligned<Block<T, N>>],
     standing: &'a [StandingLoad<T>],
     /// Values of the sets by meter.
     meters: &'a [Wide<f64>],
@@ -118,6 +164,7 @@ struct Pass<'a, T, const N: usize> {
 
 impl<T: Real, const N: usize> Kernel for Pass<'_, T, N> {
     type Output = f64;
+    const MANY_NUMBERS: bool = true;
 
     #[inline(always)]
     fn run<K: Arithmetic>(mut self, kit: K) -> f64 {
@@ -133,36 +180,42 @@ impl<T: Real, const N: usize> Pass<'_, T, N> {
     fn up<K: Arithmetic>(&mut self, kit: K) -> Block<T, N> {
         let core = self.core;
         let factors = T::factors(core);
-        let mut open = vec![(false, Up::<T, N>::NOTHING); core.levels + 1];
+        let mut open = vec![Open::<T, N> { filled: false, up: Up::NOTHING }; core.levels + 1];
+        let mut room = std::mem::take(&mut self.room.0);
         for i in (1..core.count()).rev() {
-            let level = core.place[i].level as usize;
             let line = &core.lines.line[i];
-            let mut bus = if open[level].0 { open[level].1 } else { Up::NOTHING };
-            open[level].0 = false;
-            self.sources(kit, i, &mut bus);
-            climb(kit, (factors, line), i, &mut bus);
-            self.room.0[i] = bus;
-            let a = ratio(kit, factors, line, &bus.a, Transposed::Yes);
-            let e = ratio(kit, factors, line, &bus.e, Transposed::Yes);
-            let (filled, sum) = &mut open[level - 1];
-            *sum =
-                if *filled { Up { a: add(kit, &sum.a, &a), e: add(kit, &sum.e, &e) } } else { Up { a, e } };
-            *filled = true;
+            let (above, here) = open.split_at_mut(core.place[i].level as usize);
+            let (parent, here, bus) = (&mut above[above.len() - 1], &mut here[0], &mut room[i]);
+            self.sources(kit, i, here, bus);
+            here.filled = false;
+            climb(kit, (factors, line), i, bus);
+            if line.ratio == NONE {
+                parent.add(kit, &bus.a, &bus.e);
+            } else {
+                let a = ratio(kit, factors, line, &bus.a, Transposed::Yes);
+                let e = ratio(kit, factors, line, &bus.e, Transposed::Yes);
+                parent.add(kit, &a, &e);
+            }
         }
-        let mut bus = if open[0].0 { open[0].1 } else { Up::NOTHING };
-        self.sources(kit, 0, &mut bus);
+        let mut bus = Up::NOTHING;
+        self.sources(kit, 0, &open[0], &mut bus);
+        self.room.0 = room;
         bus.e
     }
 
-    /// Adds what a bus's load and voltmeters bring.
+    /// What comes from below a bus and from its load and voltmeters.
     #[inline(always)]
-    fn sources<K: Arithmetic>(&self, kit: K, i: usize, bus: &mut Up<T, N>) {
+    fn sources<K: Arithmetic>(&self, kit: K, i: usize, below: &Open<T, N>, bus: &mut Up<T, N>) {
         let core = self.core;
+        let none = Up::NOTHING;
+        let below = if below.filled { &below.up } else { &none };
         let load = core.place[i].load;
         if load != NONE {
             let at = load as usize;
-            let moved = (&self.deviations.v[i], &self.deviations.mu[at], &self.values[at]);
-            load_source(kit, &self.standing[at], &T::frozen(core)[at], moved, bus);
+            let moved = (&*self.deviations.v[i], &*self.deviations.mu[at], &*self.values[at]);
+            load_source(kit, &self.standing[at], &T::frozen(core)[at], moved, (below, bus));
+        } else {
+            *bus = *below;
         }
         if core.place[i].meter != NONE {
             let e = self.meter_sources(i);
@@ -205,23 +258,25 @@ impl<T: Real, const N: usize> Pass<'_, T, N> {
         let core = self.core;
         let factors = T::factors(core);
         let none = [[T::ZERO; SETS]; N];
-        let mut open = vec![(none, none); core.levels + 1];
+        let mut open = vec![Up { a: none, e: none }; core.levels + 1];
         let root = times_plus(kit, &core.root, &widen(kit, e), &[[0.0; SETS]; N]);
         for k in 0..N {
-            open[0].0[k] = T::narrow(kit, &root[k]);
+            open[0].a[k] = T::narrow(kit, &root[k]);
         }
         let (mut largest, mut sum) = ([0.0_f32; SETS], [0.0_f32; SETS]);
         self.arrive(kit, 0, &open[0], (&mut largest, &mut sum));
         for i in 1..core.count() {
             let line = &core.lines.line[i];
-            let level = core.place[i].level as usize;
-            let u = ratio(kit, factors, line, &open[level - 1].0, Transposed::No);
-            let omega = ratio(kit, factors, line, &open[level - 1].1, Transposed::No);
-            let change = descend(kit, (factors, line), i, &self.room.0[i], (&u, &omega));
-            let v = sub(kit, &u, &z_times(kit, factors, line, &change.a, Transposed::No));
-            let mu = sub(kit, &omega, &z_times(kit, factors, line, &change.e, Transposed::Yes));
-            open[level] = (v, mu);
-            self.arrive(kit, i, &open[level], (&mut largest, &mut sum));
+            let (above, here) = open.split_at_mut(core.place[i].level as usize);
+            let (outer, here) = (&above[above.len() - 1], &mut here[0]);
+            if line.ratio == NONE {
+                self.follow(kit, i, (&outer.a, &outer.e), here);
+            } else {
+                let u = ratio(kit, factors, line, &outer.a, Transposed::No);
+                let omega = ratio(kit, factors, line, &outer.e, Transposed::No);
+                self.follow(kit, i, (&u, &omega), here);
+            }
+            self.arrive(kit, i, here, (&mut largest, &mut sum));
         }
         if sum.iter().all(|sum| sum.is_finite()) {
             f64::from(largest.iter().fold(0.0_f32, |most, one| most.max(*one))).sqrt()
@@ -230,13 +285,28 @@ impl<T: Real, const N: usize> Pass<'_, T, N> {
         }
     }
 
-    /// Keeps what arrived at a bus.
+    /// Deviations of the voltage and of the gradient by the current across a line.
+    #[inline(always)]
+    fn follow<K: Arithmetic>(
+        &self,
+        kit: K,
+        i: usize,
+        (u, omega): (&Block<T, N>, &Block<T, N>),
+        here: &mut Up<T, N>,
+    ) {
+        let (factors, line) = (T::factors(self.core), &self.core.lines.line[i]);
+        let change = descend(kit, (factors, line), i, &self.room.0[i], (u, omega));
+        here.a = sub(kit, u, &z_times(kit, factors, line, &change.a, Transposed::No));
+        here.e = sub(kit, omega, &z_times(kit, factors, line, &change.e, Transposed::Yes));
+    }
+
+    /// Keeps what arrived at a bus: deviations of the voltage and of the gradient by the current.
     #[inline(always)]
     fn arrive<K: Arithmetic>(
         &mut self,
         kit: K,
         i: usize,
-        (v, mu): &(Block<T, N>, Block<T, N>),
+        Up { a: v, e: mu }: &Up<T, N>,
         (largest, sum): (&mut Wide<f32>, &mut Wide<f32>),
     ) {
         let w = N / 2;
@@ -251,7 +321,7 @@ impl<T: Real, const N: usize> Pass<'_, T, N> {
             *largest = kit.max8(*largest, square);
             *sum = kit.add8(*sum, square);
         }
-        *kept = now;
+        kept.0 = now;
         let load = self.core.place[i].load;
         if load != NONE {
             let kept = &mut self.deviations.mu[load as usize];
@@ -262,14 +332,14 @@ impl<T: Real, const N: usize> Pass<'_, T, N> {
     }
 }
 
-/// Adds a load's source: the deviation of its current and of its pull, less what the factors make of it.
+/// What comes from below and a load's source: the deviation of its current and of its pull, less what the factors make of it.
 #[inline(always)]
 fn load_source<K: Arithmetic, T: Real, const N: usize>(
     kit: K,
     at: &StandingLoad<T>,
     frozen: &Frozen<T>,
     (v, mu, values): (&Block<f32, N>, &Block<f32, N>, &Block<T, N>),
-    bus: &mut Up<T, N>,
+    (below, bus): (&Up<T, N>, &mut Up<T, N>),
 ) {
     for k in 0..N / 2 {
         let (re, im, h) = (k, k + N / 2, k + HALF);
@@ -293,14 +363,14 @@ fn load_source<K: Arithmetic, T: Real, const N: usize>(
             T::axpy(kit, frozen.d[k], &dmu.0, &T::axpy(kit, frozen.cross[k], &dmu.1, &by_v.0)),
             T::axpy(kit, frozen.cross[k], &dmu.0, &T::axpy(kit, frozen.d[h], &dmu.1, &by_v.1)),
         );
-        bus.a[re] = T::add(kit, &bus.a[re], &T::sub(kit, &dc.0, &by_mu.0));
-        bus.a[im] = T::sub(kit, &bus.a[im], &T::add(kit, &dc.1, &by_mu.1));
+        bus.a[re] = T::add(kit, &below.a[re], &T::sub(kit, &dc.0, &by_mu.0));
+        bus.a[im] = T::sub(kit, &below.a[im], &T::add(kit, &dc.1, &by_mu.1));
         let all = (T::add(kit, &c.0, &dc.0), T::add(kit, &c.1, &dc.1));
         let (p, q) = (product(kit, &all, &dw), product(kit, &dc, &w));
         let linear = conjugate_product(kit, &b, &dmu);
         let pull = (T::add(kit, &p.0, &q.0), T::add(kit, &p.1, &q.1));
-        bus.e[re] = T::sub(kit, &bus.e[re], &T::add(kit, &linear.0, &pull.0));
-        bus.e[im] = T::add(kit, &bus.e[im], &T::sub(kit, &pull.1, &linear.1));
+        bus.e[re] = T::sub(kit, &below.e[re], &T::add(kit, &linear.0, &pull.0));
+        bus.e[im] = T::add(kit, &below.e[im], &T::sub(kit, &pull.1, &linear.1));
     }
 }
 

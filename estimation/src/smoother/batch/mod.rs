@@ -26,6 +26,7 @@ use deviations::Deviations;
 pub const SETS: usize = 8;
 
 /// Corrections of eight sets on their way up.
+#[repr(C, align(64))]
 #[derive(Debug, Clone, Copy)]
 struct Up<T, const N: usize> {
     a: Block<T, N>,
@@ -192,6 +193,11 @@ impl<const N: usize> Sets<N> {
                 }
             }
         }
+    }
+
+    /// The largest square of a voltage by lane, when the estimates are deviations.
+    pub fn deviated_squares(&self) -> Option<Wide<f64>> {
+        self.deviations.as_ref().filter(|_| self.deviated).map(|deviations| deviations.largest_squares())
     }
 
     /// The voltage of a position in a lane.

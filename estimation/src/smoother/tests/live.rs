@@ -72,7 +72,17 @@ fn deviations_from_an_estimate_are_the_optimum_to_the_tolerance() {
 #[test]
 #[ignore = "half a minute; part of `make soak`"]
 fn deviations_from_an_estimate_are_the_optimum_for_a_thousand_networks() {
-    deviate(0..1000, 2.0); // Seed 1954 is off by 1.6e-6, and nobody knows why.
+    deviate(0..1000, 2.0);
+}
+
+/// A delta winding at the source leaves its zero sequence unknown (1954, 1626); the others have a slow mode under fast ones.
+#[test]
+fn an_unknown_part_of_the_source_or_a_slow_mode_puts_no_other_voltage_off() {
+    let mut faults = Vec::new();
+    for seed in [1954, 1626, 444, 1843, 1623, 1801] {
+        deviate_one(seed, 1.0, &mut faults).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
 /// One estimate deviated from six times, and batches of it, against estimates from flat starts. `slack` widens what is
