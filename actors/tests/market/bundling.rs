@@ -48,7 +48,8 @@ async fn what_is_bought_of_a_bundle_is_split_exactly_among_starts_lengths_and_to
     let mut bound = sheddable(9, slot(0), 109_000);
     bound.total_energy = Some(EnergyBounds { min: EnergyMwh(3 * KWH / 2), max: EnergyMwh(2 * KWH) });
     let mut later = sheddable(8, slot(1), 105_000);
-    (later.slices.truncate(1), later.default_schedule.energies.truncate(1));
+    later.slices.truncate(1);
+    later.default_schedule.energies.truncate(1);
     let offers = [sheddable(7, slot(0), 101_000), later, bound];
     for offer in &offers {
         assert_eq!(door.submit(offer.clone()).await, Some(OfferAnswer::Accepted));
