@@ -20,14 +20,11 @@ const SIGNS: &[&str] = &[
 /// Files that have such a line and are tried elsewhere, or read nothing of others.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("parsers.rs", "it calls the others"),
-    ("opcua/decode.rs", "values that the OPC UA library has read; its own test draws them"),
-    ("opcua/identity.rs", "the program's own certificate"),
     ("acquisition/keys.rs", "private files of whoever starts the program"),
     ("acquisition/client/config.rs", "a private file of whoever starts the program"),
     ("acquisition/client/mod.rs", "receipts, which `acquisition` reads"),
     ("acquisition/client/progress.rs", "the program's own file"),
     ("acquisition/client/rejects.rs", "the program's own file"),
-    ("acquisition/client/source.rs", "it cuts files into lines; `acquisition` reads them"),
     ("acquisition/intake/log.rs", "the program's own file, under checksums; its own test damages it"),
     ("acquisition/mod.rs", "hexadecimal digits, and the door to its parsers"),
 ];
