@@ -11,7 +11,7 @@ mod tls;
 
 pub use client::connect;
 pub use config::{BrokerConfig, BrokerTls, ConfigError};
-pub use tag::{Tag, TagError};
+pub use tag::{Row, Tag, TagError};
 
 use grid::{Slot, Timestamp};
 
@@ -24,4 +24,9 @@ pub(crate) fn read_any(bytes: &[u8]) {
     let now: Timestamp = Slot(1_965_170).start();
     let _ = decode::value(&payload, &tag.pointer);
     let _ = decode::time(&payload, &tag.pointer, now);
+    if let Some(row) = &tag.row {
+        for found in decode::rows(&payload, &row.key).remove(&row.id).unwrap_or_default() {
+            let _ = (decode::value(found, &tag.pointer), decode::time(found, "/observed_timestamp", now));
+        }
+    }
 }
