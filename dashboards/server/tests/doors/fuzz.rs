@@ -93,6 +93,7 @@ async fn two_hundred_broken_requests_are_answered_each() {
 
 #[tokio::test]
 #[ignore = "FUZZ_SECONDS; `make soak` runs it with 600"]
+#[allow(clippy::disallowed_methods)] // wall time bounds the run
 async fn broken_requests_are_answered_for_long() {
     let number = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let (seconds, since) = (Duration::from_secs(number("FUZZ_SECONDS", 5)), Instant::now());
