@@ -19,6 +19,7 @@ size() { # variable, full, short
   export "$1=${!1:-$value}"
 }
 size SOAK_KILLS 2000 40
+size FUZZ_SECONDS 600 5
 size SOAK_POWER_CALLS 2000 200
 size SOAK_POWER_RANDOM 2000 200
 size SOAK_DAMAGED 100000 2000
@@ -200,7 +201,19 @@ step_http() {
     && row "HTTP under schemathesis" "no 5xx, no broken schema" "$SOAK_EXAMPLES examples an operation" passed
 }
 
-all_steps=(kills power damage seeds mutants overload storm ingest journal agents failover scale day rest numerics http)
+# Broken bytes at every parser, site files and requests, two parsers at a time, with the executions (docs/fuzzing.md).
+step_fuzz() {
+  local out executions
+  out="$(mktemp)"
+  cargo test --locked --workspace --test fuzz --test doors -- --ignored --nocapture for_long 2>&1 | tee "$out"
+  local outcome=${PIPESTATUS[0]}
+  executions="$(awk 'match($0, /[0-9]+ executions, /) { sum += substr($0, RSTART) + 0 } END { print sum + 0 }' "$out")"
+  rm -f "$out"
+  ((outcome == 0 && executions > 0)) || return 1
+  row "broken bytes, $FUZZ_SECONDS s a parser" "no panic, nothing over 10 s" "$executions executions" passed
+}
+
+all_steps=(fuzz kills power damage seeds mutants overload storm ingest journal agents failover scale day rest numerics http)
 steps=("$@")
 ((${#steps[@]} > 0)) || steps=("${all_steps[@]}")
 for step in "${steps[@]}"; do

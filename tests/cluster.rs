@@ -247,6 +247,11 @@ fn areas_are_shared_evenly_and_a_member_that_ends_hands_its_own_on_at_once() {
         let serves = |name: &str| told["members"][name]["serves"].as_array().map_or(0, Vec::len);
         (["a", "b", "c"].map(serves) == [2, 2, 2] && told["unserved"] == json!([])).then_some(())
     });
+    // What would stay behind on one machine is not taken.
+    let (_, page) = serving(&members, areas[0]).unwrap();
+    let refused = get(page, "/api/v1/key-values?limit=5").unwrap();
+    assert_eq!(refused.status, 404);
+    assert!(String::from_utf8_lossy(&refused.body).contains("no_register"));
     members[0].stop();
     members[0].said.lock().unwrap().clear();
     shared(&members, &[0, 3, 3]);

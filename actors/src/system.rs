@@ -293,10 +293,10 @@ impl Start<'_> {
         for bus in area.feeder.network().buses() {
             let (rules, region, metering, observer) =
                 (plausibility.clone(), region.clone(), market.metering.clone(), observer.clone());
-            let historian = self.made.historian.clone();
+            let (historian, listed) = (self.made.historian.clone(), area.ranks.listed.clone());
             let build = move || {
-                let (metering, observer) = (metering.clone(), observer.clone());
-                Node::new(rules.clone(), region.clone(), metering, observer, historian.clone())
+                let (listed, metering, observer) = (listed.clone(), metering.clone(), observer.clone());
+                Node::new(rules.clone(), listed, region.clone(), metering, observer, historian.clone())
             };
             nodes.insert(bus.id, self.supervisor.spawn(format!("node {}", bus.id), build).await?);
         }

@@ -37,7 +37,7 @@ impl Running {
         let rules = (Rules::default(), OfferRules::default(), DsoRules::default());
         let feeder = Arc::new(Feeder::new(&network()).unwrap());
         let mut area = Area::new("demo", feeder, Vec::new(), rules).unwrap();
-        area.ranks = Ranks { field: 2, named: [("scada".to_owned(), 1)].into() };
+        area.ranks = Ranks { named: [("scada".to_owned(), 1)].into(), ..Ranks::default() };
         area.know_generators([].into());
         let clock = ScaledClock::start("2026-01-15T17:45:00Z".parse().unwrap(), 1);
         let (counters, other) = (Arc::new(Counters::default()), Arc::new(Counters::default()));

@@ -324,7 +324,7 @@ impl Serving {
         let open_journal = move || -> Result<Opened, JournalError> {
             Journal::open_locked(lock, Arc::new(disk), Options::new(Durability::Synced))
         };
-        let running = Running::start_on(site, open_journal, || Ok(history)).await?;
+        let running = Running::start_on(site, None, open_journal, || Ok(history)).await?;
         self.told = None;
         self.tell(|area| Event::Serving {
             area,

@@ -17,7 +17,8 @@
 //! * [`point_map`]: what a foreign system calls its values, as CSV;
 //! * [`network_file`]: power-grid-model JSON → [`grid::Network`];
 //! * [`opendss`]: OpenDSS scripts → [`grid::network::NetworkParts`];
-//! * [`pandapower`]: pandapower JSON → a network with its sensors.
+//! * [`pandapower`]: pandapower JSON → a network with its sensors;
+//! * [`parsers`]: whatever reads bytes of others, by name, for the test that throws anything at it.
 //!
 //! Whoever uses a connector holds a [`Link`] and does not see which kind it is. This crate knows no actor and
 //! reads no clock: time is handed in.
@@ -39,6 +40,7 @@ pub mod network_file;
 pub mod opcua;
 pub mod opendss;
 pub mod pandapower;
+pub mod parsers;
 pub mod point_map;
 pub mod portfolio_file;
 pub mod power_grid_model;

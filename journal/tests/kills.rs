@@ -34,7 +34,7 @@ fn fact(number: u64) -> Fact {
     let (device, energy) = (DeviceId((number % 7) as u32), EnergyMwh(number as i64 * 31));
     let (quality, received_at) = (Quality::Measured, slot.end());
     Fact::Market(MarketEvent::MeterRead {
-        reading: MeterReading { device, slot, energy, quality, received_at },
+        reading: MeterReading { device, slot, energy, quality, received_at, source: None },
     })
 }
 

@@ -89,7 +89,6 @@ packed!(enum BaselineMethod {
     1 = XOfY { x, y, adjustment_slots, adjustment_max_per_mille },
     2 = WeatherRegression { days_min, days_max, heating_limit_milli_celsius },
 });
-packed!(struct MeterReading { device, slot, energy, quality, received_at });
 
 // What is paid.
 packed!(enum Account { 0 = Dso, 1 = Prosumer(prosumer), 2 = Aggregator, 3 = MarketFee });
@@ -111,6 +110,39 @@ packed!(struct MonthlyBill {
     num_custom_schedule_activations, total_start_time_deviations, total_energy_deviations, execution_imbalance, lines,
     postings,
 });
+
+/// Added to the number of a quality where a source follows: readings without one are as they always were.
+const SOURCED: u64 = 64;
+
+impl Packed for MeterReading {
+    fn pack(&self, bytes: &mut Vec<u8>) {
+        let Self { device, slot, energy, quality, received_at, source } = self;
+        device.pack(bytes);
+        slot.pack(bytes);
+        energy.pack(bytes);
+        let number = *quality as u64 + if source.is_some() { SOURCED } else { 0 };
+        number.pack(bytes);
+        received_at.pack(bytes);
+        if let Some(source) = source {
+            source.pack(bytes);
+        }
+    }
+
+    fn unpack(bytes: &mut &[u8]) -> Result<Self, Malformed> {
+        let (device, slot, energy) = (Packed::unpack(bytes)?, Packed::unpack(bytes)?, Packed::unpack(bytes)?);
+        let number = u64::unpack(bytes)?;
+        let (is_sourced, number) = match number.checked_sub(SOURCED) {
+            Some(number) => (true, number),
+            None => (false, number),
+        };
+        let number = u8::try_from(number).ok().filter(|number| u64::from(*number) < SOURCED);
+        let number = number.ok_or(Malformed("no such Quality"))?;
+        let quality = Packed::unpack(&mut [number].as_slice())?;
+        let received_at = Packed::unpack(bytes)?;
+        let source = is_sourced.then(|| Packed::unpack(bytes)).transpose()?;
+        Ok(Self { device, slot, energy, quality, received_at, source })
+    }
+}
 
 impl Packed for Month {
     fn pack(&self, bytes: &mut Vec<u8>) {
@@ -162,5 +194,56 @@ mod ascending {
             before = before.wrapping_add(i64::unpack(bytes)? as u64);
             Ok(RecordNumber(before))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use grid::{DeviceId, EnergyMwh, Quality, Slot, Timestamp};
+    use proptest::prelude::*;
+
+    fn reading(source: Option<&str>, quality: Quality) -> MeterReading {
+        MeterReading {
+            device: DeviceId(121),
+            slot: Slot(1_965_170),
+            energy: EnergyMwh(-1_850_000),
+            quality,
+            received_at: Timestamp::from_seconds(1_768_653_900),
+            source: source.map(|name| grid::name::Name::new(name).unwrap()),
+        }
+    }
+
+    #[test]
+    fn a_reading_without_a_source_is_written_as_before_and_one_with_it_comes_back() {
+        let MeterReading { device, slot, energy, quality, received_at, .. } =
+            reading(None, Quality::Substituted);
+        let (mut before, mut now) = (Vec::new(), Vec::new());
+        (device, (slot, energy)).pack(&mut before);
+        (quality, received_at).pack(&mut before);
+        reading(None, Quality::Substituted).pack(&mut now);
+        assert_eq!(now, before);
+        for quality in [Quality::Measured, Quality::Substituted, Quality::Implausible] {
+            for source in [None, Some("mqtt"), Some("a-connector-with-a-name-of-more-than-24-bytes")] {
+                let (written, mut bytes) = (reading(source, quality), Vec::new());
+                written.pack(&mut bytes);
+                let mut rest = bytes.as_slice();
+                assert_eq!(MeterReading::unpack(&mut rest), Ok(written));
+                assert!(rest.is_empty());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_reading_of_one_form_or_none(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let mut rest = bytes.as_slice();
+            if let Ok(reading) = MeterReading::unpack(&mut rest) {
+                let mut again = Vec::new();
+                reading.pack(&mut again);
+                let mut twice = again.as_slice();
+                prop_assert_eq!(MeterReading::unpack(&mut twice), Ok(reading));
+            }
+        }
     }
 }

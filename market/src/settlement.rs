@@ -28,6 +28,7 @@ use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId, TradingMode};
 use delivery::{Credit, Part, net};
 use grid::defect::{Defect, planted};
+use grid::name::Name;
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Quality, Slot, Timestamp};
 use payment::Payment;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,9 @@ pub struct MeterReading {
     pub quality: Quality,
     /// When it was received (or substituted).
     pub received_at: Timestamp,
+    /// Who said it: `mqtt`, `http` or the name of a connector; `None` when it was substituted, or recorded before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Name>,
 }
 
 /// Whose money.

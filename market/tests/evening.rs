@@ -218,7 +218,7 @@ impl Area {
         for (device, slot) in self.ledger.missing_readings(now) {
             let quality = if self.below(12) == 0 { Quality::Substituted } else { Quality::Measured };
             let energy = EnergyMwh(self.below(3 * KWH as u64) as i64 - KWH);
-            let reading = MeterReading { device, slot, energy, quality, received_at: now };
+            let reading = MeterReading { device, slot, energy, quality, received_at: now, source: None };
             self.record(MarketEvent::MeterRead { reading });
         }
         // One group at a time: what can be taken back depends on what was credited before.

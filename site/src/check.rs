@@ -127,7 +127,7 @@ pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
     };
     listeners.acquisition = std::mem::take(&mut sources.acquisition);
     area.delegations = written.delegations.iter().map(|delegation| delegation.value.clone()).collect();
-    area.ranks = sources::ranks(&written);
+    area.ranks = sources::ranks(&written, &maps, &listeners.door.policy);
     if written.all_generators {
         area.know_generators(generators(&written));
     }

@@ -172,21 +172,25 @@ impl Running {
         let directory = site.data.clone();
         let history = (directory.join(HISTORY_DIRECTORY), site.history.clone());
         let open_journal = move || Journal::open(&directory, Durability::Synced);
-        Self::start_on(site, open_journal, move || History::open(&history.0, history.1)).await
+        let deposits = Some(site.data.clone());
+        Self::start_on(site, deposits, open_journal, move || History::open(&history.0, history.1)).await
     }
 
-    /// Starts everything on journal and history as they are opened here, where it may be waited.
+    /// Starts everything on journal and history as they are opened here, where it may be waited. What parties deposit is kept in
+    /// the directory `deposits`; without one it is refused.
     ///
     /// # Errors
     /// [`SiteError`] names the file, port or step.
     pub async fn start_on(
         mut site: Site,
+        deposits: Option<PathBuf>,
         open_journal: impl FnOnce() -> Result<Opened, JournalError> + Send + 'static,
         open_history: impl FnOnce() -> Result<History, HistoryError> + Send + 'static,
     ) -> Result<Self, SiteError> {
         let wanted = Wanted {
             configuration: format!("site {}", site.foundation.name),
             directory: site.data.clone(),
+            deposits,
             clock_is_right: site.clock_is_right,
             area: site.foundation.area.clone(),
         };
@@ -282,6 +286,7 @@ impl Running {
 struct Wanted {
     configuration: String,
     directory: PathBuf,
+    deposits: Option<PathBuf>,
     clock_is_right: bool,
     area: Arc<Area>,
 }
@@ -316,7 +321,7 @@ fn take_up(
     let learnt =
         learnt_by(&wanted.area, |learn| each_energy(&history, &standing.ledger, points, origin, learn));
     // The journal's lock makes the directory ours.
-    let register = Register::open(&wanted.directory)?;
+    let register = wanted.deposits.as_deref().map(Register::open).transpose()?;
     let kept = Kept { journal, ledger: standing.ledger, begun, history: Some(history), register };
     Ok(TakenUp { kept, learnt, origin, ahead, resumed })
 }

@@ -3,12 +3,13 @@
 use crate::file::{AmqpSection, Located, SiteFile};
 use crate::problem::Problem;
 use actors::Area;
-use actors::grid_side::Ranks;
+use actors::grid_side::{Listed, Ranks};
 use connectors::acquisition::intake::IntakeConfig;
 use connectors::acquisition::{PlatformKey, VerifyKey};
 use connectors::amqp::AmqpConfig;
 use connectors::iec104::Iec104Config;
 use connectors::modbus::ModbusConfig;
+use connectors::mqtt::door::Policy;
 use connectors::mqtt::foreign::BrokerConfig;
 use connectors::opcua::OpcUaConfig;
 use connectors::point_map::{self, BadLine, PointMap, PointMapError};
@@ -16,6 +17,7 @@ use dashboards_server::Whose;
 use grid::PointId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where in the data directory certificates of OPC UA are kept.
 pub const OPCUA_DIRECTORY: &str = "opcua";
@@ -39,6 +41,7 @@ struct Named<'a> {
     name: &'a Located<String>,
     points: &'a Located<PathBuf>,
     rank: u32,
+    uncertified: bool,
 }
 
 /// All sources, in the order of [`point_maps`].
@@ -48,38 +51,55 @@ fn sections(written: &SiteFile) -> impl Iterator<Item = Named<'_>> {
         name: &section.name,
         points: &section.points,
         rank: section.rank,
+        uncertified: section.uncertified,
     });
     let opcua = written.opcua.iter().map(|section| Named {
         kind: "opcua",
         name: &section.name,
         points: &section.points,
         rank: section.rank,
+        uncertified: section.uncertified,
     });
     let acquisition = written.acquisition.iter().map(|section| Named {
         kind: "acquisition",
         name: &section.name,
         points: &section.points,
         rank: section.rank,
+        uncertified: section.uncertified,
     });
     let iec104 = written.iec104.iter().map(|section| Named {
         kind: "iec104",
         name: &section.name,
         points: &section.points,
         rank: section.rank,
+        uncertified: section.uncertified,
     });
     let broker = written.broker.iter().map(|section| Named {
         kind: "broker",
         name: &section.name,
         points: &section.points,
         rank: section.rank,
+        uncertified: section.uncertified,
     });
     modbus.chain(opcua).chain(iec104).chain(broker).chain(acquisition)
 }
 
-/// Which source is believed when several report the same point.
-pub fn ranks(written: &SiteFile) -> Ranks {
-    let named = sections(written).map(|source| (source.name.value.clone(), source.rank));
-    Ranks { field: written.mqtt.rank, named: named.collect() }
+/// Which source is believed when several report the same point, and which energies money may rest on. `rights` are those of the
+/// clients of the MQTT door.
+pub fn ranks(written: &SiteFile, maps: &[Option<PointMap>], rights: &Policy) -> Ranks {
+    let named = sections(written).map(|source| (source.name.value.clone(), source.rank)).collect();
+    let uncertified = sections(written).filter(|source| source.uncertified);
+    let mut uncertified: BTreeSet<String> = uncertified.map(|source| source.name.value.clone()).collect();
+    uncertified.insert(Ranks::HTTP.to_owned());
+    if written.mqtt.uncertified {
+        uncertified.insert(Ranks::FIELD.to_owned());
+    }
+    let field = written.mqtt.rank;
+    // HTTP comes right behind the door.
+    let better = sections(written).zip(maps).filter(|(source, _)| source.rank <= field);
+    let mapped = better.filter_map(|(_, map)| map.as_ref()).flat_map(|map| &map.rows).map(|row| row.point);
+    let listed = Arc::new(Listed { mapped: mapped.collect(), granted: rights.granted().collect() });
+    Ranks { field, named, uncertified, settles_uncertified: written.uncertified_energy, listed }
 }
 
 /// Reads all point maps, of Modbus servers, then of OPC UA servers, IEC 104 stations, brokers and senders of acquisition, and checks them

@@ -149,8 +149,8 @@ pub struct Kept {
     pub begun: Begun,
     /// Open for appending; `None` when telemetry is not to be kept.
     pub history: Option<History>,
-    /// What parties deposited.
-    pub register: Register,
+    /// What parties deposited; `None` where nothing is taken, because it would be lost.
+    pub register: Option<Register>,
 }
 
 /// A running station.
@@ -211,7 +211,7 @@ impl Station {
             network: foundation.network,
             area: foundation.area.clone(),
             pseudonyms: Arc::new(pseudonyms),
-            register: Arc::new(Mutex::new(kept.register)),
+            register: kept.register.map(|register| Arc::new(Mutex::new(register))),
             field,
         };
         let parts = Parts {
@@ -258,7 +258,7 @@ struct Shown {
     network: Arc<NetworkPicture>,
     area: Arc<Area>,
     pseudonyms: Arc<BTreeMap<String, PointId>>,
-    register: SharedRegister,
+    register: Option<SharedRegister>,
     field: FieldDoor,
 }
 
@@ -288,7 +288,7 @@ async fn show(
             area,
         )),
         operations: system.operations().clone(),
-        register: Some(register),
+        register,
         field: Some(field),
         access,
     };

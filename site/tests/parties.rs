@@ -7,6 +7,7 @@
 mod evening;
 
 use actors::grid_side::region::nothing_learnt;
+use actors::grid_side::{Listed, Ranks};
 use actors::journal::{Begun, Durability, Fact, Journal};
 use actors::picture::{DeviceKind, NetworkPicture};
 use actors::runtime::ScaledClock;
@@ -14,6 +15,7 @@ use actors::{Area, Device, DsoRules};
 use connectors::mqtt::DoorConfig;
 use estimation::Feeder;
 use evening::{ACTIVATION, DEVICE, PROSUMER, USAGE_POINT, network, up_to_the_order};
+use grid::name::Name;
 use grid::{DeviceId, ProsumerId, Timestamp};
 use history::History;
 use market::{MarketEvent, OfferRules, Rules};
@@ -46,6 +48,11 @@ struct Running(Station);
 impl Running {
     /// On a directory, into whose journal these facts are written first.
     async fn start(folder: &Path, facts: &[MarketEvent], now: &str) -> Self {
+        Self::start_with(folder, facts, now, Ranks::default()).await
+    }
+
+    /// The same, with sources that are preferred and certified like this.
+    async fn start_with(folder: &Path, facts: &[MarketEvent], now: &str, ranks: Ranks) -> Self {
         let now: Timestamp = now.parse().unwrap();
         let opened = Journal::open(folder, Durability::Synced).unwrap();
         let (mut journal, mut ledger) = (opened.journal, opened.standing.ledger);
@@ -59,7 +66,7 @@ impl Running {
         }
         let begun = Begun { records: journal.records(), owed: Vec::new() };
         let history = Some(History::open(&folder.join("history"), Default::default()).unwrap());
-        let register = Register::open(folder).unwrap();
+        let register = Some(Register::open(folder).unwrap());
         let kept = Kept { journal, ledger, begun, history, register };
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let door = DoorConfig { listen, ..DoorConfig::default() };
@@ -71,7 +78,7 @@ impl Running {
             acquisition: Vec::new(),
             amqp: Vec::new(),
         };
-        let area = area();
+        let area = Area { ranks, ..area() };
         let foundation = Foundation {
             learnt: nothing_learnt(&area),
             area: Arc::new(area),
@@ -175,9 +182,12 @@ async fn an_order_that_is_over_cannot_be_refused_any_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_energy_is_taken_when_its_quarter_hour_is_over_and_counts_in_the_settlement() {
+async fn an_energy_is_taken_when_its_quarter_hour_is_over_and_counts_in_the_settlement_where_that_is_agreed()
+{
     let folder = tempfile::tempdir().unwrap();
-    let running = Running::start(folder.path(), &up_to_the_order(), "2026-01-15T17:44:50Z").await;
+    let agreed = Ranks { settles_uncertified: true, ..Ranks::default() };
+    let (facts, now) = (up_to_the_order(), "2026-01-15T17:44:50Z");
+    let running = Running::start_with(folder.path(), &facts, now, agreed).await;
     let energy = |value: f64| json!({ "values": [{ "point": "device.7.energy", "ts": "2026-01-15T17:45:00Z", "value": value }] });
     let total = |ts: &str, total: f64| json!({ "values": [{ "point": "device.7.energy", "ts": ts, "cumulative_kwh": total }] });
     let (_, answer) = running.post("measurements", total("2026-01-15T17:30:00Z", 100.0)).await;
@@ -207,6 +217,42 @@ async fn an_energy_is_taken_when_its_quarter_hour_is_over_and_counts_in_the_sett
     assert_eq!(status, 422, "{answer}");
     assert_eq!(running.get(asked).await.1["actual"], json!([250_000]));
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_settles_with_an_energy_of_ones_own_that_nobody_certified_also_right_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let end: Timestamp = "2026-01-15T17:45:00Z".parse().unwrap();
+    let source = |running: &Running| {
+        let books = running.0.system.books().clone();
+        books.read(|ledger| ledger.reading(DEVICE, end.slot().plus(-1)).map(|reading| reading.source.clone()))
+    };
+    let energy = json!({ "values": [{ "point": "device.7.energy", "ts": end.to_string(), "value": 0.0 }] });
+    let mut facts = up_to_the_order();
+    for _ in 0..2 {
+        let running = Running::start(folder.path(), &facts, "2026-01-15T17:45:05Z").await;
+        let (status, answer) = running.post("measurements", energy.clone()).await;
+        assert_eq!((status, &answer["code"]), (422, &json!("reading_uncertified")), "{answer}");
+        assert_eq!(source(&running), None);
+        running.stop().await;
+        facts.clear();
+    }
+    // Agreed, but the device has a meter of its own that is listed: it has twenty minutes to be heard.
+    let points = connectors::house::Points::read(&["device.7".to_owned()]).unwrap();
+    let listed = Arc::new(Listed { granted: vec![points], ..Listed::NOTHING });
+    let agreed = || Ranks { settles_uncertified: true, listed: listed.clone(), ..Ranks::default() };
+    for (now, code) in [("2026-01-15T17:45:05Z", "better-listed"), ("2026-01-15T18:05:05Z", "")] {
+        let running = Running::start_with(folder.path(), &[], now, agreed()).await;
+        let (status, answer) = running.post("measurements", energy.clone()).await;
+        match code {
+            "" => assert_eq!((status, source(&running)), (200, Some(Name::new("http").ok())), "{answer}"),
+            code => {
+                let said = (status, &answer["code"], source(&running));
+                assert_eq!(said, (422, &json!(code), None), "{answer}");
+            }
+        }
+        running.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

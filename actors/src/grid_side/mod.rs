@@ -9,5 +9,5 @@ pub mod region;
 pub use doms::{Doms, DomsMsg};
 pub use ingress::{Ingress, IngressMsg, Routes, pump};
 pub use node::{Node, NodeMsg};
-pub use preference::{Origin, Ranks};
+pub use preference::{Listed, Origin, Ranks};
 pub use region::{Region, RegionMsg};

@@ -5,14 +5,14 @@
 //! a value is missing is passed on as well: whoever used the last one must not go on with it. What it remembers of its
 //! points is as volatile as telemetry: after a restart it learns again.
 
-use super::preference::{Origin, Preference};
+use super::preference::{Listed, Origin, Preference};
 use super::region::RegionMsg;
 use crate::historian::Historian;
 use crate::market_side::metering::MeteringMsg;
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage};
 use connectors::Receipt;
-use estimation::{Implausible, Plausibility, Rule, Watch};
+use estimation::{Implausible, Plausibility, Watch};
 use grid::telemetry::Element;
 use grid::{Measurement, Quality, Quantity};
 use std::sync::Arc;
@@ -53,12 +53,13 @@ impl Node {
     /// A node without any value yet.
     pub fn new(
         plausibility: Arc<Plausibility>,
+        listed: Arc<Listed>,
         region: Address<RegionMsg>,
         metering: Address<MeteringMsg>,
         observer: Address<Seen>,
         historian: Option<Historian>,
     ) -> Self {
-        let (watch, preference) = (Watch::new(plausibility), Preference::default());
+        let (watch, preference) = (Watch::new(plausibility), Preference::new(listed));
         Self { watch, preference, region, metering, observer, historian }
     }
 
@@ -66,8 +67,8 @@ impl Node {
     fn sift(&mut self, batch: &[Measurement], origin: &Origin) -> Sifted {
         let (mut unused, mut preferred) = (Vec::new(), Vec::with_capacity(batch.len()));
         for value in batch {
-            if self.preference.leaves(value, origin) {
-                unused.push(Implausible { measurement: *value, rule: Rule::LessPreferred, limit: None });
+            if let Some(rule) = self.preference.leaves(value, origin) {
+                unused.push(Implausible { measurement: *value, rule, limit: None });
             } else {
                 preferred.push(*value);
             }
@@ -130,7 +131,7 @@ impl Stage for Node {
         for value in devices {
             cx.send(&self.observer, Seen::Telemetry(Arc::new(vec![value])));
             if value.point.quantity == Quantity::SlotEnergy && value.quality != Quality::Missing {
-                cx.send(&self.metering, MeteringMsg::Read(value, receipt.take()));
+                cx.send(&self.metering, MeteringMsg::Read(value, origin.clone(), receipt.take()));
             }
         }
         // Not used, or nothing that money depends on.

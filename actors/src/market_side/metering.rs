@@ -1,6 +1,7 @@
 //! Metering: records the settlement readings that a contract waits for, and substitutes those that never come.
 
 use super::settlement::SettlementMsg;
+use crate::grid_side::Origin;
 use crate::journal::{Books, JournalWriter};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Delivery, Stage};
@@ -21,8 +22,8 @@ const CHECK_PERIOD: Duration = Duration::from_secs(300);
 /// What can wake metering.
 #[derive(Debug, Clone)]
 pub enum MeteringMsg {
-    /// A device's sub-meter reported the energy of a slot; whoever sent it may wait until it is durable.
-    Read(Measurement, Option<Receipt>),
+    /// A device's sub-meter reported the energy of a slot, over this source; whoever sent it may wait until it is durable.
+    Read(Measurement, Origin, Option<Receipt>),
     /// Time to look for readings that are overdue.
     CheckDue,
 }
@@ -46,9 +47,15 @@ impl Metering {
         Self { books, journal, settlement, observer }
     }
 
-    fn on_reading(&mut self, value: &Measurement, receipt: Option<Receipt>, cx: &mut Context<MeteringMsg>) {
-        let told = reading(value).ok_or(Some("reading_out_of_range"));
-        let wanted = told.and_then(|reading| match self.wanted(&reading, receipt.is_some(), cx) {
+    fn on_reading(
+        &mut self,
+        value: &Measurement,
+        origin: &Origin,
+        receipt: Option<Receipt>,
+        cx: &mut Context<MeteringMsg>,
+    ) {
+        let told = reading(value, origin).ok_or(Some("reading_out_of_range"));
+        let wanted = told.and_then(|reading| match self.wanted(&reading, origin, receipt.is_some(), cx) {
             Ok(()) => Ok(reading),
             Err(code) => Err(code),
         });
@@ -67,6 +74,7 @@ impl Metering {
     fn wanted(
         &self,
         reading: &MeterReading,
+        origin: &Origin,
         owing: bool,
         cx: &mut Context<MeteringMsg>,
     ) -> Result<(), Option<&'static str>> {
@@ -79,6 +87,12 @@ impl Metering {
         let (code, reason) = match known {
             _ if reading.quality != Quality::Measured => {
                 ("reading_not_measured", format!("device {device} did not measure slot {slot}"))
+            }
+            // As good as missing, too: whoever earns by it could have written anything.
+            _ if !origin.settles => {
+                let reason =
+                    format!("{} is not certified to meter device {device}, slot {slot}", origin.words());
+                ("reading_uncertified", reason)
             }
             None => return Ok(()),
             Some(known) if (known.energy, known.quality) == (reading.energy, reading.quality) => {
@@ -118,8 +132,8 @@ impl Metering {
             return;
         }
         for (device, slot, energy) in overdue {
-            let reading =
-                MeterReading { device, slot, energy, quality: Quality::Substituted, received_at: now };
+            let (quality, received_at) = (Quality::Substituted, now);
+            let reading = MeterReading { device, slot, energy, quality, received_at, source: None };
             let settle = self.settlement.sending(SettlementMsg::Read { device, slot });
             self.journal.record_for_now(cx, MarketEvent::MeterRead { reading }, vec![settle]);
         }
@@ -127,12 +141,13 @@ impl Metering {
 }
 
 /// What a device's sub-meter says of a slot; nothing when it is another element's or out of range.
-fn reading(value: &Measurement) -> Option<MeterReading> {
+fn reading(value: &Measurement, origin: &Origin) -> Option<MeterReading> {
     let Element::Device(device) = value.point.element else { return None };
     let energy = EnergyMwh::from_watt_hours(value.value).ok()?;
     let slot = value.measured_at.slot().plus(if planted(Defect::ReadsTheNextQuarter) { -2 } else { -1 });
     let energy = if planted(Defect::TurnsReadingsRound) { EnergyMwh(-energy.0) } else { energy };
-    Some(MeterReading { device, slot, energy, quality: value.quality, received_at: value.received_at })
+    let Measurement { quality, received_at, .. } = *value;
+    Some(MeterReading { device, slot, energy, quality, received_at, source: origin.source() })
 }
 
 /// Tells whoever sent a message that what it causes is durable.
@@ -155,14 +170,14 @@ impl Stage for Metering {
 
     fn kin(msg: &MeteringMsg) -> Option<String> {
         match msg {
-            MeteringMsg::Read(value, _) => Some(value.point.to_string()),
+            MeteringMsg::Read(value, ..) => Some(value.point.to_string()),
             MeteringMsg::CheckDue => None,
         }
     }
 
     fn unowed(msg: MeteringMsg) -> MeteringMsg {
         match msg {
-            MeteringMsg::Read(value, _) => MeteringMsg::Read(value, None),
+            MeteringMsg::Read(value, origin, _) => MeteringMsg::Read(value, origin, None),
             MeteringMsg::CheckDue => msg,
         }
     }
@@ -173,7 +188,7 @@ impl Stage for Metering {
 
     fn handle(&mut self, msg: MeteringMsg, cx: &mut Context<MeteringMsg>) {
         match msg {
-            MeteringMsg::Read(value, receipt) => self.on_reading(&value, receipt, cx),
+            MeteringMsg::Read(value, origin, receipt) => self.on_reading(&value, &origin, receipt, cx),
             MeteringMsg::CheckDue => self.on_check(cx),
         }
     }

@@ -242,7 +242,7 @@ async fn what_is_due_is_settled_within_a_minute_whoever_forgot_to_say_so() {
     market.supervisor.spawn("settlement", build).await.unwrap();
     seconds(1).await;
     let (energy, quality, received_at) = (EnergyMwh(0), Quality::Measured, slot(1).start());
-    let reading = MeterReading { device: DEVICE, slot: slot(0), energy, quality, received_at };
+    let reading = MeterReading { device: DEVICE, slot: slot(0), energy, quality, received_at, source: None };
     market.append(MarketEvent::MeterRead { reading }, Vec::new());
     seconds(120).await;
     let (settled, due) = market.books.read(|ledger| (ledger.totals().settled, ledger.unsettled_due().len()));

@@ -2,9 +2,11 @@
 
 use super::evening::{DEVICE, slot, up_to_the_order};
 use super::{Ear, Market, seconds};
+use actors::grid_side::Ranks;
 use actors::journal::JournalMsg;
 use actors::market_side::{Metering, MeteringMsg, SettlementStage};
 use actors::runtime::{Address, Context, Stage};
+use grid::name::Name;
 use grid::{Measurement, PointId, Quality};
 use std::sync::Arc;
 
@@ -19,7 +21,7 @@ async fn what_a_sender_did_not_measure_counts_as_missing_and_what_it_measured_la
     let read = |watt_hours: f64, quality| {
         let (measured_at, received_at) = (slot(1).start(), slot(1).start());
         let value = Measurement { point, value: watt_hours, quality, measured_at, received_at };
-        metering.deliver(MeteringMsg::Read(value, None));
+        metering.deliver(MeteringMsg::Read(value, Ranks::default().origin(None), None));
     };
     let known = || {
         market
@@ -71,7 +73,7 @@ async fn after_an_absence_devices_have_half_an_hour_to_tell_again_before_anythin
     let metering = meter(&market).await;
     seconds(29 * 60).await;
     assert_eq!(standing(&market), (None, None, 0));
-    metering.deliver(MeteringMsg::Read(zero(), None));
+    metering.deliver(MeteringMsg::Read(zero(), Ranks::default().origin(None), None));
     seconds(6 * 60).await;
     let measured_and_silent = (Some(Quality::Measured), Some(Quality::Substituted));
     let (first, second, delivered) = standing(&market);
@@ -92,11 +94,44 @@ async fn while_the_disk_is_full_nothing_is_substituted_and_readings_have_half_an
     market.disk.fill(false);
     seconds(29 * 60).await;
     assert_eq!(standing(&market), (None, None, 0));
-    metering.deliver(MeteringMsg::Read(zero(), None));
+    metering.deliver(MeteringMsg::Read(zero(), Ranks::default().origin(None), None));
     seconds(6 * 60).await;
     let (first, second, delivered) = standing(&market);
     assert_eq!((first, second), (Some(Quality::Measured), Some(Quality::Substituted)));
     assert!(delivered > 0, "what was delivered is paid for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_certified_is_no_reading_to_settle_with_unless_that_is_agreed_and_the_source_is_kept() {
+    let market = Market::start(up_to_the_order(), "2026-01-15T17:45:10Z").await;
+    let metering = meter(&market).await;
+    let read = |watt_hours: f64, ranks: &Ranks, name: Option<&str>| {
+        let value = Measurement { value: watt_hours, ..zero() };
+        metering.deliver(MeteringMsg::Read(value, ranks.origin(name.map(Arc::from)), None));
+    };
+    let known = || {
+        market.books.read(|ledger| {
+            let reading = ledger.reading(DEVICE, slot(0))?;
+            Some((reading.energy.0, reading.source.clone()))
+        })
+    };
+    let usual = Ranks::default();
+    read(0.0, &usual, Some(Ranks::HTTP));
+    seconds(1).await;
+    assert_eq!(known(), None, "whoever earns by it says so");
+    let uncertified = Ranks { uncertified: ["plc".to_owned(), "mqtt".to_owned()].into(), ..Ranks::default() };
+    read(1.0, &uncertified, Some("plc"));
+    read(2.0, &uncertified, None);
+    seconds(1).await;
+    assert_eq!(known(), None);
+    let agreed = Ranks { settles_uncertified: true, ..uncertified };
+    read(3.0, &agreed, Some("plc"));
+    seconds(1).await;
+    assert_eq!(known(), Some((3_000, Name::new("plc").ok())));
+    // A certified meter is taken as it is.
+    read(4.0, &usual, None);
+    seconds(1).await;
+    assert_eq!(known(), Some((3_000, Name::new("plc").ok())), "the first one stands");
 }
 
 /// Panics at what it is told.
@@ -128,7 +163,7 @@ async fn readings_that_poison_holds_up_outside_have_half_an_hour_from_when_it_is
     assert!(since > "2026-01-15T18:26:00Z".parse().unwrap(), "{since}");
     seconds(15 * 60).await;
     assert_eq!(standing(&market), (None, None, 0));
-    metering.deliver(MeteringMsg::Read(zero(), None));
+    metering.deliver(MeteringMsg::Read(zero(), Ranks::default().origin(None), None));
     seconds(25 * 60).await;
     let (first, second, delivered) = standing(&market);
     assert_eq!((first, second), (Some(Quality::Measured), Some(Quality::Substituted)));
@@ -141,7 +176,7 @@ async fn a_reading_that_found_no_more_room_is_not_settled_before_there_is_some()
     let metering = meter(&market).await;
     market.disk.fill(true);
     // It is taken in before the disk is known to be full, and waits; nobody may settle with it meanwhile.
-    metering.deliver(MeteringMsg::Read(zero(), None));
+    metering.deliver(MeteringMsg::Read(zero(), Ranks::default().origin(None), None));
     seconds(300).await;
     assert_eq!(standing(&market), (Some(Quality::Measured), None, 0));
     market.disk.fill(false);

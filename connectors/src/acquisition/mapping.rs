@@ -128,6 +128,13 @@ impl Mapping {
     }
 }
 
+/// Reads any bytes as a table.
+pub(super) fn read_any(bytes: &[u8], pseudonymiser: &Pseudonymiser) {
+    if let Ok(mapping) = parse(&String::from_utf8_lossy(bytes), pseudonymiser) {
+        let _ = mapping.point_map();
+    }
+}
+
 fn parse(text: &str, pseudonymiser: &Pseudonymiser) -> Result<Mapping, (u64, String)> {
     let mut reader =
         ReaderBuilder::new().flexible(true).comment(Some(b'#')).trim(Trim::All).from_reader(text.as_bytes());

@@ -138,6 +138,64 @@ async fn a_retained_message_counts_when_it_says_how_old_it_is_and_silence_is_tol
     listener.leave().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lists_of_a_service_platform_and_the_topics_of_a_house_are_read_by_their_own_times() {
+    if !is_there() {
+        return;
+    }
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+    let _mosquitto = broker(folder.path(), port, "allow_anonymous true");
+    let at = |seconds| super::SLOT.start().minus(Duration::from_secs(seconds));
+    let listen_to = |rows: &str, time: &str| {
+        let map = point_map::read(format!("{HEADER}{rows}").as_bytes()).unwrap();
+        let points = BrokerConfig::points(&map).unwrap();
+        listen(BrokerConfig { time: Some(time.into()), points, ..config(port) })
+    };
+    let rows =
+        "dms/out#[device_id=17]/value,bus.3,u,a,V,,,\ndms/out#[device_id=18]/value,branch.21,p,,kW,,,\n";
+    let mut listener = listen_to(rows, "/observed_timestamp");
+    listener.until(&["up"]).await;
+    let row = |device: &str, seconds, value: &str| {
+        format!(r#"{{"observed_timestamp":"{}","device_id":{device},"value":{value}}}"#, at(seconds))
+    };
+    let list = [
+        row("\"17\"", 60, "230.5"),
+        row("99", 60, "1"),
+        row("18", 60, "2.5"),
+        row("\"17\"", 0, "231"),
+        r#"{"device_id":"18","value":7}"#.to_owned(),
+    ];
+    publish(port, &["-r"], "dms/out", &format!("[{}]", list.join(",")));
+    let mut values = Vec::new();
+    while values.len() < 4 {
+        if let Heard::Value(value) = listener.next().await {
+            values.push((value.point.to_string(), value.value, value.quality, value.measured_at));
+        }
+    }
+    let measured = |point: &str, value, at| (point.to_owned(), value, grid::Quality::Measured, at);
+    assert_eq!(values[..2], [measured("bus.3.u.a", 230.5, at(60)), measured("bus.3.u.a", 231.0, at(0))]);
+    assert_eq!(values[2], measured("branch.21.p", 2_500.0, at(60)));
+    assert_eq!(
+        (values[3].0.as_str(), values[3].2),
+        ("branch.21.p", grid::Quality::Missing),
+        "it has no time"
+    );
+    assert_eq!(listener.source.counters.snapshot().rejected_total(), 1);
+    listener.leave().await;
+
+    let topic = "@update/h3/nodes/meter/objects/main/attributes/voltage";
+    let mut listener = listen_to(&format!("{topic}#/value,bus.3,u,a,V,,,\n"), "/timestamp");
+    listener.until(&["up"]).await;
+    publish(port, &[], topic, &format!(r#"{{"timestamp":{},"value":229.5}}"#, at(5).seconds()));
+    let value = loop {
+        if let Heard::Value(value) = listener.next().await {
+            break value;
+        }
+    };
+    assert_eq!((value.value, value.measured_at), (229.5, at(5)));
+    listener.leave().await;
+}
+
 fn files(folder: &Path) -> (PathBuf, String) {
     let made = rcgen::generate_simple_self_signed(vec!["broker.example".to_owned()]).unwrap();
     let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));

@@ -21,8 +21,14 @@ pub(crate) fn locked(register: &Mutex<Register>) -> MutexGuard<'_, Register> {
 }
 
 fn shared(state: &State) -> Result<&SharedRegister, Problem> {
-    let none = || Problem::new(StatusCode::NOT_FOUND, "no_register", "this system keeps no register");
-    state.served.register.as_ref().ok_or_else(none)
+    state.served.register.as_ref().ok_or_else(no_register)
+}
+
+/// What is answered where nothing would be kept.
+pub(crate) fn no_register() -> Problem {
+    let detail = "nothing is deposited here: this site is served by a cluster, and when another machine took it over, deposits would \
+                  stay behind; serve it without --cluster, or deposit elsewhere (docs/cluster.md)";
+    Problem::new(StatusCode::NOT_FOUND, "no_register", detail)
 }
 
 /// The system's time.

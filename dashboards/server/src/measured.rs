@@ -1,6 +1,6 @@
 //! Measurements that parties send of points of their own, and what becomes of each.
 
-use crate::deposit::{now, read};
+use crate::deposit::{no_register, now, read};
 use crate::party::Party;
 use crate::problem::Problem;
 use access::{Action, Resource};
@@ -19,8 +19,9 @@ use std::time::Duration;
 const AHEAD_MAX: Duration = Duration::from_secs(60);
 /// How old a measurement may be.
 const AGE_MAX: Duration = Duration::from_secs(7 * 86_400);
-/// Refusals that say nothing against the value: somebody else's, or an earlier one, stands.
-const ANOTHER_STANDS: [&str; 3] = ["less-preferred", "reading_twice", "refused-by-ledger"];
+/// Refusals that say nothing against the value: somebody else's, or an earlier one, stands, or only somebody else's could.
+const ANOTHER_STANDS: [&str; 4] =
+    ["less-preferred", "reading_twice", "refused-by-ledger", "reading_uncertified"];
 
 /// A value of a point: `value`, or the registers of a meter that counts.
 #[derive(Debug, Deserialize)]
@@ -210,8 +211,7 @@ impl Party<'_> {
                 return Ok(became);
             }
         }
-        let none = || Problem::new(StatusCode::NOT_FOUND, "no_register", "this system keeps no register");
-        let commits = self.state.commits.as_ref().ok_or_else(none)?;
+        let commits = self.state.commits.as_ref().ok_or_else(no_register)?;
         commits.remember((point, at, total), now(self.state)?).await?;
         Ok(became)
     }

@@ -39,11 +39,13 @@ pub enum Rule {
     Overtaken,
     /// A source that is preferred says the same point.
     LessPreferred,
+    /// A source that is preferred is known to say the same point, and has not had the time to.
+    BetterListed,
 }
 
 impl Rule {
     /// All, in the order in which they are asked.
-    pub const ALL: [Rule; 16] = [
+    pub const ALL: [Rule; 17] = [
         Rule::Finite,
         Rule::KnownPoint,
         Rule::VoltageRange,
@@ -60,6 +62,7 @@ impl Rule {
         Rule::Duplicate,
         Rule::Overtaken,
         Rule::LessPreferred,
+        Rule::BetterListed,
     ];
 
     /// As written on the page, in the interface and in figures; stable across versions.
@@ -81,12 +84,16 @@ impl Rule {
             Rule::Duplicate => "duplicate",
             Rule::Overtaken => "overtaken",
             Rule::LessPreferred => "less-preferred",
+            Rule::BetterListed => "better-listed",
         }
     }
 
     /// Whether it says that the value is wrong; otherwise only that there is a better one.
     pub const fn doubts(self) -> bool {
-        !matches!(self, Rule::Late | Rule::Duplicate | Rule::Overtaken | Rule::LessPreferred)
+        !matches!(
+            self,
+            Rule::Late | Rule::Duplicate | Rule::Overtaken | Rule::LessPreferred | Rule::BetterListed
+        )
     }
 }
 

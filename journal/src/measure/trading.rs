@@ -175,7 +175,7 @@ impl Trading {
                 || slot.0.rem_euclid(APART) == 1_960_001_i64.rem_euclid(APART);
             let energy = EnergyMwh(planned.0 + if usual { KWH } else { 0 });
             let (quality, received_at) = (Quality::Measured, slot.end());
-            let reading = MeterReading { device, slot, energy, quality, received_at };
+            let reading = MeterReading { device, slot, energy, quality, received_at, source: None };
             self.record(MarketEvent::MeterRead { reading })?;
         }
         let due = self.ledger.unsettled_due();

@@ -22,6 +22,7 @@ fn fact(number: usize, random: &mut Random) -> Fact {
     let slot = Slot(1_900_000 + number as i64 / 7);
     Fact::Market(MarketEvent::MeterRead {
         reading: MeterReading {
+            source: None,
             device: DeviceId(number as u32 % 7),
             slot,
             energy: EnergyMwh(random.below(1_000_000) as i64),

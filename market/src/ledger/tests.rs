@@ -295,6 +295,7 @@ fn false_readings_and_settlements_are_refused() {
     let (mut ledger, _) = up_to(|event| matches!(event, MarketEvent::MeterRead { .. }));
     let read = |energy, quality, seconds| MarketEvent::MeterRead {
         reading: MeterReading {
+            source: None,
             device: DeviceId(2),
             slot: crate::sample::slot(0),
             energy: EnergyMwh(energy),
@@ -370,7 +371,8 @@ fn a_frozen_baseline_is_what_delivery_is_measured_against() {
     }
     for (device, slot) in ledger.missing_readings(instant(9_000)) {
         let (energy, quality) = (EnergyMwh(40_007), Quality::Measured);
-        let reading = MeterReading { device, slot, energy, quality, received_at: instant(9_000) };
+        let reading =
+            MeterReading { device, slot, energy, quality, received_at: instant(9_000), source: None };
         ledger.apply(&MarketEvent::MeterRead { reading }).unwrap();
     }
     // One at a time: what can be taken back depends on what was credited before.
@@ -402,7 +404,14 @@ fn money_does_not_depend_on_the_order_in_which_meters_are_heard() {
         for (device, slot) in ledger.missing_readings(instant(9_000)) {
             if !readings.iter().any(|reading| (reading.device, reading.slot) == (device, slot)) {
                 let (energy, quality) = (EnergyMwh(40_007), Quality::Measured);
-                readings.push(MeterReading { device, slot, energy, quality, received_at: instant(9_000) });
+                readings.push(MeterReading {
+                    device,
+                    slot,
+                    energy,
+                    quality,
+                    received_at: instant(9_000),
+                    source: None,
+                });
             }
         }
         if turned {

@@ -154,7 +154,7 @@ pub fn story_of(offers: &[FlexOffer], terms: SettlementTerms) -> Vec<MarketEvent
             let energy = if missing { EnergyMwh(energy.0 * 9 / 10) } else { energy };
             let received_at = slot.end();
             let (device, quality) = (offer.device, Quality::Measured);
-            let reading = MeterReading { device, slot: *slot, energy, quality, received_at };
+            let reading = MeterReading { device, slot: *slot, energy, quality, received_at, source: None };
             readings.insert((*slot, device), reading);
         }
     }

@@ -82,6 +82,7 @@ fn settle_all(members: &[Member], prices: &[(i64, i64)], terms: SettlementTerms)
         let at = slot(k as i64);
         let readings: Vec<MeterReading> = (members.iter().zip(&offers))
             .map(|(member, offer)| MeterReading {
+                source: None,
                 device: offer.device,
                 slot: at,
                 energy: EnergyMwh(member.metered[k]),
@@ -256,6 +257,7 @@ fn money_too_large_to_be_meant_is_refused() {
     let deviation = vec![(slot(0), EnergyMwh(wild[0].ordered[0]))];
     let assignment = Assignment { offer: offer.id.clone(), schedule: contract.schedule.clone(), deviation };
     let reading = MeterReading {
+        source: None,
         device: offer.device,
         slot: slot(0),
         energy: EnergyMwh(wild[0].metered[0]),

@@ -94,7 +94,7 @@ impl Live {
         };
         let history =
             Some(History::open(&options.data.join(HISTORY_DIRECTORY), history::Options::default())?);
-        let register = register::Register::open(&options.data)?;
+        let register = Some(register::Register::open(&options.data)?);
         let kept = Kept { journal, ledger, begun, history, register };
         let Station { door: mqtt, system, server, opcua: _ } =
             Station::start(listeners, foundation, kept, clock, Vec::new()).await?;

@@ -9,7 +9,7 @@ pub fn sender(mut section: Section<'_>) -> Option<AcquisitionSection> {
     let mut path = |key| section.needed(key, Section::path);
     let (sender_key, key, points) = (path("sender_key"), path("key"), path("points"));
     let purpose = section.text("purpose").map_or("settlement".to_owned(), |purpose| purpose.value);
-    let rank = super::rank(&mut section, Ranks::NAMED);
+    let (rank, uncertified) = super::trust(&mut section, Ranks::NAMED);
     section.finish();
     Some(AcquisitionSection {
         name: name?,
@@ -18,5 +18,6 @@ pub fn sender(mut section: Section<'_>) -> Option<AcquisitionSection> {
         points: points?,
         purpose,
         rank,
+        uncertified,
     })
 }

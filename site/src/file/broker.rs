@@ -31,10 +31,11 @@ pub fn source(mut section: Section<'_>) -> Option<BrokerSection> {
     };
     let time = section.text("time").map(|time| time.value);
     let silence = section.number("silent_s", 1.0..=86_400.0).map_or(300.0, |seconds| seconds.value);
-    let rank = super::rank(&mut section, Ranks::NAMED);
+    let (rank, uncertified) = super::trust(&mut section, Ranks::NAMED);
     section.finish();
     Some(BrokerSection {
         rank,
+        uncertified,
         name: name?,
         server: server?,
         points: points?,

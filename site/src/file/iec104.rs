@@ -27,10 +27,11 @@ pub fn source(mut section: Section<'_>) -> Option<Iec104Section> {
     });
     let timers = timers(&mut section, default.timers);
     let tls = tls(&mut section);
-    let rank = super::rank(&mut section, Ranks::NAMED);
+    let (rank, uncertified) = super::trust(&mut section, Ranks::NAMED);
     section.finish();
     Some(Iec104Section {
         rank,
+        uncertified,
         name: name?,
         server: server?,
         points: points?,

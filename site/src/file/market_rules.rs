@@ -13,14 +13,15 @@ const BOOK_MAX: u32 = 100_000;
 /// Widest classes, slots: a day.
 const CLASS_MAX: u32 = 96;
 
-/// Reads the section.
-pub(super) fn rules(mut section: Section<'_>) -> Rules {
+/// Reads the section, and whether settlements may rest on energies that nobody certified.
+pub(super) fn rules(mut section: Section<'_>) -> (Rules, bool) {
     let mut rules = Rules::default();
     rules.aggregates = aggregates(&mut section, rules.aggregates);
     let most = whole(&mut section, "book_offers_max", rules.book_offers_max as u32, (1, BOOK_MAX));
     rules.book_offers_max = most as usize;
+    let uncertified_energy = section.flag("uncertified_energy");
     rules.settlement = terms(section);
-    rules
+    (rules, uncertified_energy)
 }
 
 fn aggregates(section: &mut Section<'_>, defaults: AggregateRules) -> AggregateRules {

@@ -54,6 +54,8 @@ pub struct SiteFile {
     pub dso: DsoRules,
     /// Which offers are sold together, and what every contract says about its settlement.
     pub market: Rules,
+    /// Whether it is settled with energies that nobody certified.
+    pub uncertified_energy: bool,
     /// How long telemetry, energies and estimates are kept.
     pub history: history::Options,
     /// Registered devices.
@@ -106,6 +108,8 @@ pub struct MqttSection {
     pub tls: Option<Located<TlsFiles>>,
     /// How much what comes through it is preferred.
     pub rank: u32,
+    /// Whether nobody certified the meters that report through it: no money rests on their energies.
+    pub uncertified: bool,
     /// What its clients may use.
     pub limits: Limits,
 }
@@ -134,6 +138,8 @@ pub struct BrokerSection {
     pub points: Located<PathBuf>,
     /// How much it is preferred.
     pub rank: u32,
+    /// Whether nobody certified its meters: no money rests on its energies.
+    pub uncertified: bool,
     /// Whom to trust, with TLS.
     pub tls: Option<BrokerTls>,
     /// A name, and the file with its password.
@@ -155,6 +161,8 @@ pub struct ModbusSection {
     pub points: Located<PathBuf>,
     /// How much it is preferred.
     pub rank: u32,
+    /// Whether nobody certified its meters: no money rests on its energies.
+    pub uncertified: bool,
     /// How often all of it is read.
     pub period: Duration,
     /// How long an answer may take.
@@ -172,6 +180,8 @@ pub struct OpcUaSection {
     pub points: Located<PathBuf>,
     /// How much it is preferred.
     pub rank: u32,
+    /// Whether nobody certified its meters: no money rests on its energies.
+    pub uncertified: bool,
     /// How messages are protected.
     pub security: Security,
     /// The server's own certificate.
@@ -199,6 +209,8 @@ pub struct AcquisitionSection {
     pub purpose: String,
     /// How much it is preferred.
     pub rank: u32,
+    /// Whether nobody certified its meters: no money rests on its energies.
+    pub uncertified: bool,
 }
 
 /// One `[[iec104]]`.
@@ -212,6 +224,8 @@ pub struct Iec104Section {
     pub points: Located<PathBuf>,
     /// How much it is preferred.
     pub rank: u32,
+    /// Whether nobody certified its meters: no money rests on its energies.
+    pub uncertified: bool,
     /// Our originator address.
     pub originator: u8,
     /// How often everything is interrogated.
@@ -261,7 +275,10 @@ pub fn read(path: &Path) -> Result<SiteFile, Vec<Problem>> {
 }
 
 /// Reads the text of a site file that stands at `path`.
-fn parse(path: &Path, text: &str) -> Result<SiteFile, Vec<Problem>> {
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(path: &Path, text: &str) -> Result<SiteFile, Vec<Problem>> {
     let reading = Reading::new(path, text);
     let site = site(path, reading.root());
     let problems = reading.problems();
@@ -281,7 +298,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let http = http(root.section("http"));
     let mqtt = mqtt(root.section("mqtt"));
     let (dso, all_generators) = dso(root.section("dso"));
-    let market = market_rules::rules(root.section("market"));
+    let (market, uncertified_energy) = market_rules::rules(root.section("market"));
     let history = history(root.section("history"));
     let devices = root.sections("device").into_iter().filter_map(device).collect();
     let delegations = root.sections("delegation").into_iter().filter_map(delegation::delegation).collect();
@@ -304,6 +321,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
         mqtt,
         dso,
         market,
+        uncertified_energy,
         history,
         devices,
         delegations,
@@ -335,7 +353,7 @@ fn mqtt(mut section: Section<'_>) -> MqttSection {
     let rights = section.path("rights");
     let clients = (section.path("client_authority"), section.path("revoked"));
     let tls = tls(&mut section, clients);
-    let rank = rank(&mut section, Ranks::default().field);
+    let (rank, uncertified) = trust(&mut section, Ranks::default().field);
     let usual = Limits::default();
     let mut at_most = |key, usual: usize| {
         let given = section.whole(key, 1_000_000);
@@ -356,11 +374,11 @@ fn mqtt(mut section: Section<'_>) -> MqttSection {
         ..usual
     };
     section.finish();
-    MqttSection { listen, rights, tls, rank, limits }
+    MqttSection { listen, rights, tls, rank, uncertified, limits }
 }
 
-/// How much a source is preferred: 1 before 2.
-fn rank(section: &mut Section<'_>, default: u32) -> u32 {
+/// How much a source is preferred, 1 before 2, and whether it is uncertified.
+fn trust(section: &mut Section<'_>, default: u32) -> (u32, bool) {
     let rank = section.number("rank", 1.0..=99.0).filter(|rank| {
         let is_whole = rank.value.fract() == 0.0;
         if !is_whole {
@@ -368,7 +386,7 @@ fn rank(section: &mut Section<'_>, default: u32) -> u32 {
         }
         is_whole
     });
-    rank.map_or(default, |rank| rank.value as u32)
+    (rank.map_or(default, |rank| rank.value as u32), section.flag("uncertified"))
 }
 
 /// Certificate and key, and what is known of the clients' certificates.
@@ -481,10 +499,11 @@ fn modbus(mut section: Section<'_>) -> Option<ModbusSection> {
     let points = section.needed("points", Section::path);
     let period = section.number("period_s", 0.1..=900.0).map_or(5.0, |seconds| seconds.value);
     let timeout = section.number("timeout_s", 0.1..=60.0).map_or(3.0, |seconds| seconds.value);
-    let rank = rank(&mut section, Ranks::NAMED);
+    let (rank, uncertified) = trust(&mut section, Ranks::NAMED);
     section.finish();
     Some(ModbusSection {
         rank,
+        uncertified,
         name: name?,
         server: server?,
         points: points?,

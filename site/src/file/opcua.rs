@@ -15,10 +15,11 @@ pub fn source(mut section: Section<'_>) -> Option<OpcUaSection> {
     let user = user(&mut section);
     let period = section.number("period_s", 0.1..=900.0).map_or(1.0, |seconds| seconds.value);
     let timeout = section.number("timeout_s", 0.1..=60.0).map_or(5.0, |seconds| seconds.value);
-    let rank = super::rank(&mut section, Ranks::NAMED);
+    let (rank, uncertified) = super::trust(&mut section, Ranks::NAMED);
     section.finish();
     Some(OpcUaSection {
         rank,
+        uncertified,
         name: name?,
         endpoint: endpoint?,
         points: points?,

@@ -38,7 +38,7 @@ fn what_was_bought_is_a_commitment_until_its_last_slot_is_settled_and_then_histo
         let baseline = ledger.baseline(&open.contract, &open.offer, slot).unwrap();
         let ordered = open.slots.iter().find(|one| one.slot == slot).unwrap().ordered;
         let (energy, quality) = (EnergyMwh(baseline.0 + ordered.0), Quality::Measured);
-        let reading = MeterReading { device: DEVICE, slot, energy, quality, received_at: now };
+        let reading = MeterReading { device: DEVICE, slot, energy, quality, received_at: now, source: None };
         ledger.apply(&MarketEvent::MeterRead { reading }).unwrap();
         let due = ledger.due_with(DEVICE, slot);
         let settled = due.iter().map(|group| settle_together(group).unwrap()).collect::<Vec<_>>();

@@ -47,6 +47,27 @@ pub(super) fn read(line: &[u8], files: &Files) -> Result<Option<Reading>, String
     Ok(Some(Reading { private_id, observed_at, value }))
 }
 
+/// Reads any bytes as lines, with a point and with a comma for decimals, in a zone whose clocks change.
+pub(crate) fn read_all(bytes: &[u8]) {
+    let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap_or(jiff::tz::TimeZone::UTC);
+    let mut files = Files {
+        folder: std::path::PathBuf::new(),
+        pattern: String::new(),
+        header: false,
+        delimiter: b',',
+        decimal: '.',
+        zone,
+        places: [0, 1, 2],
+        settle: std::time::Duration::ZERO,
+    };
+    for (delimiter, decimal) in [(b',', '.'), (b';', ',')] {
+        (files.delimiter, files.decimal) = (delimiter, decimal);
+        for line in bytes.split(|byte| *byte == b'\n') {
+            let _ = read(line, &files);
+        }
+    }
+}
+
 fn number(text: &str, decimal: char) -> Result<f64, String> {
     let wrong = || format!("value {text:.40?} is no number");
     // With a decimal comma a point would be one of thousands, and nobody knows.

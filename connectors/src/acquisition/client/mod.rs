@@ -20,6 +20,7 @@ use super::pseudonym::Pseudonymiser;
 use super::{envelope_topic, receipt_topic};
 pub use config::{AcquireConfig, ConfigError, Files, Platform};
 use grid::Clock;
+pub(crate) use line::read_all as read_lines;
 use progress::Progress;
 use rejects::Rejects;
 use rustls::ClientConfig;

@@ -36,6 +36,8 @@ pub use letterbox::{Letter, Letterbox};
 pub use policy::{Action, Identity, Policy, PolicyError, Unknown};
 pub use tls::TlsFiles;
 
+pub(crate) use retained::read_any as read_retained;
+
 use crate::house::Area;
 use crate::link::Link;
 use access::Guesses;

@@ -181,6 +181,11 @@ impl Policy {
         }
     }
 
+    /// What each client's telemetry may speak of; nobody's where everyone may say everything.
+    pub fn granted(&self) -> impl Iterator<Item = Points> {
+        self.clients.iter().flat_map(BTreeMap::values).map(|client| client.points.clone())
+    }
+
     /// The one place where rights are decided. `name` is a topic to publish under, or a filter to subscribe to.
     pub fn allows(&self, who: &Identity, action: Action, name: &str) -> bool {
         let rights = match (&self.clients, &who.0) {

@@ -328,6 +328,16 @@ fn replay(mut records: Bytes) -> (BTreeMap<String, (Arc<Publication>, QoS)>, usi
     (messages, used)
 }
 
+/// Reads any bytes as a file of retained messages, and as the one record of such a file.
+pub(crate) fn read_any(bytes: &[u8]) {
+    replay(Bytes::copy_from_slice(bytes));
+    let mut record = BytesMut::new();
+    record.put_u32_le(bytes.len() as u32);
+    record.put_slice(&Sha256::digest(bytes)[..CHECKSUM_BYTES]);
+    record.put_slice(bytes);
+    replay(record.freeze());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

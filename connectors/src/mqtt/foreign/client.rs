@@ -2,6 +2,7 @@
 
 use super::config::{BrokerConfig, ConfigError};
 use super::decode::{self, Found, PAYLOAD_BYTES_MAX};
+use super::tag::Row;
 use super::tls;
 use crate::exchange::{Closed, Counters, InboxWriter, Limits, LinkState, inbox};
 use crate::house::{self, Message, RejectCode, Rejected};
@@ -14,6 +15,7 @@ use rumqttc::mqttbytes::v4::{
     Connect, ConnectReturnCode, Login, Packet, PubAck, Publish, SubAck, Subscribe, SubscribeFilter,
     SubscribeReasonCode,
 };
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +49,7 @@ pub fn connect(config: BrokerConfig, clock: Arc<dyn Clock>) -> Result<Source, Co
     for (number, (tag, mapped)) in config.points.iter().cloned().enumerate() {
         by_topic.entry(tag.topic).or_default().push(number);
         points.push(Point {
+            row: tag.row,
             pointer: tag.pointer,
             mapped,
             passed: Passed::default(),
@@ -70,6 +73,7 @@ pub fn connect(config: BrokerConfig, clock: Arc<dyn Clock>) -> Result<Source, Co
 
 /// One point, and what was told of it.
 struct Point {
+    row: Option<Row>,
     pointer: String,
     mapped: MappedPoint,
     passed: Passed,
@@ -347,42 +351,67 @@ impl Client {
             return Ok(());
         };
         let received_at = self.clock.now();
-        let read = decode::payload(&publish.payload).and_then(|payload| {
-            let measured_at = match &self.config.time {
-                Some(pointer) => decode::time(&payload, pointer, received_at)?,
-                None if publish.retain => {
-                    let reason = "the message is retained, nobody knows how old it is";
-                    return Err((RejectCode::Retained, reason.to_owned()));
-                }
-                None => received_at,
-            };
-            Ok((payload, measured_at))
-        });
-        let (payload, measured_at) = match read {
-            Ok(read) => read,
-            Err((code, reason)) => {
-                self.inbox.refuse(&Rejected::new(topic, code, reason));
+        let payload = match (decode::payload(&publish.payload), &self.config.time) {
+            (Ok(_), None) if publish.retain => {
                 // An old value says nothing of what is now.
-                return if code == RejectCode::Retained { Ok(()) } else { self.miss(&numbers).await };
+                let reason = "the message is retained, nobody knows how old it is";
+                self.inbox.refuse(&Rejected::new(topic, RejectCode::Retained, reason));
+                return Ok(());
+            }
+            (Ok(payload), _) => payload,
+            (Err((code, reason)), _) => {
+                self.inbox.refuse(&Rejected::new(topic, code, reason));
+                return self.miss(&numbers).await;
             }
         };
         let mut told = Vec::new();
+        let mut whole = Whole {
+            payload: &payload,
+            time: self.config.time.as_deref(),
+            received_at,
+            rows: BTreeMap::new(),
+        };
         for number in numbers {
             let Some(point) = self.points.get_mut(number) else { continue };
-            let taken = decode::value(&payload, &point.pointer).and_then(|value| match value {
-                Found::Number(value) => point.take(value, measured_at, received_at),
-                Found::Null => Ok(point.lose(received_at)),
-                Found::Absent => Ok(None),
-            });
-            match taken {
-                Ok(value) => told.extend(value),
-                Err((code, reason)) => {
-                    told.extend(point.lose(received_at));
-                    self.inbox.refuse(&Rejected::new(&point.mapped.tag, code, reason));
+            for found in whole.of(point) {
+                match whole.take(found, point) {
+                    Ok(value) => told.extend(value),
+                    Err((code, reason)) => {
+                        told.extend(point.lose(received_at));
+                        self.inbox.refuse(&Rejected::new(&point.mapped.tag, code, reason));
+                    }
                 }
             }
         }
         if told.is_empty() { Ok(()) } else { self.inbox.send(Message::Telemetry(told)).await }
+    }
+}
+
+/// A payload, and its rows by each key that a point asks for.
+struct Whole<'a> {
+    payload: &'a Value,
+    time: Option<&'a str>,
+    received_at: Timestamp,
+    rows: BTreeMap<String, BTreeMap<String, Vec<&'a Value>>>,
+}
+
+impl<'a> Whole<'a> {
+    /// What of it is about a point.
+    fn of(&mut self, point: &Point) -> Vec<&'a Value> {
+        let Some(Row { key, id }) = &point.row else { return vec![self.payload] };
+        let rows = self.rows.entry(key.clone()).or_insert_with(|| decode::rows(self.payload, key));
+        rows.get(id).cloned().unwrap_or_default()
+    }
+
+    /// What is to be told of a part that is about a point.
+    fn take(&self, part: &Value, point: &mut Point) -> Result<Option<Measurement>, house::Refusal> {
+        let received_at = self.received_at;
+        let at = || self.time.map_or(Ok(received_at), |pointer| decode::time(part, pointer, received_at));
+        match decode::value(part, &point.pointer)? {
+            Found::Number(value) => point.take(value, at()?, received_at),
+            Found::Null => Ok(point.lose(received_at)),
+            Found::Absent => Ok(None),
+        }
     }
 }
 

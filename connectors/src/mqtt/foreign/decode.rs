@@ -3,6 +3,7 @@
 use crate::house::{FUTURE_MAX, Refusal, RejectCode};
 use grid::Timestamp;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Largest payload that is looked at, bytes.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 256 << 10;
@@ -47,6 +48,22 @@ pub(super) fn value(payload: &Value, pointer: &str) -> Result<Found, Refusal> {
     };
     let at = if pointer.is_empty() { "the payload" } else { pointer };
     number.map(Found::Number).ok_or_else(|| (RejectCode::Value, format!("{at} is no number")))
+}
+
+/// The rows of a list by what stands under a key of each, in the order of the list; a payload that is one object is a list of it.
+/// What has no text and no whole number there is nobody's.
+pub(super) fn rows<'a>(payload: &'a Value, key: &str) -> BTreeMap<String, Vec<&'a Value>> {
+    let alone = std::slice::from_ref(payload);
+    let mut rows = BTreeMap::<String, Vec<&Value>>::new();
+    for row in payload.as_array().map_or(alone, Vec::as_slice) {
+        let id = match row.get(key) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) if !number.is_f64() => number.to_string(),
+            _ => continue,
+        };
+        rows.entry(id).or_default().push(row);
+    }
+    rows
 }
 
 /// When it was measured, by what the payload says: an instant as in RFC 3339, or seconds or milliseconds since 1970.
@@ -106,6 +123,19 @@ mod tests {
         }
         assert_eq!(read(&"[".repeat(100_000), ""), Err(RejectCode::Json));
         assert_eq!(read(&" ".repeat(PAYLOAD_BYTES_MAX + 1), ""), Err(RejectCode::TooLarge));
+    }
+
+    #[test]
+    fn rows_are_found_by_what_stands_under_their_key() {
+        let text = r#"[{"device_id":"17","value":1},{"device_id":18,"value":2},{"value":3},4,{"device_id":1.5},
+            {"device_id":"17","value":5}]"#;
+        let payload = payload(text.as_bytes()).unwrap();
+        let found = rows(&payload, "device_id");
+        let values =
+            |id: &str| found[id].iter().map(|row| row["value"].as_i64().unwrap()).collect::<Vec<_>>();
+        assert_eq!((values("17"), values("18"), found.len()), (vec![1, 5], vec![2], 2));
+        assert_eq!(rows(&payload[1], "device_id").len(), 1, "one object is a list of it");
+        assert!(rows(&payload, "value").contains_key("3") && rows(&payload[3], "value").is_empty());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! How a value at a broker is written in a point map: `topic`, or `topic#/json/pointer`, for example `plug/3/state#/power/total`.
+//! How a value at a broker is written in a point map: `topic`, or `topic#/json/pointer`, for example `plug/3/state#/power/total`;
+//! of a list of rows `topic#[key=id]/json/pointer`, for example `dms/values#[device_id=17]/value`.
 
 use crate::mqtt::door::filter::is_topic;
 use std::str::FromStr;
@@ -9,8 +10,19 @@ use thiserror::Error;
 pub struct Tag {
     /// The topic; no wildcards.
     pub topic: String,
-    /// A JSON pointer (RFC 6901); empty: the whole payload is the value.
+    /// Of a list of objects the ones of which this is meant; `None`: the payload is no list of rows.
+    pub row: Option<Row>,
+    /// A JSON pointer (RFC 6901) into payload or row; empty: all of it is the value.
     pub pointer: String,
+}
+
+/// Rows of a list: the objects that have this text, or whole number, under this key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Row {
+    /// For example `device_id`.
+    pub key: String,
+    /// What stands there.
+    pub id: String,
 }
 
 /// Why a text names no value.
@@ -33,9 +45,22 @@ impl FromStr for Tag {
             );
             return Err(TagError { reason });
         }
+        let (row, pointer) = row(pointer).map_err(|reason| TagError { reason })?;
         check_pointer(pointer).map_err(|reason| TagError { reason })?;
-        Ok(Self { topic: topic.to_owned(), pointer: pointer.to_owned() })
+        Ok(Self { topic: topic.to_owned(), row, pointer: pointer.to_owned() })
     }
+}
+
+/// What stands in brackets, and the rest.
+fn row(text: &str) -> Result<(Option<Row>, &str), String> {
+    let Some(text) = text.strip_prefix('[') else { return Ok((None, text)) };
+    let wrong = || format!("[{text:.60} is no choice of rows, [key=id] is, for example [device_id=17]");
+    let (inside, pointer) = text.split_once(']').ok_or_else(wrong)?;
+    let (key, id) = inside.split_once('=').ok_or_else(wrong)?;
+    if key.is_empty() || id.is_empty() {
+        return Err(wrong());
+    }
+    Ok((Some(Row { key: key.to_owned(), id: id.to_owned() }), pointer))
 }
 
 /// Whether a text is a JSON pointer.
@@ -60,7 +85,14 @@ mod tests {
         let tag: Tag = "plug/3/state#/power/total".parse().unwrap();
         assert_eq!((tag.topic.as_str(), tag.pointer.as_str()), ("plug/3/state", "/power/total"));
         assert_eq!("plug/3/power".parse::<Tag>().unwrap().pointer, "");
+        let tag: Tag = "dms/values#[device_id=a/7]/value".parse().unwrap();
+        let row = Some(Row { key: "device_id".to_owned(), id: "a/7".to_owned() });
+        assert_eq!((tag.topic.as_str(), tag.row, tag.pointer.as_str()), ("dms/values", row, "/value"));
         for (text, reason) in [
+            ("dms#[device_id]/value", "no choice of rows"),
+            ("dms#[=7]/value", "no choice of rows"),
+            ("dms#[device_id=7/value", "no choice of rows"),
+            ("dms#[device_id=7]value", "begins with /"),
             ("", "no topic"),
             ("plug/+/state", "no topic"),
             ("plug/#", "\"plug/\""),
@@ -81,7 +113,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_answered(text in "[a-z/#~+0-9]{0,40}") {
+        fn any_text_is_answered(text in "[a-z/#~+0-9\\[=\\]]{0,40}") {
             let _ = text.parse::<Tag>();
         }
     }

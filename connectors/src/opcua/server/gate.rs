@@ -13,6 +13,8 @@
 
 mod chunk;
 
+pub(crate) use chunk::read_chunk;
+
 use crate::opcua::identity::pinned;
 use chunk::{Chunk, OF_CLIENT, OF_SERVER};
 use std::collections::BTreeMap;

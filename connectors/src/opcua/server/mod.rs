@@ -17,6 +17,7 @@ pub use admission::{Admission, Answer};
 pub use catalogue::{Catalogue, Entry, Folder, Kind, Standing, Value, Variable};
 pub use config::{ServerConfig, ServerError};
 pub use gate::GateCounters;
+pub(crate) use gate::read_chunk;
 
 use super::identity::Identity;
 use admission::Guard;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)] // helpers outside the test functions may fail a test, or skip it
 
 mod deposits;
+mod fuzz;
 mod measurements;
 mod polling;
 mod topology;

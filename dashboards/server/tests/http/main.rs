@@ -251,6 +251,17 @@ async fn the_page_answers_unknown_paths_but_not_those_of_the_interface() {
 }
 
 #[tokio::test]
+async fn where_deposits_would_stay_behind_they_are_refused_with_the_reason() {
+    let running = start().await;
+    running.picture.send_replace(Arc::new(Picture { seq: 1, ..Picture::default() }));
+    for path in ["key-values?limit=5", "kpis", "kpis/losses"] {
+        let answer = running.get(&format!("/api/v1/{path}")).await;
+        assert_problem(&answer, 404, "no_register");
+        assert!(answer.contains("cluster"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn snapshot_and_network_are_what_was_published() {
     let running = start().await;
     assert!(running.get("/api/v1/network").await.contains("\"name\":\"test feeder\""));

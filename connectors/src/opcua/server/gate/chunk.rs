@@ -100,6 +100,18 @@ fn length(header: &[u8; HEADER], kinds: &[&[u8; 3]]) -> Option<usize> {
     (kind && end && (HEADER..=CHUNK_BYTES_MAX).contains(&length)).then_some(length)
 }
 
+/// Reads any bytes as a chunk.
+pub(crate) fn read_chunk(bytes: &[u8]) {
+    if let Some(header) = bytes.first_chunk() {
+        let _ = (length(header, OF_CLIENT), length(header, OF_SERVER));
+    }
+    // What is read is at least a header.
+    let mut bytes = bytes.to_vec();
+    bytes.resize(bytes.len().max(HEADER), 0);
+    let chunk = Chunk { bytes };
+    let _ = (chunk.policy(), chunk.certificate(), chunk.is_finding());
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::POLICY_NONE;
