@@ -135,9 +135,12 @@ impl Packed for MeterReading {
             Some(number) => (true, number),
             None => (false, number),
         };
-        let number = u8::try_from(number).ok().filter(|number| u64::from(*number) < SOURCED);
-        let number = number.ok_or(Malformed("no such Quality"))?;
-        let quality = Packed::unpack(&mut [number].as_slice())?;
+        if number >= SOURCED {
+            return Err(Malformed("no such Quality"));
+        }
+        let mut alone = Vec::with_capacity(1);
+        number.pack(&mut alone);
+        let quality = Packed::unpack(&mut alone.as_slice())?;
         let received_at = Packed::unpack(bytes)?;
         let source = is_sourced.then(|| Packed::unpack(bytes)).transpose()?;
         Ok(Self { device, slot, energy, quality, received_at, source })

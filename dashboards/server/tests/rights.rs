@@ -21,7 +21,7 @@ use market::{
     MonthlyBill, RecordNumber,
 };
 use register::Register;
-use rights_asked::{asked, body, element, offer, rejected};
+use rights_asked::{MATRIX, asked, body, element, offer, rejected};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,67 +32,6 @@ use tokio::sync::watch;
 
 /// Three prosumers with bills.
 const BILLED: [u32; 3] = [2, 3, 4];
-
-/// What each role may do, columns in the order of [`Role::ALL`], after somebody without a name: `+` may, `o` with its own,
-/// `.` may not. A list of bills is for everybody who may see one, and has those.
-const MATRIX: &str = "
-    operation        nobody oper engi mark aggr pros view audi secu
-    isAlive             +    +    +    +    +    +    +    +    +
-    isReady             +    +    +    +    +    +    +    +    +
-    describe            +    +    +    +    +    +    +    +    +
-    whoAmI              .    +    +    +    +    +    +    +    +
-    logIn               +    +    +    +    +    +    +    +    +
-    logOut              +    +    +    +    +    +    +    +    +
-    getNetwork          .    +    +    .    .    .    .    +    .
-    getSnapshot         .    +    +    .    .    .    .    +    .
-    followPicture       .    +    +    .    .    .    .    +    .
-    getHistoryFigures   .    +    +    .    .    .    .    +    .
-    getHistory          .    +    +    .    o    o    .    +    .
-    followHistory       .    +    +    .    o    o    .    +    .
-    getForecasts        .    +    +    .    o    o    .    +    .
-    getOfferValidation  .    +    .    +    o    o    .    +    .
-    getTopology         .    +    +    .    .    .    .    +    .
-    listNodes           .    +    +    .    .    .    .    +    .
-    getNode             .    +    +    .    .    .    .    +    .
-    listEdges           .    +    +    .    .    .    .    +    .
-    getEdge             .    +    +    .    .    .    .    +    .
-    listBids            .    +    .    +    +    .    .    +    .
-    getBid              .    +    .    +    +    .    .    +    .
-    getBidFeedback      .    +    .    +    +    .    .    +    .
-    getBidAsFlexOffer   .    +    .    +    +    .    .    +    .
-    reportBidFeedback   .    .    .    .    +    .    .    .    .
-    listReportedFeedback .   +    .    +    +    .    .    +    .
-    getTransferCosts    .    +    .    +    +    .    .    +    .
-    listBills           .    .    .    +    +    +    .    +    .
-    getBill             .    .    .    +    o    o    .    +    .
-    listCommitments     .    .    .    +    o    o    .    +    .
-    listSettledTrades   .    .    .    +    o    o    .    +    .
-    getKeyValues        .    +    +    +    +    +    +    +    .
-    putKeyValues        .    +    +    +    +    +    .    .    .
-    deleteKeyValues     .    +    +    +    +    +    .    .    .
-    contributeToBenchmark .  .    .    .    o    o    .    .    .
-    getBenchmark        .    +    .    +    +    +    +    +    .
-    listIndicators      .    +    +    +    .    .    +    +    .
-    postIndicator       .    +    .    +    .    .    .    .    .
-    getIndicator        .    +    +    +    .    .    +    +    .
-    setIndicatorGoal    .    +    .    .    .    .    .    .    .
-    setIndicatorAlarm   .    +    .    .    .    .    .    .    .
-    getFigures          .    +    .    .    .    .    +    +    .
-    getSupervision      .    +    .    .    .    .    +    +    .
-    listQuarantine      .    +    .    .    .    .    .    +    .
-    getSetAside         .    +    .    .    .    .    .    +    .
-    discardSetAside     .    +    .    .    .    .    .    .    .
-    releaseSetAside     .    +    .    .    .    .    .    .    .
-    submitFlexOffer     .    .    .    .    o    o    .    .    .
-    listFlexOffers      .    +    .    +    +    +    .    +    .
-    withdrawFlexOffer   .    .    .    .    o    o    .    .    .
-    pickUpSchedules     .    .    .    .    o    o    .    .    .
-    sendMeasurements    .    .    .    .    o    o    .    .    .
-    submitFlexOfferToManager . .  .    .    o    o    .    .    .
-    communicateWithAgent .   .    .    .    o    o    .    .    .
-    tradeOnMarket       .    .    .    .    o    o    .    .    .
-    getFlexOffer        .    +    .    +    o    o    .    +    .
-";
 
 /// What is not there for anybody.
 const NOTHING_THERE: [&str; 5] =

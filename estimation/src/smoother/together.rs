@@ -69,11 +69,14 @@ impl<const N: usize> Solver<N> {
         None
     }
 
-    /// Each set alone, from a flat start or else from the estimate that made the sets. One that does not settle goes back to the estimate that made the sets.
+    /// Each set alone, from a flat start or else from the estimate that made the sets; one that does not settle goes back
+    /// to that.
     fn estimate_each(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> [Result<usize, NoSolution>; SETS] {
-        let (mut alone, core) = (self.clone(), &self.compiled.core);
-        (alone.deviations, alone.deviated) = (None, false);
+        let core = &self.compiled.core;
         std::array::from_fn(|lane| {
+            // Nothing of one set, neither factors nor their precision, is where another begins.
+            let mut alone = self.clone();
+            (alone.deviations, alone.deviated) = (None, false);
             sets.values_into(&mut alone.compiled.core, lane);
             match alone.settle(tolerance).or_else(|why| alone.settle_from(core, tolerance).map_err(|_| why)) {
                 Ok(settled) => {

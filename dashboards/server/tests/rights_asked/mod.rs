@@ -1,4 +1,65 @@
-//! What the test of rights asks each operation, about what belongs to one prosumer or another.
+//! What the test of rights asks each operation, about what belongs to one prosumer or another, and who may.
+
+/// What each role may do, columns in the order of `access::Role::ALL`, after somebody without a name: `+` may, `o` with its own,
+/// `.` may not. A list of bills is for everybody who may see one, and has those.
+pub const MATRIX: &str = "
+    operation        nobody oper engi mark aggr pros view audi secu
+    isAlive             +    +    +    +    +    +    +    +    +
+    isReady             +    +    +    +    +    +    +    +    +
+    describe            +    +    +    +    +    +    +    +    +
+    whoAmI              .    +    +    +    +    +    +    +    +
+    logIn               +    +    +    +    +    +    +    +    +
+    logOut              +    +    +    +    +    +    +    +    +
+    getNetwork          .    +    +    .    .    .    .    +    .
+    getSnapshot         .    +    +    .    .    .    .    +    .
+    followPicture       .    +    +    .    .    .    .    +    .
+    getHistoryFigures   .    +    +    .    .    .    .    +    .
+    getHistory          .    +    +    .    o    o    .    +    .
+    followHistory       .    +    +    .    o    o    .    +    .
+    getForecasts        .    +    +    .    o    o    .    +    .
+    getOfferValidation  .    +    .    +    o    o    .    +    .
+    getTopology         .    +    +    .    .    .    .    +    .
+    listNodes           .    +    +    .    .    .    .    +    .
+    getNode             .    +    +    .    .    .    .    +    .
+    listEdges           .    +    +    .    .    .    .    +    .
+    getEdge             .    +    +    .    .    .    .    +    .
+    listBids            .    +    .    +    +    .    .    +    .
+    getBid              .    +    .    +    +    .    .    +    .
+    getBidFeedback      .    +    .    +    +    .    .    +    .
+    getBidAsFlexOffer   .    +    .    +    +    .    .    +    .
+    reportBidFeedback   .    .    .    .    +    .    .    .    .
+    listReportedFeedback .   +    .    +    +    .    .    +    .
+    getTransferCosts    .    +    .    +    +    .    .    +    .
+    listBills           .    .    .    +    +    +    .    +    .
+    getBill             .    .    .    +    o    o    .    +    .
+    listCommitments     .    .    .    +    o    o    .    +    .
+    listSettledTrades   .    .    .    +    o    o    .    +    .
+    getKeyValues        .    +    +    +    +    +    +    +    .
+    putKeyValues        .    +    +    +    +    +    .    .    .
+    deleteKeyValues     .    +    +    +    +    +    .    .    .
+    contributeToBenchmark .  .    .    .    o    o    .    .    .
+    getBenchmark        .    +    .    +    +    +    +    +    .
+    listIndicators      .    +    +    +    .    .    +    +    .
+    postIndicator       .    +    .    +    .    .    .    .    .
+    getIndicator        .    +    +    +    .    .    +    +    .
+    setIndicatorGoal    .    +    .    .    .    .    .    .    .
+    setIndicatorAlarm   .    +    .    .    .    .    .    .    .
+    getFigures          .    +    .    .    .    .    +    +    .
+    getSupervision      .    +    .    .    .    .    +    +    .
+    listQuarantine      .    +    .    .    .    .    .    +    .
+    getSetAside         .    +    .    .    .    .    .    +    .
+    discardSetAside     .    +    .    .    .    .    .    .    .
+    releaseSetAside     .    +    .    .    .    .    .    .    .
+    submitFlexOffer     .    .    .    .    o    o    .    .    .
+    listFlexOffers      .    +    .    +    +    +    .    +    .
+    withdrawFlexOffer   .    .    .    .    o    o    .    .    .
+    pickUpSchedules     .    .    .    .    o    o    .    .    .
+    sendMeasurements    .    .    .    .    o    o    .    .    .
+    submitFlexOfferToManager . .  .    .    o    o    .    .    .
+    communicateWithAgent .   .    .    .    o    o    .    .    .
+    tradeOnMarket       .    .    .    .    o    o    .    .    .
+    getFlexOffer        .    +    .    +    o    o    .    +    .
+";
 
 /// An answer to a bid.
 pub fn rejected(bid: &str) -> String {

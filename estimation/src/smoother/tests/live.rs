@@ -79,7 +79,7 @@ fn deviations_from_an_estimate_are_the_optimum_for_a_thousand_networks() {
 #[test]
 fn an_unknown_part_of_the_source_or_a_slow_mode_puts_no_other_voltage_off() {
     let mut faults = Vec::new();
-    for seed in [1954, 1626, 444, 1843, 1623, 1801] {
+    for seed in [216, 1954, 1626, 444, 1843, 1623, 1801] {
         deviate_one(seed, 1.0, &mut faults).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
@@ -149,7 +149,9 @@ fn deviate_one(seed: u64, slack: f64, faults: &mut Vec<String>) -> Result<(), No
                 (Err(_), Err(_)) => continue, // Nothing settles.
                 (settled, expected) => Err((settled, expected.err())),
             };
-            if !away.as_ref().is_ok_and(|away| *away < allowed) {
+            if !away.as_ref().is_ok_and(|away| *away < allowed)
+                && !has_several_optima(&case, values, &own, &known)
+            {
                 faults.push(format!("seed {seed}, round {round}, lane {lane}: {away:?}"));
             }
         }
@@ -163,6 +165,17 @@ fn expected(case: &Case, values: &Readings, near: &Smoother) -> Result<Vec<Compl
         let mut alone = Smoother::new(&case.circuit, &case.tree, values).expect("a tree");
         alone.estimate_from(&mut near.clone(), TIGHT).map(|found| found.voltages)
     })
+}
+
+/// Whether a flat start and one from another estimate end at different optima: near what the lines carry there are several, and
+/// which is found depends on the way.
+fn has_several_optima(case: &Case, values: &Readings, near: &Smoother, known: &[f64]) -> bool {
+    let mut alone = Smoother::new(&case.circuit, &case.tree, values).expect("a tree");
+    let other = alone.estimate_from(&mut near.clone(), TIGHT);
+    match (fresh(case, values), other) {
+        (Ok(flat), Ok(other)) => apart_where(known, &flat, &other.voltages) > 1e-3,
+        _ => false,
+    }
 }
 
 /// The largest difference of voltages that are known to better than [`HARDLY`]: the others stay near where an iteration
