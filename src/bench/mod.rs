@@ -11,6 +11,7 @@ mod journal;
 pub mod meter;
 mod overload;
 mod powerflow;
+mod rounds;
 mod service;
 
 use crate::Failure;
@@ -31,6 +32,7 @@ Examples:
   gridflex bench ingest --broker 127.0.0.1:1884     the same clients against another broker
   gridflex bench overload --seconds 600 --on /var/lib/gridflex     ten minutes of too much telemetry
   gridflex bench actors --agents 100000             as many agents in one process: memory, messages, offers
+  gridflex bench market                             rounds of 100,000 offers in 1,000 aggregates against 100 bids
   gridflex bench aggregate --offers 100000 --sizes 10000,1000000 --json     synthetic FlexOffers, no case needed
 
 A case of the first three is a folder with input.json and update.json in power-grid-model's form; update.json is a batch of
@@ -96,6 +98,8 @@ enum What {
     Clear(clear::ClearArguments),
     /// Aggregation and disaggregation of FlexOffers, in bulk and one at a time
     Aggregate(AggregateArguments),
+    /// Rounds of the market: bids and sums of FlexOffers in, schedules of the members out
+    Market(rounds::MarketArguments),
     /// The journal: acknowledgement with group commit, replay, start from a snapshot
     #[command(after_help = JOURNAL)]
     Journal(journal::JournalArguments),
@@ -168,6 +172,9 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
         What::Aggregate(arguments) => {
             let figures = aggregate::measure(arguments)?;
             return answer(&figures, arguments.json, aggregate::table);
+        }
+        What::Market(arguments) => {
+            return answer(&rounds::measure(arguments)?, arguments.json, rounds::table);
         }
         What::Actors(arguments) => {
             return answer(&actors::measure(arguments)?, arguments.json, actors::table);
