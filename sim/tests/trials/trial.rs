@@ -154,7 +154,13 @@ impl Trial {
         };
         let (mut journal, standing) = (opened.journal, opened.standing);
         self.ran.from_snapshot += u32::from(opened.replayed < standing.records);
-        let report = Journal::verify_on(disk.as_ref()).expect("what opens can be read");
+        let report = match Journal::verify_on(disk.as_ref()) {
+            Ok(report) => report,
+            Err(error) => {
+                self.object([format!("the journal opens and cannot be read: {error}")]);
+                return None;
+            }
+        };
         let objections = wire.known(|known| checks::recovered(&report.entries, &standing, known));
         self.object(objections);
         let now = Timestamp::from_seconds(self.truth.now().seconds() + skew_s);
