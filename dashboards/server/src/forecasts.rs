@@ -70,7 +70,8 @@ pub async fn list(
     Ok(json_answer(&json!({ "unit": "W", "forecasts": shown, "next": next })))
 }
 
-fn number(name: &str, text: &str) -> Result<u32, Problem> {
+/// A number in a query.
+pub(crate) fn number(name: &str, text: &str) -> Result<u32, Problem> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let read = text.parse().ok().filter(|_| plain);
     read.ok_or_else(|| query_malformed(format!("{name}: {:?} is no number", shortened(text))))

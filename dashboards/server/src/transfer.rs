@@ -2,6 +2,7 @@
 
 use crate::api::json_answer;
 use crate::deposit::{now, query_malformed};
+use crate::forecasts::number;
 use crate::page::shortened;
 use crate::problem::Problem;
 use crate::serve::State;
@@ -45,10 +46,7 @@ fn read(asked: &[(String, String)]) -> Result<Asked, Problem> {
         let wrong = |what: String| query_malformed(format!("{name}: {:?} is {what}", shortened(text)));
         let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         match name.as_str() {
-            "usage_point" => {
-                let number = text.parse().ok().filter(|_| plain);
-                point = Some(UsagePointId(number.ok_or_else(|| wrong("no number".to_owned()))?));
-            }
+            "usage_point" => point = Some(UsagePointId(number(name, text)?)),
             "from" => from = Some(text.parse().map_err(|_| wrong("no instant".to_owned()))?),
             "slots" => {
                 let number = text.parse().ok().filter(|count| plain && (1..=SLOTS_MAX).contains(count));
