@@ -279,6 +279,11 @@ fn within(terms: &OfferTerms, plan: &Plan) -> Result<(), &'static str> {
             return object("a slice outside of its bounds");
         }
         total += i128::from(energy);
+        let floor = terms.running.map_or(i128::MIN, |running| running.0.into());
+        let ceiling = terms.running.map_or(i128::MAX, |running| running.1.into());
+        if total < floor || total > ceiling {
+            return object("a running sum outside of its bounds");
+        }
     }
     if total < i128::from(terms.total_lower) || total > i128::from(terms.total_upper) {
         return object("a total outside of its bounds");

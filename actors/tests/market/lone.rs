@@ -2,7 +2,7 @@
 
 use super::*;
 use grid::Money;
-use market::flex_offer::{Acceptance, ActivationCost, ExclusiveGroupId};
+use market::flex_offer::{Acceptance, ActivationCost, EnergyBounds, ExclusiveGroupId};
 use market::{FlexOffer, FlexOfferId, Ledger, Refusal};
 
 /// The offer of the evening under another name, in an exclusive group.
@@ -32,10 +32,12 @@ async fn of_two_alternatives_of_a_device_the_cheaper_is_bought_and_the_other_is_
     assert_eq!(door.submit(cheap.clone()).await, Some(OfferAnswer::Accepted));
     let plain = FlexOffer { terms: Default::default(), ..alternative("plain", 0) };
     assert_eq!(refusal(door.submit(plain).await), "device-busy");
+    let mut dependent = alternative("dependent", 0);
+    dependent.terms.dependencies = vec![Vec::new(); dependent.slices.len()];
+    assert_eq!(refusal(door.submit(dependent).await), "term-not-traded");
     let mut bounded = alternative("bounded", 0);
-    bounded.terms.running_energy =
-        Some(market::flex_offer::EnergyBounds { min: EnergyMwh(0), max: EnergyMwh(9_000_000) });
-    assert_eq!(refusal(door.submit(bounded).await), "term-not-traded");
+    bounded.terms.running_energy = Some(EnergyBounds { min: EnergyMwh(0), max: EnergyMwh(9_000_000) });
+    assert_eq!(refusal(door.submit(bounded).await), "term-not-traded", "beside a least acceptance");
     seconds(90).await;
     let status = |offer: &FlexOffer| market.books.read(|ledger| ledger.offer(&offer.id).unwrap().1);
     assert!(matches!(status(&cheap), OfferStatus::Assigned { .. }), "{:?}", status(&cheap));
@@ -70,4 +72,31 @@ async fn a_device_has_sixteen_alternatives_at_most() {
     }
     assert_eq!(refusal(door.submit(alternative("one-more", 0)).await), "too-many-alternatives");
     assert_eq!(door.submit(alternative("a3", 10_000)).await, Some(OfferAnswer::AlreadyKnown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_offer_with_bounds_on_its_running_energy_is_bought_within_them() {
+    let need = up_to_the_order().remove(2);
+    let market = Market::start(vec![need], "2026-01-15T17:21:05Z").await;
+    let door = market.offer_door().await;
+    let mut bounded = FlexOffer { terms: Default::default(), ..alternative("bounded", 0) };
+    let default = bounded.default_schedule.clone();
+    // Half a kWh below what it takes by default, nothing above.
+    let sums: Vec<i64> = default
+        .energies
+        .iter()
+        .scan(0, |sum, e| {
+            *sum += e.0;
+            Some(*sum)
+        })
+        .collect();
+    let (least, most) = (sums.iter().min().unwrap().min(&0), sums.iter().max().unwrap());
+    bounded.terms.running_energy = Some(EnergyBounds { min: EnergyMwh(*least), max: EnergyMwh(*most) });
+    assert_eq!(door.submit(bounded.clone()).await, Some(OfferAnswer::Accepted));
+    seconds(90).await;
+    let status = market.books.read(|ledger| ledger.offer(&bounded.id).unwrap().1);
+    assert!(matches!(status, OfferStatus::Assigned { .. }), "{status:?}");
+    let contract = market.books.read(|ledger: &Ledger| ledger.contracts().next().unwrap().0.clone());
+    bounded.check_schedule(&contract.schedule).unwrap();
+    assert_ne!(contract.schedule, default);
 }

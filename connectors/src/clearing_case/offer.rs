@@ -74,6 +74,8 @@ pub(super) struct Said {
     pub lower: Vec<i64>,
     pub upper: Vec<i64>,
     pub total: Option<(i64, i64)>,
+    /// Bounds on every running sum.
+    pub running: Option<(i64, i64)>,
     pub default: Option<SaidSchedule>,
     pub committed: Option<SaidSchedule>,
     pub option: Option<ActivationOption>,
@@ -131,6 +133,7 @@ pub(super) fn read(entry: &Value, interval_s: i64) -> Result<Entry, Refusal> {
         return Err(Refusal::new(Obligation::OPTIONAL, Obligation::OPTIONAL_WORDS));
     }
     let total = whole_offer_bounds(&fields, &profile, scale, TOTALS)?;
+    let running = whole_offer_bounds(&fields, &profile, scale, SUB_TOTALS)?;
     let (option, least) = accepted(&fields, scale)?;
     let at = |times: &[&str], intervals: &[&str]| time(&fields, times, intervals, interval_s);
     let said_schedule = |name| schedule_of(&fields, name, scale, interval_s);
@@ -164,6 +167,7 @@ pub(super) fn read(entry: &Value, interval_s: i64) -> Result<Entry, Refusal> {
         lower: slices.slices.iter().map(|slice| slice.min.0).collect(),
         upper: slices.slices.iter().map(|slice| slice.max.0).collect(),
         total: total.map(|total| (total.min.0, total.max.0)),
+        running: running.map(|running| (running.min.0, running.max.0)),
         default: said_schedule("defaultSchedule")?,
         committed: said_schedule("flexOfferSchedule")?,
         option,
@@ -225,9 +229,6 @@ fn not_cleared(fields: &Fields<'_>, profile: &[&Value]) -> Result<(), Refusal> {
         {
             return Err(Refusal::not_cleared(name, WHY));
         }
-        if let Some((name, _)) = holder.entry(&SUB_TOTALS) {
-            return Err(Refusal::not_cleared(name, WHY));
-        }
     }
     Ok(())
 }
@@ -239,6 +240,7 @@ fn known_only(fields: &Fields<'_>, slices: &Profile) -> Result<(), Refusal> {
         ("cost", &COST[..]),
         ("activationOption", &["deviation", "minActivationFactor"][..]),
         ("totalEnergyConstraint", &["lower", "upper", "lowerBound", "upperBound"][..]),
+        ("subTotalEnergyConstraint", &["lower", "upper", "lowerBound", "upperBound"][..]),
     ] {
         let Some((key, value)) = fields.entry(&[name]) else { continue };
         let path = Path::Key(fields.path, key);
@@ -289,6 +291,7 @@ impl Horizon {
             upper: said.upper,
             total_lower,
             total_upper,
+            running: said.running,
             option: said.option,
             activation: said.activation,
             per_interval_shifted: said.per_interval_shifted,

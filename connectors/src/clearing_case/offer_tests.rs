@@ -118,6 +118,13 @@ fn an_offer_in_every_spelling_is_the_same_offer() {
     assert_eq!(terms(json!({"minimumAcceptance": 0.75})).least, 750_000);
     let least = json!({"flexOfferProfileConstraints": slices, "defaultSchedule": schedule, "minimumAcceptance": 0.75});
     assert_eq!(terms(least).least, 750_000);
+    // Bounds on running sums, said of the offer or, as an example of the specification does, among its slices.
+    let said = json!({"lower": 0.5, "upper": 3});
+    assert_eq!(terms(json!({"subTotalEnergyConstraint": said})).running, Some((500_000, 3_000_000)));
+    let bounds = json!([{"lower": 0.5, "upper": 2}]);
+    let slices = json!([{"energyConstraintList": bounds}, {"energyConstraintList": bounds}, {"subTotalEnergyConstraint": said}]);
+    let among = terms(json!({"flexOfferProfileConstraints": slices}));
+    assert_eq!((among.running, among.lower.len()), (Some((500_000, 3_000_000)), 2));
     // Without a default: as little as the bounds allow, from the earliest start.
     let silent = terms(json!({"defaultSchedule": null}));
     assert_eq!((silent.start_default, silent.default), (0, vec![500_000, 500_000]));
@@ -149,7 +156,6 @@ fn what_is_not_cleared_is_refused_by_its_name() {
     let rows = json!([{"energyConstraintList": bounds, "DependencyEnergyConstraintList": [[1, 1, 3]]},
         {"energyConstraintList": bounds}]);
     for (name, fields) in [
-        ("subTotalEnergyConstraint", json!({"subTotalEnergyConstraint": {"lower": 0, "upper": 2}})),
         ("DependencyEnergyConstraintList", json!({"flexOfferProfileConstraints": rows})),
         ("totalCostConstraint", json!({"totalCostConstraint": {"lower": 0, "upper": 2}})),
         ("powerFactorConstraint", json!({"powerFactorConstraint": {"lower": 0.9, "upper": 1}})),
@@ -189,6 +195,13 @@ fn everything_else_that_is_wrong_with_an_offer_has_its_code() {
         ("unknown-word", json!({"flexOfferProfilType": "reactiveEnergy"})),
         ("unknown-word", json!({"assignment": "perhaps"})),
         ("assignment-optional", json!({"assignment": "Optional"})),
+        ("running-unreachable", json!({"subTotalEnergyConstraint": {"lower": 0, "upper": 0.9}})),
+        ("default-outside-offer", json!({"subTotalEnergyConstraint": {"lower": 0, "upper": 2}})),
+        ("unknown-field", json!({"subTotalEnergyConstraint": {"lower": 0, "upper": 2, "most": 3}})),
+        (
+            "running-beside",
+            json!({"subTotalEnergyConstraint": {"lower": 0, "upper": 3}, "minimumAcceptance": 1}),
+        ),
         ("closed-state", json!({"state": "Rejected"})),
         ("closed-state", json!({"state": "executed"})),
         ("closed-state", json!({"state": "canceled"})),

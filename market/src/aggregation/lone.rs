@@ -1,6 +1,6 @@
 //! What an offer keeps to that is an aggregate by itself: conditions that no sum of offers can keep.
 
-use crate::flex_offer::{Acceptance, ActivationCost, ExclusiveGroupId, FlexOffer, Schedule};
+use crate::flex_offer::{Acceptance, ActivationCost, EnergyBounds, ExclusiveGroupId, FlexOffer, Schedule};
 use grid::{Money, ProsumerId};
 
 /// An exclusive group and whose it is: two prosumers may use one name.
@@ -13,6 +13,8 @@ pub struct LoneTerms {
     pub acceptance: Acceptance,
     /// At most one offer of this group is bought, now or later.
     pub group: Option<ExclusiveGroup>,
+    /// Bounds on every running sum of a schedule's energies, mWh.
+    pub running: Option<EnergyBounds>,
     /// What it asks beside its prices per kWh.
     pub cost: ActivationCost,
 }
@@ -23,6 +25,7 @@ impl LoneTerms {
         let terms = Self {
             acceptance: offer.terms.acceptance.clone(),
             group: offer.terms.exclusive_group.clone().map(|group| (offer.prosumer, group)),
+            running: offer.terms.running_energy,
             cost: offer.terms.cost,
         };
         (terms != Self::default()).then_some(terms)

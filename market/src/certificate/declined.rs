@@ -166,11 +166,17 @@ fn has_choice(terms: &OfferTerms) -> bool {
     let total: i64 = terms.default.iter().sum();
     let less: Vec<bool> = (0..n).map(|k| terms.lower[k] < terms.default[k]).collect();
     let more: Vec<bool> = (0..n).map(|k| terms.default[k] < terms.upper[k]).collect();
-    let moved = (0..n).any(|m| less[m] && (0..n).any(|l| l != m && more[l]));
+    // Which running sums may still fall, and which may rise.
+    let bounds = terms.running.unwrap_or((i64::MIN, i64::MAX));
+    let sums: Vec<i128> = (1..=n).map(|k| terms.default[..k].iter().map(|&e| i128::from(e)).sum()).collect();
+    let falls = |sums: &[i128]| sums.iter().all(|&sum| sum > bounds.0.into());
+    let rises = |sums: &[i128]| sums.iter().all(|&sum| sum < bounds.1.into());
+    let between = |m: usize, l: usize| if m < l { falls(&sums[m..l]) } else { rises(&sums[l..m]) };
+    let moved = (0..n).any(|m| less[m] && (0..n).any(|l| l != m && more[l] && between(m, l)));
     let here = (terms.start_first..=terms.start_last).contains(&terms.start_default)
         && (moved
-            || (less.contains(&true) && total > terms.total_lower)
-            || (more.contains(&true) && total < terms.total_upper));
+            || (total > terms.total_lower && (0..n).any(|k| less[k] && falls(&sums[k..])))
+            || (total < terms.total_upper && (0..n).any(|k| more[k] && rises(&sums[k..]))));
     let fixed = terms.lower == terms.upper && terms.lower.iter().any(|&energy| energy != 0);
     here || (fixed && terms.start_first < terms.start_last)
 }

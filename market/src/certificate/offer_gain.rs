@@ -165,7 +165,8 @@ pub(super) fn most_gained(view: &OfferView<'_>, tariff: &NodeTariff, from: &Refe
         && terms.start_first <= terms.start_default
         && terms.start_default <= terms.start_last
         && terms.total_lower <= total
-        && total <= terms.total_upper;
+        && total <= terms.total_upper
+        && keeps(terms.running, view.default);
     let mut best: Option<i128> = None;
     for start in terms.start_first..=terms.start_last {
         if let Some(gain) = start_gain(view, tariff, from, usize::from(start)) {
@@ -173,6 +174,16 @@ pub(super) fn most_gained(view: &OfferView<'_>, tariff: &NodeTariff, from: &Refe
         }
     }
     Gain { away: best, may_rest, reached: view.lower == view.upper && terms.least == 0 }
+}
+
+/// Whether energies keep to bounds on their running sums.
+fn keeps(running: Option<(i64, i64)>, energies: &[i64]) -> bool {
+    let Some((floor, ceiling)) = running else { return true };
+    let sums = energies.iter().scan(0_i128, |sum, &energy| {
+        *sum += i128::from(energy);
+        Some(*sum)
+    });
+    sums.into_iter().all(|sum| (i128::from(floor)..=i128::from(ceiling)).contains(&sum))
 }
 
 fn option_gain(
@@ -235,8 +246,10 @@ fn start_gain(
         return moves.then_some(-cost);
     }
     let mut pieces: Vec<(i128, i128)> = Vec::with_capacity(2 * n);
+    let mut course = Course::default();
     let mut least_sum = 0;
     for k in 0..n {
+        let before = pieces.len();
         let (lower, upper) =
             (i128::from(view.lower[k]) - base(start + k), i128::from(view.upper[k]) - base(start + k));
         least_sum += i128::from(view.lower[k]);
@@ -249,10 +262,62 @@ fn start_gain(
         } else if upper > lower {
             pieces.push(((at(upper) - at(lower)).div_euclid(upper - lower), upper - lower));
         }
+        if let Some((floor, ceiling)) = terms.running {
+            course.join(&pieces[before..]);
+            course.keep(i128::from(floor) - least_sum, i128::from(ceiling) - least_sum);
+        }
     }
     let (floor, ceiling) =
         (i128::from(terms.total_lower) - least_sum, i128::from(terms.total_upper) - least_sum);
+    if terms.running.is_some() {
+        course.keep(floor, ceiling);
+        return Some(-(cost + course.least()));
+    }
     Some(-(cost + cheapest(&pieces, floor.max(0), ceiling)))
+}
+
+/// What running sums cost at least, as a function of the sum so far: convex, in straight pieces, slice after slice. Sums are
+/// counted from the least energies.
+#[derive(Debug, Default)]
+struct Course {
+    /// The least sum that is left, and what it costs.
+    from: i128,
+    cost: i128,
+    /// Price and length of the pieces from there on, ascending.
+    pieces: Vec<(i128, i128)>,
+}
+
+impl Course {
+    /// Takes in what a slice may take: the best split of a sum between it and those before takes the cheapest pieces first.
+    fn join(&mut self, slice: &[(i128, i128)]) {
+        self.pieces.extend_from_slice(slice);
+        self.pieces.sort_unstable();
+    }
+
+    /// Leaves the sums between two bounds.
+    fn keep(&mut self, floor: i128, ceiling: i128) {
+        let mut to = self.from + self.pieces.iter().map(|piece| piece.1).sum::<i128>();
+        while to > ceiling {
+            let Some((price, length)) = self.pieces.pop() else { break };
+            let left = length - (to - ceiling).min(length);
+            to -= length - left;
+            if left > 0 {
+                self.pieces.push((price, left));
+            }
+        }
+        let mut gone = 0;
+        for (price, length) in &mut self.pieces {
+            let step = (floor - self.from).clamp(0, *length);
+            (self.from, self.cost, *length) = (self.from + step, self.cost + *price * step, *length - step);
+            gone += usize::from(*length == 0);
+        }
+        self.pieces.drain(..gone);
+    }
+
+    /// The least cost of all sums that are left.
+    fn least(&self) -> i128 {
+        self.cost + self.pieces.iter().map(|&(price, length)| length * price.min(0)).sum::<i128>()
+    }
 }
 
 /// Least cost of taking between `floor` and `ceiling` from pieces (price, length): by duality over a price `q` on what

@@ -139,6 +139,7 @@ fn keep_to(lone: &LoneTerms, group: u32, terms: &mut OfferTerms) {
     terms.group = group;
     terms.activation = terms.activation.saturating_add(lone.cost.activation.0);
     terms.per_interval_shifted = lone.cost.per_slot_shifted.0;
+    terms.running = lone.running.map(|running| (running.min.0, running.max.0));
     match &lone.acceptance {
         Acceptance::Any => {}
         Acceptance::AtLeast { energy } => terms.least = energy.0,

@@ -248,6 +248,10 @@ fn book_bytes(
         lone.acceptance.pack(&mut bytes);
         lone.group.pack(&mut bytes);
         lone.cost.pack(&mut bytes);
+        // Said only where there are such bounds, so that books without them keep their hash.
+        if lone.running.is_some() {
+            lone.running.pack(&mut bytes);
+        }
     }
     groups_sold.pack(&mut bytes);
     bytes

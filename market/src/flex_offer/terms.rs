@@ -126,10 +126,10 @@ impl Terms {
     /// What the running market's rounds do not look at yet, in words: an offer that asks for it would be sold
     /// against its owner's will. `None` when there is nothing of that kind.
     pub fn untraded(&self) -> Option<&'static str> {
-        if self.running_energy.is_some() {
-            Some("bounds on its running energy")
-        } else if !self.dependencies.is_empty() {
+        if !self.dependencies.is_empty() {
             Some("dependent energy constraints")
+        } else if self.running_energy.is_some() && self.acceptance != Acceptance::Any {
+            Some("bounds on its running energy beside a condition on its acceptance")
         } else {
             None
         }
@@ -139,6 +139,8 @@ impl Terms {
     pub fn restriction(&self) -> Option<&'static str> {
         if let Some(untraded) = self.untraded() {
             Some(untraded)
+        } else if self.running_energy.is_some() {
+            Some("bounds on its running energy")
         } else if self.acceptance != Acceptance::Any {
             Some("a condition on its acceptance")
         } else if self.exclusive_group.is_some() {

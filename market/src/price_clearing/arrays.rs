@@ -37,6 +37,8 @@ pub(super) struct Offer {
     /// Total bounds of the energies, mWh.
     pub total_lower: f64,
     pub total_upper: f64,
+    /// Bounds on every running sum of the energies, mWh.
+    pub running: Option<(f64, f64)>,
     /// Sum of the default, mWh.
     pub default_sum: f64,
     pub activation: f64,
@@ -239,6 +241,7 @@ fn offer(view: &OfferView<'_>) -> Offer {
         start_last: u32::from(head.start_last),
         total_lower: head.total_lower as f64,
         total_upper: head.total_upper as f64,
+        running: head.running.map(|(floor, ceiling)| (floor as f64, ceiling as f64)),
         default_sum: default_sum as f64,
         activation: head.activation as f64 * WHOLE as f64,
         shifted: head.per_interval_shifted as f64 * WHOLE as f64,

@@ -1,5 +1,6 @@
 //! Why an offer stays with its default: its best other schedule at the prices, and what stands against that.
 
+use super::course::Slack;
 use super::energies::Profile;
 use super::lump::References;
 use super::outcome::{Alternative, DeclineReason, Declined, Limit, Worth};
@@ -109,27 +110,29 @@ impl Session {
         let price = &self.node_prices[view.node() as usize].linear[usize::from(head.start_default)..];
         let n = view.default.len();
         let total: i64 = view.default.iter().sum();
+        let slack = Slack::of(view);
+        let (room_down, room_up) = (total - head.total_lower, head.total_upper - total);
         let less = |k: usize| (view.default[k] - view.lower[k]).min(PROBE);
         let more = |k: usize| (view.upper[k] - view.default[k]).min(PROBE);
+        let fall = |k: usize| less(k).min(room_down).min(slack.less(k));
+        let rise = |k: usize| more(k).min(room_up).min(slack.more(k));
+        let moved = |m: usize, l: usize| less(m).min(more(l)).min(slack.moved(m, l));
         let mut energies = view.default.to_vec();
-        let falling = (0..n).filter(|&k| less(k) > 0).max_by_key(|&k| (price[k], n - k));
-        let rising = (0..n).filter(|&k| more(k) > 0).min_by_key(|&k| (price[k], k));
+        let falling = (0..n).filter(|&k| fall(k) > 0).max_by_key(|&k| (price[k], n - k));
         let pairs = (0..n).flat_map(|m| (0..n).map(move |l| (m, l)));
         let pair = || {
             pairs
-                .filter(|&(m, l)| m != l && less(m) > 0 && more(l) > 0)
+                .filter(|&(m, l)| m != l && moved(m, l) > 0)
                 .max_by_key(|&(m, l)| (price[m] - price[l], n - m, n - l))
         };
-        let (room_down, room_up) = (total - head.total_lower, head.total_upper - total);
-        if let Some(k) = falling.filter(|_| room_down > 0) {
-            energies[k] -= less(k).min(room_down);
+        if let Some(k) = falling {
+            energies[k] -= fall(k);
         } else if let Some((m, l)) = pair() {
-            let step = less(m).min(more(l));
-            energies[m] -= step;
-            energies[l] += step;
+            energies[m] -= moved(m, l);
+            energies[l] += moved(m, l);
         } else {
-            let k = rising.filter(|_| room_up > 0)?;
-            energies[k] += more(k).min(room_up);
+            let k = (0..n).filter(|&k| rise(k) > 0).min_by_key(|&k| (price[k], k))?;
+            energies[k] += rise(k);
         }
         Some(Alternative { start: head.start_default, energies, factor: 0 })
     }

@@ -1,7 +1,11 @@
-//! The best energies of one profile whose start is known: a concave separable problem with one sum.
+//! The best energies of one profile whose start is known: a concave separable problem with one sum, or with bounds on
+//! its running sums (`course`).
 //!
 //! Minimise Σ pₖxₖ + ½rₖxₖ² + up·xₖ⁺ + down·xₖ⁻ over loₖ ≤ xₖ ≤ upₖ and tl ≤ Σxₖ ≤ tu, where x is the deviation from
 //! what would be taken anyway.
+
+use super::course::{self, Course, Separable};
+use std::ops::Range;
 
 /// Most steps toward a total.
 const STEPS_MAX: usize = 50;
@@ -15,6 +19,8 @@ pub(super) struct Profile {
     pub upper: Vec<f64>,
     pub total_lower: f64,
     pub total_upper: f64,
+    /// Bounds on the running sums.
+    pub course: Course<f64>,
     /// Asked per unit upward.
     pub up: f64,
     /// Asked per unit downward.
@@ -39,6 +45,19 @@ impl Profile {
         self.curve.clear();
         self.lower.clear();
         self.upper.clear();
+        self.course.clear();
+    }
+
+    /// Solves all slices with one of the ways below; returns what that way does, parts added up.
+    fn each(&mut self, tolerance: f64, way: fn(&mut Self, Range<usize>, (f64, f64)) -> f64) -> f64 {
+        let (all, total) = (0..self.lower.len(), (self.total_lower, self.total_upper));
+        if self.course.is_empty() {
+            return way(self, all, total);
+        }
+        let course = std::mem::take(&mut self.course);
+        let worth = course::solve(&mut Ways { profile: self, way }, &course, all, total, (0.0, tolerance));
+        self.course = course;
+        worth
     }
 
     /// What the answer costs.
@@ -53,10 +72,13 @@ impl Profile {
 
     /// Solves with prices alone; whole bounds give whole answers.
     pub fn linear(&mut self) {
-        let n = self.lower.len();
-        self.x.clear();
+        self.x.resize(self.lower.len(), 0.0);
+        self.each(0.0, Self::linear_in);
+    }
+
+    fn linear_in(&mut self, slices: Range<usize>, (total_lower, total_upper): (f64, f64)) -> f64 {
         let mut sum = 0.0;
-        for k in 0..n {
+        for k in slices.clone() {
             let (lower, upper, p) = (self.lower[k], self.upper[k], self.price[k]);
             let x = if p + self.up < 0.0 {
                 upper
@@ -66,15 +88,15 @@ impl Profile {
                 0.0_f64.clamp(lower, upper)
             };
             sum += x;
-            self.x.push(x);
+            self.x[k] = x;
         }
-        if sum >= self.total_lower && sum <= self.total_upper {
-            return;
+        if sum >= total_lower && sum <= total_upper {
+            return 0.0;
         }
         self.segments.clear();
-        let wanted = if sum > self.total_upper { self.total_upper } else { self.total_lower };
-        let down = sum > self.total_upper;
-        for k in 0..n {
+        let wanted = if sum > total_upper { total_upper } else { total_lower };
+        let down = sum > total_upper;
+        for k in slices {
             let (x, p) = (self.x[k], self.price[k]);
             // Pieces in the direction that is needed, with what a unit of it costs.
             let (near, far) = if down {
@@ -110,21 +132,27 @@ impl Profile {
                 break;
             }
         }
+        0.0
     }
 
     /// Solves with curvature, to rounding.
     pub fn quadratic(&mut self) {
         self.inverse.clear();
         self.inverse.extend(self.curve.iter().map(|r| 1.0 / r));
-        let (mut sum, mut slope) = self.at(0.0);
-        if sum >= self.total_lower && sum <= self.total_upper {
-            return;
+        self.x.resize(self.lower.len(), 0.0);
+        self.each(1.0, Self::quadratic_in);
+    }
+
+    fn quadratic_in(&mut self, slices: Range<usize>, (total_lower, total_upper): (f64, f64)) -> f64 {
+        let (mut sum, mut slope) = self.at(slices.clone(), 0.0);
+        if sum >= total_lower && sum <= total_upper {
+            return 0.0;
         }
-        let wanted = if sum > self.total_upper { self.total_upper } else { self.total_lower };
+        let wanted = if sum > total_upper { total_upper } else { total_lower };
         // Σx falls with the price ν that is put on it, piece by piece along straight lines: Newton's steps, kept between
         // the nearest ν on both sides.
         let (mut nu, mut low, mut high) = (0.0, f64::NEG_INFINITY, f64::INFINITY);
-        let mut step = 0.25 * self.price.iter().fold(1.0_f64, |most, p| most.max(p.abs()));
+        let mut step = 0.25 * self.price[slices.clone()].iter().fold(1.0_f64, |most, p| most.max(p.abs()));
         for _ in 0..STEPS_MAX {
             let over = sum - wanted;
             if over.abs() < 0.5 {
@@ -148,18 +176,18 @@ impl Profile {
                 break;
             }
             nu = next;
-            (sum, slope) = self.at(nu);
+            (sum, slope) = self.at(slices.clone(), nu);
         }
+        0.0
     }
 
-    /// The best energies if a unit also costs `nu`: their sum, and how fast it falls with `nu`.
-    fn at(&mut self, nu: f64) -> (f64, f64) {
-        let n = self.lower.len();
+    /// The best energies of a range if a unit also costs `nu`: their sum, and how fast it falls with `nu`.
+    fn at(&mut self, slices: Range<usize>, nu: f64) -> (f64, f64) {
+        let n = slices.len();
         let (up, down) = (self.up, self.down);
-        let (price, inverse) = (&self.price[..n], &self.inverse[..n]);
-        let (lower, upper) = (&self.lower[..n], &self.upper[..n]);
-        self.x.resize(n, 0.0);
-        let x = &mut self.x[..n];
+        let (price, inverse) = (&self.price[slices.clone()], &self.inverse[slices.clone()]);
+        let (lower, upper) = (&self.lower[slices.clone()], &self.upper[slices.clone()]);
+        let x = &mut self.x[slices];
         for k in 0..n {
             let q = price[k] + nu;
             let free = (-(q + up) * inverse[k]).max(0.0) + ((down - q) * inverse[k]).min(0.0);
@@ -178,11 +206,16 @@ impl Profile {
     pub fn fill(&mut self) -> f64 {
         self.x.clear();
         self.x.extend_from_slice(&self.lower);
-        let mut sum: f64 = self.lower.iter().sum();
-        let mut gained = 0.0;
         self.segments.sort_unstable_by(|a, b| b.gain.total_cmp(&a.gain).then(a.slice.cmp(&b.slice)));
-        for segment in &self.segments {
-            let room = if segment.gain > 0.0 { self.total_upper } else { self.total_lower } - sum;
+        self.each(0.0, Self::fill_in)
+    }
+
+    fn fill_in(&mut self, slices: Range<usize>, (total_lower, total_upper): (f64, f64)) -> f64 {
+        self.x[slices.clone()].copy_from_slice(&self.lower[slices.clone()]);
+        let mut sum: f64 = self.lower[slices.clone()].iter().sum();
+        let mut gained = 0.0;
+        for segment in self.segments.iter().filter(|segment| slices.contains(&(segment.slice as usize))) {
+            let room = if segment.gain > 0.0 { total_upper } else { total_lower } - sum;
             if room <= 0.0 {
                 if segment.gain > 0.0 {
                     continue;
@@ -195,6 +228,24 @@ impl Profile {
             gained += segment.gain * step;
         }
         gained
+    }
+}
+
+/// One of the ways to solve a profile, for parts of it.
+struct Ways<'a> {
+    profile: &'a mut Profile,
+    way: fn(&mut Profile, Range<usize>, (f64, f64)) -> f64,
+}
+
+impl Separable<f64> for Ways<'_> {
+    type Worth = f64;
+
+    fn solve(&mut self, slices: Range<usize>, total: (f64, f64)) -> f64 {
+        (self.way)(self.profile, slices, total)
+    }
+
+    fn taken(&self, slice: usize) -> f64 {
+        self.profile.x[slice]
     }
 }
 

@@ -31,11 +31,15 @@ pub enum ProblemFault {
         "a total between {lower} and {upper} mWh cannot be met by slices that sum to {least} to {most} mWh"
     )]
     Total { lower: i64, upper: i64, least: i64, most: i64 },
+    #[error("running sums between {lower} and {upper} mWh cannot be kept with these slices and this total")]
+    Running { lower: i64, upper: i64 },
+    #[error("bounds on running sums beside an option or a least deviation, which are not cleared together")]
+    RunningBeside,
     #[error("a least factor of {factor} millionths; it has to be above 0 and at most a million")]
     Factor { factor: u32 },
     #[error("a least deviation beside an option; the option's least factor says how much is taken at least")]
     LeastOfOption,
-    #[error("the default schedule breaks the offer's own window, slices or total")]
+    #[error("the default schedule breaks the offer's own window, slices, total or running sums")]
     DefaultOutside,
     #[error("offer {offer} has another number of slices or another kind")]
     OtherShape { offer: usize },
@@ -59,6 +63,8 @@ impl ProblemFault {
             Self::Window { .. } => "window-outside-horizon",
             Self::Inverted { .. } => "inverted-bounds",
             Self::Total { .. } => "total-unreachable",
+            Self::Running { .. } => "running-unreachable",
+            Self::RunningBeside => "running-beside",
             Self::Factor { .. } => "factor",
             Self::LeastOfOption => "least-of-option",
             Self::DefaultOutside => "default-outside-offer",

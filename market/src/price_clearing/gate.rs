@@ -1,6 +1,7 @@
 //! Inside the gate nothing can be changed any more: what an offer runs there, by its default or by what an earlier
 //! clearing decided, is fixed before a problem is cleared.
 
+use super::course;
 use super::fault::ProblemFault;
 use super::problem::{ClearingProblem, OfferTerms, WHOLE};
 use super::worth::scaled;
@@ -67,6 +68,7 @@ impl OfferTerms {
             && self.accepts(start, energies)
             && (self.start_first..=self.start_last).contains(&start)
             && (self.total_lower..=self.total_upper).contains(&energies.iter().sum())
+            && course::keeps(self.running, energies)
     }
 
     /// Whether a schedule is the default or deviates by no less than the offer accepts.

@@ -5,7 +5,7 @@
 //! (`docs/clearing.md`). `crate::certificate` judges a result without any of this code.
 //!
 //! * `problem`: what is cleared, on integers; `fault`: why a part of it is refused; `gate`: what is decided already
-//! * `arrays`, `respond`, `energies`, `state`: the solver's view, and what one offer does at given prices
+//! * `arrays`, `respond`, `energies`, `course`, `state`: the solver's view, and what one offer does at given prices
 //! * `ascent`, `single_steps`, `rearrange`, `dual`, `lump_dual`, `lump_unit`, `exact`: rounds, exchanges, bounds, branch and bound
 //! * `solve`, `components`, `change`: from a problem and its parts to a clearing, and to the next one after a change
 //! * `ties`: which of offers that are alike
@@ -15,6 +15,7 @@ mod arrays;
 mod ascent;
 mod change;
 mod components;
+mod course;
 mod declined;
 mod dual;
 mod energies;

@@ -7,6 +7,7 @@
 //!   total within its own; or it is an *option*: the default plus a factor of one deviation, the factor 0 or within
 //!   `[factor_min, 1]`. What it asks: a sum once when it leaves its default, a sum per interval of shift, and a price
 //!   per kWh of deviation upward and downward.
+//!   It may bound every *running* sum, the energy from its start to the end of each slice (not of an option).
 //!   It may belong to an exclusive *group*, of which at most one offer leaves its default, and it may accept no deviation
 //!   smaller than a *least* one.
 //! * A *bid* asks that the nodes it names take less (or more); worth its price up to what it asks, and charged at the same
@@ -16,6 +17,7 @@
 //!
 //! Welfare = Σ value of bids − Σ what accepted offers ask − Σ price of overload, in 10⁻¹² of the currency: exact.
 
+use super::course;
 use super::fault::ProblemFault;
 
 /// Most intervals of a horizon: three weeks of quarter-hours.
@@ -58,6 +60,9 @@ pub struct OfferTerms {
     pub total_lower: i64,
     /// Most energy of the whole schedule, mWh.
     pub total_upper: i64,
+    /// Least and most of every running sum, from the start to the end of each slice, mWh. Neither beside an option nor
+    /// beside a least deviation.
+    pub running: Option<(i64, i64)>,
     /// Makes it an option: this deviation times a factor, or nothing.
     pub option: Option<ActivationOption>,
     /// Asked once when it leaves its default, micro-units.
@@ -179,6 +184,7 @@ pub(super) struct OfferHead {
     pub factor_min: u32,
     pub total_lower: i64,
     pub total_upper: i64,
+    pub running: Option<(i64, i64)>,
     pub activation: i64,
     pub per_interval_shifted: i64,
     pub price_up: i64,
@@ -220,7 +226,8 @@ impl OfferView<'_> {
         self.option.is_some()
             || (inside
                 && (head.start_first..=head.start_last).contains(&head.start_default)
-                && (head.total_lower..=head.total_upper).contains(&self.default.iter().sum()))
+                && (head.total_lower..=head.total_upper).contains(&self.default.iter().sum())
+                && course::keeps(head.running, self.default))
     }
 
     /// The offer as it was added.
@@ -236,6 +243,7 @@ impl OfferView<'_> {
             upper: self.upper.to_vec(),
             total_lower: head.total_lower,
             total_upper: head.total_upper,
+            running: head.running,
             option: self.option.map(|deviation| ActivationOption {
                 deviation: deviation.to_vec(),
                 factor_min: head.factor_min,
@@ -492,6 +500,7 @@ impl ClearingProblem {
         if terms.least > 0 && terms.option.is_some() {
             return Err(ProblemFault::LeastOfOption);
         }
+        terms.check_running((least, most))?;
         terms.check_option()
     }
 }
@@ -509,12 +518,27 @@ impl OfferTerms {
             factor_min: self.option.as_ref().map_or(0, |option| option.factor_min),
             total_lower: self.total_lower,
             total_upper: self.total_upper,
+            running: self.running,
             activation: self.activation,
             per_interval_shifted: self.per_interval_shifted,
             price_up: self.price_up,
             price_down: self.price_down,
             group: self.group,
             least: self.least,
+        }
+    }
+
+    /// Whether some energies keep to the running sums; `sums` are those of the slices' bounds.
+    fn check_running(&self, sums: (i64, i64)) -> Result<(), ProblemFault> {
+        let Some(running) = self.running else { return Ok(()) };
+        within("a running sum", &[running.0, running.1], -TOTAL_MAX, TOTAL_MAX)?;
+        if self.option.is_some() || self.least > 0 {
+            return Err(ProblemFault::RunningBeside);
+        }
+        let total = (self.total_lower.max(sums.0), self.total_upper.min(sums.1));
+        match course::can_be_kept(running, &self.lower, &self.upper, total) {
+            true => Ok(()),
+            false => Err(ProblemFault::Running { lower: running.0, upper: running.1 }),
         }
     }
 
@@ -536,7 +560,8 @@ impl OfferTerms {
         let total: i64 = self.default.iter().sum();
         let fits = within_slices
             && (self.start_first..=self.start_last).contains(&self.start_default)
-            && (self.total_lower..=self.total_upper).contains(&total);
+            && (self.total_lower..=self.total_upper).contains(&total)
+            && course::keeps(self.running, &self.default);
         fits.then_some(()).ok_or(ProblemFault::DefaultOutside)
     }
 }
@@ -557,6 +582,7 @@ pub struct OfferParts {
     pub start_last: u16,
     pub total_lower: i64,
     pub total_upper: i64,
+    pub running: Option<(i64, i64)>,
     pub factor_min: u32,
     pub activation: i64,
     pub per_interval_shifted: i64,
@@ -576,6 +602,7 @@ impl OfferView<'_> {
             start_last: head.start_last,
             total_lower: head.total_lower,
             total_upper: head.total_upper,
+            running: head.running,
             factor_min: head.factor_min,
             activation: head.activation,
             per_interval_shifted: head.per_interval_shifted,

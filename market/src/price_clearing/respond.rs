@@ -137,6 +137,7 @@ impl Arrays {
         }
         profile.total_lower = offer.total_lower - offer.default_sum;
         profile.total_upper = offer.total_upper - offer.default_sum;
+        self.take_course(offer, from, profile);
         (profile.up, profile.down) = (offer.up, offer.down);
         if CURVED {
             profile.curve.extend_from_slice(&curve[from..from + n]);
@@ -302,6 +303,7 @@ impl Arrays {
         }
         profile.total_lower = offer.total_lower - base_sum;
         profile.total_upper = offer.total_upper - base_sum;
+        self.take_course(offer, start, profile);
         (profile.up, profile.down) = (offer.up, offer.down);
         let mut fixed = offer.activation + offer.shifted * start.abs_diff(from) as f64;
         for i in (from..from + n).filter(|i| *i < start || *i >= start + n) {
@@ -310,6 +312,16 @@ impl Arrays {
             fixed += (price + 0.5 * curve * x) * x + if x > 0.0 { offer.up * x } else { -offer.down * x };
         }
         fixed
+    }
+
+    /// The offer's bounds on running sums, as bounds on the deviations of a start.
+    fn take_course(&self, offer: &Offer, start: usize, profile: &mut Profile) {
+        let Some(running) = offer.running else { return };
+        let mut anyway = 0.0;
+        for interval in start..start + offer.slices as usize {
+            anyway += self.base(offer, interval);
+            profile.course.push(running, anyway);
+        }
     }
 
     /// What a start deviates by where it leaves the default behind, mWh; counted only where a least is asked for.

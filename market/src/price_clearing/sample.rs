@@ -111,3 +111,32 @@ pub(crate) fn lumpy(seed: u64, offers: usize, intervals: usize, unit: i64) -> Cl
     }
     problem
 }
+
+/// Amounts and shifting amounts with bounds on their running sums, some of them as tight as the default is.
+pub(crate) fn coursed(seed: u64, offers: usize, intervals: usize, unit: i64) -> ClearingProblem {
+    let mut problem = self::problem(seed, 0, intervals, unit);
+    let mut stream = Stream(seed ^ 0x5c0);
+    let nodes = problem.nodes();
+    while problem.offers() < offers {
+        let mut terms = terms(&mut stream, nodes, intervals, unit);
+        if terms.option.is_some() {
+            continue;
+        }
+        for k in 0..terms.default.len() {
+            terms.lower[k] -= stream.below(2) as i64 * unit;
+            terms.upper[k] += stream.below(2) as i64 * unit;
+        }
+        terms.total_lower -= stream.below(3) as i64 * unit;
+        terms.total_upper += stream.below(3) as i64 * unit;
+        let sums = terms.default.iter().scan(0, |sum, energy| {
+            *sum += energy;
+            Some(*sum)
+        });
+        let sums: Vec<i64> = sums.collect();
+        let least = sums.iter().min().copied().unwrap_or(0) - stream.below(2) as i64 * unit;
+        let most = sums.iter().max().copied().unwrap_or(0) + stream.below(2) as i64 * unit;
+        terms.running = Some((least, most));
+        problem.add_offer(&terms).unwrap();
+    }
+    problem
+}

@@ -1,6 +1,7 @@
 //! Which schedule each offer runs, and what of every limit is used by them.
 
-use super::arrays::{Arrays, Kind};
+use super::arrays::{Arrays, Kind, Offer};
+use super::course::{self, Course};
 use super::respond::{Answer, Deviation};
 
 /// A choice per offer, and the use of every limit.
@@ -91,19 +92,14 @@ impl State {
             let (at, n) = (offer.at as usize, offer.slices as usize);
             let base = if offer.kind == Kind::Amount { offer.default_sum } else { 0.0 };
             let x = &mut self.energies[at..at + n];
-            x.iter_mut().for_each(|x| *x = x.round());
             let bounds = |k: usize| {
                 let default = if offer.kind == Kind::Amount { arrays.default[at + k] } else { 0.0 };
                 (arrays.lower[at + k] - default, arrays.upper[at + k] - default)
             };
-            let sum: f64 = x.iter().sum::<f64>() + base;
-            let mut missing = (offer.total_lower - sum).max(0.0) - (sum - offer.total_upper).max(0.0);
-            for k in 0..n {
-                let (lower, upper) = bounds(k);
-                x[k] = x[k].clamp(lower, upper);
-                let step = missing.clamp(lower - x[k], upper - x[k]);
-                x[k] += step;
-                missing -= step;
+            let total = (offer.total_lower - base, offer.total_upper - base);
+            match offer.running {
+                Some(running) => course::whole(x, &course_of(arrays, offer, running), bounds, total),
+                None => whole(x, bounds, total),
             }
             if offer.least > 0.0 && offer.may_rest {
                 // Rounding may have left too little; an exact step finds the rest again.
@@ -115,6 +111,30 @@ impl State {
         }
         self.recount(arrays);
     }
+}
+
+/// Whole energies near `x` that keep to their bounds and to a total.
+fn whole(x: &mut [f64], bounds: impl Fn(usize) -> (f64, f64), total: (f64, f64)) {
+    x.iter_mut().for_each(|x| *x = x.round());
+    let sum: f64 = x.iter().sum::<f64>();
+    let mut missing = (total.0 - sum).max(0.0) - (sum - total.1).max(0.0);
+    for (k, x) in x.iter_mut().enumerate() {
+        let (lower, upper) = bounds(k);
+        *x = x.clamp(lower, upper);
+        let step = missing.clamp(lower - *x, upper - *x);
+        *x += step;
+        missing -= step;
+    }
+}
+
+/// Bounds on the running sums of what is kept of an offer: deviations of amount offers, energies of general ones.
+fn course_of(arrays: &Arrays, offer: &Offer, running: (f64, f64)) -> Course<f64> {
+    let (mut course, mut anyway) = (Course::default(), 0.0);
+    for at in offer.at as usize..(offer.at + offer.slices) as usize {
+        anyway += if offer.kind == Kind::Amount { arrays.default[at] } else { 0.0 };
+        course.push(running, anyway);
+    }
+    course
 }
 
 /// Adds a deviation at a node to flows.

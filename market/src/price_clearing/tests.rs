@@ -9,6 +9,7 @@ use super::worth;
 use crate::certificate::verify;
 
 mod changes;
+mod coursed;
 mod exact_layer;
 mod factors;
 mod parts;

@@ -1,9 +1,11 @@
 //! The same answers on integers: what a set of schedules is worth, and what an offer gains at most at prices. What
 //! a clearing reports comes from here and has no rounding in it.
 
+use super::course::{self, Course, Separable};
 use super::lump::{Lump, Lumps, References};
 use super::outcome::{Limit, NodePrice, Plan, Prices};
 use super::problem::{ClearingProblem, OfferView, WHOLE};
+use std::ops::Range;
 
 const MILLION: i128 = WHOLE as i128;
 
@@ -194,6 +196,37 @@ pub(super) fn price_constant(problem: &ClearingProblem, prices: &Prices) -> i128
     sum * MILLION
 }
 
+/// Energies that are filled from their least, cheapest pieces first.
+struct Filled<'a> {
+    /// Price, length and slice; ascending.
+    pieces: &'a [(i128, i64, usize)],
+    lower: &'a [i64],
+    energies: &'a mut [i64],
+}
+
+impl Separable<i64> for Filled<'_> {
+    type Worth = i128;
+
+    fn solve(&mut self, slices: Range<usize>, total: (i64, i64)) -> i128 {
+        self.energies[slices.clone()].copy_from_slice(&self.lower[slices.clone()]);
+        let mut sum: i64 = self.lower[slices.clone()].iter().sum();
+        let mut cost = 0;
+        for &(slope, length, k) in self.pieces.iter().filter(|piece| slices.contains(&piece.2)) {
+            let step = length.min(if slope < 0 { total.1 } else { total.0 } - sum);
+            if step > 0 {
+                cost += slope * i128::from(step);
+                self.energies[k] += step;
+                sum += step;
+            }
+        }
+        cost
+    }
+
+    fn taken(&self, slice: usize) -> i64 {
+        self.energies[slice]
+    }
+}
+
 impl NodePrices {
     /// What a deviation pays at these prices. `references` are the offer's.
     pub fn charge(&self, at: usize, values: &[i64], references: &References) -> i128 {
@@ -348,16 +381,15 @@ impl NodePrices {
             }
         }
         pieces.sort_unstable();
-        let mut sum: i64 = view.lower.iter().sum();
-        for &(slope, length, k) in &pieces {
-            let limit = if slope < 0 { view.head.total_upper } else { view.head.total_lower };
-            let step = length.min(limit - sum);
-            if step > 0 {
-                cost += slope * i128::from(step);
-                energies[k] += step;
-                sum += step;
+        let total = (view.head.total_lower, view.head.total_upper);
+        let mut filled = Filled { pieces: &pieces, lower: view.lower, energies: &mut energies };
+        cost += match view.head.running {
+            None => filled.solve(0..n, total),
+            Some((floor, ceiling)) => {
+                let course = Course { floor: vec![floor; n], ceiling: vec![ceiling; n] };
+                course::solve(&mut filled, &course, 0..n, total, (0, 0))
             }
-        }
+        };
         let (at, values) = deviation(view, start, &energies);
         let outside = |j: &usize| at + j < start || at + j >= start + n;
         for j in (0..values.len()).filter(outside) {

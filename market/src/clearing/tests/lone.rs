@@ -100,3 +100,16 @@ fn a_shift_is_asked_for_slot_by_slot() {
     assert_eq!(clearing.accepted[0].schedule.start, slot(3), "the first slot with room");
     assert_eq!(clearing.accepted[0].cost, Money(100_000 + 10_000 + 3 * 50_000));
 }
+
+#[test]
+fn a_battery_gives_no_more_than_its_running_sums_allow_and_charges_before() {
+    // Two slots: the bid lacks 3 kWh in the second, the battery holds 1 kWh and has room for 1 more.
+    let battery = aggregate("a", 1, &[(-3 * KWH, 3 * KWH), (-3 * KWH, 3 * KWH)], &[0, 0], 0);
+    let mut book = book(need(vec![bid(1, 1, &[-3 * KWH], 500_000)], free(2)), vec![battery]);
+    let running = EnergyBounds { min: EnergyMwh(-KWH), max: EnergyMwh(KWH) };
+    book.lone =
+        [(AggregateId::new("a").unwrap(), LoneTerms { running: Some(running), ..LoneTerms::default() })]
+            .into();
+    let clearing = cleared(&book);
+    assert_eq!(clearing.accepted[0].schedule.energies, energies(&[KWH, -2 * KWH]));
+}

@@ -98,6 +98,7 @@ impl Relaxation {
         for (index, offer) in arrays.offers.iter().enumerate() {
             let first = relaxation.meaning.len() as u32;
             match offer.kind {
+                Kind::Amount if offer.running.is_some() => return None,
                 Kind::Amount if offer.activation == 0.0 && offer.least == 0.0 && offer.group == NO_GROUP => {
                     relaxation.amount(arrays, index, None);
                 }
