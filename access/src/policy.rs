@@ -22,6 +22,8 @@ pub enum Resource {
     Measurement,
     /// What usage points are expected to take; belongs to a prosumer.
     Forecast,
+    /// How warm the air was and will be.
+    Weather,
     /// What an offer is judged by; belongs to a prosumer.
     Validation,
     /// Orders to a prosumer's devices, and its answers to them.
@@ -116,6 +118,15 @@ pub const POLICY: &[Grant] = &[
     all(Resource::Forecast, Action::Read, Role::Auditor),
     own(Resource::Forecast, Action::Read, Role::Aggregator),
     own(Resource::Forecast, Action::Read, Role::Prosumer),
+    all(Resource::Weather, Action::Read, Role::Operator),
+    all(Resource::Weather, Action::Read, Role::Engineer),
+    all(Resource::Weather, Action::Read, Role::MarketOperator),
+    all(Resource::Weather, Action::Read, Role::Aggregator),
+    all(Resource::Weather, Action::Read, Role::Prosumer),
+    all(Resource::Weather, Action::Read, Role::Viewer),
+    all(Resource::Weather, Action::Read, Role::Auditor),
+    all(Resource::Weather, Action::Create, Role::Operator),
+    all(Resource::Weather, Action::Create, Role::Engineer),
     all(Resource::Validation, Action::Read, Role::Operator),
     all(Resource::Validation, Action::Read, Role::MarketOperator),
     all(Resource::Validation, Action::Read, Role::Auditor),
@@ -241,6 +252,7 @@ impl fmt::Display for Resource {
             Self::History => "history",
             Self::Measurement => "measurement",
             Self::Forecast => "forecast",
+            Self::Weather => "weather",
             Self::Validation => "validation",
             Self::Schedule => "schedule",
             Self::FlexOffer => "flex-offer",

@@ -18,6 +18,7 @@ pub mod refusals;
 pub mod runtime;
 pub mod stalls;
 pub mod system;
+mod weather;
 
 pub use area::{Area, AreaError, Delegation, Device, DsoRules};
 pub use door::OfferDoor;
@@ -26,3 +27,4 @@ pub use forecasts::Forecasts;
 pub use historian::Historian;
 pub use refusals::Refusals;
 pub use system::{Parts, System};
+pub use weather::Weather;

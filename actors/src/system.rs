@@ -25,6 +25,7 @@ use crate::picture::Picture;
 use crate::refusals::Refusals;
 use crate::runtime::supervisor::SpawnError;
 use crate::runtime::{Address, Environment, Escalation, Incidents, Supervisor};
+use crate::weather::Weather;
 use connectors::{Link, Source};
 use grid::{ProsumerId, Timestamp};
 use history::History;
@@ -56,6 +57,8 @@ pub struct Parts {
     pub owed: Vec<(Timestamp, Fact)>,
     /// Where telemetry and estimates are kept; nowhere when absent.
     pub history: Option<History>,
+    /// Where it is known how warm it is; nowhere when absent.
+    pub weather: Option<Weather>,
     /// Time zone of the page (IANA name).
     pub zone: String,
     /// How often the picture is published, by the system's clock.
@@ -130,9 +133,17 @@ impl System {
         };
         let (durations, forecasts) = (operations.estimates.clone(), operations.forecasts.clone());
         let made = Made { durations, historian: operations.historian.clone(), forecasts };
-        let rounds = operations.rounds.clone();
-        let start =
-            Start { supervisor: &supervisor, area, books: books.clone(), journal, observer, made, rounds };
+        let (rounds, weather) = (operations.rounds.clone(), parts.weather);
+        let start = Start {
+            supervisor: &supervisor,
+            area,
+            books: books.clone(),
+            journal,
+            observer,
+            made,
+            rounds,
+            weather,
+        };
         let market = start.market_side(&parts.link).await?;
         let ingress = start.grid_side(&market, parts.learnt).await?;
         let (to, observer) = (ingress.clone(), start.observer.clone());
@@ -198,6 +209,7 @@ struct Start<'a> {
     observer: Address<Seen>,
     made: Made,
     rounds: Durations,
+    weather: Option<Weather>,
 }
 
 struct MarketSide {
@@ -252,7 +264,8 @@ impl Start<'_> {
             self.supervisor.spawn("aggregator", build).await?
         };
         let historian = self.made.historian.clone();
-        let exits = Exits { journal, aggregator: aggregator.clone(), egress, observer, historian };
+        let weather = self.weather.clone();
+        let exits = Exits { journal, aggregator: aggregator.clone(), egress, observer, historian, weather };
         let mut agents = BTreeMap::new();
         for device in area.devices.values() {
             let prosumer = device.prosumer;

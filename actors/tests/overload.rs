@@ -71,6 +71,7 @@ async fn start(directory: &Path) -> (System, InboxWriter, Arc<Counters>) {
         records: opened.standing.records,
         owed: Vec::new(),
         history: None,
+        weather: None,
         zone: "UTC".to_owned(),
         publish_period: Duration::from_secs(1),
     };

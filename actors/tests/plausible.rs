@@ -56,6 +56,7 @@ impl Running {
             records: opened.standing.records,
             owed: Vec::new(),
             history: None,
+            weather: None,
             zone: "UTC".to_owned(),
             publish_period: Duration::from_secs(1),
         };

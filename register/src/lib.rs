@@ -1,6 +1,6 @@
 //! What parties deposit beside the market: values under keys ([`keyed`]), consumption that others compare themselves with
-//! ([`benchmark`]), indicators with goals and alarms ([`indicator`]), answers to bids ([`feedback`]), and the last
-//! readings of meters that count ([`meters`]). None of it moves money
+//! ([`benchmark`]), indicators with goals and alarms ([`indicator`]), answers to bids ([`feedback`]), the last
+//! readings of meters that count ([`meters`]), and the air's temperature ([`weather`]). None of it moves money
 //! or devices, so none of it is in the journal; all of it is on the disk before anybody is told that it is kept.
 //!
 //! It lies in one file ([`log`]), one record for each thing that was done, and in memory as a whole: every collection has a
@@ -17,6 +17,7 @@ pub mod keyed;
 mod log;
 pub mod meters;
 mod store;
+pub mod weather;
 
 pub use error::{Refusal, RegisterError, StoreError};
 pub use store::{FILE_NAME, Register};

@@ -7,9 +7,11 @@ use crate::indicator::{Goal, Indicator, Indicators, Watch};
 use crate::keyed::{Entry, Keyed};
 use crate::log::Log;
 use crate::meters::{Counted, Meters, Reading, Registers};
-use grid::{PointId, ProsumerId, Timestamp};
+use crate::weather::{Air, SLOTS_MAX, Temperatures, Weather};
+use grid::{PointId, ProsumerId, Slot, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -35,6 +37,7 @@ enum Record {
     KeptFeedback(Feedback),
     Read { point: PointId, reading: Reading },
     ReadAll { readings: Vec<(PointId, Reading)> },
+    Air { slots: Vec<(Slot, Air)> },
 }
 
 /// What parties deposited. Whoever opens it holds the lock of the journal in the same directory.
@@ -46,6 +49,7 @@ pub struct Register {
     indicators: Indicators,
     feedback: Feedback,
     meters: Meters,
+    weather: Weather,
     /// Of contributors to groups that are closed.
     names_in_file: bool,
     /// Writing the file anew failed and is not tried before.
@@ -68,6 +72,7 @@ impl Register {
             indicators: Indicators::default(),
             feedback: Feedback::default(),
             meters: Meters::default(),
+            weather: Weather::default(),
             names_in_file: false,
             rest_until: None,
         };
@@ -97,6 +102,7 @@ impl Register {
                 self.meters.0.insert(point, reading);
             }
             Record::ReadAll { readings } => self.meters.0.extend(readings),
+            Record::Air { slots } => self.weather.0.extend(slots),
         }
     }
 
@@ -115,12 +121,11 @@ impl Register {
             self.benchmark.close(now);
             self.names_in_file = true;
         }
+        self.weather.forget(now);
         let rests = self.log.is_stuck() || self.rest_until.is_some_and(|until| now < until);
         if (self.names_in_file || self.log.is_long()) && !rests {
             let records = remaining(&self.keyed, &self.benchmark, &self.indicators, &self.feedback);
-            let readings = self.meters.0.iter();
-            let readings = readings.map(|(&point, &reading)| Record::Read { point, reading });
-            if let Err(error) = self.log.write_anew(records.chain(readings)) {
+            if let Err(error) = self.log.write_anew(records.chain(series(&self.meters, &self.weather))) {
                 // What was kept is kept. Writing all of it takes long; the next record does not wait for that again.
                 self.rest_until = Some(now.plus(TRY_AGAIN_AFTER));
                 tracing::error!(%error, "the register's file could not be written anew");
@@ -283,6 +288,25 @@ impl Register {
         Ok(looked)
     }
 
+    /// Keeps temperatures, as far as nothing better is known; returns of how many quarter-hours that changes what is known.
+    ///
+    /// # Errors
+    /// [`RegisterError`]: too many, too far away, no temperature of air, or the disk.
+    pub fn weather(&mut self, given: &Temperatures, now: Timestamp) -> Result<usize, RegisterError> {
+        let slots = self.weather.may_give(given, now)?;
+        let count = slots.len();
+        if count > 0 {
+            self.keep(Record::Air { slots }, now)?;
+        }
+        Ok(count)
+    }
+
+    /// What is known of the air, by quarter-hour.
+    pub fn air(&self, slots: Range<Slot>) -> impl Iterator<Item = (Slot, Air)> {
+        let range = if slots.start <= slots.end { slots } else { slots.end..slots.end };
+        self.weather.0.range(range).map(|(slot, air)| (*slot, *air))
+    }
+
     /// Keeps a party's answer to a bid; it replaces the earlier one.
     ///
     /// # Errors
@@ -338,6 +362,17 @@ fn remaining<'a>(
         .iter()
         .map(|(name, indicator)| Record::KeptIndicator { name: name.clone(), indicator: indicator.clone() });
     Box::new(values.chain(groups).chain(indicators).chain([Record::KeptFeedback(feedback.clone())]))
+}
+
+/// The same of readings and temperatures.
+fn series<'a>(meters: &'a Meters, weather: &'a Weather) -> impl Iterator<Item = Record> + use<'a> {
+    let readings = meters.0.iter().map(|(&point, &reading)| Record::Read { point, reading });
+    let mut air = weather.0.iter().map(|(slot, air)| (*slot, *air));
+    let temperatures = std::iter::from_fn(move || {
+        let slots: Vec<_> = air.by_ref().take(SLOTS_MAX).collect();
+        (!slots.is_empty()).then_some(Record::Air { slots })
+    });
+    readings.chain(temperatures)
 }
 
 #[cfg(test)]

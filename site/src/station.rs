@@ -8,7 +8,7 @@ use actors::journal::{Begun, Journal};
 use actors::picture::NetworkPicture;
 use actors::runtime::supervisor::SpawnError;
 use actors::runtime::{Compute, Environment, Escalation, ScaledClock, WallClock};
-use actors::{Area, Parts, System};
+use actors::{Area, Parts, System, Weather};
 use connectors::Source;
 use connectors::acquisition::intake::{self, IntakeConfig, LogError};
 use connectors::amqp::{self, AmqpConfig};
@@ -26,7 +26,7 @@ use register::Register;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -207,11 +207,12 @@ impl Station {
         let (writer, inbox) = inbox(Limits::default(), counters.clone());
         sources.push(Source { name: Ranks::HTTP.to_owned(), inbox, counters });
         let field = FieldDoor::new(writer);
+        let register = kept.register.map(|register| Arc::new(Mutex::new(register)));
         let shown = Shown {
             network: foundation.network,
             area: foundation.area.clone(),
             pseudonyms: Arc::new(pseudonyms),
-            register: kept.register.map(|register| Arc::new(Mutex::new(register))),
+            register: register.clone(),
             field,
         };
         let parts = Parts {
@@ -225,6 +226,7 @@ impl Station {
             records: kept.begun.records,
             owed: kept.begun.owed,
             history: kept.history,
+            weather: register.map(weather),
             zone: foundation.zone,
             publish_period: PUBLISH_PERIOD * clock.speed(),
         };
@@ -251,6 +253,15 @@ impl Station {
             }
         }
     }
+}
+
+/// The temperatures that parties hand in.
+fn weather(register: SharedRegister) -> Weather {
+    Weather::of(move |slots| {
+        // A poisoned lock is taken over: a record is in the file before it counts.
+        let register = register.lock().unwrap_or_else(PoisonError::into_inner);
+        register.air(slots).map(|(slot, air)| (slot, air.milli_celsius)).collect()
+    })
 }
 
 /// What is shown besides what the system says.

@@ -103,6 +103,7 @@ async fn run(arguments: &ActorsArguments) -> anyhow::Result<Figures> {
         records: opened.standing.records,
         owed: Vec::new(),
         history: None,
+        weather: None,
         zone: "UTC".to_owned(),
         publish_period: Duration::from_secs(1),
     };

@@ -127,6 +127,7 @@ impl Bench {
             records: opened.standing.records,
             owed: Vec::new(),
             history: Some(History::open(&place.path().join("history"), Options::default())?),
+            weather: None,
             zone: "UTC".to_owned(),
             publish_period: Duration::from_secs(1),
         };

@@ -13,6 +13,7 @@ use crate::historian::Historian;
 use crate::journal::{Books, JournalWriter};
 use crate::observer::Seen;
 use crate::runtime::{Address, Context, Stage};
+use crate::weather::Weather;
 use connectors::Receipt;
 use grid::defect::{Defect, planted};
 use grid::{DeviceId, ProsumerId, Timestamp};
@@ -84,6 +85,7 @@ pub struct Foa {
     egress: Address<EgressMsg>,
     observer: Address<Seen>,
     historian: Option<Historian>,
+    weather: Option<Weather>,
 }
 
 /// Where a FlexOffer Agent sends to.
@@ -99,12 +101,14 @@ pub struct Exits {
     pub observer: Address<Seen>,
     /// Who knows what was metered.
     pub historian: Option<Historian>,
+    /// Who knows how warm it is.
+    pub weather: Option<Weather>,
 }
 
 impl Foa {
     /// The agent of a prosumer.
     pub fn new(prosumer: ProsumerId, area: Arc<Area>, books: Books, exits: Exits) -> Self {
-        let Exits { journal, aggregator, egress, observer, historian } = exits;
+        let Exits { journal, aggregator, egress, observer, historian, weather } = exits;
         let (reports, waiting, issued) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let (freezing, declared) = (BTreeSet::new(), BTreeSet::new());
         Self {
@@ -121,6 +125,7 @@ impl Foa {
             egress,
             observer,
             historian,
+            weather,
         }
     }
 
@@ -197,8 +202,11 @@ impl Foa {
         if self.freezing.insert(offer.id.clone()) {
             let (contract, assignment) = (contract.clone(), Arc::new(assignment.clone()));
             let told = move |found| FoaMsg::BaselineFound { contract, assignment, found };
-            let (historian, panicked) = (self.historian.clone(), told.clone()(Err("it panicked".to_owned())));
-            cx.compute(panicked, move || told(freezing.find(historian.as_ref()).map(Arc::new)));
+            let (historian, weather) = (self.historian.clone(), self.weather.clone());
+            let panicked = told.clone()(Err("it panicked".to_owned()));
+            cx.compute(panicked, move || {
+                told(freezing.find(historian.as_ref(), weather.as_ref()).map(Arc::new))
+            });
         }
         true
     }

@@ -3,10 +3,11 @@
 
 use crate::historian::Historian;
 use crate::journal::Books;
+use crate::weather::Weather;
 use grid::{DeviceId, EnergyMwh, Slot, Timestamp};
 use market::baseline::{Baseline, BaselineMethod, History, SLOTS_PER_DAY, estimate};
 use market::{Assignment, Contract, FlexOffer};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How far back it is looked.
@@ -49,11 +50,19 @@ impl Freezing {
     ///
     /// # Errors
     /// Why there is no such baseline, in words.
-    pub fn find(self, historian: Option<&Historian>) -> Result<Baseline, String> {
+    pub fn find(self, historian: Option<&Historian>, weather: Option<&Weather>) -> Result<Baseline, String> {
         let historian = historian.ok_or("no history is kept here")?;
-        let metered = historian.metered(self.offer.device, self.now.minus(LOOK_BACK), self.now);
+        let since = self.now.minus(LOOK_BACK);
+        let metered = historian.metered(self.offer.device, since, self.now);
         let metered = metered.map_err(|error| error.to_string())?;
-        let history = History { metered, event_days: self.event_days, ..History::default() };
+        let temperature = match self.method {
+            BaselineMethod::WeatherRegression { .. } => {
+                let weather = weather.ok_or("no temperatures are kept here")?;
+                weather.temperature(since.slot()..self.slots.end)
+            }
+            _ => BTreeMap::new(),
+        };
+        let history = History { metered, event_days: self.event_days, temperature };
         let found = estimate(self.method, &self.offer, self.slots, &history, self.now);
         found.map_err(|error| error.to_string())
     }

@@ -2,11 +2,11 @@
 
 use super::evening::{DEVICE, PROSUMER, slot, up_to_the_order};
 use super::{Ear, Market, area, seconds};
-use actors::Historian;
 use actors::egress::EgressMsg;
 use actors::market_side::foa::Exits;
 use actors::market_side::{Foa, FoaMsg};
 use actors::observer::Seen;
+use actors::{Historian, Weather};
 use grid::{Measurement, PointId, Quality};
 use history::{History, Options};
 use market::baseline::BaselineMethod;
@@ -17,12 +17,12 @@ const METHOD: BaselineMethod =
     BaselineMethod::XOfY { x: 1, y: 2, adjustment_slots: 0, adjustment_max_per_mille: 0 };
 
 /// Everything up to the assignment, under a contract that names the method.
-fn assigned() -> Vec<MarketEvent> {
+fn assigned(method: BaselineMethod) -> Vec<MarketEvent> {
     let mut facts = up_to_the_order();
     facts.pop();
     for fact in &mut facts {
         if let MarketEvent::ContractFormed { contract } = fact {
-            contract.terms.baseline = METHOD;
+            contract.terms.baseline = method;
         }
     }
     facts
@@ -48,15 +48,24 @@ fn metered(directory: &std::path::Path, days: i64, slots: std::ops::Range<i64>, 
     history
 }
 
+/// Half a degree colder each day back, as cold as the first day back tonight.
+fn weather() -> Weather {
+    Weather::of(|slots| {
+        let day = |at: i64| (at.div_euclid(96) - slot(0).0.div_euclid(96)).min(-1);
+        (slots.start.0..slots.end.0).map(|at| (grid::Slot(at), 5_000 + 500 * (day(at) as i32 + 1))).collect()
+    })
+}
+
 /// An agent that has just started, with what it sends and what is seen.
 async fn agent(days: i64) -> (Market, Arc<Mutex<Vec<EgressMsg>>>, tempfile::TempDir) {
-    agent_with(|directory| metered(directory, days, -8..12, 1)).await
+    agent_with(METHOD, |directory| metered(directory, days, -8..12, 1)).await
 }
 
 async fn agent_with(
+    method: BaselineMethod,
     history: impl FnOnce(&std::path::Path) -> History,
 ) -> (Market, Arc<Mutex<Vec<EgressMsg>>>, tempfile::TempDir) {
-    let market = Market::start(assigned(), "2026-01-15T17:28:10Z").await;
+    let market = Market::start(assigned(method), "2026-01-15T17:28:10Z").await;
     let directory = tempfile::tempdir().unwrap();
     let history = history(directory.path());
     let escalator = market.supervisor.escalator();
@@ -70,6 +79,7 @@ async fn agent_with(
         egress,
         observer: market.observer.clone(),
         historian: Some(historian),
+        weather: Some(weather()),
     };
     let (area, books) = (Arc::new(area()), market.books.clone());
     let build = move || Foa::new(PROSUMER, area.clone(), books.clone(), exits.clone());
@@ -97,7 +107,8 @@ async fn a_baseline_is_frozen_from_the_history_before_the_device_is_told() {
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_tells_everything_twice_does_not_turn_the_baseline_of_its_contract_off() {
     // Every slot of as many days as are looked back at.
-    let (market, told, _directory) = agent_with(|directory| metered(directory, 121, -70..26, 2)).await;
+    let (market, told, _directory) =
+        agent_with(METHOD, |directory| metered(directory, 121, -70..26, 2)).await;
     let baseline = frozen(&market).unwrap();
     assert!(baseline.energies.iter().all(|energy| energy.0 == 500_000), "{baseline:?}");
     assert!(told.lock().unwrap().iter().any(|msg| matches!(msg, EgressMsg::Order(_))));
@@ -111,4 +122,22 @@ async fn where_the_history_has_too_few_days_the_declared_schedule_counts_and_tha
     let seen = market.seen.lock().unwrap();
     let said = |seen: &Seen| matches!(seen, Seen::Rejected { code: "baseline_declared", .. });
     assert_eq!(seen.iter().filter(|seen| said(seen)).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_baseline_by_the_weather_follows_the_temperature() {
+    let method =
+        BaselineMethod::WeatherRegression { days_min: 3, days_max: 60, heating_limit_milli_celsius: 15_000 };
+    // 300 Wh on every day but one: two days back, half a degree colder, it was 500.
+    let (market, told, _directory) = agent_with(method, |directory| metered(directory, 3, -8..12, 1)).await;
+    let baseline = frozen(&market).unwrap();
+    assert_eq!(baseline.version, "weather-regression/1");
+    // The mean is 366.67 Wh, and over 10.0, 10.5 and 11.0 heating degrees no slope fits three such days.
+    assert!(baseline.energies.iter().all(|energy| energy.0.abs_diff(366_667) <= 1), "{baseline:?}");
+    assert!(told.lock().unwrap().iter().any(|msg| matches!(msg, EgressMsg::Order(_))));
+    // Four days tell a slope: the farther back the colder, and 300, 500, 300, 300 Wh.
+    let (market, ..) = agent_with(method, |directory| metered(directory, 4, -8..12, 1)).await;
+    let baseline = frozen(&market).unwrap();
+    // x = 10, 10.5, 11, 11.5; slope = -50/1.25 = -40 Wh a degree; at 10: 350 + 0.75 x 40.
+    assert!(baseline.energies.iter().all(|energy| energy.0.abs_diff(380_000) <= 1), "{baseline:?}");
 }

@@ -106,7 +106,7 @@ async fn an_agent_whose_name_for_an_offer_is_taken_says_so_and_it_is_counted() {
     };
     let aggregator = market.supervisor.spawn("aggregator", build).await.unwrap();
     let egress = market.supervisor.spawn("egress", || Ear::<EgressMsg>(Arc::default())).await.unwrap();
-    let exits = Exits { journal, aggregator, egress, observer, historian: None };
+    let exits = Exits { journal, aggregator, egress, observer, historian: None, weather: None };
     let build = move || Foa::new(PROSUMER, area.clone(), books.clone(), exits.clone());
     let agent = market.supervisor.spawn("foa", build).await.unwrap();
     let state = DeviceState::Charger {

@@ -75,6 +75,7 @@ impl Running {
             records: standing.records,
             owed: Vec::new(),
             history: Some(History::open(&directory.join("history"), history::Options::default()).unwrap()),
+            weather: None,
             zone: "UTC".to_owned(),
             publish_period: Duration::from_secs(1),
         };

@@ -48,6 +48,7 @@ mod topology;
 mod trading;
 mod transfer;
 mod validation;
+mod weather;
 
 pub use deposit::SharedRegister;
 pub use door::{

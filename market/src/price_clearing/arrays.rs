@@ -6,7 +6,8 @@
 //! Energies are whole mWh and stay below 2⁵³, so sums are exact and do not depend on their order wherever
 //! sensitivities are whole; money is in 10⁻⁶ micro-units. What is told to others is evaluated again on integers.
 
-use super::problem::{ClearingProblem, OfferView, WHOLE};
+use super::offer::OfferView;
+use super::problem::{ClearingProblem, WHOLE};
 use std::collections::BTreeMap;
 
 /// What the solver may decide about an offer.

@@ -8,8 +8,8 @@
 use super::arrays::{Arrays, NO_GROUP};
 use super::fault::ProblemFault;
 use super::lump::Lumps;
+use super::offer::OfferTerms;
 use super::outcome::{Limit, PriceClearing};
-use super::problem::OfferTerms;
 use super::respond::Answer;
 use super::solve::Session;
 

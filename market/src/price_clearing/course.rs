@@ -6,7 +6,7 @@
 //! running sum that is furthest outside stands at its bound, so that what is before and what is after are two smaller
 //! problems of the same kind.
 
-use super::problem::OfferView;
+use super::offer::OfferView;
 use std::ops::{Add, Range, Sub};
 
 /// Bounds on the running sum up to the end of each slice; empty when there are none.

@@ -3,8 +3,9 @@
 use super::course::Slack;
 use super::energies::Profile;
 use super::lump::References;
+use super::offer::OfferView;
 use super::outcome::{Alternative, DeclineReason, Declined, Limit, Worth};
-use super::problem::{OfferView, WHOLE};
+use super::problem::WHOLE;
 use super::solve::Session;
 use super::worth;
 

@@ -3,7 +3,8 @@
 
 use super::course;
 use super::fault::ProblemFault;
-use super::problem::{ClearingProblem, OfferTerms, WHOLE};
+use super::offer::OfferTerms;
+use super::problem::{ClearingProblem, WHOLE};
 use super::worth::scaled;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

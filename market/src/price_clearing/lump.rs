@@ -15,8 +15,9 @@
 //! holds of the differences and of what is left of the head-room. Any references prove; those near what offers do prove
 //! most. What an offer pays is told against its default: `φ(x − ρ) − φ(−ρ)`; the rest is the same for all schedules.
 
+use super::offer::OfferView;
 use super::outcome::{Limit, Prices};
-use super::problem::{ClearingProblem, OfferView, WHOLE};
+use super::problem::{ClearingProblem, WHOLE};
 use super::worth::{Incidence, headroom};
 
 const MILLION: i128 = WHOLE as i128;

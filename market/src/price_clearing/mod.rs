@@ -4,7 +4,7 @@
 //! until supply meets need. What comes out is feasible and whole, and the prices prove how good it is
 //! (`docs/clearing.md`). `crate::certificate` judges a result without any of this code.
 //!
-//! * `problem`: what is cleared, on integers; `fault`: why a part of it is refused; `gate`: what is decided already
+//! * `problem`, `offer`: what is cleared, on integers; `fault`: why a part of it is refused; `gate`: what is decided already
 //! * `arrays`, `respond`, `energies`, `course`, `state`: the solver's view, and what one offer does at given prices
 //! * `ascent`, `single_steps`, `rearrange`, `dual`, `lump_dual`, `lump_unit`, `exact`: rounds, exchanges, bounds, branch and bound
 //! * `solve`, `components`, `change`: from a problem and its parts to a clearing, and to the next one after a change
@@ -25,6 +25,7 @@ mod gate;
 mod lump;
 mod lump_dual;
 mod lump_unit;
+mod offer;
 mod outcome;
 mod problem;
 mod rearrange;
@@ -43,11 +44,10 @@ mod worth;
 pub(crate) use ascent::Stream;
 pub use fault::ProblemFault;
 pub use gate::freeze_offer;
+pub use offer::{ActivationOption, OfferParts, OfferTerms, OfferView};
 pub use outcome::{
     Alternative, DeclineReason, Declined, Limit, LumpPrice, NodePrice, Payee, Plan, PriceClearing, Prices,
     Worth,
 };
-pub use problem::{
-    ActivationOption, ClearingProblem, GridRow, NeedBid, OfferParts, OfferTerms, OfferView, Pricing,
-};
+pub use problem::{ClearingProblem, GridRow, NeedBid, Pricing};
 pub use solve::{Session, clear_by_prices, greedy_welfare};

@@ -1,7 +1,8 @@
 //! Random problems for tests: one feeder, a few offers of every kind.
 
 use super::ascent::Stream;
-use super::problem::{ActivationOption, ClearingProblem, GridRow, NeedBid, OfferTerms, Pricing};
+use super::offer::{ActivationOption, OfferTerms};
+use super::problem::{ClearingProblem, GridRow, NeedBid, Pricing};
 
 /// A problem of `offers` offers over `intervals`; energies are multiples of `unit` mWh.
 pub(crate) fn problem(seed: u64, offers: usize, intervals: usize, unit: i64) -> ClearingProblem {

@@ -1,8 +1,9 @@
 mod rules;
 
 use super::ascent::Stream;
+use super::offer::OfferTerms;
 use super::outcome::{DeclineReason, Plan, Worth};
-use super::problem::{ClearingProblem, NeedBid, OfferTerms, WHOLE};
+use super::problem::{ClearingProblem, NeedBid, WHOLE};
 use super::sample;
 use super::solve::{Session, clear_by_prices};
 use super::worth;

@@ -5,8 +5,9 @@
 //! it: schedules, prices with their references, payments and the bound only get other names. So whatever a clearing
 //! gives to offers that are alike goes to them in the order of their ranks, the plans first.
 
+use super::offer::OfferView;
 use super::outcome::{Payee, Plan, PriceClearing};
-use super::problem::{ClearingProblem, OfferView};
+use super::problem::ClearingProblem;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 

@@ -3,8 +3,9 @@
 
 use super::course::{self, Course, Separable};
 use super::lump::{Lump, Lumps, References};
+use super::offer::OfferView;
 use super::outcome::{Limit, NodePrice, Plan, Prices};
-use super::problem::{ClearingProblem, OfferView, WHOLE};
+use super::problem::{ClearingProblem, WHOLE};
 use std::ops::Range;
 
 const MILLION: i128 = WHOLE as i128;

@@ -31,7 +31,8 @@ fn told(register: &Register) -> String {
     let closed = now().plus(OPEN_FOR);
     let benchmark = register.benchmark("ev", "2026-01".parse().unwrap(), closed);
     let keys: Vec<_> = register.keys(None).collect();
-    format!("{keys:?} {benchmark:?} {:?} {:?}", register.indicators(), register.answers("bid-1"))
+    let air: Vec<_> = register.air(Slot(0)..Slot(i64::MAX)).collect();
+    format!("{keys:?} {benchmark:?} {:?} {:?} {air:?}", register.indicators(), register.answers("bid-1"))
 }
 
 fn fill(register: &mut Register) {
@@ -49,6 +50,63 @@ fn fill(register: &mut Register) {
     }
     register.aim("served", Goal { target: 85.0, direction: Direction::Up }, now()).unwrap();
     register.answer("bid-1", "ada", "yes".to_owned(), now()).unwrap();
+    register.weather(&temperatures(false, "2026-02-02T13:00:00Z", &[4.0, 3.5]), now()).unwrap();
+}
+
+/// As they were measured or forecast at noon.
+fn temperatures(measured: bool, start: &str, celsius: &[f64]) -> Temperatures {
+    let start = at(start).slot();
+    Temperatures { measured, issued_at: now(), start, slots_each: 4, celsius: celsius.to_vec() }
+}
+
+#[test]
+fn what_was_measured_counts_before_forecasts_of_which_the_newest_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut register = Register::open(folder.path()).unwrap();
+    let first = at("2026-02-02T09:00:00Z").slot();
+    let mut give = |given: Temperatures| register.weather(&given, now());
+    let given = temperatures(false, "2026-02-02T09:00:00Z", &[1.0, 2.25]);
+    assert_eq!(give(given.clone()).unwrap(), 8);
+    assert_eq!(give(given.clone()).unwrap(), 0, "the same once more");
+    let older = Temperatures { issued_at: at("2026-02-02T06:00:00Z"), celsius: vec![9.0], ..given.clone() };
+    assert_eq!(give(older).unwrap(), 0);
+    let measured = Temperatures { slots_each: 1, ..temperatures(true, "2026-02-02T09:00:00Z", &[0.5]) };
+    assert_eq!(give(measured).unwrap(), 1);
+    assert_eq!(
+        give(Temperatures { celsius: vec![7.0], ..given }).unwrap(),
+        3,
+        "not the one that was measured"
+    );
+    let known: Vec<i32> = register.air(first..first.plus(8)).map(|(_, air)| air.milli_celsius).collect();
+    assert_eq!(known, [500, 7_000, 7_000, 7_000, 2_250, 2_250, 2_250, 2_250]);
+    assert_eq!(register.air(first.plus(8)..first).count(), 0, "an inverted range holds nothing");
+    // What is older than it is kept for is let go.
+    register.tidy(at("2027-03-20T00:00:00Z"));
+    assert_eq!(register.air(first..first.plus(8)).count(), 0);
+}
+
+#[test]
+fn temperatures_that_cannot_be_are_refused_by_their_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut register = Register::open(folder.path()).unwrap();
+    let said = |error: RegisterError| error.to_string();
+    let mut refused = |given: Temperatures| said(register.weather(&given, now()).unwrap_err());
+    let fine = temperatures(true, "2026-02-02T10:00:00Z", &[1.0]);
+    for (celsius, word) in [(f64::NAN, "NaN"), (273.0, "273"), (-1e308, "between -90 and 60")] {
+        let sentence = refused(Temperatures { celsius: vec![celsius], ..fine.clone() });
+        assert!(sentence.contains(word), "{sentence}");
+    }
+    assert!(refused(Temperatures { celsius: vec![1.0; 800], ..fine.clone() }).contains("at most 3072"));
+    assert!(
+        refused(Temperatures { start: at("2026-02-02T11:15:00Z").slot(), ..fine.clone() })
+            .contains("measured")
+    );
+    assert!(
+        refused(Temperatures { start: at("2024-02-02T11:00:00Z").slot(), ..fine.clone() }).contains("2024")
+    );
+    assert!(refused(Temperatures { issued_at: at("2026-02-03T00:00:00Z"), ..fine }).contains("future"));
+    let far = temperatures(false, "2026-02-18T12:00:00Z", &[1.0]);
+    assert!(refused(far).contains("forecast temperatures"));
 }
 
 #[test]
@@ -61,7 +119,8 @@ fn what_was_kept_is_there_after_a_start_and_after_the_file_was_written_anew() {
     let mut register = Register::open(folder.path()).unwrap();
     assert_eq!(told(&register), before);
     let records = remaining(&register.keyed, &register.benchmark, &register.indicators, &register.feedback);
-    register.log.write_anew(records).unwrap();
+    let series = series(&register.meters, &register.weather);
+    register.log.write_anew(records.chain(series)).unwrap();
     register.put("ada", vec![pair("d", "null")], now()).unwrap();
     let before = told(&register);
     drop(register);

@@ -77,6 +77,7 @@ async fn run(
         records: begun.records,
         owed: begun.owed,
         history: None,
+        weather: None,
         zone: ZONE.to_owned(),
         publish_period: PUBLISH_PERIOD,
     };

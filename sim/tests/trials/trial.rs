@@ -180,6 +180,7 @@ impl Trial {
             records,
             owed: Vec::new(),
             history: None,
+            weather: None,
             zone: "UTC".to_owned(),
             publish_period: Duration::from_secs(20),
         };

@@ -99,8 +99,18 @@ fn baseline(section: &mut Section<'_>) -> BaselineMethod {
                 adjustment_max_per_mille: (most * 10) as u16,
             }
         }
+        "weather-regression" => {
+            let most = whole(section, "baseline_days", 60, (2, 120));
+            let least = whole(section, "baseline_days_min", 10.min(most), (2, most));
+            let limit = section.number("baseline_heating_limit_celsius", -60.0..=60.0);
+            BaselineMethod::WeatherRegression {
+                days_min: least as u8,
+                days_max: most as u8,
+                heating_limit_milli_celsius: limit.map_or(15_000, |limit| (limit.value * 1e3).round() as i32),
+            }
+        }
         other => {
-            let what = format!("{other:?} is none of declared-schedule, high-x-of-y");
+            let what = format!("{other:?} is none of declared-schedule, high-x-of-y, weather-regression");
             section.note(named.line, "baseline", what);
             BaselineMethod::default()
         }

@@ -56,6 +56,16 @@ fn the_terms_of_contracts_are_said_in_the_file() {
         ..SettlementTerms::default()
     };
     assert_eq!(site.unwrap().market.settlement, wanted);
+    let weather = parsed(
+        "[market]\nbaseline = \"weather-regression\"\nbaseline_days = 90\nbaseline_days_min = 20\n\
+         baseline_heating_limit_celsius = 12.5\n",
+    );
+    let method = market::baseline::BaselineMethod::WeatherRegression {
+        days_min: 20,
+        days_max: 90,
+        heating_limit_milli_celsius: 12_500,
+    };
+    assert_eq!(weather.unwrap().market.settlement.baseline, method);
     let bad =
         parsed("[market]\npricing = \"dear\"\nbaseline = \"high-x-of-y\"\nbaseline_days = 0\n").unwrap_err();
     let said: Vec<_> = bad.iter().map(|problem| (problem.line.unwrap(), problem.what.as_str())).collect();

@@ -1,7 +1,7 @@
 //! The grid: how it hangs together, what it is expected to take, what offers are judged by.
 
 use super::{Endpoint, Parameter, json, parameter};
-use crate::{forecasts, topology, validation};
+use crate::{forecasts, topology, validation, weather};
 use access::{Action, Resource};
 use actix_web::web;
 
@@ -33,6 +33,12 @@ const FORECASTS_QUERY: &[Parameter] = &[
 const VALIDATION_QUERY: &[Parameter] = &[
     parameter("from", "Instant", "First instant; a day before `until` when absent"),
     parameter("until", "Instant", "First instant after it; now when absent"),
+];
+
+/// Which time.
+const WEATHER_QUERY: &[Parameter] = &[
+    parameter("from", "Instant", "First instant"),
+    parameter("until", "Instant", "First instant after it, 32 days later at most"),
 ];
 
 pub(super) const GRID: &[Endpoint] = &[
@@ -107,6 +113,30 @@ pub(super) const GRID: &[Endpoint] = &[
         answers: &[json(200, "The newest forecast, and where to go on", "Forecasts")],
         problems: &[404, 422],
         route: || web::get().to(forecasts::list),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/weather",
+        operation: "getWeather",
+        summary: "Air temperature by quarter-hour, measured and forecast; from a day ago to two days ahead when nothing else is asked for",
+        right: (Resource::Weather, Action::Read),
+        query: WEATHER_QUERY,
+        body: None,
+        answers: &[json(200, "What is known", "Weather")],
+        problems: &[404, 422, 503],
+        route: || web::get().to(weather::tell),
+    },
+    Endpoint {
+        method: "POST",
+        path: "/api/v1/weather",
+        operation: "postWeather",
+        summary: "Hand in air temperatures; what was measured counts before every forecast, and the newest forecast before older ones",
+        right: (Resource::Weather, Action::Create),
+        query: &[],
+        body: Some("WeatherGiven"),
+        answers: &[json(200, "On the disk", "WeatherKept")],
+        problems: &[400, 404, 408, 413, 415, 422, 503],
+        route: || web::post().to(weather::give),
     },
     Endpoint {
         method: "GET",

@@ -7,6 +7,7 @@ mod fuzz;
 mod measurements;
 mod polling;
 mod topology;
+mod weather;
 
 use access::{Directory, Role, Scope};
 use actors::picture::{NetworkPicture, Picture};

@@ -17,6 +17,8 @@ pub const MATRIX: &str = "
     getHistory          .    +    +    .    o    o    .    +    .
     followHistory       .    +    +    .    o    o    .    +    .
     getForecasts        .    +    +    .    o    o    .    +    .
+    getWeather          .    +    +    +    +    +    +    +    .
+    postWeather         .    +    +    .    .    .    .    .    .
     getOfferValidation  .    +    .    +    o    o    .    +    .
     getTopology         .    +    +    .    .    .    .    +    .
     listNodes           .    +    +    .    .    .    .    +    .
@@ -112,6 +114,9 @@ pub fn body(operation: &str, owner: u32) -> Option<String> {
         }),
         "postIndicator" => serde_json::json!({
             "site": "", "name": name, "ts": "1970-01-01T00:00:00Z", "value": 1.0, "unit": "%",
+        }),
+        "postWeather" => serde_json::json!({
+            "kind": "forecast", "start": "1970-01-12T13:45:00Z", "step_minutes": 15, "air_temperature_c": [1.5],
         }),
         "setIndicatorGoal" => serde_json::json!({ "target": 1.0, "direction": "up" }),
         "setIndicatorAlarm" => serde_json::json!({ "threshold": 1.0, "direction": "up" }),

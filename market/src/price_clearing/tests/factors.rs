@@ -1,7 +1,8 @@
 //! Options taken in part, in energies so small that cutting to whole mWh matters.
 
+use super::super::offer::{ActivationOption, OfferTerms};
 use super::super::outcome::{Plan, Worth};
-use super::super::problem::{ActivationOption, ClearingProblem, GridRow, NeedBid, OfferTerms, WHOLE};
+use super::super::problem::{ClearingProblem, GridRow, NeedBid, WHOLE};
 use super::super::solve::clear_by_prices;
 use super::super::{Pricing, worth};
 use crate::certificate::verify;
