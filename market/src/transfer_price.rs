@@ -1,11 +1,10 @@
-//! What the use of the grid costs, per element and slot, and how it is added to an offer (requirement G27: the implicit
-//! capacity price). The addition is kept beside the offer, so that it can be seen and taken out again.
+//! What the use of the grid costs, per element and slot (requirement G27: the implicit capacity price).
 //!
 //! Prices are the DSO's, micro-units per kWh taken through an element; those of all elements on the way of a zone add
-//! up. An offer that may move pays for the dearest slot in which it may run: whoever buys it there finds the cost in it.
+//! up. To an offer that may move the dearest slot in which it may run counts: a clearing adds it to what the offer asks for taking
+//! more, and the offer itself stays as its owner made it.
 
 use crate::bid::{ZoneId, Zones};
-use crate::flex_offer::{FlexOffer, FlexOfferError};
 use grid::{BranchId, Money, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,15 +27,6 @@ pub struct TransferPart {
     pub branch: BranchId,
     /// Micro-units per kWh taken behind it.
     pub per_kwh: Money,
-}
-
-/// An offer with the price of transfer in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transferred {
-    /// The offer as it is traded.
-    pub offer: FlexOffer,
-    /// What was added to its price for taking more, micro-units per kWh.
-    pub added: Money,
 }
 
 impl TransferPrices {
@@ -75,39 +65,13 @@ impl TransferPrices {
         let slots = first.0..end.0.min(first.0.saturating_add(SLOTS_OF_DAY));
         slots.map(|slot| self.of(zones, zone, Slot(slot))).max().unwrap_or_default()
     }
-
-    /// The offer with the dearest of its slots added to what it asks for taking more; refused when that makes it a
-    /// price nobody can mean.
-    pub fn add_to(
-        &self,
-        offer: &FlexOffer,
-        zones: &Zones,
-        zone: ZoneId,
-    ) -> Result<Transferred, FlexOfferError> {
-        offer.check()?;
-        let end = offer.start_before.plus(offer.slices.len() as i64);
-        let added = self.dearest(zones, zone, offer.start_after, end);
-        let mut priced = offer.clone();
-        priced.prices.increase = Money(offer.prices.increase.0.saturating_add(added.0));
-        priced.check()?;
-        Ok(Transferred { offer: priced, added })
-    }
-}
-
-impl Transferred {
-    /// The offer as its owner made it.
-    pub fn without(&self) -> FlexOffer {
-        let mut offer = self.offer.clone();
-        offer.prices.increase = Money(offer.prices.increase.0.saturating_sub(self.added.0));
-        offer
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::bid::CongestionPoint;
-    use crate::sample::{offer, slot};
+    use crate::sample::slot;
 
     fn point(branch: u32) -> CongestionPoint {
         CongestionPoint { branch: BranchId(branch), phase: None }
@@ -128,35 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_offer_is_dearer_where_the_grid_is_busy() {
-        let offer = offer("fo-1");
-        let (busy, free) = (ZoneId(1), ZoneId(2));
-        let at = |zone| prices().add_to(&offer, &zones(), zone).unwrap();
-        assert_eq!((at(busy).added, at(free).added), (Money(75_000), Money(5_000)));
-        assert_eq!(at(busy).offer.prices.increase, Money(175_000));
-        assert_eq!(at(busy).offer.prices.decrease, offer.prices.decrease, "taking less uses no grid");
-    }
-
-    #[test]
-    fn the_addition_can_be_seen_and_taken_out() {
-        let offer = offer("fo-1");
-        let priced = prices().add_to(&offer, &zones(), ZoneId(1)).unwrap();
-        assert_eq!(priced.without(), offer);
-        assert_eq!(priced.offer.prices.increase - offer.prices.increase, priced.added);
-    }
-
-    #[test]
-    fn slots_it_cannot_run_in_and_unknown_zones_cost_nothing() {
-        let early = FlexOffer { start_before: slot(0), ..offer("fo-1") };
-        assert_eq!(prices().add_to(&early, &zones(), ZoneId(1)).unwrap().added, Money::ZERO);
-        assert_eq!(prices().of(&zones(), ZoneId(7), slot(2)), Money::ZERO);
-    }
-
-    #[test]
-    fn a_price_nobody_can_mean_is_refused() {
+    fn the_same_hours_are_dearer_where_the_grid_is_busy_and_cost_nothing_elsewhere() {
+        let dearest = |zone, hours: std::ops::Range<i64>| {
+            prices().dearest(&zones(), ZoneId(zone), slot(hours.start), slot(hours.end))
+        };
+        assert_eq!((dearest(1, 0..4), dearest(2, 0..4)), (Money(75_000), Money(5_000)));
+        assert_eq!((dearest(1, 0..2), dearest(7, 0..4)), (Money::ZERO, Money::ZERO));
         let dear = TransferPrices { per_kwh: [((BranchId(9), time(0)), Money(i64::MAX))].into() };
-        let refused = dear.add_to(&offer("fo-1"), &zones(), ZoneId(2)).unwrap_err();
-        assert_eq!(refused.code(), "price-too-large");
+        assert_eq!(dear.dearest(&zones(), ZoneId(1), slot(0), slot(1)), Money(i64::MAX));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod archive;
 pub mod check;
 pub mod file;
 mod market;
+mod paged;
 pub mod picture;
 pub mod problem;
 mod published;

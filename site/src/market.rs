@@ -3,14 +3,15 @@
 #[cfg(test)]
 pub(crate) mod tests;
 
+use crate::paged::{HELD_MAX, Span, page};
 use crate::trades;
 use actors::journal::Books;
 use actors::journal::stage::JOURNAL_FULL;
 use actors::market_side::OfferAnswer as Answer;
 use actors::{Area, Refusals};
 use dashboards_server::{
-    BidFound, BillKey, MarketDoor, NotBought, OFFERS_LOOKED_AT_MAX, OfferAnswer, OfferFound, OfferState,
-    OffersAsked, OffersPage, Ordered, TradesAsked, TradesPage,
+    BidFound, BillKey, MarketDoor, NotBought, OfferAnswer, OfferFound, OfferState, OffersAsked, OffersPage,
+    Ordered, TradesAsked, TradesPage,
 };
 use futures_util::future::BoxFuture;
 use grid::telemetry::Element;
@@ -24,8 +25,6 @@ use market::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The books are held for so many offers or orders at a time.
-const HELD_MAX: usize = 500;
 /// Orders to a device in a month at most: one for each quarter-hour, and as many that were replaced.
 const ORDERS_MAX: usize = 10_000;
 
@@ -179,50 +178,22 @@ fn bought(ledger: &Ledger, id: &BidId, durable: RecordNumber) -> Option<(Slot, V
     Some((first, energies.collect()))
 }
 
-/// Why a look into the books ended.
-enum Ended {
-    /// There is no more.
-    AllSeen,
-    /// There is more, and no more is wanted.
-    Enough,
-    /// Others had to wait for long enough.
-    Held,
-}
-
-/// A page of durable offers. The books are held for [`HELD_MAX`] of them at a time: others wait for them.
+/// A page of durable offers.
 fn offers(books: &Books, asked: &OffersAsked) -> OffersPage {
     let durable = books.durable();
-    let (mut found, mut after, mut looked_at) = (Vec::new(), asked.after.clone(), 0);
-    loop {
-        let mut seen = None;
-        let ended = books.read(|ledger| {
-            let mut names = ledger.offers_after(after.as_ref(), asked.owners.as_deref());
-            for _ in 0..HELD_MAX {
-                let Some(name) = names.next() else { return Ended::AllSeen };
-                if found.len() == asked.most || looked_at == OFFERS_LOOKED_AT_MAX {
-                    return Ended::Enough;
-                }
-                looked_at += 1;
-                seen = Some(name.clone());
-                let held = ledger.offer_as_of(name, durable).map(|(offer, status)| (offer, state(status)));
-                let wanted = held.filter(|(_, state)| asked.wants(*state));
-                let schedule = || ledger.assigned_schedule(name).cloned();
-                found.extend(wanted.map(|(offer, state)| OfferFound {
-                    offer: offer.clone(),
-                    state,
-                    schedule: (state == OfferState::Contracted).then(schedule).flatten(),
-                    not_bought: None,
-                }));
-            }
-            Ended::Held
-        });
-        after = seen.or(after);
-        match ended {
-            Ended::AllSeen => return OffersPage { offers: found, next: None },
-            Ended::Enough => return OffersPage { offers: found, next: after },
-            Ended::Held => {}
-        }
-    }
+    let span = Span { after: asked.after.as_ref(), owners: asked.owners.as_deref(), most: asked.most };
+    let (offers, next) = page(books, &span, |ledger, name| {
+        let (offer, status) = ledger.offer_as_of(name, durable)?;
+        let state = state(status);
+        let schedule = || ledger.assigned_schedule(name).cloned();
+        asked.wants(state).then(|| OfferFound {
+            offer: offer.clone(),
+            state,
+            schedule: (state == OfferState::Contracted).then(schedule).flatten(),
+            not_bought: None,
+        })
+    });
+    OffersPage { offers, next }
 }
 
 /// An offer by what is durable, and why it was not bought if it was not.

@@ -3,50 +3,21 @@
 #[cfg(test)]
 mod tests;
 
+use crate::paged::{Span, page};
 use actors::journal::Books;
 use dashboards_server::{Trade, TradedSlot, TradesAsked, TradesPage};
 use grid::{ProsumerId, Slot};
 use market::{FlexOfferId, Ledger, RecordNumber};
 
-/// The books are held for so many offers at a time.
-const HELD_MAX: usize = 500;
-
-/// Why a look into the books ended.
-enum Ended {
-    AllSeen,
-    Enough,
-    Held,
-}
-
 /// A page of what was bought of a prosumer's offers, by the offers' names.
 pub(crate) fn trades(books: &Books, asked: &TradesAsked) -> TradesPage {
     let durable = books.durable();
-    let (mut found, mut looked_at) = (Vec::new(), 0);
-    let mut after = asked.after.clone();
-    loop {
-        let mut seen = None;
-        let ended = books.read(|ledger| {
-            let owners = [asked.prosumer];
-            let mut names = ledger.offers_after(after.as_ref(), Some(&owners));
-            for _ in 0..HELD_MAX {
-                let Some(name) = names.next() else { return Ended::AllSeen };
-                if found.len() == asked.most || looked_at == dashboards_server::OFFERS_LOOKED_AT_MAX {
-                    return Ended::Enough;
-                }
-                looked_at += 1;
-                seen = Some(name.clone());
-                let trade = trade(ledger, name, asked.prosumer, durable);
-                found.extend(trade.filter(|trade| trade.is_over() == asked.over));
-            }
-            Ended::Held
-        });
-        after = seen.or(after);
-        match ended {
-            Ended::AllSeen => return TradesPage { trades: found, next: None },
-            Ended::Enough => return TradesPage { trades: found, next: after },
-            Ended::Held => {}
-        }
-    }
+    let owners = [asked.prosumer];
+    let span = Span { after: asked.after.as_ref(), owners: Some(&owners), most: asked.most };
+    let (trades, next) = page(books, &span, |ledger, name| {
+        trade(ledger, name, asked.prosumer, durable).filter(|trade| trade.is_over() == asked.over)
+    });
+    TradesPage { trades, next }
 }
 
 /// `None` for an offer that was not bought, or of which nothing was assigned.
