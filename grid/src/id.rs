@@ -39,11 +39,27 @@ pub fn check_name(name: &str) -> Result<(), IdError> {
     if name.len() > NAME_BYTES_MAX {
         return Err(IdError::TooLong { bytes: name.len() });
     }
-    match name.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-'))) {
+    match name.chars().find(|c| !u8::try_from(*c).is_ok_and(is_in_names)) {
         Some(found) => Err(IdError::Character { name: name.to_owned(), found }),
         None => Ok(()),
     }
 }
+
+/// Whether a byte may be in a printable identifier.
+#[inline]
+pub(crate) const fn is_in_names(byte: u8) -> bool {
+    IN_NAMES[byte as usize]
+}
+
+const IN_NAMES: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        allowed[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-');
+        byte += 1;
+    }
+    allowed
+};
 
 macro_rules! component_id {
     ($(#[$doc:meta])* $name:ident) => {

@@ -3,7 +3,7 @@
 //! Ledgers hold millions of names and look things up by them. Up to [`SHORT`] bytes lie in place, padded with zeros: their
 //! order as text is that of two big-endian integers. Longer names are shared text. The order is always that of the text.
 
-use crate::id::{IdError, check_name};
+use crate::id::{IdError, NAME_BYTES_MAX, check_name, is_in_names};
 use crate::packed::{Malformed, Packed, unpack_bytes};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -105,8 +105,17 @@ impl Packed for Name {
     }
 
     fn unpack(bytes: &mut &[u8]) -> Result<Self, Malformed> {
-        let text = std::str::from_utf8(unpack_bytes(bytes)?).map_err(|_| Malformed("a name is no UTF-8"))?;
-        Self::new(text).map_err(|_| Malformed("a name has characters that names do not have"))
+        let text = unpack_bytes(bytes)?;
+        if text.is_empty() || text.len() > NAME_BYTES_MAX || !text.iter().all(|byte| is_in_names(*byte)) {
+            return Err(Malformed("a name is empty, too long, or has characters that names do not have"));
+        }
+        let mut short = [0; SHORT];
+        if let Some(place) = short.get_mut(..text.len()) {
+            place.copy_from_slice(text);
+            return Ok(Self(Form::Short(Bytes(short))));
+        }
+        let text = std::str::from_utf8(text).map_err(|_| Malformed("a name is no UTF-8"))?;
+        Ok(Self(Form::Long(text.into())))
     }
 }
 

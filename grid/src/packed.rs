@@ -105,25 +105,37 @@ impl Packed for u64 {
         bytes.push(rest as u8 | 0x80);
     }
 
+    #[inline]
     fn unpack(bytes: &mut &[u8]) -> Result<Self, Malformed> {
-        let (mut value, mut shift) = (0_u64, 0);
-        for (at, &byte) in bytes.iter().enumerate() {
-            let group = u64::from(byte & 0x7f);
-            if shift > 63 || (shift == 63 && group > 1) {
-                return Err(Malformed("a number is too large"));
+        match bytes.split_first() {
+            // Most numbers are below 128.
+            Some((&byte, rest)) if byte >= 0x80 => {
+                *bytes = rest;
+                Ok(u64::from(byte & 0x7f))
             }
-            value |= group << shift;
-            if byte >= 0x80 {
-                if group == 0 && at > 0 {
-                    return Err(Malformed("a number is longer than it need be"));
-                }
-                *bytes = &bytes[at + 1..];
-                return Ok(value);
-            }
-            shift += 7;
+            _ => unpack_long(bytes),
         }
-        Err(Malformed("the bytes end inside a number"))
     }
+}
+
+fn unpack_long(bytes: &mut &[u8]) -> Result<u64, Malformed> {
+    let (mut value, mut shift) = (0_u64, 0);
+    for (at, &byte) in bytes.iter().enumerate() {
+        let group = u64::from(byte & 0x7f);
+        if shift > 63 || (shift == 63 && group > 1) {
+            return Err(Malformed("a number is too large"));
+        }
+        value |= group << shift;
+        if byte >= 0x80 {
+            if group == 0 && at > 0 {
+                return Err(Malformed("a number is longer than it need be"));
+            }
+            *bytes = &bytes[at + 1..];
+            return Ok(value);
+        }
+        shift += 7;
+    }
+    Err(Malformed("the bytes end inside a number"))
 }
 
 impl Packed for i64 {
@@ -131,6 +143,7 @@ impl Packed for i64 {
         (((self << 1) ^ (self >> 63)) as u64).pack(bytes);
     }
 
+    #[inline]
     fn unpack(bytes: &mut &[u8]) -> Result<Self, Malformed> {
         let folded = u64::unpack(bytes)?;
         Ok((folded >> 1) as i64 ^ -((folded & 1) as i64))
@@ -174,9 +187,15 @@ impl Packed for Timestamp {
 
     fn unpack(bytes: &mut &[u8]) -> Result<Self, Malformed> {
         let (seconds, nanos) = (i64::unpack(bytes)?, u64::unpack(bytes)?);
-        let whole = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-        let nanos = i64::try_from(whole).ok().filter(|_| nanos < 1_000_000_000);
-        nanos.map(Timestamp::from_nanos).ok_or(Malformed("an instant is out of range"))
+        let fraction = i64::try_from(nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+        // Toward zero, so that the earliest instants there are do not overflow on the way.
+        let (seconds, fraction) = match fraction {
+            Some(nanos) if seconds < 0 => (seconds + 1, nanos - 1_000_000_000),
+            Some(nanos) => (seconds, nanos),
+            None => return Err(Malformed("an instant is out of range")),
+        };
+        let whole = seconds.checked_mul(1_000_000_000).and_then(|whole| whole.checked_add(fraction));
+        whole.map(Timestamp::from_nanos).ok_or(Malformed("an instant is out of range"))
     }
 }
 

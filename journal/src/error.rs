@@ -1,5 +1,7 @@
 //! What can go wrong with a journal.
 
+use crate::disk::Disk;
+use crate::record::Stop;
 use market::LedgerError;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -86,4 +88,12 @@ impl JournalError {
     pub fn is_finding(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::Missing { .. } | Self::Contradiction { .. })
     }
+}
+
+/// Says of which record of a journal it was that could not follow.
+pub(crate) fn contradiction(
+    disk: &dyn Disk,
+    number: u64,
+) -> impl FnOnce(Stop<Box<LedgerError>>) -> Stop<JournalError> {
+    move |stop| stop.because(|source| JournalError::Contradiction { path: disk.place(), number, source })
 }

@@ -4,9 +4,10 @@ mod trading;
 
 pub use trading::Trading;
 
+use crate::error::contradiction;
 use crate::record::Fact;
 use crate::segment::Position;
-use crate::{Durability, Folder, Journal, JournalError, Options, layout::Layout, reader::walk};
+use crate::{Durability, Folder, Journal, Options, layout::Layout, reader::walk};
 use grid::Timestamp;
 use market::{Ledger, MarketEvent, RecordNumber};
 use serde::Serialize;
@@ -171,16 +172,11 @@ impl Bench<'_> {
         let segments = Layout::of(&folder)?.segments;
         let (mut standing, mut events) = (crate::Standing::default(), Vec::new());
         let begin = (self.cpu_ms)();
-        let walked = walk(&folder, &segments, Position::start(), None, &mut |entry, _| {
+        let walked = walk(&folder, &segments, Position::start(), None, &mut |record, _| {
             if fold {
-                let (path, number) = (directory.to_owned(), entry.number);
-                return standing.fold(entry).map_err(|source| JournalError::Contradiction {
-                    path,
-                    number,
-                    source,
-                });
+                return standing.fold_record(record).map_err(contradiction(&folder, record.number));
             }
-            if let Fact::Market(event) = entry.fact {
+            if let Fact::Market(event) = record.entry()?.fact {
                 events.push(event);
             }
             Ok(())

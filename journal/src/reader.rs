@@ -3,7 +3,7 @@
 use crate::disk::Disk;
 use crate::error::JournalError;
 use crate::layout::io_in;
-use crate::record::{Entry, HEAD, Version};
+use crate::record::{HEAD, Record, Stop, Version};
 use crate::segment::{self, Broken, Expected, Position, SECTOR};
 
 /// Where reading ended.
@@ -43,7 +43,7 @@ pub(crate) fn walk(
     segments: &[(u64, String)],
     from: Position,
     tip: Option<&Position>,
-    visit: &mut dyn FnMut(Entry, &Position) -> Result<(), JournalError>,
+    visit: &mut dyn FnMut(Record<'_>, &Position) -> Result<(), Stop<JournalError>>,
 ) -> Result<Walked, JournalError> {
     let acknowledged = tip.map_or(0, |tip| tip.number);
     check_tip(disk, tip, &from)?;
@@ -60,9 +60,9 @@ pub(crate) fn walk(
             walked.torn = Some(Torn { name: name.clone(), at: 0, bytes });
             break;
         }
-        let mut checked = |entry: Entry, position: &Position| {
-            check_tip(disk, tip, position)?;
-            visit(entry, position)
+        let mut checked = |record: Record<'_>, position: &Position| {
+            check_tip(disk, tip, position).map_err(Stop::Refused)?;
+            visit(record, position)
         };
         let expected = Expected { acknowledged, last };
         let read = segment::read(&bytes, walked.position.clone(), expected, &mut checked)?;

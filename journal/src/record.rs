@@ -155,17 +155,73 @@ pub(crate) fn check_next(
     Ok(frame_length..frame_length + size)
 }
 
-/// Reads the payload of the record with this number.
-pub(crate) fn entry(version: Version, number: u64, payload: &[u8]) -> Result<Entry, Defect> {
-    if version == Version::Three {
-        let read: Result<(Timestamp, Fact), Malformed> = unpack_whole(payload);
-        let (written_at, fact) = read.map_err(|error| Defect::Payload(error.to_string()))?;
-        return Ok(Entry { number, written_at, fact });
+/// A record as it lies in a segment: its chain was checked, what it says was not read yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record<'a> {
+    pub version: Version,
+    /// Counted from 1.
+    pub number: u64,
+    pub payload: &'a [u8],
+}
+
+/// The number of [`Fact::Market`] among the facts.
+const MARKET: u64 = 2;
+
+impl<'a> Record<'a> {
+    /// Reads all of it.
+    pub fn entry(&self) -> Result<Entry, Defect> {
+        let number = self.number;
+        if self.version == Version::Three {
+            let (written_at, fact) = unpack_whole::<(Timestamp, Fact)>(self.payload)?;
+            return Ok(Entry { number, written_at, fact });
+        }
+        let entry: Entry =
+            serde_json::from_slice(self.payload).map_err(|error| Defect::Payload(error.to_string()))?;
+        match entry.number == number {
+            true => Ok(entry),
+            false => Err(Defect::Payload(format!("it carries number {}", entry.number))),
+        }
     }
-    let entry: Entry = serde_json::from_slice(payload).map_err(|error| Defect::Payload(error.to_string()))?;
-    match entry.number == number {
-        true => Ok(entry),
-        false => Err(Defect::Payload(format!("it carries number {}", entry.number))),
+
+    /// The packed market fact that it is, and when it was written; nothing when it has to be read as a whole.
+    pub fn market(&self) -> Result<Option<(Timestamp, &'a [u8])>, Defect> {
+        if self.version != Version::Three {
+            return Ok(None);
+        }
+        let mut rest = self.payload;
+        let written_at = Timestamp::unpack(&mut rest)?;
+        Ok((u64::unpack(&mut rest)? == MARKET).then_some((written_at, rest)))
+    }
+}
+
+impl From<Malformed> for Defect {
+    fn from(error: Malformed) -> Self {
+        Self::Payload(error.to_string())
+    }
+}
+
+/// Why reading does not go on behind a record.
+#[derive(Debug)]
+pub(crate) enum Stop<E> {
+    /// What it says cannot be read.
+    Unreadable(Defect),
+    /// Whoever it was read for refuses it.
+    Refused(E),
+}
+
+impl<E> From<Defect> for Stop<E> {
+    fn from(defect: Defect) -> Self {
+        Self::Unreadable(defect)
+    }
+}
+
+impl<E> Stop<E> {
+    /// Says otherwise why it was refused.
+    pub fn because<F>(self, how: impl FnOnce(E) -> F) -> Stop<F> {
+        match self {
+            Self::Unreadable(defect) => Stop::Unreadable(defect),
+            Self::Refused(error) => Stop::Refused(how(error)),
+        }
     }
 }
 
@@ -211,8 +267,9 @@ mod tests {
         let (mut chain, mut count) = (first_chain(), 0);
         while !bytes.is_empty() {
             let entry = check_next(Version::Three, bytes, &mut chain).and_then(|payload| {
-                let (end, entry) = (payload.end, entry(Version::Three, count + 1, &bytes[payload])?);
-                Ok((end, entry))
+                let (version, number) = (Version::Three, count + 1);
+                let record = Record { version, number, payload: &bytes[payload.clone()] };
+                Ok((payload.end, record.entry()?))
             });
             match entry {
                 Ok((end, entry)) => {

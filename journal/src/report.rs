@@ -54,7 +54,8 @@ impl Journal {
             layout.snapshots.iter().map(|(number, _)| (*number, None)).collect();
         let mut entries = Vec::new();
         let walked =
-            walk(disk, &layout.segments, Position::start(), tip.position(), &mut |entry, position| {
+            walk(disk, &layout.segments, Position::start(), tip.position(), &mut |record, position| {
+                let entry = record.entry()?;
                 if let Some(chain) = chains.get_mut(&entry.number) {
                     *chain = Some(position.chain);
                 }
@@ -91,8 +92,8 @@ fn verify_file(path: &Path) -> Result<VerifyReport, JournalError> {
     let head = folder.read(&name, 0, SECTOR as u64).map_err(io_in(&folder, &name, "reading the journal"))?;
     let Some(from) = parse_head(&head) else { return Err(JournalError::Foreign { path: path.to_owned() }) };
     let mut entries = Vec::new();
-    let walked = walk(&folder, &[(from.number + 1, name)], from, None, &mut |entry, _| {
-        entries.push(entry);
+    let walked = walk(&folder, &[(from.number + 1, name)], from, None, &mut |record, _| {
+        entries.push(record.entry()?);
         Ok(())
     })?;
     let torn_bytes = walked.torn.map_or(0, |torn| torn.bytes.len() as u64);

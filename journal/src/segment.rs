@@ -19,7 +19,7 @@
 //! or with sectors of zeros in it that were never written, in any order. Anything else wrong with it is damage, too, and
 //! so is a group that the tip says was acknowledged. What is torn is cut off; damage stops the start.
 
-use crate::record::{Chain, Defect, Entry, HEAD, Version, check_next, entry, first_chain, hex, unhex};
+use crate::record::{Chain, Defect, HEAD, Record, Stop, Version, check_next, first_chain, hex, unhex};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 
@@ -172,7 +172,7 @@ pub(crate) fn read<E>(
     bytes: &[u8],
     mut position: Position,
     expected: Expected,
-    visit: &mut dyn FnMut(Entry, &Position) -> Result<(), E>,
+    visit: &mut dyn FnMut(Record<'_>, &Position) -> Result<(), Stop<E>>,
 ) -> Result<Segment, E> {
     let version = match version(bytes) {
         Some(Version::One) | None => return read_version_1(bytes, expected, visit),
@@ -198,16 +198,16 @@ pub(crate) fn read<E>(
         last = group_at;
         for (payload, after) in records.drain(..) {
             let (number, offset) = (position.number + 1, group_at + payload.start);
-            let entry = match entry(version, number, &bytes[offset..group_at + payload.end]) {
-                Ok(entry) => entry,
-                Err(defect) => {
+            let record = Record { version, number, payload: &bytes[offset..group_at + payload.end] };
+            let next = Position { number, chain: after };
+            match visit(record, &next) {
+                Ok(()) => (chain, position) = (after, next),
+                Err(Stop::Refused(error)) => return Err(error),
+                Err(Stop::Unreadable(defect)) => {
                     let broken = Some(Broken::Damaged { number, offset, reason: words(defect) });
                     return Ok(Segment { position, end: group_at, last, broken });
                 }
-            };
-            chain = after;
-            position = Position { number, chain };
-            visit(entry, &position)?;
+            }
         }
     }
     Ok(Segment { position, end: at, last, broken: None })
@@ -278,26 +278,31 @@ fn is_unwritten(sector: &[u8]) -> bool {
 fn read_version_1<E>(
     bytes: &[u8],
     expected: Expected,
-    visit: &mut dyn FnMut(Entry, &Position) -> Result<(), E>,
+    visit: &mut dyn FnMut(Record<'_>, &Position) -> Result<(), Stop<E>>,
 ) -> Result<Segment, E> {
     let (mut position, mut at) = (Position { number: 0, chain: first_chain() }, HEAD.len());
     let mut last = 0;
     while at < bytes.len() {
         let number = position.number + 1;
         let damaged = |reason| Some(Broken::Damaged { number, offset: at, reason });
-        let record = check_next(Version::One, &bytes[at..], &mut position.chain).and_then(|payload| {
-            let (size, payload) = (payload.end, at + payload.start..at + payload.end);
-            Ok((entry(Version::One, number, &bytes[payload])?, size))
+        let mut next = Position { number, chain: position.chain };
+        let read = check_next(Version::One, &bytes[at..], &mut next.chain).map_err(Stop::Unreadable);
+        let read = read.and_then(|payload| {
+            let (size, payload) = (payload.end, &bytes[at + payload.start..at + payload.end]);
+            visit(Record { version: Version::One, number, payload }, &next).map(|()| size)
         });
-        let broken = match record {
-            Ok((entry, size)) => {
-                position.number = number;
+        let defect = match read {
+            Ok(size) => {
+                position = next;
                 (last, at) = (at, at + size);
-                visit(entry, &position)?;
                 continue;
             }
-            Err(Defect::Torn) if expected.last && number > expected.acknowledged => Some(Broken::Torn),
-            Err(defect) => damaged(words(defect)),
+            Err(Stop::Refused(error)) => return Err(error),
+            Err(Stop::Unreadable(defect)) => defect,
+        };
+        let broken = match defect {
+            Defect::Torn if expected.last && number > expected.acknowledged => Some(Broken::Torn),
+            defect => damaged(words(defect)),
         };
         return Ok(Segment { position, end: at, last, broken });
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! snapshot = head body
-//! head     = "gridflex snapshot 4 record 000000051233 chain " 64 hex digits " bytes " 12 digits
+//! head     = "gridflex snapshot 5 record 000000051233 chain " 64 hex digits " bytes " 12 digits
 //!            " sha256 " 64 hex digits " check " 16 hex digits, spaces, "\n"       512 bytes
 //! body     = a Standing, packed (`grid::packed`)
 //! ```
@@ -12,7 +12,7 @@
 //! of anything. A damaged one is passed over. The newest two are kept.
 
 use crate::disk::{Disk, SharedDisk};
-use crate::error::JournalError;
+use crate::error::{JournalError, contradiction};
 use crate::layout::{Layout, io_in, snapshot_name};
 use crate::reader::walk;
 use crate::record::{Chain, hex, unhex};
@@ -27,8 +27,12 @@ const KEPT: usize = 2;
 pub(crate) const UNFINISHED: &str = "market.snapshot.new";
 
 /// What a snapshot of an older version begins with. It is of no use, and nothing is wrong with it.
-const OLDER: [&[u8]; 3] =
-    [b"gridflex snapshot 1 record ", b"gridflex snapshot 2 record ", b"gridflex snapshot 3 record "];
+const OLDER: [&[u8]; 4] = [
+    b"gridflex snapshot 1 record ",
+    b"gridflex snapshot 2 record ",
+    b"gridflex snapshot 3 record ",
+    b"gridflex snapshot 4 record ",
+];
 
 /// Whether a snapshot was written by an older version of the program.
 pub(crate) fn is_older(disk: &dyn Disk, name: &str) -> bool {
@@ -38,7 +42,7 @@ pub(crate) fn is_older(disk: &dyn Disk, name: &str) -> bool {
 
 fn head(position: &Position, bytes: usize, digest: &Chain) -> [u8; SECTOR] {
     let words = format!(
-        "gridflex snapshot 4 record {:012} chain {} bytes {bytes:012} sha256 {} ",
+        "gridflex snapshot 5 record {:012} chain {} bytes {bytes:012} sha256 {} ",
         position.number,
         hex(&position.chain),
         hex(digest)
@@ -54,7 +58,7 @@ fn head(position: &Position, bytes: usize, digest: &Chain) -> [u8; SECTOR] {
 
 fn parse(bytes: &[u8]) -> Option<Position> {
     let text = std::str::from_utf8(bytes.get(..SECTOR)?).ok()?;
-    let mut words = text.strip_prefix("gridflex snapshot 4 record ")?.split(' ');
+    let mut words = text.strip_prefix("gridflex snapshot 5 record ")?.split(' ');
     let number = words.next()?.parse().ok()?;
     let chain = unhex((words.next()? == "chain").then(|| words.next())??)?;
     let position = Position { number, chain };
@@ -151,9 +155,8 @@ impl Snapshotter {
             return Ok(None);
         }
         let segments = sealed.get(index..).unwrap_or_default();
-        let walked = walk(disk, segments, from, None, &mut |entry, _| {
-            let (path, number) = (disk.place(), entry.number);
-            standing.fold(entry).map_err(|source| JournalError::Contradiction { path, number, source })
+        let walked = walk(disk, segments, from, None, &mut |record, _| {
+            standing.fold_record(record).map_err(contradiction(disk, record.number))
         })?;
         let position = walked.position;
         let after =

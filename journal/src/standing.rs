@@ -1,6 +1,6 @@
 //! What the records up to some number add up to.
 
-use crate::record::{Entry, Fact};
+use crate::record::{Defect, Entry, Fact, Record, Stop};
 use grid::{Timestamp, packed};
 use market::{Ledger, LedgerError, RecordNumber};
 
@@ -34,6 +34,18 @@ impl Standing {
         }
         self.records = entry.number;
         self.reached = self.reached.max(Some(entry.written_at));
+        Ok(())
+    }
+
+    /// Takes in the next record: the same as reading it and taking in the entry, without the way through the entry.
+    pub(crate) fn fold_record(&mut self, record: Record<'_>) -> Result<(), Stop<Box<LedgerError>>> {
+        let Some((written_at, event)) = record.market()? else {
+            return self.fold(record.entry()?).map_err(Stop::Refused);
+        };
+        let taken = self.ledger.take_packed(RecordNumber(record.number), event).map_err(Defect::from)?;
+        taken.map_err(|error| Stop::Refused(Box::new(error)))?;
+        self.records = record.number;
+        (self.traded, self.reached) = (self.traded.max(Some(written_at)), self.reached.max(Some(written_at)));
         Ok(())
     }
 }

@@ -1,9 +1,10 @@
 //! Opening a journal: the newest good snapshot, what was recorded since, and an end that can be appended to.
 
 use crate::disk::{Disk, Folder, SharedDisk};
-use crate::error::JournalError;
+use crate::error::{JournalError, contradiction};
 use crate::layout::{FILE_NAME, Layout, io_in};
 use crate::reader::{Active, Torn, walk};
+use crate::record::Stop;
 use crate::segment::Position;
 use crate::snapshot::{UNFINISHED, newest_good};
 use crate::standing::Standing;
@@ -58,15 +59,13 @@ impl Journal {
             found.unwrap_or_else(|| (Position::start(), Standing::default(), 0));
         let (segments, snapshot) = (&layout.segments[index..], from.number);
         let mut newest = None;
-        let walked = walk(disk.as_ref(), segments, from, tip.position(), &mut |mut entry, _| {
+        let walked = walk(disk.as_ref(), segments, from, tip.position(), &mut |record, _| {
+            let contradiction = contradiction(disk.as_ref(), record.number);
             if planted(Defect::ForgetsTheLastRecord) {
-                match newest.replace(entry) {
-                    Some(before) => entry = before,
-                    None => return Ok(()),
-                }
+                let Some(before) = newest.replace(record.entry()?) else { return Ok(()) };
+                return standing.fold(before).map_err(|error| contradiction(Stop::Refused(error)));
             }
-            let (path, number) = (disk.place(), entry.number);
-            standing.fold(entry).map_err(|source| JournalError::Contradiction { path, number, source })
+            standing.fold_record(record).map_err(contradiction)
         })?;
         if layout.snapshots.iter().any(|(number, _)| *number > walked.position.number) {
             notes.push("a snapshot is newer than the journal and was passed over".to_owned());

@@ -14,6 +14,8 @@ mod owed_tests;
 mod phase_tests;
 mod queries;
 mod settling;
+mod shelf;
+mod taking;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -36,6 +38,7 @@ use crate::settlement::{Account, MeterReading, SlotSettlement};
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
 use indexed::{Offers, Orders};
 use settling::Valued;
+use shelf::{Filed, Place, Shelf};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an event did to a ledger that did not refuse it.
@@ -76,18 +79,22 @@ impl OfferStatus {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct OfferRecord {
     offer: FlexOffer,
     status: OfferStatus,
     aggregate: Option<AggregateId>,
     activation: Option<ActivationId>,
-    /// Under which it was bought.
+    /// Under which it was bought: an offer is bought once.
     contract: Option<ContractId>,
+    /// Which of the contract's assignments is its own.
+    part: u32,
+    /// Relief credited minus relief taken back, mWh.
+    relief: i64,
     record: RecordNumber,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct ContractRecord {
     contract: Contract,
     assignments: Option<Vec<Assignment>>,
@@ -95,14 +102,14 @@ struct ContractRecord {
     assigned: RecordNumber,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct ActivationRecord {
     activation: Activation,
     answer: Option<Answered>,
 }
 
 /// A device's answer as it was recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Answered {
     status: ActivationStatus,
     /// When it was recorded, by the system's clock; what a device says of the time is its own affair.
@@ -114,18 +121,18 @@ struct Answered {
 type OrderKey = (Slot, ContractId, FlexOfferId);
 
 /// The fold of all market events. It can be packed and unpacked as it is (a snapshot); its form belongs to the
-/// program's version, so whoever writes it down keeps the events, too.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// program's version, so whoever writes it down keeps the events, too. Two are equal when they are packed alike.
+#[derive(Debug, Clone, Default)]
 pub struct Ledger {
     offers: Offers,
     /// Exclusive groups of which an offer was bought.
     groups_sold: BTreeSet<ExclusiveGroup>,
     /// Offers that bind each device, or did when the newest of them came.
-    binding: BTreeMap<DeviceId, BTreeSet<FlexOfferId>>,
+    binding: BTreeMap<DeviceId, Vec<FlexOfferId>>,
     /// Newest offer of each device, and how many it made.
     by_device: BTreeMap<DeviceId, (FlexOfferId, u32)>,
     open_offers: BTreeSet<FlexOfferId>,
-    aggregates: BTreeMap<AggregateId, AggregatedFlexOffer>,
+    aggregates: Shelf<AggregatedFlexOffer>,
     /// Sealed, not bought.
     unsold: BTreeSet<AggregateId>,
     need: Option<Need>,
@@ -135,13 +142,13 @@ pub struct Ledger {
     bought: BTreeMap<BidId, Vec<ContractId>>,
     /// The newest clearing, and how many of its purchases became contracts.
     round: Option<(RoundRecord, u64)>,
-    contracts: BTreeMap<ContractId, ContractRecord>,
+    contracts: Shelf<ContractRecord>,
     unassigned: BTreeSet<ContractId>,
     activations: Orders,
-    /// By prosumer: each asks for its own each minute.
-    unactivated: BTreeMap<ProsumerId, BTreeSet<(ContractId, FlexOfferId)>>,
-    /// By prosumer and the end of the schedule: one that was never answered is past some day.
-    unanswered: BTreeMap<(ProsumerId, Slot), BTreeSet<ActivationId>>,
+    /// Offers that have a part and no order, by prosumer: each asks for its own each minute.
+    unactivated: BTreeSet<(ProsumerId, Place)>,
+    /// Orders by prosumer and the end of the schedule: one that was never answered is past some day.
+    unanswered: BTreeSet<(ProsumerId, Slot, Place)>,
     planned: BTreeMap<(UsagePointId, Slot), EnergyMwh>,
     contracted: BTreeMap<(DeviceId, Slot), EnergyMwh>,
     /// Only those that are not the declared schedule.
@@ -149,11 +156,9 @@ pub struct Ledger {
     /// Slot first: what comes in together lies together.
     readings: BTreeMap<(Slot, DeviceId), (MeterReading, RecordNumber)>,
     unsettled: BTreeSet<OrderKey>,
-    /// The same by the reading that each waits for.
-    awaited: BTreeMap<(Slot, DeviceId), BTreeSet<(ContractId, FlexOfferId)>>,
-    settled: BTreeMap<OrderKey, SlotSettlement>,
-    /// Relief credited minus relief taken back, mWh.
-    relief: BTreeMap<(ContractId, FlexOfferId), i64>,
+    /// The offers of those by the reading that each waits for.
+    awaited: BTreeSet<(Slot, DeviceId, Place)>,
+    settled: Filed<OrderKey, SlotSettlement>,
     balances: BTreeMap<Account, Money>,
     delegations: BTreeMap<ProsumerId, BTreeMap<Month, (DelegatedContract, RecordNumber)>>,
     bills: BTreeMap<(ProsumerId, Month), (MonthlyBill, RecordNumber)>,

@@ -59,6 +59,6 @@ pub use ledger::{Applied, Ledger, LedgerError, OfferStatus, ToActivate, Totals};
 pub use offering::{OfferRules, OfferState, is_agents_name, offer_for};
 pub use rules::{AggregateRules, CLEARING_REVISION, RuleSet, Rules};
 pub use settlement::{
-    Account, Due, MeterReading, Posting, SettlementError, SettlementTerms, SlotPrice, SlotSettlement, settle,
-    settle_together,
+    Account, Cites, Due, MeterReading, Posting, SettlementError, SettlementTerms, SlotPrice, SlotSettlement,
+    settle, settle_together,
 };

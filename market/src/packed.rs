@@ -16,9 +16,9 @@ use crate::flex_offer::{
 };
 use crate::grid_rows;
 use crate::price_clearing::Pricing;
-use crate::settlement::{Account, MeterReading, Posting, SettlementTerms, SlotPrice, SlotSettlement};
+use crate::settlement::{Account, MeterReading, Posting, SettlementTerms, SlotPrice, SlotSettlement, cites};
 use grid::packed;
-use grid::packed::{Malformed, Packed, unpack_list};
+use grid::packed::{Malformed, Packed};
 
 packed!(enum MarketEvent {
     0 = OfferAccepted { offer, at },
@@ -38,6 +38,14 @@ packed!(enum MarketEvent {
     14 = Settled { settlement, at },
     15 = RoundCleared { round, proof },
 });
+
+/// The numbers of the facts that most records are.
+pub(crate) mod number {
+    pub(crate) const ACTIVATION_ISSUED: u64 = 9;
+    pub(crate) const ACTIVATION_ANSWERED: u64 = 10;
+    pub(crate) const METER_READ: u64 = 11;
+    pub(crate) const SETTLED: u64 = 14;
+}
 
 packed!(struct RecordNumber(0));
 packed!(struct ZoneId(0));
@@ -94,8 +102,7 @@ packed!(enum BaselineMethod {
 packed!(enum Account { 0 = Dso, 1 = Prosumer(prosumer), 2 = Aggregator, 3 = MarketFee });
 packed!(struct Posting { account, amount });
 packed!(struct SlotSettlement {
-    contract, offer, slot, ordered, baseline, metered, quality, delivered, netted, rebound, postings,
-    cites => ascending,
+    contract, offer, slot, ordered, baseline, metered, quality, delivered, netted, rebound, postings, cites,
 });
 packed!(struct DelegatedContract {
     fixed_reward, time_flex_reward, energy_flex_reward, scheduling_fixed_reward, scheduling_start_time_reward,
@@ -104,7 +111,7 @@ packed!(struct DelegatedContract {
 packed!(enum Reward {
     0 = Fixed, 1 = TimeFlex, 2 = EnergyFlex, 3 = SchedulingFixed, 4 = SchedulingStartTime, 5 = SchedulingEnergy,
 });
-packed!(struct BillLine { reward, amount, cites => ascending });
+packed!(struct BillLine { reward, amount, cites => cites });
 packed!(struct MonthlyBill {
     prosumer, month, num_flex_offers, num_executed_flex_offers, total_time_flex, total_energy_flex,
     num_custom_schedule_activations, total_start_time_deviations, total_energy_deviations, execution_imbalance, lines,
@@ -175,28 +182,6 @@ mod said {
             Some(terms) if terms.is_plain() => Err(Malformed("plain terms are said")),
             terms => Ok(terms.unwrap_or_default()),
         }
-    }
-}
-
-/// Record numbers by their distances: whatever is cited together was recorded together.
-mod ascending {
-    use super::*;
-
-    pub(super) fn pack(cites: &[RecordNumber], bytes: &mut Vec<u8>) {
-        (cites.len() as u64).pack(bytes);
-        let mut before = 0_u64;
-        for RecordNumber(number) in cites {
-            (number.wrapping_sub(before) as i64).pack(bytes);
-            before = *number;
-        }
-    }
-
-    pub(super) fn unpack(bytes: &mut &[u8]) -> Result<Vec<RecordNumber>, Malformed> {
-        let mut before = 0_u64;
-        unpack_list(bytes, |bytes| {
-            before = before.wrapping_add(i64::unpack(bytes)? as u64);
-            Ok(RecordNumber(before))
-        })
     }
 }
 

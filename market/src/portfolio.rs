@@ -22,7 +22,7 @@
 mod bulk;
 mod bundle;
 mod cells;
-mod hash;
+pub(crate) mod hash;
 mod member;
 mod multiset;
 mod opposed;

@@ -13,6 +13,7 @@
 //!
 //! Every settlement cites the records of the journal it rests on.
 
+pub(crate) mod cites;
 mod delivery;
 mod fault;
 mod payment;
@@ -20,6 +21,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
+pub use cites::Cites;
 pub use fault::SettlementError;
 pub use terms::{SettlementTerms, SlotPrice};
 
@@ -106,7 +108,7 @@ pub struct SlotSettlement {
     /// Movements of money, sum zero.
     pub postings: Vec<Posting>,
     /// The records that every one of them rests on, ascending.
-    pub cites: Vec<RecordNumber>,
+    pub cites: Cites,
 }
 
 fn is_zero(energy: &EnergyMwh) -> bool {
@@ -160,7 +162,7 @@ pub(crate) fn ordered_in(part: &Assignment, slot: Slot) -> EnergyMwh {
 }
 
 /// The direction of the relief that a part was ordered to give: less where it is to take less anywhere, else more.
-fn relief_direction(part: &Assignment) -> i64 {
+pub(crate) fn relief_direction(part: &Assignment) -> i64 {
     if part.deviation.iter().any(|(_, energy)| energy.0 < 0) { -1 } else { 1 }
 }
 
@@ -175,7 +177,7 @@ pub(crate) fn rebound_slots(part: &Assignment, covered: impl Iterator<Item = Slo
 /// Settles one delivery by itself; the postings sum to zero, zero amounts are left out.
 pub fn settle(due: &Due<'_>) -> Result<SlotSettlement, SettlementError> {
     let credit = if due.measured() { due.part().alone() } else { Credit::default() };
-    valued(due, credit, &due.cites)
+    valued(due, credit, due.cites.clone().into())
 }
 
 /// Settles deliveries of one contract in one slot: together when the contract says so, else each by itself. The
@@ -192,20 +194,21 @@ pub fn settle_together(dues: &[Due<'_>]) -> Result<Vec<SlotSettlement>, Settleme
     let mut cites: Vec<RecordNumber> = dues.iter().flat_map(|due| due.cites.iter().copied()).collect();
     cites.sort_unstable();
     cites.dedup();
+    let cites = Cites::from(cites);
     for direction in [-1, 1] {
         let counts = |due: &Due<'_>| due.measured() && due.ordered().0.signum() == direction;
         let members: Vec<usize> = (0..dues.len()).filter(|&at| counts(&dues[at])).collect();
         let parts: Vec<Part> = members.iter().map(|&at| dues[at].part()).collect();
         members.iter().zip(net(&parts)).for_each(|(&at, credit)| credits[at] = credit);
     }
-    dues.iter().zip(credits).map(|(due, credit)| valued(due, credit, &cites)).collect()
+    dues.iter().zip(credits).map(|(due, credit)| valued(due, credit, cites.clone())).collect()
 }
 
 /// No settlement moves more, micro-units (a billion EUR).
 const MONEY_MAX: i128 = 1_000_000_000_000_000;
 
 /// Turns a credit into money.
-fn valued(due: &Due<'_>, credit: Credit, cites: &[RecordNumber]) -> Result<SlotSettlement, SettlementError> {
+fn valued(due: &Due<'_>, credit: Credit, cites: Cites) -> Result<SlotSettlement, SettlementError> {
     let (ordered, terms, slot) = (due.ordered().0, &due.contract.terms, due.slot);
     let per_kwh =
         |energy: i64, price: Money| (i128::from(energy) * i128::from(price.0) + 500_000) / 1_000_000;
@@ -250,7 +253,7 @@ fn valued(due: &Due<'_>, credit: Credit, cites: &[RecordNumber]) -> Result<SlotS
         postings: postings
             .map(|(account, amount)| Posting { account, amount: Money(amount as i64) })
             .collect(),
-        cites: cites.to_vec(),
+        cites,
     })
 }
 

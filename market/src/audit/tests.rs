@@ -7,7 +7,7 @@ use super::*;
 use crate::baseline::BaselineMethod;
 use crate::sample::instant;
 use crate::sample::story::{battery, charger, story};
-use crate::settlement::Account;
+use crate::settlement::{Account, Cites};
 
 fn of(events: &[MarketEvent]) -> AuditReport {
     audit(events)
@@ -286,8 +286,8 @@ fn settlements_that_net_rebound_or_cite_falsely_are_found() {
     };
     says(&settled(|s| s.netted.0 += s.ordered.0), "more than was bought of all");
     says(&settled(|s| s.rebound.0 += 1), "states a rebound");
-    says(&settled(|s| s.cites.clear()), "does not cite");
-    says(&settled(|s| s.cites.push(RecordNumber(4))), "says nothing of it");
+    says(&settled(|s| s.cites = Cites::default()), "does not cite");
+    says(&settled(|s| s.cites = [&s.cites, &[RecordNumber(4)][..]].concat().into()), "says nothing of it");
     let unnetted = tampered(|event| match event {
         MarketEvent::ContractFormed { contract } => contract.terms.netting = false,
         MarketEvent::Settled { settlement, .. } => settlement.netted.0 += 1,

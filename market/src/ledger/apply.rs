@@ -8,11 +8,10 @@ use crate::aggregation::{LoneTerms, combine};
 use crate::bid::Need;
 use crate::clearing::RoundRecord;
 use crate::contract::{AggregatedFlexOffer, Assignment, Contract, ContractId, cost};
-use crate::event::{MarketEvent, RecordNumber};
+use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId, Schedule};
 use crate::price_clearing::Pricing;
 use grid::{DeviceId, EnergyMwh, Money, Slot, Timestamp};
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) type Outcome = Result<Applied, LedgerError>;
@@ -27,62 +26,6 @@ pub(super) fn again<T: PartialEq>(what: &'static str, id: impl ToString, known: 
 }
 
 impl Ledger {
-    /// Takes in one event, as the next record. A refused event leaves the ledger as it was; a known one changes
-    /// nothing and is no record.
-    pub fn apply(&mut self, event: &MarketEvent) -> Result<Applied, LedgerError> {
-        self.apply_record(RecordNumber(self.newest_record.0.saturating_add(1)), event)
-    }
-
-    /// Takes in one event that is, or will be, this record of the journal.
-    pub fn apply_record(
-        &mut self,
-        record: RecordNumber,
-        event: &MarketEvent,
-    ) -> Result<Applied, LedgerError> {
-        self.take_record(record, event.clone())
-    }
-
-    /// Like [`apply_record`](Self::apply_record), of an event that nobody else needs.
-    pub fn take_record(&mut self, record: RecordNumber, event: MarketEvent) -> Result<Applied, LedgerError> {
-        if record <= self.newest_record {
-            return Err(LedgerError::RecordOrder { record, newest: self.newest_record });
-        }
-        if !matches!(event, MarketEvent::Settled { .. }) {
-            self.valued.forget();
-        }
-        let applied = self.dispatch(record, event)?;
-        if applied == Applied::New {
-            self.newest_record = record;
-        }
-        Ok(applied)
-    }
-
-    fn dispatch(&mut self, record: RecordNumber, event: MarketEvent) -> Outcome {
-        match event {
-            MarketEvent::OfferAccepted { offer, at } => self.accept_offer(offer, at, record),
-            MarketEvent::OfferWithdrawn { offer, .. } => self.close_offer(&offer, OfferStatus::Withdrawn),
-            MarketEvent::OfferExpired { offer, at } => self.expire_offer(&offer, at),
-            MarketEvent::AggregateFormed { aggregate, .. } => self.form_aggregate(aggregate),
-            MarketEvent::NeedPlaced { need, .. } => self.place_need(need),
-            MarketEvent::Cleared { round } | MarketEvent::RoundCleared { round, .. } => self.clear(round),
-            MarketEvent::ContractFormed { contract } => self.form_contract(contract, record),
-            MarketEvent::Assigned { contract, assignments, .. } => {
-                self.assign(&contract, assignments, record)
-            }
-            MarketEvent::BaselineFrozen { contract, offer, baseline, at } => {
-                self.freeze_baseline(&contract, &offer, baseline, at, record)
-            }
-            MarketEvent::ActivationIssued { activation, .. } => self.issue_activation(activation),
-            MarketEvent::ActivationAnswered { status, at } => self.answer_activation(status, at, record),
-            MarketEvent::MeterRead { reading } => self.read_meter(reading, record),
-            MarketEvent::DelegationAgreed { prosumer, from, contract, at } => {
-                self.agree_delegation(prosumer, from, contract, at, record)
-            }
-            MarketEvent::BillIssued { bill, at } => self.issue_bill(bill, at, record),
-            MarketEvent::Settled { settlement, .. } => self.settle(settlement),
-        }
-    }
-
     pub(super) fn record(&self, offer: &FlexOfferId) -> Result<&OfferRecord, LedgerError> {
         self.offers.get(offer).ok_or_else(|| unknown("FlexOffer", offer))
     }
@@ -94,7 +37,7 @@ impl Ledger {
         self.open_offers.remove(offer);
     }
 
-    fn accept_offer(&mut self, offer: FlexOffer, at: Timestamp, record: RecordNumber) -> Outcome {
+    pub(super) fn accept_offer(&mut self, offer: FlexOffer, at: Timestamp, record: RecordNumber) -> Outcome {
         if let Some(known) = self.offers.get(&offer.id) {
             return again("FlexOffer", &offer.id, &known.offer, &offer);
         }
@@ -107,10 +50,20 @@ impl Ledger {
         let (newest, made) = self.by_device.entry(offer.device).or_insert_with(|| (id.clone(), 0));
         (*newest, *made) = (id.clone(), made.saturating_add(1));
         self.bind(offer.device, id.clone(), at);
-        self.open_offers.insert(id.clone());
+        self.open_offers.insert(id);
         let status = OfferStatus::Open;
         let (aggregate, activation, contract) = Default::default();
-        self.offers.insert(id, OfferRecord { offer, status, aggregate, activation, contract, record });
+        let (part, relief) = (0, 0);
+        self.offers.insert(OfferRecord {
+            offer,
+            status,
+            aggregate,
+            activation,
+            contract,
+            part,
+            relief,
+            record,
+        });
         Ok(Applied::New)
     }
 
@@ -119,10 +72,12 @@ impl Ledger {
         let offers = &self.offers;
         let binding = self.binding.entry(device).or_default();
         binding.retain(|id| offers.get(id).is_some_and(|record| record.status.binds(at)));
-        binding.insert(offer);
+        if let Err(at) = binding.binary_search(&offer) {
+            binding.insert(at, offer);
+        }
     }
 
-    fn close_offer(&mut self, offer: &FlexOfferId, status: OfferStatus) -> Outcome {
+    pub(super) fn close_offer(&mut self, offer: &FlexOfferId, status: OfferStatus) -> Outcome {
         let record = self.record(offer)?;
         match record.status {
             known if known == status => Ok(Applied::Known),
@@ -137,7 +92,7 @@ impl Ledger {
         }
     }
 
-    fn expire_offer(&mut self, offer: &FlexOfferId, at: Timestamp) -> Outcome {
+    pub(super) fn expire_offer(&mut self, offer: &FlexOfferId, at: Timestamp) -> Outcome {
         let earliest = self.record(offer)?.offer.assignment_before;
         if at < earliest {
             return Err(LedgerError::TooEarly { what: "the expiry", at, earliest });
@@ -145,7 +100,7 @@ impl Ledger {
         self.close_offer(offer, OfferStatus::Expired)
     }
 
-    fn form_aggregate(&mut self, aggregate: AggregatedFlexOffer) -> Outcome {
+    pub(super) fn form_aggregate(&mut self, aggregate: AggregatedFlexOffer) -> Outcome {
         if let Some(known) = self.aggregates.get(&aggregate.id) {
             return again("aggregated FlexOffer", &aggregate.id, known, &aggregate);
         }
@@ -173,7 +128,7 @@ impl Ledger {
             }
         }
         self.unsold.insert(aggregate.id.clone());
-        self.aggregates.insert(aggregate.id.clone(), aggregate);
+        self.aggregates.insert(aggregate);
         Ok(Applied::New)
     }
 
@@ -199,7 +154,7 @@ impl Ledger {
         (dear && contract.terms.pricing == Pricing::PayAsBid).then_some("cost, above what the bids pay,")
     }
 
-    fn place_need(&mut self, need: Need) -> Outcome {
+    pub(super) fn place_need(&mut self, need: Need) -> Outcome {
         if self.need.as_ref() == Some(&need) {
             return Ok(Applied::Known);
         }
@@ -217,7 +172,7 @@ impl Ledger {
         Ok(Applied::New)
     }
 
-    fn clear(&mut self, round: RoundRecord) -> Outcome {
+    pub(super) fn clear(&mut self, round: RoundRecord) -> Outcome {
         if let Some((known, _)) = &self.round {
             if *known == round {
                 return Ok(Applied::Known);
@@ -235,7 +190,7 @@ impl Ledger {
         Ok(Applied::New)
     }
 
-    fn form_contract(&mut self, contract: Contract, formed: RecordNumber) -> Outcome {
+    pub(super) fn form_contract(&mut self, contract: Contract, formed: RecordNumber) -> Outcome {
         if let Some(known) = self.contracts.get(&contract.id) {
             return again("contract", &contract.id, &known.contract, &contract);
         }
@@ -299,10 +254,9 @@ impl Ledger {
         }
         self.groups_sold.extend(lone.and_then(|lone| lone.group));
         self.unsold.remove(&contract.aggregate);
-        let id = contract.id.clone();
-        self.unassigned.insert(id.clone());
+        self.unassigned.insert(contract.id.clone());
         let assigned = RecordNumber::default();
-        self.contracts.insert(id, ContractRecord { contract, assignments: None, formed, assigned });
+        self.contracts.insert(ContractRecord { contract, assignments: None, formed, assigned });
         Ok(Applied::New)
     }
 
@@ -324,7 +278,12 @@ impl Ledger {
         Ok((Some(lone), beside))
     }
 
-    fn assign(&mut self, id: &ContractId, assignments: Vec<Assignment>, assigned: RecordNumber) -> Outcome {
+    pub(super) fn assign(
+        &mut self,
+        id: &ContractId,
+        assignments: Vec<Assignment>,
+        assigned: RecordNumber,
+    ) -> Outcome {
         let record = self.contracts.get(id).ok_or_else(|| unknown("contract", id))?;
         if let Some(known) = &record.assignments {
             return again("assignment of contract", id, known, &assignments);
@@ -359,40 +318,46 @@ impl Ledger {
             return refuse("parts deviate against each other");
         }
         self.unassigned.remove(id);
-        assignments.iter().for_each(|assignment| self.order(id, assignment));
+        (0_u32..).zip(&assignments).for_each(|(part, assignment)| self.order(id, part, assignment));
         if let Some(record) = self.contracts.get_mut(id) {
             (record.assignments, record.assigned) = (Some(assignments), assigned);
         }
         Ok(Applied::New)
     }
 
-    fn order(&mut self, contract: &ContractId, assignment: &Assignment) {
-        let Some(record) = self.offers.get_mut(&assignment.offer) else { return };
+    fn order(&mut self, contract: &ContractId, part: u32, assignment: &Assignment) {
+        let Some(place) = self.offers.place(&assignment.offer) else { return };
+        let Some(record) = self.offers.at_mut(place) else { return };
+        record.part = part;
         let (offer, id) = (&record.offer, &assignment.offer);
         let (usage_point, device, prosumer) = (offer.usage_point, offer.device, offer.prosumer);
         let (covered, end) = (offer.default_schedule.slots(), offer.default_schedule.end());
         let until = assignment.schedule.end().max(end).start();
         record.status = OfferStatus::Assigned { until };
         self.open_offers.remove(id);
-        self.unactivated.entry(prosumer).or_default().insert((contract.clone(), id.clone()));
+        self.unactivated.insert((prosumer, place));
         for &(slot, energy) in &assignment.deviation {
             add(self.planned.entry((usage_point, slot)).or_default(), energy);
             add(self.contracted.entry((device, slot)).or_default(), energy);
-            self.wait_for(device, (slot, contract.clone(), id.clone()));
+            self.wait_for(device, place, (slot, contract.clone(), id.clone()));
             self.totals.order(energy);
         }
-        self.expect_rebound(contract, assignment, device, covered);
+        self.expect_rebound(contract, assignment, (device, place), covered);
     }
 
     pub(super) fn assignment(&self, contract: &ContractId, offer: &FlexOfferId) -> Option<&Assignment> {
-        self.contracts.get(contract)?.assignments.as_ref()?.iter().find(|part| part.offer == *offer)
+        let parts = self.contracts.get(contract)?.assignments.as_ref()?;
+        let record = self.offers.get(offer).filter(|record| record.contract.as_ref() == Some(contract))?;
+        parts.get(record.part as usize)
     }
 
-    fn issue_activation(&mut self, activation: Activation) -> Outcome {
+    pub(super) fn issue_activation(&mut self, activation: Activation) -> Outcome {
         if let Some(known) = self.activations.get(&activation.id) {
             return again("activation", &activation.id, &known.activation, &activation);
         }
-        let record = self.record(&activation.offer)?;
+        let unknown = || unknown("FlexOffer", &activation.offer);
+        let place = self.offers.place(&activation.offer).ok_or_else(unknown)?;
+        let record = self.offers.at(place).ok_or_else(unknown)?;
         let differs = |what| Err(LedgerError::ActivationContents { activation: activation.id.clone(), what });
         let Some(part) = self.assignment(&activation.contract, &activation.offer) else {
             return differs("contract");
@@ -411,26 +376,25 @@ impl Ledger {
             return differs("first slot of the default schedule");
         }
         let prosumer = record.offer.prosumer;
-        if let Some(record) = self.offers.get_mut(&activation.offer) {
+        if let Some(record) = self.offers.at_mut(place) {
             record.activation = Some(activation.id.clone());
         }
-        let part = (activation.contract.clone(), activation.offer.clone());
-        take(&mut self.unactivated, prosumer, &part);
-        let due = (prosumer, activation.schedule.end());
-        self.unanswered.entry(due).or_default().insert(activation.id.clone());
-        let id = activation.id.clone();
-        self.activations.insert(id, ActivationRecord { activation, answer: None });
+        self.unactivated.remove(&(prosumer, place));
+        let end = activation.schedule.end();
+        let order = self.activations.insert(ActivationRecord { activation, answer: None });
+        self.unanswered.insert((prosumer, end, order));
         Ok(Applied::New)
     }
 
-    fn answer_activation(
+    pub(super) fn answer_activation(
         &mut self,
         status: ActivationStatus,
         at: Timestamp,
         answered: RecordNumber,
     ) -> Outcome {
         let (id, accepted) = (&status.activation, status.accepted);
-        let record = self.activations.get_mut(id).ok_or_else(|| unknown("activation", id))?;
+        let order = self.activations.place(id).ok_or_else(|| unknown("activation", id))?;
+        let record = self.activations.at_mut(order).ok_or_else(|| unknown("activation", id))?;
         if let Some(known) = &record.answer {
             return again("answer to activation", id, &known.status.accepted, &status.accepted);
         }
@@ -441,7 +405,7 @@ impl Ledger {
         let (contract, offer, end) = (contract.clone(), offer.clone(), schedule.end());
         let of = self.offers.get(&offer).ok_or_else(|| unknown("FlexOffer", &offer))?;
         let (prosumer, usage_point) = (of.offer.prosumer, of.offer.usage_point);
-        take(&mut self.unanswered, (prosumer, end), id);
+        self.unanswered.remove(&(prosumer, end, order));
         self.totals.confirmed += u64::from(accepted);
         record.answer = Some(Answered { status, at, record: answered });
         if !accepted {
@@ -451,16 +415,6 @@ impl Ledger {
             }
         }
         Ok(Applied::New)
-    }
-}
-
-/// Takes something out of what lies under a key, and the key when nothing is left.
-pub(super) fn take<K: Ord, T: Ord>(from: &mut BTreeMap<K, BTreeSet<T>>, key: K, gone: &T) {
-    if let Entry::Occupied(mut under) = from.entry(key) {
-        under.get_mut().remove(gone);
-        if under.get().is_empty() {
-            under.remove();
-        }
     }
 }
 

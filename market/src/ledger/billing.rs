@@ -77,10 +77,9 @@ impl Ledger {
         if expected != bill {
             return refuse("it is not what contract, offers and readings make of it");
         }
-        let Some(balances) = self.balances_after(&bill.postings) else {
+        if !self.post(&bill.postings) {
             return refuse("a balance would overflow");
-        };
-        self.balances.extend(balances);
+        }
         self.bills.insert(key, (bill, record));
         Ok(Applied::New)
     }

@@ -1,23 +1,57 @@
 //! Offers and orders with a second way to them: by whose they are. The second way is worked out from the first one.
 
-use super::{ActivationRecord, OfferRecord};
+use super::shelf::{Named, Place, Shelf};
+use super::{ActivationRecord, ContractRecord, OfferRecord};
 use crate::activation::{Activation, ActivationId};
+use crate::contract::{AggregateId, AggregatedFlexOffer, ContractId};
 use crate::flex_offer::FlexOfferId;
 use grid::{DeviceId, ProsumerId, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 
+impl Named for OfferRecord {
+    type Name = FlexOfferId;
+
+    fn name(&self) -> &FlexOfferId {
+        &self.offer.id
+    }
+}
+
+impl Named for AggregatedFlexOffer {
+    type Name = AggregateId;
+
+    fn name(&self) -> &AggregateId {
+        &self.id
+    }
+}
+
+impl Named for ContractRecord {
+    type Name = ContractId;
+
+    fn name(&self) -> &ContractId {
+        &self.contract.id
+    }
+}
+
+impl Named for ActivationRecord {
+    type Name = ActivationId;
+
+    fn name(&self) -> &ActivationId {
+        &self.activation.id
+    }
+}
+
 /// Accepted offers by name, and the names of each prosumer's.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Offers {
-    by_id: BTreeMap<FlexOfferId, OfferRecord>,
+    by_id: Shelf<OfferRecord>,
     of_prosumer: BTreeMap<ProsumerId, BTreeSet<FlexOfferId>>,
 }
 
 impl Offers {
-    pub fn insert(&mut self, id: FlexOfferId, record: OfferRecord) {
-        self.of_prosumer.entry(record.offer.prosumer).or_default().insert(id.clone());
-        self.by_id.insert(id, record);
+    pub fn insert(&mut self, record: OfferRecord) -> Place {
+        self.of_prosumer.entry(record.offer.prosumer).or_default().insert(record.offer.id.clone());
+        self.by_id.insert(record)
     }
 
     /// Names of the offers of a prosumer.
@@ -26,18 +60,18 @@ impl Offers {
     }
 }
 
-impl From<BTreeMap<FlexOfferId, OfferRecord>> for Offers {
-    fn from(by_id: BTreeMap<FlexOfferId, OfferRecord>) -> Self {
-        let mut of_prosumer: BTreeMap<ProsumerId, BTreeSet<FlexOfferId>> = BTreeMap::new();
-        for (id, record) in &by_id {
-            of_prosumer.entry(record.offer.prosumer).or_default().insert(id.clone());
-        }
-        Self { by_id, of_prosumer }
+impl FromIterator<OfferRecord> for Offers {
+    fn from_iter<I: IntoIterator<Item = OfferRecord>>(records: I) -> Self {
+        let mut offers = Self::default();
+        records.into_iter().for_each(|record| {
+            offers.insert(record);
+        });
+        offers
     }
 }
 
 impl Deref for Offers {
-    type Target = BTreeMap<FlexOfferId, OfferRecord>;
+    type Target = Shelf<OfferRecord>;
 
     fn deref(&self) -> &Self::Target {
         &self.by_id
@@ -52,10 +86,10 @@ impl DerefMut for Offers {
 }
 
 /// Orders by name, and those to each device by the slot before which they are over.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Orders {
-    by_id: BTreeMap<ActivationId, ActivationRecord>,
-    to_device: BTreeMap<(DeviceId, Slot), BTreeSet<ActivationId>>,
+    by_id: Shelf<ActivationRecord>,
+    to_device: BTreeSet<(DeviceId, Slot, Place)>,
 }
 
 /// The end of what an order replaces and of what it asks for, whichever is later. Both are as long.
@@ -64,33 +98,38 @@ fn over(order: &Activation) -> Slot {
 }
 
 impl Orders {
-    pub fn insert(&mut self, id: ActivationId, record: ActivationRecord) {
-        let order = &record.activation;
-        self.to_device.entry((order.device, over(order))).or_default().insert(id.clone());
-        self.by_id.insert(id, record);
+    pub fn insert(&mut self, record: ActivationRecord) -> Place {
+        let (device, over) = (record.activation.device, over(&record.activation));
+        let place = self.by_id.insert(record);
+        self.to_device.insert((device, over, place));
+        place
     }
 
     /// Orders to a device that are not over when a slot begins, by the slot before which they are over.
     pub fn to(&self, device: DeviceId, from: Slot) -> impl Iterator<Item = &Activation> {
-        let own = self.to_device.range((device, from.plus(1))..=(device, Slot(i64::MAX)));
-        let orders = own.flat_map(|(_, orders)| orders).filter_map(|id| self.by_id.get(id));
-        orders.map(|record| &record.activation)
+        let own = self
+            .to_device
+            .range((device, from.plus(1), Place::FIRST)..=(device, Slot(i64::MAX), Place::LAST));
+        let mut own: Vec<_> =
+            own.filter_map(|(_, over, place)| Some((*over, &self.by_id.at(*place)?.activation))).collect();
+        own.sort_by(|(over, one), (until, other)| (over, &one.id).cmp(&(until, &other.id)));
+        own.into_iter().map(|(_, order)| order)
     }
 }
 
-impl From<BTreeMap<ActivationId, ActivationRecord>> for Orders {
-    fn from(by_id: BTreeMap<ActivationId, ActivationRecord>) -> Self {
-        let mut to_device: BTreeMap<(DeviceId, Slot), BTreeSet<ActivationId>> = BTreeMap::new();
-        for (id, record) in &by_id {
-            let order = &record.activation;
-            to_device.entry((order.device, over(order))).or_default().insert(id.clone());
-        }
+impl FromIterator<ActivationRecord> for Orders {
+    fn from_iter<I: IntoIterator<Item = ActivationRecord>>(records: I) -> Self {
+        let by_id: Shelf<ActivationRecord> = records.into_iter().collect();
+        let to = |(place, record): (Place, &ActivationRecord)| {
+            (record.activation.device, over(&record.activation), place)
+        };
+        let to_device = by_id.places().map(to).collect();
         Self { by_id, to_device }
     }
 }
 
 impl Deref for Orders {
-    type Target = BTreeMap<ActivationId, ActivationRecord>;
+    type Target = Shelf<ActivationRecord>;
 
     fn deref(&self) -> &Self::Target {
         &self.by_id

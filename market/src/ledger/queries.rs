@@ -1,6 +1,6 @@
 //! What others want to know. All answers are in a fixed order.
 
-use super::{Ledger, OfferRecord, OfferStatus};
+use super::{Ledger, OfferRecord, OfferStatus, Place};
 use crate::activation::{Activation, ActivationId, ActivationStatus};
 use crate::aggregation::{ExclusiveGroup, LoneTerms};
 use crate::bid::{BidId, DomsBid, Need};
@@ -13,7 +13,7 @@ use crate::settlement::{Account, MeterReading, SlotSettlement};
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 
 /// Sums since the first event. Energies are magnitudes in mWh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -106,7 +106,7 @@ impl Ledger {
     ) -> Option<(&Contract, &Assignment, &FlexOffer)> {
         let known = self.offers.get(id)?;
         let contract = self.contracts.get(known.contract.as_ref()?).filter(|one| one.assigned <= record)?;
-        let part = contract.assignments.as_ref()?.iter().find(|part| part.offer == *id)?;
+        let part = contract.assignments.as_ref()?.get(known.part as usize)?;
         Some((&contract.contract, part, &known.offer))
     }
 
@@ -154,7 +154,8 @@ impl Ledger {
     ) -> Box<dyn Iterator<Item = &'a FlexOfferId> + 'a> {
         let from = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         let Some(owners) = owners else {
-            return Box::new(self.offers.range::<FlexOfferId, _>(from).map(|(id, _)| id));
+            let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
+            return Box::new(self.offers.names((from, Bound::Unbounded)));
         };
         let owners: BTreeSet<ProsumerId> = owners.iter().copied().collect();
         let mut own: Vec<_> = owners
@@ -297,14 +298,12 @@ impl Ledger {
 
     /// Assigned parts whose devices were not told yet, by prosumer, contract and offer.
     pub fn assignments_without_activation(&self) -> impl Iterator<Item = ToActivate<'_>> {
-        let parts = self.unactivated.values().flatten();
-        parts.filter_map(|(contract, offer)| self.to_activate(contract, offer))
+        self.to_activate((ProsumerId(0), Place::FIRST)..=(ProsumerId(u32::MAX), Place::LAST))
     }
 
     /// Those of one prosumer, by contract and offer.
     pub fn assignments_to_activate(&self, prosumer: ProsumerId) -> impl Iterator<Item = ToActivate<'_>> {
-        let own = self.unactivated.get(&prosumer).into_iter().flatten();
-        own.filter_map(|(contract, offer)| self.to_activate(contract, offer))
+        self.to_activate((prosumer, Place::FIRST)..=(prosumer, Place::LAST))
     }
 
     /// The schedule that was assigned to an offer.
@@ -313,10 +312,21 @@ impl Ledger {
         self.assignment(contract, offer).map(|part| &part.schedule)
     }
 
-    fn to_activate(&self, contract: &ContractId, offer: &FlexOfferId) -> Option<ToActivate<'_>> {
-        let assignment = self.assignment(contract, offer)?;
-        let (contract, offer) = (self.contracts.get(contract)?, self.offers.get(offer)?);
-        Some(ToActivate { contract: &contract.contract, assignment, offer: &offer.offer })
+    fn to_activate(
+        &self,
+        waiting: RangeInclusive<(ProsumerId, Place)>,
+    ) -> impl Iterator<Item = ToActivate<'_>> + use<'_> {
+        let waiting = self.unactivated.range(waiting).filter_map(|(prosumer, place)| {
+            let record = self.offers.at(*place)?;
+            let contract = self.contracts.get(record.contract.as_ref()?)?;
+            let assignment = contract.assignments.as_ref()?.get(record.part as usize)?;
+            Some((*prosumer, ToActivate { contract: &contract.contract, assignment, offer: &record.offer }))
+        });
+        let mut waiting: Vec<_> = waiting.collect();
+        waiting.sort_by(|(owner, one), (other_owner, other)| {
+            (owner, &one.contract.id, &one.offer.id).cmp(&(other_owner, &other.contract.id, &other.offer.id))
+        });
+        waiting.into_iter().map(|(_, waits)| waits)
     }
 
     /// An activation and, once it came, the device's answer.
@@ -340,8 +350,10 @@ impl Ledger {
 
     /// Activations whose devices have not answered, by prosumer, end of their schedule and id.
     pub fn activations_unanswered(&self) -> impl Iterator<Item = &Activation> {
-        let orders = self.unanswered.values().flatten();
-        orders.filter_map(|id| self.activations.get(id)).map(|record| &record.activation)
+        self.unanswered_in(
+            (ProsumerId(0), Slot(i64::MIN), Place::FIRST)
+                ..=(ProsumerId(u32::MAX), Slot(i64::MAX), Place::LAST),
+        )
     }
 
     /// Those of one prosumer that can still be followed, because their schedules end after `now`.
@@ -350,9 +362,20 @@ impl Ledger {
         prosumer: ProsumerId,
         now: Timestamp,
     ) -> impl Iterator<Item = &Activation> {
-        let own = self.unanswered.range((prosumer, now.slot().plus(1))..=(prosumer, Slot(i64::MAX)));
-        let orders = own.flat_map(|(_, orders)| orders);
-        orders.filter_map(|id| self.activations.get(id)).map(|record| &record.activation)
+        let from = (prosumer, now.slot().plus(1), Place::FIRST);
+        self.unanswered_in(from..=(prosumer, Slot(i64::MAX), Place::LAST))
+    }
+
+    fn unanswered_in(
+        &self,
+        waiting: RangeInclusive<(ProsumerId, Slot, Place)>,
+    ) -> impl Iterator<Item = &Activation> + use<'_> {
+        let orders = self.unanswered.range(waiting).filter_map(|(prosumer, end, place)| {
+            Some(((*prosumer, *end), &self.activations.at(*place)?.activation))
+        });
+        let mut orders: Vec<_> = orders.collect();
+        orders.sort_by(|(due, one), (other_due, other)| (due, &one.id).cmp(&(other_due, &other.id)));
+        orders.into_iter().map(|(_, order)| order)
     }
 
     /// Deviation assigned behind each usage point per slot, mWh, parts that a device refused left out.

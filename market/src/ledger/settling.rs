@@ -1,13 +1,13 @@
 //! Baselines, readings and settlements, and what waits for them.
 
-use super::apply::{Outcome, again, take};
-use super::{Applied, Ledger, LedgerError, OrderKey};
+use super::apply::{Outcome, again, unknown};
+use super::{Applied, ContractRecord, Ledger, LedgerError, OrderKey, Place};
 use crate::baseline::{Baseline, BaselineMethod};
 use crate::contract::{Assignment, ContractId};
 use crate::event::RecordNumber;
 use crate::flex_offer::FlexOfferId;
 use crate::settlement::{
-    Account, Due, MeterReading, Posting, SlotSettlement, ordered_in, rebound_slots, settle_together,
+    Due, MeterReading, Posting, SlotSettlement, ordered_in, rebound_slots, relief_direction, settle_together,
 };
 use grid::defect::{Defect, planted};
 use grid::{DeviceId, EnergyMwh, Money, Quality, Slot, Timestamp};
@@ -21,7 +21,11 @@ const ENERGY_MAX: EnergyMwh = EnergyMwh(1_000_000_000_000_000);
 /// them again. Settling one changes nothing that the others rest on: only a rebound rests on settlements, and it stands
 /// alone. Forgotten with every other fact. No part of what a ledger is: two are equal whatever they have valued.
 #[derive(Clone, Default)]
-pub(super) struct Valued(Vec<SlotSettlement>);
+pub(super) struct Valued {
+    together: Vec<SlotSettlement>,
+    /// Where the one after the one that was asked for last is: they are recorded in their order.
+    next: usize,
+}
 
 /// Nothing of it: what is written of two equal ledgers is the same.
 impl std::fmt::Debug for Valued {
@@ -31,39 +35,54 @@ impl std::fmt::Debug for Valued {
 }
 
 impl Valued {
-    fn has(&self, settlement: &SlotSettlement) -> bool {
-        self.0.contains(settlement)
+    fn has(&mut self, settlement: &SlotSettlement) -> bool {
+        let at = match self.together.get(self.next) {
+            Some(next) if next == settlement => Some(self.next),
+            _ => self.together.iter().position(|known| known == settlement),
+        };
+        self.next = at.map_or(self.next, |at| at + 1);
+        at.is_some()
     }
 
-    fn keep(&mut self, together: Vec<SlotSettlement>) {
-        self.0 = if together.len() > 1 { together } else { Vec::new() };
+    /// Keeps what was valued and says whether a settlement is among it.
+    fn keep(&mut self, together: Vec<SlotSettlement>, settlement: &SlotSettlement) -> bool {
+        *self = Self { together, next: 0 };
+        let is_among = self.has(settlement);
+        if self.together.len() == 1 {
+            self.forget();
+        }
+        is_among
     }
 
     pub(super) fn forget(&mut self) {
-        self.0.clear();
+        self.together.clear();
     }
 }
-
-impl PartialEq for Valued {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Valued {}
 
 impl Ledger {
     /// Waits for a reading of a device to settle something with it.
-    pub(super) fn wait_for(&mut self, device: DeviceId, key: OrderKey) {
-        let (slot, contract, offer) = &key;
-        self.awaited.entry((*slot, device)).or_default().insert((contract.clone(), offer.clone()));
+    pub(super) fn wait_for(&mut self, device: DeviceId, offer: Place, key: OrderKey) {
+        self.awaited.insert((key.0, device, offer));
         self.unsettled.insert(key);
     }
 
-    fn wait_no_more(&mut self, device: DeviceId, key: &OrderKey) {
-        let (slot, contract, offer) = key;
-        take(&mut self.awaited, (*slot, device), &(contract.clone(), offer.clone()));
+    fn wait_no_more(&mut self, device: DeviceId, offer: Place, key: &OrderKey) {
+        self.awaited.remove(&(key.0, device, offer));
         self.unsettled.remove(key);
+    }
+
+    /// What waits for the reading of a device in a slot, by contract and offer.
+    fn awaiting(&self, device: DeviceId, slot: Slot) -> Vec<(ContractId, FlexOfferId)> {
+        let offers = self.awaited.range((slot, device, Place::FIRST)..=(slot, device, Place::LAST));
+        let mut parts: Vec<_> = offers.filter_map(|(_, _, offer)| self.part_at(*offer)).collect();
+        parts.sort_unstable();
+        parts
+    }
+
+    /// The part of the offer at a place.
+    pub(super) fn part_at(&self, offer: Place) -> Option<(ContractId, FlexOfferId)> {
+        let record = self.offers.at(offer)?;
+        Some((record.contract.clone()?, record.offer.id.clone()))
     }
 
     /// Waits for the meter where a part can only rebound.
@@ -71,11 +90,11 @@ impl Ledger {
         &mut self,
         contract: &ContractId,
         part: &Assignment,
-        device: DeviceId,
+        (device, place): (DeviceId, Place),
         covered: impl Iterator<Item = Slot>,
     ) {
         for slot in rebound_slots(part, covered) {
-            self.wait_for(device, (slot, contract.clone(), part.offer.clone()));
+            self.wait_for(device, place, (slot, contract.clone(), part.offer.clone()));
             self.contracted.entry((device, slot)).or_default();
         }
     }
@@ -99,7 +118,9 @@ impl Ledger {
         let Some(part) = self.assignment(contract, offer).cloned() else {
             return refuse("nothing was assigned");
         };
-        let known = self.record(offer)?;
+        let unknown = || unknown("FlexOffer", offer);
+        let place = self.offers.place(offer).ok_or_else(unknown)?;
+        let known = self.offers.at(place).ok_or_else(unknown)?;
         if known.activation.is_some() {
             return refuse("the device was told already");
         }
@@ -123,9 +144,9 @@ impl Ledger {
         }
         // Rebound is looked for where this baseline says something, not the declared one.
         for slot in rebound_slots(&part, declared) {
-            self.wait_no_more(device, &(slot, contract.clone(), offer.clone()));
+            self.wait_no_more(device, place, &(slot, contract.clone(), offer.clone()));
         }
-        self.expect_rebound(contract, &part, device, baseline.slots());
+        self.expect_rebound(contract, &part, (device, place), baseline.slots());
         self.baselines.insert(key, (baseline, record));
         Ok(Applied::New)
     }
@@ -159,9 +180,9 @@ impl Ledger {
     /// Whether a settlement rests on a device's reading of a slot: its own, or one of the same contract.
     fn is_settled_with(&self, device: DeviceId, slot: Slot) -> bool {
         // From the end: what is corrected is seldom old.
-        let in_slot = self.settled.iter().rev().skip_while(|((at, _, _), _)| *at > slot);
-        let mut in_slot = in_slot.take_while(|((at, _, _), _)| *at == slot);
-        in_slot.any(|((_, contract, _), _)| {
+        let in_slot = self.settled.keys().rev().skip_while(|(at, _, _)| *at > slot);
+        let mut in_slot = in_slot.take_while(|(at, _, _)| *at == slot);
+        in_slot.any(|(_, contract, _)| {
             let parts = self.contracts.get(contract).and_then(|record| record.assignments.as_deref());
             let mut offers = parts.unwrap_or_default().iter().filter_map(|part| self.offers.get(&part.offer));
             offers.any(|record| record.offer.device == device)
@@ -176,7 +197,7 @@ impl Ledger {
             Err(LedgerError::SettlementContents { contract, offer, slot, what })
         };
         // Nearly always it comes after all that were settled before.
-        let last = self.settled.last_key_value().is_none_or(|(last, _)| *last < key);
+        let last = self.settled.last_key().is_none_or(|last| *last < key);
         if let Some(known) = Some(&key).filter(|_| !last).and_then(|key| self.settled.get(key)) {
             return if *known == settlement {
                 Ok(Applied::Known)
@@ -184,53 +205,68 @@ impl Ledger {
                 refuse("it was settled otherwise")
             };
         }
-        if !self.unsettled.contains(&key) {
-            return refuse("nothing was ordered and nothing can rebound there");
-        }
+        // What was valued together and is not settled yet is waited for.
         if !self.valued.has(&settlement) {
+            if !self.unsettled.contains(&key) {
+                return refuse("nothing was ordered and nothing can rebound there");
+            }
             let Some(dues) = self.together(&key) else {
                 return refuse("a reading or an earlier settlement it rests on is missing");
             };
             let Ok(expected) = settle_together(&dues) else { return refuse("it cannot be valued") };
-            let contains = expected.contains(&settlement);
-            self.valued.keep(expected);
-            if !contains {
+            if !self.valued.keep(expected, &settlement) {
                 return refuse("it is not what terms, baseline and readings make of it");
             }
         }
-        let Some(balances) = self.balances_after(&settlement.postings) else {
+        let unknown = || unknown("FlexOffer", &settlement.offer);
+        let place = self.offers.place(&settlement.offer).ok_or_else(unknown)?;
+        let device = self.offers.at(place).ok_or_else(unknown)?.offer.device;
+        if !self.post(&settlement.postings) {
             return refuse("a balance would overflow");
-        };
-        let device = self.record(&settlement.offer)?.offer.device;
-        self.balances.extend(balances);
+        }
         self.totals.settle(&settlement);
-        self.note_relief(&settlement);
-        self.wait_no_more(device, &key);
+        self.note_relief(place, &settlement);
+        self.wait_no_more(device, place, &key);
         self.settled.insert(key, settlement);
         Ok(Applied::New)
     }
 
-    /// The balances that some postings change; `None` when one would overflow.
-    pub(super) fn balances_after(&self, postings: &[Posting]) -> Option<Vec<(Account, Money)>> {
-        let mut changed: Vec<(Account, Money)> = Vec::with_capacity(postings.len());
-        for Posting { account, amount } in postings {
-            let at = changed.iter().position(|(known, _)| known == account).unwrap_or_else(|| {
-                changed.push((*account, self.balances.get(account).copied().unwrap_or_default()));
-                changed.len() - 1
+    /// Moves money; nothing when a balance would overflow. Returns whether it moved.
+    pub(super) fn post(&mut self, postings: &[Posting]) -> bool {
+        let mut opened = Vec::new();
+        for (done, Posting { account, amount }) in postings.iter().enumerate() {
+            let balance = match self.balances.entry(*account) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    opened.push(*account);
+                    place.insert(Money::ZERO)
+                }
+            };
+            if let Some(moved) = balance.0.checked_add(amount.0) {
+                balance.0 = moved;
+                continue;
+            }
+            for Posting { account, amount } in postings.iter().take(done) {
+                if let Some(balance) = self.balances.get_mut(account) {
+                    balance.0 = balance.0.wrapping_sub(amount.0);
+                }
+            }
+            opened.iter().for_each(|account| {
+                self.balances.remove(account);
             });
-            let balance = &mut changed[at].1;
-            balance.0 = balance.0.checked_add(amount.0)?;
+            return false;
         }
-        Some(changed)
+        true
     }
 
-    fn note_relief(&mut self, settlement: &SlotSettlement) {
-        let SlotSettlement { contract, offer, delivered, rebound, .. } = settlement;
-        let gives = |part: &Assignment| if part.deviation.iter().any(|(_, e)| e.0 < 0) { -1 } else { 1 };
-        let direction = self.assignment(contract, offer).map_or(0, gives);
-        let given = delivered.0.saturating_mul(direction).max(0);
-        let relief = self.relief.entry((contract.clone(), offer.clone())).or_default();
-        *relief = relief.saturating_add(given).saturating_sub(rebound.abs().0);
+    fn note_relief(&mut self, offer: Place, settlement: &SlotSettlement) {
+        let SlotSettlement { delivered, rebound, .. } = settlement;
+        let parts = self.contracts.get(&settlement.contract).and_then(|known| known.assignments.as_ref());
+        if let Some(record) = self.offers.at_mut(offer) {
+            let part = parts.and_then(|parts| parts.get(record.part as usize));
+            let given = delivered.0.saturating_mul(part.map_or(0, relief_direction)).max(0);
+            record.relief = record.relief.saturating_add(given).saturating_sub(rebound.abs().0);
+        }
     }
 
     /// The deliveries that are settled in one go with this one; `None` while a reading is missing.
@@ -240,7 +276,7 @@ impl Ledger {
         let parts = record.assignments.as_deref()?;
         let own = parts.iter().find(|part| part.offer == *offer)?;
         if ordered_in(own, *slot) == EnergyMwh::ZERO {
-            let due = self.due(id, own, *slot)?;
+            let due = self.due(record, own, *slot)?;
             // What can be taken back is what was credited before: all of that has to be settled.
             let first = own.deviation.first().map_or(*slot, |(first, _)| *first);
             let key = |at| (Slot(at), id.clone(), offer.clone());
@@ -248,28 +284,30 @@ impl Ledger {
             return (!waits).then(|| vec![due]);
         }
         if !record.contract.terms.netting {
-            return Some(vec![self.due(id, own, *slot)?]);
+            return Some(vec![self.due(record, own, *slot)?]);
         }
         let ordered = parts.iter().filter(|part| ordered_in(part, *slot) != EnergyMwh::ZERO);
-        ordered.map(|part| self.due(id, part, *slot)).collect()
+        ordered.map(|part| self.due(record, part, *slot)).collect()
     }
 
-    fn due<'a>(&'a self, id: &ContractId, part: &'a Assignment, slot: Slot) -> Option<Due<'a>> {
-        let (contract, record) = (self.contracts.get(id)?, self.offers.get(&part.offer)?);
+    fn due<'a>(&'a self, contract: &'a ContractRecord, part: &'a Assignment, slot: Slot) -> Option<Due<'a>> {
+        let record = self.offers.get(&part.offer)?;
         let (reading, read) = self.readings.get(&(slot, record.offer.device))?;
-        let key = (id.clone(), part.offer.clone());
-        let frozen = self.baselines.get(&key);
+        let frozen = match self.baselines.is_empty() {
+            true => None,
+            false => self.baselines.get(&(contract.contract.id.clone(), part.offer.clone())),
+        };
         let baseline = match frozen {
             Some((baseline, _)) => baseline.energy_in(slot)?,
             None => record.offer.default_schedule.energy_in(slot),
         };
         let order = record.activation.as_ref().and_then(|id| self.activations.get(id));
         let answer = order.and_then(|order| order.answer.as_ref());
-        let mut cites = vec![record.record, contract.formed, contract.assigned, *read];
+        let mut cites = Vec::with_capacity(6);
+        cites.extend([record.record, contract.formed, contract.assigned, *read]);
         cites.extend(frozen.map(|(_, record)| *record));
         cites.extend(answer.map(|answer| answer.record));
         cites.sort_unstable();
-        let room = self.relief.get(&key).copied().unwrap_or_default().max(0);
         Some(Due {
             contract: &contract.contract,
             assignment: part,
@@ -278,7 +316,7 @@ impl Ledger {
             reading,
             baseline,
             reached: answer.is_some_and(|answer| answer.at <= slot.start()),
-            rebound_room: EnergyMwh(room),
+            rebound_room: EnergyMwh(record.relief.max(0)),
             cites,
         })
     }
@@ -292,9 +330,8 @@ impl Ledger {
 
     /// What can be settled now with a device's reading of a slot.
     pub fn due_with(&self, device: DeviceId, slot: Slot) -> Vec<Vec<Due<'_>>> {
-        let parts = self.awaited.get(&(slot, device)).into_iter().flatten();
-        let keys: Vec<OrderKey> =
-            parts.map(|(contract, offer)| (slot, contract.clone(), offer.clone())).collect();
+        let parts = self.awaiting(device, slot).into_iter();
+        let keys: Vec<OrderKey> = parts.map(|(contract, offer)| (slot, contract, offer)).collect();
         self.groups(&keys)
     }
 
@@ -328,12 +365,12 @@ impl Ledger {
 
     /// What stands for a reading that never came, mWh: the baseline of the newest order that waits for it.
     pub fn substitute(&self, device: DeviceId, slot: Slot) -> EnergyMwh {
-        let parts = self.awaited.get(&(slot, device)).into_iter().flatten();
+        let parts = self.awaiting(device, slot);
         let begun = |(contract, offer): &(ContractId, FlexOfferId)| {
             let first = self.assignment(contract, offer).and_then(|part| part.deviation.first());
             (first.map(|(at, _)| *at), self.contracts.get(contract).map(|record| record.contract.number))
         };
-        let newest = parts.max_by_key(|part| begun(part));
+        let newest = parts.iter().max_by_key(|part| begun(part));
         newest.and_then(|(contract, offer)| self.baseline(contract, offer, slot)).unwrap_or_default()
     }
 

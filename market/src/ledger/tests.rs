@@ -286,8 +286,11 @@ fn false_readings_and_settlements_are_refused() {
     assert_eq!(refused(|s| s.baseline.0 += 1), "settlement-contents");
     assert_eq!(refused(|s| s.netted.0 += 1), "settlement-contents");
     assert_eq!(refused(|s| s.rebound.0 += 1), "settlement-contents");
-    assert_eq!(refused(|s| s.cites.truncate(1)), "settlement-contents");
-    assert_eq!(refused(|s| s.cites.push(RecordNumber(1_000))), "settlement-contents");
+    assert_eq!(refused(|s| s.cites = s.cites[..1].to_vec().into()), "settlement-contents");
+    assert_eq!(
+        refused(|s| s.cites = [&s.cites, &[RecordNumber(1_000)][..]].concat().into()),
+        "settlement-contents"
+    );
     assert_eq!(refused(|s| s.delivered.0 = s.ordered.0 - 1), "settlement-contents");
     assert_eq!(refused(|s| s.postings[0].amount.0 += 1), "settlement-contents");
     assert_eq!(refused(|_| {}), "ok");
@@ -458,7 +461,8 @@ fn records_are_numbered_upward_and_cited_by_their_numbers() {
     for (mut event, number) in story().into_iter().zip(1..) {
         if let MarketEvent::Settled { settlement, .. } = &mut event {
             assert!(ledger.apply_record(RecordNumber(10 * number), &story()[number as usize - 1]).is_err());
-            settlement.cites.iter_mut().for_each(|record| record.0 *= 10);
+            settlement.cites =
+                settlement.cites.iter().map(|record| RecordNumber(record.0 * 10)).collect::<Vec<_>>().into();
         }
         ledger.apply_record(RecordNumber(10 * number), &event).unwrap();
     }

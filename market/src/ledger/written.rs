@@ -1,8 +1,8 @@
 //! How a ledger is packed, for snapshots. The form belongs to the program's version.
 
 use super::{
-    ActivationRecord, Answered, ContractRecord, Ledger, OfferRecord, OfferStatus, Offers, OrderKey, Orders,
-    Valued,
+    ActivationRecord, Answered, ContractRecord, Filed, Ledger, OfferRecord, OfferStatus, Offers, OrderKey,
+    Orders, Shelf,
 };
 use crate::activation::ActivationId;
 use crate::bid::{BidId, DomsBid};
@@ -15,83 +15,137 @@ use grid::{DeviceId, Slot, packed};
 use std::collections::BTreeMap;
 
 packed!(enum OfferStatus { 0 = Open, 1 = Contracted, 2 = Assigned { until }, 3 = Withdrawn, 4 = Expired });
-packed!(struct OfferRecord { offer, status, aggregate, activation, contract, record });
+packed!(struct OfferRecord { offer, status, aggregate, activation, contract, part, relief, record });
 packed!(struct ContractRecord { contract, assignments, formed, assigned });
 packed!(struct ActivationRecord { activation, answer });
 packed!(struct Answered { status, at, record });
-packed!(struct Ledger {
-    offers => indexed_offers, by_device, open_offers, aggregates => aggregates_by_id, unsold, need, bids => bids_by_id, bought, round,
-    contracts => contracts_by_id, unassigned, activations => indexed_orders, unactivated, unanswered, planned,
-    contracted, baselines, readings => readings_by_slot, unsettled, awaited, settled => settled_by_order, relief, balances,
-    delegations, bills, totals, newest_record, groups_sold, binding, valued => not_kept,
-});
+
+macro_rules! packed_ledger {
+    ($($field:ident $(=> $how:ident)?),* $(,)?) => {
+        impl Packed for Ledger {
+            fn pack(&self, bytes: &mut Vec<u8>) {
+                let Self {
+                    $($field,)* unactivated: _, unanswered: _, awaited: _, valued: _,
+                } = self;
+                $(packed!(@pack $field, bytes $(, $how)?);)*
+            }
+
+            fn unpack(bytes: &mut &[u8]) -> Result<Self, Malformed> {
+                let mut ledger = Self::default();
+                $(ledger.$field = packed!(@unpack bytes $(, $how)?);)*
+                ledger.find_waiting()?;
+                Ok(ledger)
+            }
+        }
+    };
+}
+
+packed_ledger! {
+    offers => offers_by_id, by_device, open_offers, aggregates => aggregates_by_id, unsold, need, bids => bids_by_id, bought,
+    round, contracts => contracts_by_id, unassigned, activations => activations_by_id, planned, contracted, baselines,
+    readings => readings_by_slot, unsettled, settled => settled_by_order, balances, delegations, bills, totals,
+    newest_record, groups_sold, binding,
+}
+
+impl Ledger {
+    /// What waits for an order, an answer or a reading, from the facts that say so.
+    fn find_waiting(&mut self) -> Result<(), Malformed> {
+        const UNKNOWN: Malformed = Malformed("a ledger has a name that it does not know");
+        for (place, record) in self.offers.places() {
+            let contract = record.contract.as_ref().and_then(|id| self.contracts.get(id));
+            if record.activation.is_none() && contract.is_some_and(|known| known.assignments.is_some()) {
+                self.unactivated.insert((record.offer.prosumer, place));
+            }
+        }
+        for (place, ActivationRecord { activation, answer }) in self.activations.places() {
+            if answer.is_none() {
+                let prosumer = self.offers.get(&activation.offer).ok_or(UNKNOWN)?.offer.prosumer;
+                self.unanswered.insert((prosumer, activation.schedule.end(), place));
+            }
+        }
+        for (slot, _, offer) in &self.unsettled {
+            let place = self.offers.place(offer).ok_or(UNKNOWN)?;
+            let device = self.offers.at(place).ok_or(UNKNOWN)?.offer.device;
+            self.awaited.insert((*slot, device, place));
+        }
+        Ok(())
+    }
+}
+
+impl PartialEq for Ledger {
+    fn eq(&self, other: &Self) -> bool {
+        let packed = |ledger: &Self| {
+            let mut bytes = Vec::new();
+            ledger.pack(&mut bytes);
+            bytes
+        };
+        packed(self) == packed(other)
+    }
+}
+
+impl Eq for Ledger {}
 
 /// A map whose keys are in its values is packed as the list of its values.
 macro_rules! keyed {
-    ($module:ident, $key:ty, $value:ty, $key_of:expr) => {
+    ($module:ident, $all:ty, $key:ty, $value:ty, $key_of:expr $(, $only:ident)?) => {
         mod $module {
             use super::*;
 
-            pub(super) fn pack(map: &BTreeMap<$key, $value>, bytes: &mut Vec<u8>) {
+            pub(super) fn pack(map: &$all, bytes: &mut Vec<u8>) {
                 (map.len() as u64).pack(bytes);
                 map.values().for_each(|value| value.pack(bytes));
             }
 
-            pub(super) fn unpack(bytes: &mut &[u8]) -> Result<BTreeMap<$key, $value>, Malformed> {
+            pub(super) fn unpack(bytes: &mut &[u8]) -> Result<$all, Malformed> {
                 let key_of: fn(&$value) -> $key = $key_of;
                 let pairs = unpack_list(bytes, |bytes| {
                     let value = <$value>::unpack(bytes)?;
                     Ok((key_of(&value), value))
                 })?;
                 match pairs.is_sorted_by(|one, next| one.0 < next.0) {
-                    true => Ok(pairs.into_iter().collect()),
+                    true => Ok(pairs.into_iter().map(|pair| keyed!(@of pair $(, $only)?)).collect()),
                     false => Err(Malformed("the keys of a map do not ascend")),
                 }
             }
         }
     };
+    (@of $pair:ident) => { $pair };
+    (@of $pair:ident, named) => { $pair.1 };
 }
 
-keyed!(offers_by_id, FlexOfferId, OfferRecord, |record| record.offer.id.clone());
-keyed!(aggregates_by_id, AggregateId, AggregatedFlexOffer, |aggregate| aggregate.id.clone());
-keyed!(bids_by_id, BidId, DomsBid, |bid| bid.id.clone());
-keyed!(contracts_by_id, ContractId, ContractRecord, |record| record.contract.id.clone());
-keyed!(activations_by_id, ActivationId, ActivationRecord, |record| record.activation.id.clone());
-keyed!(readings_by_slot, (Slot, DeviceId), (MeterReading, RecordNumber), |(reading, _)| (
-    reading.slot,
-    reading.device
-));
-keyed!(settled_by_order, OrderKey, SlotSettlement, |settled| {
+keyed!(offers_by_id, Offers, FlexOfferId, OfferRecord, |record| record.offer.id.clone(), named);
+keyed!(
+    aggregates_by_id,
+    Shelf<AggregatedFlexOffer>,
+    AggregateId,
+    AggregatedFlexOffer,
+    |sum| sum.id.clone(),
+    named
+);
+keyed!(
+    contracts_by_id,
+    Shelf<ContractRecord>,
+    ContractId,
+    ContractRecord,
+    |record| record.contract.id.clone(),
+    named
+);
+keyed!(
+    activations_by_id,
+    Orders,
+    ActivationId,
+    ActivationRecord,
+    |record| record.activation.id.clone(),
+    named
+);
+keyed!(bids_by_id, BTreeMap<BidId, DomsBid>, BidId, DomsBid, |bid| bid.id.clone());
+keyed!(
+    readings_by_slot,
+    BTreeMap<(Slot, DeviceId), (MeterReading, RecordNumber)>,
+    (Slot, DeviceId),
+    (MeterReading, RecordNumber),
+    |(reading, _)| (reading.slot, reading.device)
+);
+keyed!(settled_by_order, Filed<OrderKey, SlotSettlement>, OrderKey, SlotSettlement, |settled| {
     (settled.slot, settled.contract.clone(), settled.offer.clone())
 });
-
-/// What is found in a second way is packed in the first one only.
-macro_rules! indexed {
-    ($module:ident, $all:ty, $as:ident) => {
-        mod $module {
-            use super::*;
-
-            pub(super) fn pack(all: &$all, bytes: &mut Vec<u8>) {
-                $as::pack(all, bytes);
-            }
-
-            pub(super) fn unpack(bytes: &mut &[u8]) -> Result<$all, Malformed> {
-                $as::unpack(bytes).map(<$all>::from)
-            }
-        }
-    };
-}
-
-indexed!(indexed_offers, Offers, offers_by_id);
-indexed!(indexed_orders, Orders, activations_by_id);
-
-/// What is worked out again when it is asked for.
-mod not_kept {
-    use super::{Malformed, Valued};
-
-    pub(super) fn pack(_: &Valued, _: &mut Vec<u8>) {}
-
-    pub(super) fn unpack(_: &mut &[u8]) -> Result<Valued, Malformed> {
-        Ok(Valued::default())
-    }
-}

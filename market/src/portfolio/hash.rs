@@ -1,7 +1,6 @@
 //! A keyed hash that is the same on every machine. The key makes names that collide hard to find; the order of what
 //! is hashed is never seen, so the key changes no result.
 
-use crate::flex_offer::FlexOfferId;
 use std::hash::{Hash, Hasher};
 
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -17,7 +16,7 @@ fn narrow(hash: u64) -> u32 {
 }
 
 /// Hash of a name.
-pub(super) fn of_name(key: u64, name: &FlexOfferId) -> u32 {
+pub(crate) fn of_name(key: u64, name: &impl Hash) -> u32 {
     let mut words = Words { key, hash: key };
     name.hash(&mut words);
     narrow(fold(words.hash ^ MULTIPLIER, key.rotate_left(17) | 1))
@@ -66,6 +65,7 @@ pub(super) fn of_numbers(key: u64, numbers: &[u64]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flex_offer::FlexOfferId;
     use std::collections::BTreeSet;
 
     #[test]

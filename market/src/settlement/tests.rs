@@ -151,7 +151,7 @@ fn the_fee_comes_out_of_the_prosumers_side() {
     assert_eq!(amount(&settlement, Account::Dso), -7 * EUR);
     assert_eq!(amount(&settlement, Account::Prosumer(ProsumerId(0))), 6_860_000);
     assert_eq!(amount(&settlement, Account::MarketFee), 140_000);
-    assert_eq!(settlement.cites, [RecordNumber(1), RecordNumber(100)]);
+    assert_eq!(*settlement.cites, [RecordNumber(1), RecordNumber(100)]);
 }
 
 #[test]

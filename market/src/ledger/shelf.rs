@@ -1,0 +1,237 @@
+//! What a ledger holds by name and never gives away: each thing keeps its place, and places are what the ledger's own
+//! lists are of. A name is hashed once to find the place; the order of the names is kept beside it for whoever lists them.
+
+use crate::portfolio::hash;
+use hashbrown::HashTable;
+use std::collections::{BTreeMap, btree_map};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::ops::RangeBounds;
+
+/// Where something stands on its shelf: how many came before it. Of this process; files have names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(u32);
+
+impl Place {
+    pub const FIRST: Self = Self(0);
+    pub const LAST: Self = Self(u32::MAX);
+
+    /// The place after so many others. More things than 32 bits count do not fit into memory.
+    fn after(count: usize) -> Self {
+        Self(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Has its own name.
+pub(super) trait Named {
+    type Name: Clone + Ord + Hash;
+
+    fn name(&self) -> &Self::Name;
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Hashed {
+    hash: u32,
+    place: Place,
+}
+
+impl Hashed {
+    /// All 64 bits that the table looks at, from those that are kept.
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+/// Things by name.
+#[derive(Debug, Clone)]
+pub(super) struct Shelf<T: Named> {
+    things: Vec<T>,
+    by_name: HashTable<Hashed>,
+    in_order: BTreeMap<T::Name, Place>,
+    /// Drawn anew for each shelf, so that names that collide are hard to find; it changes no result.
+    hash_key: u64,
+}
+
+impl<T: Named> Default for Shelf<T> {
+    fn default() -> Self {
+        let hash_key = RandomState::new().hash_one(0_u8);
+        Self { things: Vec::new(), by_name: HashTable::new(), in_order: BTreeMap::new(), hash_key }
+    }
+}
+
+impl<T: Named> Shelf<T> {
+    fn hash(&self, name: &T::Name) -> u32 {
+        hash::of_name(self.hash_key, name)
+    }
+
+    pub fn len(&self) -> usize {
+        self.things.len()
+    }
+
+    /// The place of a name.
+    pub fn place(&self, name: &T::Name) -> Option<Place> {
+        let hash = self.hash(name);
+        let is_it = |known: &Hashed| {
+            known.hash == hash && self.at(known.place).is_some_and(|thing| thing.name() == name)
+        };
+        self.by_name.find(Hashed::spread(hash), is_it).map(|known| known.place)
+    }
+
+    pub fn at(&self, place: Place) -> Option<&T> {
+        self.things.get(place.index())
+    }
+
+    /// Its name is not to be changed.
+    pub fn at_mut(&mut self, place: Place) -> Option<&mut T> {
+        self.things.get_mut(place.index())
+    }
+
+    pub fn get(&self, name: &T::Name) -> Option<&T> {
+        self.at(self.place(name)?)
+    }
+
+    /// Its name is not to be changed.
+    pub fn get_mut(&mut self, name: &T::Name) -> Option<&mut T> {
+        self.at_mut(self.place(name)?)
+    }
+
+    /// Adds what is not there yet.
+    pub fn insert(&mut self, thing: T) -> Place {
+        let (hash, place) = (self.hash(thing.name()), Place::after(self.things.len()));
+        self.in_order.insert(thing.name().clone(), place);
+        let rehash = |known: &Hashed| Hashed::spread(known.hash);
+        self.by_name.insert_unique(Hashed::spread(hash), Hashed { hash, place }, rehash);
+        self.things.push(thing);
+        place
+    }
+
+    /// All of them, by name.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.in_order.values().filter_map(|place| self.at(*place))
+    }
+
+    /// Names in their order.
+    pub fn names(&self, range: impl RangeBounds<T::Name>) -> impl Iterator<Item = &T::Name> {
+        self.in_order.range(range).map(|(name, _)| name)
+    }
+
+    /// All of them with their places, in the order in which they came.
+    pub fn places(&self) -> impl Iterator<Item = (Place, &T)> {
+        self.things.iter().enumerate().map(|(at, thing)| (Place::after(at), thing))
+    }
+}
+
+/// What is added by key and never changed, in the order of the keys. Those stay small beside what they lead to, and what
+/// comes late moves no other.
+#[derive(Debug, Clone)]
+pub(super) struct Filed<K, T> {
+    things: Vec<T>,
+    in_order: BTreeMap<K, Place>,
+}
+
+impl<K, T> Default for Filed<K, T> {
+    fn default() -> Self {
+        Self { things: Vec::new(), in_order: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord, T> Filed<K, T> {
+    pub fn len(&self) -> usize {
+        self.things.len()
+    }
+
+    pub fn get(&self, key: &K) -> Option<&T> {
+        self.things.get(self.in_order.get(key)?.index())
+    }
+
+    /// Adds what is not there yet.
+    pub fn insert(&mut self, key: K, thing: T) {
+        self.in_order.insert(key, Place::after(self.things.len()));
+        self.things.push(thing);
+    }
+
+    pub fn last_key(&self) -> Option<&K> {
+        self.in_order.last_key_value().map(|(key, _)| key)
+    }
+
+    pub fn keys(&self) -> btree_map::Keys<'_, K, Place> {
+        self.in_order.keys()
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.in_order.values().filter_map(|place| self.things.get(place.index()))
+    }
+}
+
+impl<K: Ord, T> FromIterator<(K, T)> for Filed<K, T> {
+    /// Of keys that differ.
+    fn from_iter<I: IntoIterator<Item = (K, T)>>(pairs: I) -> Self {
+        let mut things = Vec::new();
+        let in_order = pairs.into_iter().map(|(key, thing)| {
+            things.push(thing);
+            (key, Place::after(things.len() - 1))
+        });
+        let in_order = in_order.collect();
+        Self { things, in_order }
+    }
+}
+
+impl<T: Named> FromIterator<T> for Shelf<T> {
+    /// Of names that differ.
+    fn from_iter<I: IntoIterator<Item = T>>(things: I) -> Self {
+        let mut shelf = Self::default();
+        things.into_iter().for_each(|thing| {
+            shelf.insert(thing);
+        });
+        shelf
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::ops::Bound;
+
+    #[derive(Debug, Clone, PartialEq)]
+    struct Thing(String, u64);
+
+    impl Named for Thing {
+        type Name = String;
+
+        fn name(&self) -> &String {
+            &self.0
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_shelf_answers_like_an_ordered_map(
+            things in prop::collection::btree_map("[a-c]{0,4}", any::<u64>(), 0..60),
+            asked in prop::collection::vec("[a-c]{0,4}", 20),
+        ) {
+            let mut shelf = Shelf::default();
+            let mut filed = Filed::default();
+            // In another order than that of the names.
+            let mixed: BTreeMap<u64, &String> = things.iter().map(|(name, value)| (*value, name)).collect();
+            prop_assume!(mixed.len() == things.len());
+            for (value, name) in mixed {
+                let place = shelf.insert(Thing(name.clone(), value));
+                prop_assert_eq!(shelf.at(place), Some(&Thing(name.clone(), value)));
+                filed.insert(name.clone(), value);
+            }
+            for name in asked.iter().chain(things.keys()) {
+                prop_assert_eq!(shelf.get(name).map(|thing| &thing.1), things.get(name));
+                prop_assert_eq!(filed.get(name), things.get(name));
+                let after = (Bound::Excluded(name.clone()), Bound::Unbounded);
+                prop_assert!(shelf.names(after.clone()).eq(things.range(after).map(|(name, _)| name)));
+            }
+            prop_assert!(shelf.values().map(|thing| &thing.1).eq(things.values()));
+            prop_assert!(filed.values().eq(things.values()) && filed.keys().eq(things.keys()));
+            prop_assert_eq!((shelf.len(), filed.last_key()), (things.len(), things.keys().next_back()));
+        }
+    }
+}
