@@ -149,7 +149,8 @@ pub struct Ledger {
     unactivated: BTreeSet<(ProsumerId, Place)>,
     /// Orders by prosumer and the end of the schedule: one that was never answered is past some day.
     unanswered: BTreeSet<(ProsumerId, Slot, Place)>,
-    planned: BTreeMap<(UsagePointId, Slot), EnergyMwh>,
+    /// Slot first: what is ordered together lies together.
+    planned: BTreeMap<(Slot, UsagePointId), EnergyMwh>,
     contracted: BTreeMap<(DeviceId, Slot), EnergyMwh>,
     /// Only those that are not the declared schedule.
     baselines: BTreeMap<(ContractId, FlexOfferId), (Baseline, RecordNumber)>,

@@ -328,7 +328,8 @@ impl Region {
         let now = cx.now();
         let mut ordered_w: BTreeMap<Slot, f64> = self.slot_totals.keys().map(|&slot| (slot, 0.0)).collect();
         self.books.read(|ledger| {
-            for (&(point, slot), energy) in ledger.planned_deviation() {
+            let first = ordered_w.keys().next().copied().unwrap_or(Slot(i64::MAX));
+            for (&(slot, point), energy) in ledger.planned_deviation().range((first, UsagePointId(0))..) {
                 if let Some(sum_w) = ordered_w.get_mut(&slot)
                     && self.area.bus_of.contains_key(&point)
                 {

@@ -12,7 +12,7 @@ pub const STEADY_AFTER: Duration = Duration::from_secs(300);
 
 /// Mean power by which a connection was ordered to deviate in a slot, W, positive is more consumption.
 pub fn planned_deviation_w(ledger: &Ledger, point: UsagePointId, slot: Slot) -> f64 {
-    ledger.planned_deviation().get(&(point, slot)).map_or(0.0, |energy| energy.watt_hours() / Slot::HOURS)
+    ledger.planned_deviation().get(&(slot, point)).map_or(0.0, |energy| energy.watt_hours() / Slot::HOURS)
 }
 
 /// Shared view of the ledger. Only the journal stage changes it. Locked for the length of a closure, never across

@@ -337,7 +337,7 @@ impl Ledger {
         self.open_offers.remove(id);
         self.unactivated.insert((prosumer, place));
         for &(slot, energy) in &assignment.deviation {
-            add(self.planned.entry((usage_point, slot)).or_default(), energy);
+            add(self.planned.entry((slot, usage_point)).or_default(), energy);
             add(self.contracted.entry((device, slot)).or_default(), energy);
             self.wait_for(device, place, (slot, contract.clone(), id.clone()));
             self.totals.order(energy);
@@ -411,7 +411,7 @@ impl Ledger {
         if !accepted {
             let deviation = self.assignment(&contract, &offer).map(|part| part.deviation.clone());
             for (slot, energy) in deviation.unwrap_or_default() {
-                add(self.planned.entry((usage_point, slot)).or_default(), -energy);
+                add(self.planned.entry((slot, usage_point)).or_default(), -energy);
             }
         }
         Ok(Applied::New)

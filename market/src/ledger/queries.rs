@@ -378,8 +378,8 @@ impl Ledger {
         orders.into_iter().map(|(_, order)| order)
     }
 
-    /// Deviation assigned behind each usage point per slot, mWh, parts that a device refused left out.
-    pub fn planned_deviation(&self) -> &BTreeMap<(UsagePointId, Slot), EnergyMwh> {
+    /// Deviation assigned per slot behind each usage point, mWh, parts that a device refused left out.
+    pub fn planned_deviation(&self) -> &BTreeMap<(Slot, UsagePointId), EnergyMwh> {
         &self.planned
     }
 

@@ -19,9 +19,40 @@ impl Place {
     fn after(count: usize) -> Self {
         Self(u32::try_from(count).unwrap_or(u32::MAX))
     }
+}
 
-    fn index(self) -> usize {
-        self.0 as usize
+/// Things in blocks, so that what is there is never copied when more comes.
+#[derive(Debug, Clone)]
+struct Blocks<T>(Vec<Vec<T>>);
+
+/// Things in a block.
+const BLOCK: usize = 256;
+
+impl<T> Blocks<T> {
+    fn len(&self) -> usize {
+        self.0.split_last().map_or(0, |(last, full)| full.len() * BLOCK + last.len())
+    }
+
+    fn push(&mut self, thing: T) -> Place {
+        let place = Place::after(self.len());
+        match self.0.last_mut().filter(|block| block.len() < BLOCK) {
+            Some(block) => block.push(thing),
+            None => {
+                // Small ledgers are many.
+                let mut block = Vec::with_capacity(if self.0.is_empty() { 4 } else { BLOCK });
+                block.push(thing);
+                self.0.push(block);
+            }
+        }
+        place
+    }
+
+    fn at(&self, Place(at): Place) -> Option<&T> {
+        self.0.get(at as usize / BLOCK)?.get(at as usize % BLOCK)
+    }
+
+    fn at_mut(&mut self, Place(at): Place) -> Option<&mut T> {
+        self.0.get_mut(at as usize / BLOCK)?.get_mut(at as usize % BLOCK)
     }
 }
 
@@ -48,7 +79,7 @@ impl Hashed {
 /// Things by name.
 #[derive(Debug, Clone)]
 pub(super) struct Shelf<T: Named> {
-    things: Vec<T>,
+    things: Blocks<T>,
     by_name: HashTable<Hashed>,
     in_order: BTreeMap<T::Name, Place>,
     /// Drawn anew for each shelf, so that names that collide are hard to find; it changes no result.
@@ -58,7 +89,7 @@ pub(super) struct Shelf<T: Named> {
 impl<T: Named> Default for Shelf<T> {
     fn default() -> Self {
         let hash_key = RandomState::new().hash_one(0_u8);
-        Self { things: Vec::new(), by_name: HashTable::new(), in_order: BTreeMap::new(), hash_key }
+        Self { things: Blocks(Vec::new()), by_name: HashTable::new(), in_order: BTreeMap::new(), hash_key }
     }
 }
 
@@ -81,12 +112,12 @@ impl<T: Named> Shelf<T> {
     }
 
     pub fn at(&self, place: Place) -> Option<&T> {
-        self.things.get(place.index())
+        self.things.at(place)
     }
 
     /// Its name is not to be changed.
     pub fn at_mut(&mut self, place: Place) -> Option<&mut T> {
-        self.things.get_mut(place.index())
+        self.things.at_mut(place)
     }
 
     pub fn get(&self, name: &T::Name) -> Option<&T> {
@@ -100,11 +131,11 @@ impl<T: Named> Shelf<T> {
 
     /// Adds what is not there yet.
     pub fn insert(&mut self, thing: T) -> Place {
-        let (hash, place) = (self.hash(thing.name()), Place::after(self.things.len()));
-        self.in_order.insert(thing.name().clone(), place);
+        let (hash, name) = (self.hash(thing.name()), thing.name().clone());
+        let place = self.things.push(thing);
+        self.in_order.insert(name, place);
         let rehash = |known: &Hashed| Hashed::spread(known.hash);
         self.by_name.insert_unique(Hashed::spread(hash), Hashed { hash, place }, rehash);
-        self.things.push(thing);
         place
     }
 
@@ -120,7 +151,7 @@ impl<T: Named> Shelf<T> {
 
     /// All of them with their places, in the order in which they came.
     pub fn places(&self) -> impl Iterator<Item = (Place, &T)> {
-        self.things.iter().enumerate().map(|(at, thing)| (Place::after(at), thing))
+        self.things.0.iter().flatten().enumerate().map(|(at, thing)| (Place::after(at), thing))
     }
 }
 
@@ -128,13 +159,13 @@ impl<T: Named> Shelf<T> {
 /// comes late moves no other.
 #[derive(Debug, Clone)]
 pub(super) struct Filed<K, T> {
-    things: Vec<T>,
+    things: Blocks<T>,
     in_order: BTreeMap<K, Place>,
 }
 
 impl<K, T> Default for Filed<K, T> {
     fn default() -> Self {
-        Self { things: Vec::new(), in_order: BTreeMap::new() }
+        Self { things: Blocks(Vec::new()), in_order: BTreeMap::new() }
     }
 }
 
@@ -144,13 +175,12 @@ impl<K: Ord, T> Filed<K, T> {
     }
 
     pub fn get(&self, key: &K) -> Option<&T> {
-        self.things.get(self.in_order.get(key)?.index())
+        self.things.at(*self.in_order.get(key)?)
     }
 
     /// Adds what is not there yet.
     pub fn insert(&mut self, key: K, thing: T) {
-        self.in_order.insert(key, Place::after(self.things.len()));
-        self.things.push(thing);
+        self.in_order.insert(key, self.things.push(thing));
     }
 
     pub fn last_key(&self) -> Option<&K> {
@@ -162,19 +192,15 @@ impl<K: Ord, T> Filed<K, T> {
     }
 
     pub fn values(&self) -> impl Iterator<Item = &T> {
-        self.in_order.values().filter_map(|place| self.things.get(place.index()))
+        self.in_order.values().filter_map(|place| self.things.at(*place))
     }
 }
 
 impl<K: Ord, T> FromIterator<(K, T)> for Filed<K, T> {
     /// Of keys that differ.
     fn from_iter<I: IntoIterator<Item = (K, T)>>(pairs: I) -> Self {
-        let mut things = Vec::new();
-        let in_order = pairs.into_iter().map(|(key, thing)| {
-            things.push(thing);
-            (key, Place::after(things.len() - 1))
-        });
-        let in_order = in_order.collect();
+        let mut things = Blocks(Vec::new());
+        let in_order = pairs.into_iter().map(|(key, thing)| (key, things.push(thing))).collect();
         Self { things, in_order }
     }
 }
