@@ -4,12 +4,14 @@ use crate::Failure;
 use crate::answer::say;
 use actors::journal::{Fact, Journal, VerifyReport};
 use clap::{Args, Subcommand};
-use market::{AuditReport, Ledger, MarketEvent, RecordNumber, audit_records};
+use market::{AuditReport, Ledger, MarketEvent, RecordNumber, audit_records, audit_without_clearings};
+use std::io::{IsTerminal, Write, stderr};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
   gridflex journal verify results                          exits 0 when nothing is damaged, lost or doubled
+  gridflex journal verify results --without-clearings      the same without making every clearing again, which takes longest
   gridflex journal replay results --json                   where the market stands, as JSON
   gridflex journal export results | grep contract_formed   the records of all contracts";
 
@@ -32,6 +34,9 @@ enum JournalCommand {
         /// Print one JSON document
         #[arg(long)]
         json: bool,
+        /// Do not make the clearings again; the answer says how many were left out
+        #[arg(long)]
+        without_clearings: bool,
     },
     /// Fold the journal into the ledger and print where the market stands
     #[command(after_help = EXAMPLES)]
@@ -53,7 +58,9 @@ enum JournalCommand {
 /// Runs the command.
 pub fn run(arguments: &JournalArguments) -> Result<(), Failure> {
     match &arguments.command {
-        JournalCommand::Verify { directory, json } => verify(directory, *json),
+        JournalCommand::Verify { directory, json, without_clearings } => {
+            verify(directory, *json, *without_clearings)
+        }
         JournalCommand::Replay { directory, json } => replay(directory, *json),
         JournalCommand::Export { directory } => export(directory),
     }
@@ -74,10 +81,36 @@ fn market_events(report: &VerifyReport) -> impl Iterator<Item = (RecordNumber, &
     })
 }
 
-fn verify(directory: &Path, json: bool) -> Result<(), Failure> {
+/// Audits what was read; on a terminal it tells which clearing is made again.
+fn audited(report: &VerifyReport, without_clearings: bool) -> AuditReport {
+    if without_clearings {
+        return audit_without_clearings(market_events(report));
+    }
+    let is_round = |event: &MarketEvent| matches!(event, MarketEvent::RoundCleared { .. });
+    let rounds = market_events(report).filter(|(_, event)| is_round(event)).count();
+    let shown = rounds > 0 && stderr().is_terminal();
+    let tell = |line: std::fmt::Arguments<'_>| {
+        // Whoever cannot be told misses nothing that is found.
+        let _ = write!(stderr(), "\r{line}\x1b[K");
+    };
+    let mut number = 0;
+    let events = market_events(report).inspect(|(_, event)| {
+        if shown && is_round(event) {
+            number += 1;
+            tell(format_args!("clearing {number} of {rounds} is made again"));
+        }
+    });
+    let audit = audit_records(events);
+    if shown {
+        tell(format_args!(""));
+    }
+    audit
+}
+
+fn verify(directory: &Path, json: bool, without_clearings: bool) -> Result<(), Failure> {
     let report = read(directory)?;
     let starts = report.entries.iter().filter(|entry| matches!(entry.fact, Fact::Opened { .. })).count();
-    let audit = audit_records(market_events(&report));
+    let audit = audited(&report, without_clearings);
     if json {
         let document = serde_json::json!({
             "records": report.entries.len(),
@@ -90,6 +123,7 @@ fn verify(directory: &Path, json: bool) -> Result<(), Failure> {
             "starts": starts,
             "first_at": report.entries.first().map(|entry| entry.written_at),
             "last_at": report.entries.last().map(|entry| entry.written_at),
+            "without_clearings": without_clearings,
             "audit": audit,
         });
         say(format!("{document:#}"))?;
@@ -117,6 +151,9 @@ fn verify(directory: &Path, json: bool) -> Result<(), Failure> {
         say(format!(
             "{rounds} clearings, {rounds_cleared_again} cleared again and the same, {rounds_of_other_revisions} by another revision"
         ))?;
+        if without_clearings {
+            say(format!("left out: {} clearings were not made again", audit.rounds_left_out))?;
+        }
         let AuditReport { orders_lost, orders_doubled, energy_mismatch_mwh, money_imbalance, .. } = &audit;
         say(format!("{orders_lost} orders lost, {orders_doubled} orders doubled"))?;
         say(format!("{energy_mismatch_mwh} mWh mismatch, {} micro-EUR imbalance", money_imbalance.0))?;

@@ -44,6 +44,9 @@ pub struct AuditReport {
     pub rounds_cleared_again: u64,
     /// Of these, those by another revision of the clearing than this program's, which cannot be cleared again by it.
     pub rounds_of_other_revisions: u64,
+    /// Of these, those that could have been cleared again and were left out, as was asked for.
+    #[serde(skip_serializing_if = "is_none")]
+    pub rounds_left_out: u64,
     /// Contracts formed.
     pub contracts: u64,
     /// Activations issued.
@@ -70,6 +73,10 @@ pub struct AuditReport {
     pub violations: Vec<String>,
 }
 
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
 impl AuditReport {
     /// Whether nothing was lost, doubled, left unbalanced or otherwise wrong.
     pub fn is_clean(&self) -> bool {
@@ -88,15 +95,27 @@ pub fn audit<'a>(events: impl IntoIterator<Item = &'a MarketEvent>) -> AuditRepo
 
 /// Judges all events of a market area with the numbers of their records, oldest first.
 pub fn audit_records<'a>(records: impl IntoIterator<Item = (RecordNumber, &'a MarketEvent)>) -> AuditReport {
-    let mut audit = Audit::default();
-    for (number, event) in records {
-        audit.note_time(event);
-        audit.judge(event);
-        audit.note_record(number, event);
+    Audit::default().of(records)
+}
+
+/// The same without clearing any round again, which is most of the work in a long journal. How many were left out is in the report.
+pub fn audit_without_clearings<'a>(
+    records: impl IntoIterator<Item = (RecordNumber, &'a MarketEvent)>,
+) -> AuditReport {
+    Audit { without_clearings: true, ..Audit::default() }.of(records)
+}
+
+impl<'a> Audit<'a> {
+    fn of(mut self, records: impl IntoIterator<Item = (RecordNumber, &'a MarketEvent)>) -> AuditReport {
+        for (number, event) in records {
+            self.note_time(event);
+            self.judge(event);
+            self.note_record(number, event);
+        }
+        self.find_lost();
+        self.judge_netted();
+        self.report
     }
-    audit.find_lost();
-    audit.judge_netted();
-    audit.report
 }
 
 /// What a settlement rests on.
@@ -113,6 +132,7 @@ enum Source<'a> {
 #[derive(Default)]
 struct Audit<'a> {
     report: AuditReport,
+    without_clearings: bool,
     newest: Option<Timestamp>,
     offers: BTreeMap<&'a FlexOfferId, &'a FlexOffer>,
     closed: BTreeMap<&'a FlexOfferId, &'static str>,

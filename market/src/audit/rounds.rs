@@ -23,6 +23,10 @@ impl<'a> Audit<'a> {
 
     /// Clears a round again.
     pub(super) fn cleared_again(&mut self, round: &'a RoundRecord, proof: &RoundProof) {
+        if self.without_clearings {
+            self.report.rounds_left_out += 1;
+            return;
+        }
         let need = self.needs.get(&round.need_issued_at).copied();
         let offer = |id: &AggregateId| -> Option<(AggregatedFlexOffer, Option<LoneTerms>)> {
             let aggregate = *self.aggregates.get(id)?;

@@ -16,6 +16,7 @@ fn with(mut change: impl FnMut(&mut RoundRecord, &mut RoundProof)) -> AuditRepor
 fn a_recorded_clearing_comes_out_the_same_again() {
     let report = of(&story());
     assert_eq!((report.rounds, report.rounds_cleared_again, report.rounds_of_other_revisions), (1, 1, 0));
+    assert_eq!(report.rounds_left_out, 0);
     let proof = story().into_iter().find_map(|event| match event {
         MarketEvent::RoundCleared { proof, .. } => Some(proof),
         _ => None,
@@ -89,4 +90,16 @@ fn what_is_assigned_or_ordered_at_its_deadline_is_counted_as_late() {
         _ => {}
     });
     assert_eq!((report.assignments_late, report.activations_late), (2, 1));
+}
+
+#[test]
+fn clearings_that_are_left_out_are_counted_and_all_else_is_judged() {
+    let audited = |events: &[MarketEvent]| {
+        audit_without_clearings(events.iter().zip(1..).map(|(event, number)| (RecordNumber(number), event)))
+    };
+    let left_out = audited(&story());
+    assert_eq!((left_out.rounds_cleared_again, left_out.rounds_left_out, left_out.is_clean()), (0, 1, true));
+    let mut lost = story();
+    lost.retain(|event| !matches!(event, MarketEvent::ActivationIssued { .. }));
+    assert!(!audited(&lost).is_clean());
 }
