@@ -77,7 +77,7 @@ impl Hashed {
 }
 
 /// Things by name.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Shelf<T: Named> {
     things: Blocks<T>,
     by_name: HashTable<Hashed>,
@@ -155,9 +155,16 @@ impl<T: Named> Shelf<T> {
     }
 }
 
+/// The things by name, and nothing that differs between two shelves with the same.
+impl<T: Named + std::fmt::Debug> std::fmt::Debug for Shelf<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.values()).finish()
+    }
+}
+
 /// What is added by key and never changed, in the order of the keys. Those stay small beside what they lead to, and what
 /// comes late moves no other.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Filed<K, T> {
     things: Blocks<T>,
     in_order: BTreeMap<K, Place>,
@@ -193,6 +200,12 @@ impl<K: Ord, T> Filed<K, T> {
 
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.in_order.values().filter_map(|place| self.things.at(*place))
+    }
+}
+
+impl<K: Ord, T: std::fmt::Debug> std::fmt::Debug for Filed<K, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.values()).finish()
     }
 }
 
