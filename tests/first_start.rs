@@ -104,7 +104,7 @@ fn a_device_that_the_rights_lose_is_cut_off_from_a_running_site_and_that_is_coun
     options.set_credentials("311", "charger");
     let (client, mut events) = Client::new(options, 10);
     client.subscribe("gridflex/riverside/device/311/activation", QoS::AtLeastOnce).unwrap();
-    let mut next = || events.recv_timeout(PATIENCE).unwrap();
+    let mut next = || events.recv_timeout(PATIENCE).unwrap().map_err(|error| error.to_string());
     while !matches!(next(), Ok(Event::Incoming(Packet::SubAck(_)))) {}
     let rights = directory.path().join("rights.toml");
     let written = std::fs::read_to_string(&rights).unwrap();
@@ -113,7 +113,7 @@ fn a_device_that_the_rights_lose_is_cut_off_from_a_running_site_and_that_is_coun
     std::fs::rename(directory.path().join("new"), &rights).unwrap();
     // Cut off, and refused when it comes again.
     let refused = std::iter::from_fn(|| Some(next())).filter_map(Result::err).take(2);
-    let refused = refused.map(|error| error.to_string()).collect::<Vec<_>>();
+    let refused = refused.collect::<Vec<_>>();
     assert!(refused[1].contains("BadUserNamePassword"), "{refused:?}");
     let bearer = format!("Authorization: Bearer {token}");
     wait_for("the count", PATIENCE, || {

@@ -165,13 +165,16 @@ pub(super) struct Files {
     read: Vec<Option<Look>>,
 }
 
-/// What tells a file from the same file after a change.
-type Look = (SystemTime, u64, Option<u64>);
+/// What tells a file from the same file after a change of its contents, owner or mode.
+type Look = (SystemTime, u64, Option<(i64, i64, u64)>);
 
 fn look(path: &Path) -> Option<Look> {
     let metadata = std::fs::metadata(path).ok()?;
     #[cfg(unix)]
-    let number = Some(std::os::unix::fs::MetadataExt::ino(&metadata));
+    let number = {
+        use std::os::unix::fs::MetadataExt;
+        Some((metadata.ctime(), metadata.ctime_nsec(), metadata.ino()))
+    };
     #[cfg(not(unix))]
     let number = None;
     Some((metadata.modified().ok()?, metadata.len(), number))
