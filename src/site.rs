@@ -9,7 +9,7 @@ use clap::Args;
 use cluster::Servers;
 use connectors::mqtt::DoorError;
 use connectors::opcua::server::ServerError;
-use dashboards_server::ServeError;
+use dashboards_server::{SET_UP_WITHIN, ServeError};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +18,7 @@ const SERVE_EXAMPLES: &str = "\
 Examples:
   gridflex serve docs/example-site/site.toml     a small feeder, on the loopback address, until Ctrl-C
   gridflex check site.toml && gridflex serve site.toml
+  gridflex serve new.toml                        with an accounts file that is not there yet: prints a token for the first administrator
   gridflex serve site.toml --clock-is-right      the site was off for more than a week
   mosquitto_pub -q 1 -t gridflex/riverside/telemetry/bus.3.u.a -m '{\"value\":231.2,\"unit\":\"V\"}'
   gridflex serve north.toml south.toml --member a --cluster nats://10.0.0.1:4222,nats://10.0.0.2:4222,nats://10.0.0.3:4222
@@ -124,6 +125,10 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), Failure> {
     let mut sites = sites?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::Run(error.into()))?;
     if let (Some(servers), Some(member)) = (arguments.cluster.clone(), arguments.member.clone()) {
+        // Which member would show the token, and to whom, is not known.
+        for (_, site) in &mut sites {
+            site.listeners.accounts.iter_mut().for_each(|accounts| accounts.may_set_up = false);
+        }
         let options = cluster::Options {
             servers,
             member,
@@ -146,7 +151,7 @@ async fn run(site: Site) -> Result<(), Failure> {
     let (name, data) = (site.summary.name.clone(), site.summary.data.clone());
     let scheme = if site.listeners.door.tls.is_some() { "mqtts" } else { "mqtt" };
     let page = if site.listeners.page.tls.is_some() { "https" } else { "http" };
-    let running = Running::start(site).await.map_err(failure)?;
+    let mut running = Running::start(site).await.map_err(failure)?;
     say(format!("gridflex serve: {name}"))?;
     say(format!("  page    {page}://{}", running.page()))?;
     say(format!("  broker  {scheme}://{}", running.door()))?;
@@ -154,6 +159,9 @@ async fn run(site: Site) -> Result<(), Failure> {
         say(format!("  opcua   opc.tcp://{opcua}"))?;
     }
     say(format!("  journal {data}{}", if running.resumed() { " (taken up)" } else { "" }))?;
+    if let Some(token) = running.take_set_up_token() {
+        say(set_up(&token, &format!("{page}://{}", running.page())))?;
+    }
     let outcome = tokio::select! {
         error = running.failed() => Err(failure(error)),
         stopped = asked_to_stop() => stopped.map_err(|error| Failure::Run(error.into())),
@@ -163,6 +171,16 @@ async fn run(site: Site) -> Result<(), Failure> {
         tracing::warn!("something does not stop and is left behind");
     }
     outcome
+}
+
+/// What whoever starts a site reads that nobody has an account of.
+fn set_up(token: &str, page: &str) -> String {
+    let minutes = SET_UP_WITHIN.as_secs() / 60;
+    format!(
+        "\nNobody has an account yet. Make the first administrator within {minutes} minutes, with this token, which is good once:\n\n  \
+         curl {page}/api/v1/setup -H 'content-type: application/json' \\\n    \
+         -d '{{\"token\":\"{token}\",\"name\":\"NAME\",\"password\":\"12 CHARACTERS OR MORE\"}}'\n"
+    )
 }
 
 /// Sorts an error by exit code, and says which key of the site's file is to be changed.

@@ -209,6 +209,11 @@ impl Directory {
         self.accounts.iter().any(|account| account.roles.contains(&Role::SecurityAdmin))
     }
 
+    /// Whether nobody is known.
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty() && self.tokens.is_empty()
+    }
+
     /// The accounts.
     pub fn accounts(&self) -> &[Account] {
         &self.accounts

@@ -24,4 +24,5 @@ pub use known::Known;
 pub use policy::{Action, Decision, Grant, POLICY, Reach, Resource, decide, depends_on_owner, reaches_all};
 pub use principal::{Principal, Scope};
 pub use role::Role;
+pub use secret::SetupSecret;
 pub use session::{SESSION_LASTS, SESSIONS_MAX, Sessions};

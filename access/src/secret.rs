@@ -39,6 +39,23 @@ pub(crate) fn fingerprint(secret: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(secret.as_bytes()))
 }
 
+/// What is kept of a token with which a first account is made.
+#[derive(Debug)]
+pub struct SetupSecret(String);
+
+impl SetupSecret {
+    /// A new one, and the token to be shown once; `None` when the operating system has no random numbers.
+    pub fn new() -> Option<(Self, String)> {
+        let shown = random()?;
+        Some((Self(fingerprint(&shown)), shown))
+    }
+
+    /// Whether somebody shows that token. How long it takes says nothing of it: hashes are compared.
+    pub fn is(&self, shown: &str) -> bool {
+        fingerprint(shown.trim()) == self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

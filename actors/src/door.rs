@@ -2,6 +2,7 @@
 
 use crate::market_side::{AggregatorMsg, AnswerTo, OfferAnswer, Submission, Withdrawal};
 use crate::runtime::Address;
+use grid::ProsumerId;
 use market::{FlexOffer, FlexOfferId};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -49,6 +50,11 @@ impl OfferDoor {
         let submission = Submission { offer: Arc::new(offer), answer_to: AnswerTo::Door(waiting) };
         self.aggregator.deliver(AggregatorMsg::Submit(submission));
         tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?.ok()
+    }
+
+    /// Something came from a party; with `expected` it is a heartbeat, after which others have to come.
+    pub fn heard(&self, party: ProsumerId, expected: bool) {
+        self.aggregator.deliver(AggregatorMsg::Heard { party, expected });
     }
 
     /// Takes an offer back. `None` means that no answer came in time; asking again will tell.

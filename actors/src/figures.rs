@@ -1,6 +1,7 @@
 //! Figures about the running system for whoever watches it from outside: families of numbers with labels, in no
 //! particular notation.
 
+use crate::beats::Beats;
 use crate::forecasts::Forecasts;
 use crate::historian::Historian;
 use crate::journal::Books;
@@ -11,6 +12,7 @@ use crate::refusals::Refusals;
 use crate::runtime::cause::exports;
 use crate::runtime::{Depths, HoldUps, Incidents, Quarantine};
 use estimation::Rule;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -127,6 +129,50 @@ pub struct Operations {
     pub forecasts: Forecasts,
     /// Why offers were not bought.
     pub refusals: Refusals,
+    /// Which parties are heard of.
+    pub beats: Beats,
+    /// What parts outside the actors count.
+    pub elsewhere: Elsewhere,
+}
+
+/// Families that parts outside the actors count, asked anew each time. Clones speak of the same.
+#[derive(Clone, Default)]
+pub struct Elsewhere(Arc<Mutex<Vec<Counting>>>);
+
+type Counting = Box<dyn Fn() -> Family + Send>;
+
+impl fmt::Debug for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Elsewhere")
+    }
+}
+
+impl Elsewhere {
+    /// One more family.
+    pub fn add(&self, family: impl Fn() -> Family + Send + 'static) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(family));
+    }
+
+    fn families(&self) -> Vec<Family> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|family| family()).collect()
+    }
+}
+
+/// Who does not trade because it is silent.
+fn suspended(beats: &Beats) -> [Family; 2] {
+    let (suspensions, resumptions) = beats.changes();
+    [
+        Family {
+            name: "market_suspended_parties",
+            help: "Parties whose offers are suspended because their heartbeats do not come.",
+            values: now(beats.suspended() as f64),
+        },
+        Family {
+            name: "market_suspensions_total",
+            help: "Times that parties were suspended, and traded again.",
+            values: Values::Totals(by("change", [("suspended", suspensions), ("resumed", resumptions)])),
+        },
+    ]
 }
 
 /// Figures of the history.
@@ -216,6 +262,8 @@ impl Operations {
         let mut families = self.outside(picture);
         families.extend(self.stages());
         families.extend(self.recorded());
+        families.extend(suspended(&self.beats));
+        families.extend(self.elsewhere.families());
         families.extend(self.historian.as_ref().map(kept).into_iter().flatten());
         let offers = picture.health.offers_open as f64;
         families.extend([

@@ -4,6 +4,7 @@
 //! Wire formats end in `connectors`; this crate speaks `grid` and `market` types only, except in the journal.
 
 pub mod area;
+pub mod beats;
 pub mod door;
 pub mod egress;
 pub mod figures;

@@ -10,9 +10,10 @@
 //! fact that moves money or devices passes the journal; the observer sees everything and is waited for by nobody.
 
 use crate::area::Area;
+use crate::beats::Beats;
 use crate::door::OfferDoor;
 use crate::egress::Egress;
-use crate::figures::{Durations, Operations};
+use crate::figures::{Durations, Elsewhere, Operations};
 use crate::forecasts::Forecasts;
 use crate::grid_side::region::{Learnt, Made};
 use crate::grid_side::{Doms, Ingress, Node, Region, Routes, pump};
@@ -92,6 +93,7 @@ impl System {
             Books::new(parts.ledger, parts.environment.now()).held_up_by(supervisor.hold_ups().clone());
         let area = parts.area;
         let counters = JournalCounters::starting_at(parts.records);
+        let beats = Beats::default();
         let operations = Operations {
             quarantine: supervisor.quarantine().clone(),
             incidents: supervisor.incidents().clone(),
@@ -104,6 +106,8 @@ impl System {
             historian,
             forecasts: Forecasts::default(),
             refusals: Refusals::default(),
+            beats: beats.clone(),
+            elsewhere: Elsewhere::default(),
         };
         let (publish, picture) = watch::channel(Arc::new(Picture::default()));
         let sources = Sources {
@@ -143,6 +147,7 @@ impl System {
             made,
             rounds,
             weather,
+            beats,
         };
         let market = start.market_side(&parts.link).await?;
         let ingress = start.grid_side(&market, parts.learnt).await?;
@@ -210,6 +215,7 @@ struct Start<'a> {
     made: Made,
     rounds: Durations,
     weather: Option<Weather>,
+    beats: Beats,
 }
 
 struct MarketSide {
@@ -252,6 +258,7 @@ impl Start<'_> {
         let aggregator = {
             let (area, books, journal, matcher, observer) =
                 (area.clone(), books.clone(), journal.clone(), matcher.clone(), observer.clone());
+            let beats = self.beats.clone();
             let build = move || {
                 Aggregator::new(
                     area.clone(),
@@ -260,6 +267,7 @@ impl Start<'_> {
                     matcher.clone(),
                     observer.clone(),
                 )
+                .hearing(beats.clone())
             };
             self.supervisor.spawn("aggregator", build).await?
         };

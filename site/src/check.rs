@@ -12,7 +12,7 @@ use crate::station::{AccountFiles, Foundation, Listeners};
 use access::Directory;
 use actors::grid_side::region::nothing_learnt;
 use actors::{Area, AreaError, Device};
-use connectors::mqtt::door::{Policy, PolicyError};
+use connectors::mqtt::door::{Policy, PolicyError, RIGHTS_BYTES_MAX};
 use connectors::mqtt::{DoorConfig, DoorError};
 use connectors::network_file;
 use connectors::opcua::server::ServerConfig;
@@ -34,8 +34,6 @@ pub const DOOR_DIRECTORY: &str = "mqtt";
 pub const HISTORY_DIRECTORY: &str = "history";
 /// Where in the data directory it is written down who did what.
 pub const AUDIT_LOG: &str = "audit.jsonl";
-/// Largest table of rights read, bytes.
-const RIGHTS_BYTES_MAX: u64 = 16 << 20;
 
 /// A site that can be started.
 #[derive(Debug)]
@@ -206,6 +204,7 @@ fn listeners(path: &Path, written: &SiteFile, problems: &mut Vec<Problem>) -> Li
         listen: mqtt.listen.value,
         tls: mqtt.tls.as_ref().map(|tls| tls.value.clone()),
         policy: rights(mqtt, problems).unwrap_or_else(Policy::open),
+        rights: mqtt.rights.as_ref().map(|rights| rights.value.clone()),
         limits: mqtt.limits.clone(),
         state: Some(written.data.join(DOOR_DIRECTORY)),
     };
@@ -260,26 +259,24 @@ fn page(
 ) -> (Listen, Option<AccountFiles>) {
     let tls = http.tls.as_ref().map(|tls| tls.value.clone());
     let listen = Listen { address: http.listen.value, tls, names: http.names.clone() };
-    let files = http
-        .accounts
-        .as_ref()
-        .map(|accounts| AccountFiles { directory: accounts.value.clone(), audit: data.join(AUDIT_LOG) });
+    let files = http.accounts.as_ref().map(|accounts| AccountFiles {
+        directory: accounts.value.clone(),
+        audit: data.join(AUDIT_LOG),
+        may_set_up: true,
+    });
     let directory = match &http.accounts {
         None => None,
         Some(accounts) => match Directory::read(&accounts.value) {
             Ok(Some(directory)) => Some(directory),
-            Ok(None) => {
-                let what = "accounts: it is not there; make it with `gridflex access add`";
-                problems.push(Problem::of(&accounts.value, what));
-                return (listen, files);
-            }
+            // The first administrator is made with the token that `serve` prints.
+            Ok(None) => Some(Directory::default()),
             Err(error) => {
                 problems.push(Problem::at(path, accounts.line, format!("http.accounts: {error}")));
                 return (listen, files);
             }
         },
     };
-    if let Err(error) = listen.check(directory.as_ref()) {
+    if let Err(error) = listen.check(directory.as_ref(), true) {
         let tls = http.tls.as_ref().filter(|_| matches!(error, ServeError::Tls(_)));
         let line = tls.map_or(http.listen.line, |tls| tls.line);
         problems.push(Problem::at(path, line, format!("http: {error}")));

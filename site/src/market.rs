@@ -63,6 +63,10 @@ impl MarketDoor for Door {
         Box::pin(async move { answered(door.withdraw(id).await) })
     }
 
+    fn heard(&self, party: ProsumerId, expected: bool) {
+        self.door.heard(party, expected);
+    }
+
     fn offers(&self, asked: &OffersAsked) -> OffersPage {
         offers(&self.books, asked)
     }

@@ -225,6 +225,11 @@ impl Running {
         self.station.server.address()
     }
 
+    /// The token with which the first administrator is made over HTTP, where nobody has an account; once.
+    pub fn take_set_up_token(&mut self) -> Option<String> {
+        self.station.set_up_token.take()
+    }
+
     /// Where the MQTT door listens.
     pub fn door(&self) -> SocketAddr {
         self.station.door.address()
@@ -271,7 +276,7 @@ impl Running {
     /// Closes the page and the door first, so that nobody hands anything to a system that is stopping and takes its
     /// silence for an answer; then the system.
     pub async fn stop(self) {
-        let Station { door, system, server, opcua } = self.station;
+        let Station { door, system, server, opcua, .. } = self.station;
         if let Some(opcua) = opcua {
             opcua.close().await;
         }

@@ -2,6 +2,7 @@
 
 use crate::market::Door as Market;
 use crate::published::Published;
+use actors::figures::{Family, Values};
 use actors::grid_side::Ranks;
 use actors::grid_side::region::Learnt;
 use actors::journal::{Begun, Journal};
@@ -13,6 +14,7 @@ use connectors::Source;
 use connectors::acquisition::intake::{self, IntakeConfig, LogError};
 use connectors::amqp::{self, AmqpConfig};
 use connectors::exchange::{Counters, Limits, inbox};
+use connectors::mqtt::door::{Change, Count, DoorCounters};
 use connectors::mqtt::{self, DoorConfig, DoorError};
 use connectors::opcua::server::{ServerConfig, ServerError};
 use dashboards_server::{
@@ -80,13 +82,19 @@ pub struct AccountFiles {
     pub directory: PathBuf,
     /// The log of what they did; made when it is not there.
     pub audit: PathBuf,
+    /// Whether the first administrator may be made with a token where nobody is known.
+    pub may_set_up: bool,
 }
 
 impl AccountFiles {
-    fn open(&self) -> Result<Access, AccessError> {
+    fn open(&self) -> Result<(Access, Option<String>), AccessError> {
         // A session lasts by the machine's clock, however fast the system's runs.
-        let accounts = Accounts::open(&self.directory, &self.audit, Arc::new(WallClock))?;
-        Ok(Access::Accounts(Arc::new(accounts)))
+        let clock = Arc::new(WallClock);
+        let (accounts, token) = match self.may_set_up {
+            true => Accounts::open_or_set_up(&self.directory, &self.audit, clock)?,
+            false => (Accounts::open(&self.directory, &self.audit, clock)?, None),
+        };
+        Ok((Access::Accounts(Arc::new(accounts)), token))
     }
 }
 
@@ -163,6 +171,8 @@ pub struct Station {
     pub server: RunningServer,
     /// The picture over OPC UA.
     pub opcua: Option<Published>,
+    /// With which the first administrator is made over HTTP; for whoever started this, once.
+    pub set_up_token: Option<String>,
 }
 
 impl Station {
@@ -177,8 +187,8 @@ impl Station {
         clock: ScaledClock,
         mut sources: Vec<Source>,
     ) -> Result<Self, StationError> {
-        let access =
-            listeners.accounts.as_ref().map(AccountFiles::open).transpose()?.unwrap_or(Access::Local);
+        let opened = listeners.accounts.as_ref().map(AccountFiles::open).transpose()?;
+        let (access, set_up_token) = opened.unwrap_or((Access::Local, None));
         let mut brokers = Vec::new();
         for (config, whose) in listeners.amqp {
             let (source, waiting) = amqp::open(config)?;
@@ -186,6 +196,8 @@ impl Station {
             brokers.push((waiting, whose));
         }
         let door = mqtt::Door::open(listeners.door)?;
+        let writing = access.clone();
+        door.tell(move |change| write_down(&writing, change));
         let senders = listeners.acquisition.iter();
         let pseudonyms = senders.flat_map(|sender| &sender.points);
         let pseudonyms = pseudonyms.map(|(name, mapped)| (name.to_string(), mapped.point)).collect();
@@ -237,6 +249,8 @@ impl Station {
                 return Err(error.into());
             }
         };
+        let counters = door.counters();
+        system.operations().elsewhere.add(move || counted(&counters));
         intakes.into_iter().for_each(intake::Waiting::start);
         let (page, opcua) = (listeners.page, listeners.opcua);
         match show(page, opcua, shown, &system, access).await {
@@ -244,7 +258,7 @@ impl Station {
                 for (waiting, whose) in brokers {
                     waiting.start(server.services(whose));
                 }
-                Ok(Self { door, system, server, opcua })
+                Ok(Self { door, system, server, opcua, set_up_token })
             }
             Err(error) => {
                 door.close().await;
@@ -262,6 +276,28 @@ fn weather(register: SharedRegister) -> Weather {
         let register = register.lock().unwrap_or_else(PoisonError::into_inner);
         register.air(slots).map(|(slot, air)| (slot, air.milli_celsius)).collect()
     })
+}
+
+/// Writes down what changed at the MQTT door.
+fn write_down(access: &Access, change: &Change) {
+    const DOOR: &str = "mqtt-door";
+    match change {
+        Change::Renewed { files } => access.write_down(DOOR, "renew mqtt rights", files, "allowed"),
+        Change::NotRenewed { reason } => access.write_down(DOOR, "renew mqtt rights", reason, "unusable"),
+        Change::Withdrawn { identity, why } => {
+            access.write_down(DOOR, "cut off mqtt client", identity, why.as_str());
+        }
+    }
+}
+
+/// What the MQTT door counts.
+fn counted(counters: &DoorCounters) -> Family {
+    let row = |count: &Count| (vec![("what", count.as_str().to_owned())], counters.get(*count));
+    Family {
+        name: "mqtt_door_total",
+        help: "What happened at the MQTT door, by the words of its documentation.",
+        values: Values::Totals(Count::ALL.iter().map(row).collect()),
+    }
 }
 
 /// What is shown besides what the system says.

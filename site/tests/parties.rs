@@ -5,6 +5,8 @@
 #[allow(dead_code)] // other tests use all of it
 #[path = "../../actors/tests/receipts/evening.rs"]
 mod evening;
+#[path = "parties/heartbeats.rs"]
+mod heartbeats;
 
 use actors::grid_side::region::nothing_learnt;
 use actors::grid_side::{Listed, Ranks};

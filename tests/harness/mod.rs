@@ -135,6 +135,11 @@ impl Demo {
         get(self.page, "/api/v1/snapshot").expect("the demo answers").json()
     }
 
+    /// What it has said on standard output so far.
+    pub fn said(&self) -> String {
+        self.out.lock().unwrap().join("\n")
+    }
+
     /// Its process.
     pub fn id(&self) -> u32 {
         self.child.id()

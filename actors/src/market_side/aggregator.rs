@@ -3,6 +3,7 @@
 use super::foa::FoaMsg;
 use super::matcher::MatcherMsg;
 use crate::area::Area;
+use crate::beats::Beats;
 use crate::door::Waiting;
 use crate::journal::stage::JOURNAL_FULL;
 use crate::journal::{Books, JournalWriter};
@@ -14,7 +15,7 @@ use market::{
     AggregateId, AggregatedFlexOffer, Aggregation, Assignment, Contract, ContractId, FlexOffer, FlexOfferId,
     MarketEvent, Month, Removal, TradingMode, disaggregate, is_agents_name,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,13 +111,22 @@ pub enum AggregatorMsg {
     Disown(FlexOfferId),
     /// An aggregated offer was bought.
     ContractFormed(Arc<Contract>),
+    /// Something came from a party.
+    Heard {
+        /// Which.
+        party: ProsumerId,
+        /// Whether it is a heartbeat, so that more have to come.
+        expected: bool,
+    },
+    /// Time to look for parties that are silent.
+    SilenceDue,
     /// Time to bundle.
     SealDue,
 }
 
 /// The state of the aggregator.
 pub struct Aggregator {
-    area: Arc<Area>,
+    pub(super) area: Arc<Area>,
     pub(super) books: Books,
     pub(super) aggregation: Aggregation,
     sealed: u64,
@@ -128,6 +138,9 @@ pub struct Aggregator {
     pub(super) journal: JournalWriter,
     pub(super) matcher: Address<MatcherMsg>,
     observer: Address<Seen>,
+    pub(super) beats: Beats,
+    /// Open offers of silent parties that stand in no aggregate.
+    pub(super) aside: BTreeSet<FlexOfferId>,
 }
 
 impl Aggregator {
@@ -150,7 +163,27 @@ impl Aggregator {
             bundle(&mut aggregation, &area, offer);
         }
         let (agents, underway, busy) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { area, books, aggregation, sealed, agents, underway, busy, journal, matcher, observer }
+        let (beats, aside) = (Beats::default(), BTreeSet::new());
+        Self {
+            area,
+            books,
+            aggregation,
+            sealed,
+            agents,
+            underway,
+            busy,
+            journal,
+            matcher,
+            observer,
+            beats,
+            aside,
+        }
+    }
+
+    /// The same with what is known of who is heard of.
+    pub fn hearing(mut self, beats: Beats) -> Self {
+        self.beats = beats;
+        self
     }
 
     fn on_submission(&mut self, submission: &Submission, cx: &mut Context<AggregatorMsg>) {
@@ -296,6 +329,10 @@ impl Aggregator {
 
     fn on_admit(&mut self, offer: &FlexOffer) {
         self.no_longer_underway(&offer.id);
+        if self.beats.is_suspended(offer.prosumer) {
+            self.aside.insert(offer.id.clone());
+            return;
+        }
         bundle(&mut self.aggregation, &self.area, offer.clone());
     }
 
@@ -308,6 +345,7 @@ impl Aggregator {
             false => Vec::new(),
         };
         for offer in overdue.into_iter().filter(|_| !planted(Defect::NeverExpires)) {
+            self.aside.remove(&offer);
             if let Removal::Sealed(aggregate) = self.aggregation.remove(&offer) {
                 self.aggregation.forget(&aggregate);
                 cx.send(&self.matcher, MatcherMsg::WithdrawOffer(aggregate));
@@ -315,10 +353,7 @@ impl Aggregator {
             self.journal.record(cx, MarketEvent::OfferExpired { offer, at: now }, Vec::new());
         }
         // Again and again: a matcher that was restarted has lost its book.
-        for aggregate in self.books.read(|ledger| ledger.open_aggregates().cloned().collect::<Vec<_>>()) {
-            let place = self.placing(&aggregate, cx);
-            cx.make(place);
-        }
+        self.place_again(cx);
         let sealed = &mut self.sealed;
         let books = &self.books;
         // A number is never used twice, also after one was refused.
@@ -333,6 +368,16 @@ impl Aggregator {
         for aggregate in formed {
             let place = self.placing(&aggregate, cx);
             self.journal.record(cx, MarketEvent::AggregateFormed { aggregate, at: now }, vec![place]);
+        }
+    }
+
+    /// Places all that may be sold.
+    pub(super) fn place_again(&mut self, cx: &mut Context<AggregatorMsg>) {
+        for aggregate in self.books.read(|ledger| ledger.open_aggregates().cloned().collect::<Vec<_>>()) {
+            if !self.is_held(&aggregate) {
+                let place = self.placing(&aggregate, cx);
+                cx.make(place);
+            }
         }
     }
 
@@ -380,7 +425,7 @@ impl Aggregator {
     }
 }
 
-fn bundle(aggregation: &mut Aggregation, area: &Area, offer: FlexOffer) {
+pub(super) fn bundle(aggregation: &mut Aggregation, area: &Area, offer: FlexOffer) {
     let Some(&zone) = area.zone_of.get(&offer.usage_point) else { return };
     if let Err(error) = aggregation.add(offer, zone) {
         tracing::error!(%error, "an accepted offer could not be bundled");
@@ -409,14 +454,10 @@ impl Stage for Aggregator {
     /// Places the open aggregates again and finishes contracts that were not split when the last run ended.
     fn started(&mut self, cx: &mut Context<AggregatorMsg>) {
         cx.wake_each(SEAL_PERIOD, SEAL_OFFSET, AggregatorMsg::SealDue);
-        let (open, unsplit) = self.books.read(|ledger| {
-            let open: Vec<_> = ledger.open_aggregates().cloned().collect();
-            (open, ledger.contracts_without_assignment().cloned().collect::<Vec<_>>())
-        });
-        for aggregate in open {
-            let place = self.placing(&aggregate, cx);
-            cx.make(place);
-        }
+        Self::look_for_silence_later(cx);
+        let unsplit =
+            self.books.read(|ledger| ledger.contracts_without_assignment().cloned().collect::<Vec<_>>());
+        self.place_again(cx);
         for contract in unsplit {
             self.on_contract(&contract, cx);
         }
@@ -434,6 +475,8 @@ impl Stage for Aggregator {
                 self.no_longer_underway(&offer);
             }
             AggregatorMsg::ContractFormed(contract) => self.on_contract(&contract, cx),
+            AggregatorMsg::Heard { party, expected } => self.on_heard(party, expected, cx),
+            AggregatorMsg::SilenceDue => self.on_silence_due(cx),
             AggregatorMsg::SealDue => self.on_seal(cx),
         }
     }

@@ -7,6 +7,7 @@ mod freezing;
 pub mod matcher;
 pub mod metering;
 pub mod settlement;
+mod suspending;
 mod withdrawing;
 
 pub use aggregator::{Aggregator, AggregatorMsg, AnswerTo, OfferAnswer, Submission, Withdrawal};

@@ -60,6 +60,7 @@ impl Aggregator {
 
     /// Where an open offer stood; a waiting one is taken out.
     fn left(&mut self, offer: &FlexOffer) -> Left {
+        self.aside.remove(&offer.id);
         let aggregate = match self.aggregation.remove(&offer.id) {
             Removal::Pending => return Left::Waiting,
             Removal::Sealed(aggregate) => Some(aggregate),

@@ -12,6 +12,7 @@ mod lone;
 mod metering;
 mod nested;
 mod recording;
+mod suspending;
 mod withdrawing;
 
 use actors::figures::Durations;

@@ -9,6 +9,7 @@ mod protocol;
 mod raw;
 mod restart;
 mod rights;
+mod withdrawn;
 
 use connectors::Area;
 use connectors::mqtt::{Door, DoorConfig};

@@ -29,7 +29,7 @@ fn policy() -> Policy {
     Policy::from_toml(RIGHTS).unwrap()
 }
 
-fn login(id: &str, user: &str, password: &str) -> rumqttc::mqttbytes::v4::Connect {
+pub fn login(id: &str, user: &str, password: &str) -> rumqttc::mqttbytes::v4::Connect {
     let mut connect = hello(id);
     connect.login = Some(Login::new(user, password));
     connect
@@ -197,10 +197,10 @@ fn a_port_in_use_and_a_missing_certificate_are_named() {
 }
 
 /// An authority, and what it signed.
-struct Authority(Issuer<'static, KeyPair>, CertificateDer<'static>);
+pub struct Authority(pub Issuer<'static, KeyPair>, pub CertificateDer<'static>);
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -208,24 +208,34 @@ impl Authority {
         Self(Issuer::new(params, key), certificate)
     }
 
-    fn sign(
+    pub fn sign(
         &self,
+        names: Vec<SanType>,
+        usage: ExtendedKeyUsagePurpose,
+    ) -> (CertificateDer<'static>, KeyPair) {
+        self.sign_as(None, names, usage)
+    }
+
+    pub fn sign_as(
+        &self,
+        serial: Option<u64>,
         names: Vec<SanType>,
         usage: ExtendedKeyUsagePurpose,
     ) -> (CertificateDer<'static>, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.serial_number = serial.map(Into::into);
         params.subject_alt_names = names;
         params.extended_key_usages = vec![usage];
         (params.signed_by(&key, &self.0).unwrap().der().clone(), key)
     }
 
-    fn client(&self, uri: &str) -> (CertificateDer<'static>, KeyPair) {
+    pub fn client(&self, uri: &str) -> (CertificateDer<'static>, KeyPair) {
         self.sign(vec![SanType::URI(uri.try_into().unwrap())], ExtendedKeyUsagePurpose::ClientAuth)
     }
 }
 
-fn pem(path: &Path, label: &str, der: &[u8]) {
+pub fn pem(path: &Path, label: &str, der: &[u8]) {
     use base64::Engine;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
@@ -233,9 +243,9 @@ fn pem(path: &Path, label: &str, der: &[u8]) {
         .unwrap();
 }
 
-type Tls = Raw<StreamOwned<ClientConnection, TcpStream>>;
+pub type Tls = Raw<StreamOwned<ClientConnection, TcpStream>>;
 
-fn tls_client(
+pub fn tls_client(
     address: SocketAddr,
     authority: &Authority,
     own: Option<&(CertificateDer<'static>, KeyPair)>,

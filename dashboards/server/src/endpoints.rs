@@ -147,6 +147,7 @@ mod tests {
     fn what_is_open_tells_nothing_of_the_grid_or_the_market() {
         let open: Vec<&str> = ENDPOINTS.iter().filter(|one| one.is_open()).map(|one| one.path).collect();
         let session = ["/api/v1/session"; 3];
-        assert_eq!(open, [&["/healthz", "/readyz", "/api/v1/openapi.json"][..], &session].concat());
+        let expected = [&["/healthz", "/readyz", "/api/v1/openapi.json"][..], &session, &["/api/v1/setup"]];
+        assert_eq!(open, expected.concat());
     }
 }

@@ -195,6 +195,7 @@ fn reply(problem: &Problem) -> i64 {
 async fn answered(party: &Party<'_>, state: &State, beat: Heartbeat) -> Result<Value, Problem> {
     let Heartbeat { foa_time, offered_by_id, operation_info, acknowledged, .. } = beat;
     tracing::debug!(prosumer = %offered_by_id, %foa_time, %operation_info, "heartbeat");
+    state.served.market.heard(offered_by_id, true);
     for answer in acknowledged {
         party.acknowledge(offered_by_id, answer).await?;
     }

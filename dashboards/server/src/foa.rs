@@ -62,6 +62,7 @@ pub async fn communicate(
     let Envelope { request: packets } = body(&request, payload, &state).await?;
     let party = Party::new(&request, &state).about(prosumer);
     party.may((Resource::Schedule, Action::Act), prosumer, format!("agent of {prosumer}")).await?;
+    state.served.market.heard(prosumer, false);
     let (there, count) = packets.there();
     at_most(count)?;
     let mut reply = json!({

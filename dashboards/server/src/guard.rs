@@ -4,6 +4,7 @@ use crate::endpoints::Endpoint;
 use crate::problem::Problem;
 use crate::serve::State;
 use crate::session::GUESSES_PER_NETWORK;
+use crate::setup::Pending;
 use access::{
     Action, AuditLog, Decision, Directory, DirectoryError, Entry, Guesses, Known, Principal, Resource,
     Sessions, decide, depends_on_owner,
@@ -39,7 +40,7 @@ pub enum Access {
 
 /// A directory of accounts in use.
 pub struct Accounts {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     known: RwLock<(Arc<Known>, Option<Stamp>)>,
     /// Held while the directory is read again.
     reading: Mutex<()>,
@@ -49,6 +50,8 @@ pub struct Accounts {
     refused: Mutex<BTreeMap<(String, String), Timestamp>>,
     pub(crate) clock: Arc<dyn Clock>,
     guesses: Mutex<Guesses>,
+    /// Until the first administrator is made.
+    pub(crate) pending: Mutex<Option<Pending>>,
 }
 
 /// Why accounts cannot be used.
@@ -90,6 +93,7 @@ impl Accounts {
             refused: Mutex::default(),
             clock,
             guesses: Mutex::new(Guesses::new(GUESSES_PER_NETWORK)),
+            pending: Mutex::default(),
         })
     }
 
@@ -230,6 +234,20 @@ impl Access {
         match self {
             Self::Local => None,
             Self::Accounts(accounts) => Some(accounts.newest()),
+        }
+    }
+
+    /// Whether nobody has an account, and the first administrator may be made.
+    pub(crate) fn awaits_set_up(&self) -> bool {
+        matches!(self, Self::Accounts(accounts) if accounts.awaits_set_up())
+    }
+
+    /// Writes down what happened at another door: `who` did or suffered `what`. It is on the disk when this returns; where nothing is
+    /// written down, at once.
+    pub fn write_down(&self, who: &str, what: &str, object: &str, outcome: &str) {
+        let Self::Accounts(accounts) = self else { return };
+        if accounts.note(who, what.to_owned(), object, outcome).is_err() {
+            tracing::error!(who, what, object, outcome, "not in the audit log");
         }
     }
 

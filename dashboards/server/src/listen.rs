@@ -65,17 +65,17 @@ pub enum ServeError {
 
 impl Listen {
     /// Checks what can be checked without listening: whether others may reach it, given who is known (`None`: everybody is
-    /// let in), and the files of its TLS.
+    /// let in; with `is_new` nobody yet, and the first administrator is made with a token), and the files of its TLS.
     ///
     /// # Errors
     /// [`ServeError::NotLoopback`] or [`ServeError::Tls`].
-    pub fn check(&self, known: Option<&Directory>) -> Result<Option<ServerConfig>, ServeError> {
+    pub fn check(&self, known: Option<&Directory>, is_new: bool) -> Result<Option<ServerConfig>, ServeError> {
         if !self.address.ip().is_loopback() {
             let needs = [
                 (self.tls.is_none(), "TLS (certificate and key)"),
                 (known.is_none(), "accounts"),
                 (
-                    !known.is_some_and(Directory::has_administrator),
+                    !known.is_some_and(|known| known.has_administrator() || (is_new && known.is_empty())),
                     "an administrator among them (role security-admin)",
                 ),
                 (self.names.is_empty(), "the names it is called by"),
@@ -143,11 +143,11 @@ mod tests {
     #[test]
     fn a_public_address_says_all_that_is_missing() {
         let listen = Listen::from(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-        let refused = listen.check(None).unwrap_err().to_string();
+        let refused = listen.check(None, true).unwrap_err().to_string();
         for missing in ["TLS (certificate and key)", "accounts", "an administrator", "the names"] {
             assert!(refused.contains(missing), "{refused}");
         }
-        assert!(Listen::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).check(None).is_ok());
+        assert!(Listen::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).check(None, false).is_ok());
     }
 
     #[test]

@@ -196,7 +196,10 @@ pub async fn serve_with(
     page: PageFiles,
 ) -> Result<RunningServer, ServeError> {
     let listen: Listen = listen.into();
-    let tls = listen.check(served.access.directory().as_ref().map(|known| known.directory()))?;
+    let tls = {
+        let known = served.access.directory();
+        listen.check(known.as_ref().map(|known| known.directory()), served.access.awaits_set_up())?
+    };
     let address = listen.address;
     let listener = listen.bind()?;
     let refused = |source| ServeError::Listen { address, source };

@@ -6,8 +6,8 @@ use access::{Directory, Role, Scope};
 use actors::picture::{NetworkPicture, Picture};
 use connectors::mqtt::door::TlsFiles;
 use dashboards_server::{
-    Access, Accounts, Limits, Listen, MarketDoor, OfferAnswer, OfferFound, RunningServer, ServeError, Served,
-    serve_with,
+    Access, Accounts, Limits, Listen, MarketDoor, OfferAnswer, OfferFound, RunningServer, SET_UP_WITHIN,
+    ServeError, Served, serve_with,
 };
 use futures_util::future::BoxFuture;
 use grid::{Clock, Timestamp};
@@ -183,6 +183,29 @@ async fn what_is_missing_for_a_public_address_is_said() {
     let broken = TlsFiles { key: files.certificate.clone(), ..files };
     let said = refused(public(Some(broken), &[NAME]), admin).await;
     assert!(said.starts_with("TLS: ") && said.contains("server.pem"), "{said}");
+}
+
+#[tokio::test]
+async fn a_public_address_where_nobody_is_known_is_served_only_while_the_first_administrator_may_be_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let listen = public(Some(certificate(folder.path())), &[NAME]);
+    let (_picture, fresh) = served(folder.path(), &[]);
+    let refused = serve(listen.clone(), fresh.clone()).await.unwrap_err().to_string();
+    assert!(refused.contains("an administrator"), "{refused}");
+    let (directory, audit) = (folder.path().join("none.json"), folder.path().join("other.jsonl"));
+    let (accounts, token) = Accounts::open_or_set_up(&directory, &audit, Arc::new(Fixed)).unwrap();
+    assert!(token.is_some_and(|token| token.len() >= 43), "256 bits");
+    let served = Served { access: Access::Accounts(Arc::new(accounts)), ..fresh.clone() };
+    let plain = serve(public(None, &[NAME]), served.clone()).await.unwrap_err().to_string();
+    assert!(plain.contains("needs TLS"), "{plain}");
+    tokio::time::pause();
+    tokio::time::advance(SET_UP_WITHIN).await;
+    let late = serve(listen.clone(), served).await.unwrap_err().to_string();
+    assert!(late.contains("an administrator"), "{late}");
+    tokio::time::resume();
+    let (again, _) = Accounts::open_or_set_up(&directory, &audit, Arc::new(Fixed)).unwrap();
+    let server = serve(listen, Served { access: Access::Accounts(Arc::new(again)), ..fresh }).await.unwrap();
+    server.stop().await;
 }
 
 #[tokio::test]

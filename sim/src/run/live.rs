@@ -71,10 +71,11 @@ impl Live {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let state = Some(options.data.join(DOOR_DIRECTORY));
         let door = DoorConfig { listen: loopback(options.mqtt_port), state, ..DoorConfig::default() };
-        let accounts = options
-            .accounts
-            .clone()
-            .map(|directory| AccountFiles { directory, audit: options.data.join(AUDIT_LOG) });
+        let accounts = options.accounts.clone().map(|directory| AccountFiles {
+            directory,
+            audit: options.data.join(AUDIT_LOG),
+            may_set_up: false,
+        });
         let page = loopback(options.port).into();
         let listeners =
             Listeners { page, accounts, door, opcua: None, acquisition: Vec::new(), amqp: Vec::new() };
@@ -96,7 +97,7 @@ impl Live {
             Some(History::open(&options.data.join(HISTORY_DIRECTORY), history::Options::default())?);
         let register = Some(register::Register::open(&options.data)?);
         let kept = Kept { journal, ledger, begun, history, register };
-        let Station { door: mqtt, system, server, opcua: _ } =
+        let Station { door: mqtt, system, server, .. } =
             Station::start(listeners, foundation, kept, clock, Vec::new()).await?;
         let log = FieldLog::default();
         let (ended, until) = watch::channel(false);

@@ -18,6 +18,8 @@ pub struct DoorConfig {
     pub tls: Option<TlsFiles>,
     /// Who may do what.
     pub policy: Policy,
+    /// The file `policy` was read from: it is read again whenever it changes, as those of `tls` are.
+    pub rights: Option<PathBuf>,
     /// What one client, and all together, may use.
     pub limits: Limits,
     /// Where retained messages are kept over a restart; without it they are kept in memory.
@@ -31,6 +33,7 @@ impl Default for DoorConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
             tls: None,
             policy: Policy::open(),
+            rights: None,
             limits: Limits::default(),
             state: None,
         }

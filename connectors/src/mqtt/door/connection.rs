@@ -11,6 +11,7 @@ use super::counters::Count;
 use super::filter::{is_filter, is_topic};
 use super::policy::{Action, Identity};
 use super::router::{Attached, Publication};
+use super::standing::{Shown, Standing, Withdrawn};
 use super::tokens::Tokens;
 use super::wire::{Broken, Wire};
 use super::{Inside, asked_to_close as closed};
@@ -53,6 +54,8 @@ pub(super) enum End {
     NotDurable,
     /// The door closes.
     Closing,
+    /// It is not let in any more, or not with what it subscribed to.
+    Withdrawn(Withdrawn),
 }
 
 impl From<Broken> for End {
@@ -70,6 +73,7 @@ impl End {
             End::Broken(Broken::TooLarge) => Some(Count::TooLarge),
             End::Broken(Broken::Stalled) | End::Stalled => Some(Count::Stalled),
             End::Denied => Some(Count::PublishDenied),
+            End::Withdrawn(_) => Some(Count::Withdrawn),
             End::Silent => Some(Count::Silent),
             End::NotDurable => Some(Count::NotDurable),
         }
@@ -116,8 +120,16 @@ pub(super) struct Client {
     pub(super) who: Identity,
     /// Under which name its session is kept.
     pub(super) session: String,
+    /// As it calls itself.
+    pub(super) client_id: String,
     /// What it may speak of.
     pub(super) points: Points,
+    /// How it proved to be that.
+    pub(super) shown: Shown,
+    /// What it was let in under, or last looked at.
+    pub(super) standing: Arc<Standing>,
+    /// What holds.
+    pub(super) holds: watch::Receiver<Arc<Standing>>,
 }
 
 pub(super) struct Connection<'a, S> {
@@ -142,6 +154,7 @@ enum Wake {
     Time,
     TakenOver,
     Closing,
+    Renew,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
@@ -177,7 +190,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     pub(super) async fn run(&mut self, closing: &mut watch::Receiver<bool>) -> End {
         loop {
             if let Err(end) = self.step(closing).await {
-                if end == End::Closing || end == End::TakenOver {
+                if matches!(end, End::Closing | End::TakenOver | End::Withdrawn(_)) {
                     self.wire.close().await;
                 }
                 return end;
@@ -185,7 +198,18 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         }
     }
 
+    /// Who is on the other side.
+    pub(super) fn who(&self) -> &str {
+        self.client.who.as_str()
+    }
+
+    /// Whether something changed that it has not looked at.
+    pub(super) fn is_behind(&self) -> bool {
+        self.client.holds.has_changed().unwrap_or(false)
+    }
+
     async fn step(&mut self, closing: &mut watch::Receiver<bool>) -> Result<(), End> {
+        self.renew_if_changed()?;
         let throttled = self.read_packets(closing).await?;
         let more = self.deliver()?;
         self.wire.flush(self.inside.limits.packet_within).await?;
@@ -199,6 +223,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             biased;
             () = closed(closing) => Wake::Closing,
             () = self.attached.ended.notified() => Wake::TakenOver,
+            Ok(()) = self.client.holds.changed() => Wake::Renew,
             () = first_settled(&mut self.owed) => Wake::Settled,
             read = self.wire.fill(), if reading => Wake::Read(read),
             () = std::future::ready(()), if more => Wake::Deliver,
@@ -212,7 +237,28 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             Wake::Time => self.check_time(reading),
             Wake::TakenOver => Err(End::TakenOver),
             Wake::Closing => Err(End::Closing),
+            Wake::Renew => self.renew(),
         }
+    }
+
+    fn renew_if_changed(&mut self) -> Result<(), End> {
+        if self.is_behind() { self.renew() } else { Ok(()) }
+    }
+
+    /// Goes by what holds now, or ends.
+    fn renew(&mut self) -> Result<(), End> {
+        let holds = Arc::clone(&self.client.holds.borrow_and_update());
+        let Client { who, client_id, shown, standing, .. } = &self.client;
+        let router = &self.inside.router;
+        if let Err(why) = holds.still_admits(standing, who, client_id, shown) {
+            router.give_up(self.attached);
+            return Err(End::Withdrawn(why));
+        }
+        let narrowed = router.narrow(self.attached, who, &holds.policy);
+        self.client.points = holds.policy.points(who);
+        self.client.standing = holds;
+        // MQTT 3.1.1 cannot take a subscription back: the client learns it when it comes again.
+        if narrowed { Err(End::Withdrawn(Withdrawn::Subscription)) } else { Ok(()) }
     }
 
     /// Takes up what was read, as far as limits allow. Whether the client has to wait because it is too fast.
@@ -227,6 +273,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 return Ok(false);
             };
             (self.heard, self.begun) = (now, None);
+            self.renew_if_changed()?;
             tokio::select! {
                 biased;
                 taken = self.on_packet(packet) => taken?,
@@ -302,7 +349,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         if !is_topic(&topic) {
             return Err(End::Protocol);
         }
-        if !self.inside.policy.allows(&self.client.who, Action::Publish, &topic) {
+        if !self.client.standing.policy.allows(&self.client.who, Action::Publish, &topic) {
             // The client chose the words, and how often it connects.
             if let Some(unsaid) = self.inside.denials.say(Instant::now()) {
                 tracing::warn!(who = self.client.who.as_str(), ?topic, unsaid, "publishing denied");
@@ -381,7 +428,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             // Quality 2 is granted as 1: our own messages carry ids and are obeyed once.
             let qos = if wanted.qos == QoS::AtMostOnce { QoS::AtMostOnce } else { QoS::AtLeastOnce };
             let allowed = is_filter(&wanted.path)
-                && self.inside.policy.allows(&self.client.who, Action::Subscribe, &wanted.path);
+                && self.client.standing.policy.allows(&self.client.who, Action::Subscribe, &wanted.path);
             let granted =
                 allowed.then(|| self.inside.router.subscribe(self.attached.session, &wanted.path, qos));
             if let Some(looked_at) = granted.flatten() {

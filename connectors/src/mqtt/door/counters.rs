@@ -64,6 +64,12 @@ counts! {
     NotDurable => "not_durable",
     /// Messages acknowledged although they failed twice, so that they do not come for ever.
     GivenUp => "given_up",
+    /// Times that changed files of rights, certificates or revocations were taken over.
+    Renewed => "renewed",
+    /// Times that they could not be, so that what was last good went on.
+    NotRenewed => "not_renewed",
+    /// Clients that were cut off, and sessions of absent ones that were narrowed or given up, by such a change.
+    Withdrawn => "withdrawn",
     /// Sessions of absent clients that gave way to others or grew too old.
     SessionsForgotten => "sessions_forgotten",
 }

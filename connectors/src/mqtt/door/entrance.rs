@@ -5,8 +5,9 @@ use super::admission::Place;
 use super::connection::{Client, Connection, End};
 use super::counters::Count;
 use super::filter::is_topic;
-use super::policy::{Action, Identity};
+use super::policy::{Action, Identity, Policy};
 use super::session::Will;
+use super::standing::{Change, Shown, Standing};
 use super::tls::identities;
 use super::wire::{Broken, Wire};
 use access::Try;
@@ -30,21 +31,24 @@ pub(super) async fn serve(
     stream: TcpStream,
     place: Place,
     inside: Arc<Inside>,
-    acceptor: Option<TlsAcceptor>,
     closing: watch::Receiver<bool>,
 ) {
     let deadline = Instant::now() + inside.limits.connect_within;
     let _ = stream.set_nodelay(true);
-    let Some(acceptor) = acceptor else {
-        return greet(stream, Vec::new(), deadline, place, &inside, closing).await;
+    // From before it is known on: what changes meanwhile is noticed.
+    let holds = inside.standing.subscribe();
+    let tls = holds.borrow().tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.config)));
+    let Some(acceptor) = tls else {
+        return greet(stream, Shown::default(), holds, deadline, place, &inside, closing).await;
     };
     match timeout_at(deadline, acceptor.accept(stream)).await {
         Err(_) => inside.counters.add(Count::Late),
         Ok(Err(_)) => inside.counters.add(Count::TlsFailed),
         Ok(Ok(stream)) => {
-            let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-            let names = certificates.first().map(identities).unwrap_or_default();
-            greet(stream, names, deadline, place, &inside, closing).await;
+            let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            let chain: Vec<_> = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
+            let shown = Shown { names: chain.first().map(identities).unwrap_or_default(), chain };
+            greet(stream, shown, holds, deadline, place, &inside, closing).await;
         }
     }
 }
@@ -52,14 +56,17 @@ pub(super) async fn serve(
 /// Reads CONNECT, answers it and goes on as a [`Connection`].
 async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    certified: Vec<String>,
+    shown: Shown,
+    mut holds: watch::Receiver<Arc<Standing>>,
     deadline: Instant,
     place: Place,
     inside: &Arc<Inside>,
     mut closing: watch::Receiver<bool>,
 ) {
     let mut wire = Wire::new(stream, CONNECT_BYTES_MAX.min(inside.limits.packet_bytes_max));
-    let known = timeout_at(deadline, introduce(&mut wire, &certified, place.peer(), inside)).await;
+    let standing = Arc::clone(&holds.borrow_and_update());
+    let known = introduce(&mut wire, &shown.names, place.peer(), inside, &standing);
+    let known = timeout_at(deadline, known).await;
     let (connect, who) = match known {
         Ok(Ok(known)) => known,
         Ok(Err(end)) => {
@@ -77,7 +84,7 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
         let _ = told.await;
         return wire.close().await;
     }
-    let points = inside.policy.points(&who);
+    let points = standing.policy.points(&who);
     let will = connect.last_will.map(|last| Will { last, points: points.clone() });
     let attached = inside.router.attach(&session, connect.clean_session, will);
     inside.counters.add(Count::Connected);
@@ -85,11 +92,19 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     let leave = Leave { inside, attached: &attached, goodbye: false };
     let answer = ConnAck::new(ConnectReturnCode::Success, attached.present);
     if wire.put(&Packet::ConnAck(answer)).is_ok() {
-        let client = Client { who, session, points };
+        let client = Client { who, session, client_id: connect.client_id, points, shown, standing, holds };
         let mut connection = Connection::new(inside, wire, client, &attached, connect.keep_alive);
         let end = connection.run(&mut closing).await;
         end.count().into_iter().for_each(|count| inside.counters.add(count));
+        let (who, is_behind) = (connection.who().to_owned(), connection.is_behind());
         leave.with(end);
+        if is_behind {
+            // Its session may have been absent too late to be looked through.
+            inside.router.review_absent(&inside.standing.borrow().policy);
+        }
+        if let End::Withdrawn(why) = end {
+            let _ = inside.changes.send(Change::Withdrawn { identity: who, why }).await;
+        }
     }
 }
 
@@ -101,7 +116,8 @@ struct Leave<'a> {
 
 impl Leave<'_> {
     fn with(mut self, end: End) {
-        self.goodbye = end == End::Goodbye;
+        // Whoever is cut off for its rights leaves no word.
+        self.goodbye = matches!(end, End::Goodbye | End::Withdrawn(_));
     }
 }
 
@@ -117,6 +133,7 @@ async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
     certified: &[String],
     from: IpAddr,
     inside: &Arc<Inside>,
+    standing: &Arc<Standing>,
 ) -> Result<(Connect, Identity), End> {
     let packet = loop {
         match wire.next() {
@@ -132,22 +149,22 @@ async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
     if connect.protocol != rumqttc::mqttbytes::Protocol::V4 {
         return refuse(wire, ConnectReturnCode::RefusedProtocolVersion, Broken::Version.into()).await;
     }
-    let Some(who) = identify(certified, &connect, from, inside).await else {
+    let Some(who) = identify(certified, &connect, from, inside, standing).await else {
         tokio::time::sleep(WRONG_PASSWORD_PAUSE).await;
         return refuse(wire, ConnectReturnCode::BadUserNamePassword, End::Broken(Broken::Closed)).await;
     };
     if connect.client_id.is_empty() {
-        if !connect.clean_session || !inside.policy.is_open() {
+        if !connect.clean_session || !standing.policy.is_open() {
             return refuse(wire, ConnectReturnCode::BadClientId, End::Protocol).await;
         }
         connect.client_id = inside.unnamed();
     }
-    if !inside.policy.may_be_called(&who, &connect.client_id) {
+    if !standing.policy.may_be_called(&who, &connect.client_id) {
         inside.counters.add(Count::NotAuthorized);
         return refuse(wire, ConnectReturnCode::BadClientId, End::Broken(Broken::Closed)).await;
     }
     if let Some(will) = &connect.last_will
-        && !(is_topic(&will.topic) && inside.policy.allows(&who, Action::Publish, &will.topic))
+        && !(is_topic(&will.topic) && standing.policy.allows(&who, Action::Publish, &will.topic))
     {
         return refuse(wire, ConnectReturnCode::NotAuthorized, End::Denied).await;
     }
@@ -171,18 +188,19 @@ async fn identify(
     connect: &Connect,
     from: IpAddr,
     inside: &Arc<Inside>,
+    standing: &Arc<Standing>,
 ) -> Option<Identity> {
-    if inside.policy.is_open() {
-        return inside.policy.identify(certified, None).ok();
+    if standing.policy.is_open() {
+        return standing.policy.identify(certified, None).ok();
     }
     let login = connect.login.as_ref().map(|login| (login.username.clone(), login.password.clone()));
-    let tried = match login.as_ref().map(|(user, _)| Tried::begin(user, from, inside)) {
+    let tried = match login.as_ref().map(|(user, _)| Tried::begin(user, from, inside, &standing.policy)) {
         Some(None) => return None,
         Some(Some(tried)) => Some(tried),
         None => None,
     };
     let _turn = inside.password_turns.acquire().await.ok()?;
-    let (within, certified) = (Arc::clone(inside), certified.to_vec());
+    let (within, certified) = (Arc::clone(standing), certified.to_vec());
     let checking = tokio::task::spawn_blocking(move || {
         let login = login.as_ref().map(|(user, password)| (user.as_str(), password.as_str()));
         within.policy.identify(&certified, login)
@@ -207,7 +225,7 @@ struct Tried<'a> {
 
 impl<'a> Tried<'a> {
     /// `None` when there were too many wrong ones.
-    fn begin(user: &str, from: IpAddr, inside: &'a Inside) -> Option<Self> {
+    fn begin(user: &str, from: IpAddr, inside: &'a Inside, policy: &Policy) -> Option<Self> {
         let (mut guesses, now) = inside.guesses();
         match guesses.try_once(user, Some(from), now) {
             Try::Free => Some(Self { user: user.to_owned(), from, inside, is_checked: false }),
@@ -215,7 +233,7 @@ impl<'a> Tried<'a> {
                 inside.counters.add(Count::Guessing);
                 if first {
                     // The name is not written down: it may be a password.
-                    let known = inside.policy.knows(user);
+                    let known = policy.knows(user);
                     tracing::warn!(%from, known, "too many wrong MQTT passwords: refused unseen for minutes");
                 }
                 None

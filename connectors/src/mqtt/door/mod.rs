@@ -6,6 +6,7 @@
 //!
 //! * [`Door`] listens; `admission` counts who comes, `entrance` finds out who it is, `connection` serves it;
 //! * [`Policy`] says who may do what, `filter` what a topic filter matches;
+//! * `standing` reads rights, certificates and revocations again when they change, and ends what they do not allow;
 //! * `router` with `session`, `tree` and `retained` passes messages on;
 //! * `link` is the system's own end, inside the process; `letterbox` one for messages of others' forms.
 //!
@@ -25,6 +26,7 @@ mod retained;
 mod router;
 mod seldom;
 mod session;
+mod standing;
 mod tls;
 mod tokens;
 mod tree;
@@ -33,7 +35,8 @@ pub(crate) mod wire;
 pub use config::{DoorConfig, DoorError, Limits};
 pub use counters::{Count, DoorCounters};
 pub use letterbox::{Letter, Letterbox};
-pub use policy::{Action, Identity, Policy, PolicyError, Unknown};
+pub use policy::{Action, Identity, Policy, PolicyError, RIGHTS_BYTES_MAX, Unknown};
+pub use standing::{Change, Withdrawn};
 pub use tls::TlsFiles;
 
 pub(crate) use retained::read_any as read_retained;
@@ -46,6 +49,7 @@ use grid::{Clock, Timestamp};
 use retained::Retained;
 use router::Router;
 use seldom::Seldom;
+use standing::{Changes, Files, Holds, Standing, Told};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,7 +59,6 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 
 const THREADS: usize = 2;
 /// Passwords checked at the same time.
@@ -73,7 +76,9 @@ const NO_SOCKET_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 struct Inside {
     limits: Limits,
-    policy: Policy,
+    /// What holds at the moment; whoever is let in under it has to know of changes.
+    standing: Holds,
+    changes: Changes,
     router: Arc<Router>,
     counters: Arc<DoorCounters>,
     password_turns: Semaphore,
@@ -106,6 +111,7 @@ pub struct Door {
     counters: Arc<DoorCounters>,
     closing: watch::Sender<bool>,
     closed: watch::Receiver<bool>,
+    told: Told,
 }
 
 impl Door {
@@ -115,8 +121,10 @@ impl Door {
     /// [`DoorError`]; an address open to others needs both TLS and rights of clients.
     pub fn open(config: DoorConfig) -> Result<Self, DoorError> {
         config.is_protected()?;
-        let DoorConfig { listen, tls, policy, limits, state } = config;
-        let acceptor = tls.as_ref().map(tls::server).transpose()?.map(TlsAcceptor::from);
+        let DoorConfig { listen, tls, policy, rights, limits, state } = config;
+        // As they look before they are read: what changes meanwhile is read again.
+        let files = Files::new(rights, tls.clone());
+        let standing = Standing { policy, tls: tls.as_ref().map(tls::server).transpose()? };
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .max_blocking_threads(PASSWORD_THREADS)
@@ -135,9 +143,11 @@ impl Door {
         let retained = state.as_deref().map(Retained::open).transpose()?.unwrap_or_default();
         let counters = Arc::new(DoorCounters::default());
         let router = Arc::new(Router::new(limits.clone(), counters.clone(), retained));
+        let told = Told::default();
         let inside = Inside {
             limits: limits.clone(),
-            policy,
+            standing: watch::Sender::new(Arc::new(standing)),
+            changes: standing::changes(&handle, told.clone()),
             router: router.clone(),
             counters: counters.clone(),
             password_turns: Semaphore::new(PASSWORD_THREADS),
@@ -147,18 +157,20 @@ impl Door {
             unnamed: AtomicU64::new(0),
         };
         let (closing, close) = watch::channel(false);
-        let (told, closed) = watch::channel(false);
-        let keep = Keep {
-            listener,
-            inside: Arc::new(inside),
-            acceptor,
-            admission: Arc::new(Admission::new(limits)),
-        };
+        let (ended, closed) = watch::channel(false);
+        let keep =
+            Keep { listener, inside: Arc::new(inside), files, admission: Arc::new(Admission::new(limits)) };
         std::thread::Builder::new()
             .name("mqtt-door".into())
-            .spawn(move || keep.run(runtime, close, &told))
+            .spawn(move || keep.run(runtime, close, &ended))
             .map_err(DoorError::Thread)?;
-        Ok(Self { address, runtime: handle, router, counters, closing, closed })
+        Ok(Self { address, runtime: handle, router, counters, closing, closed, told })
+    }
+
+    /// Lets somebody be told of changes of rights and certificates, and of who was cut off by them; on a thread that may wait. Only
+    /// the first one is.
+    pub fn tell(&self, told: impl Fn(&Change) + Send + Sync + 'static) {
+        let _ = self.told.0.set(Box::new(told));
     }
 
     /// Where it listens.
@@ -211,22 +223,24 @@ impl Drop for OwnRuntime {
 struct Keep {
     listener: TcpListener,
     inside: Arc<Inside>,
-    acceptor: Option<TlsAcceptor>,
+    files: Files,
     admission: Arc<Admission>,
 }
 
 impl Keep {
-    fn run(self, mut runtime: OwnRuntime, mut close: watch::Receiver<bool>, told: &watch::Sender<bool>) {
+    fn run(self, mut runtime: OwnRuntime, mut close: watch::Receiver<bool>, ended: &watch::Sender<bool>) {
         let Some(runtime) = runtime.0.take() else { return };
-        let router = self.inside.router.clone();
+        let Keep { listener, inside, files, admission } = self;
+        let router = inside.router.clone();
         runtime.block_on(async {
             let connections = close.clone();
+            let following = tokio::spawn(standing::follow(files, Arc::clone(&inside)));
             tokio::select! {
-                () = self.accept(&connections) => {}
+                () = accept(&listener, &inside, &admission, &connections) => {}
                 // A dropped door stays open.
                 () = asked_to_close(&mut close) => {}
             }
-            let Keep { listener, admission, .. } = self;
+            following.abort();
             drop(listener);
             let until = Instant::now() + CLOSING_MAX;
             while admission.open() > 0 && Instant::now() < until {
@@ -236,33 +250,37 @@ impl Keep {
         runtime.shutdown_timeout(CLOSING_MAX);
         // Nobody publishes any more; the file may be opened by the next door.
         router.finish();
-        told.send_replace(true);
+        ended.send_replace(true);
     }
+}
 
-    async fn accept(&self, closing: &watch::Receiver<bool>) {
-        loop {
-            let (stream, peer) = match self.listener.accept().await {
-                Ok(accepted) => accepted,
-                Err(error) if error.raw_os_error().is_some_and(is_out_of_sockets) => {
-                    // Make room at the cost of whoever has not said who it is.
-                    self.admission.cut_oldest();
-                    self.inside.counters.add(Count::GaveWay);
-                    tokio::time::sleep(NO_SOCKET_PAUSE).await;
-                    continue;
-                }
-                // The client has gone before it was accepted.
-                Err(_) => continue,
-            };
-            let Some(place) = self.admission.admit(peer.ip()) else {
-                self.inside.counters.add(Count::TurnedAway);
+async fn accept(
+    listener: &TcpListener,
+    inside: &Arc<Inside>,
+    admission: &Arc<Admission>,
+    closing: &watch::Receiver<bool>,
+) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) if error.raw_os_error().is_some_and(is_out_of_sockets) => {
+                // Make room at the cost of whoever has not said who it is.
+                admission.cut_oldest();
+                inside.counters.add(Count::GaveWay);
+                tokio::time::sleep(NO_SOCKET_PAUSE).await;
                 continue;
-            };
-            let number = place.number();
-            let (inside, acceptor) = (self.inside.clone(), self.acceptor.clone());
-            let task = tokio::spawn(entrance::serve(stream, place, inside, acceptor, closing.clone()));
-            if self.admission.handshaking(number, task.abort_handle()) {
-                self.inside.counters.add(Count::GaveWay);
             }
+            // The client has gone before it was accepted.
+            Err(_) => continue,
+        };
+        let Some(place) = admission.admit(peer.ip()) else {
+            inside.counters.add(Count::TurnedAway);
+            continue;
+        };
+        let number = place.number();
+        let task = tokio::spawn(entrance::serve(stream, place, inside.clone(), closing.clone()));
+        if admission.handshaking(number, task.abort_handle()) {
+            inside.counters.add(Count::GaveWay);
         }
     }
 }

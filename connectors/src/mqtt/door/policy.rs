@@ -6,8 +6,12 @@ use super::password::PasswordHash;
 use crate::house::Points;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
 use thiserror::Error;
 
+/// Largest file of rights, bytes.
+pub const RIGHTS_BYTES_MAX: u64 = 16 << 20;
 /// Longest client id, bytes.
 const CLIENT_ID_BYTES_MAX: usize = 128;
 /// Stands between identity and client id in the name of a session; neither contains it.
@@ -153,6 +157,48 @@ impl Policy {
         if right && known.is_some() { Ok(Identity(Some(user.to_owned()))) } else { Err(Unknown) }
     }
 
+    /// Reads a file of rights.
+    ///
+    /// # Errors
+    /// What is wrong, with the file's name.
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        let wrong = |reason: &dyn std::fmt::Display| format!("{}: {reason}", path.display());
+        let file = std::fs::File::open(path).map_err(|error| wrong(&error))?;
+        let mut text = String::new();
+        let bytes =
+            file.take(RIGHTS_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| wrong(&error))?;
+        if bytes as u64 > RIGHTS_BYTES_MAX {
+            return Err(wrong(&format!("at most {RIGHTS_BYTES_MAX} bytes of rights are read")));
+        }
+        Self::from_toml(&text).map_err(|error| wrong(&error))
+    }
+
+    /// Whether nobody is let in at all.
+    pub(super) fn is_without_clients(&self) -> bool {
+        self.clients.as_ref().is_some_and(BTreeMap::is_empty)
+    }
+
+    /// Whether somebody who was let in is one of theirs still.
+    pub(super) fn knows_still(&self, who: &Identity) -> bool {
+        match (&self.clients, &who.0) {
+            (None, _) => true,
+            (Some(clients), Some(name)) => clients.contains_key(name),
+            (Some(_), None) => false,
+        }
+    }
+
+    /// Whether somebody's password is the one it was before.
+    pub(super) fn has_password_of(&self, before: &Self, who: &Identity) -> bool {
+        let hash = |policy: &'_ Self| {
+            policy
+                .clients
+                .as_ref()
+                .zip(who.0.as_ref())
+                .map(|(clients, name)| clients.get(name).and_then(|client| client.password.clone()))
+        };
+        hash(self) == hash(before)
+    }
+
     /// Whether a name is one of theirs.
     pub(super) fn knows(&self, name: &str) -> bool {
         self.clients.as_ref().is_some_and(|clients| clients.contains_key(name))
@@ -216,6 +262,11 @@ impl Identity {
             None => client_id.to_owned(),
             Some(identity) => format!("{identity}{SESSION_SEPARATOR}{client_id}"),
         }
+    }
+
+    /// Whose a session of this name is.
+    pub(super) fn of_session(session: &str) -> Self {
+        Self(session.split_once(SESSION_SEPARATOR).map(|(identity, _)| identity.to_owned()))
     }
 
     /// How the names of all its sessions begin; `None` where clients have no identity.

@@ -4,8 +4,10 @@ use super::config::Limits;
 use super::counters::{Count, DoorCounters};
 use super::filter::matches;
 use super::link::Tap;
+use super::policy::{Action, Identity, Policy};
 use super::retained::{Kept, Retained};
 use super::session::{Connected, Delivery, Session, Will};
+use super::standing::Withdrawn;
 use super::tree::{SessionKey, Tree};
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
@@ -290,6 +292,46 @@ impl Router {
         }
     }
 
+    /// Takes from a connected client the subscriptions and the will it may not have any more; whether it had such subscriptions.
+    pub(super) fn narrow(&self, attached: &Attached, who: &Identity, policy: &Policy) -> bool {
+        let mut core = self.core();
+        if let Some(connected) = core.session_of(attached).and_then(|session| session.connected.as_mut()) {
+            let allowed = |will: &Will| policy.allows(who, Action::Publish, &will.last.topic);
+            connected.will = connected.will.take().filter(allowed);
+            if let Some(will) = &mut connected.will {
+                will.points = policy.points(who);
+            }
+            return core.narrow(attached.session, who, policy);
+        }
+        false
+    }
+
+    /// Gives up the session of a connection, and all that waits in it, without its will.
+    pub(super) fn give_up(&self, attached: &Attached) {
+        let mut core = self.core();
+        if core.session_of(attached).is_some() {
+            core.forget(attached.session);
+        }
+    }
+
+    /// Gives up what absent clients may not have any more: whose, and why.
+    pub(super) fn review_absent(&self, policy: &Policy) -> Vec<(String, Withdrawn)> {
+        let mut core = self.core();
+        let absent = core.sessions.iter().filter(|(_, session)| session.connected.is_none());
+        let absent: Vec<_> = absent.map(|(key, session)| (*key, session.client_id.clone())).collect();
+        let mut found = Vec::new();
+        for (key, session) in absent {
+            let who = Identity::of_session(&session);
+            if !policy.knows_still(&who) {
+                core.forget(key);
+                found.push((who.as_str().to_owned(), Withdrawn::Unknown));
+            } else if core.narrow(key, &who, policy) {
+                found.push((who.as_str().to_owned(), Withdrawn::Subscription));
+            }
+        }
+        found
+    }
+
     /// What may be sent to a client now, and whether there may be more. Nothing when its session was taken over.
     pub(super) fn take(&self, attached: &Attached) -> (Vec<Publish>, bool) {
         let mut core = self.core();
@@ -340,6 +382,16 @@ impl Core {
         let session = self.sessions.get_mut(&attached.session)?;
         let current = session.connected.as_ref().is_some_and(|c| c.number == attached.connection);
         current.then_some(session)
+    }
+
+    /// Takes from a session what it may not have any more; whether there was something.
+    fn narrow(&mut self, key: SessionKey, who: &Identity, policy: &Policy) -> bool {
+        let Some(session) = self.sessions.get_mut(&key) else { return false };
+        let before = session.queue_bytes();
+        let gone = session.narrow(|filter| policy.allows(who, Action::Subscribe, filter));
+        self.queued_bytes = self.queued_bytes + session.queue_bytes() - before;
+        gone.iter().for_each(|filter| self.tree.remove(filter, key));
+        !gone.is_empty()
     }
 
     fn forget(&mut self, key: SessionKey) {

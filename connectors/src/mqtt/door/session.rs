@@ -1,6 +1,7 @@
 //! What the door keeps of one client: filters, what waits for it, and what it has not acknowledged.
 
 use super::config::Limits;
+use super::filter::matches;
 use super::router::Publication;
 use crate::house::Points;
 use rumqttc::mqttbytes::QoS;
@@ -142,6 +143,22 @@ impl Session {
         if let Some(place) = self.unacknowledged.iter().position(|(id, _)| *id == packet_id) {
             self.unacknowledged.remove(place);
         }
+    }
+
+    /// Keeps only the filters that are allowed still, and of what waits only what they ask for. Which filters went.
+    pub(super) fn narrow(&mut self, allowed: impl Fn(&str) -> bool) -> Vec<String> {
+        let gone: Vec<String> = self.filters.keys().filter(|filter| !allowed(filter)).cloned().collect();
+        if gone.is_empty() {
+            return gone;
+        }
+        self.filters.retain(|filter, _| !gone.contains(filter));
+        let filters = &self.filters;
+        let wanted =
+            |delivery: &Delivery| filters.keys().any(|filter| matches(filter, &delivery.message.topic));
+        self.queue.retain(wanted);
+        self.unacknowledged.retain(|(_, delivery)| wanted(delivery));
+        self.queue_bytes = self.queue.iter().map(|delivery| delivery.message.bytes()).sum();
+        gone
     }
 
     /// The connection is gone: what was not acknowledged waits again, in front and in order.

@@ -2,7 +2,7 @@
 
 use super::parties::OFFERS_QUERY;
 use super::{Endpoint, Parameter, json, parameter};
-use crate::{bids, bills, offers, parties, reported, trading, transfer};
+use crate::{bids, bills, heartbeats, offers, parties, reported, trading, transfer};
 use access::{Action, Resource};
 use actix_web::web;
 
@@ -27,6 +27,18 @@ const TRADES_QUERY: &[Parameter] = &[
 ];
 
 pub(super) const MARKET: &[Endpoint] = &[
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/heartbeats",
+        operation: "listHeartbeats",
+        summary: "Parties that send heartbeats, and whether their offers are suspended; one's own where one may not see everybody's",
+        right: (Resource::FlexOffer, Action::Read),
+        query: &[],
+        body: None,
+        answers: &[json(200, "The parties", "Heartbeats")],
+        problems: &[],
+        route: || web::get().to(heartbeats::list),
+    },
     Endpoint {
         method: "GET",
         path: "/api/v1/bids",

@@ -1,7 +1,7 @@
 //! What the system says of itself: whether it lives, who asks, the picture, the history, its stages, the quarantine.
 
 use super::{Answer, Content, Endpoint, OPEN, Parameter, json, parameter};
-use crate::{api, follow, history, quarantine, session, supervision};
+use crate::{api, follow, history, quarantine, session, setup, supervision};
 use access::{Action, Resource};
 use actix_web::web;
 
@@ -126,6 +126,18 @@ pub(super) const SYSTEM: &[Endpoint] = &[
         }],
         problems: &[],
         route: || web::delete().to(session::end),
+    },
+    Endpoint {
+        method: "POST",
+        path: "/api/v1/setup",
+        operation: "setUp",
+        summary: "Make the first administrator with the token that the program showed at its start",
+        right: (Resource::Session, Action::Create),
+        query: &[],
+        body: Some("SetUp"),
+        answers: &[json(201, "The administrator may log in; the token is worth nothing any more", "Session")],
+        problems: &[400, 401, 404, 408, 413, 415, 422, 503],
+        route: || web::post().to(setup::begin),
     },
     Endpoint {
         method: "GET",

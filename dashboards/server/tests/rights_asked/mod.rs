@@ -10,6 +10,7 @@ pub const MATRIX: &str = "
     whoAmI              .    +    +    +    +    +    +    +    +
     logIn               +    +    +    +    +    +    +    +    +
     logOut              +    +    +    +    +    +    +    +    +
+    setUp               +    +    +    +    +    +    +    +    +
     getNetwork          .    +    +    .    .    .    .    +    .
     getSnapshot         .    +    +    .    .    .    .    +    .
     followPicture       .    +    +    .    .    .    .    +    .
@@ -54,6 +55,7 @@ pub const MATRIX: &str = "
     releaseSetAside     .    +    .    .    .    .    .    .    .
     submitFlexOffer     .    .    .    .    o    o    .    .    .
     listFlexOffers      .    +    .    +    +    +    .    +    .
+    listHeartbeats      .    +    .    +    +    +    .    +    .
     withdrawFlexOffer   .    .    .    .    o    o    .    .    .
     pickUpSchedules     .    .    .    .    o    o    .    .    .
     sendMeasurements    .    .    .    .    o    o    .    .    .
