@@ -31,8 +31,13 @@ use num_complex::Complex64;
 /// Below this step an old factor is good enough, while it still makes steps this much smaller.
 const KEEP_BELOW: f64 = 2e-3;
 const KEEP_RATE: f64 = 0.1;
-/// Most whole steps.
+/// Or about as much smaller as new factors made them: where residuals are large, the rows' bends slow the steps down, which no
+/// factor of this system knows.
+const KEEP_PACE: f64 = 1.1;
+/// Most whole steps, and how many more while each is so much smaller than the one before.
 const WHOLE_STEPS: usize = 25;
+const MORE_STEPS: usize = 50;
+const SHRINKING: f64 = 0.8;
 /// Steps that do not shrink by this are stuck; after so many of them damped ones take over.
 const STUCK: f64 = 0.9;
 const STUCK_MAX: usize = 4;
@@ -261,8 +266,9 @@ impl Wls {
     fn whole_steps(&mut self, tolerance: &Tolerance) -> Result<usize, NoSolution> {
         let size = 2 * self.live.len();
         let (mut keep, mut before, mut last, mut stuck) = (false, f64::INFINITY, (f64::NAN, 0), 0);
+        let mut pace = 0.0;
         let soft = if self.soft { SOFT } else { 0.0 };
-        for iteration in 1..=tolerance.iterations_max.min(WHOLE_STEPS) {
+        for iteration in 1..=tolerance.iterations_max.min(WHOLE_STEPS + MORE_STEPS) {
             let step = if keep { self.solved() } else { self.step(soft, 0.0)? };
             last = self.largest(&step[..size])?;
             if last.0 > if self.soft { WILD_SOFT } else { WILD } {
@@ -276,7 +282,14 @@ impl Wls {
             if stuck >= STUCK_MAX && last.0 > ROUNDING {
                 break;
             }
-            keep = last.0 < KEEP_BELOW && (last.0 < KEEP_RATE * before || !keep);
+            if iteration >= WHOLE_STEPS && last.0 > SHRINKING * before {
+                break;
+            }
+            let rate = last.0 / before;
+            if !keep {
+                pace = rate;
+            }
+            keep = last.0 < KEEP_BELOW && (rate < KEEP_RATE.max(KEEP_PACE * pace).min(SHRINKING) || !keep);
             before = last.0;
         }
         Err(NoSolution::NotSettled { iterations: tolerance.iterations_max, step_pu: last.0, bus: last.1 })
