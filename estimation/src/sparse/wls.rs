@@ -34,15 +34,23 @@ const KEEP_RATE: f64 = 0.1;
 /// Or about as much smaller as new factors made them: where residuals are large, the rows' bends slow the steps down, which no
 /// factor of this system knows.
 const KEEP_PACE: f64 = 1.1;
-/// Most whole steps, and how many more while each is so much smaller than the one before.
+/// Most whole steps, and how many more while those of new factors are so much smaller than the one before.
 const WHOLE_STEPS: usize = 25;
 const MORE_STEPS: usize = 50;
-const SHRINKING: f64 = 0.8;
+const SHRINKING: f64 = 0.9;
+/// Steps that follow each other along one line, on or back, at one pace are the terms of a geometric series, whose sum is taken at once (Aitken
+/// 1926): from this step on, between these paces, when two agree to this and the angle between steps has at least this cosine.
+const SERIES_FROM: usize = 8;
+const SERIES_PACE: std::ops::Range<f64> = 0.5..0.95;
+const SERIES_AGREES: f64 = 0.03;
+const SERIES_COSINE: f64 = 0.98;
 /// Steps that do not shrink by this are stuck; after so many of them damped ones take over.
 const STUCK: f64 = 0.9;
 const STUCK_MAX: usize = 4;
 /// Steps below this that do not shrink are rounding, p.u.
 pub(super) const ROUNDING: f64 = 1e-9;
+/// Steps that end between this and the tolerance are all that the digits of a weighted sum allow, p.u.
+const DIGITS: f64 = 1e-5;
 /// No reading is that far from the flat start, p.u. (a terawatt on a base of 1 MVA is 1e6).
 const ABSURD: f64 = 1e12;
 /// More open unknowns than this, and the regularised system takes over, where none should be open.
@@ -109,6 +117,29 @@ pub struct Wls {
     shape: [usize; 4],
 }
 
+/// The last step, to see whether the next one goes on like it.
+#[derive(Default)]
+struct Series {
+    step: Vec<f64>,
+    rate: f64,
+}
+
+impl Series {
+    /// By how much this step, so much smaller than the last one, is to be stretched: by 1, or to the sum of the series.
+    fn sum(&mut self, step: &[f64], rate: f64) -> f64 {
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let cosine = dot(&self.step, step) / (dot(&self.step, &self.step) * dot(step, step)).sqrt();
+        let steady = SERIES_PACE.contains(&rate) && (rate - self.rate).abs() < SERIES_AGREES;
+        if steady && cosine.abs() > SERIES_COSINE {
+            // What comes next is of another series.
+            *self = Self::default();
+            return 1.0 / (1.0 - rate.copysign(cosine));
+        }
+        (self.step, self.rate) = (step.to_vec(), rate);
+        1.0
+    }
+}
+
 impl Wls {
     /// Lays out rows and matrix.
     ///
@@ -167,6 +198,10 @@ impl Wls {
             Ok(iterations) => return Ok(self.finish(iterations)),
             Err(why) => why,
         };
+        // Where whole steps end so near to rest, weights too far apart leave no more digits, and damped steps none either.
+        if matches!(why, NoSolution::NotSettled { step_pu, .. } if step_pu < DIGITS) {
+            return Err(why);
+        }
         self.soft = true;
         // What does not settle with a regular matrix, or only far away, does not do better with a regularised one.
         let regularised = match why {
@@ -266,26 +301,26 @@ impl Wls {
     fn whole_steps(&mut self, tolerance: &Tolerance) -> Result<usize, NoSolution> {
         let size = 2 * self.live.len();
         let (mut keep, mut before, mut last, mut stuck) = (false, f64::INFINITY, (f64::NAN, 0), 0);
-        let mut pace = 0.0;
+        let (mut pace, mut series) = (0.0, Series::default());
         let soft = if self.soft { SOFT } else { 0.0 };
         for iteration in 1..=tolerance.iterations_max.min(WHOLE_STEPS + MORE_STEPS) {
-            let step = if keep { self.solved() } else { self.step(soft, 0.0)? };
+            let mut step = if keep { self.solved() } else { self.step(soft, 0.0)? };
             last = self.largest(&step[..size])?;
             if last.0 > if self.soft { WILD_SOFT } else { WILD } {
                 return Err(NoSolution::NotFinite { bus: last.1 });
             }
+            let rate = last.0 / before;
+            let stretch = if iteration >= SERIES_FROM { series.sum(&step[..size], rate) } else { 1.0 };
+            step.iter_mut().for_each(|change| *change *= stretch);
             self.go(&step);
-            stuck = if last.0 > STUCK * before { stuck + 1 } else { 0 };
+            stuck = if rate > STUCK { stuck + 1 } else { 0 };
             if last.0 <= tolerance.voltage_pu || (last.0 <= ROUNDING && stuck > 0 && !keep) {
                 return Ok(iteration);
             }
-            if stuck >= STUCK_MAX && last.0 > ROUNDING {
+            let slow = iteration >= WHOLE_STEPS && rate > SHRINKING && !keep;
+            if slow || (stuck >= STUCK_MAX && last.0 > ROUNDING) {
                 break;
             }
-            if iteration >= WHOLE_STEPS && last.0 > SHRINKING * before {
-                break;
-            }
-            let rate = last.0 / before;
             if !keep {
                 pace = rate;
             }
