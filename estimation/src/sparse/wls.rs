@@ -49,8 +49,10 @@ const STUCK: f64 = 0.9;
 const STUCK_MAX: usize = 4;
 /// Steps below this that do not shrink are rounding, p.u.
 pub(super) const ROUNDING: f64 = 1e-9;
-/// Steps that end between this and the tolerance are all that the digits of a weighted sum allow, p.u.
+/// Steps that end between this and the tolerance are all that the digits of a weighted sum allow, p.u.: after so many that were no
+/// shorter than the shortest.
 const DIGITS: f64 = 1e-5;
+const DIGITS_STEPS: usize = 6;
 /// No reading is that far from the flat start, p.u. (a terawatt on a base of 1 MVA is 1e6).
 const ABSURD: f64 = 1e12;
 /// More open unknowns than this, and the regularised system takes over, where none should be open.
@@ -302,6 +304,7 @@ impl Wls {
         let size = 2 * self.live.len();
         let (mut keep, mut before, mut last, mut stuck) = (false, f64::INFINITY, (f64::NAN, 0), 0);
         let (mut pace, mut series) = (0.0, Series::default());
+        let (mut shortest, mut taken) = ((f64::INFINITY, 0), 0);
         let soft = if self.soft { SOFT } else { 0.0 };
         for iteration in 1..=tolerance.iterations_max.min(WHOLE_STEPS + MORE_STEPS) {
             let mut step = if keep { self.solved() } else { self.step(soft, 0.0)? };
@@ -317,7 +320,12 @@ impl Wls {
             if last.0 <= tolerance.voltage_pu || (last.0 <= ROUNDING && stuck > 0 && !keep) {
                 return Ok(iteration);
             }
-            let slow = iteration >= WHOLE_STEPS && rate > SHRINKING && !keep;
+            taken = iteration;
+            if last.0 < shortest.0 {
+                shortest = (last.0, iteration);
+            }
+            let slow = (iteration >= WHOLE_STEPS && rate > SHRINKING && !keep)
+                || (last.0 < DIGITS && iteration >= shortest.1 + DIGITS_STEPS);
             if slow || (stuck >= STUCK_MAX && last.0 > ROUNDING) {
                 break;
             }
@@ -327,7 +335,7 @@ impl Wls {
             keep = last.0 < KEEP_BELOW && (rate < KEEP_RATE.max(KEEP_PACE * pace).min(SHRINKING) || !keep);
             before = last.0;
         }
-        Err(NoSolution::NotSettled { iterations: tolerance.iterations_max, step_pu: last.0, bus: last.1 })
+        Err(NoSolution::NotSettled { iterations: taken, step_pu: last.0, bus: last.1 })
     }
 
     /// The step from the present voltages and multipliers, with new factors.
