@@ -51,8 +51,10 @@ const STUCK_MAX: usize = 4;
 pub(super) const ROUNDING: f64 = 1e-9;
 /// Steps that end between this and the tolerance are all that the digits of a weighted sum allow, p.u.: after so many that were no
 /// shorter than the shortest.
-const DIGITS: f64 = 1e-5;
+const DIGITS: f64 = 2e-6;
 const DIGITS_STEPS: usize = 6;
+/// Live wires of a network on which damped steps take long.
+const LARGE: usize = 3_000;
 /// No reading is that far from the flat start, p.u. (a terawatt on a base of 1 MVA is 1e6).
 const ABSURD: f64 = 1e12;
 /// More open unknowns than this, and the regularised system takes over, where none should be open.
@@ -200,8 +202,11 @@ impl Wls {
             Ok(iterations) => return Ok(self.finish(iterations)),
             Err(why) => why,
         };
-        // Where whole steps end so near to rest, weights too far apart leave no more digits, and damped steps none either.
-        if matches!(why, NoSolution::NotSettled { step_pu, .. } if step_pu < DIGITS) {
+        // Where whole steps end so near to rest, weights too far apart leave no more digits, and damped steps hardly ever any. Where
+        // those take seconds they are not tried.
+        if self.live.len() > LARGE
+            && matches!(why, NoSolution::NotSettled { step_pu, .. } if step_pu < DIGITS)
+        {
             return Err(why);
         }
         self.soft = true;
