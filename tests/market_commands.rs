@@ -365,3 +365,28 @@ fn the_bench_of_aggregation_measures_what_it_says() {
     assert!(words(&table).contains("aggregate · 50 offers"), "{}", words(&table));
     refused(2, &["bench", "aggregate", "--offers", "0"], &["--offers"]);
 }
+
+#[test]
+fn the_battery_of_the_documents_gives_what_it_has_and_may_hold_and_is_refilled() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/clearing-battery.json");
+    let result = folder.path().join("result.json");
+    for words in [
+        vec!["market", "clear", text(&case), "-o", text(&result)],
+        vec!["market", "verify", text(&result), "--case", text(&case)],
+    ] {
+        let done = run(words);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    let written: Value = serde_json::from_slice(&std::fs::read(&result).unwrap()).unwrap();
+    let slices = written["assignments"][0]["scheduleSlices"].as_array().unwrap();
+    let sums = slices.iter().scan(0.0, |sum, slice| {
+        *sum += slice["energyAmount"].as_f64().unwrap();
+        Some((*sum * 1e6_f64).round() as i64)
+    });
+    let sums: Vec<i64> = sums.collect();
+    assert_eq!(
+        (sums.iter().max(), sums.iter().min(), sums.last()),
+        (Some(&2_500_000), Some(&-2_000_000), Some(&0))
+    );
+}

@@ -31,30 +31,13 @@ use num_complex::Complex64;
 /// Below this step an old factor is good enough, while it still makes steps this much smaller.
 const KEEP_BELOW: f64 = 2e-3;
 const KEEP_RATE: f64 = 0.1;
-/// Or about as much smaller as new factors made them: where residuals are large, the rows' bends slow the steps down, which no
-/// factor of this system knows.
-const KEEP_PACE: f64 = 1.1;
-/// Most whole steps, and how many more while those of new factors are so much smaller than the one before.
+/// Most whole steps.
 const WHOLE_STEPS: usize = 25;
-const MORE_STEPS: usize = 50;
-const SHRINKING: f64 = 0.9;
-/// Steps that follow each other along one line, on or back, at one pace are the terms of a geometric series, whose sum is taken at once (Aitken
-/// 1926): from this step on, between these paces, when two agree to this and the angle between steps has at least this cosine.
-const SERIES_FROM: usize = 8;
-const SERIES_PACE: std::ops::Range<f64> = 0.5..0.95;
-const SERIES_AGREES: f64 = 0.03;
-const SERIES_COSINE: f64 = 0.98;
 /// Steps that do not shrink by this are stuck; after so many of them damped ones take over.
 const STUCK: f64 = 0.9;
 const STUCK_MAX: usize = 4;
 /// Steps below this that do not shrink are rounding, p.u.
 pub(super) const ROUNDING: f64 = 1e-9;
-/// Steps that end between this and the tolerance are all that the digits of a weighted sum allow, p.u.: after so many that were no
-/// shorter than the shortest.
-const DIGITS: f64 = 2e-6;
-const DIGITS_STEPS: usize = 6;
-/// Live wires of a network on which damped steps take long.
-const LARGE: usize = 3_000;
 /// No reading is that far from the flat start, p.u. (a terawatt on a base of 1 MVA is 1e6).
 const ABSURD: f64 = 1e12;
 /// More open unknowns than this, and the regularised system takes over, where none should be open.
@@ -121,29 +104,6 @@ pub struct Wls {
     shape: [usize; 4],
 }
 
-/// The last step, to see whether the next one goes on like it.
-#[derive(Default)]
-struct Series {
-    step: Vec<f64>,
-    rate: f64,
-}
-
-impl Series {
-    /// By how much this step, so much smaller than the last one, is to be stretched: by 1, or to the sum of the series.
-    fn sum(&mut self, step: &[f64], rate: f64) -> f64 {
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let cosine = dot(&self.step, step) / (dot(&self.step, &self.step) * dot(step, step)).sqrt();
-        let steady = SERIES_PACE.contains(&rate) && (rate - self.rate).abs() < SERIES_AGREES;
-        if steady && cosine.abs() > SERIES_COSINE {
-            // What comes next is of another series.
-            *self = Self::default();
-            return 1.0 / (1.0 - rate.copysign(cosine));
-        }
-        (self.step, self.rate) = (step.to_vec(), rate);
-        1.0
-    }
-}
-
 impl Wls {
     /// Lays out rows and matrix.
     ///
@@ -202,13 +162,6 @@ impl Wls {
             Ok(iterations) => return Ok(self.finish(iterations)),
             Err(why) => why,
         };
-        // Where whole steps end so near to rest, weights too far apart leave no more digits, and damped steps hardly ever any. Where
-        // those take seconds they are not tried.
-        if self.live.len() > LARGE
-            && matches!(why, NoSolution::NotSettled { step_pu, .. } if step_pu < DIGITS)
-        {
-            return Err(why);
-        }
         self.soft = true;
         // What does not settle with a regular matrix, or only far away, does not do better with a regularised one.
         let regularised = match why {
@@ -308,39 +261,25 @@ impl Wls {
     fn whole_steps(&mut self, tolerance: &Tolerance) -> Result<usize, NoSolution> {
         let size = 2 * self.live.len();
         let (mut keep, mut before, mut last, mut stuck) = (false, f64::INFINITY, (f64::NAN, 0), 0);
-        let (mut pace, mut series) = (0.0, Series::default());
-        let (mut shortest, mut taken) = ((f64::INFINITY, 0), 0);
         let soft = if self.soft { SOFT } else { 0.0 };
-        for iteration in 1..=tolerance.iterations_max.min(WHOLE_STEPS + MORE_STEPS) {
-            let mut step = if keep { self.solved() } else { self.step(soft, 0.0)? };
+        for iteration in 1..=tolerance.iterations_max.min(WHOLE_STEPS) {
+            let step = if keep { self.solved() } else { self.step(soft, 0.0)? };
             last = self.largest(&step[..size])?;
             if last.0 > if self.soft { WILD_SOFT } else { WILD } {
                 return Err(NoSolution::NotFinite { bus: last.1 });
             }
-            let rate = last.0 / before;
-            let stretch = if iteration >= SERIES_FROM { series.sum(&step[..size], rate) } else { 1.0 };
-            step.iter_mut().for_each(|change| *change *= stretch);
             self.go(&step);
-            stuck = if rate > STUCK { stuck + 1 } else { 0 };
+            stuck = if last.0 > STUCK * before { stuck + 1 } else { 0 };
             if last.0 <= tolerance.voltage_pu || (last.0 <= ROUNDING && stuck > 0 && !keep) {
                 return Ok(iteration);
             }
-            taken = iteration;
-            if last.0 < shortest.0 {
-                shortest = (last.0, iteration);
-            }
-            let slow = (iteration >= WHOLE_STEPS && rate > SHRINKING && !keep)
-                || (last.0 < DIGITS && iteration >= shortest.1 + DIGITS_STEPS);
-            if slow || (stuck >= STUCK_MAX && last.0 > ROUNDING) {
+            if stuck >= STUCK_MAX && last.0 > ROUNDING {
                 break;
             }
-            if !keep {
-                pace = rate;
-            }
-            keep = last.0 < KEEP_BELOW && (rate < KEEP_RATE.max(KEEP_PACE * pace).min(SHRINKING) || !keep);
+            keep = last.0 < KEEP_BELOW && (last.0 < KEEP_RATE * before || !keep);
             before = last.0;
         }
-        Err(NoSolution::NotSettled { iterations: taken, step_pu: last.0, bus: last.1 })
+        Err(NoSolution::NotSettled { iterations: tolerance.iterations_max, step_pu: last.0, bus: last.1 })
     }
 
     /// The step from the present voltages and multipliers, with new factors.
