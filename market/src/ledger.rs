@@ -5,6 +5,7 @@
 //! recognised and changes nothing, so a journal may be read twice over and a message be delivered twice.
 
 mod apply;
+mod ascending;
 mod billing;
 mod error;
 mod indexed;
@@ -35,6 +36,7 @@ use crate::delegated::{DelegatedContract, Month, MonthlyBill};
 use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::settlement::{Account, MeterReading, SlotSettlement};
+use ascending::Ascending;
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
 use indexed::{Offers, Orders};
 use settling::Valued;
@@ -155,11 +157,11 @@ pub struct Ledger {
     /// Only those that are not the declared schedule.
     baselines: BTreeMap<(ContractId, FlexOfferId), (Baseline, RecordNumber)>,
     /// Slot first: what comes in together lies together.
-    readings: BTreeMap<(Slot, DeviceId), (MeterReading, RecordNumber)>,
+    readings: Filed<(Slot, DeviceId), (MeterReading, RecordNumber)>,
     unsettled: BTreeSet<OrderKey>,
     /// The offers of those by the reading that each waits for.
     awaited: BTreeSet<(Slot, DeviceId, Place)>,
-    settled: Filed<OrderKey, SlotSettlement>,
+    settled: Ascending<SlotSettlement>,
     balances: BTreeMap<Account, Money>,
     delegations: BTreeMap<ProsumerId, BTreeMap<Month, (DelegatedContract, RecordNumber)>>,
     bills: BTreeMap<(ProsumerId, Month), (MonthlyBill, RecordNumber)>,

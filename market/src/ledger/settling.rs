@@ -1,6 +1,7 @@
 //! Baselines, readings and settlements, and what waits for them.
 
 use super::apply::{Outcome, again, unknown};
+use super::ascending::Keyed;
 use super::{Applied, ContractRecord, Ledger, LedgerError, OrderKey, Place};
 use crate::baseline::{Baseline, BaselineMethod};
 use crate::contract::{Assignment, ContractId};
@@ -11,6 +12,7 @@ use crate::settlement::{
 };
 use grid::defect::{Defect, planted};
 use grid::{DeviceId, EnergyMwh, Money, Quality, Slot, Timestamp};
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 
@@ -56,6 +58,19 @@ impl Valued {
 
     pub(super) fn forget(&mut self) {
         self.together.clear();
+    }
+}
+
+/// Oldest slot first.
+impl Keyed for SlotSettlement {
+    type Key = OrderKey;
+
+    fn key(&self) -> OrderKey {
+        (self.slot, self.contract.clone(), self.offer.clone())
+    }
+
+    fn compare(&self, (slot, contract, offer): &OrderKey) -> Ordering {
+        (self.slot, &self.contract, &self.offer).cmp(&(*slot, contract, offer))
     }
 }
 
@@ -159,13 +174,11 @@ impl Ledger {
             let (at, earliest) = (reading.received_at, reading.slot.end());
             return Err(LedgerError::TooEarly { what: "the meter reading", at, earliest });
         }
-        let known = match self.readings.entry((reading.slot, reading.device)) {
-            Entry::Vacant(place) => {
-                place.insert((reading, record));
-                return Ok(Applied::New);
-            }
-            Entry::Occupied(known) => known.into_mut().0.clone(),
-        };
+        let key = (reading.slot, reading.device);
+        if self.readings.insert(key, (reading.clone(), record)) {
+            return Ok(Applied::New);
+        }
+        let Some((known, _)) = self.readings.get(&key) else { return Ok(Applied::Known) };
         if (known.energy, known.quality) == (reading.energy, reading.quality) {
             return Ok(if planted(Defect::RecordsReadingsTwice) { Applied::New } else { Applied::Known });
         }
@@ -173,17 +186,18 @@ impl Ledger {
         if !corrects || self.is_settled_with(reading.device, reading.slot) {
             return Err(LedgerError::ReadingTwice { device: reading.device, slot: reading.slot });
         }
-        self.readings.insert((reading.slot, reading.device), (reading, record));
+        self.readings.replace(&key, (reading, record));
         Ok(Applied::New)
     }
 
     /// Whether a settlement rests on a device's reading of a slot: its own, or one of the same contract.
     fn is_settled_with(&self, device: DeviceId, slot: Slot) -> bool {
         // From the end: what is corrected is seldom old.
-        let in_slot = self.settled.keys().rev().skip_while(|(at, _, _)| *at > slot);
-        let mut in_slot = in_slot.take_while(|(at, _, _)| *at == slot);
-        in_slot.any(|(_, contract, _)| {
-            let parts = self.contracts.get(contract).and_then(|record| record.assignments.as_deref());
+        let in_slot = self.settled.newest_first().skip_while(|settled| settled.slot > slot);
+        let mut in_slot = in_slot.take_while(|settled| settled.slot == slot);
+        in_slot.any(|settled| {
+            let parts =
+                self.contracts.get(&settled.contract).and_then(|record| record.assignments.as_deref());
             let mut offers = parts.unwrap_or_default().iter().filter_map(|part| self.offers.get(&part.offer));
             offers.any(|record| record.offer.device == device)
         })
@@ -197,8 +211,8 @@ impl Ledger {
             Err(LedgerError::SettlementContents { contract, offer, slot, what })
         };
         // Nearly always it comes after all that were settled before.
-        let last = self.settled.last_key().is_none_or(|last| *last < key);
-        if let Some(known) = Some(&key).filter(|_| !last).and_then(|key| self.settled.get(key)) {
+        let next = self.settled.is_next(&key);
+        if let Some(known) = Some(&key).filter(|_| !next).and_then(|key| self.settled.get(key)) {
             return if *known == settlement {
                 Ok(Applied::Known)
             } else {
@@ -324,7 +338,7 @@ impl Ledger {
     /// What can be settled now, oldest slot first; what is settled together stands together.
     pub fn unsettled_due(&self) -> Vec<Vec<Due<'_>>> {
         // What no reading has come to yet is not looked at.
-        let read = self.readings.last_key_value().map(|((slot, _), _)| *slot);
+        let read = self.readings.last_key().map(|(slot, _)| *slot);
         self.groups(self.unsettled.iter().take_while(|(slot, _, _)| Some(*slot) <= read))
     }
 
@@ -360,7 +374,7 @@ impl Ledger {
         let ended = self.unsettled.iter().take_while(|(slot, _, _)| slot.end() <= before);
         let device = |offer: &FlexOfferId| self.offers.get(offer).map(|record| record.offer.device);
         let missing = ended.filter_map(|(slot, _, offer)| device(offer).map(|device| (device, *slot)));
-        missing.filter(|(device, slot)| !self.readings.contains_key(&(*slot, *device))).collect()
+        missing.filter(|(device, slot)| self.readings.get(&(*slot, *device)).is_none()).collect()
     }
 
     /// What stands for a reading that never came, mWh: the baseline of the newest order that waits for it.

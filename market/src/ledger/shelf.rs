@@ -3,7 +3,9 @@
 
 use crate::portfolio::hash;
 use hashbrown::HashTable;
-use std::collections::{BTreeMap, btree_map};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::ops::RangeBounds;
 
@@ -23,17 +25,23 @@ impl Place {
 
 /// Things in blocks, so that what is there is never copied when more comes.
 #[derive(Debug, Clone)]
-struct Blocks<T>(Vec<Vec<T>>);
+pub(super) struct Blocks<T>(Vec<Vec<T>>);
 
 /// Things in a block.
 const BLOCK: usize = 256;
 
+impl<T> Default for Blocks<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
 impl<T> Blocks<T> {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.split_last().map_or(0, |(last, full)| full.len() * BLOCK + last.len())
     }
 
-    fn push(&mut self, thing: T) -> Place {
+    pub(super) fn push(&mut self, thing: T) -> Place {
         let place = Place::after(self.len());
         match self.0.last_mut().filter(|block| block.len() < BLOCK) {
             Some(block) => block.push(thing),
@@ -53,6 +61,21 @@ impl<T> Blocks<T> {
 
     fn at_mut(&mut self, Place(at): Place) -> Option<&mut T> {
         self.0.get_mut(at as usize / BLOCK)?.get_mut(at as usize % BLOCK)
+    }
+
+    pub(super) fn last(&self) -> Option<&T> {
+        self.0.last()?.last()
+    }
+
+    /// The thing that stands so that all before it are less and all after it are greater.
+    pub(super) fn find(&self, stands: impl Fn(&T) -> Ordering) -> Option<&T> {
+        let after = |block: &Vec<T>| block.first().is_some_and(|first| stands(first).is_le());
+        let block = self.0.get(self.0.partition_point(after).checked_sub(1)?)?;
+        block.get(block.binary_search_by(stands).ok()?)
+    }
+
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
+        self.0.iter().flatten()
     }
 }
 
@@ -89,7 +112,7 @@ pub(super) struct Shelf<T: Named> {
 impl<T: Named> Default for Shelf<T> {
     fn default() -> Self {
         let hash_key = RandomState::new().hash_one(0_u8);
-        Self { things: Blocks(Vec::new()), by_name: HashTable::new(), in_order: BTreeMap::new(), hash_key }
+        Self { things: Blocks::default(), by_name: HashTable::new(), in_order: BTreeMap::new(), hash_key }
     }
 }
 
@@ -151,7 +174,7 @@ impl<T: Named> Shelf<T> {
 
     /// All of them with their places, in the order in which they came.
     pub fn places(&self) -> impl Iterator<Item = (Place, &T)> {
-        self.things.0.iter().flatten().enumerate().map(|(at, thing)| (Place::after(at), thing))
+        self.things.iter().enumerate().map(|(at, thing)| (Place::after(at), thing))
     }
 }
 
@@ -162,8 +185,7 @@ impl<T: Named + std::fmt::Debug> std::fmt::Debug for Shelf<T> {
     }
 }
 
-/// What is added by key and never changed, in the order of the keys. Those stay small beside what they lead to, and what
-/// comes late moves no other.
+/// Things by key, in the order of the keys. Those stay small beside what they lead to, and what comes late moves no other.
 #[derive(Clone)]
 pub(super) struct Filed<K, T> {
     things: Blocks<T>,
@@ -172,7 +194,7 @@ pub(super) struct Filed<K, T> {
 
 impl<K, T> Default for Filed<K, T> {
     fn default() -> Self {
-        Self { things: Blocks(Vec::new()), in_order: BTreeMap::new() }
+        Self { things: Blocks::default(), in_order: BTreeMap::new() }
     }
 }
 
@@ -185,17 +207,27 @@ impl<K: Ord, T> Filed<K, T> {
         self.things.at(*self.in_order.get(key)?)
     }
 
-    /// Adds what is not there yet.
-    pub fn insert(&mut self, key: K, thing: T) {
-        self.in_order.insert(key, self.things.push(thing));
+    /// Adds what is not there yet. Returns whether it was added.
+    pub fn insert(&mut self, key: K, thing: T) -> bool {
+        match self.in_order.entry(key) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(self.things.push(thing));
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
+    }
+
+    /// Puts something into the place of what is there.
+    pub fn replace(&mut self, key: &K, thing: T) {
+        let place = self.in_order.get(key).and_then(|place| self.things.at_mut(*place));
+        if let Some(place) = place {
+            *place = thing;
+        }
     }
 
     pub fn last_key(&self) -> Option<&K> {
         self.in_order.last_key_value().map(|(key, _)| key)
-    }
-
-    pub fn keys(&self) -> btree_map::Keys<'_, K, Place> {
-        self.in_order.keys()
     }
 
     pub fn values(&self) -> impl Iterator<Item = &T> {
@@ -212,7 +244,7 @@ impl<K: Ord, T: std::fmt::Debug> std::fmt::Debug for Filed<K, T> {
 impl<K: Ord, T> FromIterator<(K, T)> for Filed<K, T> {
     /// Of keys that differ.
     fn from_iter<I: IntoIterator<Item = (K, T)>>(pairs: I) -> Self {
-        let mut things = Blocks(Vec::new());
+        let mut things = Blocks::default();
         let in_order = pairs.into_iter().map(|(key, thing)| (key, things.push(thing))).collect();
         Self { things, in_order }
     }
@@ -260,7 +292,8 @@ mod tests {
             for (value, name) in mixed {
                 let place = shelf.insert(Thing(name.clone(), value));
                 prop_assert_eq!(shelf.at(place), Some(&Thing(name.clone(), value)));
-                filed.insert(name.clone(), value);
+                prop_assert!(filed.insert(name.clone(), 7) && !filed.insert(name.clone(), 0));
+                filed.replace(name, value);
             }
             for name in asked.iter().chain(things.keys()) {
                 prop_assert_eq!(shelf.get(name).map(|thing| &thing.1), things.get(name));
@@ -269,7 +302,7 @@ mod tests {
                 prop_assert!(shelf.names(after.clone()).eq(things.range(after).map(|(name, _)| name)));
             }
             prop_assert!(shelf.values().map(|thing| &thing.1).eq(things.values()));
-            prop_assert!(filed.values().eq(things.values()) && filed.keys().eq(things.keys()));
+            prop_assert!(filed.values().eq(things.values()));
             prop_assert_eq!((shelf.len(), filed.last_key()), (things.len(), things.keys().next_back()));
         }
     }

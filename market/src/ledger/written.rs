@@ -1,8 +1,9 @@
 //! How a ledger is packed, for snapshots. The form belongs to the program's version.
 
+use super::ascending::Keyed;
 use super::{
-    ActivationRecord, Answered, ContractRecord, Filed, Ledger, OfferRecord, OfferStatus, Offers, OrderKey,
-    Orders, Shelf,
+    ActivationRecord, Answered, Ascending, ContractRecord, Filed, Ledger, OfferRecord, OfferStatus, Offers,
+    OrderKey, Orders, Shelf,
 };
 use crate::activation::ActivationId;
 use crate::bid::{BidId, DomsBid};
@@ -141,11 +142,9 @@ keyed!(
 keyed!(bids_by_id, BTreeMap<BidId, DomsBid>, BidId, DomsBid, |bid| bid.id.clone());
 keyed!(
     readings_by_slot,
-    BTreeMap<(Slot, DeviceId), (MeterReading, RecordNumber)>,
+    Filed<(Slot, DeviceId), (MeterReading, RecordNumber)>,
     (Slot, DeviceId),
     (MeterReading, RecordNumber),
     |(reading, _)| (reading.slot, reading.device)
 );
-keyed!(settled_by_order, Filed<OrderKey, SlotSettlement>, OrderKey, SlotSettlement, |settled| {
-    (settled.slot, settled.contract.clone(), settled.offer.clone())
-});
+keyed!(settled_by_order, Ascending<SlotSettlement>, OrderKey, SlotSettlement, Keyed::key);
