@@ -2,7 +2,7 @@
 //! (requirement G89).
 
 use grid::{ProsumerId, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -74,9 +74,11 @@ impl Beats {
         self.kept().parties.get(&party).is_some_and(|beat| beat.suspended_since.is_some())
     }
 
-    /// How many are.
-    pub fn suspended(&self) -> usize {
-        self.kept().parties.values().filter(|beat| beat.suspended_since.is_some()).count()
+    /// Those whose offers are.
+    pub fn suspended(&self) -> BTreeSet<ProsumerId> {
+        let kept = self.kept();
+        let suspended = kept.parties.iter().filter(|(_, beat)| beat.suspended_since.is_some());
+        suspended.map(|(party, _)| *party).collect()
     }
 
     /// All that are expected, by number.

@@ -165,7 +165,7 @@ fn suspended(beats: &Beats) -> [Family; 2] {
         Family {
             name: "market_suspended_parties",
             help: "Parties whose offers are suspended because their heartbeats do not come.",
-            values: now(beats.suspended() as f64),
+            values: now(beats.suspended().len() as f64),
         },
         Family {
             name: "market_suspensions_total",

@@ -171,13 +171,6 @@ struct Hashed {
     place: u32,
 }
 
-impl Hashed {
-    /// The hash that the table sees.
-    fn wide(hash: u32) -> u64 {
-        u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    }
-}
-
 /// A member by the hash of its name: its bundle, its place in the list there, and its slices, which whoever takes it
 /// out so finds without waiting for the list.
 #[derive(Debug, Clone, Copy)]
@@ -237,7 +230,7 @@ impl Portfolio {
 
     /// Makes room for this many offers more.
     pub fn reserve(&mut self, offers: usize) {
-        self.names.reserve(offers, |named| Hashed::wide(named.hash));
+        self.names.reserve(offers, |named| hash::wide(named.hash));
     }
 
     /// How many offers it holds.
@@ -262,7 +255,7 @@ impl Portfolio {
         let hash = hash::of_name(self.hash_key, offer);
         let bundles = &self.bundles;
         let is_it = |named: &Named| named.hash == hash && is_called(bundles, named, offer);
-        let (named, _) = self.names.find_entry(Hashed::wide(hash), is_it).ok()?.remove();
+        let (named, _) = self.names.find_entry(hash::wide(hash), is_it).ok()?.remove();
         let bundle_at = named.bundle;
         let published = self.is_published(bundle_at);
         let id = self.bundles.get_mut(bundle_at)?.take_out(named.at, named.cells)?;
@@ -303,7 +296,7 @@ impl Portfolio {
 
     fn find(&self, hash: u32, offer: &FlexOfferId) -> Option<&Named> {
         let is_it = |named: &Named| named.hash == hash && is_called(&self.bundles, named, offer);
-        self.names.find(Hashed::wide(hash), is_it)
+        self.names.find(hash::wide(hash), is_it)
     }
 
     /// What there is to know of an offer without the others; refuses what cannot be summed.
@@ -342,7 +335,7 @@ impl Portfolio {
         if let Some(roomy) = self.bundles.get_mut(bundle) {
             let (at, cells) = roomy.add(offer, coming);
             let named = Named { hash, bundle, at, cells };
-            self.names.insert_unique(Hashed::wide(hash), named, |named| Hashed::wide(named.hash));
+            self.names.insert_unique(hash::wide(hash), named, |named| hash::wide(named.hash));
         }
         self.reopen(bundle);
         Ok((bundle, published))
@@ -354,13 +347,12 @@ impl Portfolio {
         let is_it = |hashed: &Hashed| {
             hashed.hash == hash && groups.get(hashed.place).is_some_and(|known| known.group == group)
         };
-        if let Some(hashed) = self.keys.find(Hashed::wide(hash), is_it) {
+        if let Some(hashed) = self.keys.find(hash::wide(hash), is_it) {
             return hashed.place;
         }
         let place =
             self.groups.put(GroupOfBundles { group, bundles: 0, roomiest: None, open: BTreeSet::new() });
-        self.keys
-            .insert_unique(Hashed::wide(hash), Hashed { hash, place }, |hashed| Hashed::wide(hashed.hash));
+        self.keys.insert_unique(hash::wide(hash), Hashed { hash, place }, |hashed| hash::wide(hashed.hash));
         place
     }
 
@@ -476,7 +468,7 @@ impl Portfolio {
             let hash = bundle.group.hash(self.hash_key);
             self.groups.take(bundle.group_at);
             if let Ok(entry) =
-                self.keys.find_entry(Hashed::wide(hash), |hashed| hashed.place == bundle.group_at)
+                self.keys.find_entry(hash::wide(hash), |hashed| hashed.place == bundle.group_at)
             {
                 entry.remove();
             }

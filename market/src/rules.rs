@@ -88,10 +88,10 @@ pub(crate) fn first_slot_from(instant: Timestamp) -> Slot {
 
 /// Which clearing this program makes: raised whenever the same book may come out otherwise than before, so that an
 /// older journal is not judged by it.
-pub const CLEARING_REVISION: u32 = 1;
+pub const CLEARING_REVISION: u32 = 2;
 
 /// The rules that decide what a clearing buys and what it pays, as a name that stands in every result:
-/// `pay-as-bid/1 gate=60 gain=0 book=10000` is the pricing, the revision of the clearing, the gate in seconds, the
+/// `pay-as-bid/2 gate=60 gain=0 book=10000` is the pricing, the revision of the clearing, the gate in seconds, the
 /// least gain in micro-units, and how many offers a book holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuleSet {
@@ -146,7 +146,7 @@ impl fmt::Display for RuleSet {
 /// A rule set that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the rule set `{0}` is none that this program knows; one is `pay-as-bid/1 gate=60 gain=0 book=10000`"
+    "the rule set `{0}` is none that this program knows; one is `pay-as-bid/2 gate=60 gain=0 book=10000`"
 )]
 pub struct UnknownRuleSet(pub String);
 
@@ -196,7 +196,7 @@ mod tests {
             "pay-as-bid/1",
             "pay-as-bid/01 gate=60 gain=0 book=1",
             "x/1 gate=60 gain=0 book=1",
-            "pay-as-bid/1 gate=60 gain=0 book=1 more",
+            "pay-as-bid/2 gate=60 gain=0 book=1 more",
             "pay-as-bid/1 gate=18446744073709551615.4000000000 gain=0 book=1",
         ] {
             assert!(wrong.parse::<RuleSet>().is_err(), "{wrong}");

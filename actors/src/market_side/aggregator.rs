@@ -373,11 +373,10 @@ impl Aggregator {
 
     /// Places all that may be sold.
     pub(super) fn place_again(&mut self, cx: &mut Context<AggregatorMsg>) {
-        for aggregate in self.books.read(|ledger| ledger.open_aggregates().cloned().collect::<Vec<_>>()) {
-            if !self.is_held(&aggregate) {
-                let place = self.placing(&aggregate, cx);
-                cx.make(place);
-            }
+        let (_, free) = self.held_and_free();
+        for aggregate in free {
+            let place = self.placing(&aggregate, cx);
+            cx.make(place);
         }
     }
 

@@ -49,12 +49,13 @@ impl Aggregator {
         for party in self.beats.suspend_silent(now) {
             tracing::warn!(prosumer = %party, "no heartbeat for three periods: its offers are suspended");
         }
-        if self.beats.suspended() == 0 {
+        let silent = self.beats.suspended();
+        if silent.is_empty() {
             return;
         }
         let waiting = self.books.read(|ledger| {
-            let silent = ledger.unaggregated_offers().filter(|offer| self.beats.is_suspended(offer.prosumer));
-            silent.map(|offer| offer.id.clone()).collect::<Vec<_>>()
+            let theirs = ledger.unaggregated_offers().filter(|offer| silent.contains(&offer.prosumer));
+            theirs.map(|offer| offer.id.clone()).collect::<Vec<_>>()
         });
         for id in waiting.into_iter().filter(|id| !self.aside.contains(id)).collect::<Vec<_>>() {
             // What is being sealed at the moment is held as an aggregate the next time.
@@ -63,19 +64,22 @@ impl Aggregator {
             }
         }
         // Again and again: an aggregate may have been on its way to the matcher.
-        for aggregate in self.books.read(|ledger| ledger.open_aggregates().cloned().collect::<Vec<_>>()) {
-            if self.is_held(&aggregate) {
-                cx.send(&self.matcher, MatcherMsg::WithdrawOffer(aggregate.id));
-            }
+        let (held, _) = self.held_and_free();
+        for aggregate in held {
+            cx.send(&self.matcher, MatcherMsg::WithdrawOffer(aggregate.id));
         }
     }
 
-    /// Whether an aggregate is not sold now.
-    pub(super) fn is_held(&self, aggregate: &AggregatedFlexOffer) -> bool {
-        let silent = |offer: &FlexOfferId| {
-            self.prosumer_of(offer).is_some_and(|prosumer| self.beats.is_suspended(prosumer))
-        };
-        self.beats.suspended() > 0 && aggregate.members.iter().any(silent)
+    /// Open aggregates that are not sold now, because somebody in them is silent, and those that are.
+    pub(super) fn held_and_free(&self) -> (Vec<AggregatedFlexOffer>, Vec<AggregatedFlexOffer>) {
+        let silent = self.beats.suspended();
+        self.books.read(|ledger| {
+            let is_silent = |offer: &FlexOfferId| {
+                ledger.offer(offer).is_some_and(|(offer, _)| silent.contains(&offer.prosumer))
+            };
+            let is_held = |sum: &AggregatedFlexOffer| !silent.is_empty() && sum.members.iter().any(is_silent);
+            ledger.open_aggregates().cloned().partition(is_held)
+        })
     }
 
     fn prosumer_of(&self, offer: &FlexOfferId) -> Option<ProsumerId> {

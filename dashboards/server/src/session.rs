@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
+use tokio::sync::OwnedMutexGuard;
 
 /// The page to log in with; these are the only files that are not part of the built page.
 pub const PAGE: &[u8] = include_bytes!("login.html");
@@ -59,13 +60,8 @@ pub async fn begin(
         let detail = format!("too many wrong passwords; try again in {minutes} minutes");
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", detail));
     }
-    // Argon2 takes memory: one at a time. The turn goes with the work, which goes on when the client has left.
-    let turn = tokio::time::timeout(state.limits.answer_deadline, Arc::clone(&state.login_turn).lock_owned());
-    let turn = turn.await.map_err(|_| {
-        accounts.guesses().give_back(&credentials.name, from);
-        let detail = "too many people are logging in; try again in a moment";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
-    })?;
+    let turn = login_turn(&state).await;
+    let turn = turn.inspect_err(|_| accounts.guesses().give_back(&credentials.name, from))?;
     let accounts = Arc::clone(accounts);
     let logged_in = web::block(move || {
         let _turn = turn;
@@ -80,6 +76,16 @@ pub async fn begin(
         answer.headers_mut().insert(actix_web::http::header::SET_COOKIE, cookie);
     }
     Ok(answer)
+}
+
+/// Waits for the turn to work on a password: Argon2 takes memory, so one does at a time. The turn goes with the work, which goes
+/// on when the client has left.
+pub(crate) async fn login_turn(state: &State) -> Result<OwnedMutexGuard<()>, Problem> {
+    let turn = tokio::time::timeout(state.limits.answer_deadline, Arc::clone(&state.login_turn).lock_owned());
+    turn.await.map_err(|_| {
+        let detail = "too many people are logging in; try again in a moment";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
+    })
 }
 
 fn log_in(

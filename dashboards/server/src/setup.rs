@@ -5,6 +5,7 @@ use crate::guard::{Access, AccessError, Accounts, stopped};
 use crate::offers::read_json;
 use crate::problem::Problem;
 use crate::serve::State;
+use crate::session::login_turn;
 use access::{Directory, DirectoryError, Role, Scope, SetupSecret};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -140,15 +141,7 @@ pub async fn begin(
         Access::Accounts(accounts) if accounts.awaits_set_up() => Arc::clone(accounts),
         _ => return Err(nothing()),
     };
-    // Argon2 takes memory: one at a time.
-    let turn = tokio::time::timeout(state.limits.answer_deadline, Arc::clone(&state.login_turn).lock_owned());
-    let turn = turn.await.map_err(|_| {
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "busy",
-            "too many people are logging in; try again in a moment",
-        )
-    })?;
+    let turn = login_turn(&state).await?;
     let name = first.name.clone();
     let made = web::block(move || {
         let _turn = turn;

@@ -84,7 +84,7 @@ pub struct RowPrice {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoundProof {
-    /// By which rules, such as `pay-as-bid/1 gate=60 gain=0 book=10000`.
+    /// By which rules, such as `pay-as-bid/2 gate=60 gain=0 book=10000`.
     pub rule_set: String,
     /// Which offers were in the book, by id.
     pub offers: Vec<AggregateId>,

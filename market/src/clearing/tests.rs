@@ -549,7 +549,7 @@ fn a_clearing_that_comes_out_otherwise_has_another_revision() {
     let found = [of(&large_book()), of(&crowded::crowded_book(40))];
     assert_eq!(
         (crate::rules::CLEARING_REVISION, found),
-        (1, ["2697f997a273072e".to_owned(), "7d42b76e93f48575".to_owned()])
+        (2, ["2697f997a273072e".to_owned(), "578a80c88a9351a3".to_owned()])
     );
 }
 

@@ -92,13 +92,6 @@ struct Hashed {
     place: Place,
 }
 
-impl Hashed {
-    /// All 64 bits that the table looks at, from those that are kept.
-    fn spread(hash: u32) -> u64 {
-        u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    }
-}
-
 /// Things by name.
 #[derive(Clone)]
 pub(super) struct Shelf<T: Named> {
@@ -131,7 +124,7 @@ impl<T: Named> Shelf<T> {
         let is_it = |known: &Hashed| {
             known.hash == hash && self.at(known.place).is_some_and(|thing| thing.name() == name)
         };
-        self.by_name.find(Hashed::spread(hash), is_it).map(|known| known.place)
+        self.by_name.find(hash::wide(hash), is_it).map(|known| known.place)
     }
 
     pub fn at(&self, place: Place) -> Option<&T> {
@@ -157,8 +150,8 @@ impl<T: Named> Shelf<T> {
         let (hash, name) = (self.hash(thing.name()), thing.name().clone());
         let place = self.things.push(thing);
         self.in_order.insert(name, place);
-        let rehash = |known: &Hashed| Hashed::spread(known.hash);
-        self.by_name.insert_unique(Hashed::spread(hash), Hashed { hash, place }, rehash);
+        let rehash = |known: &Hashed| hash::wide(known.hash);
+        self.by_name.insert_unique(hash::wide(hash), Hashed { hash, place }, rehash);
         place
     }
 

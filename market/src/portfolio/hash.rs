@@ -15,6 +15,11 @@ fn narrow(hash: u64) -> u32 {
     (hash ^ hash >> 32) as u32
 }
 
+/// All 64 bits that a table looks at, from those that are kept.
+pub(crate) fn wide(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(MULTIPLIER)
+}
+
 /// Hash of a name.
 pub(crate) fn of_name(key: u64, name: &impl Hash) -> u32 {
     let mut words = Words { key, hash: key };

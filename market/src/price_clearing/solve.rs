@@ -30,6 +30,11 @@ pub(super) const PROVED_OFFERS: usize = 250;
 /// Up to this many offers the bound is proved by the relaxation that branch and bound begins with.
 const RELAXED_OFFERS: usize = 1_200;
 
+/// Rearrangements per offer of a small problem: all of a handful are met often enough by then. Where branch and bound follows a few
+/// are enough. In a district's day one round in eight gained by rearranging at all, nearly all of them within eight tries an offer.
+const TRIES_EACH: usize = 40;
+const TRIES_EACH_MODELLED: usize = 10;
+
 /// A cleared problem, ready to be cleared again after a change.
 #[derive(Debug, Clone)]
 pub struct Session {
@@ -371,7 +376,9 @@ impl<'a> Work<'a> {
         let mut state = self.or_rest(state);
         let relaxed = arrays.offers.len() <= RELAXED_OFFERS;
         let tries = match (small, relaxed) {
-            (true, _) => 1_000,
+            (true, _) => 1_000.min(
+                arrays.offers.len() * if exact::models(arrays) { TRIES_EACH_MODELLED } else { TRIES_EACH },
+            ),
             (false, true) => 12_000,
             (false, false) => 3_000,
         };

@@ -46,6 +46,11 @@ struct Open {
     step: Option<(u32, bool, f64)>,
 }
 
+/// Whether all offers are of kinds that are modelled.
+pub(super) fn models(arrays: &Arrays) -> bool {
+    arrays.offers.iter().all(Relaxation::models)
+}
+
 /// Improves `state` to the optimum; returns the welfare (10⁻⁶ micro-units) that nothing exceeds, and what the root of the
 /// tree proves; `share` of the work is done at most. Of these `None` when the tree grew too large or the offers are of a kind that is not modelled.
 pub(super) fn prove(

@@ -1,6 +1,6 @@
 //! The linear relaxation of a problem, in kWh and micro-units: rows and cuts come when they are violated.
 
-use super::super::arrays::{Arrays, Kind, NO_GROUP};
+use super::super::arrays::{Arrays, Kind, NO_GROUP, Offer};
 use super::super::ascent::{Stream, Sweep};
 use super::super::respond::{Answer, Deviation};
 use super::super::solve::{Proof, ProofLump};
@@ -67,8 +67,20 @@ pub(super) struct Relaxation {
 }
 
 impl Relaxation {
+    /// Whether an offer is of a kind that is modelled here.
+    pub fn models(offer: &Offer) -> bool {
+        match offer.kind {
+            Kind::Amount => offer.running.is_none(),
+            Kind::Shift | Kind::Option => true,
+            Kind::General => false,
+        }
+    }
+
     /// `None` when an offer is of a kind that is not modelled here.
     pub fn new(arrays: &Arrays) -> Option<Self> {
+        if !arrays.offers.iter().all(Self::models) {
+            return None;
+        }
         let t = arrays.t;
         let mut nodes_of = vec![Vec::new(); arrays.limits];
         for node in 0..arrays.nodes {
@@ -98,7 +110,6 @@ impl Relaxation {
         for (index, offer) in arrays.offers.iter().enumerate() {
             let first = relaxation.meaning.len() as u32;
             match offer.kind {
-                Kind::Amount if offer.running.is_some() => return None,
                 Kind::Amount if offer.activation == 0.0 && offer.least == 0.0 && offer.group == NO_GROUP => {
                     relaxation.amount(arrays, index, None);
                 }
@@ -111,6 +122,7 @@ impl Relaxation {
                     relaxation.choice(arrays, index, offer.start_default, &mut deviation);
                 }
                 Kind::Option => relaxation.part(arrays, index),
+                // Not modelled: see above.
                 Kind::General => return None,
             }
             if let Some(group) = of_groups.get_mut(offer.group as usize) {
