@@ -4,7 +4,7 @@ use crate::Failure;
 use crate::answer::say;
 use actors::journal::{Fact, Journal, VerifyReport};
 use clap::{Args, Subcommand};
-use market::{AuditReport, Ledger, MarketEvent, RecordNumber, audit_records, audit_without_clearings};
+use market::{AuditReport, Ledger, MarketEvent, RecordNumber, audit_telling, audit_without_clearings};
 use std::io::{IsTerminal, Write, stderr};
 use std::path::{Path, PathBuf};
 
@@ -81,7 +81,7 @@ fn market_events(report: &VerifyReport) -> impl Iterator<Item = (RecordNumber, &
     })
 }
 
-/// Audits what was read; on a terminal it tells which clearing is made again.
+/// Audits what was read; on a terminal it tells how many clearings are made again.
 fn audited(report: &VerifyReport, without_clearings: bool) -> AuditReport {
     if without_clearings {
         return audit_without_clearings(market_events(report));
@@ -93,14 +93,11 @@ fn audited(report: &VerifyReport, without_clearings: bool) -> AuditReport {
         // Whoever cannot be told misses nothing that is found.
         let _ = write!(stderr(), "\r{line}\x1b[K");
     };
-    let mut number = 0;
-    let events = market_events(report).inspect(|(_, event)| {
-        if shown && is_round(event) {
-            number += 1;
-            tell(format_args!("clearing {number} of {rounds} is made again"));
+    let audit = audit_telling(market_events(report), &|done| {
+        if shown {
+            tell(format_args!("{done} of {rounds} clearings are made again"));
         }
     });
-    let audit = audit_records(events);
     if shown {
         tell(format_args!(""));
     }

@@ -21,13 +21,14 @@ mod tests;
 use crate::activation::{Activation, ActivationId, ActivationStatus};
 use crate::baseline::Baseline;
 use crate::bid::{BidId, DomsBid, Need};
-use crate::clearing::{Accepted, RoundRecord};
+use crate::clearing::RoundRecord;
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::delegated::{DelegatedContract, Month};
 use crate::event::{MarketEvent, RecordNumber};
 use crate::flex_offer::{EnergyBounds, ExclusiveGroupId, FlexOffer, FlexOfferId, Schedule, Slice};
 use crate::settlement::MeterReading;
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp};
+use rounds::Again;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -93,25 +94,38 @@ pub fn audit<'a>(events: impl IntoIterator<Item = &'a MarketEvent>) -> AuditRepo
     audit_records(events.into_iter().zip(1..).map(|(event, number)| (RecordNumber(number), event)))
 }
 
-/// Judges all events of a market area with the numbers of their records, oldest first.
+/// Judges all events of a market area with the numbers of their records, oldest first. Rounds are cleared again on all processors.
 pub fn audit_records<'a>(records: impl IntoIterator<Item = (RecordNumber, &'a MarketEvent)>) -> AuditReport {
-    Audit::default().of(records)
+    Audit::default().of(records, &|_| ())
+}
+
+/// The same; `tell` is told how many rounds are cleared again so far.
+pub fn audit_telling<'a>(
+    records: impl IntoIterator<Item = (RecordNumber, &'a MarketEvent)>,
+    tell: &(dyn Fn(usize) + Sync),
+) -> AuditReport {
+    Audit::default().of(records, tell)
 }
 
 /// The same without clearing any round again, which is most of the work in a long journal. How many were left out is in the report.
 pub fn audit_without_clearings<'a>(
     records: impl IntoIterator<Item = (RecordNumber, &'a MarketEvent)>,
 ) -> AuditReport {
-    Audit { without_clearings: true, ..Audit::default() }.of(records)
+    Audit { without_clearings: true, ..Audit::default() }.of(records, &|_| ())
 }
 
 impl<'a> Audit<'a> {
-    fn of(mut self, records: impl IntoIterator<Item = (RecordNumber, &'a MarketEvent)>) -> AuditReport {
+    fn of(
+        mut self,
+        records: impl IntoIterator<Item = (RecordNumber, &'a MarketEvent)>,
+        tell: &(dyn Fn(usize) + Sync),
+    ) -> AuditReport {
         for (number, event) in records {
             self.note_time(event);
             self.judge(event);
             self.note_record(number, event);
         }
+        self.clear_all_again(tell);
         self.find_lost();
         self.judge_netted();
         self.report
@@ -144,8 +158,9 @@ struct Audit<'a> {
     needs: BTreeMap<Timestamp, &'a Need>,
     /// The newest clearing and its contracts so far.
     round: Option<(&'a RoundRecord, u64)>,
-    /// What it buys again, if it could be cleared again.
-    bought_again: Option<Vec<Accepted>>,
+    /// Rounds that are cleared again when all was read; whether the newest clearing is the last of them.
+    again: Vec<Again<'a>>,
+    is_cleared_again: bool,
     sold: BTreeMap<&'a AggregateId, &'a ContractId>,
     groups_sold: BTreeMap<(ProsumerId, &'a ExclusiveGroupId), &'a FlexOfferId>,
     assigned: BTreeMap<&'a ContractId, &'a [Assignment]>,

@@ -5,8 +5,38 @@
 
 use super::Audit;
 use crate::aggregation::LoneTerms;
+use crate::bid::Need;
 use crate::clearing::{Accepted, ClearedAgain, RoundProof, RoundRecord};
 use crate::contract::{AggregateId, AggregatedFlexOffer, Contract};
+use crate::flex_offer::FlexOffer;
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{ScopedJoinHandle, available_parallelism, scope};
+
+/// A round that is to be cleared again, with what the records before it say. Rounds do not depend on each other.
+pub(super) struct Again<'a> {
+    round: &'a RoundRecord,
+    proof: &'a RoundProof,
+    need: Option<&'a Need>,
+    /// Its offers; of those of one member, that member.
+    book: BTreeMap<&'a AggregateId, (&'a AggregatedFlexOffer, Option<&'a FlexOffer>)>,
+    /// The contracts after it.
+    contracts: Vec<(Place, &'a Contract)>,
+    place: Place,
+}
+
+/// How many violations there were before something was read: what is found of it later comes behind those.
+type Place = usize;
+
+impl Again<'_> {
+    fn clear(&self) -> ClearedAgain {
+        self.proof.clear_again(self.round, self.need, |id| {
+            let (aggregate, member) = self.book.get(id)?;
+            Some(((*aggregate).clone(), member.and_then(LoneTerms::of)))
+        })
+    }
+}
 
 impl<'a> Audit<'a> {
     pub(super) fn cleared(&mut self, round: &'a RoundRecord) {
@@ -17,47 +47,107 @@ impl<'a> Audit<'a> {
             self.wrong(format!("the clearing at {} is not after the one before", round.at));
         }
         self.round = Some((round, 0));
-        self.bought_again = None;
+        self.is_cleared_again = false;
         self.report.rounds += 1;
     }
 
-    /// Clears a round again.
-    pub(super) fn cleared_again(&mut self, round: &'a RoundRecord, proof: &RoundProof) {
+    /// Notes a round to be cleared again.
+    pub(super) fn cleared_again(&mut self, round: &'a RoundRecord, proof: &'a RoundProof) {
         if self.without_clearings {
             self.report.rounds_left_out += 1;
             return;
         }
-        let need = self.needs.get(&round.need_issued_at).copied();
-        let offer = |id: &AggregateId| -> Option<(AggregatedFlexOffer, Option<LoneTerms>)> {
+        let known = |id: &'a AggregateId| {
             let aggregate = *self.aggregates.get(id)?;
-            let lone = match aggregate.members.as_slice() {
-                [member] => LoneTerms::of(self.offers.get(member)?),
+            let member = match aggregate.members.as_slice() {
+                [member] => Some(self.offers.get(member).copied()?),
                 _ => None,
             };
-            Some((aggregate.clone(), lone))
+            Some((id, (aggregate, member)))
         };
-        match proof.clear_again(round, need, offer) {
-            ClearedAgain::Same(accepted) => {
-                self.report.rounds_cleared_again += 1;
-                self.bought_again = Some(accepted);
-            }
-            ClearedAgain::OtherRevision => self.report.rounds_of_other_revisions += 1,
-            ClearedAgain::Differs(difference) => {
-                self.wrong(format!("the clearing at {} comes out otherwise again: {difference}", round.at));
-            }
+        self.again.push(Again {
+            round,
+            proof,
+            need: self.needs.get(&round.need_issued_at).copied(),
+            book: proof.offers.iter().filter_map(known).collect(),
+            contracts: Vec::new(),
+            place: self.report.violations.len(),
+        });
+        self.is_cleared_again = true;
+    }
+
+    /// Notes a contract, which is to be what the clearing before it bought.
+    pub(super) fn bought_again(&mut self, contract: &'a Contract) {
+        if let Some(again) = self.again.last_mut().filter(|_| self.is_cleared_again) {
+            again.contracts.push((self.report.violations.len(), contract));
         }
     }
 
-    /// A contract is what the clearing before it bought.
-    pub(super) fn bought_again(&mut self, contract: &Contract) {
-        let same = |accepted: &Accepted| {
-            accepted.aggregate == contract.aggregate
-                && accepted.schedule == contract.schedule
-                && accepted.cost == contract.cost
-                && accepted.slot_prices == contract.slot_prices
-        };
-        if self.bought_again.as_ref().is_some_and(|accepted| !accepted.iter().any(same)) {
-            self.wrong(format!("contract {} is not what the clearing before it buys again", contract.id));
+    /// Clears all rounds again that were noted.
+    pub(super) fn clear_all_again(&mut self, tell: &(dyn Fn(usize) + Sync)) {
+        let again = std::mem::take(&mut self.again);
+        let mut found: Vec<(Place, String)> = Vec::new();
+        for (again, outcome) in again.iter().zip(all_cleared(&again, tell)) {
+            match outcome {
+                ClearedAgain::Same(accepted) => {
+                    self.report.rounds_cleared_again += 1;
+                    let others =
+                        again.contracts.iter().filter(|(_, contract)| !is_among(contract, &accepted));
+                    found.extend(others.map(|(place, contract)| {
+                        let id = &contract.id;
+                        (*place, format!("contract {id} is not what the clearing before it buys again"))
+                    }));
+                }
+                ClearedAgain::OtherRevision => self.report.rounds_of_other_revisions += 1,
+                ClearedAgain::Differs(difference) => {
+                    let at = again.round.at;
+                    found.push((
+                        again.place,
+                        format!("the clearing at {at} comes out otherwise again: {difference}"),
+                    ));
+                }
+            }
         }
+        let mut before = std::mem::take(&mut self.report.violations).into_iter();
+        let mut taken = 0;
+        for (place, text) in found {
+            self.report.violations.extend(before.by_ref().take(place - taken));
+            taken = place;
+            self.wrong(text);
+        }
+        self.report.violations.extend(before);
     }
+}
+
+/// Each of them cleared, in their order, on as many threads as there are processors.
+fn all_cleared(all: &[Again<'_>], tell: &(dyn Fn(usize) + Sync)) -> Vec<ClearedAgain> {
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        let mut cleared = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(again) = all.get(at) else { return cleared };
+            cleared.push((at, again.clear()));
+            tell(done.fetch_add(1, Ordering::Relaxed) + 1);
+        }
+    };
+    let threads = available_parallelism().map_or(1, usize::from).min(all.len());
+    let mut cleared = scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        let others = others.into_iter().map(ScopedJoinHandle::join);
+        let others = others.flat_map(|cleared| cleared.unwrap_or_else(|panic| resume_unwind(panic)));
+        own.into_iter().chain(others).collect::<Vec<_>>()
+    });
+    cleared.sort_unstable_by_key(|(at, _)| *at);
+    cleared.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+fn is_among(contract: &Contract, accepted: &[Accepted]) -> bool {
+    accepted.iter().any(|accepted| {
+        accepted.aggregate == contract.aggregate
+            && accepted.schedule == contract.schedule
+            && accepted.cost == contract.cost
+            && accepted.slot_prices == contract.slot_prices
+    })
 }
