@@ -11,7 +11,7 @@
 //! * [`amqp`]: requests of the service platform from the queue of a broker, and the replies;
 //! * [`opcua`]: OPC UA servers listened to, and a server that shows what the system knows;
 //! * [`iec104`]: stations of telecontrol listened to over IEC 60870-5-104;
-//! * [`modbus`]: meters and controllers asked over Modbus TCP;
+//! * [`modbus`]: meters and controllers asked over Modbus TCP or on a serial line;
 //! * [`counter`]: readings of a counter, whatever it was read over, as energies of slots;
 //! * [`loopback`]: the same two ends joined inside the process, through the same bytes, for virtual time;
 //! * [`point_map`]: what a foreign system calls its values, as CSV;

@@ -50,6 +50,7 @@ pub const PARSERS: &[Parser] = &[
     parser("opcua_chunk", &["opcua/server/gate/chunk.rs"], opcua::server::read_chunk),
     parser("opcua_tag", &["opcua/tag.rs"], |bytes| drop(text(bytes).parse::<opcua::Tag>())),
     parser("modbus", &["modbus/tag.rs", "modbus/decode.rs"], modbus),
+    parser("modbus_rtu", &["modbus/rtu.rs", "modbus/address.rs"], crate::modbus::read_any),
     parser("amqp", &["amqp/wire.rs", "amqp/request.rs"], amqp::read_any),
     parser("point_map", &["point_map"], point_map),
     parser(

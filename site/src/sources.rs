@@ -211,7 +211,7 @@ fn modbus(
     maps: &[Option<PointMap>],
     problems: &mut Vec<Problem>,
 ) -> Vec<ModbusConfig> {
-    let mut configs = Vec::new();
+    let (mut configs, mut lines) = (Vec::new(), BTreeMap::new());
     for (section, map) in written.modbus.iter().zip(maps) {
         let config = ModbusConfig {
             name: section.name.value.clone(),
@@ -222,6 +222,15 @@ fn modbus(
         };
         if let Err(error) = config.check() {
             problems.push(Problem::at(path, section.server.line, error.to_string()));
+        }
+        let line = config.address().ok().and_then(|server| server.line());
+        if let Some(line) = line
+            && let Some(other) = lines.insert(line.clone(), &section.name.value)
+        {
+            let what = format!(
+                "modbus: {line} is the line of {other:?} too, and only one may ask on a line: put all its units into one point map"
+            );
+            problems.push(Problem::at(path, section.server.line, what));
         }
         configs.push(config);
     }
@@ -398,6 +407,33 @@ mod tests {
         let site = crate::check(&site).unwrap();
         let [rtu] = &site.sources.iec104[..] else { panic!("{:?}", site.sources.iec104) };
         assert_eq!((rtu.server.as_str(), rtu.points.len()), ("192.0.2.8:2404", 1));
+    }
+
+    #[test]
+    fn a_serial_line_is_part_of_a_site_and_nobody_else_asks_on_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let section = |name: &str, server: &str| {
+            format!("[[modbus]]\nname = {name:?}\nserver = {server:?}\npoints = \"{name}.csv\"\n")
+        };
+        let map = |name: &str, row: &str| {
+            let file = directory.path().join(format!("{name}.csv"));
+            std::fs::write(file, format!("{HEADER}{row},u,V,b\n")).unwrap();
+        };
+        map("one", "7/input/0/f32,bus.3");
+        map("two", "8/input/0/f32,bus.4");
+        let line = "serial:/dev/ttyUSB0,9600,8E1";
+        let site = example_and(directory.path(), &section("one", line));
+        let site = crate::check(&site).unwrap();
+        assert!(site.sources.modbus.iter().any(|config| config.server == line), "{:?}", site.sources.modbus);
+        for (first, second, named) in [
+            (line, "serial:/dev/ttyUSB0,19200,8N1", "the line of \"one\""),
+            ("rtu+tcp://192.0.2.9:4001", "rtu+tcp://192.0.2.9:4001", "the line of \"one\""),
+            (line, "serial:ttyUSB1,9600,8E1", "absolute path"),
+        ] {
+            let both = section("one", first) + &section("two", second);
+            let problems = crate::check(&example_and(directory.path(), &both)).unwrap_err();
+            assert!(problems.iter().any(|problem| problem.to_string().contains(named)), "{problems:?}");
+        }
     }
 
     #[test]

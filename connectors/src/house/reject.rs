@@ -44,11 +44,13 @@ pub enum RejectCode {
     Purpose,
     /// A value of an envelope whose pseudonym is in no point map.
     Pseudonym,
+    /// Bytes that are no frame or payload of their protocol: a wrong check sum, a length that does not fit.
+    Encoding,
 }
 
 impl RejectCode {
     /// All codes, in the order of their counters.
-    pub const ALL: [RejectCode; 18] = [
+    pub const ALL: [RejectCode; 19] = [
         RejectCode::Topic,
         RejectCode::TooLarge,
         RejectCode::TooDeep,
@@ -67,6 +69,7 @@ impl RejectCode {
         RejectCode::Sealed,
         RejectCode::Purpose,
         RejectCode::Pseudonym,
+        RejectCode::Encoding,
     ];
 
     /// The code as written in logs and metrics.
@@ -90,6 +93,7 @@ impl RejectCode {
             RejectCode::Sealed => "sealed",
             RejectCode::Purpose => "purpose",
             RejectCode::Pseudonym => "pseudonym",
+            RejectCode::Encoding => "encoding",
         }
     }
 }

@@ -7,9 +7,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // the whole crate is a test
 
 mod broker;
+mod cable;
 mod hand_made;
 mod iec104;
 mod modbus;
+mod modbus_line;
 mod opcua;
 mod peer;
 mod station;

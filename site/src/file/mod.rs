@@ -155,7 +155,7 @@ pub struct BrokerSection {
 pub struct ModbusSection {
     /// What people call it.
     pub name: Located<String>,
-    /// `host:port`.
+    /// `host:port`, `rtu+tcp://host:port` or `serial:device,speed,8E1`.
     pub server: Located<String>,
     /// Its point map.
     pub points: Located<PathBuf>,
