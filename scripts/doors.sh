@@ -16,6 +16,7 @@ stories=(
   "MQTT door, gridflex serve|rumqttc|the_example_site_runs"
   "MQTT client|rumqttc at our door|connectors::contract"
   "MQTT, foreign broker|mosquitto, mosquitto_pub|broker::"
+  "Sparkplug B|mosquitto, paho-mqtt, google.protobuf|sparkplug::a_node_is|sparkplug::a_gap|sparkplug::the_death|sparkplug::a_node_that_is_silent"
   "Modbus client|pymodbus|modbus::a_server_of_pymodbus"
   "Modbus client|mbpoll beside it, pymodbus|modbus::mbpoll"
   "Modbus counter|pymodbus|modbus::a_counter"

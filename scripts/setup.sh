@@ -70,7 +70,7 @@ done
 # Peers in Python get an environment of their own; without one its stories are skipped.
 peers() {
   local venv=target/peers/venv
-  [[ -x "$venv/bin/python" ]] && "$venv/bin/python" -c "import paho.mqtt, pymodbus, serial, asyncua, c104, aio_pika, opentelemetry.proto" 2>/dev/null && return
+  [[ -x "$venv/bin/python" ]] && "$venv/bin/python" -c "import paho.mqtt, pymodbus, serial, asyncua, c104, aio_pika, opentelemetry.proto, google.protobuf" 2>/dev/null && return
   local reason
   reason="$([[ "${GRIDFLEX_NO_INSTALL:-0}" == 1 ]] && echo "GRIDFLEX_NO_INSTALL is set")"
   if [[ -n "$reason" ]]; then
@@ -78,7 +78,7 @@ peers() {
     return 1
   fi
   say "installing paho-mqtt, pymodbus, pyserial, asyncua, c104, aio-pika, opentelemetry-proto in $venv"
-  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "paho-mqtt==2.*" "pymodbus==3.16.*" "pyserial==3.*" "asyncua==2.1.*" "c104==2.2.*" "aio-pika==10.2.*" "opentelemetry-proto==1.*"; } </dev/null >&2
+  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "paho-mqtt==2.*" "pymodbus==3.16.*" "pyserial==3.*" "asyncua==2.1.*" "c104==2.2.*" "aio-pika==10.2.*" "opentelemetry-proto==1.*" "protobuf==7.*"; } </dev/null >&2
 }
 if [[ "${1:-test}" == test ]] && ! peers; then
   missing=1

@@ -309,6 +309,7 @@ fn broker(
             user: section.user.clone(),
             time: section.time.clone(),
             silence: section.silence,
+            listen_only: section.listen_only,
             points: points(&section.points.value, map.as_ref(), BrokerConfig::points, problems),
         };
         if let Err(error) = config.check() {

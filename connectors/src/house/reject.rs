@@ -46,11 +46,13 @@ pub enum RejectCode {
     Pseudonym,
     /// Bytes that are no frame or payload of their protocol: a wrong check sum, a length that does not fit.
     Encoding,
+    /// A message whose meaning rests on another one that was not heard: a birth, or the one before it.
+    Order,
 }
 
 impl RejectCode {
     /// All codes, in the order of their counters.
-    pub const ALL: [RejectCode; 19] = [
+    pub const ALL: [RejectCode; 20] = [
         RejectCode::Topic,
         RejectCode::TooLarge,
         RejectCode::TooDeep,
@@ -70,6 +72,7 @@ impl RejectCode {
         RejectCode::Purpose,
         RejectCode::Pseudonym,
         RejectCode::Encoding,
+        RejectCode::Order,
     ];
 
     /// The code as written in logs and metrics.
@@ -94,6 +97,7 @@ impl RejectCode {
             RejectCode::Purpose => "purpose",
             RejectCode::Pseudonym => "pseudonym",
             RejectCode::Encoding => "encoding",
+            RejectCode::Order => "order",
         }
     }
 }

@@ -64,6 +64,7 @@ pub struct Cable {
 }
 
 impl Cable {
+    #[allow(clippy::disallowed_methods)] // the line is a place of its own
     fn run(mut turn: impl FnMut() + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();

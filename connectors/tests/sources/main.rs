@@ -14,6 +14,7 @@ mod modbus;
 mod modbus_line;
 mod opcua;
 mod peer;
+mod sparkplug;
 mod station;
 
 use connectors::{Arrival, LinkState, Message, Source};

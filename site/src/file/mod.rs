@@ -148,6 +148,8 @@ pub struct BrokerSection {
     pub time: Option<String>,
     /// A point of which nothing came for so long is missing.
     pub silence: Duration,
+    /// Whether nothing is sent there.
+    pub listen_only: bool,
 }
 
 /// One `[[modbus]]`.
