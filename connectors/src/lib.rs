@@ -20,6 +20,8 @@
 //! * [`pandapower`]: pandapower JSON → a network with its sensors;
 //! * [`parsers`]: whatever reads bytes of others, by name, for the test that throws anything at it.
 //!
+//! Two of them are features, because of the libraries that they bring: `opcua` and `modbus`. A build without one knows its settings no more.
+//!
 //! Whoever uses a connector holds a [`Link`] and does not see which kind it is. This crate knows no actor and
 //! reads no clock: time is handed in.
 
@@ -34,6 +36,7 @@ pub mod house;
 pub mod iec104;
 pub mod link;
 pub mod loopback;
+#[cfg(feature = "modbus")]
 pub mod modbus;
 pub mod mqtt;
 pub mod network_file;
