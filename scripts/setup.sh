@@ -3,7 +3,7 @@
 # Otherwise it says what is missing; the step that needs it then skips itself and says so.
 #
 #   scripts/setup.sh page    what building the page needs: node and npm
-#   scripts/setup.sh test    that, and what the tests need: Chromium, mosquitto and its clients, mbpoll, nats-server, rabbitmq-server; paho, pymodbus, asyncua, c104, aio-pika and opentelemetry-proto in target/peers/venv
+#   scripts/setup.sh test    that, and what the tests need: Chromium, mosquitto and its clients, mbpoll, nats-server, rabbitmq-server; paho, pymodbus, pyserial, asyncua, c104, aio-pika and opentelemetry-proto in target/peers/venv
 #
 # The Rust toolchain named in rust-toolchain.toml is installed by rustup on the first cargo call.
 # Exit: 0 everything is there; 77 something is missing and may not or could not be installed.
@@ -70,18 +70,18 @@ done
 # Peers in Python get an environment of their own; without one its stories are skipped.
 peers() {
   local venv=target/peers/venv
-  [[ -x "$venv/bin/python" ]] && "$venv/bin/python" -c "import paho.mqtt, pymodbus, asyncua, c104, aio_pika, opentelemetry.proto" 2>/dev/null && return
+  [[ -x "$venv/bin/python" ]] && "$venv/bin/python" -c "import paho.mqtt, pymodbus, serial, asyncua, c104, aio_pika, opentelemetry.proto, google.protobuf" 2>/dev/null && return
   local reason
   reason="$([[ "${GRIDFLEX_NO_INSTALL:-0}" == 1 ]] && echo "GRIDFLEX_NO_INSTALL is set")"
   if [[ -n "$reason" ]]; then
-    say "not installing paho-mqtt, pymodbus, asyncua, c104, aio-pika, opentelemetry-proto: $reason"
+    say "not installing paho-mqtt, pymodbus, pyserial, asyncua, c104, aio-pika, opentelemetry-proto: $reason"
     return 1
   fi
-  say "installing paho-mqtt, pymodbus, asyncua, c104, aio-pika, opentelemetry-proto in $venv"
-  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "paho-mqtt==2.*" "pymodbus==3.16.*" "asyncua==2.1.*" "c104==2.2.*" "aio-pika==10.2.*" "opentelemetry-proto==1.*"; } </dev/null >&2
+  say "installing paho-mqtt, pymodbus, pyserial, asyncua, c104, aio-pika, opentelemetry-proto in $venv"
+  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "paho-mqtt==2.*" "pymodbus==3.16.*" "pyserial==3.*" "asyncua==2.1.*" "c104==2.2.*" "aio-pika==10.2.*" "opentelemetry-proto==1.*" "protobuf==7.*"; } </dev/null >&2
 }
 if [[ "${1:-test}" == test ]] && ! peers; then
   missing=1
-  say "paho-mqtt, pymodbus, asyncua, c104, aio-pika or opentelemetry-proto is missing (stories of foreign MQTT clients, Modbus, OPC UA, IEC 104 and AMQP peers, traces)"
+  say "paho-mqtt, pymodbus, pyserial, asyncua, c104, aio-pika or opentelemetry-proto is missing (stories of foreign MQTT clients, Modbus, OPC UA, IEC 104 and AMQP peers, traces)"
 fi
 ((missing == 0)) || exit 77

@@ -21,6 +21,8 @@ step_page() { scripts/page.sh; }
 step_page_check() { in_page run --silent check; }
 step_page_tests() { in_page test --silent; }
 step_clippy() { cargo clippy --locked --workspace --all-targets -- -D warnings; }
+# Nobody else builds what is left without the features: a check, without another build.
+step_lean() { cargo check --locked -p gridflex --no-default-features; }
 step_rust_tests() {
   if has_nextest; then
     cargo nextest run --locked --workspace
@@ -53,7 +55,7 @@ note() {
   esac
 }
 
-all_steps=(setup format page page_check page_tests clippy rust_tests doc_tests doc licences stories)
+all_steps=(setup format page page_check page_tests clippy lean rust_tests doc_tests doc licences stories)
 steps=("${@:-}")
 [[ -n "${steps[0]}" ]] || steps=("${all_steps[@]}")
 

@@ -8,6 +8,7 @@ use ::site::{Problem, Running, Site, SiteError, StationError};
 use clap::Args;
 use cluster::Servers;
 use connectors::mqtt::DoorError;
+#[cfg(feature = "opcua")]
 use connectors::opcua::server::ServerError;
 use dashboards_server::{SET_UP_WITHIN, ServeError};
 use serde::Serialize;
@@ -193,6 +194,7 @@ fn failure(error: SiteError) -> Failure {
         error @ SiteError::Station(StationError::Mqtt(DoorError::Listen { .. })) => {
             Failure::Input(anyhow::anyhow!("{error}; choose another port for mqtt.listen in the site's file"))
         }
+        #[cfg(feature = "opcua")]
         error @ SiteError::Station(StationError::OpcUa(ServerError::Listen { .. })) => Failure::Input(
             anyhow::anyhow!("{error}; choose another port for opcua_server.listen in the site's file"),
         ),

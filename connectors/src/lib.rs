@@ -11,7 +11,7 @@
 //! * [`amqp`]: requests of the service platform from the queue of a broker, and the replies;
 //! * [`opcua`]: OPC UA servers listened to, and a server that shows what the system knows;
 //! * [`iec104`]: stations of telecontrol listened to over IEC 60870-5-104;
-//! * [`modbus`]: meters and controllers asked over Modbus TCP;
+//! * [`modbus`]: meters and controllers asked over Modbus TCP or on a serial line;
 //! * [`counter`]: readings of a counter, whatever it was read over, as energies of slots;
 //! * [`loopback`]: the same two ends joined inside the process, through the same bytes, for virtual time;
 //! * [`point_map`]: what a foreign system calls its values, as CSV;
@@ -19,6 +19,8 @@
 //! * [`opendss`]: OpenDSS scripts → [`grid::network::NetworkParts`];
 //! * [`pandapower`]: pandapower JSON → a network with its sensors;
 //! * [`parsers`]: whatever reads bytes of others, by name, for the test that throws anything at it.
+//!
+//! Two of them are features, because of the libraries that they bring: `opcua` and `modbus`. A build without one knows its settings no more.
 //!
 //! Whoever uses a connector holds a [`Link`] and does not see which kind it is. This crate knows no actor and
 //! reads no clock: time is handed in.
@@ -34,6 +36,7 @@ pub mod house;
 pub mod iec104;
 pub mod link;
 pub mod loopback;
+#[cfg(feature = "modbus")]
 pub mod modbus;
 pub mod mqtt;
 pub mod network_file;

@@ -7,7 +7,9 @@ use crate::clearing_case::{ResultExtras, read_case, read_result, write_result};
 use crate::flex_offer::{Dialect, Directory};
 use crate::mqtt::door::{Action, Identity, Policy, filter};
 use crate::mqtt::foreign;
-use crate::{acquisition, amqp, house, iec104, mqtt, opcua, portfolio_file};
+#[cfg(feature = "opcua")]
+use crate::opcua;
+use crate::{acquisition, amqp, house, iec104, mqtt, portfolio_file};
 use bytes::BytesMut;
 use grid::{BranchId, Slot, Timestamp};
 use market::portfolio::{Bounds, Tolerances};
@@ -47,9 +49,14 @@ pub const PARSERS: &[Parser] = &[
     parser("clearing_result", &["clearing_case/result_read.rs", "clearing_case/plain.rs"], clearing_result),
     parser("portfolio", &["portfolio_file"], portfolio),
     parser("iec104", &["iec104/apci.rs", "iec104/asdu.rs", "iec104/cp.rs", "iec104/tag.rs"], iec104_bytes),
+    #[cfg(feature = "opcua")]
     parser("opcua_chunk", &["opcua/server/gate/chunk.rs"], opcua::server::read_chunk),
+    #[cfg(feature = "opcua")]
     parser("opcua_tag", &["opcua/tag.rs"], |bytes| drop(text(bytes).parse::<opcua::Tag>())),
+    #[cfg(feature = "modbus")]
     parser("modbus", &["modbus/tag.rs", "modbus/decode.rs"], modbus),
+    #[cfg(feature = "modbus")]
+    parser("modbus_rtu", &["modbus/rtu.rs", "modbus/address.rs"], crate::modbus::read_any),
     parser("amqp", &["amqp/wire.rs", "amqp/request.rs"], amqp::read_any),
     parser("point_map", &["point_map"], point_map),
     parser(
@@ -171,6 +178,7 @@ fn iec104_bytes(bytes: &[u8]) {
 }
 
 /// A tag in the first line, registers after it.
+#[cfg(feature = "modbus")]
 fn modbus(bytes: &[u8]) {
     let line = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let (tag, rest) = bytes.split_at_checked(line).unwrap_or_default();
@@ -186,7 +194,9 @@ fn point_map(bytes: &[u8]) {
     let Ok(map) = crate::point_map::read(bytes) else { return };
     let _ = foreign::BrokerConfig::points(&map);
     let _ = iec104::Iec104Config::points(&map);
+    #[cfg(feature = "modbus")]
     let _ = crate::modbus::ModbusConfig::points(&map);
+    #[cfg(feature = "opcua")]
     let _ = opcua::OpcUaConfig::points(&map);
 }
 

@@ -15,6 +15,7 @@ use actors::{Area, AreaError, Device};
 use connectors::mqtt::door::{Policy, PolicyError, RIGHTS_BYTES_MAX};
 use connectors::mqtt::{DoorConfig, DoorError};
 use connectors::network_file;
+#[cfg(feature = "opcua")]
 use connectors::opcua::server::ServerConfig;
 use connectors::point_map::PointMap;
 use dashboards_server::{Listen, ServeError};
@@ -219,12 +220,17 @@ fn listeners(path: &Path, written: &SiteFile, problems: &mut Vec<Problem>) -> Li
         }
         Err(error) => problems.push(Problem::at(path, mqtt.listen.line, format!("mqtt.listen: {error}"))),
     }
+    #[cfg(feature = "opcua")]
     let opcua = written.opcua_server.as_ref().map(|server| opcua_server(path, written, server, problems));
+    // A section that asks for one is refused.
+    #[cfg(not(feature = "opcua"))]
+    let opcua = None;
     let amqp = sources::services(path, written, problems);
     Listeners { page, accounts, door, opcua, acquisition: Vec::new(), amqp }
 }
 
 /// Where the picture is shown over OPC UA.
+#[cfg(feature = "opcua")]
 fn opcua_server(
     path: &Path,
     written: &SiteFile,

@@ -16,6 +16,10 @@ mod market;
 mod paged;
 pub mod picture;
 pub mod problem;
+#[cfg(feature = "opcua")]
+mod published;
+#[cfg(not(feature = "opcua"))]
+#[path = "unpublished.rs"]
 mod published;
 pub mod running;
 mod sources;

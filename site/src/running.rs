@@ -10,8 +10,12 @@ use actors::picture::Picture;
 use actors::runtime::ScaledClock;
 use actors::runtime::clock::machine_time;
 use actors::stalls::stalled;
+use connectors::iec104;
+#[cfg(feature = "modbus")]
+use connectors::modbus;
 use connectors::mqtt::foreign;
-use connectors::{iec104, modbus, opcua};
+#[cfg(feature = "opcua")]
+use connectors::opcua;
 use grid::{Clock, Timestamp};
 use history::{History, HistoryError};
 use register::{Register, StoreError};
@@ -42,9 +46,11 @@ pub enum SiteError {
     #[error(transparent)]
     Station(#[from] StationError),
     /// A Modbus server cannot be read as it is configured.
+    #[cfg(feature = "modbus")]
     #[error(transparent)]
     Modbus(#[from] modbus::ConfigError),
     /// An OPC UA server cannot be listened to as it is configured.
+    #[cfg(feature = "opcua")]
     #[error(transparent)]
     OpcUa(#[from] opcua::ConfigError),
     /// A station of IEC 60870-5-104 cannot be listened to as it is configured.
@@ -136,11 +142,11 @@ impl SiteError {
                 matches!(error, JournalError::Foreign { .. } | JournalError::Locked { .. })
             }
             SiteError::History(error) => matches!(error, HistoryError::Locked { .. }),
-            SiteError::Modbus(_)
-            | SiteError::OpcUa(_)
-            | SiteError::Iec104(_)
-            | SiteError::Broker(_)
-            | SiteError::OtherSite { .. } => true,
+            #[cfg(feature = "modbus")]
+            SiteError::Modbus(_) => true,
+            #[cfg(feature = "opcua")]
+            SiteError::OpcUa(_) => true,
+            SiteError::Iec104(_) | SiteError::Broker(_) | SiteError::OtherSite { .. } => true,
             // A clock comes right by itself: whoever supervises the process may start it again.
             SiteError::Register(_)
             | SiteError::ClockBehind { .. }
@@ -204,9 +210,11 @@ impl Running {
         site.foundation.learnt = learnt;
         let clock = ScaledClock::start(origin, 1);
         let mut sources = Vec::new();
+        #[cfg(feature = "modbus")]
         for config in site.sources.modbus {
             sources.push(modbus::connect(config, Arc::new(clock))?);
         }
+        #[cfg(feature = "opcua")]
         for config in site.sources.opcua {
             sources.push(opcua::connect(config, Arc::new(clock))?);
         }

@@ -8,9 +8,11 @@ use connectors::acquisition::intake::IntakeConfig;
 use connectors::acquisition::{PlatformKey, VerifyKey};
 use connectors::amqp::AmqpConfig;
 use connectors::iec104::Iec104Config;
+#[cfg(feature = "modbus")]
 use connectors::modbus::ModbusConfig;
 use connectors::mqtt::door::Policy;
 use connectors::mqtt::foreign::BrokerConfig;
+#[cfg(feature = "opcua")]
 use connectors::opcua::OpcUaConfig;
 use connectors::point_map::{self, BadLine, PointMap, PointMapError};
 use dashboards_server::Whose;
@@ -20,17 +22,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where in the data directory certificates of OPC UA are kept.
+#[cfg(feature = "opcua")]
 pub const OPCUA_DIRECTORY: &str = "opcua";
 
 /// Where in the data directory it is kept what operators sent.
 pub const ACQUISITION_DIRECTORY: &str = "acquisition";
 
 /// Where a site keeps certificates of OPC UA.
+#[cfg(feature = "opcua")]
 pub fn opcua_store(written: &SiteFile) -> PathBuf {
     written.data.join(OPCUA_DIRECTORY)
 }
 
 /// Who a site is in its own OPC UA certificate.
+#[cfg(feature = "opcua")]
 pub fn opcua_application(written: &SiteFile) -> String {
     format!("urn:gridflex:{}", written.name.value)
 }
@@ -150,8 +155,10 @@ pub fn point_maps(
 #[derive(Debug, Default)]
 pub struct Sources {
     /// Modbus servers to be read.
+    #[cfg(feature = "modbus")]
     pub modbus: Vec<ModbusConfig>,
     /// OPC UA servers to be listened to.
+    #[cfg(feature = "opcua")]
     pub opcua: Vec<OpcUaConfig>,
     /// Stations of IEC 60870-5-104 to be listened to.
     pub iec104: Vec<Iec104Config>,
@@ -175,16 +182,46 @@ pub fn configs(
             problems.push(Problem::at(path, name.line, what));
         }
     }
+    refuse_unbuilt(path, written, BUILT, problems);
     let (of_modbus, others) = maps.split_at(written.modbus.len().min(maps.len()));
     let (of_opcua, others) = others.split_at(written.opcua.len().min(others.len()));
     let (of_iec104, others) = others.split_at(written.iec104.len().min(others.len()));
+    #[cfg(not(feature = "modbus"))]
+    let _ = of_modbus;
+    #[cfg(not(feature = "opcua"))]
+    let _ = of_opcua;
     let (of_broker, of_acquisition) = others.split_at(written.broker.len().min(others.len()));
     Sources {
+        #[cfg(feature = "modbus")]
         modbus: modbus(path, written, of_modbus, problems),
+        #[cfg(feature = "opcua")]
         opcua: opcua(path, written, of_opcua, problems),
         iec104: iec104(path, written, of_iec104, problems),
         broker: broker(path, written, of_broker, problems),
         acquisition: acquisition(path, written, of_acquisition, problems),
+    }
+}
+
+/// The features that this program was built with.
+const BUILT: &[&str] = &[
+    #[cfg(feature = "modbus")]
+    "modbus",
+    #[cfg(feature = "opcua")]
+    "opcua",
+];
+
+/// Refuses connectors that the file names and the program was built without.
+fn refuse_unbuilt(path: &Path, written: &SiteFile, built: &[&str], problems: &mut Vec<Problem>) {
+    let modbus = written.modbus.iter().map(|section| (section.name.line, "modbus", "modbus"));
+    let opcua = written.opcua.iter().map(|section| (section.name.line, "opcua", "opcua"));
+    let server = written.opcua_server.iter().map(|section| (section.listen.line, "opcua_server", "opcua"));
+    for (line, kind, feature) in modbus.chain(opcua).chain(server) {
+        if !built.contains(&feature) {
+            let what = format!(
+                "{kind}: this gridflex was built without the feature {feature}; build it with --features {feature}, or leave the section out"
+            );
+            problems.push(Problem::at(path, line, what));
+        }
     }
 }
 
@@ -205,13 +242,14 @@ fn points<T>(
     }
 }
 
+#[cfg(feature = "modbus")]
 fn modbus(
     path: &Path,
     written: &SiteFile,
     maps: &[Option<PointMap>],
     problems: &mut Vec<Problem>,
 ) -> Vec<ModbusConfig> {
-    let mut configs = Vec::new();
+    let (mut configs, mut lines) = (Vec::new(), BTreeMap::new());
     for (section, map) in written.modbus.iter().zip(maps) {
         let config = ModbusConfig {
             name: section.name.value.clone(),
@@ -223,11 +261,21 @@ fn modbus(
         if let Err(error) = config.check() {
             problems.push(Problem::at(path, section.server.line, error.to_string()));
         }
+        let line = config.address().ok().and_then(|server| server.line());
+        if let Some(line) = line
+            && let Some(other) = lines.insert(line.clone(), &section.name.value)
+        {
+            let what = format!(
+                "modbus: {line} is the line of {other:?} too, and only one may ask on a line: put all its units into one point map"
+            );
+            problems.push(Problem::at(path, section.server.line, what));
+        }
         configs.push(config);
     }
     configs
 }
 
+#[cfg(feature = "opcua")]
 fn opcua(
     path: &Path,
     written: &SiteFile,
@@ -300,6 +348,7 @@ fn broker(
             user: section.user.clone(),
             time: section.time.clone(),
             silence: section.silence,
+            listen_only: section.listen_only,
             points: points(&section.points.value, map.as_ref(), BrokerConfig::points, problems),
         };
         if let Err(error) = config.check() {
@@ -398,6 +447,53 @@ mod tests {
         let site = crate::check(&site).unwrap();
         let [rtu] = &site.sources.iec104[..] else { panic!("{:?}", site.sources.iec104) };
         assert_eq!((rtu.server.as_str(), rtu.points.len()), ("192.0.2.8:2404", 1));
+    }
+
+    #[test]
+    fn a_connector_that_was_not_built_in_is_refused_by_the_name_of_its_feature() {
+        let directory = tempfile::tempdir().unwrap();
+        let more = "[[opcua]]\nname = \"scada\"\nendpoint = \"opc.tcp://192.0.2.7:4840\"\npoints = \"scada.csv\"\n[opcua_server]\nanonymous = true\n";
+        let site = example_and(directory.path(), more);
+        let written = crate::file::read(&site).unwrap();
+        let refused = |built: &[&str]| {
+            let mut problems = Vec::new();
+            super::refuse_unbuilt(&site, &written, built, &mut problems);
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(refused(&["modbus", "opcua"]), Vec::<String>::new());
+        let of_opcua = refused(&["modbus"]);
+        assert_eq!(of_opcua.len(), 2, "{of_opcua:?}");
+        assert!(of_opcua.iter().all(|problem| problem.contains("--features opcua")), "{of_opcua:?}");
+        let all = refused(&[]);
+        assert!(all.len() == 3 && all[0].contains("modbus: this gridflex was built without"), "{all:?}");
+    }
+
+    #[cfg(feature = "modbus")]
+    #[test]
+    fn a_serial_line_is_part_of_a_site_and_nobody_else_asks_on_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let section = |name: &str, server: &str| {
+            format!("[[modbus]]\nname = {name:?}\nserver = {server:?}\npoints = \"{name}.csv\"\n")
+        };
+        let map = |name: &str, row: &str| {
+            let file = directory.path().join(format!("{name}.csv"));
+            std::fs::write(file, format!("{HEADER}{row},u,V,b\n")).unwrap();
+        };
+        map("one", "7/input/0/f32,bus.3");
+        map("two", "8/input/0/f32,bus.4");
+        let line = "serial:/dev/ttyUSB0,9600,8E1";
+        let site = example_and(directory.path(), &section("one", line));
+        let site = crate::check(&site).unwrap();
+        assert!(site.sources.modbus.iter().any(|config| config.server == line), "{:?}", site.sources.modbus);
+        for (first, second, named) in [
+            (line, "serial:/dev/ttyUSB0,19200,8N1", "the line of \"one\""),
+            ("rtu+tcp://192.0.2.9:4001", "rtu+tcp://192.0.2.9:4001", "the line of \"one\""),
+            (line, "serial:ttyUSB1,9600,8E1", "absolute path"),
+        ] {
+            let both = section("one", first) + &section("two", second);
+            let problems = crate::check(&example_and(directory.path(), &both)).unwrap_err();
+            assert!(problems.iter().any(|problem| problem.to_string().contains(named)), "{problems:?}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use connectors::amqp::{self, AmqpConfig};
 use connectors::exchange::{Counters, Limits, inbox};
 use connectors::mqtt::door::{Change, Count, DoorCounters};
 use connectors::mqtt::{self, DoorConfig, DoorError};
+#[cfg(feature = "opcua")]
 use connectors::opcua::server::{ServerConfig, ServerError};
 use dashboards_server::{
     Access, AccessError, Accounts, FieldDoor, Listen, RunningServer, ServeError, Served, SharedRegister,
@@ -51,6 +52,7 @@ pub enum StationError {
     #[error(transparent)]
     Amqp(#[from] amqp::ConfigError),
     /// The OPC UA server did not start.
+    #[cfg(feature = "opcua")]
     #[error(transparent)]
     OpcUa(#[from] ServerError),
     /// Nobody can be let in.
@@ -64,13 +66,13 @@ pub enum StationError {
 impl StationError {
     /// Whether what was asked for makes no sense (as opposed to a start that failed).
     pub fn is_input(&self) -> bool {
+        #[cfg(feature = "opcua")]
+        if matches!(self, StationError::OpcUa(_)) {
+            return true;
+        }
         matches!(
             self,
-            StationError::Mqtt(_)
-                | StationError::Amqp(_)
-                | StationError::Serve(_)
-                | StationError::Access(_)
-                | StationError::OpcUa(_)
+            StationError::Mqtt(_) | StationError::Amqp(_) | StationError::Serve(_) | StationError::Access(_)
         )
     }
 }
@@ -98,6 +100,10 @@ impl AccountFiles {
     }
 }
 
+/// There is none in this build.
+#[cfg(not(feature = "opcua"))]
+pub type ServerConfig = std::convert::Infallible;
+
 /// Where a station listens.
 #[derive(Debug, Clone)]
 pub struct Listeners {
@@ -124,6 +130,7 @@ impl Listeners {
         let address = self.door.listen;
         TcpListener::bind(address).map_err(|source| DoorError::Listen { address, source })?;
         self.page.is_free()?;
+        #[cfg(feature = "opcua")]
         if let Some(ServerConfig { listen: address, .. }) = self.opcua {
             TcpListener::bind(address).map_err(|source| ServerError::Listen { address, source })?;
         }
@@ -321,6 +328,9 @@ async fn show(
     let topology = Arc::new(Topology::of(area.feeder.network()));
     let opcua = match opcua {
         None => None,
+        #[cfg(not(feature = "opcua"))]
+        Some(config) => match config {},
+        #[cfg(feature = "opcua")]
         Some(config) => Some(Published::open(config, &network, system.picture(), access.clone()).await?),
     };
     let served = Served {

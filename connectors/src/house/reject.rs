@@ -44,11 +44,15 @@ pub enum RejectCode {
     Purpose,
     /// A value of an envelope whose pseudonym is in no point map.
     Pseudonym,
+    /// Bytes that are no frame or payload of their protocol: a wrong check sum, a length that does not fit.
+    Encoding,
+    /// A message whose meaning rests on another one that was not heard: a birth, or the one before it.
+    Order,
 }
 
 impl RejectCode {
     /// All codes, in the order of their counters.
-    pub const ALL: [RejectCode; 18] = [
+    pub const ALL: [RejectCode; 20] = [
         RejectCode::Topic,
         RejectCode::TooLarge,
         RejectCode::TooDeep,
@@ -67,6 +71,8 @@ impl RejectCode {
         RejectCode::Sealed,
         RejectCode::Purpose,
         RejectCode::Pseudonym,
+        RejectCode::Encoding,
+        RejectCode::Order,
     ];
 
     /// The code as written in logs and metrics.
@@ -90,6 +96,8 @@ impl RejectCode {
             RejectCode::Sealed => "sealed",
             RejectCode::Purpose => "purpose",
             RejectCode::Pseudonym => "pseudonym",
+            RejectCode::Encoding => "encoding",
+            RejectCode::Order => "order",
         }
     }
 }

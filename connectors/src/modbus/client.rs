@@ -1,22 +1,22 @@
 //! The client: connects, asks along its plan at whole periods, says what is missing, and starts again.
 
+use super::address::Server;
 use super::config::{ConfigError, ModbusConfig};
+use super::connection::{Answer, Connection};
 use super::decode::{Number, decode};
 use super::plan::{Request, plan};
-use super::tag::{Format, Register, Table};
+use super::tag::{Format, Register};
 use crate::counter::Counter;
 use crate::exchange::{Closed, Counters, InboxWriter, Limits, LinkState, inbox};
-use crate::house::{self, Message, Rejected};
+use crate::house::{self, Message, RejectCode, Rejected};
 use crate::link::{End, Source};
 use crate::point_map::{MappedPoint, Passed};
 use grid::{Clock, Measurement, Quality, Quantity, Timestamp};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
-use tokio_modbus::client::{Client as _, Context, tcp};
-use tokio_modbus::prelude::SlaveContext;
-use tokio_modbus::{ExceptionCode, Request as Question, Response, Slave};
+use tokio::time::sleep;
+use tokio_modbus::ExceptionCode;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
@@ -33,6 +33,7 @@ const LATE_MAX: Duration = Duration::from_secs(10);
 /// [`ConfigError`] when the settings cannot work; an absent server is no error.
 pub fn connect(config: ModbusConfig, clock: Arc<dyn Clock>) -> Result<Source, ConfigError> {
     config.check()?;
+    let server = config.address()?;
     let counters = Arc::new(Counters::default());
     let (writer, reader) = inbox(Limits::default(), counters.clone());
     let name = config.name.clone();
@@ -42,7 +43,8 @@ pub fn connect(config: ModbusConfig, clock: Arc<dyn Clock>) -> Result<Source, Co
         config.points.into_iter().map(|(register, mapped)| Point::new(register, mapped, late)).collect();
     let client = Client {
         name: config.name,
-        server: config.server,
+        server,
+        server_name: config.server,
         period: config.period,
         timeout: config.timeout,
         plan: plan(&registers),
@@ -51,6 +53,7 @@ pub fn connect(config: ModbusConfig, clock: Arc<dyn Clock>) -> Result<Source, Co
         clock,
         inbox: writer,
         counters: counters.clone(),
+        silent: BTreeSet::new(),
         up: None,
         backoff: BACKOFF_MIN,
     };
@@ -108,18 +111,11 @@ impl Point {
     }
 }
 
-/// What came of one request.
-enum Answer {
-    Registers(Vec<u16>),
-    /// The server says no.
-    Refused(ExceptionCode),
-    /// Nothing came in time.
-    Silence,
-}
-
 struct Client {
     name: String,
-    server: String,
+    server: Server,
+    /// As the site's file has it.
+    server_name: String,
     period: Duration,
     timeout: Duration,
     registers: Vec<Register>,
@@ -128,6 +124,8 @@ struct Client {
     clock: Arc<dyn Clock>,
     inbox: InboxWriter,
     counters: Arc<Counters>,
+    /// Units of a line that did not answer last.
+    silent: BTreeSet<u8>,
     /// What was last told; `None` before the first attempt.
     up: Option<bool>,
     backoff: Duration,
@@ -154,7 +152,7 @@ impl Client {
         }
         if self.up != Some(false) {
             self.up = Some(false);
-            tracing::warn!(%reason, source = %self.name, server = %self.server, "modbus server lost");
+            tracing::warn!(%reason, source = %self.name, server = %self.server_name, "modbus server lost");
             self.inbox.link(LinkState::Down { reason })?;
         }
         Ok(())
@@ -162,12 +160,12 @@ impl Client {
 
     /// One connection, from the first attempt to its end.
     async fn connection(&mut self) -> End {
-        let mut context = match self.dial().await {
-            Ok(context) => context,
+        let mut connection = match self.dial().await {
+            Ok(connection) => connection,
             Err(end) => return end,
         };
         loop {
-            if let Err(end) = self.round(&mut context).await {
+            if let Err(end) = self.round(&mut connection).await {
                 return end;
             }
             sleep(self.until_next_round()).await;
@@ -177,16 +175,12 @@ impl Client {
         }
     }
 
-    async fn dial(&self) -> Result<Context, End> {
-        let stream = match timeout(self.timeout, TcpStream::connect(&self.server)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(End::Lost(format!("{}: {error}", self.server))),
-            Err(_) => {
-                return Err(End::Lost(format!("{}: no connection within {:?}", self.server, self.timeout)));
-            }
-        };
-        stream.set_nodelay(true).map_err(|error| End::Lost(error.to_string()))?;
-        Ok(tcp::attach(stream))
+    async fn dial(&self) -> Result<Connection, End> {
+        Connection::dial(&self.server, self.timeout).await.map_err(|reason| self.end(&reason))
+    }
+
+    fn end(&self, reason: &str) -> End {
+        End::Lost(format!("{}: {reason}", self.server_name))
     }
 
     fn until_next_round(&self) -> Duration {
@@ -196,11 +190,12 @@ impl Client {
     }
 
     /// Asks for everything once. A unit that is silent does not keep the others from being read, as long as any answers.
-    async fn round(&mut self, context: &mut Context) -> Result<(), End> {
+    async fn round(&mut self, connection: &mut Connection) -> Result<(), End> {
         let (mut answered, mut at) = (false, 0);
+        let mut unread = format!("no answer within {:?}", self.timeout);
         while let Some(request) = self.plan.get(at).cloned() {
             at += 1;
-            match self.ask(context, &request).await? {
+            match self.ask(connection, &request).await? {
                 Answer::Registers(registers) => {
                     answered = true;
                     self.reached()?;
@@ -219,10 +214,17 @@ impl Client {
                         self.miss(&request, &format!("the server answers {code}")).await?;
                     }
                 }
+                Answer::Broken(reason) => {
+                    self.miss(&request, &reason).await?;
+                    unread = reason;
+                }
+                Answer::Silence if matches!(connection, Connection::Line(_)) => {
+                    at = self.pass_over(at - 1).await?;
+                }
                 Answer::Silence => {
                     self.miss(&request, &format!("no answer within {:?}", self.timeout)).await?;
                     // A late answer must not be taken for the next one.
-                    *context = self.dial().await?;
+                    *connection = self.dial().await?;
                 }
             }
         }
@@ -231,27 +233,53 @@ impl Client {
             self.backoff = BACKOFF_MIN;
             return self.reached().map_err(End::from);
         }
-        Err(End::Lost(format!("{}: no answer within {:?}", self.server, self.timeout)))
+        Err(self.end(&unread))
     }
 
-    async fn ask(&self, context: &mut Context, request: &Request) -> Result<Answer, End> {
-        context.set_slave(Slave(request.unit));
-        let (address, count) = (request.address, request.count);
-        let question = match request.table {
-            Table::Holding => Question::ReadHoldingRegisters(address, count),
-            Table::Input => Question::ReadInputRegisters(address, count),
-        };
-        match timeout(self.timeout, context.call(question)).await {
-            Err(_) => Ok(Answer::Silence),
-            Ok(Ok(Ok(
-                Response::ReadHoldingRegisters(registers) | Response::ReadInputRegisters(registers),
-            ))) if registers.len() == usize::from(count) => Ok(Answer::Registers(registers)),
-            Ok(Ok(Ok(_))) => {
-                Err(End::Lost(format!("{}: an answer that does not fit the question", self.server)))
-            }
-            Ok(Ok(Err(code))) => Ok(Answer::Refused(code)),
-            Ok(Err(error)) => Err(End::Lost(format!("{}: {error}", self.server))),
+    /// Asks, on a line once more where that may help: noise spoils questions as well as answers.
+    async fn ask(&mut self, connection: &mut Connection, request: &Request) -> Result<Answer, End> {
+        let mut answer = connection.ask(request, self.timeout).await.map_err(|reason| self.end(&reason))?;
+        if !matches!(connection, Connection::Line(_)) {
+            return Ok(answer);
         }
+        let again = match &answer {
+            Answer::Broken(reason) => {
+                self.broken(request, reason);
+                true
+            }
+            Answer::Silence => !self.silent.contains(&request.unit),
+            Answer::Registers(_) | Answer::Refused(_) => false,
+        };
+        if again {
+            answer = connection.ask(request, self.timeout).await.map_err(|reason| self.end(&reason))?;
+            if let Answer::Broken(reason) = &answer {
+                self.broken(request, reason);
+            }
+        }
+        match answer {
+            Answer::Silence => self.silent.insert(request.unit),
+            _ => self.silent.remove(&request.unit),
+        };
+        Ok(answer)
+    }
+
+    /// Counts an answer that is none.
+    fn broken(&mut self, request: &Request, reason: &str) {
+        let what = format!("{} unit {}", self.server_name, request.unit);
+        self.inbox.refuse(&Rejected::new(&what, RejectCode::Encoding, reason));
+    }
+
+    /// Of a unit that is silent nothing more is asked in this round: each question would cost the others their time. What it was
+    /// silent to is asked last in the next one, as it may be only that. Returns where the next unit begins.
+    async fn pass_over(&mut self, at: usize) -> Result<usize, Closed> {
+        let unit = self.plan[at].unit;
+        let end = at + self.plan[at..].iter().take_while(|request| request.unit == unit).count();
+        let unread = self.plan[at..end].to_vec();
+        self.plan[at..end].rotate_left(1);
+        for request in unread {
+            self.miss(&request, &format!("unit {unit} does not answer within {:?}", self.timeout)).await?;
+        }
+        Ok(end)
     }
 
     /// The server answered.
@@ -260,7 +288,7 @@ impl Client {
             return Ok(());
         }
         self.up = Some(true);
-        tracing::info!(source = %self.name, server = %self.server, "modbus server reached");
+        tracing::info!(source = %self.name, server = %self.server_name, "modbus server reached");
         self.inbox.link(LinkState::Up)
     }
 

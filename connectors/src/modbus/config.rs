@@ -1,7 +1,7 @@
 //! What is read from which server, and how often.
 
+use super::address::{Server, ServerError};
 use super::tag::{Format, Register};
-use crate::link::host_and_port;
 use crate::point_map::{BadLine, MappedPoint, PointMap};
 use grid::Quantity;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use thiserror::Error;
 pub struct ModbusConfig {
     /// What people call it.
     pub name: String,
-    /// `host:port`; the port of Modbus is 502.
+    /// `host:port`, where the port of Modbus is 502, `rtu+tcp://host:port` or `serial:device,speed,8E1`.
     pub server: String,
     /// Between two readings of the same point. Readings are made at whole multiples of it since the epoch, so that a period
     /// which divides a quarter-hour reads at its boundaries.
@@ -26,9 +26,17 @@ pub struct ModbusConfig {
 /// Settings that cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigError {
-    /// `host:port` is meant.
-    #[error("modbus server {0:?} is not host:port; write for example 192.0.2.7:502")]
-    Server(String),
+    /// Neither an address nor a line.
+    #[error("modbus server: {0}")]
+    Server(#[from] ServerError),
+    /// On a line 0 is told to all, who do not answer, and 248 to 255 are reserved.
+    #[error("modbus: line {line} of the point map asks unit {unit}, on a serial line there are 1 to 247")]
+    Unit {
+        /// In the point map.
+        line: u64,
+        /// As given.
+        unit: u8,
+    },
     /// Out of range.
     #[error("modbus {name} is {seconds} s, {low} to {high} s is possible")]
     Span {
@@ -59,13 +67,23 @@ impl ModbusConfig {
         if bad.is_empty() { Ok(points) } else { Err(bad) }
     }
 
+    /// Where and how it is asked.
+    ///
+    /// # Errors
+    /// [`ConfigError::Server`].
+    pub fn address(&self) -> Result<Server, ConfigError> {
+        Ok(self.server.parse()?)
+    }
+
     /// Checks what can be checked without connecting.
     ///
     /// # Errors
     /// [`ConfigError`] names the setting.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if host_and_port(&self.server).is_none() {
-            return Err(ConfigError::Server(self.server.clone()));
+        let is_line = self.address()?.line().is_some();
+        let none = |(register, _): &&(Register, MappedPoint)| !(1..=247).contains(&register.unit);
+        if let Some((register, mapped)) = self.points.iter().find(none).filter(|_| is_line) {
+            return Err(ConfigError::Unit { line: mapped.line, unit: register.unit });
         }
         for (name, span, high) in [("period", self.period, 900), ("timeout", self.timeout, 60)] {
             if span < Duration::from_millis(50) || span > Duration::from_secs(high) {
@@ -112,5 +130,10 @@ mod tests {
             assert!(matches!(config(server, 5).check(), Err(ConfigError::Server(_))), "{server}");
         }
         assert!(config("meter:502", 0).check().unwrap_err().to_string().contains("period"));
+        let text = "tag,element,quantity,unit\n247/input/0/u16,bus.1,u,V\n248/input/0/u16,bus.2,u,V\n";
+        let points = ModbusConfig::points(&point_map::read(text.as_bytes()).unwrap()).unwrap();
+        let of = |server| ModbusConfig { points: points.clone(), ..config(server, 5) }.check();
+        assert_eq!(of("meter:502"), Ok(()), "over TCP it is the server's business");
+        assert_eq!(of("rtu+tcp://meter:502"), Err(ConfigError::Unit { line: 3, unit: 248 }));
     }
 }

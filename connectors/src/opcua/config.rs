@@ -1,6 +1,7 @@
 //! Which server is listened to, how the connection is protected, and what of it is wanted.
 
 use super::identity::{IdentityError, pinned};
+use super::security::{Policy, Security, User};
 use super::tag::Tag;
 use crate::link::host_and_port;
 use crate::point_map::{BadLine, MappedPoint, PointMap};
@@ -38,49 +39,6 @@ pub struct OpcUaConfig {
     pub timeout: Duration,
     /// What is listened to; no two points alike.
     pub points: Vec<(Tag, MappedPoint)>,
-}
-
-/// How messages are protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Security {
-    /// Not at all.
-    None,
-    /// Signed, readable by everyone.
-    Sign(Policy),
-    /// Signed and encrypted.
-    SignAndEncrypt(Policy),
-}
-
-/// Which algorithms. The older ones of the standard are broken and not spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
-    /// `Basic256Sha256`, which every server of the last ten years speaks.
-    Basic256Sha256,
-    /// `Aes128_Sha256_RsaOaep`.
-    Aes128Sha256RsaOaep,
-    /// `Aes256_Sha256_RsaPss`.
-    Aes256Sha256RsaPss,
-}
-
-/// Who we say we are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum User {
-    /// Nobody in particular.
-    Anonymous,
-    /// A name and the file in whose first line its password stands.
-    Password {
-        /// The name.
-        name: String,
-        /// The file.
-        file: PathBuf,
-    },
-    /// A certificate and its key, DER or PEM, and PEM.
-    Certificate {
-        /// The certificate.
-        certificate: PathBuf,
-        /// Its private key.
-        key: PathBuf,
-    },
 }
 
 /// Settings that cannot work.
@@ -129,30 +87,6 @@ pub enum ConfigError {
 }
 
 impl Security {
-    /// By the names of the standard: `None`, `Basic256Sha256`, `Aes128_Sha256_RsaOaep`, `Aes256_Sha256_RsaPss`, and
-    /// `SignAndEncrypt` or `Sign`.
-    ///
-    /// # Errors
-    /// What is possible.
-    pub fn named(policy: &str, mode: &str) -> Result<Self, String> {
-        let policy = match policy {
-            "None" if mode == "SignAndEncrypt" => return Ok(Self::None),
-            "None" => return Err("mode means nothing where security is None".to_owned()),
-            "Basic256Sha256" => Policy::Basic256Sha256,
-            "Aes128_Sha256_RsaOaep" => Policy::Aes128Sha256RsaOaep,
-            "Aes256_Sha256_RsaPss" => Policy::Aes256Sha256RsaPss,
-            other => {
-                let known = "Basic256Sha256, Aes128_Sha256_RsaOaep, Aes256_Sha256_RsaPss, None";
-                return Err(format!("security {other:.40?} is none of {known}"));
-            }
-        };
-        match mode {
-            "SignAndEncrypt" => Ok(Self::SignAndEncrypt(policy)),
-            "Sign" => Ok(Self::Sign(policy)),
-            other => Err(format!("mode {other:.40?} is neither SignAndEncrypt nor Sign")),
-        }
-    }
-
     /// As the library has it.
     pub(super) fn parts(self) -> (SecurityPolicy, MessageSecurityMode) {
         let policy = |policy| match policy {

@@ -9,18 +9,34 @@
 //! * `point` decides what of it is told, `session` is one connection, `client` starts again;
 //! * `server` publishes values, read only.
 
+#[cfg(feature = "opcua")]
 mod client;
+#[cfg(feature = "opcua")]
 mod config;
+#[cfg(feature = "opcua")]
 mod decode;
+#[cfg(feature = "opcua")]
 mod identity;
+#[cfg(feature = "opcua")]
 mod newest;
+#[cfg(feature = "opcua")]
 mod point;
+mod security;
+#[cfg(feature = "opcua")]
 mod session;
+#[cfg(feature = "opcua")]
 mod tag;
 
+#[cfg(feature = "opcua")]
 pub use client::connect;
-pub use config::{ConfigError, OpcUaConfig, Security, User};
+#[cfg(feature = "opcua")]
+pub use config::{ConfigError, OpcUaConfig};
+#[cfg(feature = "opcua")]
 pub use decode::{Reading, decode};
+#[cfg(feature = "opcua")]
 pub use identity::{Identity, IdentityError, pinned};
+#[cfg(feature = "opcua")]
 pub mod server;
+pub use security::{Policy, Security, User};
+#[cfg(feature = "opcua")]
 pub use tag::{Tag, TagError};

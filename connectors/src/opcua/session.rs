@@ -1,8 +1,9 @@
 //! One connection to a server: found, checked, opened, subscribed to, until it ends. It is never repaired: a new one is made.
 
-use super::config::{OpcUaConfig, Security};
+use super::config::OpcUaConfig;
 use super::identity::{Identity, pinned};
 use super::newest::Newest;
+use super::security::Security;
 use opcua::client::{Client, ClientBuilder, DataChangeCallback, MonitoredItem, Session};
 use opcua::crypto::{CertificateStore, X509};
 use opcua::types::{
@@ -294,9 +295,9 @@ fn chosen(config: &OpcUaConfig, offered: &[EndpointDescription]) -> Result<Endpo
     let mut endpoint = found.clone();
     endpoint.endpoint_url = config.endpoint.clone().into();
     let kind = match &config.user {
-        super::config::User::Anonymous => UserTokenType::Anonymous,
-        super::config::User::Password { .. } => UserTokenType::UserName,
-        super::config::User::Certificate { .. } => UserTokenType::Certificate,
+        super::security::User::Anonymous => UserTokenType::Anonymous,
+        super::security::User::Password { .. } => UserTokenType::UserName,
+        super::security::User::Certificate { .. } => UserTokenType::Certificate,
     };
     let takes = endpoint.user_identity_tokens.iter().flatten().any(|token| token.token_type == kind);
     if takes {
@@ -366,9 +367,9 @@ fn explained(config: &OpcUaConfig, identity: &Identity, status: StatusCode) -> S
     }
     if about_the_user.contains(&status) {
         let who = match &config.user {
-            super::config::User::Anonymous => "anonymous users; give user and password_file".to_owned(),
-            super::config::User::Password { name, .. } => format!("user {name:?} or the password"),
-            super::config::User::Certificate { certificate, .. } => {
+            super::security::User::Anonymous => "anonymous users; give user and password_file".to_owned(),
+            super::security::User::Password { name, .. } => format!("user {name:?} or the password"),
+            super::security::User::Certificate { certificate, .. } => {
                 format!("the user certificate {}", certificate.display())
             }
         };

@@ -13,7 +13,7 @@ const HEADER: &str = "tag,element,quantity,phase,unit,scale,sign,deadband\n";
 const ROWS: &str = "home/3/u,bus.3,u,a,V,,,\nhome/4/state#/grid/u/1,bus.3,u,b,V,0.1,,\nhome/4/state#/p,branch.21,p,,kW,,generation,\n";
 
 /// mosquitto on a port, ended when it is dropped.
-struct Broker(Child);
+pub struct Broker(Child);
 
 impl Drop for Broker {
     fn drop(&mut self) {
@@ -22,7 +22,7 @@ impl Drop for Broker {
     }
 }
 
-fn is_there() -> bool {
+pub fn is_there() -> bool {
     let there = |program: &str| Command::new(program).arg("-h").output().is_ok();
     let both = there("mosquitto") && there("mosquitto_pub");
     if !both {
@@ -33,7 +33,7 @@ fn is_there() -> bool {
     both
 }
 
-fn broker(folder: &Path, port: u16, more: &str) -> Broker {
+pub fn broker(folder: &Path, port: u16, more: &str) -> Broker {
     let file = folder.join("mosquitto.conf");
     std::fs::write(&file, format!("listener {port} 127.0.0.1\n{more}\n")).unwrap();
     let child = Command::new("mosquitto").arg("-c").arg(&file).stderr(Stdio::null()).spawn().unwrap();
@@ -55,7 +55,7 @@ fn publish(port: u16, more: &[&str], topic: &str, payload: &str) {
     assert!(output.status.success(), "{output:?}");
 }
 
-fn config(port: u16) -> BrokerConfig {
+pub fn config(port: u16) -> BrokerConfig {
     let map = point_map::read(format!("{HEADER}{ROWS}").as_bytes()).unwrap();
     BrokerConfig {
         name: "homes".into(),
@@ -64,11 +64,12 @@ fn config(port: u16) -> BrokerConfig {
         user: None,
         time: None,
         silence: Duration::from_secs(300),
+        listen_only: false,
         points: BrokerConfig::points(&map).unwrap(),
     }
 }
 
-fn listen(config: BrokerConfig) -> Listener {
+pub fn listen(config: BrokerConfig) -> Listener {
     Listener::new(connect(config, Arc::new(Told::default())).unwrap())
 }
 

@@ -7,11 +7,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // the whole crate is a test
 
 mod broker;
+mod cable;
 mod hand_made;
 mod iec104;
 mod modbus;
+mod modbus_line;
 mod opcua;
 mod peer;
+mod sparkplug;
 mod station;
 
 use connectors::{Arrival, LinkState, Message, Source};

@@ -25,7 +25,7 @@ fn config(server: String, rows: &str) -> ModbusConfig {
     }
 }
 
-fn listen(server: String, rows: &str, clock: &Arc<Told>) -> Listener {
+pub fn listen(server: String, rows: &str, clock: &Arc<Told>) -> Listener {
     Listener::new(connect(config(server, rows), clock.clone()).unwrap())
 }
 

@@ -31,6 +31,7 @@ pub fn source(mut section: Section<'_>) -> Option<BrokerSection> {
     };
     let time = section.text("time").map(|time| time.value);
     let silence = section.number("silent_s", 1.0..=86_400.0).map_or(300.0, |seconds| seconds.value);
+    let listen_only = section.flag("listen_only");
     let (rank, uncertified) = super::trust(&mut section, Ranks::NAMED);
     section.finish();
     Some(BrokerSection {
@@ -43,5 +44,6 @@ pub fn source(mut section: Section<'_>) -> Option<BrokerSection> {
         user,
         time,
         silence: Duration::from_secs_f64(silence),
+        listen_only,
     })
 }

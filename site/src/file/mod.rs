@@ -148,6 +148,8 @@ pub struct BrokerSection {
     pub time: Option<String>,
     /// A point of which nothing came for so long is missing.
     pub silence: Duration,
+    /// Whether nothing is sent there.
+    pub listen_only: bool,
 }
 
 /// One `[[modbus]]`.
@@ -155,7 +157,7 @@ pub struct BrokerSection {
 pub struct ModbusSection {
     /// What people call it.
     pub name: Located<String>,
-    /// `host:port`.
+    /// `host:port`, `rtu+tcp://host:port` or `serial:device,speed,8E1`.
     pub server: Located<String>,
     /// Its point map.
     pub points: Located<PathBuf>,

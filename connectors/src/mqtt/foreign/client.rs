@@ -2,7 +2,8 @@
 
 use super::config::{BrokerConfig, ConfigError};
 use super::decode::{self, Found, PAYLOAD_BYTES_MAX};
-use super::tag::Row;
+use super::sparkplug::{Event, Nodes};
+use super::tag::{Row, Tag};
 use super::tls;
 use crate::exchange::{Closed, Counters, InboxWriter, Limits, LinkState, inbox};
 use crate::house::{self, Message, RejectCode, Rejected};
@@ -46,11 +47,23 @@ pub fn connect(config: BrokerConfig, clock: Arc<dyn Clock>) -> Result<Source, Co
     let (writer, reader) = inbox(Limits::default(), counters.clone());
     let name = config.name.clone();
     let (mut points, mut by_topic) = (Vec::new(), BTreeMap::<String, Vec<usize>>::new());
+    let metrics = config.points.iter().enumerate().filter_map(|(number, (tag, _))| match tag {
+        Tag::Metric(tag) => Some((number, tag)),
+        Tag::Payload(_) => None,
+    });
+    let nodes = Nodes::new(metrics);
     for (number, (tag, mapped)) in config.points.iter().cloned().enumerate() {
-        by_topic.entry(tag.topic).or_default().push(number);
+        let (row, pointer, is_metric) = match tag {
+            Tag::Payload(tag) => {
+                by_topic.entry(tag.topic).or_default().push(number);
+                (tag.row, tag.pointer, false)
+            }
+            Tag::Metric(_) => (None, String::new(), true),
+        };
         points.push(Point {
-            row: tag.row,
-            pointer: tag.pointer,
+            row,
+            pointer,
+            is_metric,
             mapped,
             passed: Passed::default(),
             missing: false,
@@ -61,6 +74,7 @@ pub fn connect(config: BrokerConfig, clock: Arc<dyn Clock>) -> Result<Source, Co
         config,
         points,
         by_topic,
+        nodes,
         clock,
         inbox: writer,
         counters: counters.clone(),
@@ -75,6 +89,8 @@ pub fn connect(config: BrokerConfig, clock: Arc<dyn Clock>) -> Result<Source, Co
 struct Point {
     row: Option<Row>,
     pointer: String,
+    /// Whether it is one of Sparkplug B, whose silence is that of its node.
+    is_metric: bool,
     mapped: MappedPoint,
     passed: Passed,
     /// Whether the last thing told is that it is missing.
@@ -128,6 +144,7 @@ struct Client {
     config: BrokerConfig,
     points: Vec<Point>,
     by_topic: BTreeMap<String, Vec<usize>>,
+    nodes: Nodes,
     clock: Arc<dyn Clock>,
     inbox: InboxWriter,
     counters: Arc<Counters>,
@@ -218,7 +235,9 @@ impl Client {
 
     /// Subscribes and takes what comes, until the connection or the listening ends.
     async fn listen(&mut self, wire: &mut Connection) -> Result<(), End> {
-        let topics: Vec<String> = self.by_topic.keys().cloned().collect();
+        self.nodes.forget();
+        let mut topics: Vec<String> = self.by_topic.keys().cloned().collect();
+        topics.extend(self.nodes.filters().into_iter().map(|(filter, _)| filter));
         let mut asked: BTreeMap<u16, Vec<String>> = BTreeMap::new();
         for (number, topics) in (1_u16..).zip(topics.chunks(FILTERS)) {
             let filter = |topic: &String| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce);
@@ -260,6 +279,9 @@ impl Client {
                 () = self.inbox.closed() => return Err(End::Unheard),
                 _ = looks.tick() => {
                     self.look().await?;
+                    if asked.is_empty() {
+                        self.look_at_nodes(wire).await?;
+                    }
                     if !asked.is_empty() && asked_at.elapsed() > ANSWER {
                         return Err(self.end("the broker does not answer a subscription"));
                     }
@@ -301,7 +323,9 @@ impl Client {
                 continue;
             }
             tracing::warn!(source = %self.config.name, %topic, "the broker refuses a topic");
-            let numbers = self.by_topic.get(topic).cloned().unwrap_or_default();
+            let mut numbers = self.by_topic.get(topic).cloned().unwrap_or_default();
+            let of_nodes = self.nodes.filters().into_iter().filter(|(filter, _)| filter == topic);
+            numbers.extend(of_nodes.flat_map(|(_, numbers)| numbers));
             self.miss(&numbers).await?;
         }
         Ok(granted)
@@ -320,7 +344,7 @@ impl Client {
     /// Points of which nothing came for too long are missing.
     async fn look(&mut self) -> Result<(), Closed> {
         let silence = self.config.silence;
-        let silent = |point: &Point| point.heard.elapsed() > silence;
+        let silent = |point: &Point| !point.is_metric && point.heard.elapsed() > silence;
         let numbers: Vec<usize> = self
             .points
             .iter()
@@ -329,6 +353,44 @@ impl Client {
             .map(|(number, _)| number)
             .collect();
         self.miss(&numbers).await
+    }
+
+    /// What nodes of Sparkplug B are asked, and what of them fell silent.
+    async fn look_at_nodes(&mut self, wire: &mut Connection) -> Result<(), End> {
+        let (now, mut events) = (self.clock.now(), Vec::new());
+        for (topic, payload) in self.nodes.look(self.config.silence, now, &mut events) {
+            if !self.config.listen_only {
+                let command = Publish::new(topic, QoS::AtMostOnce, payload);
+                wire.put(&Packet::Publish(command)).map_err(|broken| self.broken(broken))?;
+            }
+        }
+        Ok(self.tell(&events, now).await?)
+    }
+
+    /// Passes on what messages of Sparkplug B say.
+    async fn tell(&mut self, events: &[Event], received_at: Timestamp) -> Result<(), Closed> {
+        let mut told = Vec::new();
+        for event in events {
+            let (Event::Value { point, .. } | Event::Missing { point }) = *event;
+            let Some(point) = self.points.get_mut(point) else { continue };
+            let taken = match *event {
+                Event::Missing { .. } => Ok(point.lose(received_at)),
+                Event::Value { number, at, is_historical: false, .. } => point.take(number, at, received_at),
+                Event::Value { number, at, is_historical: true, .. } => {
+                    let value = number * point.mapped.factor + 0.0;
+                    let value = point.measurement(value, Quality::Measured, at, received_at);
+                    house::check_measurement(&value).map(|()| Some(value))
+                }
+            };
+            match taken {
+                Ok(value) => told.extend(value),
+                Err((code, reason)) => {
+                    told.extend(point.lose(received_at));
+                    self.inbox.refuse(&Rejected::new(&point.mapped.tag, code, reason));
+                }
+            }
+        }
+        if told.is_empty() { Ok(()) } else { self.inbox.send(Message::Telemetry(told)).await }
     }
 
     async fn on_publish(&mut self, publish: Publish, wire: &mut Connection) -> Result<(), End> {
@@ -345,6 +407,14 @@ impl Client {
 
     async fn take(&mut self, publish: &Publish) -> Result<(), Closed> {
         let topic = &publish.topic;
+        if self.nodes.is_theirs(topic) {
+            let (now, mut events) = (self.clock.now(), Vec::new());
+            let taken = self.nodes.take(topic, publish.retain, &publish.payload, now, &mut events);
+            if let Err((code, reason)) = taken {
+                self.inbox.refuse(&Rejected::new(topic, code, reason));
+            }
+            return self.tell(&events, now).await;
+        }
         let Some(numbers) = self.by_topic.get(topic).cloned() else {
             let reason = "the broker sends a topic that was not asked for";
             self.inbox.refuse(&Rejected::new(topic, RejectCode::Topic, reason));

@@ -25,6 +25,8 @@ pub struct BrokerConfig {
     pub time: Option<String>,
     /// A point of which nothing came for so long is missing.
     pub silence: Duration,
+    /// Whether nothing is sent, not even to ask a node of Sparkplug B what it has.
+    pub listen_only: bool,
     /// What is read; no two points alike.
     pub points: Vec<(Tag, MappedPoint)>,
 }
@@ -138,6 +140,7 @@ mod tests {
             user: None,
             time: None,
             silence: Duration::from_secs(300),
+            listen_only: false,
             points: Vec::new(),
         }
     }

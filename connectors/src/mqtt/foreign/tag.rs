@@ -1,13 +1,24 @@
 //! How a value at a broker is written in a point map: `topic`, or `topic#/json/pointer`, for example `plug/3/state#/power/total`;
-//! of a list of rows `topic#[key=id]/json/pointer`, for example `dms/values#[device_id=17]/value`.
+//! of a list of rows `topic#[key=id]/json/pointer`, for example `dms/values#[device_id=17]/value`. A metric of Sparkplug B is
+//! written `spBv1.0/group/node/device#metric`.
 
+use super::sparkplug::MetricTag;
 use crate::mqtt::door::filter::is_topic;
 use std::str::FromStr;
 use thiserror::Error;
 
+/// Where a value is found.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tag {
+    /// In the payloads of a topic.
+    Payload(PayloadTag),
+    /// It is a metric of Sparkplug B.
+    Metric(MetricTag),
+}
+
 /// Which topic, and where in its payload.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Tag {
+pub struct PayloadTag {
     /// The topic; no wildcards.
     pub topic: String,
     /// Of a list of objects the ones of which this is meant; `None`: the payload is no list of rows.
@@ -34,6 +45,17 @@ pub struct TagError {
 }
 
 impl FromStr for Tag {
+    type Err = TagError;
+
+    fn from_str(text: &str) -> Result<Self, TagError> {
+        if MetricTag::is_meant(text) {
+            return MetricTag::read(text).map(Self::Metric).map_err(|reason| TagError { reason });
+        }
+        text.parse().map(Self::Payload)
+    }
+}
+
+impl FromStr for PayloadTag {
     type Err = TagError;
 
     fn from_str(text: &str) -> Result<Self, TagError> {
@@ -82,10 +104,10 @@ mod tests {
 
     #[test]
     fn tags_are_read_or_refused_with_the_reason() {
-        let tag: Tag = "plug/3/state#/power/total".parse().unwrap();
+        let tag: PayloadTag = "plug/3/state#/power/total".parse().unwrap();
         assert_eq!((tag.topic.as_str(), tag.pointer.as_str()), ("plug/3/state", "/power/total"));
-        assert_eq!("plug/3/power".parse::<Tag>().unwrap().pointer, "");
-        let tag: Tag = "dms/values#[device_id=a/7]/value".parse().unwrap();
+        assert_eq!("plug/3/power".parse::<PayloadTag>().unwrap().pointer, "");
+        let tag: PayloadTag = "dms/values#[device_id=a/7]/value".parse().unwrap();
         let row = Some(Row { key: "device_id".to_owned(), id: "a/7".to_owned() });
         assert_eq!((tag.topic.as_str(), tag.row, tag.pointer.as_str()), ("dms/values", row, "/value"));
         for (text, reason) in [
@@ -100,7 +122,7 @@ mod tests {
             ("plug#power", "begins with /"),
             ("plug#/a~2", "~0"),
         ] {
-            match text.parse::<Tag>() {
+            match text.parse::<PayloadTag>() {
                 Err(error) => {
                     let said = error.to_string();
                     assert!(said.contains(reason) && said.contains("for example"), "{text}: {said}");
@@ -113,7 +135,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_answered(text in "[a-z/#~+0-9\\[=\\]]{0,40}") {
+        fn any_text_is_answered(text in "(spBv1.0/)?[a-z/#~+0-9\\[=\\]]{0,40}") {
             let _ = text.parse::<Tag>();
         }
     }
