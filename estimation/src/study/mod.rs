@@ -1,12 +1,15 @@
 //! One door to the solvers: a network goes in, voltages come out. The tree solvers are taken where the circuit is a
 //! tree and the method allows it, the general sparse ones otherwise.
 
+mod deviations;
 mod diagnose;
 mod doubts;
 mod estimate;
 mod flow;
 mod judge;
+mod known;
 
+pub use deviations::{BranchDeviation, BusDeviation, Deviations, EndDeviation, WireDeviation};
 pub use diagnose::{Diagnosis, MISSED};
 pub use doubts::Doubt;
 pub use estimate::{EstimateError, EstimateStudy, Estimation, EstimationMethod};
