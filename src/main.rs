@@ -10,6 +10,7 @@ mod ask;
 mod bench;
 mod cluster;
 mod demo;
+mod deviations;
 mod diagnosis;
 mod estimate;
 mod history;

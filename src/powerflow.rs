@@ -96,7 +96,7 @@ pub fn run(arguments: &PowerFlowArguments) -> Result<(), Failure> {
         writer.scenario(&state).map_err(|error| arguments.study.unwritten(error))?;
         if scenario == 0 {
             let title = format!("{} iterations ({})", flow.solved.iterations, flow.solver.name());
-            arguments.study.print(&study_table::table(&state, &title))?;
+            arguments.study.print(&study_table::table(&state, &title, None))?;
             arguments.study.draw(|| crate::plot::profile(&state, None))?;
         }
         study = Some(solved.study);

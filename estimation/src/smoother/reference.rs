@@ -5,8 +5,8 @@
 
 use super::core::Core;
 use super::dense::{self, Arithmetic, HALF, LANES, Vector};
-use super::live::pass_rows;
 use super::lines::NONE;
+use super::live::pass_rows;
 use super::posterior::Variances;
 use super::precision::Up;
 

@@ -33,12 +33,13 @@ impl<const N: usize> Solver<N> {
         };
         // Covariances are those of the state; what is returned is turned.
         let turn = self.turn(&core.v[0]);
-        let turned = DMatrix::from_fn(N, N, |row, column| match (row % w == column % w, row / w, column / w) {
-            (false, ..) => 0.0,
-            (true, 0, 1) => -turn.im,
-            (true, 1, 0) => turn.im,
-            _ => turn.re,
-        });
+        let turned =
+            DMatrix::from_fn(N, N, |row, column| match (row % w == column % w, row / w, column / w) {
+                (false, ..) => 0.0,
+                (true, 0, 1) => -turn.im,
+                (true, 1, 0) => turn.im,
+                _ => turn.re,
+            });
         for (&position, all) in loaded.iter().zip(&variances.whole) {
             // Real parts in the lower half of the lanes, imaginary ones in the upper; columns without gaps.
             let whole = DMatrix::from_fn(N, N, |row, column| all[column][dense::lane::<N>(row)]);

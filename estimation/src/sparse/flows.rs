@@ -88,8 +88,12 @@ impl<'a> Flows<'a> {
     /// The value of a meter nobody has, and the gradients of its two parts.
     fn gradients(&self, kind: Kind, own: u32, terms: Terms) -> (Complex64, [Gradient; 2]) {
         let mut meters = Meters::default();
-        let wish =
-            Wish { kind, parts: vec![(own, terms)], target: Complex64::ZERO, variances: [Some(1.0), Some(1.0)] };
+        let wish = Wish {
+            kind,
+            parts: vec![(own, terms)],
+            target: Complex64::ZERO,
+            variances: [Some(1.0), Some(1.0)],
+        };
         meters.add(wish);
         let mut found = (Complex64::ZERO, [Gradient::new(), Gradient::new()]);
         let mut slopes = Vec::new();

@@ -197,7 +197,8 @@ impl Posterior<'_> {
         wanted.dedup();
         let x = self.times(g, &wanted);
         let with = |other: &[(usize, f64)]| -> f64 {
-            let parts = other.iter().filter_map(|&(at, weight)| Some((wanted.binary_search(&at).ok()?, weight)));
+            let parts =
+                other.iter().filter_map(|&(at, weight)| Some((wanted.binary_search(&at).ok()?, weight)));
             parts.map(|(place, weight)| x[place] * weight).sum()
         };
         (with(g).max(0.0), others.map(with))

@@ -76,12 +76,7 @@ impl Currents {
     }
 
     /// The wires a flow is measured at: (local wire, unknown of its voltage, terms of the current).
-    pub(super) fn at(
-        &self,
-        circuit: &Circuit,
-        live: &Live,
-        place: FlowPlace,
-    ) -> Vec<(u8, u32, Terms)> {
+    pub(super) fn at(&self, circuit: &Circuit, live: &Live, place: FlowPlace) -> Vec<(u8, u32, Terms)> {
         let stamp = |stamp: Option<&Option<Stamp>>, first: usize, bus: u32, locals: &[u8]| {
             let Some(Some(stamp)) = stamp else { return Vec::new() };
             let each = locals.iter().enumerate().filter(|(_, local)| **local != GROUND);

@@ -236,7 +236,8 @@ impl Teller<'_> {
     ) -> BranchDeviation {
         let ends: Vec<EndDeviation> = (result.ends.iter().enumerate())
             .map(|(end, flows)| {
-                let found = self.place(place, end).filter(|(_, joined, _)| !joined.iter().any(|b| open[*b as usize]));
+                let found =
+                    self.place(place, end).filter(|(_, joined, _)| !joined.iter().any(|b| open[*b as usize]));
                 let Some((place, joined, locals)) = found else {
                     let wires = vec![WireDeviation::NONE; flows.wires.len()];
                     return EndDeviation { loading: f64::NAN, wires };
@@ -289,7 +290,11 @@ impl Teller<'_> {
     ) -> f64 {
         match rated {
             Rated::Current(Some(rated)) => {
-                let most = flows.wires.iter().zip(wires).max_by(|(a, _), (b, _)| a.i_a.norm().total_cmp(&b.i_a.norm()));
+                let most = flows
+                    .wires
+                    .iter()
+                    .zip(wires)
+                    .max_by(|(a, _), (b, _)| a.i_a.norm().total_cmp(&b.i_a.norm()));
                 most.map_or(f64::NAN, |(_, wire)| wire.i_a / rated)
             }
             Rated::Power(rated) => {
@@ -307,7 +312,10 @@ fn lists<'a>(network: &Network, results: &'a Results) -> Vec<(&'a [BranchResult]
     let windings = network.winding_transformers().iter();
     vec![
         (&results.lines, network.lines().iter().map(|b| Rated::Current(b.i_rated_a)).collect()),
-        (&results.coupled_lines, network.coupled_lines().iter().map(|b| Rated::Current(b.i_rated_a)).collect()),
+        (
+            &results.coupled_lines,
+            network.coupled_lines().iter().map(|b| Rated::Current(b.i_rated_a)).collect(),
+        ),
         (&results.links, network.links().iter().map(|_| Rated::Never).collect()),
         (
             &results.generic_branches,
@@ -316,7 +324,11 @@ fn lists<'a>(network: &Network, results: &'a Results) -> Vec<(&'a [BranchResult]
         (&results.transformers, network.transformers().iter().map(|b| twice(b.s_rated_va)).collect()),
         (
             &results.three_winding_transformers,
-            network.three_winding_transformers().iter().map(|b| Rated::Power(b.s_rated_va.to_vec())).collect(),
+            network
+                .three_winding_transformers()
+                .iter()
+                .map(|b| Rated::Power(b.s_rated_va.to_vec()))
+                .collect(),
         ),
         (
             &results.winding_transformers,

@@ -243,7 +243,9 @@ impl EstimateStudy {
         self.gathered.turn(&self.assembly, &mut voltages);
         let circuit = &self.assembly.circuit;
         let known = match &mut self.estimator {
-            Estimator::Tree(smoother) => Known::Tree { circuit, voltages: &self.last, all: smoother.uncertainty() },
+            Estimator::Tree(smoother) => {
+                Known::Tree { circuit, voltages: &self.last, all: smoother.uncertainty() }
+            }
             Estimator::Sparse(wls) => Known::Sparse(Flows::new(circuit, wls.posterior()?)?),
             Estimator::Dark => return Ok(Deviations::default()),
         };

@@ -108,7 +108,8 @@ impl<'a> OneBus<'a> {
         let bus = circuit.bus_at(place);
         let covariance = all.buses.get(&bus)?;
         let v = voltages.get(circuit.wires(bus))?;
-        let locals: Vec<u8> = flow::currents(circuit, place, voltages).into_iter().map(|(local, _)| local).collect();
+        let locals: Vec<u8> =
+            flow::currents(circuit, place, voltages).into_iter().map(|(local, _)| local).collect();
         let rows = locals.into_iter().map(|local| {
             let y = admittances(circuit, place, bus, local, v.len());
             let i = y.iter().zip(v).map(|(y, v)| y * v).sum();

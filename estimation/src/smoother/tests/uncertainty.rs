@@ -79,7 +79,8 @@ fn current_std(case: &Case, optimum: &oracle::Optimum, known: &Uncertainty, wire
     let (a, b, with) = (s.re / size, s.im / size, known.taken[wire]);
     let (p, q) = known.injections[wire];
     let of_s = a * a * p * p + 2.0 * a * b * with.pq + b * b * q * q;
-    let variance = of_s - 2.0 * size / u * (a * with.pu + b * with.qu) + (size / u * known.voltages[wire]).powi(2);
+    let variance =
+        of_s - 2.0 * size / u * (a * with.pu + b * with.qu) + (size / u * known.voltages[wire]).powi(2);
     variance.max(0.0).sqrt() / u
 }
 
