@@ -190,11 +190,21 @@ fn estimate(
 }
 
 /// How well the last estimate is known. An estimate whose deviations cannot be told is still an estimate.
-fn known(arguments: &EstimateArguments, now: &mut Prepared) -> (Option<Judgement>, Option<Deviations>) {
+fn known(
+    arguments: &EstimateArguments,
+    now: &mut Prepared,
+    first: bool,
+) -> (Option<Judgement>, Option<Deviations>) {
     let told = |what: &'static str| move |error: &NoSolution| tracing::warn!(%error, "no standard deviations of {what}");
     let judgement = arguments.judges(&now.study).then(|| now.study.judge());
     let judgement = judgement.and_then(|judged| judged.inspect_err(told("voltages")).ok());
-    let flows = judgement.as_ref().filter(|_| arguments.judges_flows(&now.study));
+    let asked = arguments.judges_flows(&now.study);
+    if first && !asked {
+        tracing::warn!(
+            "no standard deviations of flows: they take long in a mesh of this size, --uncertainty gives them"
+        );
+    }
+    let flows = judgement.as_ref().filter(|_| asked);
     let flows = flows.map(|judgement| now.study.deviations(&now.network, judgement));
     let flows = flows.and_then(|told_of| told_of.inspect_err(told("flows")).ok());
     (judgement, flows)
@@ -209,7 +219,7 @@ fn tell(
     writer: &mut Writer<Destination>,
     first: bool,
 ) -> Result<Option<Report>, Failure> {
-    let (judgement, flows) = known(arguments, now);
+    let (judgement, flows) = known(arguments, now, first);
     let study = &now.study;
     let mut extras = Vec::new();
     if let Some(judgement) = &judgement {

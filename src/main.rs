@@ -21,6 +21,7 @@ mod plot;
 mod powerflow;
 mod progress;
 mod quarantine;
+mod sensitivities;
 mod simulate;
 mod site;
 mod stop;

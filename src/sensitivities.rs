@@ -75,8 +75,12 @@ impl Numbers {
 
 /// The branches with the highest loadings and the voltages farthest from rated, `count` of each.
 pub fn limited(state: &State<'_>, count: usize) -> Vec<Limited> {
-    let mut loadings: Vec<(f64, u32)> =
-        state.loadings().into_iter().map(|(loading, _, id)| (loading, id)).filter(|row| row.0.is_finite()).collect();
+    let mut loadings: Vec<(f64, u32)> = state
+        .loadings()
+        .into_iter()
+        .map(|(loading, _, id)| (loading, id))
+        .filter(|row| row.0.is_finite())
+        .collect();
     loadings.sort_by(|a, b| b.0.total_cmp(&a.0));
     let circuit = &state.assembly.circuit;
     let mut voltages: Vec<(f64, BusId, usize)> = Vec::new();
@@ -118,7 +122,8 @@ pub fn reports(input: &Input, network: &Network, symmetric: bool, responses: &[R
         let winding = input.find(id).is_some_and(|found| found.0 == Component::ThreeWindingTransformer);
         let names: &[&str] = if winding { &["1", "2", "3"] } else { &["from", "to"] };
         let end = names.get(response.end).copied().filter(|_| matches!(response.of, Limited::Loading(_)));
-        let phase = if symmetric { "all" } else { ["a", "b", "c"].get(response.wire).copied().unwrap_or("n") };
+        let phase =
+            if symmetric { "all" } else { ["a", "b", "c"].get(response.wire).copied().unwrap_or("n") };
         let by = response.answers.iter().map(by).collect();
         Report { component: component(id), id, phase, end, by }
     };
@@ -141,7 +146,8 @@ pub fn table(reports: &[Report]) -> String {
             rows.push((number * STEP_W, by.component, by.id, unit));
         }
         rows.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs()));
-        let named = rows.iter().take(NAMED).map(|(move_, kind, id, unit)| format!("{kind} {id}: {move_:+.3} {unit}"));
+        let named =
+            rows.iter().take(NAMED).map(|(move_, kind, id, unit)| format!("{kind} {id}: {move_:+.3} {unit}"));
         let named: Vec<String> = named.collect();
         let _ = writeln!(text, "  {} {}, {end}: {}", report.component, report.id, named.join(", "));
     }

@@ -67,9 +67,10 @@ struct Case {
 }
 
 impl Case {
-    /// `phasors`: with angles at the source, otherwise they are counted from there.
-    fn new(name: &str, phasors: bool, arguments: &[&'static str]) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("estimation/cases/estimate").join(name);
+    /// `phasors`: with angles at the source, otherwise they are counted from there. `mesh`: with a loop, otherwise a tree
+    /// that has a branch open at one end.
+    fn new(mesh: bool, phasors: bool, arguments: &[&'static str]) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("estimation/cases/estimate/nothing-wrong");
         let mut document: Value =
             serde_json::from_slice(&std::fs::read(path.join("input.json")).unwrap()).unwrap();
         let data = document["data"].as_object_mut().unwrap();
@@ -78,7 +79,7 @@ impl Case {
             data["asym_voltage_sensor"][0]["u_angle_measured"] =
                 json!([0.0, -2.094_395_102_393_195, 2.094_395_102_393_195]);
         }
-        // A second appliance at a node; a branch that is open at one end.
+        // A second appliance at a node.
         data.insert(
             "asym_gen".into(),
             json!([{ "id": 46, "node": 3, "status": 1, "type": 0,
@@ -90,7 +91,8 @@ impl Case {
             "p_measured": [3e4, 2e4, 1e4], "q_measured": [1e3, 2e3, 3e3] }));
         let open = data["line"].as_array_mut().unwrap().iter_mut().find(|row| row["from_status"] == 0);
         if let Some(line) = open {
-            (line["from_status"], line["c1"], line["c0"]) = (json!(1), json!(1e-6), json!(5e-7));
+            (line["c1"], line["c0"]) = (json!(1e-6), json!(5e-7));
+            (line["from_status"], line["to_status"]) = (json!(1), json!(u8::from(mesh)));
         }
         let mut case = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -258,27 +260,27 @@ fn compare(case: &Case, within: f64, skip: &[&str]) -> usize {
 
 #[test]
 fn every_deviation_of_a_tree_is_what_the_readings_make_of_it() {
-    assert!(compare(&Case::new("nothing-wrong", true, &[]), 5e-3, &[]) > 250);
+    assert!(compare(&Case::new(false, true, &[]), 5e-3, &[]) > 250);
 }
 
 #[test]
 fn every_deviation_by_the_sparse_solver_is_what_the_readings_make_of_it() {
-    assert!(compare(&Case::new("nothing-wrong", true, &["--method", "sparse"]), 5e-3, &[]) > 250);
-    assert!(compare(&Case::new("nothing-wrong-mesh", true, &[]), 5e-3, &[]) > 250);
+    assert!(compare(&Case::new(false, true, &["--method", "sparse"]), 5e-3, &[]) > 250);
+    assert!(compare(&Case::new(true, true, &[]), 5e-3, &[]) > 250);
 }
 
 #[test]
 fn deviations_of_a_symmetric_calculation_are_what_the_readings_make_of_them() {
     // Angles count from the source here.
-    assert!(compare(&Case::new("nothing-wrong", false, &["--symmetric"]), 5e-3, &[]) > 80);
+    assert!(compare(&Case::new(false, false, &["--symmetric"]), 5e-3, &[]) > 80);
     let sparse = ["--symmetric", "--method", "sparse"];
-    assert!(compare(&Case::new("nothing-wrong", false, &sparse), 5e-3, &[]) > 80);
+    assert!(compare(&Case::new(false, false, &sparse), 5e-3, &[]) > 80);
 }
 
 #[test]
 fn tree_and_sparse_solver_state_the_same_deviations() {
-    let tree = Case::new("nothing-wrong", false, &[]);
-    let sparse = Case::new("nothing-wrong", false, &["--method", "sparse"]);
+    let tree = Case::new(false, false, &[]);
+    let sparse = Case::new(false, false, &["--method", "sparse"]);
     let ((_, tree), (_, sparse)) = (tree.stated(), sparse.stated());
     assert_eq!(tree.len(), sparse.len());
     for (key, one) in &tree {
@@ -304,9 +306,9 @@ fn gauss(state: &mut u64) -> f64 {
 
 #[test]
 fn repeated_measurement_scatters_as_stated() {
-    let case = Case::new("nothing-wrong", true, &[]);
+    let case = Case::new(false, true, &[]);
     let (exact, stated) = case.stated();
-    let (mut state, draws) = (7_u64, 1000);
+    let (mut state, draws) = (7_u64, 400);
     let scenarios: Vec<Vec<(usize, f64)>> =
         (0..draws).map(|_| (0..case.readings.len()).map(|at| (at, gauss(&mut state))).collect()).collect();
     let moved = case.moved(&scenarios);
@@ -314,13 +316,13 @@ fn repeated_measurement_scatters_as_stated() {
     for (key, &stated) in stated.iter().filter(|(key, stated)| **stated > 10.0 * rounding(key)) {
         let squares = moved.iter().map(|found| difference(key, found[key], exact[key]).powi(2));
         let ratio = (squares.sum::<f64>() / f64::from(draws)).sqrt() / stated;
-        assert!((0.85..1.15).contains(&ratio), "{key:?}: {ratio}");
+        assert!((0.8..1.2).contains(&ratio), "{key:?}: {ratio}");
         kinds.entry(key.2.clone()).or_default().push(ratio);
     }
     assert!(kinds.len() > 10, "{kinds:?}");
     for (kind, ratios) in kinds {
         let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
-        assert!((0.96..1.04).contains(&mean), "{kind}: {mean:.4} over {}", ratios.len());
+        assert!((0.95..1.05).contains(&mean), "{kind}: {mean:.4} over {}", ratios.len());
     }
 }
 

@@ -8,6 +8,7 @@ mod estimate;
 mod flow;
 mod judge;
 mod known;
+mod sensitivities;
 
 pub use deviations::{BranchDeviation, BusDeviation, Deviations, EndDeviation, WireDeviation};
 pub use diagnose::{Diagnosis, MISSED};
@@ -15,6 +16,7 @@ pub use doubts::Doubt;
 pub use estimate::{EstimateError, EstimateStudy, Estimation, EstimationMethod};
 pub use flow::{Flow, FlowError, FlowMethod, FlowStudy};
 pub use judge::{Judgement, Observability};
+pub use sensitivities::{Answer, Limited, Moves, Response};
 
 /// Which solver gave an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

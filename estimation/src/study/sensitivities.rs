@@ -5,10 +5,11 @@
 use super::flow::FlowStudy;
 use crate::assembly::{AppliancePlace, BranchPlace};
 use crate::circuit::{Circuit, GROUND, NotATree, Tree};
-use crate::results::Results;
+use crate::results::{BranchResult, EndResult, Results, WireFlow};
 use crate::sweep::sensitivities::{Effects, End, Sensitivities, Taking};
 use grid::{BranchId, BusId, Network};
 use num_complex::Complex64;
+use std::collections::BTreeSet;
 
 /// What is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,8 +103,7 @@ impl FlowStudy {
         let tree = Tree::new(circuit)?;
         let linear = Sensitivities::new(circuit, &tree, &circuit.ports, voltages)?;
         let results = Results::new(network, assembly, voltages);
-        let spots: Vec<Spot> =
-            limited.iter().filter_map(|&of| self.spot(network, &results, of)).collect();
+        let spots: Vec<Spot> = limited.iter().filter_map(|&of| self.spot(network, &results, of)).collect();
         let mut responses: Vec<Response> = (spots.iter())
             .map(|spot| Response { of: spot.of, end: spot.end, wire: spot.wire, answers: Vec::new() })
             .collect();
@@ -127,7 +127,7 @@ impl FlowStudy {
     /// Loads, generators and usage points, in the order of the network.
     fn points(&self, network: &Network) -> Vec<Point> {
         let loads = network.loads().iter().map(|load| (load.id, load.symmetric));
-        let numbers: std::collections::BTreeSet<u32> = network.loads().iter().map(|load| load.id).collect();
+        let numbers: BTreeSet<u32> = network.loads().iter().map(|load| load.id).collect();
         let usage = network.usage_points().iter().filter(|point| !numbers.contains(&point.id.0));
         let all = loads.chain(usage.map(|point| (point.id.0, true)));
         all.filter_map(|(id, evenly)| self.point(id, evenly)).collect()
@@ -170,13 +170,12 @@ impl FlowStudy {
         };
         let (result, ratings) = rated(network, results, id)?;
         let (end, flows) = result.ends.iter().enumerate().max_by(|(_, a), (_, b)| {
-            let of = |end: &crate::results::EndResult| end.loading.unwrap_or_else(|| end.i_max_a());
+            let of = |end: &EndResult| end.loading.unwrap_or_else(|| end.i_max_a());
             of(a).total_cmp(&of(b))
         })?;
         let (element, side) = series(assembly.branches.get(&id)?, end)?;
-        let most = |(_, a): &(usize, &crate::results::WireFlow), (_, b): &(usize, &crate::results::WireFlow)| {
-            a.i_a.norm().total_cmp(&b.i_a.norm())
-        };
+        let most =
+            |(_, a): &(usize, &WireFlow), (_, b): &(usize, &WireFlow)| a.i_a.norm().total_cmp(&b.i_a.norm());
         let wire = flows.wires.iter().enumerate().max_by(most).map_or(0, |(wire, _)| wire);
         let there = &circuit.series[element as usize];
         let bus = if side == End::From { there.from } else { there.to };
@@ -202,10 +201,10 @@ fn rated<'a>(
     network: &Network,
     results: &'a Results,
     id: BranchId,
-) -> Option<(&'a crate::results::BranchResult, Vec<Rating>)> {
+) -> Option<(&'a BranchResult, Vec<Rating>)> {
     let current = |rated: Option<f64>| vec![rated.map_or(Rating::None, Rating::Current); 2];
     let power = |rated: &[f64]| rated.iter().map(|rated| Rating::Power(*rated)).collect();
-    let find = |list: &'a [crate::results::BranchResult]| list.iter().position(|branch| branch.id == id);
+    let find = |list: &'a [BranchResult]| list.iter().position(|branch| branch.id == id);
     if let Some(at) = find(&results.lines) {
         return Some((&results.lines[at], current(network.lines()[at].i_rated_a)));
     }
@@ -217,7 +216,10 @@ fn rated<'a>(
     }
     if let Some(at) = find(&results.generic_branches) {
         let rated = network.generic_branches()[at].s_rated_va;
-        return Some((&results.generic_branches[at], rated.map_or_else(Vec::new, |rated| power(&[rated; 2]))));
+        return Some((
+            &results.generic_branches[at],
+            rated.map_or_else(Vec::new, |rated| power(&[rated; 2])),
+        ));
     }
     if let Some(at) = find(&results.three_winding_transformers) {
         let rated = &network.three_winding_transformers()[at].s_rated_va;
@@ -253,7 +255,8 @@ impl Spot {
                 let v = &voltages[circuit.wires(bus)];
                 let wires = effects.voltage(bus).into_iter().enumerate();
                 let apparent = wires.map(|(wire, dv)| {
-                    let (s, ds) = (v[wire] * now[wire].conj(), dv * now[wire].conj() + v[wire] * moved[wire].conj());
+                    let (s, ds) =
+                        (v[wire] * now[wire].conj(), dv * now[wire].conj() + v[wire] * moved[wire].conj());
                     along(s, ds)
                 });
                 // p.u. per p.u. is VA per VA.
