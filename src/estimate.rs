@@ -1,16 +1,18 @@
 //! `gridflex estimate`: the state of a network from its sensors.
 
 use crate::Failure;
+use crate::deviations;
 use crate::diagnosis::{self, Report};
 use crate::study::{Destination, StudyArguments};
-use crate::study_table;
+use crate::study_table::{self, Doubt};
 use clap::{Args, ValueEnum};
 use connectors::power_grid_model::{Component, Extra, ExtraValues, Input, State, Writer};
 use estimation::assembly::Assembly;
 use estimation::diagnosis::Rules;
 use estimation::solve::NoSolution;
 use estimation::study::{
-    Diagnosis, EstimateError, EstimateStudy, Estimation, EstimationMethod, Judgement, Observability,
+    Deviations, Diagnosis, EstimateError, EstimateStudy, Estimation, EstimationMethod, Judgement,
+    Observability,
 };
 use grid::Network;
 
@@ -32,7 +34,8 @@ pub struct EstimateArguments {
     /// How to solve; all of them find the same optimum
     #[arg(long, value_enum, default_value_t = Method::Auto, alias = "calculation-method")]
     method: Method,
-    /// Standard deviations and observability also where they take long (large meshed networks)
+    /// Standard deviations and observability also where they take long: those of flows, powers and angles in meshed networks
+    /// of more than 1,000 wires, all in those of more than 20,000
     #[arg(long)]
     uncertainty: bool,
     /// Say whether the readings fit the network, which sensors are suspicious, which errors could be seen, and what may be
@@ -49,12 +52,18 @@ pub struct EstimateArguments {
 
 /// Wires above which the sparse solver is not asked for standard deviations unless it is wished: each costs a solve.
 const SPARSE_WIRES_MAX: usize = 20_000;
+/// The same for those of flows, powers and angles: some ten solves for each wire.
+const SPARSE_FLOWS_MAX: usize = 1_000;
 /// Estimates without suspects, at most.
 const ROUNDS_MAX: usize = 5;
 
 impl EstimateArguments {
     fn judges(&self, study: &EstimateStudy) -> bool {
         self.uncertainty || study.on_tree() || study.assembly().circuit.wire_count() <= SPARSE_WIRES_MAX
+    }
+
+    fn judges_flows(&self, study: &EstimateStudy) -> bool {
+        self.uncertainty || study.on_tree() || study.assembly().circuit.wire_count() <= SPARSE_FLOWS_MAX
     }
 
     fn method(&self) -> EstimationMethod {
@@ -180,6 +189,27 @@ fn estimate(
     }
 }
 
+/// How well the last estimate is known. An estimate whose deviations cannot be told is still an estimate.
+fn known(
+    arguments: &EstimateArguments,
+    now: &mut Prepared,
+    first: bool,
+) -> (Option<Judgement>, Option<Deviations>) {
+    let told = |what: &'static str| move |error: &NoSolution| tracing::warn!(%error, "no standard deviations of {what}");
+    let judgement = arguments.judges(&now.study).then(|| now.study.judge());
+    let judgement = judgement.and_then(|judged| judged.inspect_err(told("voltages")).ok());
+    let asked = arguments.judges_flows(&now.study);
+    if first && !asked {
+        tracing::warn!(
+            "no standard deviations of flows: they take long in a mesh of this size, --uncertainty gives them"
+        );
+    }
+    let flows = judgement.as_ref().filter(|_| asked);
+    let flows = flows.map(|judgement| now.study.deviations(&now.network, judgement));
+    let flows = flows.and_then(|told_of| told_of.inspect_err(told("flows")).ok());
+    (judgement, flows)
+}
+
 /// Writes a scenario, and for the first one the table and the drawing. Returns what the diagnosis says.
 fn tell(
     arguments: &EstimateArguments,
@@ -189,13 +219,13 @@ fn tell(
     writer: &mut Writer<Destination>,
     first: bool,
 ) -> Result<Option<Report>, Failure> {
-    // An estimate whose deviations cannot be told is still an estimate.
-    let judgement = arguments.judges(&now.study).then(|| now.study.judge()).transpose();
-    let judgement = judgement.inspect_err(|error| tracing::warn!(%error, "no standard deviations")).ok();
-    let judgement = judgement.flatten();
+    let (judgement, flows) = known(arguments, now, first);
     let study = &now.study;
-    let mut extras =
-        judgement.as_ref().map(|judgement| extras(present, study.assembly(), judgement)).unwrap_or_default();
+    let mut extras = Vec::new();
+    if let Some(judgement) = &judgement {
+        extras = self::extras(present, study.assembly(), judgement);
+        extras.extend(deviations::extras(present, study.assembly(), flows.as_ref()));
+    }
     let report = found.diagnosis.as_ref().map(|diagnosis| {
         extras.extend(diagnosis::extras(present, study, diagnosis));
         Report::new(present, study, diagnosis, &found.left_out)
@@ -219,7 +249,8 @@ fn tell(
             present.sensors.len(),
             estimation.objective
         );
-        let mut table = study_table::table(&state, &title);
+        let doubt = judgement.as_ref().map(|judgement| Doubt { judgement, flows: flows.as_ref() });
+        let mut table = study_table::table(&state, &title, doubt.as_ref());
         if let Some(judgement) = &judgement {
             study_table::sensors(&mut table, present, study.assembly(), judgement);
         }

@@ -1,8 +1,10 @@
 //! `gridflex powerflow`: voltages, flows and loadings of a network.
 
 use crate::Failure;
+use crate::sensitivities;
 use crate::study::StudyArguments;
 use crate::study_table;
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use connectors::power_grid_model::{Batch, State};
 use estimation::control::{TapError, TapStrategy, regulate};
@@ -16,6 +18,7 @@ Examples:
   gridflex powerflow network.json --update hours.json --symmetric -o results.json
   gridflex powerflow pandapower.json --symmetric --table  what pandapower.to_json wrote
   gridflex powerflow 13Bus/IEEE13Nodeckt.dss --dss-root . --controls --table
+  gridflex powerflow network.json --sensitivities --table  which loads move the worst voltages and loadings, and how much
   gridflex powerflow network.json --taps any-valid-tap --plot voltages.svg --table";
 
 /// Arguments of `gridflex powerflow`.
@@ -33,6 +36,10 @@ pub struct PowerFlowArguments {
     /// Let the regulators and capacitor controls of an OpenDSS model act
     #[arg(long)]
     controls: bool,
+    /// Say what each load and generator moves: the N highest loadings and the N voltages farthest from rated, by its active and
+    /// reactive power (radial networks)
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "8")]
+    sensitivities: Option<usize>,
 }
 
 /// Most power flows until the controls of an OpenDSS model rest.
@@ -74,6 +81,7 @@ pub fn run(arguments: &PowerFlowArguments) -> Result<(), Failure> {
     let base = batch.as_ref().map(|_| input.clone());
     let mut present = input;
     let mut study: Option<FlowStudy> = None;
+    let mut reports = Vec::new();
     for scenario in 0..batch.as_ref().map_or(1, |batch| batch.scenarios.len()) {
         let place = batch.as_ref().map(|_| scenario);
         let changes = batch.as_ref().map_or(&[][..], |batch| &batch.scenarios[scenario]);
@@ -94,18 +102,44 @@ pub fn run(arguments: &PowerFlowArguments) -> Result<(), Failure> {
             extras: &[],
         };
         writer.scenario(&state).map_err(|error| arguments.study.unwritten(error))?;
+        let moved = arguments.sensitivities.map(|count| moved(arguments, &solved, &state, (count, place)));
+        let moved = moved.transpose()?;
         if scenario == 0 {
             let title = format!("{} iterations ({})", flow.solved.iterations, flow.solver.name());
-            arguments.study.print(&study_table::table(&state, &title))?;
+            let mut table = study_table::table(&state, &title, None);
+            if let Some(moved) = &moved {
+                table.push_str(&sensitivities::table(moved));
+            }
+            arguments.study.print(&table)?;
             arguments.study.draw(|| crate::plot::profile(&state, None))?;
         }
+        reports.extend(moved);
         study = Some(solved.study);
         if let Some(base) = &base {
             present.take_back(changes, base);
         }
     }
-    writer.finish().map_err(|error| arguments.study.unwritten(error))?;
+    writer.finish_with("sensitivities", &reports).map_err(|error| arguments.study.unwritten(error))?;
     Ok(())
+}
+
+/// What loads and generators move at a solved scenario.
+fn moved(
+    arguments: &PowerFlowArguments,
+    solved: &Solved,
+    state: &State<'_>,
+    (count, place): (usize, Option<usize>),
+) -> Result<Vec<sensitivities::Report>, Failure> {
+    if matches!(arguments.method, Method::Linear | Method::LinearCurrent) {
+        let why = anyhow!("sensitivities are those of a whole power flow: --method linear has none");
+        return Err(arguments.study.refused(place, why));
+    }
+    let limited = sensitivities::limited(state, count);
+    let responses = solved.study.responses(state.network, state.voltages, &limited).map_err(|error| {
+        let why = anyhow!(error).context("sensitivities are told of radial networks only");
+        arguments.study.refused(place, why)
+    })?;
+    Ok(sensitivities::reports(state.input, state.network, state.assembly.symmetric, &responses))
 }
 
 /// Whether no scenario changes anything but the powers of loads.

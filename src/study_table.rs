@@ -3,14 +3,24 @@
 use connectors::power_grid_model::{Component, Input, State};
 use estimation::assembly::Assembly;
 use estimation::circuit::Circuit;
-use estimation::study::{Judgement, Observability};
+use estimation::study::{Deviations, Judgement, Observability};
+use grid::BranchId;
 use std::fmt::Write;
 
 /// Rows shown of each list.
 const ROWS: usize = 8;
 
-/// The table of one state.
-pub fn table(state: &State<'_>, title: &str) -> String {
+/// How well an estimate is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Doubt<'a> {
+    /// Voltages.
+    pub judgement: &'a Judgement,
+    /// Everything else, where it was asked for.
+    pub flows: Option<&'a Deviations>,
+}
+
+/// The table of one state; of an estimate with one standard deviation behind each value.
+pub fn table(state: &State<'_>, title: &str, doubt: Option<&Doubt<'_>>) -> String {
     let mut text = String::new();
     let circuit = &state.assembly.circuit;
     let live = circuit.buses.iter().filter(|bus| bus.energized).count();
@@ -22,8 +32,8 @@ pub fn table(state: &State<'_>, title: &str) -> String {
         state.assembly.branches.len(),
         title
     );
-    voltages(&mut text, state, circuit);
-    loadings(&mut text, state);
+    voltages(&mut text, state, circuit, doubt);
+    loadings(&mut text, state, doubt.and_then(|doubt| doubt.flows));
     text
 }
 
@@ -32,8 +42,14 @@ fn called(input: &Input, id: u32) -> String {
     input.parts.names.get(&id).map_or_else(String::new, |name| format!("  {name}"))
 }
 
-fn voltages(text: &mut String, state: &State<'_>, circuit: &Circuit) {
-    let mut rows: Vec<(f64, u32, usize, f64)> = Vec::new();
+/// One standard deviation behind a value, where there is one.
+fn give_or_take(deviation: Option<f64>, decimals: usize) -> String {
+    let deviation = deviation.filter(|deviation| deviation.is_finite());
+    deviation.map_or_else(String::new, |deviation| format!(" ± {deviation:.decimals$}"))
+}
+
+fn voltages(text: &mut String, state: &State<'_>, circuit: &Circuit, doubt: Option<&Doubt<'_>>) {
+    let mut rows: Vec<(f64, u32, usize, f64, String)> = Vec::new();
     for bus in &state.input.parts.buses {
         let Some(&position) = state.assembly.buses.get(&bus.id) else { continue };
         if !circuit.buses[position as usize].energized {
@@ -41,7 +57,8 @@ fn voltages(text: &mut String, state: &State<'_>, circuit: &Circuit) {
         }
         for (wire, global) in circuit.wires(position).enumerate().take(3) {
             let u = state.voltages[global].norm();
-            rows.push(((u - 1.0).abs(), bus.id.0, wire, u));
+            let deviation = doubt.and_then(|doubt| doubt.judgement.voltage_std.get(global).copied());
+            rows.push(((u - 1.0).abs(), bus.id.0, wire, u, give_or_take(deviation, 5)));
         }
     }
     rows.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -50,20 +67,23 @@ fn voltages(text: &mut String, state: &State<'_>, circuit: &Circuit) {
         "\nvoltages farthest from rated\n  {:>8}  {:>5}  {:>10}",
         "node", "phase", "u in p.u."
     );
-    for (_, id, wire, u) in rows.iter().take(ROWS) {
+    for (_, id, wire, u, deviation) in rows.iter().take(ROWS) {
         let phase = if state.assembly.symmetric { "all" } else { ["a", "b", "c"][*wire] };
-        let _ = writeln!(text, "  {id:>8}  {phase:>5}  {u:>10.5}{}", called(state.input, *id));
+        let _ = writeln!(text, "  {id:>8}  {phase:>5}  {u:>10.5}{deviation}{}", called(state.input, *id));
     }
 }
 
-fn loadings(text: &mut String, state: &State<'_>) {
+fn loadings(text: &mut String, state: &State<'_>, flows: Option<&Deviations>) {
     let mut rows: Vec<(f64, Component, u32)> =
         state.loadings().into_iter().filter(|row| row.0.is_finite()).collect();
     rows.sort_by(|a, b| b.0.total_cmp(&a.0));
     let _ = writeln!(text, "\nhighest loadings\n  {:>8}  {:<26}  {:>9}", "branch", "kind", "loading");
     for (loading, component, id) in rows.iter().take(ROWS) {
         let (kind, percent) = (component.name(), loading * 100.0);
-        let _ = writeln!(text, "  {id:>8}  {kind:<26}  {percent:>7.1} %{}", called(state.input, *id));
+        let deviation = flows.and_then(|flows| flows.branches.get(&BranchId(*id)));
+        let deviation = give_or_take(deviation.map(|branch| branch.loading * 100.0), 1);
+        let _ =
+            writeln!(text, "  {id:>8}  {kind:<26}  {percent:>7.1}{deviation} %{}", called(state.input, *id));
     }
 }
 

@@ -95,6 +95,8 @@ pub enum ExtraValues {
     Numbers(Vec<f64>),
     /// One number per phase.
     Phases(Vec<[f64; 3]>),
+    /// One number per conductor that the component has there; a single one stands without a list.
+    Wires(Vec<Vec<f64>>),
     /// One word per component.
     Words(Vec<&'static str>),
 }
@@ -151,6 +153,10 @@ impl<W: Write> Writer<W> {
                     match &extra.values {
                         ExtraValues::Numbers(values) => object.number(extra.attribute, values[row]),
                         ExtraValues::Phases(values) => object.phases(extra.attribute, &values[row]),
+                        ExtraValues::Wires(values) => {
+                            object.name(extra.attribute);
+                            object.bare(values[row].iter().copied());
+                        }
                         ExtraValues::Words(values) => object.word(extra.attribute, values[row]),
                     }
                 }

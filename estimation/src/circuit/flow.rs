@@ -4,6 +4,27 @@ use super::{Circuit, Coupling, FlowPlace, GROUND, General, Series};
 use nalgebra::DVector;
 use num_complex::Complex64;
 
+/// How well what a wire takes is known: variances of active and reactive power, and their covariances with each other and
+/// with the voltage magnitude (U) there, p.u.²; NaN where nobody can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct TakenVariance {
+    /// Of the active power.
+    pub p: f64,
+    /// Of the reactive power.
+    pub q: f64,
+    /// Of both together.
+    pub pq: f64,
+    /// Of active power and voltage.
+    pub pu: f64,
+    /// Of reactive power and voltage.
+    pub qu: f64,
+}
+
+impl TakenVariance {
+    /// Nobody can tell.
+    pub const UNKNOWN: Self = Self { p: f64::NAN, q: f64::NAN, pq: f64::NAN, pu: f64::NAN, qu: f64::NAN };
+}
+
 /// Currents that enter an element at a place, p.u., with their local wires.
 pub fn currents(circuit: &Circuit, place: FlowPlace, v: &[Complex64]) -> Vec<(u8, Complex64)> {
     let all = |currents: Vec<Complex64>| (0_u8..).zip(currents).collect();

@@ -16,9 +16,11 @@ mod outcome;
 mod place;
 mod reference;
 mod spread;
+mod variances;
 
 pub use error::SensorError;
 pub use outcome::{Outcome, SensorResidual};
+pub use variances::TakenVariances;
 
 use crate::assembly::{AppliancePlace, Assembly};
 use crate::circuit::{CurrentReading, InjectionReading, PowerReading, Readings, VoltageReading};

@@ -12,6 +12,7 @@
 //! Buses that were merged into one (closed links) are such a sum once more, of nodes instead of appliances.
 
 use super::known::Known;
+use crate::circuit::flow::TakenVariance;
 use grid::BusId;
 use num_complex::Complex64;
 
@@ -131,6 +132,45 @@ pub(super) fn divide(parts: impl Iterator<Item = Share> + Clone, total: Complex6
     parts.map(each).collect()
 }
 
+/// How well the parts of a total are known, divided as by [`divide`]: a measured part is its own reading, moved by its
+/// share of what the total is off.
+pub(super) fn divide_variance(
+    parts: impl Iterator<Item = Share> + Clone,
+    total: TakenVariance,
+) -> Vec<TakenVariance> {
+    let mut known = Known::NOTHING;
+    let mut unmeasured = 0_u32;
+    for part in parts.clone() {
+        match part {
+            Share::Measured(one) => known = known.plus(one),
+            Share::Unmeasured => unmeasured += 1,
+            Share::Absent => {}
+        }
+    }
+    let each = |part| match part {
+        Share::Absent => TakenVariance::default(),
+        // Several share evenly for want of anything better.
+        Share::Unmeasured if unmeasured > 1 => TakenVariance::UNKNOWN,
+        Share::Unmeasured => {
+            TakenVariance { p: total.p + known.variance_p, q: total.q + known.variance_q, ..total }
+        }
+        Share::Measured(one) if unmeasured > 0 => {
+            TakenVariance { p: one.variance_p, q: one.variance_q, ..TakenVariance::default() }
+        }
+        Share::Measured(one) => {
+            let (p, q) = (one.variance_p / known.variance_p, one.variance_q / known.variance_q);
+            TakenVariance {
+                p: one.variance_p * (1.0 - p) + p * p * total.p,
+                q: one.variance_q * (1.0 - q) + q * q * total.q,
+                pq: p * q * total.pq,
+                pu: p * total.pu,
+                qu: q * total.qu,
+            }
+        }
+    };
+    parts.map(each).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +207,34 @@ mod tests {
         let parts = [share(2, 2.0, 0.1), share(1, 0.0, 0.0), share(1, 0.0, 0.0)];
         let divided = divide(parts.into_iter(), Complex64::new(8.0, 3.0));
         assert_eq!(divided, [Complex64::new(2.0, -1.0), Complex64::new(3.0, 2.0), Complex64::new(3.0, 2.0)]);
+    }
+
+    proptest! {
+        #[test]
+        fn divided_parts_that_depend_on_nothing_but_the_total_add_up_to_its_variance(
+            parts in prop::collection::vec(0.01..2.0_f64, 1..6), own in 0.0..1.0_f64,
+        ) {
+            // The parts' errors given the total have covariance R − R 1 1' R / Σ, which sums to nothing.
+            let shares: Vec<Share> = parts.iter().map(|&variance| share(2, 1.0, variance)).collect();
+            let all: f64 = parts.iter().sum();
+            let total = TakenVariance { p: own * all, q: own * all, pq: 0.1 * own, pu: 0.2, qu: 0.3 };
+            let divided = divide_variance(shares.into_iter(), total);
+            let given: f64 = parts.iter().map(|part| part - part * part / all).sum();
+            let by_total: f64 = parts.iter().map(|part| (part / all).powi(2)).sum::<f64>() * total.p;
+            prop_assert!((divided.iter().map(|part| part.p).sum::<f64>() - given - by_total).abs() < 1e-9);
+            prop_assert!((divided.iter().map(|part| part.pu).sum::<f64>() - total.pu).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn a_part_that_takes_the_rest_is_as_uncertain_as_total_and_others_together() {
+        let parts = [share(2, 2.0, 0.1), share(1, 0.0, 0.0)];
+        let total = TakenVariance { p: 0.5, q: 0.25, ..TakenVariance::default() };
+        let divided = divide_variance(parts.into_iter(), total);
+        assert!((divided[0].p - 0.1).abs() < 1e-12 && (divided[1].p - 0.6).abs() < 1e-12);
+        assert!((divided[0].q - 0.3).abs() < 1e-12 && (divided[1].q - 0.55).abs() < 1e-12);
+        let parts = [share(1, 0.0, 0.0), share(1, 0.0, 0.0)];
+        assert!(divide_variance(parts.into_iter(), total).iter().all(|part| part.p.is_nan()));
     }
 
     #[test]

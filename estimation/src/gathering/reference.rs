@@ -86,6 +86,12 @@ impl Islands {
         places.iter().find(|(bus, reading)| absolute(reading) && unanchored(*bus)).map(|(_, r)| r.sensor)
     }
 
+    /// The wire (global number) whose angle those of a bus count from, where they count from one.
+    pub fn reference(&self, circuit: &Circuit, turns: &[Turn], bus: u32) -> Option<usize> {
+        let turn = turns.iter().find(|turn| turn.island == self.of(bus))?;
+        Some(circuit.wires(turn.slack).start)
+    }
+
     /// Turns the voltages of islands whose angles count from their source.
     pub fn turn(&self, assembly: &Assembly, turns: &[Turn], voltages: &mut [Complex64]) {
         let circuit = &assembly.circuit;

@@ -53,6 +53,8 @@ pub(super) struct Compiled<const N: usize> {
     pub ends: Vec<Ends>,
     /// Position → the element above, and whether it is fed at its `from` side.
     pub elements: Vec<(u32, bool)>,
+    /// Positions with shunts or open ends of branches, rising.
+    pub loaded: Vec<u32>,
 }
 
 /// Reads structure and values.
@@ -109,7 +111,18 @@ pub(super) fn compile<const N: usize>(
     core.frozen_meters = vec![[0.0; 2]; core.meters.len()];
     core.double = Factors::new(&core);
     core.single = Factors::new(&core);
-    Ok(Compiled { core, targets, phasors, ends, elements })
+    Ok(Compiled { core, targets, phasors, ends, elements, loaded: loaded(circuit, tree) })
+}
+
+/// Positions with elements of their own beside loads.
+fn loaded(circuit: &Circuit, tree: &Tree) -> Vec<u32> {
+    let open = circuit.general.iter().flat_map(|element| element.terminals.iter().map(|terminal| terminal.0));
+    let buses = circuit.shunts.iter().map(|shunt| shunt.bus).chain(open);
+    let mut positions: Vec<u32> = buses.map(|bus| tree.position[bus as usize]).collect();
+    positions.retain(|position| *position != NONE);
+    positions.sort_unstable();
+    positions.dedup();
+    positions
 }
 
 struct Work<'a, const N: usize> {

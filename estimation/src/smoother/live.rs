@@ -42,7 +42,7 @@ impl<const N: usize> Cut<N> {
     }
 
     /// The change of the gradient on the inner side, nothing kept. `nu` is what the way up left at a row.
-    fn descend<T: Real>(&self, v: &Lanes<T>, mu: &mut Lanes<T>, nu: impl Fn(usize) -> f64) {
+    pub(super) fn descend<T: Real>(&self, v: &Lanes<T>, mu: &mut Lanes<T>, nu: impl Fn(usize) -> f64) {
         let (v, mut inner) = (T::widen(Plain, v), T::widen(Plain, mu));
         for (at, row) in self.rows.iter().enumerate().rev() {
             let lambda = nu(at) - dense::dot(&row.g, &v) - dense::dot(&row.k, &inner);
@@ -238,7 +238,7 @@ fn walk_down<K: Arithmetic, T: Real, const N: usize>(
 }
 
 #[inline(always)]
-fn pass_rows<T: Real, const N: usize>(
+pub(super) fn pass_rows<T: Real, const N: usize>(
     core: &Core<N>,
     i: usize,
     v: &Lanes<T>,

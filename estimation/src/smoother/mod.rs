@@ -31,20 +31,25 @@ mod observability;
 mod plausible;
 mod posterior;
 mod precision;
+mod reference;
 mod shrinking;
 mod solver;
 mod standing;
 mod start;
 mod step;
+mod taken;
 #[cfg(test)]
 mod tests;
 mod together;
+mod uncertainty;
 
 use crate::circuit::{Circuit, NotATree, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};
 pub use batch::SETS;
+use nalgebra::DMatrix;
 use num_complex::Complex64;
 use solver::Solver;
+use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// Why a circuit cannot be smoothed.
@@ -90,6 +95,24 @@ pub struct Uncertainty {
     pub from_total: Vec<TotalDeviation>,
     /// At its `to` side.
     pub to_total: Vec<TotalDeviation>,
+    /// Of voltage angles counted from that of the source's first wire, rad, by global wire.
+    pub turned_angles: Vec<f64>,
+    /// How what is taken goes together with the voltage there, by global wire.
+    pub taken: Vec<TakenTogether>,
+    /// Covariance of the voltages (real parts of the wires, then imaginary ones; p.u.²) of buses that have shunts or open
+    /// ends of branches.
+    pub buses: BTreeMap<u32, DMatrix<f64>>,
+}
+
+/// Covariances of active and reactive power taken and the voltage magnitude of a wire, p.u.².
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct TakenTogether {
+    /// Of active and reactive power.
+    pub pq: f64,
+    /// Of active power and voltage.
+    pub pu: f64,
+    /// Of reactive power and voltage.
+    pub qu: f64,
 }
 
 /// Standard deviations of the power of all wires of one end together, p.u.
@@ -101,6 +124,8 @@ pub struct TotalDeviation {
     pub q: f64,
     /// Of the apparent power.
     pub s: f64,
+    /// Of the sum of the wires' apparent powers.
+    pub apparent: f64,
 }
 
 /// Standard deviations of a flow, p.u.

@@ -18,7 +18,10 @@ use super::core::Core;
 use super::cuts::Cut;
 use super::dense::{self, Arithmetic, HALF, LANES, Matrix, Plain, Transposed, Vector};
 use super::lines::NONE;
+use super::reference::Reference;
+use super::taken::Together;
 use crate::simd::Kernel;
+use std::iter::Peekable;
 
 /// Variances of one end of a branch, per wire.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -43,6 +46,12 @@ pub(super) struct Variances {
     /// Of the sum over the wires at the lower and upper end, by position.
     pub below_total: Vec<TotalVariance>,
     pub above_total: Vec<TotalVariance>,
+    /// Of the voltage angle counted from that of the root's first wire. Empty when nobody asked, as are the next two.
+    pub turned: Vec<f64>,
+    /// How what a bus takes goes together with its voltage.
+    pub taken: Vec<Together>,
+    /// Covariance of the voltages of the positions that were asked for as a whole.
+    pub whole: Vec<[Vector; LANES]>,
 }
 
 /// Variances of the power of all wires of one end together.
@@ -52,6 +61,8 @@ pub(super) struct TotalVariance {
     pub q: f64,
     /// Of the apparent power.
     pub s: f64,
+    /// Of the sum of the wires' apparent powers.
+    pub apparent: f64,
 }
 
 /// c, x, γ of a bus.
@@ -91,8 +102,17 @@ impl<const N: usize> Known<N> {
 /// Calculates all variances.
 pub(super) struct Posterior<'a, const N: usize> {
     pub core: &'a Core<N>,
-    /// Admittances at the lower and upper end of the line above a position; `None`: no flows wanted.
-    pub ends: Option<&'a [Ends]>,
+    /// `None`: voltages and injections alone.
+    pub wanted: Option<Wanted<'a>>,
+}
+
+/// What is wanted beside voltages and injections.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// Admittances at the lower and upper end of the line above a position.
+    pub ends: &'a [Ends],
+    /// Positions whose covariance is wanted as a whole, rising.
+    pub whole: &'a [u32],
 }
 
 /// Which admittances stand at the ends of a line.
@@ -116,7 +136,9 @@ impl<const N: usize> Kernel for Posterior<'_, N> {
             injection: vec![(0.0, 0.0); count * wires],
             ..Variances::default()
         };
-        if self.ends.is_some() {
+        if self.wanted.is_some() {
+            out.turned = vec![0.0; count * wires];
+            out.taken = vec![Together::default(); count * wires];
             out.below = vec![EndVariance::default(); count * wires];
             out.above = vec![EndVariance::default(); count * wires];
             out.below_total = vec![TotalVariance::default(); count];
@@ -125,8 +147,14 @@ impl<const N: usize> Kernel for Posterior<'_, N> {
         let zero = dense::zero::<N>();
         let mut open = vec![Known { c: zero, x: zero, g: zero }; core.levels + 1];
         open[0].c = core.root;
+        let mut whole = self.wanted.map_or(&[][..], |wanted| wanted.whole).iter().copied().peekable();
+        let mut reference = self.wanted.map(|_| Reference::new(core));
+        keep_whole(&mut whole, 0, &open[0].c, &mut out);
         arrive(core, 0, &mut open[0], &mut out);
-        root_injection(core, &open[0].c, &mut out);
+        root_injection(core, &core.root, &mut out);
+        if let Some(reference) = &reference {
+            reference.write(core, 0, &mut out);
+        }
         for i in 1..count {
             let level = core.place[i].level as usize;
             let mut outer = open[level - 1];
@@ -135,13 +163,32 @@ impl<const N: usize> Kernel for Posterior<'_, N> {
                 outer.through(&core.cuts[core.sites[site as usize].above as usize]);
             }
             let crossed = cross(kit, core, i, &outer);
-            if let Some(ends) = self.ends {
-                flows(kit, core, i, &outer, &crossed, &ends[i], &mut out);
+            if let Some(wanted) = &self.wanted {
+                flows(kit, core, i, &outer, &crossed, &wanted.ends[i], &mut out);
             }
             open[level] = crossed.known;
+            keep_whole(&mut whole, i, &open[level].c, &mut out);
             arrive(core, i, &mut open[level], &mut out);
+            if let Some(reference) = &mut reference {
+                reference.cross(kit, core, i);
+                reference.write(core, i, &mut out);
+            }
         }
         out
+    }
+}
+
+/// Keeps the covariance of a position that is the next one wanted.
+fn keep_whole<const N: usize>(
+    wanted: &mut Peekable<impl Iterator<Item = u32>>,
+    position: usize,
+    c: &Matrix<N>,
+    out: &mut Variances,
+) {
+    if wanted.next_if_eq(&(position as u32)).is_some() {
+        let mut all = [[0.0; LANES]; LANES];
+        all[..N].copy_from_slice(c);
+        out.whole.push(all);
     }
 }
 
@@ -250,6 +297,9 @@ fn injection<const N: usize>(core: &Core<N>, i: usize, known: &Known<N>, out: &m
             let by_p = kx * kx * rr + 2.0 * kx * ky * ri + ky * ky * ii;
             let by_q = ky * ky * rr - 2.0 * kx * ky * ri + kx * kx * ii;
             out.injection[i * w + k] = (vp - vp * vp * by_p, vq - vq * vq * by_q);
+            if let Some(together) = out.taken.get_mut(i * w + k) {
+                *together = Together::measured(k, v, (vp, vq), &known.x, g);
+            }
         }
     }
     if load.free != 0 {
@@ -270,6 +320,9 @@ fn free_injection<const N: usize>(core: &Core<N>, i: usize, known: &Known<N>, ou
         }
         let end = end_variance::<N>(k, &core.v[i], &load.measured, &known.c, &v_i, &i_i);
         out.injection[i * w + k] = (end.p, end.q);
+        if let Some(together) = out.taken.get_mut(i * w + k) {
+            *together = Together::of(k, (&core.v[i], &load.measured), (&known.c, &v_i, &i_i));
+        }
     }
 }
 
@@ -290,6 +343,9 @@ fn root_injection<const N: usize>(core: &Core<N>, c: &Matrix<N>, out: &mut Varia
     for k in (0..N / 2).filter(|k| core.root_free & (1 << k) != 0) {
         let end = end_variance::<N>(k, &core.v[0], &current, c, &v_j, &j);
         out.injection[k] = (end.p, end.q);
+        if let Some(together) = out.taken.get_mut(k) {
+            *together = Together::of(k, (&core.v[0], &current), (c, &v_j, &j)).given();
+        }
     }
 }
 
@@ -318,8 +374,13 @@ fn end_variance<const N: usize>(
         + a * a * cyy
         + 2.0 * (b * (x * xb - y * xa) + a * (y * ya - x * yb))
         + (y * y * iaa - 2.0 * x * y * iab + x * x * ibb);
-    let square = (a * a + b * b).max(1e-24);
-    let size = (a * a * iaa + 2.0 * a * b * iab + b * b * ibb) / square;
+    let square = a * a + b * b;
+    // Next to no current has no direction: the mean over all.
+    let size = if square > 1e-24 {
+        (a * a * iaa + 2.0 * a * b * iab + b * b * ibb) / square
+    } else {
+        0.5 * (iaa + ibb)
+    };
     EndVariance { p: p.max(0.0), q: q.max(0.0), i: size.max(0.0) }
 }
 
@@ -365,7 +426,7 @@ fn flows<K: Arithmetic, const N: usize>(
     out.above_total[i] = total_variance(kit, (v, &above.0), (&outer.c, &above.1, &above.2));
 }
 
-/// Variances of the sums over the wires, from the same covariances: `g' cov g` with g the gradient of ΣP, ΣQ and |ΣS|.
+/// Variances of the sums over the wires, from the same covariances: `g' cov g` with g the gradient of ΣP, ΣQ, |ΣS| and Σ|S|.
 #[inline(always)]
 fn total_variance<K: Arithmetic, const N: usize>(
     kit: K,
@@ -375,12 +436,18 @@ fn total_variance<K: Arithmetic, const N: usize>(
     let (w, h) = (N / 2, HALF);
     // P = v_re i_re + v_im i_im, Q = v_im i_re − v_re i_im.
     let (mut q_v, mut q_i) = ([0.0; LANES], [0.0; LANES]);
+    let (mut s_v, mut s_i) = ([0.0; LANES], [0.0; LANES]);
     let (mut p, mut q) = (0.0, 0.0);
     for k in 0..w {
         let (x, y, a, b) = (v[k], v[k + h], i[k], i[k + h]);
         (q_v[k], q_v[k + h], q_i[k], q_i[k + h]) = (-b, a, y, -x);
-        p += x * a + y * b;
-        q += y * a - x * b;
+        let (own_p, own_q) = (x * a + y * b, y * a - x * b);
+        let size = own_p.hypot(own_q).max(1e-24);
+        let (by_p, by_q) = (own_p / size, own_q / size);
+        (s_v[k], s_v[k + h]) = (by_p * a - by_q * b, by_p * b + by_q * a);
+        (s_i[k], s_i[k + h]) = (by_p * x + by_q * y, by_p * y - by_q * x);
+        p += own_p;
+        q += own_q;
     }
     // The gradient of ΣP by V is I, and by I it is V.
     let by_p_v = dense::times_plus(kit, c, i, &dense::times(kit, v_i, v));
@@ -392,7 +459,10 @@ fn total_variance<K: Arithmetic, const N: usize>(
     let qq = dense::dot(&q_v, &by_q_v) + dense::dot(&q_i, &by_q_i);
     let square = (p * p + q * q).max(1e-24);
     let s = (p * p * pp + 2.0 * p * q * pq + q * q * qq) / square;
-    TotalVariance { p: pp.max(0.0), q: qq.max(0.0), s: s.max(0.0) }
+    let by_s_v = dense::times_plus(kit, c, &s_v, &dense::times(kit, v_i, &s_i));
+    let by_s_i = dense::add(kit, &dense::transposed_times(kit, v_i, &s_v), &dense::times(kit, i_i, &s_i));
+    let apparent = dense::dot(&s_v, &by_s_v) + dense::dot(&s_i, &by_s_i);
+    TotalVariance { p: pp.max(0.0), q: qq.max(0.0), s: s.max(0.0), apparent: apparent.max(0.0) }
 }
 
 #[inline(always)]

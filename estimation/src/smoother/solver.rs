@@ -10,12 +10,11 @@ use super::live::Trail;
 use super::meters::Says;
 use super::observability;
 use super::plausible::{largest, largest_square};
-use super::posterior::{EndVariance, Posterior, TotalVariance};
 use super::shrinking::Shrinking;
 use super::standing::Standing;
 use super::start::Start;
 use super::step::Step;
-use super::{Estimated, FlowDeviation, NotSmoothable, Observability, Settled, TotalDeviation, Uncertainty};
+use super::{Estimated, NotSmoothable, Observability, Settled};
 use crate::circuit::{Circuit, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
@@ -65,7 +64,7 @@ pub(super) struct Solver<const N: usize> {
     /// Bus → position.
     positions: Vec<u32>,
     /// Series elements of the circuit.
-    elements: usize,
+    pub(super) elements: usize,
     first_pseudo: Option<u32>,
     /// Wires of the pseudo-measurements.
     pseudo_wires: Vec<u8>,
@@ -492,56 +491,6 @@ impl<const N: usize> Solver<N> {
     pub(super) fn position(&self, bus: u32) -> Option<usize> {
         let position = self.positions[bus as usize];
         (position != NONE).then_some(position as usize)
-    }
-
-    pub fn uncertainty(&mut self) -> Uncertainty {
-        self.fold();
-        let Compiled { core, ends, elements, .. } = &self.compiled;
-        let variances = core.path.run(Posterior { core, ends: Some(ends) });
-        let w = N / 2;
-        let root = |variance: f64| variance.max(0.0).sqrt();
-        let deviation = |end: &EndVariance| FlowDeviation { p: root(end.p), q: root(end.q), i: root(end.i) };
-        let mut out = Uncertainty {
-            voltages: vec![0.0; self.wires],
-            angles: vec![0.0; self.wires],
-            injections: vec![(0.0, 0.0); self.wires],
-            from: vec![FlowDeviation::default(); self.elements * w],
-            to: vec![FlowDeviation::default(); self.elements * w],
-            from_total: vec![TotalDeviation::default(); self.elements],
-            to_total: vec![TotalDeviation::default(); self.elements],
-        };
-        let total = |all: &TotalVariance| TotalDeviation { p: root(all.p), q: root(all.q), s: root(all.s) };
-        for i in 0..core.count() {
-            if i > 0 {
-                let (below, above) = (total(&variances.below_total[i]), total(&variances.above_total[i]));
-                let (element, fed_at_from) = elements[i];
-                let (from, to) = if fed_at_from { (above, below) } else { (below, above) };
-                (out.from_total[element as usize], out.to_total[element as usize]) = (from, to);
-            }
-            for k in 0..w {
-                let at = self.global(i, k);
-                let (magnitude, v) = (variances.magnitude[i * w + k], &core.v[i]);
-                out.voltages[at] = root(magnitude);
-                out.angles[at] = root(variances.phasor[i * w + k] - magnitude) / v[k].hypot(v[k + HALF]);
-                let (p, q) = variances.injection[i * w + k];
-                out.injections[at] = (root(p), root(q));
-                let (element, fed_at_from) = elements[i];
-                if i > 0 {
-                    let (below, above) = (&variances.below[i * w + k], &variances.above[i * w + k]);
-                    let (from, to) = if fed_at_from { (above, below) } else { (below, above) };
-                    out.from[element as usize * w + k] = deviation(from);
-                    out.to[element as usize * w + k] = deviation(to);
-                }
-            }
-        }
-        out
-    }
-
-    /// Variance of each voltage alone, by position and wire; for measurements of time.
-    pub fn voltage_variances(&mut self) -> Vec<f64> {
-        self.fold();
-        let core = &self.compiled.core;
-        core.path.run(Posterior { core, ends: None }).magnitude
     }
 
     pub fn observability(&mut self) -> Vec<Observability> {

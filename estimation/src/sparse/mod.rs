@@ -3,13 +3,14 @@
 //! `ordering`, `symbolic` and `factor` are the sparse LU under everything; `stamp` and `port` turn elements into
 //! admittances and loads into currents; `nodal` and `newton` are the power flow. `rows` and `meter` turn readings into
 //! functions of the voltages; `flat` is where the estimate starts, `wls` finds it, `damped`
-//! with `bend` where that is hard, `posterior` says how well it is known.
+//! with `bend` where that is hard, `posterior` says how well it is known, with `flows` for all that is no voltage.
 
 mod bend;
 mod damped;
 mod factor;
 mod fitted;
 mod flat;
+mod flows;
 mod meter;
 mod newton;
 mod nodal;
@@ -35,6 +36,7 @@ mod test_circuits;
 mod wls_tests;
 
 pub use fitted::{General, Kept};
+pub use flows::Flows;
 pub use nodal::Nodal;
 pub use posterior::{Observability, Posterior};
 pub use rows::RowOf;

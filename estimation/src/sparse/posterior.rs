@@ -8,11 +8,10 @@
 //! way the null space lies does not depend on how exact a reading is, so all rows weigh the same here.
 
 use super::factor::Room;
-use super::meter::{NO_ROW, as_rows};
+use super::meter::NO_ROW;
 use super::stamp::EARTH;
 use super::wls::{SOFT, Wls};
 use crate::solve::NoSolution;
-use num_complex::Complex64;
 use std::cell::RefCell;
 
 /// The two scales of the diffuse prior; rows of H have largest entry one.
@@ -41,7 +40,7 @@ const UNCORRECTED: f64 = 1e-11;
 /// Covariances at an estimate; keeps the factor.
 #[derive(Debug)]
 pub struct Posterior<'a> {
-    wls: &'a Wls,
+    pub(super) wls: &'a Wls,
     room: RefCell<Room<f64>>,
     /// What the factorized matrix has too much on its diagonal; empty where it is the matrix itself.
     added: Vec<f64>,
@@ -187,7 +186,25 @@ impl Posterior<'_> {
         self.wls.factor.weighted(&self.left(&b, &x)) / self.wls.factor.weighted(&b)
     }
 
-    fn variance(&self, g: &[(usize, f64)]) -> f64 {
+    /// Covariances of a combination of unknowns with itself and others, all of which look at unknowns of the first alone.
+    pub(super) fn covariances<const M: usize>(
+        &self,
+        g: &[(usize, f64)],
+        others: [&[(usize, f64)]; M],
+    ) -> (f64, [f64; M]) {
+        let mut wanted: Vec<usize> = g.iter().map(|entry| entry.0).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let x = self.times(g, &wanted);
+        let with = |other: &[(usize, f64)]| -> f64 {
+            let parts =
+                other.iter().filter_map(|&(at, weight)| Some((wanted.binary_search(&at).ok()?, weight)));
+            parts.map(|(place, weight)| x[place] * weight).sum()
+        };
+        (with(g).max(0.0), others.map(with))
+    }
+
+    pub(super) fn variance(&self, g: &[(usize, f64)]) -> f64 {
         let wanted: Vec<usize> = g.iter().map(|entry| entry.0).collect();
         let x = self.times(g, &wanted);
         g.iter().zip(x).map(|(&(_, weight), x)| x * weight).sum::<f64>().max(0.0)
@@ -232,33 +249,6 @@ impl Posterior<'_> {
         let range = self.wls.rows.meters.entries[row].clone();
         let positions = &self.wls.plan.positions()[range.clone()];
         positions.iter().zip(&self.wls.h[range]).map(|(at, &value)| (at.1 as usize, value)).collect()
-    }
-
-    /// Standard deviation of a flow that nobody measures: the real or imaginary part of a power `V conj(Σ y V)` at an
-    /// unknown wire. `terms` are (global wire, y).
-    pub fn power_std(&self, wire: usize, terms: &[(usize, Complex64)]) -> Option<[f64; 2]> {
-        let at = |wire: usize| {
-            self.wls.live.unknown.get(wire).filter(|unknown| **unknown != EARTH).map(|&u| u as usize)
-        };
-        let own = at(wire)?;
-        let current: Complex64 = terms.iter().filter_map(|&(wire, y)| Some(y * self.wls.x[at(wire)?])).sum();
-        let mut slopes = vec![(own, current.conj(), Complex64::ZERO)];
-        for &(wire, y) in terms {
-            if let Some(unknown) = at(wire) {
-                slopes.push((unknown, Complex64::ZERO, self.wls.x[own] * y.conj()));
-            }
-        }
-        let each = |part: usize| {
-            let g: Vec<(usize, f64)> = slopes
-                .iter()
-                .flat_map(|&(unknown, direct, conjugate)| {
-                    let [re, im] = as_rows((direct, conjugate))[part];
-                    [(2 * unknown, re), (2 * unknown + 1, im)]
-                })
-                .collect();
-            self.variance(&g).sqrt()
-        };
-        Some([each(0), each(1)])
     }
 }
 

@@ -40,20 +40,21 @@ pub(super) struct Rows {
     pub(super) pseudo: Vec<u32>,
 }
 
-type Terms = Vec<(u32, Complex64)>;
+pub(super) type Terms = Vec<(u32, Complex64)>;
 
 /// Currents of all elements as terms.
-struct Currents {
+#[derive(Debug)]
+pub(super) struct Currents {
     series: Vec<Option<Stamp>>,
     general: Vec<Option<Stamp>>,
     shunts: Vec<Option<Stamp>>,
     /// Unknown → current into branches, and into branches and shunts.
     branches: Vec<Terms>,
-    all: Vec<Terms>,
+    pub(super) all: Vec<Terms>,
 }
 
 impl Currents {
-    fn new(circuit: &Circuit, live: &Live) -> Result<Self, NoSolution> {
+    pub(super) fn new(circuit: &Circuit, live: &Live) -> Result<Self, NoSolution> {
         let mut series = Vec::with_capacity(circuit.series.len());
         for element in &circuit.series {
             series.push(stamp::series(circuit, live, element).map_err(|bus| NoSolution::Singular { bus })?);
@@ -75,7 +76,7 @@ impl Currents {
     }
 
     /// The wires a flow is measured at: (local wire, unknown of its voltage, terms of the current).
-    fn at(&self, circuit: &Circuit, live: &Live, place: FlowPlace) -> Vec<(u8, u32, Terms)> {
+    pub(super) fn at(&self, circuit: &Circuit, live: &Live, place: FlowPlace) -> Vec<(u8, u32, Terms)> {
         let stamp = |stamp: Option<&Option<Stamp>>, first: usize, bus: u32, locals: &[u8]| {
             let Some(Some(stamp)) = stamp else { return Vec::new() };
             let each = locals.iter().enumerate().filter(|(_, local)| **local != GROUND);
@@ -313,7 +314,7 @@ fn said(variance: f64) -> Option<f64> {
     (variance.is_finite() && variance >= 0.0).then_some(variance)
 }
 
-fn negative(terms: &Terms) -> Terms {
+pub(super) fn negative(terms: &Terms) -> Terms {
     terms.iter().map(|&(wire, y)| (wire, -y)).collect()
 }
 

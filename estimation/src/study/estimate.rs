@@ -1,13 +1,15 @@
 //! State estimation of a network, once or for many sets of measured values.
 
 use super::Solver;
+use super::deviations::{Deviations, Teller};
 use super::judge::{self, Judgement};
+use super::known::Known;
 use crate::assembly::{Assembly, AssemblyError};
 use crate::circuit::Tree;
 use crate::gathering::{Gathered, Outcome, SensorError, gather};
 use crate::smoother::{self, Smoother, Uncertainty};
 use crate::solve::{NoSolution, Tolerance};
-use crate::sparse::{self, Wls};
+use crate::sparse::{self, Flows, Wls};
 use grid::{Network, Sensor};
 use num_complex::Complex64;
 use thiserror::Error;
@@ -229,6 +231,27 @@ impl EstimateStudy {
             Estimator::Sparse(wls) => judge::from_sparse(circuit, gathered, wls, &self.rows, count),
             Estimator::Dark => Ok(Judgement::default()),
         }
+    }
+
+    /// Standard deviations of angles, flows and what is taken at the last estimate (`judgement` is what
+    /// [`EstimateStudy::judge`] said of it). On a tree O(n); with the sparse solver some ten solves per wire.
+    ///
+    /// # Errors
+    /// [`NoSolution`] when the matrix at the estimate has no finite values.
+    pub fn deviations(&mut self, network: &Network, judgement: &Judgement) -> Result<Deviations, NoSolution> {
+        let mut voltages = self.last.clone();
+        self.gathered.turn(&self.assembly, &mut voltages);
+        let circuit = &self.assembly.circuit;
+        let known = match &mut self.estimator {
+            Estimator::Tree(smoother) => {
+                Known::Tree { circuit, voltages: &self.last, all: smoother.uncertainty() }
+            }
+            Estimator::Sparse(wls) => Known::Sparse(Flows::new(circuit, wls.posterior()?)?),
+            Estimator::Dark => return Ok(Deviations::default()),
+        };
+        let (assembly, gathered) = (&self.assembly, &self.gathered);
+        let teller = Teller { network, assembly, gathered, voltages: &voltages, judgement };
+        Ok(teller.tell(&known))
     }
 }
 

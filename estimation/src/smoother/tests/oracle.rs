@@ -386,6 +386,29 @@ impl Optimum {
         self.deviation(&magnitude(&self.state, wire))
     }
 
+    /// Standard deviation of a voltage's angle, counted from that of another wire.
+    pub fn angle(&self, wire: usize, from: usize) -> f64 {
+        let angle = |w: usize| {
+            let mut by_v = Row::zeros(self.state.len());
+            by_v[w] = -Complex64::I / self.state[w];
+            real_part(Complex64::ZERO, &by_v, &Row::zeros(self.state.len())).1
+        };
+        self.deviation(&(0.0, angle(wire) - angle(from)))
+    }
+
+    /// Standard deviation of the sum of the apparent powers of all wires at a place.
+    pub fn apparent(&self, network: &Network, place: FlowPlace) -> f64 {
+        let (bus, rows) = network.flow_rows(place);
+        let first = bus as usize * network.wires;
+        let mut sum = DVector::zeros(2 * self.state.len());
+        for (k, row) in rows.iter().enumerate() {
+            let (p, q) = power(&self.state, first + k, row);
+            let size = p.0.hypot(q.0).max(1e-24);
+            sum += p.1 * (p.0 / size) + q.1 * (q.0 / size);
+        }
+        self.deviation(&(0.0, sum))
+    }
+
     /// Standard deviations of power and current at a place, by wire.
     pub fn flow(&self, network: &Network, place: FlowPlace) -> Vec<(f64, f64, f64)> {
         let (bus, rows) = network.flow_rows(place);

@@ -1,7 +1,7 @@
-use super::nets::{Dice, Sensors, random_case, readings};
+use super::nets::{Case, Dice, Sensors, random_case, readings};
 use super::oracle;
 use crate::circuit::FlowPlace;
-use crate::smoother::Smoother;
+use crate::smoother::{Smoother, Uncertainty};
 use crate::solve::Tolerance;
 
 const TIGHT: Tolerance = Tolerance { voltage_pu: 1e-12, iterations_max: 100 };
@@ -32,8 +32,11 @@ fn compare(seeds: std::ops::Range<u64>, wires: usize, sensors: Sensors, toleranc
                 "seed {seed}: {what} {ours:.9e} instead of {theirs:.9e}"
             );
         };
+        let root = case.tree.order[0] as usize * wires;
         for (wire, &ours) in uncertainty.voltages.iter().enumerate() {
             near(&format!("voltage of wire {wire}"), ours, optimum.magnitude(wire));
+            let ours = uncertainty.turned_angles[wire];
+            near(&format!("angle of wire {wire} from the root's"), ours, optimum.angle(wire, root));
         }
         for bus in 0..buses {
             let theirs = optimum.flow(&network, FlowPlace::Bus(bus as u32));
@@ -41,13 +44,17 @@ fn compare(seeds: std::ops::Range<u64>, wires: usize, sensors: Sensors, toleranc
                 let (p, q) = uncertainty.injections[bus * wires + k];
                 near(&format!("p of bus {bus} wire {k}"), p, theirs.0);
                 near(&format!("q of bus {bus} wire {k}"), q, theirs.1);
+                let current = current_std(&case, &optimum, &uncertainty, bus * wires + k);
+                near(&format!("current taken at bus {bus} wire {k}"), current, theirs.2);
             }
         }
         for element in 0..case.circuit.series.len() {
-            for (place, ours) in [
-                (FlowPlace::SeriesFrom(element as u32), &uncertainty.from),
-                (FlowPlace::SeriesTo(element as u32), &uncertainty.to),
+            for (place, ours, total) in [
+                (FlowPlace::SeriesFrom(element as u32), &uncertainty.from, &uncertainty.from_total),
+                (FlowPlace::SeriesTo(element as u32), &uncertainty.to, &uncertainty.to_total),
             ] {
+                let theirs = optimum.apparent(&network, place);
+                near(&format!("apparent power at {place:?}"), total[element].apparent, theirs);
                 for (k, theirs) in optimum.flow(&network, place).into_iter().enumerate() {
                     let ours = ours[element * wires + k];
                     near(&format!("p at {place:?} wire {k}"), ours.p, theirs.0);
@@ -59,6 +66,22 @@ fn compare(seeds: std::ops::Range<u64>, wires: usize, sensors: Sensors, toleranc
         compared += 1;
     }
     assert!(compared * 2 > seeds.end - seeds.start, "only {compared} were comparable");
+}
+
+/// Standard deviation of the size of a current that is taken, S / U.
+fn current_std(case: &Case, optimum: &oracle::Optimum, known: &Uncertainty, wire: usize) -> f64 {
+    let taken = oracle::admittance(&case.circuit).injections(&optimum.v);
+    let s = optimum.v[wire] * taken[wire].conj();
+    let (u, size) = (optimum.v[wire].norm(), s.norm());
+    if size < 1e-12 {
+        return 0.0;
+    }
+    let (a, b, with) = (s.re / size, s.im / size, known.taken[wire]);
+    let (p, q) = known.injections[wire];
+    let of_s = a * a * p * p + 2.0 * a * b * with.pq + b * b * q * q;
+    let variance =
+        of_s - 2.0 * size / u * (a * with.pu + b * with.qu) + (size / u * known.voltages[wire]).powi(2);
+    variance.max(0.0).sqrt() / u
 }
 
 #[test]
