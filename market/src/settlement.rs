@@ -201,7 +201,7 @@ pub fn settle_together(dues: &[Due<'_>]) -> Result<Vec<SlotSettlement>, Settleme
         let parts: Vec<Part> = members.iter().map(|&at| dues[at].part()).collect();
         members.iter().zip(net(&parts)).for_each(|(&at, credit)| credits[at] = credit);
     }
-    // Collecting results would begin small and grow: a replay spends a twelfth of its time there.
+    // Collecting results would begin small and grow.
     let mut settlements = Vec::with_capacity(dues.len());
     for (due, credit) in dues.iter().zip(credits) {
         settlements.push(valued(due, credit, cites.clone())?);

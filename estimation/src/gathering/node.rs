@@ -107,17 +107,18 @@ impl Node {
     }
 }
 
+/// What the measured parts are together, and how many are unmeasured.
+fn told(parts: impl Iterator<Item = Share>) -> (Known, u32) {
+    parts.fold((Known::NOTHING, 0), |(known, unmeasured), part| match part {
+        Share::Measured(one) => (known.plus(one), unmeasured),
+        Share::Unmeasured => (known, unmeasured + 1),
+        Share::Absent => (known, unmeasured),
+    })
+}
+
 /// Divides a total among parts.
 pub(super) fn divide(parts: impl Iterator<Item = Share> + Clone, total: Complex64) -> Vec<Complex64> {
-    let mut known = Known::NOTHING;
-    let mut unmeasured = 0_u32;
-    for part in parts.clone() {
-        match part {
-            Share::Measured(one) => known = known.plus(one),
-            Share::Unmeasured => unmeasured += 1,
-            Share::Absent => {}
-        }
-    }
+    let (known, unmeasured) = told(parts.clone());
     let rest = total - known.s;
     let each = |part| match part {
         Share::Absent => Complex64::ZERO,
@@ -138,15 +139,7 @@ pub(super) fn divide_variance(
     parts: impl Iterator<Item = Share> + Clone,
     total: TakenVariance,
 ) -> Vec<TakenVariance> {
-    let mut known = Known::NOTHING;
-    let mut unmeasured = 0_u32;
-    for part in parts.clone() {
-        match part {
-            Share::Measured(one) => known = known.plus(one),
-            Share::Unmeasured => unmeasured += 1,
-            Share::Absent => {}
-        }
-    }
+    let (known, unmeasured) = told(parts.clone());
     let each = |part| match part {
         Share::Absent => TakenVariance::default(),
         // Several share evenly for want of anything better.
