@@ -157,6 +157,7 @@ fn readings(net: &Net, tree: &Tree, dice: &mut Dice) -> Readings {
             magnitude: 1.02,
             angle: None,
             variance: 1e-6,
+            variance_across: 1e-6,
         });
     }
     for &(bus, s) in &net.loads {
@@ -177,7 +178,10 @@ fn readings(net: &Net, tree: &Tree, dice: &mut Dice) -> Readings {
         for wire in 0..3 {
             let magnitude = truth[3 * bus + wire].norm() + 0.005 * dice.gauss();
             let (bus, wire) = (bus as u32, wire as u8);
-            let reading = VoltageReading { sensor: bus, bus, wire, magnitude, angle: None, variance: 2.5e-5 };
+            let (angle, variance) = (None, 2.5e-5);
+            let variance_across = variance;
+            let reading =
+                VoltageReading { sensor: bus, bus, wire, magnitude, angle, variance, variance_across };
             readings.voltages.push(reading);
         }
     }

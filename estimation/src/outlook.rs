@@ -12,7 +12,7 @@ use crate::feeder::{BranchRef, Feeder};
 use crate::forecast::sum_std;
 use crate::limited_element::{LimitedElement, behind, tan_phi};
 use crate::power_flow::FlowError;
-use crate::skeleton::{Settled, Skeleton};
+use crate::skeleton::{LANES, Loads, Settled, Skeleton};
 use crate::two_port::PhaseVector;
 use grid::{Congestion, Outlook, Slot, Timestamp, UsagePointForecast};
 use num_complex::Complex64;
@@ -44,9 +44,9 @@ impl Default for OutlookRules {
     }
 }
 
-/// Slots whose power flows start from each other; those of different groups are calculated side by side. Fixed, so that
-/// the result does not depend on the machine.
-const GROUP: usize = 24;
+/// Slots whose power flows start from each other. As many such rows as there are lanes are calculated side by side, and
+/// those of different groups beside each other. Fixed, so that the result does not depend on the machine.
+const ROW: usize = 12;
 
 /// One limited element, ready to be judged slot by slot.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ impl OutlookStudy {
         let columns: Vec<(usize, Slot)> = slots.iter().copied().enumerate().collect();
         let groups = std::thread::scope(|scope| {
             let run = |group| move || self.group(group, forecasts, planned_deviation_w, rules);
-            let running: Vec<_> = columns.chunks(GROUP).map(|group| scope.spawn(run(group))).collect();
+            let running: Vec<_> = columns.chunks(ROW * LANES).map(|group| scope.spawn(run(group))).collect();
             running.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
         });
         let mut rows: Vec<Vec<Congestion>> = vec![Vec::with_capacity(slots.len()); self.judged.len()];
@@ -130,36 +130,37 @@ impl OutlookStudy {
         planned_deviation_w: &(dyn Fn(usize, Slot) -> f64 + Sync),
         rules: &OutlookRules,
     ) -> Result<Vec<Vec<Congestion>>, FlowError> {
-        let mut rows: Vec<Vec<Congestion>> = vec![Vec::with_capacity(columns.len()); self.judged.len()];
+        let nothing = vec![vec![None; columns.len()]; self.judged.len()];
+        let mut rows: Vec<Vec<Option<Congestion>>> = nothing;
         let mut flow = self.skeleton.without_load(&self.feeder);
         let mut probe = flow.clone();
-        for &(column, slot) in columns {
-            let loads: Vec<Complex64> = forecasts
-                .iter()
-                .zip(&self.tan_phi)
-                .enumerate()
-                .map(|(point, (forecast, tan_phi))| {
-                    let p_w = forecast.slots[column].p_w;
-                    Complex64::new(p_w + planned_deviation_w(point, slot), tan_phi * p_w.max(0.0))
-                })
-                .collect();
+        let row = columns.len().div_ceil(LANES);
+        for step in 0..row {
+            // A lane that has no slot left repeats the last one.
+            let at = |lane: usize| (lane * row + step).min(columns.len() - 1);
+            let loads = Loads::new(forecasts.len(), |point, lane| {
+                let (column, slot) = columns[at(lane)];
+                let p_w = forecasts[point].slots[column].p_w;
+                Complex64::new(p_w + planned_deviation_w(point, slot), self.tan_phi[point] * p_w.max(0.0))
+            });
             self.skeleton.settle(&self.feeder, &loads, &mut flow)?;
-            let more: Vec<Complex64> = loads.iter().map(|load| load + PROBE_W).collect();
             probe.clone_from(&flow);
-            self.skeleton.settle(&self.feeder, &more, &mut probe)?;
+            self.skeleton.settle(&self.feeder, &loads.plus_w(PROBE_W), &mut probe)?;
             for (row, judged) in rows.iter_mut().zip(&self.judged) {
-                row.extend(self.judge(judged, (&flow, &probe), (forecasts, column), rules));
+                for lane in 0..LANES {
+                    let flows = (&flow, &probe, lane);
+                    row[at(lane)] = self.judge(judged, flows, (forecasts, columns[at(lane)].0), rules);
+                }
             }
         }
-        Ok(rows)
+        Ok(rows.into_iter().map(|row| row.into_iter().flatten().collect()).collect())
     }
 
     /// The rating as apparent power, what flows into the element from above, and its loading.
-    fn operating(&self, judged: &Judged, flow: &Settled) -> Option<(f64, Complex64, f64)> {
+    fn operating(&self, judged: &Judged, flow: &Settled, lane: usize) -> Option<(f64, Complex64, f64)> {
         let section = self.feeder.section(self.feeder.below[judged.branch])?;
-        let (above, below) =
-            (&flow.voltages[self.skeleton.parent(judged.node)?], &flow.voltages[judged.node]);
-        let leaving = &flow.currents[judged.node];
+        let above = &flow.voltage(self.skeleton.parent(judged.node)?, lane);
+        let (below, leaving) = (&flow.voltage(judged.node, lane), &flow.current(judged.node, lane));
         let entering = section.port.current_up(above, leaving);
         let power =
             |voltage: &PhaseVector, current: &PhaseVector| voltage.component_mul(&current.conjugate());
@@ -180,14 +181,17 @@ impl OutlookStudy {
     fn judge(
         &self,
         judged: &Judged,
-        (flow, probe): (&Settled, &Settled),
+        (flow, probe, lane): (&Settled, &Settled, usize),
         (forecasts, column): (&[UsagePointForecast], usize),
         rules: &OutlookRules,
     ) -> Option<Congestion> {
-        let (rating_va, power, loading) = self.operating(judged, flow)?;
+        let (rating_va, power, loading) = self.operating(judged, flow, lane)?;
         let taken_w: f64 = judged.behind.iter().map(|(_, share, _)| share * PROBE_W).sum();
-        let gain =
-            if taken_w > 0.0 { (self.operating(judged, probe)?.1.re - power.re) / taken_w } else { 1.0 };
+        let gain = if taken_w > 0.0 {
+            (self.operating(judged, probe, lane)?.1.re - power.re) / taken_w
+        } else {
+            1.0
+        };
         let gain = gain.clamp(GAIN_RANGE.0, GAIN_RANGE.1);
         // d|S|/dP of a usage point, its reactive power included; at no flow every watt counts in full.
         let direction = if power.norm() > 0.0 { power / power.norm() } else { Complex64::ONE };

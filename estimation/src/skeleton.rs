@@ -2,10 +2,13 @@
 //! ends of the feeder and of chosen branches. A chain of branches between two of them is one two-port, so the power flow
 //! of what remains is that of the feeder, at a fraction of the work: measured networks have a bus for each bend of a cable.
 
+mod side_by_side;
+
 use crate::feeder::Feeder;
-use crate::power_flow::{COLLAPSE_PU, FlowError, SWEEPS_MAX, TOLERANCE_PU};
-use crate::two_port::{PhaseVector, TwoPort};
-use num_complex::Complex64;
+use crate::two_port::TwoPort;
+use side_by_side::Between;
+
+pub(crate) use side_by_side::{LANES, Loads, Settled};
 
 /// See the module's head.
 #[derive(Debug, Clone, Default)]
@@ -13,18 +16,9 @@ pub(crate) struct Skeleton {
     /// The feeder's position of each node; parents stand before their children.
     positions: Vec<usize>,
     /// For each node but the first: the node above, and what lies between.
-    above: Vec<(usize, TwoPort)>,
+    above: Vec<(usize, Between)>,
     /// The node of each usage point.
     taps: Vec<usize>,
-}
-
-/// Voltages, V, and the currents that flow down into each node, A.
-#[derive(Debug, Clone)]
-pub(crate) struct Settled {
-    /// Phase-to-neutral, by node.
-    pub(crate) voltages: Vec<PhaseVector>,
-    /// By node.
-    pub(crate) currents: Vec<PhaseVector>,
 }
 
 impl Skeleton {
@@ -57,7 +51,7 @@ impl Skeleton {
         node[0] = 0;
         for position in (1..stays.len()).filter(|&position| stays[position]) {
             let (top, port) = chain(feeder, position, stays)?;
-            above.push((node[top], port));
+            above.push((node[top], Between::new(port)));
             node[position] = positions.len();
             positions.push(position);
         }
@@ -73,88 +67,6 @@ impl Skeleton {
     /// The node above one.
     pub(crate) fn parent(&self, node: usize) -> Option<usize> {
         Some(self.above.get(node.checked_sub(1)?)?.0)
-    }
-
-    /// Voltages without load.
-    pub(crate) fn without_load(&self, feeder: &Feeder) -> Settled {
-        let zero = vec![PhaseVector::zeros(); self.positions.len()];
-        let mut settled = Settled { voltages: zero.clone(), currents: zero };
-        self.walk_down(feeder, &mut settled);
-        settled
-    }
-
-    /// Settles for constant powers, one per usage point (VA), from what `settled` holds; the sweeps it took.
-    ///
-    /// # Errors
-    /// As [`Feeder::solve`].
-    pub(crate) fn settle(
-        &self,
-        feeder: &Feeder,
-        loads_va: &[Complex64],
-        settled: &mut Settled,
-    ) -> Result<usize, FlowError> {
-        feeder.check_loads(loads_va)?;
-        let mut worst = (0, f64::INFINITY);
-        for sweep in 1..=SWEEPS_MAX {
-            if let Err(node) = self.load_currents(feeder, loads_va, settled) {
-                return Err(feeder.diverged((self.positions[node], worst.1), sweep));
-            }
-            for (index, (parent, port)) in self.above.iter().enumerate().rev() {
-                let up = port.current_up(&settled.voltages[*parent], &settled.currents[index + 1]);
-                settled.currents[*parent] += up;
-            }
-            worst = self.walk_down(feeder, settled);
-            if worst.1 < TOLERANCE_PU {
-                return Ok(sweep);
-            }
-            if !worst.1.is_finite() {
-                return Err(feeder.diverged((self.positions[worst.0], worst.1), sweep));
-            }
-        }
-        Err(feeder.diverged((self.positions[worst.0], worst.1), SWEEPS_MAX))
-    }
-
-    /// What is taken at each node; the node of a collapsed voltage when there is one.
-    fn load_currents(
-        &self,
-        feeder: &Feeder,
-        loads_va: &[Complex64],
-        settled: &mut Settled,
-    ) -> Result<(), usize> {
-        settled.currents.fill(PhaseVector::zeros());
-        for ((load, tap), &node) in loads_va.iter().zip(&feeder.taps).zip(&self.taps) {
-            let (phases, share) = tap.shares();
-            for phase in phases {
-                let voltage = settled.voltages[node][phase.index()];
-                let least = COLLAPSE_PU * feeder.u_phase_rated_v[tap.position];
-                if voltage.norm_sqr() < least * least {
-                    return Err(node);
-                }
-                settled.currents[node][phase.index()] += (load * share / voltage).conj();
-            }
-        }
-        Ok(())
-    }
-
-    /// Sets the voltages that follow from the currents; the node that moved most and by how much, p.u.
-    fn walk_down(&self, feeder: &Feeder, settled: &mut Settled) -> (usize, f64) {
-        let mut worst = (0, 0.0);
-        let first = feeder.emf - feeder.source_z * settled.currents[0];
-        for node in 0..self.positions.len() {
-            let next = match node.checked_sub(1).map(|index| &self.above[index]) {
-                None => first,
-                Some((parent, port)) => {
-                    port.voltage_down(&settled.voltages[*parent], &settled.currents[node])
-                }
-            };
-            let rated = feeder.u_phase_rated_v[self.positions[node]];
-            let moved = (next - settled.voltages[node]).norm_squared() / (rated * rated);
-            if moved > worst.1 || moved.is_nan() {
-                worst = (node, if moved.is_nan() { f64::INFINITY } else { moved });
-            }
-            settled.voltages[node] = next;
-        }
-        (worst.0, worst.1.sqrt())
     }
 }
 
@@ -174,11 +86,16 @@ fn chain(feeder: &Feeder, position: usize, stays: &[bool]) -> Option<(usize, Two
 mod tests {
     use super::*;
     use crate::case::{network, read};
+    use crate::power_flow::FlowError;
+    use crate::two_port::PhaseVector;
+    use num_complex::Complex64;
     use proptest::prelude::*;
 
-    fn settled(feeder: &Feeder, skeleton: &Skeleton, loads: &[Complex64]) -> Settled {
+    /// Settled for these loads in one lane, and for parts of them in the others.
+    fn settled(feeder: &Feeder, skeleton: &Skeleton, loads: &[Complex64], lane: usize) -> Settled {
         let mut settled = skeleton.without_load(feeder);
-        skeleton.settle(feeder, loads, &mut settled).unwrap();
+        let all = Loads::new(loads.len(), |point, other| loads[point] / (1 + other.abs_diff(lane)) as f64);
+        skeleton.settle(feeder, &all, &mut settled).unwrap();
         settled
     }
 
@@ -189,14 +106,16 @@ mod tests {
         fn its_power_flow_is_that_of_the_feeder(
             loads in prop::collection::vec((-5e3..8e3_f64, -2e3..2e3_f64), 55),
             chosen in prop::collection::vec(1..906_usize, 0..20),
+            lane in 0..LANES,
         ) {
             let feeder = Feeder::new(&network(&read("../sim/networks/ieee_european_lv.json"))).unwrap();
             let loads: Vec<Complex64> = loads.iter().map(|&(p, q)| Complex64::new(p, q)).collect();
             let skeleton = Skeleton::new(&feeder, chosen.iter().copied());
             prop_assert!(skeleton.positions.len() < 240, "{}", skeleton.positions.len());
-            let (all, kept) = (feeder.solve(&loads).unwrap(), settled(&feeder, &skeleton, &loads));
-            for (position, voltage) in skeleton.positions.iter().zip(&kept.voltages) {
+            let (all, kept) = (feeder.solve(&loads).unwrap(), settled(&feeder, &skeleton, &loads, lane));
+            for (node, position) in skeleton.positions.iter().enumerate() {
                 let expected = PhaseVector::from(all.voltages_v[feeder.order[*position]]);
+                let voltage = kept.voltage(node, lane);
                 prop_assert!((voltage - expected).norm() < 1e-6, "{voltage} {expected}");
             }
             for position in chosen {
@@ -204,7 +123,7 @@ mod tests {
                 let from = feeder.section(position).unwrap().fed_from_from;
                 let ends = if from { &all.currents_to_a } else { &all.currents_from_a };
                 let expected = -PhaseVector::from(ends[branch]);
-                prop_assert!((kept.currents[node] - expected).norm() < 1e-5);
+                prop_assert!((kept.current(node, lane) - expected).norm() < 1e-5);
             }
         }
     }
@@ -220,10 +139,10 @@ mod tests {
             let feeder = Feeder::new(&network).unwrap();
             let loads = vec![Complex64::new(2e3, 5e2); feeder.taps.len()];
             let skeleton = Skeleton::new(&feeder, []);
-            let (all, kept) = (feeder.solve(&loads).unwrap(), settled(&feeder, &skeleton, &loads));
-            for (position, voltage) in skeleton.positions.iter().zip(&kept.voltages) {
+            let (all, kept) = (feeder.solve(&loads).unwrap(), settled(&feeder, &skeleton, &loads, 1));
+            for (node, position) in skeleton.positions.iter().enumerate() {
                 let expected = PhaseVector::from(all.voltages_v[feeder.order[*position]]);
-                let off = (voltage - expected).norm();
+                let off = (kept.voltage(node, 1) - expected).norm();
                 assert!(off < 1e-6 * expected.norm(), "position {position}: {off:e} V");
             }
         }
@@ -234,7 +153,9 @@ mod tests {
         let feeder = Feeder::new(&network(&read("../sim/networks/ieee_european_lv.json"))).unwrap();
         let skeleton = Skeleton::new(&feeder, []);
         let mut settled = skeleton.without_load(&feeder);
-        let error = skeleton.settle(&feeder, &[Complex64::new(1e6, 0.0); 55], &mut settled).unwrap_err();
+        // In one lane only.
+        let loads = Loads::new(55, |_, lane| Complex64::new(if lane == 2 { 1e6 } else { 1e3 }, 0.0));
+        let error = skeleton.settle(&feeder, &loads, &mut settled).unwrap_err();
         assert!(matches!(error, FlowError::Diverged { .. }), "{error}");
     }
 }

@@ -111,7 +111,8 @@ impl TwoPort {
         })))
     }
 
-    fn full(&self) -> FullTwoPort {
+    /// All four matrices.
+    pub(crate) fn full(&self) -> FullTwoPort {
         match self {
             TwoPort::Full(full) => full.as_ref().clone(),
             TwoPort::Series(z) => {

@@ -14,10 +14,12 @@ pub struct VoltageReading {
     pub wire: u8,
     /// Magnitude, p.u.
     pub magnitude: f64,
-    /// Angle, rad, of a phasor measurement. The same variance then holds along and across the phasor.
+    /// Angle, rad, of a phasor measurement.
     pub angle: Option<f64>,
-    /// Variance of the magnitude.
+    /// Variance of the magnitude: along the phasor, p.u.²
     pub variance: f64,
+    /// Variance across the phasor where there is an angle, p.u.²: that of the angle at 1 p.u.
+    pub variance_across: f64,
 }
 
 /// What is taken at one wire of a bus, all appliances together (without the circuit's shunts): `S = p + jq`.
@@ -144,6 +146,7 @@ impl Readings {
         pattern.reference_angle = 0.0;
         for voltage in &mut pattern.voltages {
             exact(&mut voltage.variance);
+            exact(&mut voltage.variance_across);
         }
         for injection in &mut pattern.injections {
             exact(&mut injection.variance_p);

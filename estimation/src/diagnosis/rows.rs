@@ -61,20 +61,15 @@ pub fn rows(circuit: &Circuit, readings: &Readings, voltages: &[Complex64]) -> V
     let mut rows = Vec::with_capacity(2 * (readings.voltages.len() + readings.injections.len()));
     for (at, reading) in (0_u32..).zip(&readings.voltages) {
         let v = voltages[circuit.wires(reading.bus).start + usize::from(reading.wire)];
-        let mut push = |part, residual| {
-            rows.push(Row {
-                reading: Reading::Voltage(at),
-                part,
-                sensor: reading.sensor,
-                pseudo: false,
-                residual,
-                variance: reading.variance,
-            });
+        let mut push = |part, residual, variance| {
+            let (reading, sensor) = (Reading::Voltage(at), reading.sensor);
+            rows.push(Row { reading, part, sensor, pseudo: false, residual, variance });
         };
-        push(Part::Magnitude, reading.magnitude - v.norm());
+        push(Part::Magnitude, reading.magnitude - v.norm(), reading.variance);
         if let Some(angle) = reading.angle {
             // The short way round.
-            push(Part::Angle, (Complex64::from_polar(1.0, angle) * v.conj()).arg());
+            let residual = (Complex64::from_polar(1.0, angle) * v.conj()).arg();
+            push(Part::Angle, residual, reading.variance_across);
         }
     }
     let taken = flow::taken(circuit, voltages);

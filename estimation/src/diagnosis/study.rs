@@ -235,7 +235,9 @@ fn template(circuit: &Circuit, dice: &mut Dice) -> Readings {
             // The reference: angles at the source's bus.
             let angle = (bus == 0).then(|| -TAU * f64::from(wire) / 3.0);
             let variance = 0.002_f64.powi(2);
-            readings.voltages.push(VoltageReading { sensor, bus, wire, magnitude: 1.0, angle, variance });
+            let (magnitude, variance_across) = (1.0, variance);
+            let reading = VoltageReading { sensor, bus, wire, magnitude, angle, variance, variance_across };
+            readings.voltages.push(reading);
             sensor += 1;
         }
     }

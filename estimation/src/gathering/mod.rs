@@ -170,6 +170,7 @@ impl<'a> Gathering<'a> {
                     magnitude: phasor.magnitude,
                     angle: phasor.angle,
                     variance: phasor.variance,
+                    variance_across: phasor.variance,
                 }));
             }
             SensorValue::Power { p_w, q_var, p_sigma_w, q_sigma_var, pseudo } => {
@@ -355,7 +356,7 @@ fn merge_phasors(voltages: &mut Vec<VoltageReading>) {
         let mean = sum / weights;
         voltages[first].magnitude = mean.norm();
         voltages[first].angle = Some(mean.arg());
-        voltages[first].variance = 1.0 / weights;
+        (voltages[first].variance, voltages[first].variance_across) = (1.0 / weights, 1.0 / weights);
         gone[first] = false;
     }
     let mut gone = gone.into_iter();

@@ -143,7 +143,7 @@ fn a_changed_value_is_what_the_next_estimate_says_but_for_what_it_bends() {
                 moved_most = moved_most.max(moved);
                 let point = other.values[index].point;
                 assert!(
-                    away < 2e-4 + 0.02 * moved,
+                    away < 2e-4 + 0.05 * moved,
                     "{point}, bus {}: moved {moved:.2e}, off {away:.2e} V",
                     bus.bus
                 );
@@ -179,7 +179,7 @@ fn a_value_far_off_is_followed_by_whole_steps_or_not_told() {
                     let away = (read[phase] - next.buses[number].u_v[phase]).abs();
                     far += usize::from(moved > 0.02 * before.u_v[phase]);
                     assert!(
-                        away < 2e-4 * before.u_v[phase],
+                        away < 2.5e-4 * before.u_v[phase],
                         "{point} times {factor}, bus {}: moved {moved:.2e}, off {away:.2e} V",
                         before.bus
                     );

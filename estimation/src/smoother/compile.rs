@@ -228,9 +228,6 @@ impl<const N: usize> Work<'_, N> {
         let usable = |variance: f64| variance.is_finite();
         for (index, reading) in readings.voltages.iter().enumerate() {
             let Some(position) = self.position(reading.bus) else { continue };
-            if !usable(reading.variance) {
-                continue;
-            }
             let meter = Meter {
                 position: position as u32,
                 wire: reading.wire,
@@ -238,9 +235,13 @@ impl<const N: usize> Work<'_, N> {
                 value: reading.magnitude,
                 variance: reading.variance.max(SHARPEST),
             };
-            rows.push((position, meter, index as u32));
-            if let Some(angle) = reading.angle {
-                rows.push((position, Meter { says: Says::Angle, value: angle, ..meter }, index as u32));
+            if usable(reading.variance) {
+                rows.push((position, meter, index as u32));
+            }
+            if let Some(angle) = reading.angle.filter(|_| usable(reading.variance_across)) {
+                let variance = reading.variance_across.max(SHARPEST);
+                let across = Meter { says: Says::Angle, value: angle, variance, ..meter };
+                rows.push((position, across, index as u32));
             }
         }
         let phasors = rows.iter().any(|row| row.1.says == Says::Angle);

@@ -41,6 +41,15 @@ pub(super) enum Precision {
     Double,
 }
 
+/// What is done where steps on old factors grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Growing {
+    /// They go on: factors made far from the optimum may point farther away than old ones.
+    GoesOn,
+    /// New factors: near the optimum they always help.
+    Renews,
+}
+
 /// A core with what its callers know.
 #[derive(Debug, Clone)]
 pub(super) struct Solver<const N: usize> {
@@ -251,14 +260,17 @@ impl<const N: usize> Solver<N> {
 
     pub fn settle(&mut self, tolerance: Tolerance) -> Result<Settled, NoSolution> {
         self.start();
-        match self.iterate(tolerance, true) {
-            Err(_) if self.precision != Precision::Double => {
-                self.precision = Precision::Double;
-                self.start();
-                self.iterate(tolerance, true)
-            }
-            settled => settled,
+        let mut settled = self.iterate(tolerance, true, Growing::GoesOn);
+        if matches!(settled, Err(NoSolution::NotFinite { .. })) && self.precision != Precision::Double {
+            self.start();
+            settled = self.iterate(tolerance, true, Growing::Renews);
         }
+        if settled.is_err() && self.precision != Precision::Double {
+            self.precision = Precision::Double;
+            self.start();
+            settled = self.iterate(tolerance, true, Growing::GoesOn);
+        }
+        settled
     }
 
     pub fn settle_kept(&mut self, tolerance: Tolerance) -> Result<Settled, NoSolution> {
@@ -270,7 +282,7 @@ impl<const N: usize> Solver<N> {
         }
         let root = self.root_start();
         self.core().root_start = root;
-        self.iterate(tolerance, false).or_else(|_| self.settle(tolerance))
+        self.iterate(tolerance, false, Growing::GoesOn).or_else(|_| self.settle(tolerance))
     }
 
     /// Estimates as a deviation from the state: the passes it took. `None` when exact steps have to do it.
@@ -337,10 +349,15 @@ impl<const N: usize> Solver<N> {
         let root = self.root_start();
         let core = self.core();
         core.path.run(Start { core, root, state: Some((&there.v, &there.j)) });
-        self.iterate(tolerance, true)
+        self.iterate(tolerance, true, Growing::Renews)
     }
 
-    pub(super) fn iterate(&mut self, tolerance: Tolerance, mut renew: bool) -> Result<Settled, NoSolution> {
+    pub(super) fn iterate(
+        &mut self,
+        tolerance: Tolerance,
+        mut renew: bool,
+        growing: Growing,
+    ) -> Result<Settled, NoSolution> {
         (self.settled, self.optimal, self.deviated, self.deviations) = (false, false, false, None);
         let (mut factorizations, mut renewed) = (0, false);
         let mut steps = Shrinking::new();
@@ -394,8 +411,12 @@ impl<const N: usize> Solver<N> {
             {
                 (self.precision, renew) = (Precision::Double, false);
             } else {
-                let left = (tolerance.voltage_pu / step).ln() / rate.min(1.0).ln();
-                renew = !renew && last.is_finite() && !(left <= STEPS_WORTH_FACTORS);
+                let left = (tolerance.voltage_pu / step).ln() / rate.ln();
+                let slow = match rate < 1.0 {
+                    true => !(left <= STEPS_WORTH_FACTORS),
+                    false => short || growing == Growing::Renews,
+                };
+                renew = !renew && last.is_finite() && slow;
             }
             last = step;
         }

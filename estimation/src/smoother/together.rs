@@ -4,7 +4,7 @@ use super::batch::{SETS, Sets};
 use super::dense::HALF;
 use super::plausible::largest_square;
 use super::shrinking::Shrinking;
-use super::solver::{Precision, Solver};
+use super::solver::{Growing, Precision, Solver};
 use crate::circuit::Readings;
 use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
@@ -18,7 +18,7 @@ impl<const N: usize> Solver<N> {
         self.fold();
         if self.settled && self.precision != Precision::Double {
             // The sets deviate from an optimum, as exact as one more step makes it.
-            self.optimal = self.optimal || self.iterate(Tolerance::default(), false).is_ok();
+            self.optimal = self.optimal || self.iterate(Tolerance::default(), false, Growing::GoesOn).is_ok();
             self.step();
         }
         Sets::new(&self.compiled.core, self.settled && self.optimal && self.precision != Precision::Double)

@@ -58,7 +58,7 @@ impl Dense<'_> {
             let v = v[wire(reading.bus, reading.wire)];
             push(v.norm(), reading.magnitude, reading.variance, Kind::Root);
             if let Some(angle) = reading.angle {
-                push(v.arg(), angle, reading.variance, Kind::Angle);
+                push(v.arg(), angle, reading.variance_across, Kind::Angle);
             }
         }
         let flows = element_currents(circuit, v, false);

@@ -116,7 +116,8 @@ impl Flat {
         let mut known = vec![false; self.islands as usize];
         for reading in &readings.voltages {
             let wire = live.at(circuit, reading.bus, reading.wire);
-            if let (Some(angle), true) = (reading.angle, wire != EARTH && reading.variance.is_finite()) {
+            if let (Some(angle), true) = (reading.angle, wire != EARTH && reading.variance_across.is_finite())
+            {
                 let island = self.island[wire as usize] as usize;
                 let start = self.voltages[wire as usize];
                 turn[island] += Complex64::from_polar(1.0, angle) * start.conj() / start.norm();

@@ -149,7 +149,7 @@ impl Rows {
         if wire == EARTH {
             return;
         }
-        let variances = [said(reading.variance), reading.angle.and_then(|_| said(reading.variance))];
+        let variances = [said(reading.variance), reading.angle.and_then(|_| said(reading.variance_across))];
         let target = Complex64::new(reading.magnitude, reading.angle.unwrap_or(0.0));
         let wish = Wish { kind: Kind::Voltage, parts: vec![(wire, Vec::new())], target, variances };
         self.add(wish, [RowOf::VoltageMagnitude(index), RowOf::VoltageAngle(index)]);
@@ -278,7 +278,7 @@ fn value_of(name: RowOf, readings: &Readings) -> Option<Option<(f64, f64)>> {
         }
         RowOf::VoltageAngle(k) => {
             let reading = readings.voltages.get(at(k))?;
-            (reading.angle?, reading.variance)
+            (reading.angle?, reading.variance_across)
         }
         RowOf::InjectionActive(k) => {
             let reading = readings.injections.get(at(k))?;

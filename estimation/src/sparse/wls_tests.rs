@@ -40,14 +40,18 @@ fn measure(net: &Circuit, mut seed: u64, sparse: bool) -> (Vec<Complex64>, Readi
         for (k, wire) in net.wires(at).enumerate() {
             let v = truth[wire];
             if if at == 0 { !sparse || k > 0 } else { chance(seed, 0.4) } {
-                readings.voltages.push(VoltageReading {
+                let mut reading = VoltageReading {
                     sensor: 0,
                     bus: at,
                     wire: k as u8,
                     magnitude: v.norm() + 1e-3 * noise(seed),
                     angle: phasors.then(|| v.arg() + 1e-3 * noise(seed)),
                     variance: if chance(seed, 0.1) { f64::INFINITY } else { 1e-6 },
-                });
+                    variance_across: 0.0,
+                };
+                // Not the same, so that it shows which is which.
+                reading.variance_across = 4.0 * reading.variance;
+                readings.voltages.push(reading);
             }
             if at == 0 || (loaded && chance(seed, if sparse { 0.3 } else { 0.05 })) {
                 readings.free.push(wire as u32);
@@ -335,7 +339,15 @@ fn chain() -> (Circuit, Readings) {
         variance_p: 1e-4,
         variance_q: 1e-4,
     };
-    let voltage = VoltageReading { sensor: 0, bus: 0, wire: 0, magnitude: 1.0, angle: None, variance: 1e-6 };
+    let voltage = VoltageReading {
+        sensor: 0,
+        bus: 0,
+        wire: 0,
+        magnitude: 1.0,
+        angle: None,
+        variance: 1e-6,
+        variance_across: 1e-6,
+    };
     let readings = Readings {
         voltages: vec![voltage],
         injections: vec![injection(1, 0.2), injection(2, 0.3)],
@@ -427,7 +439,15 @@ fn absurd_readings_are_refused_at_once_and_named() {
 fn an_estimate_far_from_every_grid_is_no_solution_here_either() {
     let mut net = circuit(vec![bus(1), bus(1)]);
     net.series.push(line(0, 1, even(1.0, 0.0, 0.0, 0.0)));
-    let voltage = VoltageReading { sensor: 0, bus: 0, wire: 0, magnitude: 1.0, angle: None, variance: 1e-6 };
+    let voltage = VoltageReading {
+        sensor: 0,
+        bus: 0,
+        wire: 0,
+        magnitude: 1.0,
+        angle: None,
+        variance: 1e-6,
+        variance_across: 1e-6,
+    };
     let at = |p: f64| InjectionReading {
         sensor: 0,
         bus: 1,

@@ -204,6 +204,8 @@ pub fn readings(dice: &mut Dice, case: &Case, sensors: Sensors) -> Readings {
                     magnitude: magnitude + sigma * dice.gauss(),
                     angle: (sensors.phasors && bus % 2 == 1).then(|| angle + sigma * dice.gauss()),
                     variance: sigma * sigma,
+                    // Not the same, so that it shows which is which.
+                    variance_across: 4.0 * sigma * sigma,
                 });
                 sensor += 1;
             }

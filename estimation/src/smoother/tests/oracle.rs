@@ -167,7 +167,7 @@ pub fn lines(
         let w = reading.bus as usize * wires + usize::from(reading.wire);
         add(reading.magnitude, magnitude(v, w), reading.variance);
         if let Some(angle) = reading.angle {
-            add_angle(&mut add, v, w, angle, reading.variance);
+            add_angle(&mut add, v, w, angle, reading.variance_across);
         }
     }
     for bus in 0..network.count as u32 {
