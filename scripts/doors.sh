@@ -37,11 +37,15 @@ stories=(
   "OPC UA, gridflex serve|asyncua both ways|a_scada_is_heard"
   "AMQP services, gridflex serve|RabbitMQ 3.10 (TLS), aio-pika|the_service_platform_answers"
   "Modbus, gridflex serve|pymodbus|the_meters_of_the_example"
+  "acquire, database|PostgreSQL (TLS, SCRAM)|acquisition database::rows|acquisition database::a_row|acquisition database::what"
+  "acquire, database, trust|PostgreSQL (TLS, SCRAM)|acquisition database::without"
+  "acquire, database crashes|PostgreSQL|acquisition database::a_database"
+  "acquire, 20 kills|PostgreSQL that crashes, rumqttc|acquire twenty_kills_lose_no_row"
 )
 
 log="$(mktemp)"
 trap 'rm -f "$log" "$log.http"' EXIT
-cargo nextest run --locked --workspace --test door --test sources --test shown --test contract --test receipts --test site --test amqp \
+cargo nextest run --locked --workspace --test door --test sources --test shown --test contract --test receipts --test site --test amqp --test acquisition --test acquire \
   --status-level pass --final-status-level none --success-output immediate >"$log" 2>&1
 code=$?
 grep -qE '(PASS|FAIL) ' "$log" || { cat "$log"; exit 1; }
