@@ -252,6 +252,42 @@ async fn a_certificate_is_renewed_under_open_connections_and_one_that_cannot_be_
 }
 
 #[tokio::test]
+async fn a_token_of_one_site_is_refused_at_another_that_has_the_same_accounts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_picture, served) = served(folder.path(), &[Role::SecurityAdmin]);
+    let files = certificate(folder.path());
+    let path = folder.path().join("access.json");
+    let now = Timestamp::from_seconds(1_000_000);
+    let make = |site: Option<&str>, name: &str| {
+        let made = Directory::change(&path, |directory| {
+            directory.add_token_of(site, name, vec![Role::Viewer], Scope::Nothing, 1, now)
+        });
+        made.unwrap().secret
+    };
+    let (north, any) = (make(Some("north"), "robot"), make(None, "wanderer"));
+    for (site, expected) in [("north", "200"), ("south", "401")] {
+        let audit = folder.path().join(format!("{site}.jsonl"));
+        let accounts = Accounts::open(&path, &audit, Arc::new(Fixed)).unwrap().of_site(site);
+        let served = Served { access: Access::Accounts(Arc::new(accounts)), ..served.clone() };
+        let server = serve(public(Some(files.clone()), &[NAME]), served).await.unwrap();
+        let asks = async |token: &str| {
+            let request = format!(
+                "GET /api/v1/weather HTTP/1.1\r\nhost: {NAME}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+            );
+            let answer = ask(&server, &files.certificate, &request).await;
+            answer.split(' ').nth(1).unwrap().to_owned()
+        };
+        let (own, general) = (asks(&north).await, asks(&any).await);
+        // Where it is let in there is no weather in this test: what matters is who is somebody.
+        assert_eq!((own == "401", general == "401"), (expected == "401", false), "{site}: {own}, {general}");
+        // The file is read again when it changes, and the site stays the same.
+        make(None, &format!("later-{site}"));
+        assert_eq!(asks(&north).await == "401", expected == "401", "{site}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_missing_for_a_public_address_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let files = certificate(folder.path());
