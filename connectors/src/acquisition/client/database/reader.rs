@@ -27,6 +27,8 @@ const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 const WITHOUT_KEY_MAX: u64 = 1000;
 /// Classes of SQLSTATE that do not pass by themselves: what is asked for is not possible, or not allowed.
 const LASTING: &[&str] = &["0A", "0L", "0P", "21", "22", "25", "26", "28", "2F", "3D", "3F", "42"];
+/// Classes whose messages name things of the server, and no values.
+const SPOKEN: &[&str] = &["08", "0A", "25", "28", "3D", "3F", "42", "53", "55", "57"];
 
 /// Which page.
 #[derive(Debug, Clone)]
@@ -186,7 +188,7 @@ async fn connect(database: &Database, tls: Option<&Arc<ClientConfig>>) -> Result
     Ok(client)
 }
 
-/// What an error means. The server's words are said, except of values, which may be those of private ids.
+/// What an error means. The server's words are said when they are about things of the server: others may quote a private id.
 fn down(error: &tokio_postgres::Error) -> Down {
     let Some(said) = error.as_db_error() else {
         let source = error.source().map_or(String::new(), |source| format!(": {source}"));
@@ -202,10 +204,13 @@ fn down(error: &tokio_postgres::Error) -> Down {
     let words = match code {
         "57014" => "the page took longer than timeout_s; is there an index on the columns of database.key?"
             .to_owned(),
+        _ if SPOKEN.iter().any(|class| code.starts_with(class)) => {
+            format!("{} (SQLSTATE {code})", said.message())
+        }
         _ if code.starts_with("22") => {
             format!("a value cannot be read as the query wants it (SQLSTATE {code})")
         }
-        _ => format!("{} (SQLSTATE {code})", said.message()),
+        _ => format!("the server says SQLSTATE {code}; its log has the words, which may quote a value"),
     };
     match LASTING.iter().any(|class| code.starts_with(class)) {
         true => Down::Refused(words),
