@@ -552,6 +552,20 @@ fn check_reads_everything_sends_nothing_and_names_what_is_wrong() {
     std::fs::set_permissions(place.at("site.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
     let said = String::from_utf8_lossy(&check().stderr).into_owned();
     assert!(said.contains("site.key") && said.contains("chmod 600"), "{said}");
+    std::fs::set_permissions(place.at("site.key"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    // `gridflex check` reads settings, keys and mapping, and asks neither side.
+    let check = || run(["check", text(&place.config())]);
+    let said = String::from_utf8_lossy(&check().stdout).into_owned();
+    assert!(said.contains("6 ids in the mapping") && said.contains("files of"), "{said}");
+    let database = "[database]\naddress = \"127.0.0.1:1\"\nname = \"historian\"\nuser = \"gridflex\"\ntable = \"readings\"\n";
+    place.configure(1, 20, &format!("{database}key = [\"id\"]\n"));
+    let output = check();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("readings of database 127.0.0.1:1/historian"), "{said}");
+    place.configure(1, 20, &format!("{database}key = []\n"));
+    let output = check();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("database.key names 0 columns"), "{said}");
     let output = run(["acquire"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--config"), "{}", words(&output));
