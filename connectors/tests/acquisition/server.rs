@@ -1,5 +1,6 @@
 //! A PostgreSQL server of our own: Debian's, in a folder of its own, as a child process that can be killed and started again.
 #![allow(dead_code)] // each story uses its part
+#![allow(clippy::disallowed_methods)] // the patience of a test with a foreign program is wall time
 
 use std::io::Write;
 use std::net::TcpListener;

@@ -1,4 +1,5 @@
 //! Which rows are taken, without a server: a sorted list stands for the table.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers outside the test functions may fail a test too
 
 use super::super::config::AcquireConfig;
 use super::super::config::{Database, Origin};
