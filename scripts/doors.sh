@@ -29,19 +29,23 @@ stories=(
   "IEC 104 client, TLS|c104 (lib60870), TLS 1.3|iec104::a_station_of_c104_is_heard_through_tls"
   "IEC 104 client|hand-made stations|iec104::a_station_that|iec104::a_station_is_asked|iec104::what_is_not_taken|iec104::noise"
   "OPC UA client|asyncua as server, Basic256Sha256|opcua::a_server_of_asyncua|opcua::statuses|opcua::a_small"
-  "OPC UA client, trust|asyncua as server, Basic256Sha256|opcua::another_certificate|opcua::a_wrong_password"
+  "OPC UA client, trust|asyncua as server, Basic256Sha256|opcua::another_certificate|opcua::a_wrong_password|opcua::the_certificate"
   "OPC UA client|hand-made servers|opcua::a_server_that_is_silent"
   "OPC UA server|asyncua as client, Basic256Sha256|shown asyncua_reads"
-  "OPC UA server, trust|asyncua as client|shown who_is_not"
+  "OPC UA server, trust|asyncua as client|shown who_is_not|shown whose_certificate"
   "OPC UA server, abuse|silent peers, noise, asyncua|shown silent_peers"
   "OPC UA, gridflex serve|asyncua both ways|a_scada_is_heard"
   "AMQP services, gridflex serve|RabbitMQ 3.10 (TLS), aio-pika|the_service_platform_answers"
   "Modbus, gridflex serve|pymodbus|the_meters_of_the_example"
+  "acquire, database|PostgreSQL (TLS, SCRAM)|acquisition database::rows|acquisition database::a_row|acquisition database::what"
+  "acquire, database, trust|PostgreSQL (TLS, SCRAM)|acquisition database::without"
+  "acquire, database crashes|PostgreSQL|acquisition database::a_database"
+  "acquire, 20 kills|PostgreSQL that crashes, rumqttc|acquire twenty_kills_lose_no_row"
 )
 
 log="$(mktemp)"
 trap 'rm -f "$log" "$log.http"' EXIT
-cargo nextest run --locked --workspace --test door --test sources --test shown --test contract --test receipts --test site --test amqp \
+cargo nextest run --locked --workspace --test door --test sources --test shown --test contract --test receipts --test site --test amqp --test acquisition --test acquire \
   --status-level pass --final-status-level none --success-output immediate >"$log" 2>&1
 code=$?
 grep -qE '(PASS|FAIL) ' "$log" || { cat "$log"; exit 1; }

@@ -3,7 +3,7 @@
 # Otherwise it says what is missing; the step that needs it then skips itself and says so.
 #
 #   scripts/setup.sh page    what building the page needs: node and npm
-#   scripts/setup.sh test    that, and what the tests need: Chromium, mosquitto and its clients, mbpoll, nats-server, rabbitmq-server; paho, pymodbus, pyserial, asyncua, c104, aio-pika and opentelemetry-proto in target/peers/venv
+#   scripts/setup.sh test    that, and what the tests need: Chromium, mosquitto and its clients, mbpoll, nats-server, rabbitmq-server, PostgreSQL; paho, pymodbus, pyserial, asyncua, c104, aio-pika and opentelemetry-proto in target/peers/venv
 #
 # The Rust toolchain named in rust-toolchain.toml is installed by rustup on the first cargo call.
 # Exit: 0 everything is there; 77 something is missing and may not or could not be installed.
@@ -25,6 +25,7 @@ wanted_for_tests=(
   "mbpoll|mbpoll|a foreign Modbus client beside ours"
   "nats-server|nats-server|several machines"
   "rabbitmq-server|rabbitmq-server|requests of the service platform"
+  "pg_ctlcluster|postgresql|databases that gridflex acquire reads"
 )
 
 case "${1:-test}" in

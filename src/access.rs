@@ -16,6 +16,7 @@ Examples:
   gridflex access add chris --role security-admin
   gridflex access add home3 --role prosumer --prosumer 3
   gridflex access token scraper --role viewer --days 30    prints the token, once
+  gridflex access token scraper --role viewer --site riverside   one that is good at that site only
   gridflex access list
   gridflex access remove scraper                       a running system lets it in no more, at once
   gridflex access audit evening/audit.jsonl            checks the log of who did what
@@ -70,6 +71,9 @@ enum AccessCommand {
         /// How long it is valid, days
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=i64::from(TOKEN_DAYS_MAX)))]
         days: u32,
+        /// The only site where it is good, by the name in the site's file; the token names it
+        #[arg(long, value_name = "NAME")]
+        site: Option<String>,
         #[command(flatten)]
         place: Place,
     },
@@ -116,10 +120,11 @@ pub fn run(arguments: &AccessArguments) -> Result<(), Failure> {
             })?;
             say(format!("{name} was added to {}", place.file.display()))
         }
-        AccessCommand::Token { name, grants, days, place } => {
+        AccessCommand::Token { name, grants, days, site, place } => {
             let now = WallClock.now();
             let token = change(place, |directory| {
-                directory.add_token(name, grants.roles.clone(), grants.scope(), *days, now)
+                let (roles, scope) = (grants.roles.clone(), grants.scope());
+                directory.add_token_of(site.as_deref(), name, roles, scope, *days, now)
             })?;
             eprintln!("valid until {}; it is shown only now:", token.expires_at);
             say(token.secret)
@@ -181,6 +186,9 @@ fn list(path: &Path, json: bool) -> Result<(), Failure> {
         let tokens = directory.tokens().iter().map(|one| {
             let mut row = row("token", &one.name, &one.roles, &one.scope);
             row["expires_at"] = one.expires_at.to_string().into();
+            if let Some(site) = &one.site {
+                row["site"] = site.as_str().into();
+            }
             row
         });
         return say(serde_json::Value::from_iter(accounts.chain(tokens)));
@@ -190,10 +198,11 @@ fn list(path: &Path, json: bool) -> Result<(), Failure> {
     }
     for one in directory.tokens() {
         say(format!(
-            "token    {:24} {}  until {}",
+            "token    {:24} {}  until {}{}",
             one.name,
             granted(&one.roles, &one.scope),
-            one.expires_at
+            one.expires_at,
+            one.site.as_ref().map_or(String::new(), |site| format!("  at {site} only"))
         ))?;
     }
     if !directory.has_administrator() {

@@ -5,7 +5,7 @@ use crate::answer::say;
 use crate::stop::asked_to_stop;
 use actors::runtime::WallClock;
 use clap::{Args, Subcommand};
-use connectors::acquisition::client::{AcquireConfig, AcquireError, Acquisition, Summary};
+use connectors::acquisition::client::{AcquireConfig, AcquireError, Acquisition, Origin, Summary};
 use connectors::acquisition::pseudonym::Pseudonym;
 use connectors::acquisition::{KeyError, Made, make_client_keys, make_platform_key};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -20,13 +20,14 @@ Examples:
   gridflex acquire keys --sender dso-west --recipient riverside --epoch 2026 --out keys
                                                                     at the operator; signing.pub goes to the platform
   gridflex acquire points --config acquire.toml --out points.csv    the platform's point map, without private ids
-  gridflex acquire --config acquire.toml --check                    read everything, send nothing
+  gridflex check acquire.toml                                       read settings, keys and mapping only
+  gridflex acquire --config acquire.toml --check                    read every file, or the database, and send nothing
   gridflex acquire --config acquire.toml --once                     send what is there, and end
   gridflex acquire --config acquire.toml                            send what is there and what comes, until Ctrl-C
   gridflex acquire lookup p0123abcd-0123456789abcdef0123456789abcdef --config acquire.toml
                                                                     whose it is; only where key and mapping are
 
-What can stand in acquire.toml, and who knows what: docs/acquire.md.";
+What can stand in acquire.toml ([files] or [database], PostgreSQL), and who knows what: docs/acquire.md.";
 
 /// Lines of bad input that `--check` names.
 const FAULTS_MAX: usize = 20;
@@ -40,7 +41,7 @@ pub struct AcquireArguments {
     /// The settings
     #[arg(long, value_name = "ACQUIRE.toml", required = true)]
     config: Option<PathBuf>,
-    /// Read settings, keys, mapping and every line, and send nothing; exit code 2 when something cannot be used
+    /// Read settings, keys, mapping and every line or row, and send nothing; exit code 2 when something cannot be used
     #[arg(long, conflicts_with = "once")]
     check: bool,
     /// End when the platform has all that was there
@@ -130,6 +131,7 @@ fn failure(error: AcquireError) -> Failure {
         AcquireError::Input(_) | AcquireError::Locked { .. } => Failure::Input(error.into()),
         AcquireError::File { .. }
         | AcquireError::Refused { .. }
+        | AcquireError::Database { .. }
         | AcquireError::Envelope { .. }
         | AcquireError::Away { .. } => Failure::Run(error.into()),
     }
@@ -176,13 +178,14 @@ fn lookup(acquisition: &Acquisition, pseudonym: Pseudonym) -> Result<(), Failure
 }
 
 fn check(mut acquisition: Acquisition, config: &Path, json: bool) -> Result<(), Failure> {
-    let faults = acquisition.look(FAULTS_MAX).map_err(failure)?;
+    let faults = runtime()?.block_on(acquisition.look(FAULTS_MAX)).map_err(failure)?;
     let summary = acquisition.summary.clone();
     for fault in &faults {
         eprintln!("{fault}");
     }
     if json {
-        let document = serde_json::json!({ "ok": summary.rejected == 0, "found": summary, "faults": faults });
+        let ok = summary.rejected == 0 && summary.without_key == 0;
+        let document = serde_json::json!({ "ok": ok, "found": summary, "faults": faults });
         say(format!("{document:#}"))?;
     }
     if summary.rejected > 0 {
@@ -194,22 +197,70 @@ fn check(mut acquisition: Acquisition, config: &Path, json: bool) -> Result<(), 
             summary.lines
         )));
     }
+    if summary.without_key > 0 {
+        let words = "rows cannot be read: their key is NULL";
+        return Err(Failure::Input(anyhow::anyhow!("{}: {} {words}", config.display(), summary.without_key)));
+    }
     if json {
         return Ok(());
     }
-    let ids = acquisition.mapping().entries().len();
+    let lines = match acquisition.origin() {
+        Origin::Files(_) => format!("lines of {} files", summary.files),
+        Origin::Database(database) => format!("rows of {}", database.rows_name()),
+    };
     say(format!(
-        "{}: good\n  {ids} ids in the mapping\n  {} values in {} lines of {} files not sent yet",
-        config.display(),
+        "{}\n  {} values in {} {lines} not sent yet",
+        good(&acquisition, config),
         summary.values,
-        summary.lines,
-        summary.files
+        summary.lines
     ))
 }
 
-fn acquire(mut acquisition: Acquisition, arguments: &AcquireArguments) -> Result<(), Failure> {
+fn good(acquisition: &Acquisition, config: &Path) -> String {
+    let ids = acquisition.mapping().entries().len();
+    format!("{}: good\n  {ids} ids in the mapping", config.display())
+}
+
+/// Whether a file says what [`AcquireConfig`] says, and not what a site is.
+pub fn is_of_acquisition(path: &Path) -> bool {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().any(|line| line.trim() == "[platform]")
+}
+
+/// `gridflex check` of such a file: everything that can be said without the historian and the platform.
+pub fn check_settings(path: &Path, json: bool) -> Result<(), Failure> {
+    let prepared = prepare(path);
+    if json {
+        let problem = match &prepared {
+            Err(Failure::Run(error) | Failure::Input(error)) => Some(format!("{error:#}")),
+            _ => None,
+        };
+        let problems: Vec<String> = problem.into_iter().collect();
+        let document = serde_json::json!({ "ok": problems.is_empty(), "problems": problems });
+        say(format!("{document:#}"))?;
+    }
+    let acquisition = prepared?;
+    if json {
+        return Ok(());
+    }
+    let origin = match acquisition.origin() {
+        Origin::Files(files) => format!("files of {}", files.folder.display()),
+        Origin::Database(database) => format!("{} of database {}", database.rows_name(), database.address()),
+    };
+    say(format!(
+        "{}\n  {origin}; not looked at: `gridflex acquire --config {} --check` does",
+        good(&acquisition, path),
+        path.display()
+    ))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Run(error.into()))?;
+    runtime.map_err(|error| Failure::Run(error.into()))
+}
+
+fn acquire(mut acquisition: Acquisition, arguments: &AcquireArguments) -> Result<(), Failure> {
+    let runtime = runtime()?;
     let bar = bar(arguments);
     let mut bytes = None;
     let outcome = runtime.block_on(async {
@@ -248,6 +299,12 @@ fn line(summary: &Summary) -> String {
         "{} lines, {} values with the platform; {} lines rejected, {} values unused",
         summary.lines, summary.values, summary.rejected, summary.unused
     );
+    if summary.late > 0 {
+        line.push_str(&format!("; {} rows came late", summary.late));
+    }
+    if summary.without_key > 0 {
+        line.push_str(&format!("; {} rows have no key and are not read", summary.without_key));
+    }
     if summary.bytes_left > 0 {
         line.push_str(&format!("; {} to read", HumanBytes(summary.bytes_left)));
     }

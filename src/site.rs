@@ -31,7 +31,8 @@ spans go to that collector: docs/operating.md.";
 const CHECK_EXAMPLES: &str = "\
 Examples:
   gridflex check docs/example-site/site.toml     every problem as file:line: what; exit code 2 when there is one
-  gridflex check site.toml --json                one JSON document, for editors and pipelines";
+  gridflex check site.toml --json                one JSON document, for editors and pipelines
+  gridflex check acquire.toml                    what `gridflex acquire` would read: settings, keys and mapping";
 
 /// How long the parts of a site may take to stop. What was acknowledged is on the disk already.
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
@@ -69,7 +70,7 @@ fn member_name(text: &str) -> Result<String, String> {
 #[derive(Debug, Args)]
 #[command(after_help = CHECK_EXAMPLES)]
 pub struct CheckArguments {
-    /// The site's file
+    /// The site's file, or that of `gridflex acquire`
     #[arg(value_name = "SITE.toml")]
     site: PathBuf,
     /// Print one JSON document to stdout
@@ -88,6 +89,9 @@ struct Report<'a> {
 
 /// Runs `gridflex check`.
 pub fn check(arguments: &CheckArguments) -> Result<(), Failure> {
+    if crate::acquire::is_of_acquisition(&arguments.site) {
+        return crate::acquire::check_settings(&arguments.site, arguments.json);
+    }
     let checked = ::site::check(&arguments.site);
     if arguments.json {
         let (problems, site) = match &checked {

@@ -1,16 +1,21 @@
 //! `gridflex acquire` and `gridflex serve` as two programs, killed again and again, with a witness on the wire between them.
 //!
+//! The historian is a folder of files, or a PostgreSQL server that crashes as well.
+//!
 //! The witness records every byte that leaves the operator. At the end every value is in the platform's history exactly once, and
 //! no private id is in anything that was sent or stored. That the search would find one is shown with the same ids sent as they
 //! are, through the same wire into the same store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test
-#![allow(clippy::disallowed_methods, clippy::print_stderr)] // outside the programs there is only the wall clock
+#![allow(clippy::disallowed_methods, clippy::print_stderr, clippy::print_stdout)] // outside the programs there is only the wall clock
 
 mod harness;
+#[path = "../connectors/tests/acquisition/server.rs"]
+mod server;
 
 use harness::{Demo, PATIENCE, free_port, get, gridflex, run, text, wait_for, words};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
+use server::Server;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -23,6 +28,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 const KILLS: usize = 20;
 const LINES: usize = 12_000;
+/// Settings of a historian that exports files.
+const FILES: &str = "[files]\nfolder = \"export\"\n";
 /// Private ids, and what they are in the network of the example site.
 const POINTS: [&str; 6] = ["bus.2,u,a", "bus.2,u,b", "bus.2,u,c", "bus.3,u,a", "bus.3,u,b", "bus.3,u,c"];
 
@@ -137,7 +144,7 @@ impl Place {
              name = \"dso-west\"\nsender_key = \"signing.pub\"\nkey = \"platform.key\"\npoints = \"points.csv\"\n"
         );
         std::fs::write(place.at("site.toml"), site).unwrap();
-        place.configure(broker.port(), 20);
+        place.configure(broker.port(), 20, FILES);
         let points = run([
             "acquire",
             "points",
@@ -158,10 +165,9 @@ impl Place {
         self.at("acquire.toml")
     }
 
-    fn configure(&self, port: u16, batch: usize) {
+    fn configure(&self, port: u16, batch: usize, historian: &str) {
         let settings = format!(
-            "batch = {batch}\npoll_s = 0.1\n[platform]\naddress = \"127.0.0.1:{port}\"\narea = \"riverside\"\n\
-             [files]\nfolder = \"export\"\n"
+            "batch = {batch}\npoll_s = 0.1\n[platform]\naddress = \"127.0.0.1:{port}\"\narea = \"riverside\"\n{historian}"
         );
         std::fs::write(self.config(), settings).unwrap();
     }
@@ -228,36 +234,158 @@ fn contains(bytes: &[u8], wanted: &str) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted.as_bytes())
 }
 
+/// Where the values are, and how more of them come.
+trait Historian {
+    /// Its section of the settings.
+    fn settings(&self) -> String;
+    /// The next piece, before each life of the client and before its last run.
+    fn grow(&mut self);
+    /// While the client lives.
+    fn go_on(&mut self, life: usize);
+    /// How many lines are noted in the progress file.
+    fn lines(&self, progress: &Value) -> u64;
+}
+
+/// A file that grows while it is read: a piece before each life, cut anywhere in a line.
+struct Export {
+    file: PathBuf,
+    pieces: std::vec::IntoIter<Vec<u8>>,
+}
+
+impl Historian for Export {
+    fn settings(&self) -> String {
+        FILES.to_owned()
+    }
+
+    fn grow(&mut self) {
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(&self.file);
+        file.unwrap().write_all(&self.pieces.next().unwrap()).unwrap();
+    }
+
+    fn go_on(&mut self, _: usize) {}
+
+    fn lines(&self, progress: &Value) -> u64 {
+        progress["files"][0]["line"].as_u64().unwrap()
+    }
+}
+
+/// A table that grows while it is read, each seventh row later than those after it; its server crashes.
+struct Table {
+    server: Server,
+    pieces: std::vec::IntoIter<Vec<String>>,
+    later: Vec<String>,
+}
+
+impl Table {
+    fn new(written: &str) -> Option<Self> {
+        let server = Server::start(None)?;
+        server.sql(
+            "CREATE TABLE readings (id bigint PRIMARY KEY, meter text, taken_at timestamptz, value float8);
+             CREATE ROLE gridflex LOGIN PASSWORD 'read only'; GRANT SELECT ON readings TO gridflex",
+        );
+        let rows: Vec<String> = written
+            .lines()
+            .enumerate()
+            .map(|(n, line)| match line.split(',').collect::<Vec<_>>().as_slice() {
+                [id, time, value] => format!("({n}, '{}', '{time}+00', {value})", id.trim_matches('"')),
+                // What a historian has in its table when it could not measure.
+                _ => format!("({n}, '{}', now(), NULL)", private_id(0)),
+            })
+            .collect();
+        let pieces: Vec<Vec<String>> = rows.chunks(rows.len() / (KILLS + 1) + 1).map(<[_]>::to_vec).collect();
+        Some(Self { server, pieces: pieces.into_iter(), later: Vec::new() })
+    }
+
+    fn insert(&self, rows: &[String]) {
+        if !rows.is_empty() {
+            self.server.sql(&format!("INSERT INTO readings VALUES {}", rows.join(",")));
+        }
+    }
+}
+
+impl Historian for Table {
+    fn settings(&self) -> String {
+        format!(
+            "[database]\naddress = \"127.0.0.1:{}\"\nname = \"postgres\"\nuser = \"gridflex\"\n\
+             password_file = \"database-password\"\ntable = \"readings\"\nkey = [\"id\"]\n\
+             columns = {{ device_id = \"meter\", observed_timestamp = \"taken_at\" }}\n",
+            self.server.port
+        )
+    }
+
+    fn grow(&mut self) {
+        let piece = self.pieces.next().unwrap();
+        let (later, now): (Vec<_>, Vec<_>) =
+            piece.into_iter().enumerate().partition(|(place, _)| place % 7 == 3);
+        let rows = |rows: Vec<(usize, String)>| rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>();
+        self.insert(&rows(now));
+        self.later = rows(later);
+        if self.pieces.len() == 0 {
+            self.go_on(0);
+        }
+    }
+
+    fn go_on(&mut self, life: usize) {
+        let later = std::mem::take(&mut self.later);
+        self.insert(&later);
+        if life % 5 == 1 {
+            self.server.crash();
+            self.server.run();
+        }
+    }
+
+    fn lines(&self, progress: &Value) -> u64 {
+        progress["table"]["line"].as_u64().unwrap()
+    }
+}
+
 #[test]
 fn twenty_kills_lose_no_line_and_double_none_and_no_private_id_leaves_the_operator() {
+    let (place, (written, expected)) = (Place::new(), historian());
+    let pieces: Vec<Vec<u8>> =
+        written.as_bytes().chunks(written.len() / (KILLS + 1) + 1).map(<[u8]>::to_vec).collect();
+    let file = place.at("export/2026-10-01.csv");
+    twenty_kills(&place, &mut Export { file, pieces: pieces.into_iter() }, &expected);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn twenty_kills_lose_no_row_of_a_database_that_crashes_and_double_none() {
+    let (place, (written, expected)) = (Place::new(), historian());
+    let Some(mut table) = Table::new(&written) else { return };
+    std::fs::write(place.at("database-password"), "read only\n").unwrap();
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(place.at("database-password"), mode).unwrap();
+    twenty_kills(&place, &mut table, &expected);
+    assert_eq!(table.server.sql("SELECT count(*) FROM readings"), (LINES + LINES / 1000).to_string());
+}
+
+fn twenty_kills(
+    place: &Place,
+    historian: &mut dyn Historian,
+    expected: &BTreeMap<(String, String), Vec<f64>>,
+) {
     let given = std::env::var("GRIDFLEX_KILL_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
     eprintln!("moments from GRIDFLEX_KILL_SEED={seed}");
     let mut random = Random(seed);
-    let place = Place::new();
-    let (written, expected) = historian();
-    // The file grows while it is read: a piece before each life, cut anywhere in a line.
-    let mut pieces = written.as_bytes().chunks(written.len() / (KILLS + 1) + 1);
-    let mut grow = || {
-        let file =
-            std::fs::OpenOptions::new().append(true).create(true).open(place.at("export/2026-10-01.csv"));
-        file.unwrap().write_all(pieces.next().unwrap()).unwrap();
-    };
     let wire = Wire::to(place.broker);
-    place.configure(wire.port, 20);
+    place.configure(wire.port, 20, &historian.settings());
     let mut platform = place.serve();
     let (config, progress) = (place.config(), place.at("progress.json"));
     let reached =
         || std::fs::read(&progress).ok().map(|bytes| -> Value { serde_json::from_slice(&bytes).unwrap() });
     let mut lines = Vec::new();
     for kill in 0..KILLS {
-        grow();
+        historian.grow();
         let mut client =
             Running(gridflex(["acquire", "--config", text(&config)]).stdout(Stdio::null()).spawn().unwrap());
-        let before = reached();
-        // At a random moment, or right after something was noted.
+        let before = reached().map_or(0, |reached| historian.lines(&reached));
+        historian.go_on(kill);
+        let noted = || reached().map_or(0, |reached| historian.lines(&reached));
+        // At a random moment, or, every other time, not before something was noted: however slow the machine is.
         let until = Instant::now() + Duration::from_millis(20 + random.below(200));
-        while Instant::now() < until || (kill % 4 == 1 && reached() == before) {
+        while Instant::now() < until || (kill % 2 == 1 && noted() == before) {
             assert!(Instant::now() < until + PATIENCE, "nothing gets through");
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -268,9 +396,9 @@ fn twenty_kills_lose_no_line_and_double_none_and_no_private_id_leaves_the_operat
         if kill % 5 == 3 {
             platform = place.serve();
         }
-        lines.push(reached().map_or(0, |reached| reached["files"][0]["line"].as_u64().unwrap()));
+        lines.push(reached().map_or(0, |reached| historian.lines(&reached)));
     }
-    grow();
+    historian.grow();
     let seen = lines.iter().zip(lines.iter().skip(1)).filter(|(a, b)| a < b).count();
     let output = run(["acquire", "--config", text(&config), "--once", "--json"]);
     assert!(output.status.success(), "{}", words(&output));
@@ -281,10 +409,20 @@ fn twenty_kills_lose_no_line_and_double_none_and_no_private_id_leaves_the_operat
     platform.signal("TERM");
     let (status, _, said) = platform.end(PATIENCE);
     assert!(status.success(), "{status}: {said}");
+    everything_is_there_once(place, &wire, &said, expected);
+    the_search_finds_ids_that_are_sent_as_they_are(place, &wire);
+}
 
+/// In the platform's store; and no private id is, nor was on the wire, nor is in what the platform said.
+fn everything_is_there_once(
+    place: &Place,
+    wire: &Wire,
+    said: &str,
+    expected: &BTreeMap<(String, String), Vec<f64>>,
+) {
     let arrived = place.history();
     assert_eq!(arrived.len(), LINES);
-    assert_eq!(arrived, expected);
+    assert_eq!(arrived, *expected);
     let rejects = std::fs::read_to_string(place.at("rejects.csv")).unwrap();
     assert_eq!(rejects.lines().count(), 1 + LINES / 1000, "{rejects}");
 
@@ -299,15 +437,13 @@ fn twenty_kills_lose_no_line_and_double_none_and_no_private_id_leaves_the_operat
         assert_eq!(files_with(&data, &secret), Vec::<PathBuf>::new(), "{secret}");
         assert!(!contains(&sent, &secret) && !said.contains(&secret), "{secret}");
     }
-    the_search_finds_ids_that_are_sent_as_they_are(&place, &wire);
 }
 
 /// The null control: the same lines without pseudonyms, through the same wire into the same store.
 fn the_search_finds_ids_that_are_sent_as_they_are(place: &Place, wire: &Wire) {
     let platform = place.serve();
     let (client, mut connection) = Client::new(MqttOptions::new("control", "127.0.0.1", wire.port), 10);
-    let line = std::fs::read_to_string(place.at("export/2026-10-01.csv")).unwrap();
-    let line = line.lines().next().unwrap().to_owned();
+    let line = format!("\"{}\",2026-10-01 08:00:00,228", private_id(0));
     let topic = "gridflex/riverside/acquisition/control/plain";
     client.publish(topic, QoS::AtLeastOnce, true, line).unwrap();
     wait_for("an acknowledgement", PATIENCE, || {
@@ -322,7 +458,7 @@ fn the_search_finds_ids_that_are_sent_as_they_are(place: &Place, wire: &Wire) {
 fn an_envelope_that_was_altered_on_the_way_is_counted_by_its_reason() {
     let place = Place::new();
     let wire = Wire::to(place.broker);
-    place.configure(wire.port, 1000);
+    place.configure(wire.port, 1000, FILES);
     std::fs::write(place.at("export/a.csv"), format!("{},2026-10-01 08:00:00,230\n", private_id(0))).unwrap();
     let platform = place.serve();
     let output = run(["acquire", "--config", text(&place.config()), "--once"]);
@@ -417,6 +553,20 @@ fn check_reads_everything_sends_nothing_and_names_what_is_wrong() {
     std::fs::set_permissions(place.at("site.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
     let said = String::from_utf8_lossy(&check().stderr).into_owned();
     assert!(said.contains("site.key") && said.contains("chmod 600"), "{said}");
+    std::fs::set_permissions(place.at("site.key"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    // `gridflex check` reads settings, keys and mapping, and asks neither side.
+    let check = || run(["check", text(&place.config())]);
+    let said = String::from_utf8_lossy(&check().stdout).into_owned();
+    assert!(said.contains("6 ids in the mapping") && said.contains("files of"), "{said}");
+    let database = "[database]\naddress = \"127.0.0.1:1\"\nname = \"historian\"\nuser = \"gridflex\"\ntable = \"readings\"\n";
+    place.configure(1, 20, &format!("{database}key = [\"id\"]\n"));
+    let output = check();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("readings of database 127.0.0.1:1/historian"), "{said}");
+    place.configure(1, 20, &format!("{database}key = []\n"));
+    let output = check();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("database.key names 0 columns"), "{said}");
     let output = run(["acquire"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--config"), "{}", words(&output));

@@ -54,6 +54,9 @@ pub struct Token {
     pub scope: Scope,
     /// From then on it is worth nothing.
     pub expires_at: Timestamp,
+    /// The only site where it is good, if it is one only; its text names it, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
 }
 
 /// A token that was just made: the secret is shown once and kept nowhere.
@@ -268,14 +271,37 @@ impl Directory {
         days: u32,
         now: Timestamp,
     ) -> Result<NewToken, DirectoryError> {
+        self.add_token_of(None, name, roles, scope, days, now)
+    }
+
+    /// Makes a token for a program that is good at one site only: elsewhere, although the file may be the same, it is nobody's.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] by name, of the token or of the site, roles or life.
+    pub fn add_token_of(
+        &mut self,
+        site: Option<&str>,
+        name: &str,
+        roles: Vec<Role>,
+        scope: Scope,
+        days: u32,
+        now: Timestamp,
+    ) -> Result<NewToken, DirectoryError> {
         self.check_new(name, &roles)?;
+        if let Some(site) = site {
+            check_name(site)
+                .map_err(|error| DirectoryError::Name { name: site.to_owned(), reason: error.to_string() })?;
+        }
         if !(1..=TOKEN_DAYS_MAX).contains(&days) {
             return Err(DirectoryError::Days(days));
         }
-        let secret = format!("{TOKEN_PREFIX}{}", secret::random().ok_or(DirectoryError::Random)?);
+        let random = secret::random().ok_or(DirectoryError::Random)?;
+        let of_site = site.map_or(String::new(), |site| format!("{site}."));
+        let secret = format!("{TOKEN_PREFIX}{of_site}{random}");
         let expires_at = now.plus(Duration::from_secs(u64::from(days) * 86_400));
         let fingerprint = secret::fingerprint(&secret);
-        self.tokens.push(Token { name: name.to_owned(), fingerprint, roles, scope, expires_at });
+        let site = site.map(str::to_owned);
+        self.tokens.push(Token { name: name.to_owned(), fingerprint, roles, scope, expires_at, site });
         Ok(NewToken { secret, expires_at })
     }
 

@@ -14,6 +14,8 @@ pub struct Known {
     by_name: BTreeMap<String, usize>,
     /// Places of tokens by the fingerprint of their secret.
     by_fingerprint: BTreeMap<String, usize>,
+    /// Where they are known; tokens of other sites are nobody's there.
+    site: Option<String>,
 }
 
 impl From<Directory> for Known {
@@ -22,11 +24,21 @@ impl From<Directory> for Known {
         let by_name = names.map(|(place, account)| (account.name.clone(), place)).collect();
         let tokens = directory.tokens().iter().enumerate();
         let by_fingerprint = tokens.map(|(place, token)| (token.fingerprint().to_owned(), place)).collect();
-        Self { directory, by_name, by_fingerprint }
+        Self { directory, by_name, by_fingerprint, site: None }
     }
 }
 
 impl Known {
+    /// The same at a site.
+    pub fn of_site(self, site: Option<String>) -> Self {
+        Self { site, ..self }
+    }
+
+    /// Where they are known.
+    pub fn site(&self) -> Option<&str> {
+        self.site.as_deref()
+    }
+
     /// The directory itself.
     pub fn directory(&self) -> &Directory {
         &self.directory
@@ -41,13 +53,15 @@ impl Known {
         Account::proved(self.account(name), password)
     }
 
-    /// Who shows this token.
+    /// Who shows this token here.
     pub fn by_token(&self, secret: &str, now: Timestamp) -> Option<Principal> {
         if !secret.starts_with(TOKEN_PREFIX) {
             return None;
         }
         let place = self.by_fingerprint.get(&secret::fingerprint(secret))?;
-        self.directory.tokens().get(*place)?.principal(now)
+        let token = self.directory.tokens().get(*place)?;
+        let is_of_here = token.site.is_none() || token.site == self.site;
+        token.principal(now).filter(|_| is_of_here)
     }
 
     /// The person of this name.
@@ -67,6 +81,25 @@ mod tests {
     use crate::principal::Scope;
     use crate::role::Role;
     use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_token_of_one_site_is_nobodys_at_another_although_the_file_is_the_same() {
+        let mut directory = Directory::default();
+        let now = Timestamp::from_seconds(0);
+        let roles = || vec![Role::Viewer];
+        let north = directory.add_token_of(Some("north"), "robot", roles(), Scope::Nothing, 1, now).unwrap();
+        let any = directory.add_token("wanderer", roles(), Scope::Nothing, 1, now).unwrap();
+        assert!(north.secret.starts_with("gridflex_north."), "it says where it is good");
+        assert!(directory.add_token_of(Some("no/site"), "x", roles(), Scope::Nothing, 1, now).is_err());
+        let read: Directory = serde_json::from_str(&serde_json::to_string(&directory).unwrap()).unwrap();
+        for (site, is_let_in) in [(Some("north"), true), (Some("south"), false), (None, false)] {
+            let known = Known::from(read.clone()).of_site(site.map(str::to_owned));
+            assert_eq!(known.by_token(&north.secret, now).is_some(), is_let_in, "{site:?}");
+            assert_eq!(known.by_token(&any.secret, now).unwrap().name, "wanderer");
+            // Another site's name in its text makes another token of it, which nobody has.
+            assert_eq!(known.by_token(&north.secret.replace("north", "south"), now), None);
+        }
+    }
 
     #[test]
     #[allow(clippy::disallowed_methods)] // wall time is measured

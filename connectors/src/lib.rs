@@ -18,9 +18,11 @@
 //! * [`network_file`]: power-grid-model JSON → [`grid::Network`];
 //! * [`opendss`]: OpenDSS scripts → [`grid::network::NetworkParts`];
 //! * [`pandapower`]: pandapower JSON → a network with its sensors;
-//! * [`parsers`]: whatever reads bytes of others, by name, for the test that throws anything at it.
+//! * [`parsers`]: whatever reads bytes of others, by name, for the test that throws anything at it;
+//! * [`watched`]: files that are read again when they change.
 //!
-//! Two of them are features, because of the libraries that they bring: `opcua` and `modbus`. A build without one knows its settings no more.
+//! Two of them are features, because of the libraries that they bring: `opcua` and `modbus`; a third, `postgres`, is what
+//! [`acquisition`] reads databases with. A build without one knows its settings no more.
 //!
 //! Whoever uses a connector holds a [`Link`] and does not see which kind it is. This crate knows no actor and
 //! reads no clock: time is handed in.
@@ -49,6 +51,7 @@ pub mod portfolio_file;
 pub mod power_grid_model;
 mod raw_list;
 mod tls_client;
+pub mod watched;
 
 pub use exchange::{Arrival, CounterSnapshot, Counters, Inbox, LinkState, Receipt};
 pub use house::{Area, Message, RejectCode, Rejected};

@@ -89,14 +89,14 @@ pub struct AccountFiles {
 }
 
 impl AccountFiles {
-    fn open(&self) -> Result<(Access, Option<String>), AccessError> {
+    fn open(&self, site: &str) -> Result<(Access, Option<String>), AccessError> {
         // A session lasts by the machine's clock, however fast the system's runs.
         let clock = Arc::new(WallClock);
         let (accounts, token) = match self.may_set_up {
             true => Accounts::open_or_set_up(&self.directory, &self.audit, clock)?,
             false => (Accounts::open(&self.directory, &self.audit, clock)?, None),
         };
-        Ok((Access::Accounts(Arc::new(accounts)), token))
+        Ok((Access::Accounts(Arc::new(accounts.of_site(site))), token))
     }
 }
 
@@ -194,7 +194,8 @@ impl Station {
         clock: ScaledClock,
         mut sources: Vec<Source>,
     ) -> Result<Self, StationError> {
-        let opened = listeners.accounts.as_ref().map(AccountFiles::open).transpose()?;
+        let site = foundation.name.to_string();
+        let opened = listeners.accounts.as_ref().map(|files| files.open(&site)).transpose()?;
         let (access, set_up_token) = opened.unwrap_or((Access::Local, None));
         let mut brokers = Vec::new();
         for (config, whose) in listeners.amqp {

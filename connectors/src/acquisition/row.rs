@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub const ROWS_MAX: usize = 1000;
 
 /// One value.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Written", try_from = "Written")]
 pub struct Row {
     /// Line in its file, counted from 1.
     pub line: u64,
@@ -29,18 +30,34 @@ struct Written {
     value: f64,
 }
 
+impl From<Row> for Written {
+    fn from(row: Row) -> Self {
+        Written {
+            line: row.line,
+            device_id: row.pseudonym.to_string(),
+            observed_timestamp: row.observed_at.to_string(),
+            value: row.value,
+        }
+    }
+}
+
+impl TryFrom<Written> for Row {
+    type Error = String;
+
+    fn try_from(row: Written) -> Result<Self, String> {
+        let pseudonym: Pseudonym = row.device_id.parse().map_err(|error| format!("device_id: {error}"))?;
+        let observed_at = row.observed_timestamp.parse();
+        let observed_at = observed_at.map_err(|error| format!("observed_timestamp: {error}"))?;
+        Ok(Row { line: row.line, pseudonym, observed_at, value: row.value })
+    }
+}
+
 /// Rows as a JSON array of `{line, device_id, observed_timestamp, value}`.
 ///
 /// # Errors
 /// When a value is not finite.
 pub fn write(rows: &[Row]) -> Result<Vec<u8>, serde_json::Error> {
-    let written = rows.iter().map(|row| Written {
-        line: row.line,
-        device_id: row.pseudonym.to_string(),
-        observed_timestamp: row.observed_at.to_string(),
-        value: row.value,
-    });
-    serde_json::to_vec(&written.collect::<Vec<_>>())
+    serde_json::to_vec(rows)
 }
 
 /// Reads rows whose lines ascend and lie between `first` and `last`.
@@ -62,11 +79,7 @@ pub fn read(bytes: &[u8], first: u64, last: u64) -> Result<Vec<Row>, String> {
             )));
         }
         before = row.line;
-        let pseudonym: Pseudonym =
-            row.device_id.parse().map_err(|error| wrong(format!("device_id: {error}")))?;
-        let observed_at = row.observed_timestamp.parse();
-        let observed_at = observed_at.map_err(|error| wrong(format!("observed_timestamp: {error}")))?;
-        Ok(Row { line: row.line, pseudonym, observed_at, value: row.value })
+        Row::try_from(row).map_err(wrong)
     };
     written.into_iter().enumerate().map(&mut read).collect()
 }

@@ -8,6 +8,7 @@ use super::session::{Connection, Item};
 use crate::exchange::{Closed, Counters, InboxWriter, Limits, LinkState, inbox};
 use crate::house::{Message, RejectCode, Rejected};
 use crate::link::{End, Source};
+use crate::watched::Watched;
 use grid::{Clock, Measurement};
 use opcua::types::{DataValue, NodeId};
 use std::sync::Arc;
@@ -130,6 +131,8 @@ impl Client {
         self.reached()?;
         let reports = connection.reports();
         let (mut look_after, mut watch_again) = (every(LOOK_AFTER), every(WATCH_AGAIN));
+        let mut pinned = Watched::new(self.config.server_certificate.clone());
+        self.trusts(connection)?;
         loop {
             tokio::select! {
                 reported = reports.take() => {
@@ -146,7 +149,22 @@ impl Client {
                     self.ask_the_silent(connection, &nodes, &unwatched).await?;
                 }
                 _ = watch_again.tick() => self.watch(connection, &nodes, &mut unwatched).await?,
+                _ = pinned.changed() => self.trusts(connection)?,
                 () = self.inbox.closed() => return Err(End::Unheard),
+            }
+        }
+    }
+
+    /// Ends a connection whose server is another one than the one pinned now.
+    fn trusts(&self, connection: &Connection) -> Result<(), End> {
+        match connection.is_trusted_still(&self.config) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                Err(End::Lost("server_certificate was changed: another server is trusted now".to_owned()))
+            }
+            Err(reason) => {
+                tracing::error!(%reason, source = %self.config.name, "the changed server_certificate is not taken over; the old one goes on");
+                Ok(())
             }
         }
     }

@@ -34,6 +34,8 @@ pub(super) struct Connection {
     subscription: u32,
     newest: Arc<Newest>,
     period: Duration,
+    /// The server's certificate, if it had to show one.
+    trusted: Option<Vec<u8>>,
 }
 
 /// What is to be watched.
@@ -58,9 +60,10 @@ impl Connection {
         let offered = timeout(config.timeout, offered).await.map_err(|_| spent())?;
         let offered = offered.map_err(|error| format!("{}: {}", config.endpoint, error.status()))?;
         let endpoint = chosen(config, &offered)?;
-        if config.security != Security::None {
-            check_certificate(config, &endpoint, &store)?;
-        }
+        let trusted = match config.security {
+            Security::None => None,
+            _ => Some(check_certificate(config, &endpoint, &store)?),
+        };
         let user = config.user.token().map_err(|error| error.to_string())?;
         let opened = client.connect_to_endpoint_directly(endpoint, user);
         let (session, events) = opened.map_err(|error| explained(config, identity, error.status()))?;
@@ -90,7 +93,8 @@ impl Connection {
             let status = guard.ended().await;
             end.end(format!("{endpoint}: connection ended, {status}"));
         });
-        let mut connection = Self { session, events, subscription: 0, newest, period: config.period };
+        let period = config.period;
+        let mut connection = Self { session, events, subscription: 0, newest, period, trusted };
         connection.subscription = connection.subscribe(reports).await?;
         Ok(connection)
     }
@@ -189,6 +193,18 @@ impl Connection {
             values.extend(read);
         }
         Ok(values)
+    }
+
+    /// Whether the certificate with which it was opened is still the pinned one.
+    ///
+    /// # Errors
+    /// The file says nothing that could be trusted: what was trusted goes on.
+    pub fn is_trusted_still(&self, config: &OpcUaConfig) -> Result<bool, String> {
+        let (Some(trusted), Some(path)) = (&self.trusted, &config.server_certificate) else {
+            return Ok(true);
+        };
+        let wanted = pinned(path).map_err(|error| error.to_string())?;
+        Ok(wanted.to_der().ok().as_ref() == Some(trusted))
     }
 
     /// What the server reports; see [`Newest::take`].
@@ -316,7 +332,7 @@ fn check_certificate(
     config: &OpcUaConfig,
     endpoint: &EndpointDescription,
     store: &Path,
-) -> Result<(), String> {
+) -> Result<Vec<u8>, String> {
     let path = config.server_certificate.as_ref().ok_or("no server certificate is pinned")?;
     let wanted = pinned(path).map_err(|error| error.to_string())?;
     let shown = X509::from_byte_string(&endpoint.server_certificate)
@@ -328,9 +344,11 @@ fn check_certificate(
         let done = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, der));
         done.map(|()| file.clone()).map_err(|error| format!("{}: {error}", file.display()))
     };
-    if shown.to_der().ok() == wanted.to_der().ok() {
+    if let (Ok(shown), Ok(wanted_der)) = (shown.to_der(), wanted.to_der())
+        && shown == wanted_der
+    {
         // Where the library looks for those it may trust.
-        return written(&wanted, "trusted").map(drop);
+        return written(&wanted, "trusted").map(|_| shown);
     }
     let kept = written(&shown, "shown");
     let kept = kept.map_or_else(|error| error, |file| file.display().to_string());

@@ -174,6 +174,42 @@ async fn who_is_not_trusted_known_or_protected_is_not_let_in() {
     server.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whose_certificate_is_taken_away_is_cut_off_and_nobody_else() {
+    let Some(python) = python("asyncua") else { return };
+    let (directory, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = directory.path().join("store");
+    let server = open(config(&store)).await;
+    let mut stays = let_in(&python, &server, other.path(), &store);
+    let kept = std::fs::read_dir(store.join("server/trusted")).unwrap().next().unwrap().unwrap().file_name();
+    let mut goes = let_in(&python, &server, directory.path(), &store);
+    assert_eq!(
+        (stays.ask("browse gridflex").as_str(), goes.ask("browse gridflex").as_str()),
+        ("bus.3", "bus.3")
+    );
+    let files = std::fs::read_dir(store.join("server/trusted")).unwrap().map(|entry| entry.unwrap().path());
+    let withdrawn = files.into_iter().find(|path| path.file_name() != Some(kept.as_os_str())).unwrap();
+    let aside = directory.path().join("withdrawn.der");
+    std::fs::rename(&withdrawn, &aside).unwrap();
+    for _ in 0..200 {
+        if server.counters().snapshot()["withdrawn"] == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(server.counters().snapshot()["withdrawn"], 1, "{:?}", server.counters().snapshot());
+    let said = goes.ask("browse gridflex");
+    assert!(said.is_empty() || said.starts_with("error"), "{said}");
+    let (_, said) = client(&python, &server, directory.path(), &["ada", "lovelace"]);
+    assert!(said.starts_with("refused"), "{said}");
+    assert_eq!(stays.ask("browse gridflex"), "bus.3", "the other one stays in");
+    // Trusted again, without a restart either.
+    trust_the_rejected(&store);
+    let (mut again, said) = client(&python, &server, directory.path(), &["ada", "lovelace"]);
+    assert_eq!((said.as_str(), again.ask("browse gridflex").as_str()), ("connected", "bus.3"));
+    server.close().await;
+}
+
 #[tokio::test]
 async fn what_is_unprotected_is_not_shown_to_other_machines() {
     let directory = tempfile::tempdir().unwrap();

@@ -180,6 +180,35 @@ async fn another_certificate_is_refused_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_certificate_that_is_trusted_may_change_while_it_listens() {
+    let Some(python) = python("asyncua") else { return };
+    let (port, directory) = (free_port(), tempfile::tempdir().unwrap());
+    let mut peer = start(&python, port, &directory, &[]);
+    let pinned = directory.path().join("pinned.der");
+    std::fs::copy(directory.path().join("server.der"), &pinned).unwrap();
+    let config =
+        OpcUaConfig { server_certificate: Some(pinned.clone()), ..config(port, directory.path(), ROWS) };
+    let ours = connectors::opcua::Identity::open(&config.store, &config.application).unwrap();
+    let mut listener = listen(config);
+    listener.until(&["up", "bus.2.u.a=230", "branch.21.p=-2500"]).await;
+    // What is no certificate is not taken over: the connection goes on.
+    std::fs::write(&pinned, "no certificate").unwrap();
+    assert_eq!(listener.during(Duration::from_secs(3)).await, Vec::<String>::new());
+    peer.tell("value P1 231");
+    listener.until(&["bus.2.u.a=231"]).await;
+    // Another server is trusted now: this one is left at once, and not found again while it shows the old certificate.
+    std::fs::copy(&ours.certificate, &pinned).unwrap();
+    let said = reason(&mut listener).await;
+    assert!(said.contains("another server is trusted now"), "{said}");
+    assert_eq!(listener.during(Duration::from_secs(2)).await, Vec::<String>::new());
+    // It is trusted again.
+    std::fs::copy(directory.path().join("server.der"), &pinned).unwrap();
+    listener.until(&["up", "bus.2.u.a=231", "branch.21.p=-2500"]).await;
+    assert_eq!(listener.source.counters.snapshot().connected, 2);
+    listener.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_password_a_server_that_distrusts_us_and_missing_protection_are_told_apart() {
     let Some(python) = python("asyncua") else { return };
     let (port, directory) = (free_port(), tempfile::tempdir().unwrap());

@@ -11,6 +11,7 @@ mod wire;
 
 pub(crate) use wire::Guarded;
 
+use crate::certificate::Certificate;
 use crate::serve::Limits;
 use actors::figures::{Family, Values};
 use futures_util::task::AtomicWaker;
@@ -23,7 +24,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsAcceptor;
 
 /// For the first byte, and for a handshake after it.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ enum Counted {
 /// The gate of one server.
 pub(crate) struct Gate {
     limits: Limits,
-    tls: Option<TlsAcceptor>,
+    certificate: Option<Arc<Certificate>>,
     began: Instant,
     here: Mutex<Here>,
     counted: [AtomicU64; REASONS.len()],
@@ -85,9 +85,9 @@ pub(crate) struct Place {
 }
 
 impl Gate {
-    pub fn new(limits: Limits, tls: Option<TlsAcceptor>) -> Self {
+    pub fn new(limits: Limits, certificate: Option<Arc<Certificate>>) -> Self {
         let (began, here, counted) = (Instant::now(), Mutex::default(), Default::default());
-        Self { limits, tls, began, here, counted }
+        Self { limits, certificate, began, here, counted }
     }
 
     fn here(&self) -> MutexGuard<'_, Here> {
@@ -108,7 +108,7 @@ impl Gate {
         let ended = REASONS.iter().zip(&self.counted);
         let ended =
             ended.map(|(name, count)| (vec![("reason", (*name).to_owned())], count.load(Ordering::Relaxed)));
-        vec![
+        let mut families = vec![
             Family {
                 name: "http_connections",
                 help: "Connections that are open.",
@@ -119,7 +119,9 @@ impl Gate {
                 help: "Connections that the gate refused or ended.",
                 values: Values::Totals(ended.collect()),
             },
-        ]
+        ];
+        families.extend(self.certificate.iter().map(|certificate| certificate.family()));
+        families
     }
 
     /// Takes a place for a connection, which others may have to give.
@@ -184,8 +186,10 @@ impl Gate {
         let _ = peer.set_nodelay(true);
         let entering = async {
             timeout(SILENCE, peer.readable()).await.map_err(|_| ended(Counted::Silent))??;
-            let Some(tls) = &self.tls else { return Ok(wire::Io::Plain(peer)) };
-            let shaken = timeout(SILENCE, tls.accept(peer)).await.map_err(|_| ended(Counted::Handshake))?;
+            let Some(certificate) = &self.certificate else { return Ok(wire::Io::Plain(peer)) };
+            let shaken = timeout(SILENCE, certificate.acceptor().accept(peer))
+                .await
+                .map_err(|_| ended(Counted::Handshake))?;
             shaken.map(|stream| wire::Io::Tls(Box::new(stream))).map_err(|_| ended(Counted::Handshake))
         };
         let io = tokio::select! {

@@ -97,6 +97,17 @@ impl Accounts {
         })
     }
 
+    /// At a site: tokens that are good at others only are nobody's here.
+    #[must_use]
+    pub fn of_site(self, site: &str) -> Self {
+        {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            let here = Known::from(known.0.directory().clone()).of_site(Some(site.to_owned()));
+            known.0 = Arc::new(here);
+        }
+        self
+    }
+
     /// Who was known when the directory was last read.
     fn kept(&self) -> (Arc<Known>, Option<Stamp>) {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -120,7 +131,8 @@ impl Accounts {
             tracing::error!(%error, "accounts cannot be read: nobody is let in");
             None
         });
-        let known = Arc::new(Known::from(directory.unwrap_or_default()));
+        let site = known.site().map(str::to_owned);
+        let known = Arc::new(Known::from(directory.unwrap_or_default()).of_site(site));
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = (Arc::clone(&known), newest);
         known
     }

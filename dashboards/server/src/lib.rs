@@ -9,6 +9,7 @@ mod api;
 mod benchmarks;
 mod bids;
 mod bills;
+mod certificate;
 mod commits;
 mod deposit;
 mod door;

@@ -1,6 +1,7 @@
 //! Starting and stopping the server.
 
 use crate::api;
+use crate::certificate::{self, Certificate};
 use crate::commits::Commits;
 use crate::deposit::SharedRegister;
 use crate::door::MarketDoor;
@@ -19,6 +20,8 @@ use actix_web::middleware::DefaultHeaders;
 use actix_web::{App, ResponseError, web};
 use actors::Operations;
 use actors::picture::{NetworkPicture, Picture};
+use connectors::mqtt::door::TlsFiles;
+use connectors::watched::Watched;
 use futures_util::future::Either;
 use grid::{PointId, Topology};
 use std::collections::BTreeMap;
@@ -30,7 +33,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
 
 /// Only files of this server; no frames, no forms, no foreign scripts.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; \
@@ -196,6 +198,9 @@ pub async fn serve_with(
     page: PageFiles,
 ) -> Result<RunningServer, ServeError> {
     let listen: Listen = listen.into();
+    // Before it is read: what changes meanwhile is read again.
+    let watched = listen.tls.iter().flat_map(TlsFiles::paths).cloned().collect::<Vec<_>>();
+    let watched = Watched::new(watched);
     let tls = {
         let known = served.access.directory();
         listen.check(known.as_ref().map(|known| known.directory()), served.access.awaits_set_up())?
@@ -206,10 +211,11 @@ pub async fn serve_with(
     let bound = listener.local_addr().map_err(refused)?;
     let (stopping, stopped) = watch::channel(false);
     let encrypted = tls.is_some();
-    let tls = tls.map(|mut config| {
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        TlsAcceptor::from(Arc::new(config))
-    });
+    let certificate = tls.map(Certificate::new);
+    if let (Some(certificate), Some(files)) = (&certificate, &listen.tls) {
+        let (certificate, files, access) = (Arc::clone(certificate), files.clone(), served.access.clone());
+        tokio::spawn(certificate::follow(certificate, files, watched, access, stopped.clone()));
+    }
     let commits = served.register.clone().map(Commits::start).transpose().map_err(refused)?;
     let state = web::Data::new(State {
         served,
@@ -221,7 +227,7 @@ pub async fn serve_with(
         follower_places: Places::new(limits.followers_max, limits.followers_each_max),
         question_places: Places::new(limits.questions_max, limits.questions_each_max),
         encrypted,
-        gate: Arc::new(Gate::new(limits, tls)),
+        gate: Arc::new(Gate::new(limits, certificate)),
         commits,
         listen,
     });

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::client::TlsStream;
 
 const NAME: &str = "grid.example";
 const PASSWORD: &str = "a long enough secret";
@@ -109,8 +110,8 @@ async fn serve(listen: Listen, served: Served) -> Result<RunningServer, ServeErr
     serve_with(listen, served, Limits::default(), |_| None).await
 }
 
-/// What the server says over TLS to a client that trusts its certificate.
-async fn ask(server: &RunningServer, certificate: &Path, request: &str) -> String {
+/// A connection of a client that trusts one certificate.
+async fn connect(server: &RunningServer, certificate: &Path) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -120,7 +121,12 @@ async fn ask(server: &RunningServer, certificate: &Path, request: &str) -> Strin
         config.with_root_certificates(roots).with_no_client_auth(),
     ));
     let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, server.address().port())).await.unwrap();
-    let mut socket = connector.connect(ServerName::try_from(NAME).unwrap(), socket).await.unwrap();
+    connector.connect(ServerName::try_from(NAME).unwrap(), socket).await
+}
+
+/// What the server says over TLS to a client that trusts its certificate.
+async fn ask(server: &RunningServer, certificate: &Path, request: &str) -> String {
+    let mut socket = connect(server, certificate).await.unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     // A server that closes without saying so has said everything.
@@ -164,6 +170,121 @@ async fn with_tls_and_an_administrator_others_may_reach_it_by_its_name() {
     let _ = plain.read_to_end(&mut heard).await;
     assert!(!String::from_utf8_lossy(&heard).contains("HTTP/1.1 200"));
     server.stop().await;
+}
+
+/// Whether a connection that stays open is answered.
+async fn is_answered(socket: &mut TlsStream<TcpStream>) -> bool {
+    let request = format!("GET /healthz HTTP/1.1\r\nhost: {NAME}\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    loop {
+        let mut buffer = [0; 4096];
+        let count = socket.read(&mut buffer).await.unwrap();
+        answer.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+        let length = |head: &str| -> usize {
+            let line = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            line.map_or(0, |length| length.parse().unwrap())
+        };
+        match answer.split_once("\r\n\r\n") {
+            Some((head, body)) if body.len() >= length(head) => return head.starts_with("HTTP/1.1 200"),
+            _ => assert!(count > 0, "it ended after {answer}"),
+        }
+    }
+}
+
+/// Waits until something holds.
+#[allow(clippy::disallowed_methods)] // wall time is measured
+async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let began = std::time::Instant::now();
+    while !holds().await {
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "waited in vain for {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_under_open_connections_and_one_that_cannot_be_used_is_not_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_picture, served) = served(folder.path(), &[Role::SecurityAdmin]);
+    let files = certificate(folder.path());
+    let kept = |name: &str| {
+        let copy = folder.path().join(name);
+        std::fs::copy(&files.certificate, &copy).unwrap();
+        copy
+    };
+    let first = kept("first.pem");
+    let server = serve(public(Some(files.clone()), &[NAME]), served).await.unwrap();
+    let mut open = connect(&server, &first).await.unwrap();
+    assert!(is_answered(&mut open).await);
+
+    // Renewed: new connections get the new one, the open one goes on.
+    certificate(folder.path());
+    let second = kept("second.pem");
+    let shows = async |certificate: &Path| connect(&server, certificate).await.is_ok();
+    until("the second certificate", || shows(&second)).await;
+    assert!(!shows(&first).await && is_answered(&mut open).await);
+    let noted = |outcome: &str| {
+        let text = std::fs::read_to_string(folder.path().join("audit.jsonl")).unwrap_or_default();
+        text.lines().filter(|line| line.contains("renew http certificate") && line.contains(outcome)).count()
+    };
+    assert_eq!((noted("allowed"), noted("unusable")), (1, 0));
+
+    // A certificate without its key, no certificate, no file at all: the second goes on, and each is written down.
+    let key = std::fs::read(&files.key).unwrap();
+    certificate(folder.path());
+    let third = kept("third.pem");
+    let third_key = std::fs::read(&files.key).unwrap();
+    std::fs::write(&files.key, &key).unwrap();
+    until("a key that does not belong to it", async || noted("unusable") == 1).await;
+    std::fs::write(&files.certificate, "-----BEGIN CERTIFICATE-----\nhalf").unwrap();
+    until("half a file", async || noted("unusable") == 2).await;
+    std::fs::remove_file(&files.certificate).unwrap();
+    until("no file", async || noted("unusable") == 3).await;
+    assert!(shows(&second).await && !shows(&third).await && is_answered(&mut open).await);
+
+    // Put right: the last one holds.
+    std::fs::write(&files.key, third_key).unwrap();
+    std::fs::copy(&third, &files.certificate).unwrap();
+    until("the third certificate", || shows(&third)).await;
+    assert!(!shows(&second).await && is_answered(&mut open).await);
+    drop(open);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_of_one_site_is_refused_at_another_that_has_the_same_accounts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_picture, served) = served(folder.path(), &[Role::SecurityAdmin]);
+    let files = certificate(folder.path());
+    let path = folder.path().join("access.json");
+    let now = Timestamp::from_seconds(1_000_000);
+    let make = |site: Option<&str>, name: &str| {
+        let made = Directory::change(&path, |directory| {
+            directory.add_token_of(site, name, vec![Role::Viewer], Scope::Nothing, 1, now)
+        });
+        made.unwrap().secret
+    };
+    let (north, any) = (make(Some("north"), "robot"), make(None, "wanderer"));
+    for (site, expected) in [("north", "200"), ("south", "401")] {
+        let audit = folder.path().join(format!("{site}.jsonl"));
+        let accounts = Accounts::open(&path, &audit, Arc::new(Fixed)).unwrap().of_site(site);
+        let served = Served { access: Access::Accounts(Arc::new(accounts)), ..served.clone() };
+        let server = serve(public(Some(files.clone()), &[NAME]), served).await.unwrap();
+        let asks = async |token: &str| {
+            let request = format!(
+                "GET /api/v1/weather HTTP/1.1\r\nhost: {NAME}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+            );
+            let answer = ask(&server, &files.certificate, &request).await;
+            answer.split(' ').nth(1).unwrap().to_owned()
+        };
+        let (own, general) = (asks(&north).await, asks(&any).await);
+        // Where it is let in there is no weather in this test: what matters is who is somebody.
+        assert_eq!((own == "401", general == "401"), (expected == "401", false), "{site}: {own}, {general}");
+        // The file is read again when it changes, and the site stays the same.
+        make(None, &format!("later-{site}"));
+        assert_eq!(asks(&north).await == "401", expected == "401", "{site}");
+        server.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
-//! `acquire.toml`: where the operator's files are, and where the platform is.
+//! `acquire.toml`: where the operator's files or rows are, and where the platform is.
 
+use super::database::config as database;
+pub use super::database::config::{Database, Password, Rows};
 use crate::house::Area;
 use crate::link::host_and_port;
 use crate::mqtt::Credentials;
@@ -39,8 +41,8 @@ pub enum ConfigError {
 pub struct AcquireConfig {
     /// Where the platform is.
     pub platform: Platform,
-    /// How the files are read.
-    pub files: Files,
+    /// Where the values are.
+    pub origin: Origin,
     /// The operator's table.
     pub mapping: PathBuf,
     /// Key files: site key, signing key.
@@ -55,6 +57,15 @@ pub struct AcquireConfig {
     pub batch: usize,
     /// How often is looked for new lines.
     pub poll: Duration,
+}
+
+/// Where the values are.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// In files of a folder.
+    Files(Files),
+    /// In rows of a database.
+    Database(Box<Database>),
 }
 
 /// Where the platform is.
@@ -101,7 +112,8 @@ pub struct Files {
 #[serde(deny_unknown_fields)]
 struct Written {
     platform: WrittenPlatform,
-    files: WrittenFiles,
+    files: Option<WrittenFiles>,
+    database: Option<database::Written>,
     #[serde(default = "mapping")]
     mapping: PathBuf,
     #[serde(default = "site_key")]
@@ -189,12 +201,6 @@ impl AcquireConfig {
         let written: Written =
             toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
         let at = |file: PathBuf| path.parent().unwrap_or(Path::new(".")).join(file);
-        let seconds = |name: &str, value: f64, range: std::ops::RangeInclusive<f64>| {
-            let fits = range.contains(&value).then(|| Duration::from_secs_f64(value));
-            fits.ok_or_else(|| {
-                wrong(format!("{name} is {value}, {} to {} is possible", range.start(), range.end()))
-            })
-        };
         if !(1..=super::super::row::ROWS_MAX).contains(&written.batch) {
             return Err(wrong(format!(
                 "batch is {}, 1 to {} lines are possible",
@@ -203,12 +209,9 @@ impl AcquireConfig {
             )));
         }
         Ok(Self {
-            poll: seconds("poll_s", written.poll_s, 0.05..=86_400.0)?,
+            poll: seconds("poll_s", written.poll_s, 0.05..=86_400.0).map_err(&wrong)?,
             platform: platform(written.platform, &at).map_err(|error| error.at(path))?,
-            files: Files {
-                settle: seconds("files.settle_s", written.files.settle_s, 0.0..=86_400.0)?,
-                ..files(written.files, &at).map_err(&wrong)?
-            },
+            origin: origin(written.files, written.database, &at).map_err(&wrong)?,
             mapping: at(written.mapping),
             site_key: at(written.site_key),
             signing_key: at(written.signing_key),
@@ -271,6 +274,23 @@ fn platform(written: WrittenPlatform, at: &impl Fn(PathBuf) -> PathBuf) -> Resul
     })
 }
 
+fn seconds(name: &str, value: f64, range: std::ops::RangeInclusive<f64>) -> Result<Duration, String> {
+    let fits = range.contains(&value).then(|| Duration::from_secs_f64(value));
+    fits.ok_or_else(|| format!("{name} is {value}, {} to {} is possible", range.start(), range.end()))
+}
+
+fn origin(
+    written: Option<WrittenFiles>,
+    database: Option<database::Written>,
+    at: &impl Fn(PathBuf) -> PathBuf,
+) -> Result<Origin, String> {
+    match (written, database) {
+        (Some(written), None) => files(written, at).map(Origin::Files),
+        (None, Some(written)) => Ok(Origin::Database(Box::new(database::checked(written, at, COLUMNS)?))),
+        _ => Err("[files] or [database] is needed, one of them; whoever has both runs two".to_owned()),
+    }
+}
+
 fn files(written: WrittenFiles, at: &impl Fn(PathBuf) -> PathBuf) -> Result<Files, String> {
     let one = |name: &str, text: &str| {
         let mut chars = text.chars();
@@ -315,6 +335,6 @@ fn files(written: WrittenFiles, at: &impl Fn(PathBuf) -> PathBuf) -> Result<File
         decimal,
         zone,
         places,
-        settle: Duration::ZERO,
+        settle: seconds("files.settle_s", written.settle_s, 0.0..=86_400.0)?,
     })
 }

@@ -4,6 +4,7 @@ use super::config::Files;
 use csv::{ReaderBuilder, StringRecord, Trim};
 use grid::Timestamp;
 use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 /// Longest line read, bytes.
 pub(super) const BYTES_MAX: usize = 64 * 1024;
@@ -42,7 +43,7 @@ pub(super) fn read(line: &[u8], files: &Files) -> Result<Option<Reading>, String
     let [id, time, value] = files.places.map(|place| record.get(place).filter(|field| !field.is_empty()));
     let missing = |name: &str| format!("it has no {name}");
     let private_id = id.ok_or_else(|| missing("device_id"))?.to_owned();
-    let observed_at = time_of(time.ok_or_else(|| missing("observed_timestamp"))?, files)?;
+    let observed_at = time_of(time.ok_or_else(|| missing("observed_timestamp"))?, &files.zone)?;
     let value = number(value.ok_or_else(|| missing("value"))?, files.decimal)?;
     Ok(Some(Reading { private_id, observed_at, value }))
 }
@@ -68,7 +69,8 @@ pub(crate) fn read_all(bytes: &[u8]) {
     }
 }
 
-fn number(text: &str, decimal: char) -> Result<f64, String> {
+/// A finite decimal number.
+pub(super) fn number(text: &str, decimal: char) -> Result<f64, String> {
     let wrong = || format!("value {text:.40?} is no number");
     // With a decimal comma a point would be one of thousands, and nobody knows.
     if decimal != '.' && text.contains('.') {
@@ -83,17 +85,17 @@ fn number(text: &str, decimal: char) -> Result<f64, String> {
         .ok_or_else(wrong)
 }
 
-/// With an offset or `Z`, or local in the zone of the files. What happened twice, or never, because clocks were set is refused:
+/// With an offset or `Z`, or local in a zone. What happened twice, or never, because clocks were set is refused:
 /// a guess would be wrong by an hour half of the time.
-fn time_of(text: &str, files: &Files) -> Result<Timestamp, String> {
+pub(super) fn time_of(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
     let wrong = |what: &str| format!("observed_timestamp {text:.40?} {what}");
     let instant = match text.parse::<jiff::Timestamp>() {
         Ok(instant) => instant,
         Err(_) => {
             let local: DateTime =
                 text.parse().map_err(|_| wrong("is no time such as 2026-01-15 17:30:00"))?;
-            let instant = files.zone.to_ambiguous_timestamp(local).unambiguous();
-            instant.map_err(|_| wrong("was twice or never in the files' time zone"))?
+            let instant = zone.to_ambiguous_timestamp(local).unambiguous();
+            instant.map_err(|_| wrong("was twice or never in the time zone"))?
         }
     };
     let nanos = i64::try_from(instant.as_nanosecond()).ok().filter(|nanos| (0..YEAR_2200).contains(nanos));
@@ -106,7 +108,6 @@ const YEAR_2200: i64 = 7_258_118_400_000_000_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::tz::TimeZone;
     use proptest::prelude::*;
 
     fn files(zone: &str) -> Files {

@@ -1,10 +1,12 @@
-//! The operator's side: reads files, replaces private ids, seals and signs, sends, and notes what the platform has.
+//! The operator's side: reads files or a database, replaces private ids, seals and signs, sends, and notes what the platform has.
 //!
 //! There is one way through: what was reached is read from the progress file, lines after it are sent, and when the platform
 //! proves that it keeps them, progress goes on. A crash, a broken connection and a platform that restarts all lead to the
 //! beginning of this way. Lines that are sent twice by it count once: the platform knows them by file and number.
 
 mod config;
+mod database;
+mod filling;
 mod line;
 mod progress;
 mod rejects;
@@ -18,18 +20,18 @@ use super::keys::{PlatformPublic, SigningKey, SiteKey};
 use super::mapping::Mapping;
 use super::pseudonym::Pseudonymiser;
 use super::{envelope_topic, receipt_topic};
-pub use config::{AcquireConfig, ConfigError, Files, Platform};
+pub use config::{AcquireConfig, ConfigError, Database, Files, Origin, Password, Platform, Rows};
 use grid::Clock;
 pub(crate) use line::read_all as read_lines;
 use progress::Progress;
 use rejects::Rejects;
 use rustls::ClientConfig;
 use serde::Serialize;
-use session::{Down, Session};
-use source::{Batch, Cursor, Source};
-use std::collections::{BTreeMap, VecDeque};
+use session::{Down, Heard, Session};
+use source::{Batch, Cursor};
+use std::collections::VecDeque;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -88,6 +90,14 @@ pub enum AcquireError {
         /// The platform's words.
         reason: String,
     },
+    /// Rows of the database cannot be read.
+    #[error("database {address}: {reason}")]
+    Database {
+        /// `host:port/name`.
+        address: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// Nothing got through for too long.
     #[error("{address}: nothing got through for {} s: {reason}", PATIENCE.as_secs())]
     Away {
@@ -98,7 +108,7 @@ pub enum AcquireError {
     },
 }
 
-/// What was done, in numbers that only grow.
+/// What was done, in numbers that only grow. Lines are rows when a database is read.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Summary {
     /// Files looked at last.
@@ -119,6 +129,12 @@ pub struct Summary {
     pub broken: u64,
     /// Bytes of files not read yet.
     pub bytes_left: u64,
+    /// Rows that came after rows with greater keys; they count among the others, too.
+    pub late: u64,
+    /// Rows whose key is NULL, when last counted: they are in no order and cannot be read.
+    pub without_key: u64,
+    /// Pages of the database that could not be had.
+    pub database_away: u64,
 }
 
 /// The operator's side, ready to start.
@@ -130,7 +146,13 @@ pub struct Acquisition {
     purpose: String,
     platform: PlatformPublic,
     tls: Option<Arc<ClientConfig>>,
+    /// For the database.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+    database_tls: Option<Arc<ClientConfig>>,
     clock: Arc<dyn Clock>,
+    /// Whether it ends when the platform has all that was there.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+    once: bool,
     /// Counts.
     pub summary: Summary,
 }
@@ -149,6 +171,9 @@ struct Reading {
     rejects: Rejects,
     cursors: Vec<Cursor>,
     window: VecDeque<Pending>,
+    /// Of a database.
+    #[cfg(feature = "postgres")]
+    feed: Option<database::feed::Feed>,
     _lock: File,
 }
 
@@ -173,13 +198,36 @@ impl Acquisition {
         }
         let pseudonymiser = Pseudonymiser::new(&site);
         let mapping = Mapping::read(&config.mapping, &pseudonymiser).map_err(|error| input(&error))?;
-        source::is_folder(&config.files.folder)
-            .map_err(|source| AcquireError::File { path: config.files.folder.clone(), source })?;
-        let tls = config.platform.authority.as_deref().map(session::tls).transpose();
-        let tls = tls.map_err(AcquireError::Input)?;
+        let authority = match &config.origin {
+            Origin::Files(files) => {
+                source::is_folder(&files.folder).map_err(at(&files.folder))?;
+                None
+            }
+            Origin::Database(_) if cfg!(not(feature = "postgres")) => {
+                return Err(AcquireError::Input(
+                    "this gridflex was built without databases: `cargo build --features postgres`".to_owned(),
+                ));
+            }
+            Origin::Database(database) => database.authority.as_deref(),
+        };
+        let tls =
+            |authority: Option<&Path>| authority.map(session::tls).transpose().map_err(AcquireError::Input);
+        let (tls, database_tls) = (tls(config.platform.authority.as_deref())?, tls(authority)?);
         let purpose = site.purpose;
         let summary = Summary::default();
-        Ok(Self { config, pseudonymiser, mapping, signing, purpose, platform, tls, clock, summary })
+        Ok(Self {
+            config,
+            pseudonymiser,
+            mapping,
+            signing,
+            purpose,
+            platform,
+            tls,
+            database_tls,
+            clock,
+            once: false,
+            summary,
+        })
     }
 
     /// The operator's table with its pseudonyms.
@@ -187,41 +235,9 @@ impl Acquisition {
         &self.mapping
     }
 
-    /// Reads all lines without sending or noting anything: what would be sent and what not, and the first lines that could not
-    /// be used, as `file:line: reason`.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
-    pub fn look(&mut self, faults_max: usize) -> Result<Vec<String>, AcquireError> {
-        let mut progress = Progress::open(&self.config.progress).map_err(at(&self.config.progress))?;
-        let folder = self.config.files.folder.clone();
-        let mut faults = Vec::new();
-        let mut summary = Summary::default();
-        let source = self.source();
-        for mut cursor in source.scan(&mut progress, self.clock.now()).map_err(at(&folder))? {
-            summary.files += 1;
-            summary.shrunk += usize::from(cursor.shrunk);
-            while let Some(batch) = source.next(&mut cursor).map_err(at(&folder))? {
-                summary.lines += batch.last + 1 - batch.first;
-                summary.values += batch.rows.len() as u64;
-                summary.rejected += batch.bad.len() as u64;
-                let room = faults_max.saturating_sub(faults.len());
-                let named = batch.bad.iter().take(room);
-                faults.extend(named.map(|bad| format!("{}:{}: {}", batch.name, bad.line, bad.reason)));
-            }
-        }
-        self.summary = summary;
-        Ok(faults)
-    }
-
-    fn source(&self) -> Source<'_> {
-        Source {
-            files: &self.config.files,
-            mapping: &self.mapping,
-            pseudonymiser: &self.pseudonymiser,
-            batch: self.config.batch,
-            files_max: source::FILES_MAX,
-        }
+    /// Where the values are.
+    pub fn origin(&self) -> &Origin {
+        &self.config.origin
     }
 
     fn address(&self) -> String {
@@ -234,6 +250,7 @@ impl Acquisition {
     /// # Errors
     /// [`AcquireError`]; the progress file says what the platform has, whatever the error.
     pub async fn run(&mut self, once: bool, mut told: impl FnMut(&Summary)) -> Result<(), AcquireError> {
+        self.once = once;
         let mut reading = self.begin()?;
         let (mut backoff, mut got_through) = (BACKOFF_MIN, Instant::now());
         loop {
@@ -264,19 +281,6 @@ impl Acquisition {
         }
     }
 
-    fn begin(&self) -> Result<Reading, AcquireError> {
-        let path = &self.config.progress;
-        let lock_path = path.with_extension("lock");
-        let lock = File::create(&lock_path).map_err(at(&lock_path))?;
-        lock.try_lock().map_err(|_| AcquireError::Locked { path: path.clone() })?;
-        let progress = Progress::open(path).map_err(at(path))?;
-        let reached: BTreeMap<String, u64> =
-            progress.files.iter().map(|reached| (reached.file.clone(), reached.line)).collect();
-        let is_passed = |name: &str, line| reached.get(name).is_some_and(|reached| line <= *reached);
-        let rejects = Rejects::open(&self.config.rejects, is_passed).map_err(at(&self.config.rejects))?;
-        Ok(Reading { progress, rejects, cursors: Vec::new(), window: VecDeque::new(), _lock: lock })
-    }
-
     /// One connection: `None` when all is done, else why it ended.
     async fn connection(
         &mut self,
@@ -293,25 +297,32 @@ impl Acquisition {
             Ok(session) => session,
             Err(down) => return Ok(Some(down)),
         };
+        let mut receipt_by = Instant::now() + RECEIPT_WITHIN;
         loop {
             self.fill(reading)?;
             told(&self.summary);
-            if reading.window.is_empty() && once {
+            if reading.window.is_empty() && once && reading.is_all() {
                 session.close().await;
                 return Ok(None);
             }
             for pending in reading.window.iter_mut().filter(|pending| !pending.sent) {
                 pending.sent = true;
+                receipt_by = receipt_by.max(Instant::now() + RECEIPT_WITHIN);
                 if let Err(down) = session.publish(&topic, pending.sealed.bytes.clone()).await {
                     return Ok(Some(down));
                 }
             }
-            let wait = if reading.window.is_empty() { self.config.poll } else { RECEIPT_WITHIN };
-            match session.receipt(wait).await {
+            let is_idle = reading.window.is_empty();
+            let until = if is_idle { Instant::now() + self.config.poll } else { receipt_by };
+            match session.receipt(until, reading.woken()).await {
                 Err(down) => return Ok(Some(down)),
-                Ok(Some(receipt)) => self.on_receipt(&receipt, reading)?,
-                Ok(None) if reading.window.is_empty() => {}
-                Ok(None) => {
+                Ok(Heard::Receipt(receipt)) => {
+                    receipt_by = Instant::now() + RECEIPT_WITHIN;
+                    self.on_receipt(&receipt, reading)?;
+                }
+                Ok(Heard::Woken) => {}
+                Ok(Heard::Nothing) if is_idle => {}
+                Ok(Heard::Nothing) => {
                     let reason = format!(
                         "no receipt within {} s; does the platform know sender {sender}?",
                         RECEIPT_WITHIN.as_secs()
@@ -320,44 +331,6 @@ impl Acquisition {
                 }
             }
         }
-    }
-
-    /// Seals the next lines until enough are on their way.
-    fn fill(&mut self, reading: &mut Reading) -> Result<(), AcquireError> {
-        let folder = self.config.files.folder.clone();
-        if reading.window.is_empty() && source::bytes_left(&reading.cursors) == 0 {
-            let now = self.clock.now();
-            reading.cursors = self.source().scan(&mut reading.progress, now).map_err(at(&folder))?;
-            let shrunk: Vec<_> = reading.cursors.iter().filter(|cursor| cursor.shrunk).collect();
-            if shrunk.len() > self.summary.shrunk {
-                let files: Vec<_> = shrunk.iter().map(|cursor| cursor.name.as_str()).collect();
-                tracing::warn!(
-                    ?files,
-                    "shorter than what was read of them; they are not read on. Give new content a new name"
-                );
-            }
-            (self.summary.files, self.summary.shrunk) = (reading.cursors.len(), shrunk.len());
-        }
-        let source = self.source();
-        let mut next = Vec::new();
-        for cursor in &mut reading.cursors {
-            while reading.window.len() + next.len() < WINDOW {
-                match source.next(cursor).map_err(at(&folder))? {
-                    Some(batch) => next.push(batch),
-                    None => {
-                        // The rest is half a line, or the file is gone: the next look at the folder decides.
-                        cursor.rest();
-                        break;
-                    }
-                }
-            }
-        }
-        for batch in next {
-            let sealed = self.seal(&batch)?;
-            reading.window.push_back(Pending { batch, sealed, sent: false, kept: None });
-        }
-        self.summary.bytes_left = source::bytes_left(&reading.cursors);
-        Ok(())
     }
 
     fn seal(&self, batch: &Batch) -> Result<Sealed, AcquireError> {
@@ -410,10 +383,7 @@ impl Acquisition {
         while let Some(unused) = reading.window.front().and_then(|pending| pending.kept) {
             let Some(Pending { batch, .. }) = reading.window.pop_front() else { break };
             reading.rejects.write(&batch.name, &batch.bad).map_err(at(&self.config.rejects))?;
-            if let Some(reached) = reading.progress.files.iter_mut().find(|reached| reached.id == batch.file)
-            {
-                (reached.line, reached.offset) = (batch.last, batch.offset);
-            }
+            reading.progress.is_kept(&batch);
             any = true;
             let summary = &mut self.summary;
             summary.envelopes += 1;
@@ -429,6 +399,6 @@ impl Acquisition {
     }
 }
 
-fn at(path: &std::path::Path) -> impl Fn(std::io::Error) -> AcquireError + '_ {
+fn at(path: &Path) -> impl Fn(std::io::Error) -> AcquireError + '_ {
     move |source| AcquireError::File { path: path.to_owned(), source }
 }

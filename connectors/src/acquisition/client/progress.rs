@@ -1,9 +1,13 @@
-//! How far it came: for each file its keyed name, and the line and byte up to which the platform has it. The file is replaced as
+//! How far it came: for each file its keyed name, and the line and byte up to which the platform has it; of a table, which rows have
+//! a number ([`Taken`]). The file is replaced as
 //! a whole (written aside, synced, renamed, the folder synced), so that a crash leaves the old or the new one.
 
 use super::super::keys::Digest128;
+#[cfg(feature = "postgres")]
+use super::database::taken::Taken;
+use super::source::Batch;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -33,12 +37,18 @@ pub(super) struct Reached {
 #[serde(deny_unknown_fields)]
 struct Written {
     files: Vec<Reached>,
+    #[cfg(feature = "postgres")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    table: Option<Taken>,
 }
 
 #[derive(Debug)]
 pub(super) struct Progress {
     path: PathBuf,
     pub(super) files: Vec<Reached>,
+    /// Of a database, once it began.
+    #[cfg(feature = "postgres")]
+    pub(super) table: Option<Taken>,
 }
 
 impl Progress {
@@ -49,7 +59,12 @@ impl Progress {
             Err(error) if error.kind() == ErrorKind::NotFound => Written::default(),
             Err(error) => return Err(error),
         };
-        Ok(Self { path: path.to_owned(), files: written.files })
+        Ok(Self {
+            path: path.to_owned(),
+            files: written.files,
+            #[cfg(feature = "postgres")]
+            table: written.table,
+        })
     }
 
     /// Forgets the oldest files that are not there any more, beyond some. When one comes back its lines are sent again, and the
@@ -64,8 +79,31 @@ impl Progress {
         });
     }
 
+    /// The platform has a batch.
+    pub(super) fn is_kept(&mut self, batch: &Batch) {
+        #[cfg(feature = "postgres")]
+        if let Some(table) = self.table.as_mut().filter(|table| table.id == batch.file) {
+            table.is_kept();
+        }
+        if let Some(reached) = self.files.iter_mut().find(|reached| reached.id == batch.file) {
+            (reached.line, reached.offset) = (batch.last, batch.offset);
+        }
+    }
+
+    /// Lines of files, and rows of the table, that the platform has, by name.
+    pub(super) fn reached(&self) -> BTreeMap<String, u64> {
+        let reached = self.files.iter().map(|reached| (reached.file.clone(), reached.line));
+        #[cfg(feature = "postgres")]
+        let reached = reached.chain(self.table.iter().map(|table| (table.name.clone(), table.line)));
+        reached.collect()
+    }
+
     pub(super) fn save(&self) -> io::Result<()> {
-        let text = serde_json::to_vec_pretty(&Written { files: self.files.clone() })?;
+        let text = serde_json::to_vec_pretty(&Written {
+            files: self.files.clone(),
+            #[cfg(feature = "postgres")]
+            table: self.table.clone(),
+        })?;
         let next = self.path.with_extension("next");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
         file.write_all(&text)?;

@@ -1,5 +1,6 @@
-//! Lines that cannot be used, with file, line and reason. They hold private ids and stay with the operator.
+//! Lines and rows that cannot be used, with file or table, number and reason. They hold private ids and stay with the operator.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -10,7 +11,7 @@ use std::path::Path;
 const TEXT_CHARS_MAX: usize = 500;
 
 /// A line that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Bad {
     pub(super) line: u64,
     pub(super) reason: String,

@@ -63,8 +63,26 @@ pub(super) fn tls(authority: &Path) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
-trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+/// What TLS says of a certificate is not the wire's fault.
+pub(super) fn tls_down(error: &std::io::Error) -> Down {
+    match error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+        true => Down::Refused(format!("TLS: {error}")),
+        false => Down::Away(error.to_string()),
+    }
+}
+
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
+
+/// What ended a wait.
+pub(super) enum Heard {
+    /// A receipt, or what somebody says is one.
+    Receipt(Vec<u8>),
+    /// Something else is to be done.
+    Woken,
+    /// The time.
+    Nothing,
+}
 
 pub(super) struct Session {
     wire: Wire<Box<dyn Duplex>>,
@@ -91,11 +109,7 @@ impl Session {
                     let name = ServerName::try_from(platform.host.clone());
                     let name = name.map_err(|error| Down::Refused(format!("{}: {error}", platform.host)))?;
                     let connecting = TlsConnector::from(tls.clone()).connect(name, stream).await;
-                    Box::new(connecting.map_err(|error| match error.get_ref() {
-                        // What TLS says of a certificate, and not of a wire.
-                        Some(_) => Down::Refused(format!("TLS: {error}")),
-                        None => Down::Away(error.to_string()),
-                    })?)
+                    Box::new(connecting.map_err(|error| tls_down(&error))?)
                 }
             };
             let now = Instant::now();
@@ -158,13 +172,17 @@ impl Session {
         self.put(&Packet::Publish(publish)).await
     }
 
-    /// The next receipt, or nothing when `wait` has passed. Keeps the connection alive meanwhile.
-    pub(super) async fn receipt(&mut self, wait: Duration) -> Result<Option<Vec<u8>>, Down> {
-        let until = Instant::now() + wait;
+    /// The next receipt, unless it is `until` or `woken` ends before. Keeps the connection alive meanwhile.
+    pub(super) async fn receipt(
+        &mut self,
+        until: Instant,
+        woken: impl Future<Output = ()>,
+    ) -> Result<Heard, Down> {
+        let mut woken = std::pin::pin!(woken);
         loop {
             let now = Instant::now();
             if now >= until {
-                return Ok(None);
+                return Ok(Heard::Nothing);
             }
             if now >= self.heard + Duration::from_secs(2 * u64::from(KEEP_ALIVE_S)) {
                 return Err(Down::Away("the platform is silent".to_owned()));
@@ -173,13 +191,17 @@ impl Session {
                 self.put(&Packet::PingReq).await?;
             }
             // Reading is cancelled between reads of the socket only; what was read stays.
-            let Ok(packet) = timeout((until - now).min(PING_AFTER), self.read()).await else { continue };
+            let packet = tokio::select! {
+                packet = timeout((until - now).min(PING_AFTER), self.read()) => packet,
+                () = &mut woken => return Ok(Heard::Woken),
+            };
+            let Ok(packet) = packet else { continue };
             match packet? {
                 Packet::Publish(publish) => {
                     if publish.qos != QoS::AtMostOnce {
                         self.put(&Packet::PubAck(PubAck::new(publish.pkid))).await?;
                     }
-                    return Ok(Some(publish.payload.to_vec()));
+                    return Ok(Heard::Receipt(publish.payload.to_vec()));
                 }
                 Packet::PubAck(_) | Packet::PingResp => {}
                 other => return Err(Down::Away(format!("an unexpected packet: {other:?}"))),

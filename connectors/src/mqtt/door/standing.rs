@@ -1,24 +1,21 @@
 //! Who may do what at the moment, and with which certificates: files that are read again when they change, for the clients that
 //! are there as for those that come.
 //!
-//! A file counts as changed when it looks different from when it was read, and the same twice in a row: one that is being
-//! written is left alone. What cannot be read or would leave no client at all is not taken over; what was last good goes on,
-//! the log says so and it is counted. Who loses a name, password, certificate or subscription is cut off at once.
+//! What cannot be read or would leave no client at all is not taken over; what was last good goes on, the log says so and it is
+//! counted. Who loses a name, password, certificate or subscription is cut off at once.
 
 use super::Inside;
 use super::config::DoorError;
 use super::counters::Count;
 use super::policy::{Identity, Policy};
 use super::tls::{self, Tls, TlsFiles};
+use crate::watched::Watched;
 use rustls::pki_types::CertificateDer;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 
-/// How often the files are looked at.
-const LOOK_PERIOD: Duration = Duration::from_millis(500);
 /// Changes that wait to be told; whoever makes more waits.
 const CHANGES_MAX: usize = 1024;
 
@@ -157,51 +154,19 @@ impl Standing {
     }
 }
 
-/// The files of a door, and how they looked when they were read.
+/// The files of a door.
 #[derive(Debug)]
 pub(super) struct Files {
     rights: Option<PathBuf>,
     tls: Option<TlsFiles>,
-    read: Vec<Option<Look>>,
-}
-
-/// What tells a file from the same file after a change of its contents, owner or mode.
-type Look = (SystemTime, u64, Option<(i64, i64, u64)>);
-
-fn look(path: &Path) -> Option<Look> {
-    let metadata = std::fs::metadata(path).ok()?;
-    #[cfg(unix)]
-    let number = {
-        use std::os::unix::fs::MetadataExt;
-        Some((metadata.ctime(), metadata.ctime_nsec(), metadata.ino()))
-    };
-    #[cfg(not(unix))]
-    let number = None;
-    Some((metadata.modified().ok()?, metadata.len(), number))
+    watched: Watched,
 }
 
 impl Files {
     /// The files as they look now, before they are read.
     pub(super) fn new(rights: Option<PathBuf>, tls: Option<TlsFiles>) -> Self {
-        let mut files = Self { rights, tls, read: Vec::new() };
-        files.read = files.look();
-        files
-    }
-
-    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        let tls = self.tls.iter().flat_map(TlsFiles::paths);
-        self.rights.iter().chain(tls)
-    }
-
-    fn look(&self) -> Vec<Option<Look>> {
-        self.paths().map(|path| look(path)).collect()
-    }
-
-    fn changed(&self, now: &[Option<Look>]) -> String {
-        let pairs = self.paths().zip(self.read.iter().zip(now));
-        let changed =
-            pairs.filter(|(_, (before, now))| before != now).map(|(path, _)| path.display().to_string());
-        changed.collect::<Vec<_>>().join(", ")
+        let paths = rights.iter().chain(tls.iter().flat_map(TlsFiles::paths));
+        Self { watched: Watched::new(paths.cloned().collect::<Vec<_>>()), rights, tls }
     }
 
     /// What they say now; without a file of rights those of `before` go on.
@@ -226,25 +191,8 @@ impl Files {
 
 /// Looks at the files again and again, and lets what they say hold.
 pub(super) async fn follow(mut files: Files, inside: Arc<Inside>) {
-    if files.read.is_empty() {
-        return;
-    }
-    let mut seen = files.read.clone();
     loop {
-        tokio::time::sleep(LOOK_PERIOD).await;
-        let looked = tokio::task::spawn_blocking(move || {
-            let now = files.look();
-            (files, now)
-        });
-        let Ok((back, now)) = looked.await else { return };
-        files = back;
-        let (settled, changed) = (now == seen, now != files.read);
-        seen = now;
-        if !settled || !changed {
-            continue;
-        }
-        let names = files.changed(&seen);
-        files.read.clone_from(&seen);
+        let names = files.watched.changed().await;
         let before = Arc::clone(&inside.standing.borrow());
         let reading = tokio::task::spawn_blocking(move || {
             let standing = files.standing(&before);

@@ -38,7 +38,7 @@ impl TlsFiles {
     }
 
     /// All of them.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         [&self.certificate, &self.key].into_iter().chain(&self.client_authority).chain(&self.revoked)
     }
 }

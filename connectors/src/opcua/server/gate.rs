@@ -8,6 +8,7 @@
 //! * is a stranger until the library has opened a channel for a certificate that is trusted here; strangers get a few answers
 //!   and as many seconds, and take no place from those who are known;
 //! * cannot change the protection of a channel that is open, and is cut off when it says nothing for longer than a session lasts;
+//! * is cut off when its certificate is trusted no more, by the folder in which those lie;
 //! * sends chunks of bounded size, each within seconds of its first byte;
 //! * is not listened to while it does not fetch its answers, and is cut off when that lasts.
 
@@ -16,6 +17,7 @@ mod chunk;
 pub(crate) use chunk::read_chunk;
 
 use crate::opcua::identity::pinned;
+use crate::watched::Watched;
 use chunk::{Chunk, OF_CLIENT, OF_SERVER};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -69,10 +71,21 @@ enum Counted {
     Untrusted,
     Silent,
     Stalled,
+    Withdrawn,
 }
 
-const REASONS: [&str; 9] =
-    ["accepted", "established", "evicted", "full", "frame", "unprotected", "untrusted", "silent", "stalled"];
+const REASONS: [&str; 10] = [
+    "accepted",
+    "established",
+    "evicted",
+    "full",
+    "frame",
+    "unprotected",
+    "untrusted",
+    "silent",
+    "stalled",
+    "withdrawn",
+];
 
 impl GateCounters {
     fn add(&self, counted: Counted) {
@@ -81,7 +94,7 @@ impl GateCounters {
 
     /// The numbers now, by reason: `accepted` and `established` connections; those that were `evicted` to make room, found it
     /// `full`, sent no `frame`, asked `unprotected` for more than endpoints, came with an `untrusted` certificate, were `silent`, or
-    /// `stalled`.
+    /// `stalled`; and those whose certificate was `withdrawn` while they were open.
     pub fn snapshot(&self) -> BTreeMap<&'static str, u64> {
         REASONS.iter().zip(&self.0).map(|(name, count)| (*name, count.load(Ordering::Relaxed))).collect()
     }
@@ -90,6 +103,7 @@ impl GateCounters {
 /// The listener.
 pub(super) struct Gate {
     accepting: JoinHandle<()>,
+    following: JoinHandle<()>,
     shared: Arc<Shared>,
 }
 
@@ -106,7 +120,8 @@ struct Shared {
 #[derive(Default)]
 struct Here {
     strangers: BTreeMap<u64, AbortHandle>,
-    established: BTreeMap<u64, AbortHandle>,
+    /// With the chain of certificates that each showed; of those without protection it is empty.
+    established: BTreeMap<u64, (AbortHandle, Vec<u8>)>,
 }
 
 impl Gate {
@@ -119,7 +134,9 @@ impl Gate {
             counters: GateCounters::default(),
             here: Mutex::default(),
         });
-        Self { accepting: tokio::spawn(accept(listener, shared.clone())), shared }
+        let accepting = tokio::spawn(accept(listener, shared.clone()));
+        let following = tokio::spawn(follow(shared.clone()));
+        Self { accepting, following, shared }
     }
 
     pub fn counters(&self) -> &GateCounters {
@@ -129,7 +146,7 @@ impl Gate {
     /// Ends all connections that have opened a channel; whoever comes back has to prove again who it is.
     pub fn cut(&self) {
         let established = std::mem::take(&mut self.shared.here().established);
-        established.into_values().for_each(|connection| connection.abort());
+        established.into_values().for_each(|(connection, _)| connection.abort());
     }
 
     /// Takes no more; those who are in stay until the library ends them.
@@ -142,6 +159,7 @@ impl Gate {
 impl Drop for Gate {
     fn drop(&mut self) {
         self.accepting.abort();
+        self.following.abort();
     }
 }
 
@@ -181,11 +199,11 @@ impl Shared {
     }
 
     /// Whether there is room for a stranger among those who have opened a channel.
-    fn establish(&self, id: u64) -> bool {
+    fn establish(&self, id: u64, chain: Vec<u8>) -> bool {
         let mut here = self.here();
         let has_room = here.established.len() < ESTABLISHED_MAX;
         if has_room && let Some(connection) = here.strangers.remove(&id) {
-            here.established.insert(id, connection);
+            here.established.insert(id, (connection, chain));
         }
         has_room
     }
@@ -197,10 +215,42 @@ impl Shared {
         tokio::task::spawn_blocking(move || is_trusted(&trusted, &chain)).await.unwrap_or(false)
     }
 
+    /// Cuts off those whose certificate is not among the trusted ones any more.
+    async fn withdraw(&self) {
+        let shown: Vec<(u64, Vec<u8>)> = {
+            let here = self.here();
+            let protected = here.established.iter().filter(|(_, (_, chain))| !chain.is_empty());
+            protected.map(|(id, (_, chain))| (*id, chain.clone())).collect()
+        };
+        let trusted = self.trusted.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let certificates = trusted_certificates(&trusted);
+            let is_out = |(_, chain): &(u64, Vec<u8>)| !certificates.iter().any(|one| chain.starts_with(one));
+            shown.into_iter().filter(is_out).map(|(id, _)| id).collect::<Vec<_>>()
+        });
+        for id in looked.await.unwrap_or_default() {
+            if let Some((connection, _)) = self.here().established.remove(&id) {
+                connection.abort();
+                self.counters.add(Counted::Withdrawn);
+                tracing::warn!("an opcua client was cut off: its certificate is trusted no more");
+            }
+        }
+    }
+
     fn leave(&self, id: u64) {
         let mut here = self.here();
         here.strangers.remove(&id);
         here.established.remove(&id);
+    }
+}
+
+/// Looks at the folder of trusted certificates again and again. Whom it lets in is looked up at each opening; here it is about
+/// those who are in.
+async fn follow(shared: Arc<Shared>) {
+    let mut folder = Watched::new([shared.trusted.clone()]);
+    loop {
+        folder.changed().await;
+        shared.withdraw().await;
     }
 }
 
@@ -242,7 +292,7 @@ async fn connection(id: u64, peer: TcpStream, shared: &Shared) -> Result<(), Cou
             sleep(HANDSHAKE).await;
             return Ok(());
         }
-        if !shared.establish(id) {
+        if !shared.establish(id, opening.certificate().map(<[u8]>::to_vec).unwrap_or_default()) {
             return Err(Counted::Full);
         }
         refused.store(false, Ordering::Relaxed);
@@ -338,10 +388,11 @@ async fn answers(
 
 /// Whether one of the certificates of a directory is the one with which a chain begins.
 fn is_trusted(directory: &Path, chain: &[u8]) -> bool {
-    let Ok(entries) = std::fs::read_dir(directory) else { return false };
-    entries
-        .flatten()
-        .take(TRUSTED_MAX)
-        .filter_map(|entry| pinned(&entry.path()).ok()?.to_der().ok())
-        .any(|certificate| chain.starts_with(&certificate))
+    trusted_certificates(directory).iter().any(|certificate| chain.starts_with(certificate))
+}
+
+fn trusted_certificates(directory: &Path) -> Vec<Vec<u8>> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let certificates = entries.flatten().take(TRUSTED_MAX);
+    certificates.filter_map(|entry| pinned(&entry.path()).ok()?.to_der().ok()).collect()
 }

@@ -1,0 +1,9 @@
+//! Both sides of acquisition joined by a real door over TLS: the operator's client and the platform's intake.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test
+
+#[cfg(feature = "postgres")]
+mod database;
+mod files;
+mod platform;
+#[cfg(feature = "postgres")]
+mod server;
