@@ -37,11 +37,14 @@ stories=(
   "OPC UA, gridflex serve|asyncua both ways|a_scada_is_heard"
   "AMQP services, gridflex serve|RabbitMQ 3.10 (TLS), aio-pika|the_service_platform_answers"
   "Modbus, gridflex serve|pymodbus|the_meters_of_the_example"
+  "Sign-in, gridflex serve|oidc-provider (certified)|oidc a_person_signs_in_at|oidc whoever_logs_out"
+  "Sign-in, algorithms|oidc-provider (certified)|oidc tokens_of_every"
+  "Sign-in, refusals|hand-made providers|oidc refused::|oidc unreachable::|oidc renewed::|oidc signed_in::"
 )
 
 log="$(mktemp)"
 trap 'rm -f "$log" "$log.http"' EXIT
-cargo nextest run --locked --workspace --test door --test sources --test shown --test contract --test receipts --test site --test amqp \
+cargo nextest run --locked --workspace --test door --test sources --test shown --test contract --test receipts --test site --test amqp --test oidc \
   --status-level pass --final-status-level none --success-output immediate >"$log" 2>&1
 code=$?
 grep -qE '(PASS|FAIL) ' "$log" || { cat "$log"; exit 1; }
