@@ -7,7 +7,11 @@ use std::net::IpAddr;
 pub(super) fn checked(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|error| format!("{text:?} is no address: {error}"))?;
     let host = uri.host().unwrap_or_default();
-    if host.is_empty() || text.contains('#') || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if host.is_empty()
+        || !text.is_ascii()
+        || text.contains('#')
+        || text.chars().any(|c| c.is_whitespace() || c.is_control())
+    {
         return Err(format!("{text:?} is no address; write for example https://login.example"));
     }
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
@@ -83,6 +87,7 @@ mod tests {
             "https://login.example/#a",
             "https://login.example/a b",
             "https:///a",
+            "https://login.example/ä",
             "javascript:alert(1)",
         ];
         for wrong in wrong {

@@ -3,7 +3,6 @@
 use super::address::{checked, is_encrypted};
 use crate::listen::Listen;
 use access::oidc::{Grants, Lasts};
-use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,14 +50,7 @@ pub struct OidcConfig {
 pub type Wrong = (&'static str, String);
 
 /// A secret that is not printed.
-#[derive(Clone)]
 pub(super) struct Secret(pub String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
 
 impl OidcConfig {
     /// Everything that is wrong with it, for a server that listens there; the provider is not asked.

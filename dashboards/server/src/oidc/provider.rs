@@ -35,12 +35,18 @@ const KEYS_AGAIN_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Provider {
     pub config: OidcConfig,
-    secret: Secret,
     agent: Agent,
     clock: Arc<dyn Clock>,
     /// Held while it is asked: one asks for all.
     document: Mutex<Option<(Result<Arc<Document>, Trouble>, Timestamp)>>,
-    keys: Mutex<Option<(Arc<Keys>, Timestamp)>>,
+    keys: Mutex<HeldKeys>,
+}
+
+/// Its keys, and whether they could not be had of late.
+#[derive(Debug, Default)]
+struct HeldKeys {
+    keys: Option<(Arc<Keys>, Timestamp)>,
+    failed: Option<(Trouble, Timestamp)>,
 }
 
 /// What it gives for a code or a refresh token.
@@ -62,7 +68,7 @@ impl Provider {
     /// # Errors
     /// The key of what cannot be used, with the reason.
     pub fn new(config: OidcConfig, clock: Arc<dyn Clock>) -> Result<Self, (&'static str, String)> {
-        let secret = config.secret().map_err(|reason| ("client_secret_file", reason))?;
+        config.secret().map_err(|reason| ("client_secret_file", reason))?;
         let certificates = config.certificates().map_err(|reason| ("authority", reason))?;
         let is_encrypted = checked(&config.issuer).is_ok_and(|uri| is_encrypted(&uri));
         let roots = RootCerts::Specific(certificates.unwrap_or_default());
@@ -77,7 +83,7 @@ impl Provider {
             .https_only(is_encrypted)
             .tls_config(tls.build());
         let agent = made.build().into();
-        Ok(Self { config, secret, agent, clock, document: Mutex::default(), keys: Mutex::default() })
+        Ok(Self { config, agent, clock, document: Mutex::default(), keys: Mutex::default() })
     }
 
     /// What it says of itself.
@@ -114,7 +120,8 @@ impl Provider {
     /// # Errors
     /// It does not answer, or refuses.
     pub fn redeem(&self, document: &Document, pairs: &[(&str, &str)]) -> Result<Tokens, Trouble> {
-        let (client, secret) = (self.config.client_id.as_str(), self.secret.0.as_str());
+        let secret = self.secret()?;
+        let (client, secret) = (self.config.client_id.as_str(), secret.0.as_str());
         let mut pairs = pairs.to_vec();
         let mut request = self
             .agent
@@ -140,6 +147,14 @@ impl Provider {
         serde_json::from_slice(&body).map_err(|error| Trouble::Answer(format!("it gives no tokens: {error}")))
     }
 
+    /// What we show it, as it stands in the file now: another secret needs no restart.
+    fn secret(&self) -> Result<Secret, Trouble> {
+        self.config.secret().map_err(|reason| {
+            tracing::error!(%reason, "nobody can sign in with the provider");
+            Trouble::Unreachable("the secret for it cannot be read here; see the log".to_owned())
+        })
+    }
+
     /// Judges an ID token; with a key that is not known, with newer keys, if they were not asked for just now.
     ///
     /// # Errors
@@ -157,18 +172,27 @@ impl Provider {
         }
     }
 
-    /// Its keys, not older than that.
+    /// Its keys, not older than that. While they cannot be had, that is said again without asking for a few seconds.
     fn keys(&self, document: &Document, age: Duration) -> Result<Arc<Keys>, Trouble> {
         let mut held = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((keys, at)) = held.as_ref()
+        if let Some((keys, at)) = &held.keys
             && self.clock.now().since(*at) < age
         {
             return Ok(Arc::clone(keys));
         }
-        let bytes = self.get(&document.jwks_uri, None)?;
-        let keys = Arc::new(Keys::read(&bytes).map_err(Trouble::Answer)?);
-        *held = Some((Arc::clone(&keys), self.clock.now()));
-        Ok(keys)
+        if let Some((trouble, at)) = &held.failed
+            && self.clock.now().since(*at) < ASKED_AGAIN_AFTER
+        {
+            return Err(trouble.clone());
+        }
+        let bytes = self.get(&document.jwks_uri, None);
+        let outcome = bytes.and_then(|bytes| Keys::read(&bytes).map_err(Trouble::Answer).map(Arc::new));
+        let now = self.clock.now();
+        match &outcome {
+            Ok(keys) => *held = HeldKeys { keys: Some((Arc::clone(keys), now)), failed: None },
+            Err(trouble) => held.failed = Some((trouble.clone(), now)),
+        }
+        outcome
     }
 
     /// What it says of the person an access token is of.

@@ -77,7 +77,7 @@ struct Running {
     clock: Arc<Hand>,
     issuer: String,
     audit: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     _picture: watch::Sender<Arc<Picture>>,
 }
 
@@ -166,7 +166,7 @@ impl Running {
         };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = serve_with(address, served, Limits::default(), |_| None).await.unwrap();
-        Self { server, clock, issuer, audit, _folder: folder, _picture: sender }
+        Self { server, clock, issuer, audit, folder, _picture: sender }
     }
 
     async fn ask_with(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {

@@ -104,6 +104,10 @@ async fn groups_that_the_token_does_not_say_are_asked_for() {
     assert!(provider.last("/who").head.contains("authorization: Bearer acc"));
     let body = provider.last("/token").body;
     assert!(body.ends_with("&client_id=gridflex&client_secret=a%20secret%3A%20with%2Fodd%2Bsigns"), "{body}");
+    // Another secret needs no restart.
+    std::fs::write(running.folder.path().join("secret"), "another").unwrap();
+    assert_eq!(sign_in().await.status, 200);
+    assert!(provider.last("/token").body.ends_with("&client_secret=another"));
     // Of somebody else, or without groups.
     provider.tell("/who", super::Reply::Json(200, json!({ "sub": "7", "groups": "watchers" })));
     assert_eq!(sign_in().await.code(), "token_subject");
