@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 pub fn encoded(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -92,8 +92,10 @@ impl Provider {
         let told = Arc::new(Mutex::new(Told::default()));
         let kept = Arc::clone(&told);
         let task = tokio::spawn(async move {
+            // They end with it.
+            let mut connections = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(answer(socket, Arc::clone(&kept)));
+                connections.spawn(answer(socket, Arc::clone(&kept)));
             }
         });
         let provider = Self { address, signer: Signer::new("one"), told, task };
