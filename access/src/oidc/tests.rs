@@ -148,7 +148,7 @@ fn a_token_that_is_not_what_was_expected_is_refused_with_its_reason() {
 fn no_algorithm_without_a_signature_of_the_provider_is_taken() {
     let (signer, stranger) = (Signer::new("one"), Signer::new("one"));
     let published = signer.published();
-    let all = keys(&[published.clone()]);
+    let all = keys(std::slice::from_ref(&published));
     let judged = |token: &str| judge(token, &all, &expected(), NOW).unwrap_err().code();
     let unsigned = format!("{}.{}.", encoded(r#"{"alg":"none"}"#), encoded(good().to_string()));
     assert_eq!(judged(&unsigned), "token_algorithm");

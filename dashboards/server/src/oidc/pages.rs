@@ -5,26 +5,28 @@ use crate::session::PAGE;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 
-/// Where the log-in page has the provider's button, or says who is logged in.
-const PLACE: &str = "  <!-- others -->\n";
+/// Where the log-in page says who is logged in.
+const WHO: &str = "  <!-- who -->\n";
+/// Where it has the provider's button.
+const OTHERS: &str = "  <!-- others -->\n";
 
 /// The log-in page; `provider` has a button on it, and `who` is logged in already.
 pub(crate) fn login_page(provider: Option<&str>, who: Option<&str>) -> String {
-    let mut others = String::new();
-    if let Some(name) = provider {
-        let name = mark_up(name);
-        others.push_str(&format!(
-            "  <p class=\"or\">or</p>\n  <p><a class=\"button\" href=\"/api/v1/session/oidc\">Sign in with {name}</a></p>\n"
-        ));
-    }
-    if let Some(who) = who {
-        let who = mark_up(who);
-        others.push_str(&format!(
-            "  <form id=\"log-out\">\n    <p>Logged in as {who}. <a href=\"/\">To the grid</a></p>\n    \
-             <p><button class=\"quiet\">Log out</button></p>\n  </form>\n"
-        ));
-    }
-    String::from_utf8_lossy(PAGE).replace(PLACE, &others)
+    let others = provider.map_or(String::new(), |name| {
+        format!(
+            "  <p class=\"or\">or</p>\n  \
+             <p><a class=\"button\" href=\"/api/v1/session/oidc\">Sign in with {}</a></p>\n",
+            mark_up(name)
+        )
+    });
+    let who = who.map_or(String::new(), |who| {
+        format!(
+            "  <form id=\"log-out\">\n    <p>Logged in as {}. <a href=\"/\">To the grid</a></p>\n    \
+             <p><button>Log out</button></p>\n    <p class=\"or\">or as somebody else</p>\n  </form>\n",
+            mark_up(who)
+        )
+    });
+    String::from_utf8_lossy(PAGE).replace(OTHERS, &others).replace(WHO, &who)
 }
 
 /// The page that goes on to the grid. It is a page and no redirect: a cookie that other sites cannot use is not sent while the

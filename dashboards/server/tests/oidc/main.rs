@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers outside the test functions may fail a test
 
+mod encrypted;
 mod provider;
 mod refused;
 mod renewed;
@@ -115,10 +116,10 @@ struct Begun {
 
 impl Running {
     async fn start(provider: &Provider) -> Self {
-        Self::start_with(provider.issuer()).await
+        Self::start_with(provider.issuer(), None).await
     }
 
-    async fn start_with(issuer: String) -> Self {
+    async fn start_with(issuer: String, authority: Option<PathBuf>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (path, audit) = (folder.path().join("access.json"), folder.path().join("audit.jsonl"));
         let mut directory = Directory::default();
@@ -140,7 +141,7 @@ impl Running {
             public_url: "http://localhost:8080".to_owned(),
             groups_claim: "groups".to_owned(),
             scopes: vec!["profile".to_owned()],
-            authority: None,
+            authority,
             skew: Duration::from_secs(30),
             lasts: Lasts { vouched: Duration::from_secs(3_600), asked_again: Duration::from_secs(600) },
             grants: Grants(vec![

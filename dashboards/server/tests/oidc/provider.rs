@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 pub fn encoded(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -79,6 +80,7 @@ struct Told {
 
 pub struct Provider {
     pub address: SocketAddr,
+    encrypted: bool,
     pub signer: Signer,
     told: Arc<Mutex<Told>>,
     task: JoinHandle<()>,
@@ -87,25 +89,39 @@ pub struct Provider {
 impl Provider {
     /// One that behaves, but gives out no tokens yet.
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// The same, encrypted when that is given.
+    pub async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let told = Arc::new(Mutex::new(Told::default()));
-        let kept = Arc::clone(&told);
+        let (kept, encrypted) = (Arc::clone(&told), tls.is_some());
         let task = tokio::spawn(async move {
             // They end with it.
             let mut connections = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
-                connections.spawn(answer(socket, Arc::clone(&kept)));
+                let (kept, tls) = (Arc::clone(&kept), tls.clone());
+                connections.spawn(async move {
+                    let Some(tls) = tls else { return answer(socket, kept).await };
+                    if let Ok(socket) = tls.accept(socket).await {
+                        answer(socket, kept).await;
+                    }
+                });
             }
         });
-        let provider = Self { address, signer: Signer::new("one"), told, task };
+        let provider = Self { address, encrypted, signer: Signer::new("one"), told, task };
         provider.tell("/.well-known/openid-configuration", Reply::Json(200, provider.document()));
         provider.publish(&[provider.signer.published()]);
         provider
     }
 
     pub fn issuer(&self) -> String {
-        format!("http://{}", self.address)
+        match self.encrypted {
+            true => format!("https://localhost:{}", self.address.port()),
+            false => format!("http://{}", self.address),
+        }
     }
 
     pub fn document(&self) -> Value {
@@ -141,7 +157,7 @@ impl Provider {
     }
 }
 
-async fn answer(mut socket: TcpStream, told: Arc<Mutex<Told>>) {
+async fn answer(mut socket: impl AsyncRead + AsyncWrite + Unpin, told: Arc<Mutex<Told>>) {
     loop {
         let Some(asked) = read(&mut socket).await else { return };
         let reply = {
@@ -184,7 +200,7 @@ async fn answer(mut socket: TcpStream, told: Arc<Mutex<Told>>) {
     }
 }
 
-async fn read(socket: &mut TcpStream) -> Option<Asked> {
+async fn read(socket: &mut (impl AsyncRead + Unpin)) -> Option<Asked> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {

@@ -17,7 +17,7 @@ async fn local_log_in(running: &Running) -> u16 {
 async fn a_provider_that_is_down_keeps_nobody_else_out() {
     let provider = Provider::start().await;
     let issuer = provider.issuer();
-    let running = Running::start_with(issuer).await;
+    let running = Running::start_with(issuer, None).await;
     let session = running.signed_in(&provider).await;
     provider.stop().await;
     running.wait(3_590);
