@@ -29,6 +29,9 @@ if (($# > 0)); then
   stories=("${@/%/.story.mjs}")
   stories=("${stories[@]/#/$web/stories/}")
 fi
+for story in "${stories[@]}"; do
+  [[ -f "$story" ]] || { echo "there is no story $story"; exit 1; }
+done
 ((${#stories[@]} > 0)) || skip "there are no stories in dashboards/web/stories"
 command -v node >/dev/null || skip "node is missing"
 command -v chromium >/dev/null || skip "chromium is missing"

@@ -39,7 +39,7 @@ stories=(
   "Modbus, gridflex serve|pymodbus|the_meters_of_the_example"
   "Sign-in, gridflex serve|oidc-provider (certified)|oidc a_person_signs_in_at|oidc whoever_logs_out"
   "Sign-in, algorithms|oidc-provider (certified)|oidc tokens_of_every"
-  "Sign-in, refusals|hand-made providers|oidc refused::|oidc unreachable::|oidc renewed::|oidc signed_in::"
+  "Sign-in, refusals|hand-made providers|oidc refused::|oidc encrypted::|oidc unreachable::|oidc renewed::|oidc signed_in::"
 )
 
 log="$(mktemp)"
