@@ -41,11 +41,14 @@ stories=(
   "acquire, database, trust|PostgreSQL (TLS, SCRAM)|acquisition database::without"
   "acquire, database crashes|PostgreSQL|acquisition database::a_database"
   "acquire, 20 kills|PostgreSQL that crashes, rumqttc|acquire twenty_kills_lose_no_row"
+  "Sign-in, gridflex serve|oidc-provider (certified)|oidc a_person_signs_in_at|oidc whoever_logs_out"
+  "Sign-in, algorithms|oidc-provider (certified)|oidc tokens_of_every"
+  "Sign-in, refusals|hand-made providers|oidc refused::|oidc encrypted::|oidc unreachable::|oidc renewed::|oidc signed_in::"
 )
 
 log="$(mktemp)"
 trap 'rm -f "$log" "$log.http"' EXIT
-cargo nextest run --locked --workspace --test door --test sources --test shown --test contract --test receipts --test site --test amqp --test acquisition --test acquire \
+cargo nextest run --locked --workspace --test door --test sources --test shown --test contract --test receipts --test site --test amqp --test acquisition --test acquire --test oidc \
   --status-level pass --final-status-level none --success-output immediate >"$log" 2>&1
 code=$?
 grep -qE '(PASS|FAIL) ' "$log" || { cat "$log"; exit 1; }

@@ -3,7 +3,7 @@
 # Otherwise it says what is missing; the step that needs it then skips itself and says so.
 #
 #   scripts/setup.sh page    what building the page needs: node and npm
-#   scripts/setup.sh test    that, and what the tests need: Chromium, mosquitto and its clients, mbpoll, nats-server, rabbitmq-server, PostgreSQL; paho, pymodbus, pyserial, asyncua, c104, aio-pika and opentelemetry-proto in target/peers/venv
+#   scripts/setup.sh test    that, and what the tests need: Chromium, mosquitto and its clients, mbpoll, nats-server, rabbitmq-server, PostgreSQL; paho, pymodbus, pyserial, asyncua, c104, aio-pika and opentelemetry-proto in target/peers/venv; oidc-provider in target/peers/oidc
 #
 # The Rust toolchain named in rust-toolchain.toml is installed by rustup on the first cargo call.
 # Exit: 0 everything is there; 77 something is missing and may not or could not be installed.
@@ -84,5 +84,22 @@ peers() {
 if [[ "${1:-test}" == test ]] && ! peers; then
   missing=1
   say "paho-mqtt, pymodbus, pyserial, asyncua, c104, aio-pika or opentelemetry-proto is missing (stories of foreign MQTT clients, Modbus, OPC UA, IEC 104 and AMQP peers, traces)"
+fi
+
+# A certified OpenID provider in JavaScript, likewise.
+openid_provider() {
+  local folder=target/peers/oidc version=9.13.3
+  grep -qs "\"version\": \"$version\"" "$folder/node_modules/oidc-provider/package.json" && return
+  if [[ "${GRIDFLEX_NO_INSTALL:-0}" == 1 ]]; then
+    say "not installing oidc-provider: GRIDFLEX_NO_INSTALL is set"
+    return 1
+  fi
+  has npm || return 1
+  say "installing oidc-provider $version in $folder"
+  mkdir -p "$folder" && npm install --prefix "$folder" --no-audit --no-fund --ignore-scripts --silent "oidc-provider@$version" </dev/null >&2
+}
+if [[ "${1:-test}" == test ]] && ! openid_provider; then
+  missing=1
+  say "oidc-provider is missing (stories of people who sign in at an OpenID provider)"
 fi
 ((missing == 0)) || exit 77

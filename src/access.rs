@@ -24,7 +24,8 @@ Examples:
   gridflex demo --access access.json                   asks who you are
 
 Roles: operator, engineer, market-operator, aggregator, prosumer, viewer, auditor, security-admin. What each may do:
-docs/access.md. The file holds hashes, no passwords; it must not be readable by others (mode 600).";
+docs/access.md. The file holds hashes, no passwords; it must not be readable by others (mode 600). People who sign in at an
+OpenID provider ([oidc] in the site's file) are not in it.";
 
 /// Arguments of `gridflex access`.
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ mod audit;
 mod directory;
 mod guesses;
 mod known;
+pub mod oidc;
 mod policy;
 mod principal;
 mod role;

@@ -169,7 +169,7 @@ fn summary(written: &SiteFile, network: &Network, maps: &[Option<PointMap>]) -> 
         usage_points: network.usage_points().len(),
         devices: written.devices.len(),
         mapped_points: maps.iter().flatten().map(|map| map.rows.len()).sum(),
-        http: http_summary(&written.http),
+        http: http_summary(written),
         mqtt: format!("{}, {whom}", mqtt.listen.value),
         opcua: written.opcua_server.as_ref().map(opcua_summary),
         data: written.data.display().to_string(),
@@ -183,10 +183,11 @@ fn opcua_summary(server: &OpcUaServerSection) -> String {
     format!("{}, {how}, for {whom}", server.listen.value)
 }
 
-fn http_summary(http: &HttpSection) -> String {
+fn http_summary(SiteFile { http, oidc, .. }: &SiteFile) -> String {
     let how = if http.tls.is_some() { "TLS" } else { "plain" };
     let whom = if http.accounts.is_some() { "those with an account" } else { "everyone on this machine" };
-    format!("{}, {how}, for {whom}", http.listen.value)
+    let others = oidc.as_ref().map_or(String::new(), |oidc| format!(" here or at {}", oidc.config.issuer));
+    format!("{}, {how}, for {whom}{others}", http.listen.value)
 }
 
 /// The form of an IANA name; the page says when it does not know it.
@@ -200,6 +201,7 @@ fn is_zone(zone: &str) -> bool {
 fn listeners(path: &Path, written: &SiteFile, problems: &mut Vec<Problem>) -> Listeners {
     let http = &written.http;
     let (page, accounts) = page(path, http, &written.data, problems);
+    let accounts = oidc(path, written, &page, accounts, problems);
     let mqtt = &written.mqtt;
     let door = DoorConfig {
         listen: mqtt.listen.value,
@@ -269,6 +271,7 @@ fn page(
         directory: accounts.value.clone(),
         audit: data.join(AUDIT_LOG),
         may_set_up: true,
+        oidc: None,
     });
     let directory = match &http.accounts {
         None => None,
@@ -288,6 +291,28 @@ fn page(
         problems.push(Problem::at(path, line, format!("http: {error}")));
     }
     (listen, files)
+}
+
+/// Whose people may sign in besides those with an account here. The provider is not asked.
+fn oidc(
+    path: &Path,
+    written: &SiteFile,
+    page: &Listen,
+    accounts: Option<AccountFiles>,
+    problems: &mut Vec<Problem>,
+) -> Option<AccountFiles> {
+    let Some(section) = &written.oidc else { return accounts };
+    for (key, reason) in section.config.check(page) {
+        problems.push(Problem::at(path, section.line_of(key), format!("oidc.{key}: {reason}")));
+    }
+    let Some(mut accounts) = accounts else {
+        let what = "oidc: name the accounts in [http], too: who signs in is written down beside them, and local accounts go on \
+                    when the provider is down";
+        problems.push(Problem::at(path, section.line, what));
+        return None;
+    };
+    accounts.oidc = Some(section.config.clone());
+    Some(accounts)
 }
 
 /// The table of rights, if there is one.

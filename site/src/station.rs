@@ -19,8 +19,8 @@ use connectors::mqtt::{self, DoorConfig, DoorError};
 #[cfg(feature = "opcua")]
 use connectors::opcua::server::{ServerConfig, ServerError};
 use dashboards_server::{
-    Access, AccessError, Accounts, FieldDoor, Listen, RunningServer, ServeError, Served, SharedRegister,
-    Whose, serve,
+    Access, AccessError, Accounts, FieldDoor, Listen, OidcConfig, RunningServer, ServeError, Served,
+    SharedRegister, Whose, serve,
 };
 use grid::{PointId, Topology};
 use history::History;
@@ -86,6 +86,8 @@ pub struct AccountFiles {
     pub audit: PathBuf,
     /// Whether the first administrator may be made with a token where nobody is known.
     pub may_set_up: bool,
+    /// Whose people may sign in besides those of the directory.
+    pub oidc: Option<OidcConfig>,
 }
 
 impl AccountFiles {
@@ -95,6 +97,10 @@ impl AccountFiles {
         let (accounts, token) = match self.may_set_up {
             true => Accounts::open_or_set_up(&self.directory, &self.audit, clock)?,
             false => (Accounts::open(&self.directory, &self.audit, clock)?, None),
+        };
+        let accounts = match self.oidc.clone() {
+            Some(config) => accounts.with_oidc(config)?,
+            None => accounts,
         };
         Ok((Access::Accounts(Arc::new(accounts.of_site(site))), token))
     }

@@ -16,6 +16,7 @@ const SAMPLES: &[&str] = &[
     include_str!("../../docs/example-site/site.toml"),
     "name = \"a\"\n[market]\nnetting = true\n[[iec104]]\nname = \"s\"\nserver = \"10.0.0.7:2404\"\npoints = \"p.csv\"\nsilent_s = 60\n",
     "[[broker]]\nname = \"homes\"\nserver = \"b:8883\"\nca = \"ca.pem\"\npoints = \"p.csv\"\n[[generator]]\nelement = \"pv.1\"\nrated_kw = 5.5\n[opcua_server]\nlisten = \"127.0.0.1:4840\"\n",
+    "[oidc]\nname = \"a\"\nissuer = \"https://a.example\"\nclient_id = \"g\"\nclient_secret_file = \"s\"\npublic_url = \"https://g.example\"\nclock_skew_s = 9\n[[oidc.group]]\ngroup = \"g\"\nrole = \"prosumer\"\nprosumers = \"3, 4\"\n",
 ];
 
 fn mutated(seed: u64, until: impl Fn(u64) -> bool) -> u64 {

@@ -1,6 +1,7 @@
 //! The routes and what they answer.
 
 use crate::guard::{Access, Proof, guard};
+use crate::oidc::{self, Oidc};
 use crate::places::NoPlace;
 use crate::problem::Problem;
 use crate::serve::State;
@@ -69,6 +70,9 @@ pub(crate) async fn figures(state: web::Data<State>) -> HttpResponse {
     let picture = Arc::clone(&state.served.picture.borrow());
     let mut families = state.served.operations.families(&picture);
     families.extend(state.gate.families());
+    if let Access::Accounts(accounts) = &state.served.access {
+        families.extend(accounts.oidc.iter().flat_map(Oidc::families));
+    }
     let text = metrics::text(&families);
     HttpResponse::Ok().insert_header(("cache-control", "no-store")).content_type(metrics::TEXT).body(text)
 }
@@ -112,11 +116,15 @@ async fn page_or_problem(request: HttpRequest, state: web::Data<State>) -> Resul
     if request.method() != "GET" && request.method() != "HEAD" {
         return Ok(method_not_allowed(request, "GET, HEAD".to_owned()).await);
     }
-    if let Access::Accounts(_) = &state.served.access {
+    if let Access::Accounts(accounts) = &state.served.access {
         let ours =
             |media_type, contents: &'static [u8]| Ok(page::file(media_type, "no-cache", contents.into()));
         match request.path() {
-            "/login" => return ours("text/html; charset=utf-8", session::PAGE),
+            "/login" => {
+                let who = session::who(&state.served.access, &Proof::of(&request)).await;
+                let page = oidc::login_page(accounts.oidc.as_ref().map(Oidc::name), who.as_deref());
+                return Ok(page::file("text/html; charset=utf-8", "no-store", page.into_bytes().into()));
+            }
             "/login.js" => return ours("text/javascript; charset=utf-8", session::SCRIPT),
             "/login.css" => return ours("text/css; charset=utf-8", session::STYLE),
             // The page is of no use to somebody who may not see what it shows.

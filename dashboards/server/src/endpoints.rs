@@ -21,6 +21,8 @@ pub enum Content {
     Events,
     /// Plain text.
     Text,
+    /// A page for people.
+    Page,
     /// Nothing.
     Nothing,
 }
@@ -147,7 +149,9 @@ mod tests {
     fn what_is_open_tells_nothing_of_the_grid_or_the_market() {
         let open: Vec<&str> = ENDPOINTS.iter().filter(|one| one.is_open()).map(|one| one.path).collect();
         let session = ["/api/v1/session"; 3];
-        let expected = [&["/healthz", "/readyz", "/api/v1/openapi.json"][..], &session, &["/api/v1/setup"]];
+        let sign_in = ["/api/v1/session/oidc", "/api/v1/session/oidc/callback"];
+        let expected =
+            [&["/healthz", "/readyz", "/api/v1/openapi.json"][..], &session, &sign_in, &["/api/v1/setup"]];
         assert_eq!(open, expected.concat());
     }
 }

@@ -1,6 +1,7 @@
 //! Who asks, and whether they may: before every handler, by the right its row of the table names.
 
 use crate::endpoints::Endpoint;
+use crate::oidc::{Oidc, OidcConfig};
 use crate::problem::Problem;
 use crate::serve::State;
 use crate::session::GUESSES_PER_NETWORK;
@@ -52,6 +53,8 @@ pub struct Accounts {
     guesses: Mutex<Guesses>,
     /// Until the first administrator is made.
     pub(crate) pending: Mutex<Option<Pending>>,
+    /// Whose people may sign in besides those of the directory.
+    pub(crate) oidc: Option<Oidc>,
 }
 
 /// Why accounts cannot be used.
@@ -63,6 +66,14 @@ pub enum AccessError {
     /// There is none.
     #[error("{0} is not there; make it with `gridflex access add`")]
     Missing(PathBuf),
+    /// What is known of an OpenID provider.
+    #[error("oidc.{key}: {reason}")]
+    Oidc {
+        /// The key in the site's file.
+        key: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
     /// The audit log.
     #[error("audit log {path}: {source}")]
     Audit {
@@ -94,6 +105,7 @@ impl Accounts {
             clock,
             guesses: Mutex::new(Guesses::new(GUESSES_PER_NETWORK)),
             pending: Mutex::default(),
+            oidc: None,
         })
     }
 
@@ -106,6 +118,16 @@ impl Accounts {
             known.0 = Arc::new(here);
         }
         self
+    }
+
+    /// Lets people of an OpenID provider sign in, too. The provider is not asked yet.
+    ///
+    /// # Errors
+    /// [`AccessError::Oidc`].
+    pub fn with_oidc(mut self, config: OidcConfig) -> Result<Self, AccessError> {
+        let made = Oidc::new(config, Arc::clone(&self.clock));
+        self.oidc = Some(made.map_err(|(key, reason)| AccessError::Oidc { key, reason })?);
+        Ok(self)
     }
 
     /// Who was known when the directory was last read.
@@ -164,7 +186,7 @@ impl Accounts {
         })
     }
 
-    /// Writes a refusal down, the same one once a minute.
+    /// Writes a refusal down, the same one of the same reason once a minute.
     pub(crate) fn note_refusal(
         &self,
         who: &str,
@@ -175,7 +197,7 @@ impl Accounts {
         let now = self.clock.now();
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.retain(|_, at| now.since(*at) < REFUSED_AGAIN);
-        let key = (who.to_owned(), what.clone());
+        let key = (who.to_owned(), format!("{what}: {outcome}"));
         if refused.contains_key(&key) || refused.len() >= REFUSED_MAX {
             return Ok(());
         }
@@ -190,10 +212,13 @@ impl Accounts {
         if let Some(token) = &proof.token {
             return known.by_token(token, now);
         }
+        let session = proof.session.as_deref()?;
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let (name, mark) = sessions.whose(proof.session.as_deref()?, now)?;
-        let (name, mark) = (name.to_owned(), mark.to_owned());
+        let own = sessions.whose(session, now).map(|(name, mark)| (name.to_owned(), mark.to_owned()));
         drop(sessions);
+        let Some((name, mark)) = own else {
+            return self.oidc.as_ref()?.whose(session, self.clock.as_ref());
+        };
         let same = known.mark(&name).is_some_and(|now| now == mark);
         known.by_name(&name).filter(|_| same)
     }
@@ -215,12 +240,16 @@ impl Proof {
         let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token =
             shown.and_then(|shown| shown.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
-        let cookies = request.headers().get_all(COOKIE_HEADER).filter_map(|value| value.to_str().ok());
-        let mut pairs =
-            cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        let session = pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value.to_owned());
-        Self { token, session }
+        Self { token, session: cookie(request, COOKIE) }
     }
+}
+
+/// A cookie that a request brings.
+pub(crate) fn cookie(request: &HttpRequest, name: &str) -> Option<String> {
+    let cookies = request.headers().get_all(COOKIE_HEADER).filter_map(|value| value.to_str().ok());
+    let mut pairs =
+        cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(found, _)| *found == name).map(|(_, value)| value.to_owned())
 }
 
 /// What tells a file from the same file after a change of its contents, owner or mode.
@@ -268,7 +297,12 @@ impl Access {
         match self {
             Self::Local => Some(Principal::local()),
             Self::Accounts(_) if proof.shows_nothing() => None,
-            Self::Accounts(accounts) => accounts.principal(accounts.fresh().await.as_ref(), proof),
+            Self::Accounts(accounts) => {
+                if let Some(session) = &proof.session {
+                    accounts.ask_again(session);
+                }
+                accounts.principal(accounts.fresh().await.as_ref(), proof)
+            }
         }
     }
 }

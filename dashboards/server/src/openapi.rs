@@ -103,6 +103,7 @@ fn responses(endpoint: &Endpoint) -> Value {
             Content::AnyJson => Some(("application/json", json!({ "type": "object" }))),
             Content::Events => Some(("text/event-stream", json!({ "type": "string" }))),
             Content::Text => Some(("text/plain", json!({ "type": "string" }))),
+            Content::Page => Some(("text/html", json!({ "type": "string" }))),
             Content::Nothing => None,
         };
         if let Some((media, schema)) = media {

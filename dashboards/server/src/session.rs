@@ -33,9 +33,12 @@ struct Credentials {
 }
 
 /// `GET /api/v1/session`.
-pub async fn show(request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn show(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     match request.extensions().get::<Principal>() {
-        Some(principal) => Ok(described(principal)),
+        Some(principal) => {
+            let label = label(&state.served.access, &Proof::of(&request));
+            Ok(described(principal, label.as_deref()))
+        }
         None => Err(Problem::new(StatusCode::UNAUTHORIZED, "not_logged_in", "nobody is logged in")),
     }
 }
@@ -71,7 +74,7 @@ pub async fn begin(
     let seconds = SESSION_LASTS.as_secs();
     let secure = if state.encrypted { "; Secure" } else { "" };
     let cookie = format!("{COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
-    let mut answer = described(&principal);
+    let mut answer = described(&principal, None);
     if let Ok(cookie) = cookie.parse() {
         answer.headers_mut().insert(actix_web::http::header::SET_COOKIE, cookie);
     }
@@ -166,13 +169,44 @@ pub struct Admitted {
 
 /// `DELETE /api/v1/session`.
 pub async fn end(request: HttpRequest, state: web::Data<State>) -> HttpResponse {
+    let mut farewell = None;
     if let (Access::Accounts(accounts), Some(session)) = (&state.served.access, Proof::of(&request).session) {
-        accounts.sessions.lock().unwrap_or_else(PoisonError::into_inner).end(&session);
+        let own = accounts.sessions.lock().unwrap_or_else(PoisonError::into_inner).end(&session);
+        let vouched = accounts.oidc.as_ref().and_then(|oidc| Some((oidc.end(&session)?, oidc)));
+        farewell = vouched.as_ref().and_then(|(ended, oidc)| oidc.farewell(ended));
+        if let Some(name) = own.or(vouched.map(|(ended, _)| ended.name)) {
+            let accounts = Arc::clone(accounts);
+            // Whoever wants to leave leaves, whether or not that can be written down; why not is in the program's log.
+            let _ = web::block(move || drop(accounts.note(&name, "log out".to_owned(), "", "allowed"))).await;
+        }
     }
     let gone = format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
-    HttpResponse::NoContent().insert_header(("set-cookie", gone)).finish()
+    let mut answer = match farewell {
+        Some(address) => json_answer(&json!({ "log_out_at": address })),
+        None => HttpResponse::NoContent().finish(),
+    };
+    if let Ok(gone) = gone.parse() {
+        answer.headers_mut().insert(actix_web::http::header::SET_COOKIE, gone);
+    }
+    answer
 }
 
-fn described(principal: &Principal) -> HttpResponse {
-    json_answer(&json!({ "name": principal.name, "roles": principal.roles }))
+/// What people call whoever asks, for a page: `None` for somebody who is not logged in.
+pub(crate) async fn who(access: &Access, proof: &Proof) -> Option<String> {
+    let principal = access.principal(proof).await?;
+    Some(label(access, proof).unwrap_or(principal.name))
+}
+
+/// What the provider calls somebody who signed in there.
+fn label(access: &Access, proof: &Proof) -> Option<String> {
+    let Access::Accounts(accounts) = access else { return None };
+    accounts.oidc.as_ref()?.label(proof.session.as_deref()?, accounts.clock.as_ref())
+}
+
+fn described(principal: &Principal, label: Option<&str>) -> HttpResponse {
+    let mut described = json!({ "name": principal.name, "roles": principal.roles });
+    if let Some(label) = label {
+        described["label"] = label.into();
+    }
+    json_answer(&described)
 }

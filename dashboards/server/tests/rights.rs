@@ -34,8 +34,15 @@ use tokio::sync::watch;
 const BILLED: [u32; 3] = [2, 3, 4];
 
 /// What is not there for anybody.
-const NOTHING_THERE: [&str; 5] =
-    ["getBenchmark", "getForecasts", "getNode", "getEdge", "submitFlexOfferToManager"];
+const NOTHING_THERE: [&str; 7] = [
+    "getBenchmark",
+    "getForecasts",
+    "getNode",
+    "getEdge",
+    "submitFlexOfferToManager",
+    "beginSignIn",
+    "finishSignIn",
+];
 
 struct Market;
 
@@ -247,7 +254,7 @@ async fn every_role_may_at_every_endpoint_what_the_matrix_says_and_nothing_else(
                     (_, true) if endpoint.path.starts_with("/api/v1/history") => status == 404,
                     // No measurements are taken here.
                     (_, true) if endpoint.operation == "sendMeasurements" => status == 404,
-                    // Nobody has contributed, nothing is expected, and there is no network.
+                    // Nobody has contributed, nothing is expected, there is no network, and no OpenID provider.
                     (_, true) if NOTHING_THERE.contains(&endpoint.operation) => status == 404,
                     (_, true) => {
                         status < 300 || (["logIn", "setUp"].contains(&endpoint.operation) && status == 400)

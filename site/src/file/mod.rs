@@ -6,12 +6,14 @@ mod broker;
 mod delegation;
 mod iec104;
 mod market_rules;
+mod oidc;
 mod opcua;
 mod section;
 #[cfg(test)]
 mod tests;
 pub(crate) mod transfer;
 
+pub use oidc::OidcSection;
 pub use section::Located;
 
 use crate::problem::Problem;
@@ -82,6 +84,8 @@ pub struct SiteFile {
     pub iec104: Vec<Iec104Section>,
     /// Our own OPC UA server, if there is one.
     pub opcua_server: Option<OpcUaServerSection>,
+    /// Whose people may sign in besides those with an account here.
+    pub oidc: Option<OidcSection>,
 }
 
 /// `[http]`.
@@ -313,6 +317,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let acquisition = root.sections("acquisition").into_iter().filter_map(acquisition::sender).collect();
     let iec104 = root.sections("iec104").into_iter().filter_map(iec104::source).collect();
     let opcua_server = root.section_if("opcua_server").map(opcua::server);
+    let oidc = root.section_if("oidc").and_then(oidc::provider);
     root.finish();
     SiteFile {
         name,
@@ -337,6 +342,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
         acquisition,
         iec104,
         opcua_server,
+        oidc,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the system says of itself: whether it lives, who asks, the picture, the history, its stages, the quarantine.
 
 use super::{Answer, Content, Endpoint, OPEN, Parameter, json, parameter};
-use crate::{api, follow, history, quarantine, session, setup, supervision};
+use crate::{api, follow, history, oidc, quarantine, session, setup, supervision};
 use access::{Action, Resource};
 use actix_web::web;
 
@@ -36,6 +36,14 @@ const HISTORY_QUERY: &[Parameter] = &[
 const STAGES_QUERY: &[Parameter] = &[
     parameter("kind", "Name", "Stages of this kind only, for example foa"),
     parameter("limit", "StagesLimit", "So many at most, those that have most to tell first"),
+];
+
+/// What the OpenID provider sends a browser back with.
+const SIGN_IN_QUERY: &[Parameter] = &[
+    parameter("state", "AnyText", "Which sign-in this is"),
+    parameter("code", "AnyText", "What the person is known by, once"),
+    parameter("iss", "AnyText", "Who sends the browser back (RFC 9207)"),
+    parameter("error", "AnyText", "Why there is no code"),
 ];
 
 pub(super) const SYSTEM: &[Endpoint] = &[
@@ -119,13 +127,44 @@ pub(super) const SYSTEM: &[Endpoint] = &[
         right: (Resource::Session, Action::Act),
         query: &[],
         body: None,
-        answers: &[Answer {
-            status: 204,
-            meaning: "Nobody is logged in any more",
-            content: Content::Nothing,
-        }],
+        answers: &[
+            json(
+                200,
+                "Nobody is logged in here any more; the provider wants to be told at this address",
+                "Farewell",
+            ),
+            Answer { status: 204, meaning: "Nobody is logged in any more", content: Content::Nothing },
+        ],
         problems: &[],
         route: || web::delete().to(session::end),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/session/oidc",
+        operation: "beginSignIn",
+        summary: "Send a browser to the OpenID provider of the site's file",
+        right: (Resource::Session, Action::Create),
+        query: &[],
+        body: None,
+        answers: &[Answer { status: 303, meaning: "There it signs in", content: Content::Nothing }],
+        problems: &[404, 503],
+        route: || web::get().to(oidc::begin),
+    },
+    Endpoint {
+        method: "GET",
+        path: "/api/v1/session/oidc/callback",
+        operation: "finishSignIn",
+        summary: "Where the OpenID provider sends the browser back to; sets a cookie. Refusals are pages for whoever accepts text/html",
+        right: (Resource::Session, Action::Create),
+        query: SIGN_IN_QUERY,
+        body: None,
+        answers: &[Answer {
+            status: 200,
+            meaning: "Signed in; the page goes on to the grid",
+            content: Content::Page,
+        }],
+        problems: &[400, 401, 403, 404, 503],
+        route: || web::get().to(oidc::finish),
     },
     Endpoint {
         method: "POST",

@@ -11,6 +11,8 @@ pub const MATRIX: &str = "
     logIn               +    +    +    +    +    +    +    +    +
     logOut              +    +    +    +    +    +    +    +    +
     setUp               +    +    +    +    +    +    +    +    +
+    beginSignIn         +    +    +    +    +    +    +    +    +
+    finishSignIn        +    +    +    +    +    +    +    +    +
     getNetwork          .    +    +    .    .    .    .    +    .
     getSnapshot         .    +    +    .    .    .    .    +    .
     followPicture       .    +    +    .    .    .    .    +    .
