@@ -104,8 +104,8 @@ impl LiveEstimator {
     }
 
     /// The state that fits the values and expectations best, with standard deviations from the curvature at the
-    /// optimum. The supply voltage is its reference ± 3 %. Supported points: bus `u` per phase; branch `i` per phase, `p`
-    /// and `q` per phase and total; usage point `p`, `q`.
+    /// optimum. The supply voltage is its reference ± 3 %, its angles ± 0.01 rad. Supported points: bus `u` per phase;
+    /// branch `i` per phase, `p` and `q` per phase and total; usage point `p`, `q`.
     ///
     /// # Errors
     /// [`EstimationError`] names the point, expectation or bus that is wrong.
