@@ -10,8 +10,8 @@ use sim::plant::{STEP, network};
 use sim::{Plant, Scenario};
 use std::sync::Arc;
 
-/// Steps of an estimate that begins with the one before; from a flat start, with factors that were never renewed, it took a
-/// hundred, and then only with measurements believed less.
+/// Steps of an estimate that begins with the one before. With angles of the supply as uncertain as its magnitude, and factors
+/// that were not renewed when steps grew, it took more, or did not settle.
 const STEPS_MAX: usize = 25;
 
 fn scenario() -> Scenario {
