@@ -5,14 +5,20 @@ use connectors::acquisition::client::{AcquireConfig, AcquireError};
 use connectors::acquisition::make_platform_key;
 use std::collections::BTreeMap;
 
+/// A folder with everything in it, and the platform that takes what is sent from there, at its port.
+fn opened() -> (tempfile::TempDir, Platform, u16) {
+    let directory = tempfile::tempdir().unwrap();
+    prepare(directory.path());
+    points(directory.path());
+    let platform = Platform::open(directory.path());
+    let port = platform.door.address().port();
+    (directory, platform, port)
+}
+
 #[tokio::test]
 async fn all_rows_of_the_projects_sample_arrive_once_however_often_they_are_sent() {
-    let directory = tempfile::tempdir().unwrap();
+    let (directory, platform, port) = opened();
     let folder = directory.path();
-    prepare(folder);
-    points(folder);
-    let platform = Platform::open(folder);
-    let port = platform.door.address().port();
     let summary = send(folder, port).await.unwrap();
     assert_eq!(
         (summary.lines, summary.values, summary.rejected, summary.unused, summary.envelopes),
@@ -51,12 +57,8 @@ async fn all_rows_of_the_projects_sample_arrive_once_however_often_they_are_sent
 #[tokio::test]
 async fn a_platform_with_another_certificate_or_a_client_with_another_password_is_refused_and_nothing_is_sent()
  {
-    let directory = tempfile::tempdir().unwrap();
+    let (directory, platform, port) = opened();
     let folder = directory.path();
-    prepare(folder);
-    points(folder);
-    let platform = Platform::open(folder);
-    let port = platform.door.address().port();
     certificates(folder, "other-");
     let mut stranger = client(folder, port, |text| text.replace("ca.pem", "other-ca.pem"));
     let error = stranger.run(true, |_| {}).await.unwrap_err().to_string();
@@ -80,12 +82,8 @@ async fn a_platform_with_another_certificate_or_a_client_with_another_password_i
 /// The operator has the key of another platform: the platform refuses by name, and no line counts as sent.
 #[tokio::test]
 async fn a_message_for_another_sites_key_is_refused_counted_and_not_noted_as_sent() {
-    let directory = tempfile::tempdir().unwrap();
+    let (directory, platform, port) = opened();
     let folder = directory.path();
-    prepare(folder);
-    points(folder);
-    let platform = Platform::open(folder);
-    let port = platform.door.address().port();
     std::fs::rename(folder.join("platform.pub"), folder.join("riverside.pub")).unwrap();
     let other = tempfile::tempdir().unwrap();
     make_platform_key(other.path(), "riverside").unwrap();
