@@ -121,7 +121,13 @@ impl Forecaster {
         let present = now.slot();
         self.kept.forget_before(present.min(first).plus(-DRIFT_SLOTS));
         let drift_w = self.drift_w(present);
-        for ahead in 0..count.min(FORECAST_SLOTS_MAX) {
+        let count = count.min(FORECAST_SLOTS_MAX);
+        if count > 1 {
+            let (history, end) = (&self.history, first.plus(i64::try_from(count).unwrap_or(0)));
+            let find = |slot: Slot, point: usize| belief(&history[point], slot, present);
+            self.kept.renew(first..end, present, history.len(), find);
+        }
+        for ahead in 0..count {
             let slot = first.plus(i64::try_from(ahead).unwrap_or(i64::MAX));
             let beliefs = self.beliefs(slot, present);
             let spread: f64 = beliefs.iter().map(|belief| belief.variance.sqrt()).sum();

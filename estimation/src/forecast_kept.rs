@@ -4,6 +4,7 @@
 use super::{Belief, DAYS_USED, SLOTS_PER_DAY, SPREAD_SLOTS};
 use grid::Slot;
 use std::collections::BTreeMap;
+use std::thread::{available_parallelism, scope};
 
 /// Found with everything that ever counts for its slot: good until a value changes.
 const WHOLE: i64 = i64::MAX;
@@ -14,6 +15,22 @@ struct Kept {
     belief: Belief,
     /// The slot before which values were known, [`WHOLE`] or [`NOTHING`].
     before: i64,
+}
+
+impl Kept {
+    const EMPTY: Self = Self { belief: Belief { mean_w: 0.0, variance: 0.0 }, before: NOTHING };
+}
+
+/// Works out what is not kept of a slot.
+fn renew(row: &mut [Kept], slot: Slot, before: Slot, find: impl Fn(usize) -> (Belief, bool)) {
+    // Whether yesterday's values around this time are all in the past.
+    let over = before >= slot.plus(SPREAD_SLOTS + 1 - SLOTS_PER_DAY);
+    for (point, kept) in row.iter_mut().enumerate() {
+        if kept.before != before.0 && !(over && kept.before == WHOLE) {
+            let (belief, of_its_time) = find(point);
+            *kept = Kept { belief, before: if over && of_its_time { WHOLE } else { before.0 } };
+        }
+    }
 }
 
 /// Beliefs by slot and usage point.
@@ -32,18 +49,33 @@ impl KeptBeliefs {
         points: usize,
         find: impl Fn(usize) -> (Belief, bool),
     ) -> Vec<Belief> {
-        let empty = Kept { belief: Belief { mean_w: 0.0, variance: 0.0 }, before: NOTHING };
-        let row = self.by_slot.entry(slot).or_insert_with(|| vec![empty; points]);
-        // Whether yesterday's values around this time are all in the past.
-        let over = before >= slot.plus(SPREAD_SLOTS + 1 - SLOTS_PER_DAY);
-        let beliefs = row.iter_mut().enumerate().map(|(point, kept)| {
-            if kept.before != before.0 && !(over && kept.before == WHOLE) {
-                let (belief, of_its_time) = find(point);
-                *kept = Kept { belief, before: if over && of_its_time { WHOLE } else { before.0 } };
-            }
-            kept.belief
-        });
-        beliefs.collect()
+        let row = self.by_slot.entry(slot).or_insert_with(|| vec![Kept::EMPTY; points]);
+        renew(row, slot, before, find);
+        row.iter().map(|kept| kept.belief).collect()
+    }
+
+    /// Works out what is not kept of slots that follow each other, on all processors.
+    pub(super) fn renew(
+        &mut self,
+        slots: std::ops::Range<Slot>,
+        before: Slot,
+        points: usize,
+        find: impl Fn(Slot, usize) -> (Belief, bool) + Sync,
+    ) {
+        for slot in slots.start.0..slots.end.0 {
+            self.by_slot.entry(Slot(slot)).or_insert_with(|| vec![Kept::EMPTY; points]);
+        }
+        let threads = available_parallelism().map_or(1, usize::from);
+        let mut shares: Vec<Vec<(Slot, &mut Vec<Kept>)>> = (0..threads).map(|_| Vec::new()).collect();
+        // In turn, for the nearer slots need more work.
+        for ((&slot, row), thread) in self.by_slot.range_mut(slots).zip((0..threads).cycle()) {
+            shares[thread].push((slot, row));
+        }
+        let find = &find;
+        let work = |share: Vec<(Slot, &mut Vec<Kept>)>| {
+            share.into_iter().for_each(|(slot, row)| renew(row, slot, before, |point| find(slot, point)));
+        };
+        scope(|scope| shares.into_iter().for_each(|share| drop(scope.spawn(move || work(share)))));
     }
 
     /// The value of a usage point in a slot is another one, or gone.

@@ -36,7 +36,8 @@ pub(crate) fn variances(
 
 /// What the smoother tells of the variances; NaN for the rest.
 fn told(circuit: &Circuit, readings: &Readings, rows: &[Row], known: &Uncertainty) -> Vec<f64> {
-    let std = |row: &Row| std_of(circuit, readings, known, row).unwrap_or(f64::NAN);
+    let wires = circuit.uniform_wires();
+    let std = |row: &Row| std_of(circuit, readings, (known, wires), row).unwrap_or(f64::NAN);
     let mut found: Vec<f64> = rows.iter().map(|row| std(row).powi(2)).collect();
     windowed(&mut found, rows);
     found
@@ -50,8 +51,13 @@ fn windowed(found: &mut [f64], rows: &[Row]) {
     }
 }
 
-/// The standard deviation of a row as far as the smoother tells it.
-fn std_of(circuit: &Circuit, readings: &Readings, known: &Uncertainty, row: &Row) -> Option<f64> {
+/// The standard deviation of a row as far as the smoother tells it; `wires` of every bus, when all have as many.
+fn std_of(
+    circuit: &Circuit,
+    readings: &Readings,
+    (known, wires): (&Uncertainty, Option<usize>),
+    row: &Row,
+) -> Option<f64> {
     let wire = |bus: u32, wire: u8| circuit.wires(bus).start + usize::from(wire);
     match (row.reading, row.part) {
         (Reading::Voltage(at), part) => {
@@ -71,7 +77,7 @@ fn std_of(circuit: &Circuit, readings: &Readings, known: &Uncertainty, row: &Row
                 FlowPlace::SeriesTo(element) => (element as usize, &known.to, &known.to_total),
                 _ => return None,
             };
-            let wires = circuit.uniform_wires()?;
+            let wires = wires?;
             let (p, q) = match reading.wire {
                 Some(wire) => by_wire.get(element * wires + usize::from(wire)).map(|one| (one.p, one.q)),
                 None => total.get(element).map(|one| (one.p, one.q)),
@@ -85,8 +91,7 @@ fn std_of(circuit: &Circuit, readings: &Readings, known: &Uncertainty, row: &Row
                 FlowPlace::SeriesTo(element) => (element as usize, &known.to),
                 _ => return None,
             };
-            let wires = circuit.uniform_wires()?;
-            by_wire.get(element * wires + usize::from(reading.wire)).map(|one| one.i)
+            by_wire.get(element * wires? + usize::from(reading.wire)).map(|one| one.i)
         }
         (Reading::Current(_), _) => None,
     }
@@ -113,16 +118,16 @@ impl<'a> OnTree<'a> {
         Self::of(circuit, readings, voltages, (&rows, variances), OnceCell::new())
     }
 
-    /// The same from the smoother alone: O(n), but a test that needs columns goes no further than the first suspect.
+    /// The same from the smoother alone: O(n), but a test that needs columns goes no further than the first suspect. `rows`
+    /// are those at the voltages.
     pub fn by_smoother(
         circuit: &'a Circuit,
         readings: &'a Readings,
-        voltages: &'a [Complex64],
+        (voltages, rows): (&'a [Complex64], &[Row]),
         known: &Uncertainty,
     ) -> Self {
-        let rows = rows(circuit, readings, voltages);
-        let variances = told(circuit, readings, &rows, known);
-        Self::of(circuit, readings, voltages, (&rows, variances), OnceCell::from(None))
+        let variances = told(circuit, readings, rows, known);
+        Self::of(circuit, readings, voltages, (rows, variances), OnceCell::from(None))
     }
 
     fn of(

@@ -1,12 +1,12 @@
 //! DOMS: turns the forecast into an outlook and the outlook into what the DSO asks for.
 
 use crate::area::{Area, congestion_point};
-use crate::journal::{Books, JournalWriter, planned_deviation_w};
+use crate::journal::{Books, JournalWriter};
 use crate::market_side::matcher::MatcherMsg;
 use crate::observer::Seen;
 use crate::runtime::stage::slot_from;
 use crate::runtime::{Address, Context, Stage};
-use grid::{Congestion, EnergyMwh, Outlook, Slot, Timestamp, UsagePointForecast};
+use grid::{Congestion, EnergyMwh, Outlook, Slot, Timestamp, UsagePointForecast, UsagePointId};
 use market::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, MarketEvent, Need};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -63,17 +63,17 @@ impl Doms {
         }
         self.working = true;
         let (area, now) = (self.area.clone(), cx.now());
-        let points: Vec<_> = area.feeder.network().usage_points().iter().map(|point| point.id).collect();
-        let horizon = forecasts.first().map(|forecast| forecast.slots.clone()).unwrap_or_default();
+        let points = area.feeder.network().usage_points().iter().zip(0..);
+        let place: BTreeMap<UsagePointId, usize> = points.map(|(point, at)| (point.id, at)).collect();
+        let horizon = forecasts.first().map_or(&[][..], |forecast| &forecast.slots);
         let (planned, contracts_seen) = self.books.read(|ledger| {
             let mut planned = BTreeMap::new();
-            for (at, &point) in points.iter().enumerate() {
-                for slot in horizon.iter().map(|forecast| forecast.slot) {
-                    let w = planned_deviation_w(ledger, point, slot);
-                    if w != 0.0 {
-                        planned.insert((at, slot), w);
-                    }
-                }
+            if let (Some(first), Some(last)) = (horizon.first(), horizon.last()) {
+                let ahead = (first.slot, UsagePointId(0))..(last.slot.plus(1), UsagePointId(0));
+                let ordered = ledger.planned_deviation().range(ahead).filter(|(_, energy)| energy.0 != 0);
+                planned.extend(ordered.filter_map(|(&(slot, point), energy)| {
+                    Some(((*place.get(&point)?, slot), energy.watt_hours() / Slot::HOURS))
+                }));
             }
             // A contract that is not split yet is not in the plan: the need made from this outlook then counts one
             // contract too few and is refused as out of date.

@@ -3,6 +3,10 @@
 use super::{Circuit, Coupling, FlowPlace, GROUND, General, Series};
 use nalgebra::DVector;
 use num_complex::Complex64;
+use smallvec::SmallVec;
+
+/// A value per wire of one end. Asked for in every estimate, element by element: without a heap up to four wires.
+pub(crate) type PerWire = SmallVec<[Complex64; 4]>;
 
 /// How well what a wire takes is known: variances of active and reactive power, and their covariances with each other and
 /// with the voltage magnitude (U) there, p.u.²; NaN where nobody can tell.
@@ -27,7 +31,7 @@ impl TakenVariance {
 
 /// Currents that enter an element at a place, p.u., with their local wires.
 pub fn currents(circuit: &Circuit, place: FlowPlace, v: &[Complex64]) -> Vec<(u8, Complex64)> {
-    let all = |currents: Vec<Complex64>| (0_u8..).zip(currents).collect();
+    let all = |currents: PerWire| (0_u8..).zip(currents).collect();
     match place {
         FlowPlace::SeriesFrom(k) => all(series(circuit, &circuit.series[k as usize], v).0),
         FlowPlace::SeriesTo(k) => all(series(circuit, &circuit.series[k as usize], v).1),
@@ -98,32 +102,28 @@ pub(crate) fn general(circuit: &Circuit, element: &General, v: &[Complex64]) -> 
 }
 
 /// Currents into a series element at both ends; see [`Series`] for the equations.
-pub(crate) fn series(
-    circuit: &Circuit,
-    element: &Series,
-    v: &[Complex64],
-) -> (Vec<Complex64>, Vec<Complex64>) {
+pub(crate) fn series(circuit: &Circuit, element: &Series, v: &[Complex64]) -> (PerWire, PerWire) {
     let (from, to) = (&v[circuit.wires(element.from)], &v[circuit.wires(element.to)]);
-    let seen: Vec<Complex64> = match &element.ratio {
+    let seen: PerWire = match &element.ratio {
         Some(ratio) => (&**ratio * DVector::from_column_slice(from)).iter().copied().collect(),
-        None => from.to_vec(),
+        None => PerWire::from_slice(from),
     };
-    let drop: Vec<Complex64> = seen.iter().zip(to).map(|(seen, to)| seen - to).collect();
+    let drop: PerWire = seen.iter().zip(to).map(|(seen, to)| seen - to).collect();
     let through = solve(&element.z, &drop);
-    let given: Vec<Complex64> = match &element.ratio {
+    let given: PerWire = match &element.ratio {
         Some(ratio) => (ratio.adjoint() * DVector::from_column_slice(&through)).iter().copied().collect(),
         None => through.clone(),
     };
-    let add = |a: Vec<Complex64>, b: Vec<Complex64>, sign: f64| -> Vec<Complex64> {
+    let add = |a: PerWire, b: PerWire, sign: f64| -> PerWire {
         a.iter().zip(b).map(|(a, b)| a * sign + b).collect()
     };
     (add(given, times(&element.y_from, from), 1.0), add(through, times(&element.y_to, to), -1.0))
 }
 
 /// Y v.
-pub(crate) fn times(y: &Coupling, v: &[Complex64]) -> Vec<Complex64> {
+pub(crate) fn times(y: &Coupling, v: &[Complex64]) -> PerWire {
     match y {
-        Coupling::Zero => vec![Complex64::ZERO; v.len()],
+        Coupling::Zero => PerWire::from_elem(Complex64::ZERO, v.len()),
         Coupling::Even { own, mutual } => {
             let sum: Complex64 = v.iter().sum();
             v.iter().map(|v| (own - mutual) * v + mutual * sum).collect()
@@ -133,8 +133,8 @@ pub(crate) fn times(y: &Coupling, v: &[Complex64]) -> Vec<Complex64> {
 }
 
 /// Z⁻¹ u; nothing where Z is singular.
-fn solve(z: &Coupling, u: &[Complex64]) -> Vec<Complex64> {
-    let none = || vec![Complex64::ZERO; u.len()];
+fn solve(z: &Coupling, u: &[Complex64]) -> PerWire {
+    let none = || PerWire::from_elem(Complex64::ZERO, u.len());
     match z {
         Coupling::Zero => none(),
         Coupling::Even { own, mutual } => {

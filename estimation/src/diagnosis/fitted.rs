@@ -51,7 +51,11 @@ const CRITICAL: f64 = 1e-6;
 impl Evidence {
     /// Compares an estimate with its readings.
     pub fn new(circuit: &Circuit, readings: &Readings, fitted: &dyn Fitted) -> Self {
-        let rows = rows::rows(circuit, readings, fitted.voltages());
+        Self::of(rows::rows(circuit, readings, fitted.voltages()), fitted)
+    }
+
+    /// The same of rows that are known already.
+    pub fn of(rows: Vec<Row>, fitted: &dyn Fitted) -> Self {
         let clear = |(row, estimated): (&Row, f64)| {
             let variance = row.variance - estimated;
             if variance > CRITICAL * row.variance { variance } else { 0.0 }

@@ -4,7 +4,7 @@
 
 use super::LiveEstimator;
 use super::readings::{EXPECTED, LiveReadings, Row};
-use crate::diagnosis::{CHI_SQUARE_SHARE, Evidence, Part, Reading, Row as Number, Rules, judge};
+use crate::diagnosis::{CHI_SQUARE_SHARE, Evidence, Part, Reading, Row as Number, Rules, judge, rows};
 use crate::measurement_set::MeasurementSet;
 use crate::on_tree::OnTree;
 use crate::smoother::{Estimated, Uncertainty};
@@ -19,8 +19,9 @@ pub(super) fn consistency(
 ) -> Consistency {
     let circuit = &region.assembly.circuit;
     // Each minute, so by what the smoother tells: the most conspicuous reading is named, not what stands out without it.
-    let fitted = OnTree::by_smoother(circuit, &live.readings, &solved.voltages, known);
-    let evidence = Evidence::new(circuit, &live.readings, &fitted);
+    let rows = rows(circuit, &live.readings, &solved.voltages);
+    let fitted = OnTree::by_smoother(circuit, &live.readings, (&solved.voltages, &rows), known);
+    let evidence = Evidence::of(rows, &fitted);
     let rules = Rules::default();
     let verdict = judge(&evidence, &fitted, &rules);
     let mut consistency = Consistency {

@@ -4,11 +4,12 @@ use super::LiveEstimator;
 use super::consistency;
 use super::readings::{LiveReadings, Row};
 use crate::EstimationError;
+use crate::assembly::BranchPlace;
 use crate::circuit::FlowPlace;
 use crate::circuit::flow;
 use crate::feeder::BranchRef;
 use crate::measurement_set::MeasurementSet;
-use crate::results::{BranchResult, EndResult, Results};
+use crate::results::WireFlow;
 use crate::smoother::{self, Estimated, Smoother, Uncertainty};
 use crate::solve::NoSolution;
 use grid::network::Network;
@@ -27,7 +28,6 @@ struct View<'a> {
     set: &'a MeasurementSet,
     live: &'a LiveReadings,
     solved: &'a Estimated,
-    results: Results,
     deviations: Uncertainty,
     usage_points: Vec<UsagePointEstimate>,
     /// Standard deviation of reactive power, one per usage point, var.
@@ -43,11 +43,10 @@ pub(super) fn outcome(
     smoother: &mut Smoother,
     solved: &Estimated,
 ) -> Estimate {
-    let results = Results::new(region.network(), &region.assembly, &solved.voltages);
     let deviations = smoother.uncertainty();
     let seen = region.observability(&live.readings, smoother);
     let (usage_points, q_std_var) = usage_points(region, live, solved, &deviations);
-    let view = View { region, set, live, solved, results, deviations, usage_points, q_std_var };
+    let view = View { region, set, live, solved, deviations, usage_points, q_std_var };
     let metered = live.rows.iter().filter(|row| matches!(row, Row::Injection { .. })).count();
     Estimate {
         at,
@@ -141,28 +140,23 @@ impl View<'_> {
 
     fn branches(&self) -> Vec<BranchEstimate> {
         let feeder = &self.region.feeder;
-        let results = self.results.lines.iter().chain(&self.results.transformers);
         let branches = (0..feeder.branch_count()).filter_map(|index| feeder.branch(index));
-        branches.zip(results).map(|(branch, result)| self.branch(branch, result)).collect()
+        branches.map(|branch| self.branch(branch)).collect()
     }
 
-    fn branch(&self, branch: BranchRef<'_>, result: &BranchResult) -> BranchEstimate {
-        let place = self.region.entering(branch.id());
+    fn branch(&self, branch: BranchRef<'_>) -> BranchEstimate {
+        let place = self.region.assembly.branches.get(&branch.id()).unwrap_or(&BranchPlace::Off);
         let element = match place {
-            Some(FlowPlace::SeriesFrom(element)) => Some(element as usize),
+            BranchPlace::Series(element) => Some(*element as usize),
             _ => None,
         };
-        let (from, to) = (result.ends.first(), result.ends.get(1));
-        let i_of = |end: Option<&EndResult>| -> PerPhase<f64> {
-            std::array::from_fn(|phase| flow_of(end, phase).map_or(0.0, |flow| flow.i_a.norm()))
-        };
-        let s_of = |end: Option<&EndResult>| {
-            let (p, q) = (0..3)
-                .filter_map(|phase| flow_of(end, phase))
-                .fold((0.0, 0.0), |(p, q), flow| (p + flow.p_w, q + flow.q_var));
+        let [from, to] = self.ends(place);
+        let i_of = |end: &PerPhase<WireFlow>| end.map(|flow| flow.i_a.norm());
+        let s_of = |end: &PerPhase<WireFlow>| {
+            let (p, q) = end.iter().fold((0.0, 0.0), |(p, q), flow| (p + flow.p_w, q + flow.q_var));
             f64::hypot(p, q)
         };
-        let (i_from, i_to) = (i_of(from), i_of(to));
+        let (i_from, i_to) = (i_of(&from), i_of(&to));
         let (i_a, loading, loading_std) = match branch {
             BranchRef::Line(line) => {
                 let i_a: PerPhase<f64> = std::array::from_fn(|phase| i_from[phase].max(i_to[phase]));
@@ -172,7 +166,7 @@ impl View<'_> {
                 (i_a, rated.map(|rated| worst / rated), rated.zip(std_a).map(|(rated, std)| std / rated))
             }
             BranchRef::Transformer(unit) => {
-                let (s_from, s_to) = (s_of(from), s_of(to));
+                let (s_from, s_to) = (s_of(&from), s_of(&to));
                 let at_from = s_from >= s_to;
                 let totals = if at_from { &self.deviations.from_total } else { &self.deviations.to_total };
                 let base = self.region.assembly.circuit.s_base_va;
@@ -182,12 +176,51 @@ impl View<'_> {
         };
         BranchEstimate {
             branch: branch.id(),
-            p_from_w: std::array::from_fn(|phase| flow_of(from, phase).map_or(0.0, |flow| flow.p_w)),
-            q_from_var: std::array::from_fn(|phase| flow_of(from, phase).map_or(0.0, |flow| flow.q_var)),
+            p_from_w: from.map(|flow| flow.p_w),
+            q_from_var: from.map(|flow| flow.q_var),
             i_a,
             loading,
             loading_std,
         }
+    }
+
+    /// What enters a branch at `from` and at `to`, by phase; nothing where it is open.
+    fn ends(&self, place: &BranchPlace) -> [PerPhase<WireFlow>; 2] {
+        let (circuit, v) = (&self.region.assembly.circuit, &self.solved.voltages);
+        match place {
+            BranchPlace::Series(k) => {
+                let element = &circuit.series[*k as usize];
+                let (from, to) = flow::series(circuit, element, v);
+                let at = |bus, currents: flow::PerWire| self.flows(bus, (0_u8..).zip(currents));
+                [at(element.from, from), at(element.to, to)]
+            }
+            BranchPlace::General(element, terminals) => std::array::from_fn(|end| {
+                let Some(terminal) = terminals.get(end).copied().flatten() else {
+                    return PerPhase::default();
+                };
+                let place = FlowPlace::General { element: *element, terminal };
+                self.flows(circuit.bus_at(place), flow::currents(circuit, place, v))
+            }),
+            BranchPlace::Star(_) | BranchPlace::Off => Default::default(),
+        }
+    }
+
+    /// Currents by local wire, p.u., as flows by phase.
+    fn flows(
+        &self,
+        bus: u32,
+        currents: impl IntoIterator<Item = (u8, num_complex::Complex64)>,
+    ) -> PerPhase<WireFlow> {
+        let circuit = &self.region.assembly.circuit;
+        let (first, i_base_a) = (circuit.wires(bus).start, circuit.s_base_va / self.region.bus(bus).u_base_v);
+        let mut flows: PerPhase<WireFlow> = PerPhase::default();
+        for (wire, i) in currents {
+            let s = self.solved.voltages[first + usize::from(wire)] * i.conj() * circuit.s_base_va;
+            if let Some(flow) = flows.get_mut(usize::from(wire)) {
+                *flow = WireFlow { p_w: s.re, q_var: s.im, i_a: i * i_base_a };
+            }
+        }
+        flows
     }
 
     /// Standard deviation of the largest phase current of a series element, A.
@@ -290,10 +323,6 @@ impl View<'_> {
             _ => None,
         }
     }
-}
-
-fn flow_of(end: Option<&EndResult>, phase: usize) -> Option<&crate::results::WireFlow> {
-    end?.wires.get(phase)
 }
 
 impl LiveEstimator {

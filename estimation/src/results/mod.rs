@@ -14,7 +14,7 @@ pub use branch::{BranchResult, EndResult};
 pub use bus::{BusResult, WireVoltage};
 
 use crate::assembly::Assembly;
-use crate::circuit::flow;
+use crate::circuit::flow::{self, PerWire};
 use grid::Network;
 use num_complex::Complex64;
 
@@ -76,9 +76,9 @@ pub struct Results {
 
 /// Currents of all elements, p.u., and what they leave over at each wire.
 struct Currents {
-    series: Vec<(Vec<Complex64>, Vec<Complex64>)>,
+    series: Vec<(PerWire, PerWire)>,
     general: Vec<Vec<Complex64>>,
-    shunts: Vec<Vec<Complex64>>,
+    shunts: Vec<PerWire>,
     /// Sum of all that enters elements and shunts, per wire: what appliances inject.
     injected: Vec<Complex64>,
 }

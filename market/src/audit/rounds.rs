@@ -9,10 +9,9 @@ use crate::bid::Need;
 use crate::clearing::{Accepted, ClearedAgain, RoundProof, RoundRecord};
 use crate::contract::{AggregateId, AggregatedFlexOffer, Contract};
 use crate::flex_offer::FlexOffer;
+use crate::side_by_side::side_by_side;
 use std::collections::BTreeMap;
-use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{ScopedJoinHandle, available_parallelism, scope};
 
 /// A round that is to be cleared again, with what the records before it say. Rounds do not depend on each other.
 pub(super) struct Again<'a> {
@@ -87,7 +86,13 @@ impl<'a> Audit<'a> {
     pub(super) fn clear_all_again(&mut self, tell: &(dyn Fn(usize) + Sync)) {
         let again = std::mem::take(&mut self.again);
         let mut found: Vec<(Place, String)> = Vec::new();
-        for (again, outcome) in again.iter().zip(all_cleared(&again, tell)) {
+        let done = AtomicUsize::new(0);
+        let outcomes = side_by_side(&again, |again| {
+            let outcome = again.clear();
+            tell(done.fetch_add(1, Ordering::Relaxed) + 1);
+            outcome
+        });
+        for (again, outcome) in again.iter().zip(outcomes) {
             match outcome {
                 ClearedAgain::Same(accepted) => {
                     self.report.rounds_cleared_again += 1;
@@ -117,30 +122,6 @@ impl<'a> Audit<'a> {
         }
         self.report.violations.extend(before);
     }
-}
-
-/// Each of them cleared, in their order, on as many threads as there are processors.
-fn all_cleared(all: &[Again<'_>], tell: &(dyn Fn(usize) + Sync)) -> Vec<ClearedAgain> {
-    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let work = || {
-        let mut cleared = Vec::new();
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(again) = all.get(at) else { return cleared };
-            cleared.push((at, again.clear()));
-            tell(done.fetch_add(1, Ordering::Relaxed) + 1);
-        }
-    };
-    let threads = available_parallelism().map_or(1, usize::from).min(all.len());
-    let mut cleared = scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let own = work();
-        let others = others.into_iter().map(ScopedJoinHandle::join);
-        let others = others.flat_map(|cleared| cleared.unwrap_or_else(|panic| resume_unwind(panic)));
-        own.into_iter().chain(others).collect::<Vec<_>>()
-    });
-    cleared.sort_unstable_by_key(|(at, _)| *at);
-    cleared.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
 fn is_among(contract: &Contract, accepted: &[Accepted]) -> bool {

@@ -5,6 +5,7 @@
 use super::outcome::{Limit, Prices, Worth};
 use super::problem::{ClearingProblem, WHOLE};
 use super::solve::{FEW_OFFERS, PROVED_OFFERS, Proved, Session};
+use crate::side_by_side::side_by_side;
 use std::collections::BTreeMap;
 
 /// Parts of a larger problem that have no more offers than `PROVED_OFFERS` are cleared by themselves up to so many offers in
@@ -242,16 +243,16 @@ impl Part {
 }
 
 impl Session {
-    /// Clears the parts of a problem and puts them together.
-    pub(super) fn of_parts(problem: ClearingProblem, parts: Vec<Part>) -> Self {
+    /// Clears the parts of a problem, side by side, and puts them together.
+    pub(super) fn of_parts(problem: ClearingProblem, parts: &[Part]) -> Self {
         let share = SHARE / parts.len() as f64;
         let mut whole = Self::at_rest(problem);
         let (t, arrays) = (whole.arrays.t, &whole.arrays);
         whole.prices = idle_prices(&whole.problem);
         let (mut proved, mut beyond) = (0, 0);
-        for part in parts {
-            let Part { problem, offers, bids, rows } = part;
-            let cleared = Self::whole(problem, share);
+        let sessions = side_by_side(parts, |part| Self::whole(part.problem.clone(), share));
+        for (part, cleared) in parts.iter().zip(sessions) {
+            let Part { offers, bids, rows, .. } = part;
             if let Some(found) = cleared.proved {
                 proved += offers.len();
                 beyond += (cleared.bound() - found.bound.0).max(0);
@@ -263,8 +264,8 @@ impl Session {
                 whole.state.energies[to.at as usize..(to.at + to.slices) as usize].copy_from_slice(energies);
             }
             for (of, own, numbers) in [
-                (&mut whole.prices.bid, &cleared.prices.bid, &bids),
-                (&mut whole.prices.row, &cleared.prices.row, &rows),
+                (&mut whole.prices.bid, &cleared.prices.bid, bids),
+                (&mut whole.prices.row, &cleared.prices.row, rows),
             ] {
                 for (place, &number) in numbers.iter().enumerate() {
                     of[number as usize * t..][..t].copy_from_slice(&own[place * t..][..t]);

@@ -92,7 +92,7 @@ impl Session {
     /// Clears a problem from nothing.
     pub fn new(problem: ClearingProblem) -> Self {
         let parts = components::split(&problem);
-        if parts.is_empty() { Self::whole(problem, 1.0) } else { Self::of_parts(problem, parts) }
+        if parts.is_empty() { Self::whole(problem, 1.0) } else { Self::of_parts(problem, &parts) }
     }
 
     /// Everything at rest, without prices.

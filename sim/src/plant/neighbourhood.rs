@@ -9,11 +9,15 @@ use grid::{DeviceId, Network, Slot, Timestamp, UsagePointId};
 use market::{Activation, ActivationId, ActivationStatus, DeviceReport};
 use num_complex::Complex64;
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::thread::{ScopedJoinHandle, available_parallelism, scope};
 use std::time::Duration;
 
 /// The step of all models.
 pub const STEP: Duration = Duration::from_secs(60);
 const STEP_H: f64 = 1.0 / 60.0;
+/// Reports of fewer devices are not worth a thread.
+const ALONE_MAX: usize = 200;
 /// How much of household demand stays in the building as heat.
 const GAIN_SHARE: f64 = 0.8;
 /// tan φ of chargers, batteries and solar inverters, and of heat pumps (power factors 0.99 and 0.95).
@@ -249,16 +253,25 @@ impl Neighbourhood {
 
     /// What each device says about itself, ascending by device number.
     pub(crate) fn reports(&self) -> Vec<DeviceReport> {
-        self.devices
-            .iter()
-            .map(|device| DeviceReport {
-                device: device.id,
-                prosumer: self.homes[device.home].prosumer,
-                usage_point: self.homes[device.home].usage_point,
-                at: self.now,
-                state: self.state(device, &device.orders),
-            })
-            .collect()
+        let report = |device: &Device| DeviceReport {
+            device: device.id,
+            prosumer: self.homes[device.home].prosumer,
+            usage_point: self.homes[device.home].usage_point,
+            at: self.now,
+            state: self.state(device, &device.orders),
+        };
+        if self.devices.len() < ALONE_MAX {
+            return self.devices.iter().map(report).collect();
+        }
+        // Heat pumps look hours ahead for theirs: on all processors.
+        let threads = available_parallelism().map_or(1, usize::from);
+        scope(|scope| {
+            let shares = self.devices.chunks(self.devices.len().div_ceil(threads));
+            let running: Vec<_> =
+                shares.map(|share| scope.spawn(|| share.iter().map(report).collect::<Vec<_>>())).collect();
+            let done = running.into_iter().map(ScopedJoinHandle::join);
+            done.flat_map(|done| done.unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        })
     }
 
     fn state(&self, device: &Device, orders: &Orders) -> market::DeviceState {

@@ -102,7 +102,7 @@ impl Live {
             Station::start(listeners, foundation, kept, clock, Vec::new()).await?;
         let log = FieldLog::default();
         let (ended, until) = watch::channel(false);
-        let scorer = tokio::spawn(watch_picture(system.picture(), until));
+        let scorer = tokio::spawn(watch_picture(system.picture(), until, setup.scorer()));
         let link = connect(mqtt.address(), Role::Field, "gridflex-field", clock)?;
         let field =
             tokio::spawn(field::run(plant, link, Arc::new(clock), log.clone(), setup.scenario.clone()));
@@ -172,7 +172,7 @@ impl Live {
         self.system.stop_listening();
         self.field.abort();
         self.ended.send_replace(true);
-        let scorer = self.scorer.await.unwrap_or_default();
+        let scorer = self.scorer.await.unwrap_or_else(|_| self.setup.scorer());
         let picture = self.system.picture().borrow().clone();
         let ledger = self.system.books().read(Clone::clone);
         self.system.stop().await;
@@ -203,8 +203,8 @@ fn connect(broker: SocketAddr, role: Role, name: &str, clock: ScaledClock) -> Re
 pub(super) async fn watch_picture(
     mut picture: watch::Receiver<Arc<Picture>>,
     mut ended: watch::Receiver<bool>,
+    mut scorer: Scorer,
 ) -> Scorer {
-    let mut scorer = Scorer::default();
     loop {
         tokio::select! {
             biased;

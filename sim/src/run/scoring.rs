@@ -11,9 +11,9 @@ use std::fmt;
 pub struct Score {
     /// Minutes compared.
     pub minutes: usize,
-    /// Root mean square error of the transformer loading, fraction of the rating.
+    /// Root mean square error of the most loaded transformer's loading, fraction of the rating.
     pub loading_rmse: f64,
-    /// Largest error of the transformer loading, fraction of the rating.
+    /// Largest error of it, fraction of the rating.
     pub loading_error_max: f64,
     /// Root mean square error of the lowest voltage in the feeder, p.u.
     pub voltage_min_rmse: f64,
@@ -36,28 +36,39 @@ pub struct Said {
 }
 
 /// Collects what the picture said, each estimate once.
-#[derive(Debug, Clone, Default)]
-pub struct Scorer(Vec<Said>);
+#[derive(Debug, Clone)]
+pub struct Scorer {
+    said: Vec<Said>,
+    /// Branches before the transformers.
+    lines: usize,
+}
 
 impl Scorer {
+    /// A scorer of a network with so many lines.
+    pub fn new(lines: usize) -> Self {
+        Self { said: Vec::new(), lines }
+    }
+
     /// Takes note of a picture.
     pub fn see(&mut self, picture: &Picture) {
-        let loading = picture.transformer.as_ref().and_then(|transformer| transformer.loading);
+        let transformers =
+            picture.estimate.iter().flat_map(|estimate| estimate.branches.iter().skip(self.lines));
+        let loading = transformers.filter_map(|transformer| transformer.loading).reduce(f64::max);
         let (Some(at), Some(loading)) = (picture.voltages.at, loading) else { return };
-        if self.0.last().is_some_and(|said| said.at >= at) {
+        if self.said.last().is_some_and(|said| said.at >= at) {
             return;
         }
         let voltages = &picture.voltages;
         let all = voltages.a.iter().chain(&voltages.b).chain(&voltages.c).flatten();
         let u_min_pu = all.fold(f64::INFINITY, |least, u| least.min(f64::from(*u)));
-        self.0.push(Said { at, loading, u_min_pu });
+        self.said.push(Said { at, loading, u_min_pu });
     }
 
     /// Compares with what was true in the minute of each estimate.
     pub fn score(&self, truth: &[Minute]) -> Score {
         let mut score = Score::default();
         let (mut loading_squares, mut voltage_squares) = (0.0, 0.0);
-        for said in &self.0 {
+        for said in &self.said {
             let minute = Timestamp::from_seconds(said.at.seconds().div_euclid(60) * 60);
             let Ok(at) = truth.binary_search_by_key(&minute, |minute| minute.at) else { continue };
             let error = said.loading - truth[at].transformer_loading;

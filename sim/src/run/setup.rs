@@ -1,6 +1,7 @@
 //! What both ways of running need before they start: feeder, area, archive and the picture of the network.
 
 use super::RunError;
+use super::scoring::Scorer;
 use crate::plant::{self, Plant};
 use crate::scenario::Scenario;
 use actors::grid_side::region::Archive;
@@ -68,6 +69,11 @@ impl Setup {
             }
         }
         Arc::new(archive)
+    }
+
+    /// Compares what the system says with the truth.
+    pub(super) fn scorer(&self) -> Scorer {
+        Scorer::new(self.feeder.network().lines().len())
     }
 
     /// What a journal is bound to: a run is continued only by the same scenario.

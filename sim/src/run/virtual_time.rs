@@ -19,7 +19,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
 
-const PUBLISH_PERIOD: Duration = Duration::from_secs(20);
+/// Nobody looks but who compares each minute's estimate with the truth.
+const PUBLISH_PERIOD: Duration = Duration::from_secs(30);
 const WORK_OFF: Duration = Duration::from_secs(60);
 
 /// What a simulated run leaves.
@@ -83,7 +84,7 @@ async fn run(
     };
     let system = System::start(parts).await?;
     let (ended, until) = watch::channel(false);
-    let scorer = tokio::spawn(watch_picture(system.picture(), until));
+    let scorer = tokio::spawn(watch_picture(system.picture(), until, setup.scorer()));
     let log = FieldLog::default();
     let field =
         tokio::spawn(field::run(plant, field_end, Arc::new(clock), log.clone(), setup.scenario.clone()));
@@ -103,7 +104,7 @@ async fn run(
     system.stop_listening();
     field.abort();
     ended.send_replace(true);
-    let scorer = scorer.await.unwrap_or_default();
+    let scorer = scorer.await.unwrap_or_else(|_| setup.scorer());
     let picture = system.picture().borrow().clone();
     let ledger = system.books().read(Clone::clone);
     system.stop().await;

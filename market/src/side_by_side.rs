@@ -1,0 +1,42 @@
+//! Work that is the same whoever does it, on as many threads as there are processors.
+
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{ScopedJoinHandle, available_parallelism, scope};
+
+/// What `work` makes of each, in their order.
+pub(crate) fn side_by_side<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(one) = all.get(at) else { return done };
+            done.push((at, work(one)));
+        }
+    };
+    let threads = available_parallelism().map_or(1, usize::from).min(all.len());
+    let mut done = scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(take)).collect();
+        let own = take();
+        let others = others.into_iter().map(ScopedJoinHandle::join);
+        let others = others.flat_map(|done| done.unwrap_or_else(|panic| resume_unwind(panic)));
+        own.into_iter().chain(others).collect::<Vec<_>>()
+    });
+    done.sort_unstable_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, one)| one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_comes_in_the_order_it_was_asked_for_and_a_panic_is_passed_on() {
+        let all: Vec<usize> = (0..1_000).collect();
+        assert_eq!(side_by_side(&all, |one| one * one), all.iter().map(|one| one * one).collect::<Vec<_>>());
+        assert_eq!(side_by_side(&[] as &[usize], |one| *one), Vec::<usize>::new());
+        let panicked = std::panic::catch_unwind(|| side_by_side(&all, |one| assert_ne!(*one, 777)));
+        assert!(panicked.is_err());
+    }
+}
