@@ -47,6 +47,7 @@ export STORY_PASSWORD="the password of a story"
 work="$(mktemp -d)"
 demo=""
 provider=""
+provider_at=""
 # Ends only the demo started here, by its process id.
 end_demo() {
   [[ -n "$provider" ]] && kill "$provider" 2>/dev/null && wait "$provider" 2>/dev/null
@@ -79,6 +80,7 @@ wait_ready() {
 start_with_provider() {
   local folder="$1" person="$2" group="$3" page="$4" mqtt="$5" port told
   port="$(free_port)"
+  provider_at="http://127.0.0.1:$port"
   cp "$root"/docs/example-site/*.{json,toml,csv} "$folder/"
   (umask 077 && echo "a secret of a story" >"$folder/secret")
   sed -i "s|127.0.0.1:8080\"|127.0.0.1:$page\"\naccounts = \"access.json\"|; s|127.0.0.1:1883|127.0.0.1:$mqtt|" "$folder/site.toml"
@@ -133,7 +135,8 @@ for story in "${stories[@]}"; do
     demo=$!
   fi
   # The meters of the example's site are not there: it has no estimate.
-  if ! wait_ready "$base" "${person:+/healthz}"; then
+  if ! wait_ready "$base" "${person:+/healthz}" ||
+    { [[ -n "$person" ]] && ! wait_ready "$provider_at" /.well-known/openid-configuration; }; then
     echo "story $name: the demo did not become ready"
     ok=1
   else
