@@ -137,7 +137,7 @@ for story in "${stories[@]}"; do
   # The meters of the example's site are not there: it has no estimate.
   if ! wait_ready "$base" "${person:+/healthz}" ||
     { [[ -n "$person" ]] && ! wait_ready "$provider_at" /.well-known/openid-configuration; }; then
-    echo "story $name: the demo did not become ready"
+    echo "story $name: the demo or its provider did not become ready"
     ok=1
   else
     (cd "$web" && BASE_URL="$base" MQTT_PORT="$mqtt_port" timeout "${STORY_SECONDS:-240}" node "$story" "$shots/$name.png")

@@ -2,9 +2,9 @@
 //! from one forecast to the next.
 
 use super::{Belief, DAYS_USED, SLOTS_PER_DAY, SPREAD_SLOTS};
-use grid::Slot;
+use grid::{Slot, side_by_side};
 use std::collections::BTreeMap;
-use std::thread::{available_parallelism, scope};
+use std::ops::Range;
 
 /// Found with everything that ever counts for its slot: good until a value changes.
 const WHOLE: i64 = i64::MAX;
@@ -57,7 +57,7 @@ impl KeptBeliefs {
     /// Works out what is not kept of slots that follow each other, on all processors.
     pub(super) fn renew(
         &mut self,
-        slots: std::ops::Range<Slot>,
+        slots: Range<Slot>,
         before: Slot,
         points: usize,
         find: impl Fn(Slot, usize) -> (Belief, bool) + Sync,
@@ -65,17 +65,15 @@ impl KeptBeliefs {
         for slot in slots.start.0..slots.end.0 {
             self.by_slot.entry(Slot(slot)).or_insert_with(|| vec![Kept::EMPTY; points]);
         }
-        let threads = available_parallelism().map_or(1, usize::from);
-        let mut shares: Vec<Vec<(Slot, &mut Vec<Kept>)>> = (0..threads).map(|_| Vec::new()).collect();
-        // In turn, for the nearer slots need more work.
-        for ((&slot, row), thread) in self.by_slot.range_mut(slots).zip((0..threads).cycle()) {
-            shares[thread].push((slot, row));
+        let rows: Vec<(&Slot, &Vec<Kept>)> = self.by_slot.range(slots.clone()).collect();
+        let renewed = side_by_side(&rows, |&(&slot, row)| {
+            let mut row = row.clone();
+            renew(&mut row, slot, before, |point| find(slot, point));
+            row
+        });
+        for ((_, row), renewed) in self.by_slot.range_mut(slots).zip(renewed) {
+            *row = renewed;
         }
-        let find = &find;
-        let work = |share: Vec<(Slot, &mut Vec<Kept>)>| {
-            share.into_iter().for_each(|(slot, row)| renew(row, slot, before, |point| find(slot, point)));
-        };
-        scope(|scope| shares.into_iter().for_each(|share| drop(scope.spawn(move || work(share)))));
     }
 
     /// The value of a usage point in a slot is another one, or gone.

@@ -14,7 +14,7 @@ use crate::limited_element::{LimitedElement, behind, tan_phi};
 use crate::power_flow::FlowError;
 use crate::skeleton::{LANES, Loads, Settled, Skeleton};
 use crate::two_port::PhaseVector;
-use grid::{Congestion, Outlook, Slot, Timestamp, UsagePointForecast};
+use grid::{Congestion, Outlook, Slot, Timestamp, UsagePointForecast, side_by_side};
 use num_complex::Complex64;
 use std::sync::Arc;
 
@@ -109,15 +109,11 @@ impl OutlookStudy {
     ) -> Result<Outlook, FlowError> {
         let slots = slots_of(&self.feeder, forecasts)?;
         let columns: Vec<(usize, Slot)> = slots.iter().copied().enumerate().collect();
-        let groups = std::thread::scope(|scope| {
-            let run = |group| move || self.group(group, forecasts, planned_deviation_w, rules);
-            let running: Vec<_> = columns.chunks(ROW * LANES).map(|group| scope.spawn(run(group))).collect();
-            running.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
-        });
+        let groups: Vec<_> = columns.chunks(ROW * LANES).collect();
+        let groups = side_by_side(&groups, |group| self.group(group, forecasts, planned_deviation_w, rules));
         let mut rows: Vec<Vec<Congestion>> = vec![Vec::with_capacity(slots.len()); self.judged.len()];
         for group in groups {
-            let group = group.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            rows.iter_mut().zip(group).for_each(|(row, more)| row.extend(more));
+            rows.iter_mut().zip(group?).for_each(|(row, more)| row.extend(more));
         }
         Ok(Outlook { issued_at, elements: rows.into_iter().flatten().collect() })
     }

@@ -7,7 +7,7 @@
 //! * **Time**: UTC in integer nanoseconds; a market slot is the half-open quarter-hour `[start, end)`.
 //!
 //! This crate knows no actor, no runtime, no file, no clock reading and no wire format; [`mod@packed`] is the one way to write
-//! values as bytes.
+//! values as bytes, [`mod@side_by_side`] the one way to spread numerics over the processors.
 
 pub mod defect;
 pub mod estimate;
@@ -19,6 +19,7 @@ pub mod packed;
 pub mod phase;
 pub mod quantity;
 pub mod sensor;
+pub mod side_by_side;
 pub mod telemetry;
 pub mod time;
 pub mod topology;
@@ -33,6 +34,7 @@ pub use network::{Network, NetworkError};
 pub use phase::{PerPhase, Phase};
 pub use quantity::{EnergyMwh, Money, QuantityError};
 pub use sensor::{PhaseValue, Sensor, SensorPlace, SensorValue};
+pub use side_by_side::side_by_side;
 pub use telemetry::{Measurement, PointError, PointId, Quality, Quantity};
 pub use time::{Clock, Slot, TimeError, Timestamp};
 pub use topology::Topology;

@@ -30,7 +30,6 @@ pub mod rules;
 #[cfg(test)]
 mod sample;
 pub mod settlement;
-mod side_by_side;
 pub mod step_curve;
 pub mod transfer_price;
 mod transport;

@@ -212,12 +212,12 @@ impl View<'_> {
         currents: impl IntoIterator<Item = (u8, num_complex::Complex64)>,
     ) -> PerPhase<WireFlow> {
         let circuit = &self.region.assembly.circuit;
-        let (first, i_base_a) = (circuit.wires(bus).start, circuit.s_base_va / self.region.bus(bus).u_base_v);
+        let v = &self.solved.voltages[circuit.wires(bus)];
+        let bases = (circuit.s_base_va, circuit.s_base_va / self.region.bus(bus).u_base_v);
         let mut flows: PerPhase<WireFlow> = PerPhase::default();
         for (wire, i) in currents {
-            let s = self.solved.voltages[first + usize::from(wire)] * i.conj() * circuit.s_base_va;
             if let Some(flow) = flows.get_mut(usize::from(wire)) {
-                *flow = WireFlow { p_w: s.re, q_var: s.im, i_a: i * i_base_a };
+                *flow = WireFlow::new(v[usize::from(wire)], i, bases);
             }
         }
         flows

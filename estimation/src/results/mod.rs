@@ -30,6 +30,12 @@ pub struct WireFlow {
 }
 
 impl WireFlow {
+    /// Of a current at a voltage, p.u.
+    pub(crate) fn new(v: Complex64, i: Complex64, (s_base_va, i_base_a): (f64, f64)) -> Self {
+        let s = v * i.conj() * s_base_va;
+        Self { p_w: s.re, q_var: s.im, i_a: i * i_base_a }
+    }
+
     /// Apparent power, VA.
     pub fn s_va(&self) -> f64 {
         self.p_w.hypot(self.q_var)
@@ -145,8 +151,7 @@ impl View<'_> {
 
     /// A per-unit current at a voltage, p.u., as a flow.
     fn flow(&self, bus: u32, v: Complex64, i: Complex64) -> WireFlow {
-        let s = v * i.conj() * self.assembly.circuit.s_base_va;
-        WireFlow { p_w: s.re, q_var: s.im, i_a: i * self.i_base_a(bus) }
+        WireFlow::new(v, i, (self.assembly.circuit.s_base_va, self.i_base_a(bus)))
     }
 
     /// Flows over all wires of a bus.

@@ -9,7 +9,7 @@ use crate::bid::Need;
 use crate::clearing::{Accepted, ClearedAgain, RoundProof, RoundRecord};
 use crate::contract::{AggregateId, AggregatedFlexOffer, Contract};
 use crate::flex_offer::FlexOffer;
-use crate::side_by_side::side_by_side;
+use grid::side_by_side;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

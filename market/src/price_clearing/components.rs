@@ -5,7 +5,7 @@
 use super::outcome::{Limit, Prices, Worth};
 use super::problem::{ClearingProblem, WHOLE};
 use super::solve::{FEW_OFFERS, PROVED_OFFERS, Proved, Session};
-use crate::side_by_side::side_by_side;
+use grid::side_by_side;
 use std::collections::BTreeMap;
 
 /// Parts of a larger problem that have no more offers than `PROVED_OFFERS` are cleared by themselves up to so many offers in

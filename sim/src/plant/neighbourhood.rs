@@ -5,12 +5,10 @@ use super::household::day_profile;
 use super::orders::Orders;
 use super::weather::{Weather, day_of};
 use crate::scenario::Scenario;
-use grid::{DeviceId, Network, Slot, Timestamp, UsagePointId};
+use grid::{DeviceId, Network, Slot, Timestamp, UsagePointId, side_by_side};
 use market::{Activation, ActivationId, ActivationStatus, DeviceReport};
 use num_complex::Complex64;
 use std::collections::BTreeMap;
-use std::panic::resume_unwind;
-use std::thread::{ScopedJoinHandle, available_parallelism, scope};
 use std::time::Duration;
 
 /// The step of all models.
@@ -263,15 +261,8 @@ impl Neighbourhood {
         if self.devices.len() < ALONE_MAX {
             return self.devices.iter().map(report).collect();
         }
-        // Heat pumps look hours ahead for theirs: on all processors.
-        let threads = available_parallelism().map_or(1, usize::from);
-        scope(|scope| {
-            let shares = self.devices.chunks(self.devices.len().div_ceil(threads));
-            let running: Vec<_> =
-                shares.map(|share| scope.spawn(|| share.iter().map(report).collect::<Vec<_>>())).collect();
-            let done = running.into_iter().map(ScopedJoinHandle::join);
-            done.flat_map(|done| done.unwrap_or_else(|panic| resume_unwind(panic))).collect()
-        })
+        // Heat pumps look hours ahead for theirs.
+        side_by_side(&self.devices, report)
     }
 
     fn state(&self, device: &Device, orders: &Orders) -> market::DeviceState {
