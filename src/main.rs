@@ -30,7 +30,11 @@ mod study_table;
 mod traces;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// See a distribution grid live and buy the flexibility it lacks.
 #[derive(Debug, Parser)]

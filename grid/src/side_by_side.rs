@@ -1,8 +1,15 @@
-//! Work that is the same whoever does it, on as many threads as there are processors.
+//! Work that is the same whoever does it, on other threads.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{ScopedJoinHandle, available_parallelism, scope};
+use std::thread::{JoinHandle, ScopedJoinHandle, available_parallelism, scope};
+
+/// Starts work on a thread of its own. Whoever starts it asks for what was found at an instant that does not depend on when it was
+/// found, so that runs repeat.
+#[allow(clippy::disallowed_methods)] // the one place of threads that are waited for
+pub fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    std::thread::spawn(work)
+}
 
 /// What `work` makes of each, in their order; whoever is free takes the next one. A panic of `work` is passed on.
 pub fn side_by_side<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {

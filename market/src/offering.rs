@@ -23,12 +23,12 @@ use crate::rules::first_slot_from;
 use grid::{DeviceId, EnergyMwh, Slot, Timestamp};
 
 /// What the next offer of a device depends on; see `Ledger::offer_state`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct OfferState {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OfferState<'a> {
     /// Offers of the device that were accepted so far.
     pub made: u32,
     /// The newest of them.
-    pub newest: Option<(FlexOffer, OfferStatus)>,
+    pub newest: Option<(&'a FlexOffer, OfferStatus)>,
 }
 
 /// A profile on its way to become an offer.
@@ -46,7 +46,7 @@ struct Flexibility {
 pub fn offer_for(
     report: &DeviceReport,
     now: Timestamp,
-    state: &OfferState,
+    state: &OfferState<'_>,
     rules: &OfferRules,
 ) -> Option<FlexOffer> {
     report.check().ok()?;
@@ -106,7 +106,7 @@ fn session_prefix(device: DeviceId, session: u64) -> String {
 
 /// Whether the device is bound by no earlier offer. `session` is the beginning of the ids of this session's
 /// offers: an assigned session is not offered again, an offer of an earlier session does not matter.
-fn free(state: &OfferState, now: Timestamp, session: Option<&str>) -> bool {
+fn free(state: &OfferState<'_>, now: Timestamp, session: Option<&str>) -> bool {
     let Some((offer, status)) = &state.newest else { return true };
     match (status, session) {
         (OfferStatus::Withdrawn | OfferStatus::Expired, _) => true,

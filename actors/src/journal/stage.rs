@@ -301,7 +301,7 @@ impl JournalStage {
         self.counters.underway.begin();
         let (journal, syncs) = (self.journal.clone(), self.counters.syncs.clone());
         let panicked = JournalMsg::Failed { reason: "writing panicked".into() };
-        cx.compute(panicked, move || {
+        cx.at_disk(panicked, move || {
             let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
             let stopwatch = Stopwatch::start();
             let appended = journal.append(group.iter().map(|(at, fact)| (*at, fact.as_ref())));
@@ -369,7 +369,7 @@ impl Stage for JournalStage {
                 if let Some(snapshotter) = snapshot {
                     let panicked = JournalMsg::SnapshotEnded(Err("it panicked".into()));
                     let make = move || snapshotter.make().map_err(|error| error.to_string());
-                    cx.compute(panicked, move || JournalMsg::SnapshotEnded(make()));
+                    cx.at_disk(panicked, move || JournalMsg::SnapshotEnded(make()));
                 }
                 self.on_committed(number, cx);
             }

@@ -366,7 +366,7 @@ impl Aggregator {
         };
         let formed = self.aggregation.seal(now, next);
         for aggregate in formed {
-            let place = self.placing(&aggregate, cx);
+            let place = self.placing(aggregate.clone(), cx);
             self.journal.record(cx, MarketEvent::AggregateFormed { aggregate, at: now }, vec![place]);
         }
     }
@@ -375,14 +375,14 @@ impl Aggregator {
     pub(super) fn place_again(&mut self, cx: &mut Context<AggregatorMsg>) {
         let (_, free) = self.held_and_free();
         for aggregate in free {
-            let place = self.placing(&aggregate, cx);
+            let place = self.placing(aggregate, cx);
             cx.make(place);
         }
     }
 
-    fn placing(&self, aggregate: &AggregatedFlexOffer, cx: &Context<AggregatorMsg>) -> Delivery {
-        let lone = self.books.read(|ledger| ledger.lone_terms(aggregate));
-        let (aggregate, from) = (Arc::new(aggregate.clone()), cx.myself().clone());
+    fn placing(&self, aggregate: AggregatedFlexOffer, cx: &Context<AggregatorMsg>) -> Delivery {
+        let lone = self.books.read(|ledger| ledger.lone_terms(&aggregate));
+        let (aggregate, from) = (Arc::new(aggregate), cx.myself().clone());
         self.matcher.sending(MatcherMsg::PlaceOffer { aggregate, lone, from })
     }
 

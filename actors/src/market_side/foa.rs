@@ -27,7 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const CHECK_PERIOD: Duration = Duration::from_secs(60);
-const CHECK_OFFSET: Duration = Duration::from_secs(10);
+/// How long after the full minute: devices have said how they stand then, and what is offered now is sealed five seconds later.
+const CHECK_OFFSET: Duration = Duration::from_secs(25);
 /// How long an agent waits for the answer to an offer before it offers again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(180);
 
@@ -148,10 +149,9 @@ impl Foa {
         if self.waiting.get(&device).is_some_and(|since| now.since(*since) < ANSWER_WITHIN) {
             return;
         }
-        let state = self.books.read(|ledger| ledger.offer_state(device));
-        let Some(offer) = offer_for(report, now, &state, &self.area.offer_rules) else {
-            return;
-        };
+        let rules = &self.area.offer_rules;
+        let offer = self.books.read(|ledger| offer_for(report, now, &ledger.offer_state(device), rules));
+        let Some(offer) = offer else { return };
         self.waiting.insert(device, now);
         let answer_to = AnswerTo::Agent(cx.myself().clone());
         let submission = Submission { offer: Arc::new(offer), answer_to };
@@ -204,7 +204,7 @@ impl Foa {
             let told = move |found| FoaMsg::BaselineFound { contract, assignment, found };
             let (historian, weather) = (self.historian.clone(), self.weather.clone());
             let panicked = told.clone()(Err("it panicked".to_owned()));
-            cx.compute(panicked, move || {
+            cx.at_disk(panicked, move || {
                 told(freezing.find(historian.as_ref(), weather.as_ref()).map(Arc::new))
             });
         }

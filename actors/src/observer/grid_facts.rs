@@ -214,13 +214,9 @@ impl Observer {
                     Quantity::VoltageMagnitude | Quantity::SlotEnergy => None,
                 }
             }
-            (Element::UsagePoint(id), quantity) => {
-                let point = estimate.usage_points.iter().find(|point| point.usage_point == id)?;
-                match quantity {
-                    Quantity::ActivePower => Some(point.p_w),
-                    Quantity::ReactivePower => Some(point.q_var),
-                    _ => None,
-                }
+            (Element::UsagePoint(id), quantity @ (Quantity::ActivePower | Quantity::ReactivePower)) => {
+                let found = estimate.usage_points.iter().find(|found| found.usage_point == id)?;
+                Some(if quantity == Quantity::ActivePower { found.p_w } else { found.q_var })
             }
             _ => None,
         }

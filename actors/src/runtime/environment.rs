@@ -3,6 +3,7 @@
 use super::clock::ScaledClock;
 use grid::{Clock, Timestamp};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where a stage's heavy work runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +12,12 @@ pub enum Compute {
     Inline,
     /// On tokio's blocking threads, so that a solve does not hold up messages.
     Blocking,
+    /// On a thread of its own while the others go on; what it finds comes when so much time has passed, however long it took.
+    /// For paused time: a simulation repeats to the byte on two processors, too.
+    Beside {
+        /// How long numerics take, by the clock of the system.
+        takes: Duration,
+    },
 }
 
 /// Clock and compute policy, shared by all stages of one system.

@@ -5,7 +5,7 @@ use super::cause::{Cause, computing};
 use super::credit::{Credit, carried};
 use super::depths::Depth;
 use super::environment::{Compute, Environment};
-use grid::{Slot, Timestamp};
+use grid::{Slot, Timestamp, beside};
 use ractor::ActorRef;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -122,7 +122,13 @@ impl std::fmt::Debug for Delivery {
     }
 }
 
-type Job<M> = Box<dyn FnOnce() -> M + Send>;
+/// Work that a stage does not do itself, with what is said when it panics.
+struct Job<M> {
+    work: Box<dyn FnOnce() -> M + Send>,
+    if_it_panics: M,
+    /// Whether it waits for a disk more than it calculates.
+    at_disk: bool,
+}
 
 /// What a handler sees of the world, and what it wants done.
 pub struct Context<M> {
@@ -130,7 +136,7 @@ pub struct Context<M> {
     myself: Address<M>,
     deliveries: Vec<Delivery>,
     timers: Vec<(Timestamp, M)>,
-    jobs: Vec<(Job<M>, M)>,
+    jobs: Vec<Job<M>>,
     beats: BTreeMap<(Duration, Duration), Timestamp>,
     /// Which life of the stage this is; timers of an earlier life ring for nobody.
     life: Arc<AtomicU64>,
@@ -201,10 +207,15 @@ impl<M: Clone + Send + Sync + 'static> Context<M> {
         self.wake_at(at, msg);
     }
 
-    /// Runs heavy work where the environment says and sends its result to this stage; `if_it_panics` is sent
+    /// Runs heavy numerics where the environment says and sends the result to this stage; `if_it_panics` is sent
     /// instead when the work panics.
-    pub fn compute(&mut self, if_it_panics: M, job: impl FnOnce() -> M + Send + 'static) {
-        self.jobs.push((Box::new(job), if_it_panics));
+    pub fn compute(&mut self, if_it_panics: M, work: impl FnOnce() -> M + Send + 'static) {
+        self.jobs.push(Job { work: Box::new(work), if_it_panics, at_disk: false });
+    }
+
+    /// The same of work that waits for a disk. In virtual time disks take no time.
+    pub fn at_disk(&mut self, if_it_panics: M, work: impl FnOnce() -> M + Send + 'static) {
+        self.jobs.push(Job { work: Box::new(work), if_it_panics, at_disk: true });
     }
 
     /// Ends this actor and with it the system: for what no restart can mend.
@@ -227,17 +238,29 @@ impl<M: Clone + Send + Sync + 'static> Context<M> {
                 }
             });
         }
-        for (job, if_it_panics) in self.jobs.drain(..) {
+        for Job { work, if_it_panics, at_disk } in self.jobs.drain(..) {
             let (myself, span) = (self.myself.clone(), computing());
-            let run = move || {
-                let guarded = std::panic::AssertUnwindSafe(job);
-                let done = std::panic::catch_unwind(guarded).unwrap_or(if_it_panics);
-                myself.put(done, carried(), Cause::present());
-            };
+            let guarded = std::panic::AssertUnwindSafe(work);
+            let finish = move || std::panic::catch_unwind(guarded).unwrap_or(if_it_panics);
             match self.environment.compute() {
-                Compute::Inline => span.in_scope(run),
                 Compute::Blocking => {
-                    tokio::task::spawn_blocking(move || span.in_scope(run));
+                    let finish = move || myself.put(finish(), carried(), Cause::present());
+                    tokio::task::spawn_blocking(move || span.in_scope(finish));
+                }
+                Compute::Beside { takes } if !at_disk => {
+                    let (clock, until) = (self.environment.clock().clone(), self.environment.now().plus(takes));
+                    let cause = span.in_scope(Cause::present);
+                    let found = beside(move || span.in_scope(finish));
+                    tokio::spawn(async move {
+                        clock.sleep_until(until).await;
+                        match found.join() {
+                            Ok(found) => myself.put(found, None, cause),
+                            Err(panic) => std::panic::resume_unwind(panic),
+                        }
+                    });
+                }
+                Compute::Inline | Compute::Beside { .. } => {
+                    span.in_scope(|| myself.put(finish(), carried(), Cause::present()));
                 }
             }
         }

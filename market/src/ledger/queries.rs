@@ -195,11 +195,11 @@ impl Ledger {
     }
 
     /// What the next offer of a device depends on.
-    pub fn offer_state(&self, device: DeviceId) -> OfferState {
+    pub fn offer_state(&self, device: DeviceId) -> OfferState<'_> {
         let Some((newest, made)) = self.by_device.get(&device) else { return OfferState::default() };
         OfferState {
             made: *made,
-            newest: self.offers.get(newest).map(|record| (record.offer.clone(), record.status)),
+            newest: self.offers.get(newest).map(|record| (&record.offer, record.status)),
         }
     }
 

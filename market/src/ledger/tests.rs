@@ -121,7 +121,7 @@ fn the_state_of_a_device_is_its_newest_offer() {
     let ledger = ledger_of(&story());
     let state = ledger.offer_state(DeviceId(1));
     let (offer, status) = state.newest.unwrap();
-    assert_eq!((state.made, offer), (1, charger(1)));
+    assert_eq!((state.made, offer), (1, &charger(1)));
     assert!(matches!(status, OfferStatus::Assigned { until } if until == crate::sample::slot(4).start()));
     assert_eq!(ledger.offer_state(DeviceId(9)), OfferState::default());
 }

@@ -30,8 +30,8 @@ fn offered(report: &DeviceReport, now: i64, state: &OfferState) -> Option<FlexOf
     offer_for(report, instant(now), state, &OfferRules::default())
 }
 
-fn after(offer: &FlexOffer, status: OfferStatus) -> OfferState {
-    OfferState { made: 1, newest: Some((offer.clone(), status)) }
+fn after(offer: &FlexOffer, status: OfferStatus) -> OfferState<'_> {
+    OfferState { made: 1, newest: Some((offer, status)) }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 use super::arrays::{Arrays, Kind, NO_GROUP, Offer};
 use super::energies::Segment;
+use super::pieces::{Piece, Pieces};
 use super::respond::{Answer, Deviation, Scratch};
 use super::state::State;
 
@@ -412,6 +413,8 @@ impl Sweep {
                 }
             }
             Kind::Amount | Kind::General => {
+                scratch.pieces.clear(arrays.t);
+                self.leave(arrays, ramps, flow, offer, &mut scratch.left);
                 for start in offer.start_first..=offer.start_last {
                     let fixed = self.exact_energies(arrays, ramps, flow, index, start as usize, &mut scratch);
                     if offer.least > 0.0 && !self.reach_least(arrays, offer, start as usize, &mut scratch) {
@@ -465,57 +468,85 @@ impl Sweep {
         scratch: &mut Scratch,
     ) -> f64 {
         let offer = &arrays.offers[index];
-        let node = offer.node as usize;
-        let (profile, kinks) = (&mut scratch.profile, &mut scratch.kinks);
+        let Scratch { profile, pieces, left, .. } = scratch;
         let mut fixed = arrays.pose(offer, start, profile, |_| (0.0, 0.0));
         let (from, n) = (offer.start_default as usize, offer.slices as usize);
         for i in (from..from + n).filter(|i| *i < start || *i >= start + n) {
-            fixed +=
-                self.exact_cost(arrays, ramps, flow, node, i, -arrays.default[offer.at as usize + i - from]);
+            fixed += left[i - from];
         }
         profile.segments.clear();
         for k in 0..n {
-            let (lower, upper, i) = (profile.lower[k], profile.upper[k], start + k);
-            kinks.clear();
-            kinks.extend([lower, upper]);
-            if lower < 0.0 && upper > 0.0 {
-                kinks.push(0.0);
-            }
-            if ramps.is_some() {
-                for part in 1..8 {
-                    let x = (lower + (upper - lower) * f64::from(part) / 8.0).round();
-                    if x > lower && x < upper {
-                        kinks.push(x);
-                    }
-                }
-            } else if upper > self.room_up[i] || -lower > self.room_down[i] {
-                for &(limit, factor) in arrays.limits_of(node) {
-                    let at = limit as usize * arrays.t + i;
-                    let x = (-state_over(arrays, flow, at) / factor).floor();
-                    if arrays.penalty[at] > 0.0 && x > lower && x < upper {
-                        kinks.push(x);
-                    }
-                }
-            }
-            kinks.sort_unstable_by(f64::total_cmp);
-            let mut before = self.exact_cost(arrays, ramps, flow, node, i, kinks[0]);
-            for pair in kinks.windows(2) {
-                let length = pair[1] - pair[0];
-                if length <= 0.0 {
-                    continue;
-                }
-                let after = self.exact_cost(arrays, ramps, flow, node, i, pair[1]);
-                let asked = if pair[0] >= 0.0 { offer.up } else { -offer.down };
-                profile.segments.push(Segment {
-                    gain: (before - after) / length - asked,
-                    length,
-                    slice: k as u32,
-                });
-                before = after;
-            }
+            let (bounds, i) = ((profile.lower[k], profile.upper[k]), start + k);
+            let cut = pieces.find(i, bounds).unwrap_or_else(|| {
+                let first = pieces.all.len();
+                self.cut(arrays, ramps, flow, offer, (i, bounds), pieces);
+                pieces.keep(i, bounds, first..pieces.all.len());
+                first..pieces.all.len()
+            });
+            let slice = k as u32;
+            let segment = |&Piece { gain, length }: &Piece| Segment { gain, length, slice };
+            profile.segments.extend(pieces.all[cut].iter().map(segment));
         }
         profile.fill();
         fixed
+    }
+
+    /// What it costs to leave the default behind, by its interval.
+    fn leave(&self, arrays: &Arrays, ramps: Option<&Ramps>, flow: &[f64], offer: &Offer, left: &mut Vec<f64>) {
+        left.clear();
+        if (offer.start_first, offer.start_last) == (offer.start_default, offer.start_default) {
+            return;
+        }
+        let (node, from) = (offer.node as usize, offer.start_default as usize);
+        let default = &arrays.default[offer.at as usize..(offer.at + offer.slices) as usize];
+        let costs = default.iter().zip(from..);
+        left.extend(costs.map(|(&energy, i)| self.exact_cost(arrays, ramps, flow, node, i, -energy)));
+    }
+
+    /// Cuts what an offer may take in an interval, between two bounds, into pieces on which a unit more gains the same.
+    fn cut(
+        &self,
+        arrays: &Arrays,
+        ramps: Option<&Ramps>,
+        flow: &[f64],
+        offer: &Offer,
+        (i, (lower, upper)): (usize, (f64, f64)),
+        pieces: &mut Pieces,
+    ) {
+        let (node, kinks) = (offer.node as usize, &mut pieces.kinks);
+        kinks.clear();
+        kinks.extend([lower, upper]);
+        if lower < 0.0 && upper > 0.0 {
+            kinks.push(0.0);
+        }
+        if ramps.is_some() {
+            for part in 1..8 {
+                let x = (lower + (upper - lower) * f64::from(part) / 8.0).round();
+                if x > lower && x < upper {
+                    kinks.push(x);
+                }
+            }
+        } else if upper > self.room_up[i] || -lower > self.room_down[i] {
+            for &(limit, factor) in arrays.limits_of(node) {
+                let at = limit as usize * arrays.t + i;
+                let x = (-state_over(arrays, flow, at) / factor).floor();
+                if arrays.penalty[at] > 0.0 && x > lower && x < upper {
+                    kinks.push(x);
+                }
+            }
+        }
+        kinks.sort_unstable_by(f64::total_cmp);
+        let mut before = self.exact_cost(arrays, ramps, flow, node, i, kinks[0]);
+        for pair in kinks.windows(2) {
+            let length = pair[1] - pair[0];
+            if length <= 0.0 {
+                continue;
+            }
+            let after = self.exact_cost(arrays, ramps, flow, node, i, pair[1]);
+            let asked = if pair[0] >= 0.0 { offer.up } else { -offer.down };
+            pieces.all.push(Piece { gain: (before - after) / length - asked, length });
+            before = after;
+        }
     }
 }
 

@@ -27,6 +27,7 @@ mod lump_dual;
 mod lump_unit;
 mod offer;
 mod outcome;
+mod pieces;
 mod problem;
 mod rearrange;
 mod report;

@@ -5,6 +5,7 @@
 
 use super::arrays::{Arrays, Kind, Offer};
 use super::energies::Profile;
+use super::pieces::Pieces;
 
 /// A schedule by its choices; the energies lie in a buffer beside it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,7 +37,9 @@ pub(super) struct Scratch {
     /// The answer's energies: deviations of an amount offer, absolute of a general one.
     pub energies: Vec<f64>,
     pub deviation: Deviation,
-    pub kinks: Vec<f64>,
+    pub pieces: Pieces,
+    /// What it costs to leave the default behind, by its interval.
+    pub left: Vec<f64>,
     shifted: Vec<f64>,
     costs: Vec<f64>,
 }

@@ -9,6 +9,7 @@ use grid::telemetry::Element;
 use grid::{DeviceId, Measurement, PointId, Quality, Quantity, Timestamp, UsagePointId};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// After a restart the messages of this last span are sent again: the system may not have kept them.
@@ -59,7 +60,7 @@ impl Meters {
         due
     }
 
-    fn read_new(&mut self, slots: &[SlotEnergies]) {
+    fn read_new(&mut self, slots: &[Arc<SlotEnergies>]) {
         for energies in &slots[self.seen.min(slots.len())..] {
             let meters = self.usage_points.iter().map(|&id| Element::UsagePoint(id));
             let devices = self.devices.iter().map(|&id| Element::Device(id));

@@ -4,21 +4,24 @@
 //!
 //! * line monitors report every minute ([`instruments`]);
 //! * smart meters and device meters report finished quarter-hours late, some never ([`meters`]);
-//! * devices report their state when it changes, and answer every activation at once ([`reports`]).
+//! * devices report their state when it changes, some seconds later than that, and answer every activation at once
+//!   ([`reports`]).
 //!
 //! Reading errors, delays and losses come from streams of their own per point and time, so they repeat with the
 //! seed whatever else happens.
 
+mod ahead;
 pub mod instruments;
 pub mod meters;
 pub mod record;
 pub mod reports;
 
-pub use record::{FieldLog, Minute};
+pub use record::{BusVoltages, FieldLog, Minute};
 
 use crate::plant::{Plant, PlantError, STEP};
 use crate::scenario::Scenario;
-use connectors::{Arrival, Link, Message};
+use ahead::Ahead;
+use connectors::{Link, Message};
 use grid::{Clock, Timestamp};
 use instruments::Instruments;
 use market::Activation;
@@ -26,6 +29,7 @@ use meters::Meters;
 use reports::Reports;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -38,7 +42,17 @@ pub enum FieldError {
     /// Nobody takes the field's messages any more.
     #[error("the field's connector has ended")]
     LinkClosed,
+    /// It was asked to live on after the scenario's end.
+    #[error("the scenario is over")]
+    Over,
+    /// A defect.
+    #[error("the simulated grid panicked")]
+    Panicked,
 }
+
+/// How long after a full minute devices report how they stood then: when line monitors have spoken, and before what is offered
+/// is checked and sealed.
+const REPORTS_AFTER: Duration = Duration::from_secs(22);
 
 /// A clock that can be waited for, in scaled wall time or in virtual time.
 pub trait Pace: Clock {
@@ -67,20 +81,29 @@ pub async fn run<P: Pace>(
     scenario: Scenario,
 ) -> Result<(), FieldError> {
     let Link { outbound, mut inbox, counters: _ } = link;
-    let mut field = Field::new(plant, log, &scenario);
+    let mut field = Field::new(plant, &scenario);
     send(&outbound, field.first_messages()).await?;
+    let mut ahead = Ahead::begin(field, scenario.end(), true);
     loop {
-        let next = field.plant.now().plus(STEP);
+        let (reports_at, next) = (ahead.now().plus(REPORTS_AFTER), ahead.now().plus(STEP));
         let over = next > scenario.end();
+        let messages;
         tokio::select! {
             biased;
-            () = pace.sleep_until(next), if !over => send(&outbound, field.minute(next)?).await?,
+            () = pace.sleep_until(reports_at), if ahead.owes_reports() => (messages, ahead) = ahead.report()?,
+            () = pace.sleep_until(next), if !over => {
+                let said;
+                (said, ahead) = ahead.pass()?;
+                log.push(said.minute, said.voltages);
+                messages = said.messages;
+            }
             batch = inbox.recv_batch() => match batch {
-                Some(arrivals) => send(&outbound, field.obey(arrivals, pace.now())).await?,
+                Some(arrivals) => (messages, ahead) = ahead.obey(arrivals, pace.now())?,
                 None if over => return Ok(()),
                 None => return Err(FieldError::LinkClosed),
             },
         }
+        send(&outbound, messages).await?;
     }
 }
 
@@ -91,22 +114,28 @@ async fn send(outbound: &mpsc::Sender<Message>, messages: Vec<Message>) -> Resul
     Ok(())
 }
 
+/// What there is to say and to remember of a minute.
+struct MinuteSaid {
+    minute: Minute,
+    voltages: BusVoltages,
+    messages: Vec<Message>,
+}
+
 /// The plant with everything attached to it.
+#[derive(Clone)]
 struct Field {
     plant: Plant,
     instruments: Instruments,
     meters: Meters,
     reports: Reports,
-    log: FieldLog,
 }
 
 impl Field {
-    fn new(plant: Plant, log: FieldLog, scenario: &Scenario) -> Self {
+    fn new(plant: Plant, scenario: &Scenario) -> Self {
         Self {
             instruments: Instruments::place(plant.feeder(), scenario),
             meters: Meters::new(&plant, scenario),
             reports: Reports::default(),
-            log,
             plant,
         }
     }
@@ -119,27 +148,17 @@ impl Field {
     }
 
     /// Lives through the minute that ends at `next`.
-    fn minute(&mut self, next: Timestamp) -> Result<Vec<Message>, FieldError> {
+    fn minute(&mut self, next: Timestamp) -> Result<MinuteSaid, PlantError> {
         self.plant.step(next)?;
-        self.log.push(Minute::of(&self.plant), &self.plant);
         let mut messages = vec![Message::Telemetry(self.instruments.read(&self.plant))];
         let energies = self.meters.due(&self.plant);
         if !energies.is_empty() {
             messages.push(Message::Telemetry(energies));
         }
-        messages.extend(self.reports.due(&self.plant).into_iter().map(Message::Device));
-        Ok(messages)
+        Ok(MinuteSaid { minute: Minute::of(&self.plant), voltages: record::voltages_v(&self.plant), messages })
     }
 
-    /// Gives the orders among `arrivals` to their devices; their answers.
-    fn obey(&mut self, arrivals: Vec<Arrival>, now: Timestamp) -> Vec<Message> {
-        let orders = arrivals.into_iter().filter_map(|arrival| match arrival {
-            Arrival::Message(Message::Activation(activation)) => Some(activation),
-            _ => None,
-        });
-        orders.map(|activation| self.answer(&activation, now)).collect()
-    }
-
+    /// Gives an order to its device; the answer.
     fn answer(&mut self, activation: &Activation, now: Timestamp) -> Message {
         let status = self.plant.activate(activation, now);
         if let Some(reason) = &status.reason {

@@ -47,6 +47,11 @@ impl Minute {
 /// Phase-to-neutral voltage magnitudes of all buses in the network's order, V.
 pub type BusVoltages = Arc<[PerPhase<f64>]>;
 
+/// Those of the last minute of a plant.
+pub(super) fn voltages_v(plant: &Plant) -> BusVoltages {
+    plant.flow().voltages_v.iter().map(|bus| bus.map(|u| u.norm())).collect()
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     minutes: Vec<Minute>,
@@ -65,8 +70,7 @@ impl FieldLog {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn push(&self, minute: Minute, plant: &Plant) {
-        let voltages = plant.flow().voltages_v.iter().map(|bus| bus.map(|u| u.norm())).collect();
+    pub(crate) fn push(&self, minute: Minute, voltages: BusVoltages) {
         let mut shared = self.shared();
         if shared.voltages.len() == VOLTAGES_KEPT {
             shared.voltages.pop_front();

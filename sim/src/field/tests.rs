@@ -1,6 +1,6 @@
 use super::*;
 use crate::plant;
-use connectors::{Area, loopback};
+use connectors::{Area, Arrival, loopback};
 use estimation::Feeder;
 use grid::telemetry::Element;
 use grid::{DeviceId, EnergyMwh, Measurement, Quantity};
@@ -182,6 +182,39 @@ async fn devices_report_at_least_every_five_minutes_and_when_they_change() {
     for reports in by_device.values() {
         assert!(reports.windows(2).all(|pair| pair[1].at.since(pair[0].at) <= Duration::from_secs(300)));
         assert_eq!(reports[0].at, scenario.start);
+    }
+}
+
+/// Orders come when the next minute has been lived through already: it is as if it had not been.
+#[tokio::test(start_paused = true)]
+async fn minutes_are_those_of_a_plant_that_waits_for_orders() {
+    let (quiet, ..) = listen(1, &[]).await;
+    let battery = |(_, report): &&(_, DeviceReport)| matches!(report.state, DeviceState::Battery { .. });
+    let batteries: Vec<_> = quiet.reports.iter().filter(battery).map(|(_, report)| report.device).collect();
+    let names = ["a", "b", "c", "d"];
+    let of = |at: u64, name: usize| (at, discharge(names[name], batteries[name]));
+    // At a full minute, before devices report, after that, and in the slot itself.
+    let orders = [of(600, 0), of(845, 1), of(890, 2), of(1000, 3)];
+    let (heard, minutes, scenario) = listen(40, &orders).await;
+    assert!(heard.statuses.iter().all(|(_, status)| status.accepted), "{:?}", heard.statuses);
+
+    let feeder = Arc::new(Feeder::new(&plant::network(&scenario).unwrap()).unwrap());
+    let mut alone = Plant::new(&scenario, feeder).unwrap();
+    let mut orders = orders.iter().peekable();
+    for minute in &minutes {
+        while let Some((at, activation)) =
+            orders.next_if(|(at, _)| scenario.start.plus(Duration::from_secs(*at)) < minute.at)
+        {
+            alone.activate(activation, scenario.start.plus(Duration::from_secs(*at)));
+        }
+        alone.step(minute.at).unwrap();
+        assert_eq!(*minute, Minute::of(&alone));
+    }
+    // And what devices report of a full minute knows the orders before it.
+    let reports = |device| heard.reports.iter().filter(move |(_, report)| report.device == device);
+    for (at, report) in batteries.iter().flat_map(|&device| reports(device)) {
+        let late = if report.at == scenario.start { Duration::ZERO } else { REPORTS_AFTER };
+        assert_eq!(*at, report.at.plus(late));
     }
 }
 

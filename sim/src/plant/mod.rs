@@ -189,7 +189,7 @@ impl Plant {
     }
 
     /// Truth: the slots finished since the beginning of the history, first one first.
-    pub fn finished_slots(&self) -> &[SlotEnergies] {
+    pub fn finished_slots(&self) -> &[Arc<SlotEnergies>] {
         self.street.finished()
     }
 

@@ -5,17 +5,16 @@ use super::household::day_profile;
 use super::orders::Orders;
 use super::weather::{Weather, day_of};
 use crate::scenario::Scenario;
-use grid::{DeviceId, Network, Slot, Timestamp, UsagePointId, side_by_side};
+use grid::{DeviceId, Network, Slot, Timestamp, UsagePointId};
 use market::{Activation, ActivationId, ActivationStatus, DeviceReport};
 use num_complex::Complex64;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The step of all models.
 pub const STEP: Duration = Duration::from_secs(60);
 const STEP_H: f64 = 1.0 / 60.0;
-/// Reports of fewer devices are not worth a thread.
-const ALONE_MAX: usize = 200;
 /// How much of household demand stays in the building as heat.
 const GAIN_SHARE: f64 = 0.8;
 /// tan φ of chargers, batteries and solar inverters, and of heat pumps (power factors 0.99 and 0.95).
@@ -55,7 +54,7 @@ impl PowerByUse {
     }
 }
 
-/// All homes and their devices.
+/// All homes and their devices. What does not change any more is shared by its clones.
 #[derive(Debug, Clone)]
 pub(crate) struct Neighbourhood {
     seed: u64,
@@ -64,12 +63,12 @@ pub(crate) struct Neighbourhood {
     devices: Vec<Device>,
     weather: Weather,
     now: Timestamp,
-    profiles: (i64, Vec<Vec<f64>>),
+    profiles: (i64, Arc<Vec<Vec<f64>>>),
     answers: BTreeMap<ActivationId, ActivationStatus>,
     loads_va: Vec<Complex64>,
     by_use: PowerByUse,
     present: SlotEnergies,
-    finished: Vec<SlotEnergies>,
+    finished: Vec<Arc<SlotEnergies>>,
 }
 
 impl Neighbourhood {
@@ -88,7 +87,7 @@ impl Neighbourhood {
             tan_phi: scenario.grid.power_factor.acos().tan(),
             weather: Weather::new(&scenario.weather, scenario.seed, now),
             now,
-            profiles: (i64::MIN, Vec::new()),
+            profiles: (i64::MIN, Arc::default()),
             answers: BTreeMap::new(),
             loads_va: vec![Complex64::default(); homes.len()],
             by_use: PowerByUse::default(),
@@ -119,7 +118,7 @@ impl Neighbourhood {
     }
 
     /// All finished slots, first one first.
-    pub(crate) fn finished(&self) -> &[SlotEnergies] {
+    pub(crate) fn finished(&self) -> &[Arc<SlotEnergies>] {
         &self.finished
     }
 
@@ -138,7 +137,7 @@ impl Neighbourhood {
         let day = day_of(begin);
         if self.profiles.0 != day {
             let profile = |home: &Home| day_profile(self.seed, home.owner, day, home.size);
-            self.profiles = (day, self.homes.iter().map(profile).collect());
+            self.profiles = (day, Arc::new(self.homes.iter().map(profile).collect()));
         }
         self.step_homes(begin);
         self.step_devices(begin);
@@ -155,7 +154,7 @@ impl Neighbourhood {
         let minute = (begin.seconds().rem_euclid(86_400) / 60) as usize;
         let irradiance_w_m2 = self.weather.irradiance_w_m2(begin);
         self.by_use = PowerByUse::default();
-        for ((home, profile), load) in self.homes.iter().zip(&self.profiles.1).zip(&mut self.loads_va) {
+        for ((home, profile), load) in self.homes.iter().zip(self.profiles.1.iter()).zip(&mut self.loads_va) {
             let household_w = profile.get(minute).copied().unwrap_or(0.0);
             // Performance ratio 0.85; the horizontal irradiance stands for the roof's.
             let pv_w = -home.pv_peak_w * 0.85 * irradiance_w_m2 / 1000.0;
@@ -202,7 +201,7 @@ impl Neighbourhood {
             usage_points_wh: vec![0.0; self.homes.len()],
             devices_wh: vec![0.0; self.devices.len()],
         };
-        self.finished.push(std::mem::replace(&mut self.present, next));
+        self.finished.push(Arc::new(std::mem::replace(&mut self.present, next)));
     }
 
     /// Gives a device a schedule. The same name is answered the same way and obeyed once.
@@ -258,11 +257,7 @@ impl Neighbourhood {
             at: self.now,
             state: self.state(device, &device.orders),
         };
-        if self.devices.len() < ALONE_MAX {
-            return self.devices.iter().map(report).collect();
-        }
-        // Heat pumps look hours ahead for theirs.
-        side_by_side(&self.devices, report)
+        self.devices.iter().map(report).collect()
     }
 
     fn state(&self, device: &Device, orders: &Orders) -> market::DeviceState {

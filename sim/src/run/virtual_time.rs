@@ -12,7 +12,7 @@ use actors::journal::{Durability, Options};
 use actors::runtime::{Compute, Environment, ScaledClock};
 use actors::{Parts, System};
 use connectors::loopback;
-use grid::Timestamp;
+use grid::{Timestamp, beside};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -20,7 +20,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// Nobody looks but who compares each minute's estimate with the truth.
-const PUBLISH_PERIOD: Duration = Duration::from_secs(30);
+const PUBLISH_PERIOD: Duration = Duration::from_secs(60);
+/// Numerics may take until the next forecast is due, for then they run beside everything that happens meanwhile: an estimate, which is begun
+/// 20 s after the full minute, beside what devices offer.
+const NUMERICS_TAKE: Duration = Duration::from_secs(18);
 const WORK_OFF: Duration = Duration::from_secs(60);
 
 /// What a simulated run leaves.
@@ -51,10 +54,9 @@ pub fn simulate(
 type Loading = Vec<(Timestamp, f64)>;
 
 /// The same day without flexibility, on a thread beside the run.
-#[allow(clippy::disallowed_methods)] // neither asks the other for anything before the end, so both repeat
 fn live_without_flexibility(setup: &Setup) -> JoinHandle<Result<Loading, RunError>> {
     let (scenario, plant) = (setup.scenario.clone(), setup.plant.clone());
-    std::thread::spawn(move || loading_without_flexibility(&scenario, plant))
+    beside(move || loading_without_flexibility(&scenario, plant))
 }
 
 async fn run(
@@ -69,7 +71,7 @@ async fn run(
     let (system_end, field_end) = loopback::pair(&super::setup::area_name()?, Arc::new(clock));
     let parts = Parts {
         area: setup.area.clone(),
-        environment: Environment::new(clock, Compute::Inline),
+        environment: Environment::new(clock, Compute::Beside { takes: NUMERICS_TAKE }),
         link: system_end,
         sources: Vec::new(),
         learnt: learnt(&setup.area, &setup.archive_until(&plant, &ledger)),

@@ -78,9 +78,15 @@ fn told(child: std::process::Child) -> Vec<String> {
     words.lines().filter(|line| line.starts_with("trial ")).map(str::to_owned).collect()
 }
 
+/// The same of two: each is read while it speaks, for a pipe that is full makes it wait.
+fn all_told(children: [std::process::Child; 2]) -> [Vec<String>; 2] {
+    let reading = children.map(|child| grid::beside(move || told(child)));
+    reading.map(|lines| lines.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+}
+
 fn same_in_two_processes(from: u64, count: u64) {
     let children = [child(from, count), child(from, count)];
-    let [first, second] = children.map(told);
+    let [first, second] = all_told(children);
     assert_eq!(first.len() as u64, count);
     for (one, other) in first.iter().zip(&second) {
         assert_eq!(one, other);
@@ -152,7 +158,7 @@ fn each_planted_defect_is_found_within_a_thousand_seeds_drawn_otherwise() {
 fn ten_thousand_seeds_give_no_objection() {
     let (from, each) = (number("TRIAL_FROM", 0), number("TRIAL_COUNT", 10_000) / 2);
     let lines: Vec<String> =
-        [child(from, each), child(from + each, each)].into_iter().flat_map(told).collect();
+        all_told([child(from, each), child(from + each, each)]).into_iter().flatten().collect();
     assert_eq!(lines.len() as u64, 2 * each);
     let reached = format!("{} trials without objection: {}", lines.len(), sums(&lines));
     row("trials, a seed each", &format!("{} seeds, 0 objections", 2 * each), &reached, true);
