@@ -1,6 +1,7 @@
 //! Work that is the same whoever does it, on other threads.
 
 use std::panic::resume_unwind;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{JoinHandle, ScopedJoinHandle, available_parallelism, scope};
 
@@ -9,6 +10,12 @@ use std::thread::{JoinHandle, ScopedJoinHandle, available_parallelism, scope};
 #[allow(clippy::disallowed_methods)] // the one place of threads that are waited for
 pub fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     std::thread::spawn(work)
+}
+
+/// How many threads can run at once; asked for once, for the answer is read from files.
+fn processors() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| available_parallelism().map_or(1, usize::from))
 }
 
 /// What `work` makes of each, in their order; whoever is free takes the next one. A panic of `work` is passed on.
@@ -22,7 +29,7 @@ pub fn side_by_side<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) 
             done.push((at, work(one)));
         }
     };
-    let threads = available_parallelism().map_or(1, usize::from).min(all.len());
+    let threads = processors().min(all.len());
     let mut done = scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(take)).collect();
         let own = take();
@@ -45,5 +52,6 @@ mod tests {
         assert_eq!(side_by_side(&[] as &[usize], |one| *one), Vec::<usize>::new());
         let panicked = std::panic::catch_unwind(|| side_by_side(&all, |one| assert_ne!(*one, 777)));
         assert!(panicked.is_err());
+        assert_eq!(beside(|| 3).join().unwrap(), 3);
     }
 }

@@ -248,7 +248,8 @@ impl<M: Clone + Send + Sync + 'static> Context<M> {
                     tokio::task::spawn_blocking(move || span.in_scope(finish));
                 }
                 Compute::Beside { takes } if !at_disk => {
-                    let (clock, until) = (self.environment.clock().clone(), self.environment.now().plus(takes));
+                    let (clock, until) =
+                        (self.environment.clock().clone(), self.environment.now().plus(takes));
                     let cause = span.in_scope(Cause::present);
                     let found = beside(move || span.in_scope(finish));
                     tokio::spawn(async move {

@@ -492,7 +492,14 @@ impl Sweep {
     }
 
     /// What it costs to leave the default behind, by its interval.
-    fn leave(&self, arrays: &Arrays, ramps: Option<&Ramps>, flow: &[f64], offer: &Offer, left: &mut Vec<f64>) {
+    fn leave(
+        &self,
+        arrays: &Arrays,
+        ramps: Option<&Ramps>,
+        flow: &[f64],
+        offer: &Offer,
+        left: &mut Vec<f64>,
+    ) {
         left.clear();
         if (offer.start_first, offer.start_last) == (offer.start_default, offer.start_default) {
             return;

@@ -155,7 +155,11 @@ impl Field {
         if !energies.is_empty() {
             messages.push(Message::Telemetry(energies));
         }
-        Ok(MinuteSaid { minute: Minute::of(&self.plant), voltages: record::voltages_v(&self.plant), messages })
+        Ok(MinuteSaid {
+            minute: Minute::of(&self.plant),
+            voltages: record::voltages_v(&self.plant),
+            messages,
+        })
     }
 
     /// Gives an order to its device; the answer.
