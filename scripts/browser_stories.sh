@@ -5,7 +5,8 @@
 #   scripts/browser_stories.sh sign_in    only these
 #
 # A story is called as `node <story> <screenshot.png>` with BASE_URL and MQTT_PORT in its environment; its exit
-# code counts. A line `// accounts: <name> <role>` in a story gives its demo that account, with the password of STORY_PASSWORD.
+# code counts. A line `// accounts: <name> <role>` in a story gives its demo that account, with the password of STORY_PASSWORD, in
+# the file ACCOUNTS.
 # A line `// provider: <name> <group>` has it run against `gridflex serve` with an OpenID provider of npm's instead, which knows that person
 # and a stranger called grace; without oidc-provider such a story is skipped.
 #
@@ -140,7 +141,7 @@ for story in "${stories[@]}"; do
     echo "story $name: the demo or its provider did not become ready"
     ok=1
   else
-    (cd "$web" && BASE_URL="$base" MQTT_PORT="$mqtt_port" timeout "${STORY_SECONDS:-240}" node "$story" "$shots/$name.png")
+    (cd "$web" && BASE_URL="$base" MQTT_PORT="$mqtt_port" GRIDFLEX_BIN="$GRIDFLEX_BIN" ACCOUNTS="$work/$name/access.json" timeout "${STORY_SECONDS:-240}" node "$story" "$shots/$name.png")
     ok=$?
   fi
   end_demo

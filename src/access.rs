@@ -2,12 +2,12 @@
 
 use crate::Failure;
 use crate::answer::say;
-use access::{Directory, DirectoryError, Role, Scope, TOKEN_DAYS_MAX, verify_audit};
+use access::{Directory, DirectoryError, Role, Scope, SecondFactor, TOKEN_DAYS_MAX, verify_audit};
 use actors::runtime::WallClock;
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use grid::{Clock, ProsumerId};
-use std::io::{IsTerminal, Read};
+use std::io::{BufRead, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -17,6 +17,8 @@ Examples:
   gridflex access add home3 --role prosumer --prosumer 3
   gridflex access token scraper --role viewer --days 30    prints the token, once
   gridflex access token scraper --role viewer --site riverside   one that is good at that site only
+  gridflex access second-factor ada                    shows what ada's app reads, and asks for the code it then shows
+  gridflex access second-factor ada --remove           the password alone lets ada in again
   gridflex access list
   gridflex access remove scraper                       a running system lets it in no more, at once
   gridflex access audit evening/audit.jsonl            checks the log of who did what
@@ -78,6 +80,17 @@ enum AccessCommand {
         #[command(flatten)]
         place: Place,
     },
+    /// Give a person a second factor: codes of an app (TOTP, RFC 6238), asked for at log-in besides the password
+    #[command(name = "second-factor")]
+    SecondFactor {
+        /// Its name
+        name: String,
+        /// Take it away instead
+        #[arg(long)]
+        remove: bool,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Remove an account or a token
     Remove {
         /// Its name
@@ -130,6 +143,11 @@ pub fn run(arguments: &AccessArguments) -> Result<(), Failure> {
             eprintln!("valid until {}; it is shown only now:", token.expires_at);
             say(token.secret)
         }
+        AccessCommand::SecondFactor { name, remove: true, place } => {
+            change(place, |directory| directory.set_second_factor(name, None))?;
+            say(format!("{name} logs in with the password alone from now on"))
+        }
+        AccessCommand::SecondFactor { name, remove: false, place } => second_factor(name, place),
         AccessCommand::Remove { name, place } => {
             change(place, |directory| directory.remove(name))?;
             say(format!("{name} was removed from {}", place.file.display()))
@@ -179,11 +197,52 @@ fn password(name: &str) -> Result<String, Failure> {
     Ok(first)
 }
 
+/// Shows a new secret, and keeps it when the person's app was proved to have it: who mistypes it is not shut out.
+fn second_factor(name: &str, place: &Place) -> Result<(), Failure> {
+    if !read(&place.file)?.accounts().iter().any(|account| account.name == name) {
+        return Err(Failure::Input(anyhow!("nobody is called {name} in {}", place.file.display())));
+    }
+    let factor = SecondFactor::new().ok_or_else(|| input(DirectoryError::Random))?;
+    let address = factor.address(name);
+    if std::io::stderr().is_terminal() {
+        eprintln!("{}", picture(&address).unwrap_or_default());
+    }
+    eprintln!("{name}'s app reads the picture, or this address, or the secret in it; it is shown only now:");
+    say(address)?;
+    let code = line("Code that the app shows now: ")?;
+    if factor.step(&code.replace(' ', ""), WallClock.now()).is_none() {
+        let reason = "this is not the code of now; nothing was changed. Is the clock of the telephone right?";
+        return Err(Failure::Input(anyhow!(reason)));
+    }
+    change(place, |directory| directory.set_second_factor(name, Some(factor)))?;
+    say(format!("{name} logs in with password and code from now on"))
+}
+
+/// An address as a picture that cameras read, for a terminal; `None` when it is too long for one.
+fn picture(address: &str) -> Option<String> {
+    let code = qrcode::QrCode::new(address).ok()?;
+    // Dark on light, whatever the terminal's colours are.
+    let dense = code.render::<qrcode::render::unicode::Dense1x2>();
+    Some(format!("\x1b[30;47m{}\x1b[0m", dense.build().replace('\n', "\x1b[0m\n\x1b[30;47m")))
+}
+
+/// One line, asked for on standard error.
+fn line(question: &str) -> Result<String, Failure> {
+    eprint!("{question}");
+    let mut text = String::new();
+    let read = std::io::BufReader::new(std::io::stdin().take(256)).read_line(&mut text);
+    read.map_err(|error| Failure::Input(anyhow!("nothing could be read: {error}")))?;
+    Ok(text.trim().to_owned())
+}
+
 fn list(path: &Path, json: bool) -> Result<(), Failure> {
     let directory = read(path)?;
     if json {
-        let accounts =
-            directory.accounts().iter().map(|one| row("account", &one.name, &one.roles, &one.scope));
+        let accounts = directory.accounts().iter().map(|one| {
+            let mut row = row("account", &one.name, &one.roles, &one.scope);
+            row["second_factor"] = one.second_factor().is_some().into();
+            row
+        });
         let tokens = directory.tokens().iter().map(|one| {
             let mut row = row("token", &one.name, &one.roles, &one.scope);
             row["expires_at"] = one.expires_at.to_string().into();
@@ -195,7 +254,8 @@ fn list(path: &Path, json: bool) -> Result<(), Failure> {
         return say(serde_json::Value::from_iter(accounts.chain(tokens)));
     }
     for one in directory.accounts() {
-        say(format!("account  {:24} {}", one.name, granted(&one.roles, &one.scope)))?;
+        let factor = if one.second_factor().is_some() { "  second factor" } else { "" };
+        say(format!("account  {:24} {}{factor}", one.name, granted(&one.roles, &one.scope)))?;
     }
     for one in directory.tokens() {
         say(format!(

@@ -2,6 +2,7 @@
 
 use crate::principal::{Principal, Scope};
 use crate::role::Role;
+use crate::second_factor::SecondFactor;
 use crate::secret;
 use grid::Timestamp;
 use grid::id::check_name;
@@ -32,6 +33,9 @@ pub struct Account {
     pub name: String,
     /// Argon2id hash of the password.
     password: String,
+    /// What its codes are made from, when it has to show one besides the password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    second_factor: Option<SecondFactor>,
     /// What it may be asked for.
     pub roles: Vec<Role>,
     /// What is its own.
@@ -255,7 +259,7 @@ impl Directory {
             return Err(DirectoryError::Short);
         }
         let password = secret::hash_password(password).ok_or(DirectoryError::Random)?;
-        self.accounts.push(Account { name: name.to_owned(), password, roles, scope });
+        self.accounts.push(Account { name: name.to_owned(), password, second_factor: None, roles, scope });
         Ok(())
     }
 
@@ -305,6 +309,20 @@ impl Directory {
         Ok(NewToken { secret, expires_at })
     }
 
+    /// Gives a person a second factor, in place of the one it may have, or takes it away. Its sessions end.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unknown`] when no person has this name.
+    pub fn set_second_factor(
+        &mut self,
+        name: &str,
+        factor: Option<SecondFactor>,
+    ) -> Result<(), DirectoryError> {
+        let account = self.accounts.iter_mut().find(|account| account.name == name);
+        account.ok_or_else(|| DirectoryError::Unknown(name.to_owned()))?.second_factor = factor;
+        Ok(())
+    }
+
     /// Removes an account or a token.
     ///
     /// # Errors
@@ -340,7 +358,7 @@ impl Directory {
         self.accounts.iter().find(|account| account.name == name).map(Account::principal)
     }
 
-    /// What tells the account of this name from an earlier one of the same name: it changes with the password.
+    /// What tells the account of this name from an earlier one of the same name: it changes with the password and the second factor.
     pub fn mark(&self, name: &str) -> Option<String> {
         self.accounts.iter().find(|account| account.name == name).map(Account::mark)
     }
@@ -348,11 +366,18 @@ impl Directory {
 
 impl Account {
     pub(crate) fn principal(&self) -> Principal {
-        Principal { name: self.name.clone(), roles: self.roles.clone(), scope: self.scope.clone() }
+        let (name, roles, scope) = (self.name.clone(), self.roles.clone(), self.scope.clone());
+        Principal { name, roles, scope, lacks_second_factor: false }
+    }
+
+    /// What its codes are made from, when it has to show one besides the password.
+    pub fn second_factor(&self) -> Option<&SecondFactor> {
+        self.second_factor.as_ref()
     }
 
     pub(crate) fn mark(&self) -> String {
-        secret::fingerprint(&self.password)
+        let factor = self.second_factor.as_ref().map_or(String::new(), SecondFactor::base_32);
+        secret::fingerprint(&(factor + &self.password))
     }
 
     /// Whose password it is; takes as long for nobody.
@@ -370,7 +395,7 @@ impl Token {
 
     pub(crate) fn principal(&self, now: Timestamp) -> Option<Principal> {
         let (name, roles, scope) = (self.name.clone(), self.roles.clone(), self.scope.clone());
-        (now < self.expires_at).then_some(Principal { name, roles, scope })
+        (now < self.expires_at).then_some(Principal { name, roles, scope, lacks_second_factor: false })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::directory::{Account, Directory, TOKEN_PREFIX};
 use crate::principal::Principal;
+use crate::second_factor::SecondFactor;
 use crate::secret;
 use grid::Timestamp;
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ pub struct Known {
     by_fingerprint: BTreeMap<String, usize>,
     /// Where they are known; tokens of other sites are nobody's there.
     site: Option<String>,
+    /// Whether a second factor is wanted of people there.
+    wants_second_factor: bool,
 }
 
 impl From<Directory> for Known {
@@ -24,7 +27,7 @@ impl From<Directory> for Known {
         let by_name = names.map(|(place, account)| (account.name.clone(), place)).collect();
         let tokens = directory.tokens().iter().enumerate();
         let by_fingerprint = tokens.map(|(place, token)| (token.fingerprint().to_owned(), place)).collect();
-        Self { directory, by_name, by_fingerprint, site: None }
+        Self { directory, by_name, by_fingerprint, site: None, wants_second_factor: false }
     }
 }
 
@@ -34,9 +37,15 @@ impl Known {
         Self { site, ..self }
     }
 
-    /// Where they are known.
-    pub fn site(&self) -> Option<&str> {
-        self.site.as_deref()
+    /// The same where a second factor is wanted of people, or not, for what [`SECOND_FACTOR`](crate::SECOND_FACTOR) names.
+    pub fn wanting_second_factor(self, wanted: bool) -> Self {
+        Self { wants_second_factor: wanted, ..self }
+    }
+
+    /// What was read later, at the place of what was read before.
+    pub fn succeeded_by(&self, directory: Directory) -> Self {
+        let later = Self::from(directory).of_site(self.site.clone());
+        later.wanting_second_factor(self.wants_second_factor)
     }
 
     /// The directory itself.
@@ -50,7 +59,18 @@ impl Known {
 
     /// Who has this name and this password. Takes as long for an unknown name.
     pub fn by_password(&self, name: &str, password: &str) -> Option<Principal> {
-        Account::proved(self.account(name), password)
+        let account = self.account(name);
+        Account::proved(account, password).map(|proved| self.here(account, proved))
+    }
+
+    /// What a person makes codes from, who has to show one besides the password.
+    pub fn second_factor(&self, name: &str) -> Option<&SecondFactor> {
+        self.account(name)?.second_factor()
+    }
+
+    fn here(&self, account: Option<&Account>, somebody: Principal) -> Principal {
+        let has_one = account.is_some_and(|account| account.second_factor().is_some());
+        Principal { lacks_second_factor: self.wants_second_factor && !has_one, ..somebody }
     }
 
     /// Who shows this token here.
@@ -66,10 +86,11 @@ impl Known {
 
     /// The person of this name.
     pub fn by_name(&self, name: &str) -> Option<Principal> {
-        self.account(name).map(Account::principal)
+        let account = self.account(name)?;
+        Some(self.here(Some(account), account.principal()))
     }
 
-    /// What tells the account of this name from an earlier one of the same name: it changes with the password.
+    /// What tells the account of this name from an earlier one of the same name: it changes with the password and the second factor.
     pub fn mark(&self, name: &str) -> Option<String> {
         self.account(name).map(Account::mark)
     }

@@ -13,6 +13,7 @@ pub mod oidc;
 mod policy;
 mod principal;
 mod role;
+mod second_factor;
 mod secret;
 mod session;
 
@@ -22,8 +23,11 @@ pub use directory::{
 };
 pub use guesses::{GUESSES_PER_NAME, GUESSES_WITHIN, Guesses, Try};
 pub use known::Known;
-pub use policy::{Action, Decision, Grant, POLICY, Reach, Resource, decide, depends_on_owner, reaches_all};
+pub use policy::{
+    Action, Decision, Grant, POLICY, Reach, Resource, SECOND_FACTOR, decide, depends_on_owner, reaches_all,
+};
 pub use principal::{Principal, Scope};
 pub use role::Role;
+pub use second_factor::{SecondFactor, UsedCodes};
 pub use secret::SetupSecret;
 pub use session::{SESSION_LASTS, SESSIONS_MAX, Sessions};

@@ -193,6 +193,18 @@ pub const POLICY: &[Grant] = &[
     all(Resource::Quarantine, Action::Act, Role::Operator),
 ];
 
+/// What a site may want a second factor of people for: what binds or orders a device, buys, sells, or shows what was paid
+/// (commands and settlement; keys are not within reach of any door).
+pub const SECOND_FACTOR: &[(Resource, Action)] = &[
+    (Resource::Schedule, Action::Act),
+    (Resource::FlexOffer, Action::Create),
+    (Resource::FlexOffer, Action::Act),
+    (Resource::Bid, Action::Create),
+    (Resource::Bill, Action::Read),
+    (Resource::Indicator, Action::Act),
+    (Resource::Quarantine, Action::Act),
+];
+
 /// What [`decide`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -204,6 +216,8 @@ pub enum Decision {
     Forbidden,
     /// It might, were it its own.
     NotOwn,
+    /// It might, had it a second factor.
+    SecondFactor,
 }
 
 /// Whether a principal (`None`: somebody who proved nothing) may do this. `owner` is whose it is, where that is known
@@ -214,14 +228,20 @@ pub fn decide(
     action: Action,
     owner: Option<ProsumerId>,
 ) -> Decision {
+    let allowed = match principal {
+        Some(somebody) if somebody.lacks_second_factor && SECOND_FACTOR.contains(&(resource, action)) => {
+            Decision::SecondFactor
+        }
+        _ => Decision::Allowed,
+    };
     let rows = POLICY.iter().filter(|grant| grant.resource == resource && grant.action == action);
     let mut decision = if principal.is_some() { Decision::Forbidden } else { Decision::Unknown };
     for grant in rows {
         let Some(role) = grant.role else { return Decision::Allowed };
         let Some(principal) = principal.filter(|principal| principal.roles.contains(&role)) else { continue };
         match grant.reach {
-            Reach::All => return Decision::Allowed,
-            Reach::Own if owner.is_none_or(|owner| principal.scope.holds(owner)) => return Decision::Allowed,
+            Reach::All => return allowed,
+            Reach::Own if owner.is_none_or(|owner| principal.scope.holds(owner)) => return allowed,
             Reach::Own => decision = Decision::NotOwn,
         }
     }
@@ -284,7 +304,8 @@ mod tests {
 
     fn with(role: Role, prosumers: &[u32]) -> Principal {
         let own = prosumers.iter().copied().map(ProsumerId).collect();
-        Principal { name: role.to_string(), roles: vec![role], scope: Scope::Prosumers(own) }
+        let (name, roles, scope) = (role.to_string(), vec![role], Scope::Prosumers(own));
+        Principal { name, roles, scope, lacks_second_factor: false }
     }
 
     #[test]
@@ -314,6 +335,31 @@ mod tests {
         assert_eq!(decide(None, Resource::Open, Action::Act, None), Decision::Unknown);
     }
 
+    #[test]
+    fn without_a_second_factor_nothing_is_commanded_and_no_money_shown_and_all_else_is_as_it_was() {
+        for grant in POLICY {
+            let Some(role) = grant.role else { continue };
+            let asked = |lacks_second_factor| {
+                let somebody = Principal { lacks_second_factor, ..with(role, &[3]) };
+                decide(Some(&somebody), grant.resource, grant.action, Some(ProsumerId(3)))
+            };
+            assert_eq!(asked(false), Decision::Allowed, "{grant:?}");
+            let wanted = SECOND_FACTOR.contains(&(grant.resource, grant.action));
+            let without = if wanted { Decision::SecondFactor } else { Decision::Allowed };
+            assert_eq!(asked(true), without, "{grant:?}");
+        }
+        // Each of them is something that somebody may.
+        for (resource, action) in SECOND_FACTOR {
+            assert!(
+                POLICY.iter().any(|row| (row.resource, row.action) == (*resource, *action)),
+                "{action} {resource}"
+            );
+        }
+        // What one may not in any case is not said to want one.
+        let viewer = Principal { lacks_second_factor: true, ..with(Role::Viewer, &[]) };
+        assert_eq!(decide(Some(&viewer), Resource::Quarantine, Action::Act, None), Decision::Forbidden);
+    }
+
     /// The table of a role per column, as `docs/access.md` shows it.
     fn table() -> String {
         let roles = Role::ALL.map(|role| role.to_string()).join(" | ");
@@ -330,8 +376,12 @@ mod tests {
                 Some(Reach::Own) => "own",
                 None => "–",
             });
-            let anybody = if of(None).is_some() { " (also without a name)" } else { "" };
-            text += &format!("| {action} {resource}{anybody} | {} |\n", cells.join(" | "));
+            let note = match of(None) {
+                Some(_) => " (also without a name)",
+                None if SECOND_FACTOR.contains(&(resource, action)) => " (second factor)",
+                None => "",
+            };
+            text += &format!("| {action} {resource}{note} | {} |\n", cells.join(" | "));
         }
         text
     }

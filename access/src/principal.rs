@@ -37,12 +37,14 @@ pub struct Principal {
     pub roles: Vec<Role>,
     /// What is its own.
     pub scope: Scope,
+    /// Whether it is a person of whom the site wants a [second factor](crate::SECOND_FACTOR) and who has none.
+    pub lacks_second_factor: bool,
 }
 
 impl Principal {
     /// The one who sits at the machine, where nothing but loopback is served and nobody has an account.
     pub fn local() -> Self {
         let roles = Role::ALL.into_iter().filter(|role| *role != Role::SecurityAdmin).collect();
-        Self { name: "local".to_owned(), roles, scope: Scope::Everything }
+        Self { name: "local".to_owned(), roles, scope: Scope::Everything, lacks_second_factor: false }
     }
 }

@@ -30,8 +30,13 @@ pub(crate) fn is_password(hash: &str, password: &str) -> bool {
 /// 256 random bits as text; `None` when the operating system has none.
 pub(crate) fn random() -> Option<String> {
     let mut bytes = [0_u8; 32];
-    SystemRandom::new().fill(&mut bytes).ok()?;
+    fill(&mut bytes)?;
     Some(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// Random bytes; `None` when the operating system has none.
+pub(crate) fn fill(bytes: &mut [u8]) -> Option<()> {
+    SystemRandom::new().fill(bytes).ok()
 }
 
 /// What is kept of a random secret.

@@ -271,6 +271,7 @@ fn page(
         directory: accounts.value.clone(),
         audit: data.join(AUDIT_LOG),
         may_set_up: true,
+        second_factor: http.second_factor,
         oidc: None,
     });
     let directory = match &http.accounts {

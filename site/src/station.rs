@@ -86,6 +86,8 @@ pub struct AccountFiles {
     pub audit: PathBuf,
     /// Whether the first administrator may be made with a token where nobody is known.
     pub may_set_up: bool,
+    /// Whether a second factor is wanted of the people of the directory for commands and settlements.
+    pub second_factor: bool,
     /// Whose people may sign in besides those of the directory.
     pub oidc: Option<OidcConfig>,
 }
@@ -102,7 +104,10 @@ impl AccountFiles {
             Some(config) => accounts.with_oidc(config)?,
             None => accounts,
         };
-        Ok((Access::Accounts(Arc::new(accounts.of_site(site))), token))
+        Ok((
+            Access::Accounts(Arc::new(accounts.of_site(site).wanting_second_factor(self.second_factor))),
+            token,
+        ))
     }
 }
 

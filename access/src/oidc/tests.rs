@@ -291,8 +291,12 @@ fn whoever_begins_many_sign_ins_loses_its_own() {
 }
 
 fn somebody(refresh: Option<&str>) -> VouchedFor {
-    let principal =
-        Principal { name: "oidc/7".to_owned(), roles: vec![Role::Operator], scope: Scope::Nothing };
+    let principal = Principal {
+        name: "oidc/7".to_owned(),
+        roles: vec![Role::Operator],
+        scope: Scope::Nothing,
+        lacks_second_factor: false,
+    };
     let refresh_token = refresh.map(str::to_owned);
     let (label, subject) = ("ada".to_owned(), "7".to_owned());
     VouchedFor { principal, label, subject, refresh_token, id_token: "a.b.c".to_owned() }

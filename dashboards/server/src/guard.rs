@@ -8,7 +8,7 @@ use crate::session::GUESSES_PER_NETWORK;
 use crate::setup::Pending;
 use access::{
     Action, AuditLog, Decision, Directory, DirectoryError, Entry, Guesses, Known, Principal, Resource,
-    Sessions, decide, depends_on_owner,
+    Sessions, UsedCodes, decide, depends_on_owner,
 };
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -51,6 +51,8 @@ pub struct Accounts {
     refused: Mutex<BTreeMap<(String, String), Timestamp>>,
     pub(crate) clock: Arc<dyn Clock>,
     guesses: Mutex<Guesses>,
+    /// Wrong codes behind right passwords, and those that were taken.
+    pub(crate) codes: Mutex<(Guesses, UsedCodes)>,
     /// Until the first administrator is made.
     pub(crate) pending: Mutex<Option<Pending>>,
     /// Whose people may sign in besides those of the directory.
@@ -104,6 +106,7 @@ impl Accounts {
             refused: Mutex::default(),
             clock,
             guesses: Mutex::new(Guesses::new(GUESSES_PER_NETWORK)),
+            codes: Mutex::new((Guesses::new(GUESSES_PER_NETWORK), UsedCodes::default())),
             pending: Mutex::default(),
             oidc: None,
         })
@@ -112,10 +115,20 @@ impl Accounts {
     /// At a site: tokens that are good at others only are nobody's here.
     #[must_use]
     pub fn of_site(self, site: &str) -> Self {
+        self.known_as(|known| known.of_site(Some(site.to_owned())))
+    }
+
+    /// Whether a second factor is wanted of people for what [`access::SECOND_FACTOR`] names.
+    #[must_use]
+    pub fn wanting_second_factor(self, wanted: bool) -> Self {
+        self.known_as(|known| known.wanting_second_factor(wanted))
+    }
+
+    fn known_as(self, here: impl FnOnce(Known) -> Known) -> Self {
         {
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            let here = Known::from(known.0.directory().clone()).of_site(Some(site.to_owned()));
-            known.0 = Arc::new(here);
+            let same = known.0.succeeded_by(known.0.directory().clone());
+            known.0 = Arc::new(here(same));
         }
         self
     }
@@ -153,8 +166,7 @@ impl Accounts {
             tracing::error!(%error, "accounts cannot be read: nobody is let in");
             None
         });
-        let site = known.site().map(str::to_owned);
-        let known = Arc::new(Known::from(directory.unwrap_or_default()).of_site(site));
+        let known = Arc::new(known.succeeded_by(directory.unwrap_or_default()));
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = (Arc::clone(&known), newest);
         known
     }
@@ -372,6 +384,14 @@ pub(crate) async fn allow(
             let detail = format!("{name} has no role that may {action} {resource}");
             Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
         }
+        Decision::SecondFactor => {
+            let name = principal.map_or("", |principal| principal.name.as_str());
+            let detail = format!(
+                "{action} {resource} wants a second factor here, and {name} has none: `gridflex access second-factor {name}` \
+                 gives one"
+            );
+            Err(Problem::new(StatusCode::FORBIDDEN, "second_factor_needed", detail))
+        }
         Decision::NotOwn => {
             let detail = format!("{action} {resource}: it belongs to somebody else");
             Err(Problem::new(StatusCode::FORBIDDEN, "not_own", detail))
@@ -404,6 +424,7 @@ fn code(decision: Decision) -> &'static str {
         Decision::Unknown => "not_logged_in",
         Decision::Forbidden => "forbidden",
         Decision::NotOwn => "not_own",
+        Decision::SecondFactor => "second_factor_needed",
     }
 }
 

@@ -84,6 +84,7 @@ mod tests {
             name: name.to_owned(),
             roles: vec![Role::Prosumer],
             scope: Scope::Nothing,
+            lacks_second_factor: false,
         };
         let (one, other) = (named("one"), named("other"));
         let mut taken: Vec<Place> = (0..3).map(|_| places.take(Some(&one)).unwrap()).collect();

@@ -5,9 +5,12 @@ use crate::guard::{Access, Accounts, COOKIE, Proof, stopped};
 use crate::offers::read_json;
 use crate::problem::Problem;
 use crate::serve::State;
-use access::{Action, Decision, GUESSES_WITHIN, Known, Principal, Resource, SESSION_LASTS, Try, decide};
+use access::{
+    Action, Decision, GUESSES_WITHIN, Known, Principal, Resource, SESSION_LASTS, SecondFactor, Try, decide,
+};
 use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use grid::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 use std::net::IpAddr;
@@ -30,6 +33,9 @@ pub const GUESSES_PER_NETWORK: usize = 100;
 struct Credentials {
     name: String,
     password: String,
+    /// Of who has a second factor.
+    #[serde(default)]
+    code: Option<String>,
 }
 
 /// `GET /api/v1/session`.
@@ -52,16 +58,18 @@ pub async fn begin(
     let body = read_json(&request, payload, &state.limits).await?;
     let credentials: Credentials = serde_json::from_slice(&body).map_err(|error| {
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
-        Problem::new(status, "credentials_malformed", format!("name and password are needed: {error}"))
+        Problem::new(
+            status,
+            "credentials_malformed",
+            format!("name and password are needed, and a code where there is one: {error}"),
+        )
     })?;
     let Access::Accounts(accounts) = &state.served.access else {
         return Err(Problem::not_found("there are no accounts: everybody on this machine is let in"));
     };
     let from = request.peer_addr().map(|address| address.ip());
     if accounts.guesses().try_once(&credentials.name, from, accounts.clock.now()) != Try::Free {
-        let minutes = GUESSES_WITHIN.as_secs() / 60;
-        let detail = format!("too many wrong passwords; try again in {minutes} minutes");
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", detail));
+        return Err(too_many("passwords"));
     }
     let turn = login_turn(&state).await;
     let turn = turn.inspect_err(|_| accounts.guesses().give_back(&credentials.name, from))?;
@@ -102,6 +110,11 @@ fn log_in(
         accounts.note_wrong_password(&known, "log in".to_owned(), &shown.name)?;
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_password", "name or password is wrong"));
     };
+    if let Some(factor) = known.second_factor(&principal.name) {
+        let proved = accounts.prove(&principal.name, factor, shown.code.as_deref(), now);
+        // Not a wrong password, and not a whole log-in either.
+        proved.inspect_err(|_| accounts.guesses().give_back(&shown.name, from))?;
+    }
     accounts.guesses().right(&shown.name, from);
     accounts.note(&principal.name, "log in".to_owned(), "", "allowed")?;
     let mark = known.mark(&principal.name).unwrap_or_default();
@@ -112,7 +125,50 @@ fn log_in(
     Ok((principal, session))
 }
 
+fn too_many(what: &str) -> Problem {
+    let minutes = GUESSES_WITHIN.as_secs() / 60;
+    let detail = format!("too many wrong {what}; try again in {minutes} minutes");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", detail)
+}
+
 impl Accounts {
+    /// Whether somebody whose password was right shows a code of its second factor that was not used before. Wrong codes are
+    /// counted by name wherever they come from: who shows them has the password.
+    fn prove(
+        &self,
+        name: &str,
+        factor: &SecondFactor,
+        code: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        let refused = |outcome: &str, detail: &str| {
+            self.note(name, "log in".to_owned(), "", outcome)?;
+            Err(Problem::new(StatusCode::UNAUTHORIZED, outcome, detail))
+        };
+        let Some(code) = code else {
+            self.note_refusal(name, "log in".to_owned(), "", "code_needed")?;
+            let detail = "the code that your app shows now is needed, too";
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "code_needed", detail));
+        };
+        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        let (guesses, used) = &mut *codes;
+        if guesses.try_once(name, None, now) != Try::Free {
+            drop(codes);
+            self.note_refusal(name, "log in".to_owned(), "", "too_many_codes")?;
+            return Err(too_many("codes"));
+        }
+        let Some(step) = factor.step(code, now) else {
+            drop(codes);
+            return refused("wrong_code", "the code is wrong; is the clock of your telephone right?");
+        };
+        if !used.take(name, step) {
+            drop(codes);
+            return refused("used_code", "this code was used already; wait for the next one");
+        }
+        guesses.right(name, None);
+        Ok(())
+    }
+
     /// Whether a name and password that are shown at a door other than HTTP (`door`, in words) have a right. Guesses are
     /// limited and everything is written down, as it is here; what is returned is for [`Accounts::still_admits`]. Argon2id
     /// takes its time and memory: not for many at once.
@@ -133,6 +189,11 @@ impl Accounts {
             return None;
         };
         self.guesses().right(name, None);
+        if known.second_factor(&principal.name).is_some() {
+            // Such a door asks for no code, and a password alone is not enough for who has a second factor.
+            drop(self.note_refusal(&principal.name, what, "", "code_needed"));
+            return None;
+        }
         let mark = known.mark(&principal.name).unwrap_or_default();
         let admitted = Admitted { name: principal.name, mark, right };
         let allowed = self.still_admits(&admitted);
@@ -205,6 +266,9 @@ fn label(access: &Access, proof: &Proof) -> Option<String> {
 
 fn described(principal: &Principal, label: Option<&str>) -> HttpResponse {
     let mut described = json!({ "name": principal.name, "roles": principal.roles });
+    if principal.lacks_second_factor {
+        described["lacks_second_factor"] = true.into();
+    }
     if let Some(label) = label {
         described["label"] = label.into();
     }

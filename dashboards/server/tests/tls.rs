@@ -2,18 +2,18 @@
 
 #![allow(clippy::unwrap_used)] // helpers outside the test functions may fail a test too
 
+mod started;
+
 use access::{Directory, Role, Scope};
-use actors::picture::{NetworkPicture, Picture};
+use actors::picture::Picture;
 use connectors::mqtt::door::TlsFiles;
 use dashboards_server::{
-    Access, Accounts, Limits, Listen, MarketDoor, OfferAnswer, OfferFound, RunningServer, SET_UP_WITHIN,
-    ServeError, Served, serve_with,
+    Access, Accounts, Limits, Listen, RunningServer, SET_UP_WITHIN, ServeError, Served, serve_with,
 };
-use futures_util::future::BoxFuture;
-use grid::{Clock, Timestamp};
-use market::{FlexOffer, FlexOfferId};
+use grid::Timestamp;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use started::Hand;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -25,46 +25,8 @@ use tokio_rustls::client::TlsStream;
 const NAME: &str = "grid.example";
 const PASSWORD: &str = "a long enough secret";
 
-struct NoMarket;
-
-impl MarketDoor for NoMarket {
-    fn submit(&self, _: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
-        Box::pin(std::future::ready(OfferAnswer::Accepted))
-    }
-
-    fn find(&self, _: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {
-        Box::pin(std::future::ready(None))
-    }
-
-    fn bids(&self) -> Vec<market::DomsBid> {
-        Vec::new()
-    }
-
-    fn bid(&self, _: &market::BidId) -> Option<dashboards_server::BidFound> {
-        None
-    }
-
-    fn bills(
-        &self,
-        _: Option<dashboards_server::BillKey>,
-        _: Option<&[grid::ProsumerId]>,
-        _: usize,
-    ) -> Vec<market::MonthlyBill> {
-        Vec::new()
-    }
-
-    fn bill(&self, _: dashboards_server::BillKey) -> Option<market::MonthlyBill> {
-        None
-    }
-}
-
-#[derive(Debug)]
-struct Fixed;
-
-impl Clock for Fixed {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(1_000_000)
-    }
+fn at_hand() -> Arc<Hand> {
+    Hand::at(1_000_000)
 }
 
 fn certificate(folder: &Path) -> TlsFiles {
@@ -82,23 +44,7 @@ fn served(folder: &Path, roles: &[Role]) -> (watch::Sender<Arc<Picture>>, Served
     }
     let path = folder.join("access.json");
     directory.write(&path).unwrap();
-    let accounts = Accounts::open(&path, &folder.join("audit.jsonl"), Arc::new(Fixed)).unwrap();
-    let (sender, picture) = watch::channel(Arc::new(Picture::default()));
-    let access = Access::Accounts(Arc::new(accounts));
-    (
-        sender,
-        Served {
-            network: Arc::new(NetworkPicture::default()),
-            picture,
-            market: Arc::new(NoMarket),
-            operations: Default::default(),
-            register: None,
-            topology: Default::default(),
-            pseudonyms: Default::default(),
-            field: None,
-            access,
-        },
-    )
+    started::served(Accounts::open(&path, &folder.join("audit.jsonl"), at_hand()).unwrap())
 }
 
 fn public(tls: Option<TlsFiles>, names: &[&str]) -> Listen {
@@ -267,7 +213,7 @@ async fn a_token_of_one_site_is_refused_at_another_that_has_the_same_accounts() 
     let (north, any) = (make(Some("north"), "robot"), make(None, "wanderer"));
     for (site, expected) in [("north", "200"), ("south", "401")] {
         let audit = folder.path().join(format!("{site}.jsonl"));
-        let accounts = Accounts::open(&path, &audit, Arc::new(Fixed)).unwrap().of_site(site);
+        let accounts = Accounts::open(&path, &audit, at_hand()).unwrap().of_site(site);
         let served = Served { access: Access::Accounts(Arc::new(accounts)), ..served.clone() };
         let server = serve(public(Some(files.clone()), &[NAME]), served).await.unwrap();
         let asks = async |token: &str| {
@@ -314,7 +260,7 @@ async fn a_public_address_where_nobody_is_known_is_served_only_while_the_first_a
     let refused = serve(listen.clone(), fresh.clone()).await.unwrap_err().to_string();
     assert!(refused.contains("an administrator"), "{refused}");
     let (directory, audit) = (folder.path().join("none.json"), folder.path().join("other.jsonl"));
-    let (accounts, token) = Accounts::open_or_set_up(&directory, &audit, Arc::new(Fixed)).unwrap();
+    let (accounts, token) = Accounts::open_or_set_up(&directory, &audit, at_hand()).unwrap();
     assert!(token.is_some_and(|token| token.len() >= 43), "256 bits");
     let served = Served { access: Access::Accounts(Arc::new(accounts)), ..fresh.clone() };
     let plain = serve(public(None, &[NAME]), served.clone()).await.unwrap_err().to_string();
@@ -324,7 +270,7 @@ async fn a_public_address_where_nobody_is_known_is_served_only_while_the_first_a
     let late = serve(listen.clone(), served).await.unwrap_err().to_string();
     assert!(late.contains("an administrator"), "{late}");
     tokio::time::resume();
-    let (again, _) = Accounts::open_or_set_up(&directory, &audit, Arc::new(Fixed)).unwrap();
+    let (again, _) = Accounts::open_or_set_up(&directory, &audit, at_hand()).unwrap();
     let server = serve(listen, Served { access: Access::Accounts(Arc::new(again)), ..fresh }).await.unwrap();
     server.stop().await;
 }

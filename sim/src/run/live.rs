@@ -75,6 +75,7 @@ impl Live {
             directory,
             audit: options.data.join(AUDIT_LOG),
             may_set_up: false,
+            second_factor: false,
             oidc: None,
         });
         let page = loopback(options.port).into();

@@ -99,6 +99,8 @@ pub struct HttpSection {
     pub tls: Option<Located<TlsFiles>>,
     /// Names it is called by, beside those of the loopback address.
     pub names: Vec<String>,
+    /// Whether a second factor is wanted of people for commands and settlements.
+    pub second_factor: bool,
 }
 
 /// `[mqtt]`.
@@ -352,8 +354,10 @@ fn http(mut section: Section<'_>) -> HttpSection {
     let tls = tls(&mut section, (None, None));
     let names = section.text("names").map_or(String::new(), |names| names.value);
     let names = names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+    // Where others can reach it a password alone commands nothing.
+    let second_factor = section.flag_or("second_factor", !listen.value.ip().is_loopback());
     section.finish();
-    HttpSection { listen, accounts, tls, names }
+    HttpSection { listen, accounts, tls, names, second_factor }
 }
 
 fn mqtt(mut section: Section<'_>) -> MqttSection {

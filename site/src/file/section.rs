@@ -206,12 +206,17 @@ impl<'a> Section<'a> {
 
     /// Yes or no; no where it is not written.
     pub fn flag(&mut self, key: &'static str) -> bool {
+        self.flag_or(key, false)
+    }
+
+    /// Yes or no, and what it is where it is not written.
+    pub fn flag_or(&mut self, key: &'static str, default: bool) -> bool {
         match self.take(key) {
-            None => false,
+            None => default,
             Some(Located { value: DeValue::Boolean(value), .. }) => value,
             Some(Located { value, line }) => {
                 self.wrong::<()>(line, key, "true or false", &value);
-                false
+                default
             }
         }
     }

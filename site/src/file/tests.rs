@@ -18,6 +18,13 @@ fn an_empty_file_listens_on_the_loopback_address_only() {
 }
 
 #[test]
+fn a_second_factor_is_wanted_where_others_reach_the_page_unless_the_file_says_otherwise() {
+    let wanted = |http: &str| parsed(&format!("[http]\n{http}\n")).unwrap().http.second_factor;
+    assert!(!wanted("") && !wanted("listen = \"[::1]:80\"") && wanted("listen = \"0.0.0.0:443\""));
+    assert!(wanted("second_factor = true") && !wanted("listen = \"0.0.0.0:443\"\nsecond_factor = false"));
+}
+
+#[test]
 fn what_is_written_is_read() {
     let site = parsed(
         "name = \"riverside\"\nnetwork = \"/srv/lv.json\"\n[mqtt]\nlisten = \"[::1]:8883\"\ncertificate = \"a.pem\"\nkey = \"a.key\"\n\

@@ -193,7 +193,8 @@ impl Oidc {
             why,
         })?;
         // No local account can have such a name.
-        Ok(Principal { name: named(subject), roles, scope })
+        // Whether it asks for a second factor is the provider's business.
+        Ok(Principal { name: named(subject), roles, scope, lacks_second_factor: false })
     }
 
     /// Whose session this is.

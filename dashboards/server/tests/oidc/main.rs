@@ -8,67 +8,26 @@ mod provider;
 mod refused;
 mod renewed;
 mod signed_in;
+#[path = "../started/mod.rs"]
+mod started;
 mod unreachable;
 
 use access::oidc::{Grants, GroupGrant, Lasts};
 use access::{Directory, Role, Scope};
-use actors::picture::{NetworkPicture, Picture};
-use dashboards_server::{
-    Access, Accounts, BidFound, BillKey, Limits, MarketDoor, OIDC_CALLBACK, OfferAnswer, OfferFound,
-    OidcConfig, RunningServer, Served, serve_with,
-};
-use futures_util::future::BoxFuture;
-use grid::{Clock, ProsumerId, Timestamp};
-use market::{BidId, DomsBid, FlexOffer, FlexOfferId, MonthlyBill};
+use actors::picture::Picture;
+use dashboards_server::{Accounts, Limits, OIDC_CALLBACK, OidcConfig, RunningServer, serve_with};
 use provider::{Provider, Reply};
 use serde_json::{Value, json};
+use started::Hand;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-
-struct NoMarket;
-
-impl MarketDoor for NoMarket {
-    fn submit(&self, _: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
-        Box::pin(std::future::ready(OfferAnswer::Accepted))
-    }
-
-    fn find(&self, _: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {
-        Box::pin(std::future::ready(None))
-    }
-
-    fn bids(&self) -> Vec<DomsBid> {
-        Vec::new()
-    }
-
-    fn bid(&self, _: &BidId) -> Option<BidFound> {
-        None
-    }
-
-    fn bills(&self, _: Option<BillKey>, _: Option<&[ProsumerId]>, _: usize) -> Vec<MonthlyBill> {
-        Vec::new()
-    }
-
-    fn bill(&self, _: BillKey) -> Option<MonthlyBill> {
-        None
-    }
-}
-
-/// A clock that is set by hand, seconds.
-#[derive(Debug)]
-struct Hand(AtomicI64);
-
-impl Clock for Hand {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(self.0.load(Ordering::Relaxed))
-    }
-}
 
 const PASSWORD: &str = "a long enough secret";
 const SECRET: &str = "a secret: with/odd+signs";
@@ -150,21 +109,10 @@ impl Running {
                 row("admins", Role::SecurityAdmin),
             ]),
         };
-        let clock = Arc::new(Hand(AtomicI64::new(1_800_000_000)));
+        let clock = Hand::at(1_800_000_000);
         let accounts = Accounts::open(&path, &audit, Arc::<Hand>::clone(&clock)).unwrap();
         let accounts = accounts.with_oidc(config).unwrap();
-        let (sender, picture) = watch::channel(Arc::new(Picture::default()));
-        let served = Served {
-            network: Arc::new(NetworkPicture::default()),
-            picture,
-            market: Arc::new(NoMarket),
-            operations: Default::default(),
-            topology: Default::default(),
-            pseudonyms: Default::default(),
-            field: None,
-            register: None,
-            access: Access::Accounts(Arc::new(accounts)),
-        };
+        let (sender, served) = started::served(accounts);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = serve_with(address, served, Limits::default(), |_| None).await.unwrap();
         Self { server, clock, issuer, audit, folder, _picture: sender }
