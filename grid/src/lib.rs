@@ -34,7 +34,7 @@ pub use network::{Network, NetworkError};
 pub use phase::{PerPhase, Phase};
 pub use quantity::{EnergyMwh, Money, QuantityError};
 pub use sensor::{PhaseValue, Sensor, SensorPlace, SensorValue};
-pub use side_by_side::{beside, side_by_side};
+pub use side_by_side::{Beside, beside, side_by_side};
 pub use telemetry::{Measurement, PointError, PointId, Quality, Quantity};
 pub use time::{Clock, Slot, TimeError, Timestamp};
 pub use topology::Topology;

@@ -8,8 +8,20 @@ use std::thread::{JoinHandle, ScopedJoinHandle, available_parallelism, scope};
 /// Starts work on a thread of its own. Whoever starts it asks for what was found at an instant that does not depend on when it was
 /// found, so that runs repeat.
 #[allow(clippy::disallowed_methods)] // the one place of threads that are waited for
-pub fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    std::thread::spawn(work)
+pub fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Beside<T> {
+    Beside(std::thread::spawn(work))
+}
+
+/// Work on a thread of its own.
+#[derive(Debug)]
+#[must_use]
+pub struct Beside<T>(JoinHandle<T>);
+
+impl<T> Beside<T> {
+    /// Waits for what was found. A panic of the work is passed on.
+    pub fn found(self) -> T {
+        self.0.join().unwrap_or_else(|panic| resume_unwind(panic))
+    }
 }
 
 /// How many threads can run at once; asked for once, for the answer is read from files.
@@ -52,6 +64,7 @@ mod tests {
         assert_eq!(side_by_side(&[] as &[usize], |one| *one), Vec::<usize>::new());
         let panicked = std::panic::catch_unwind(|| side_by_side(&all, |one| assert_ne!(*one, 777)));
         assert!(panicked.is_err());
-        assert_eq!(beside(|| 3).join().unwrap(), 3);
+        assert_eq!(beside(|| 3).found(), 3);
+        assert!(std::panic::catch_unwind(move || beside(move || all[1_000]).found()).is_err());
     }
 }

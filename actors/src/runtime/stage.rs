@@ -254,10 +254,7 @@ impl<M: Clone + Send + Sync + 'static> Context<M> {
                     let found = beside(move || span.in_scope(finish));
                     tokio::spawn(async move {
                         clock.sleep_until(until).await;
-                        match found.join() {
-                            Ok(found) => myself.put(found, None, cause),
-                            Err(panic) => std::panic::resume_unwind(panic),
-                        }
+                        myself.put(found.found(), None, cause);
                     });
                 }
                 Compute::Inline | Compute::Beside { .. } => {

@@ -159,7 +159,7 @@ impl Accounts {
         }
         let Some(step) = factor.step(code, now) else {
             drop(codes);
-            return refused("wrong_code", "the code is wrong; is the clock of your telephone right?");
+            return refused("wrong_code", "the code is wrong; mind the clock of the telephone");
         };
         if !used.take(name, step) {
             drop(codes);

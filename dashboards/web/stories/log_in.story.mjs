@@ -55,7 +55,7 @@ async function withCode() {
   const field = page.getByLabel('Code that your app shows');
   await field.fill('12345');
   await page.getByRole('button', { name: 'Log in' }).click();
-  await page.getByRole('alert').filter({ hasText: 'The code is wrong' }).waitFor();
+  await page.getByRole('alert').filter({ hasText: 'The code is wrong; mind the clock of the telephone.' }).waitFor();
   if (PICTURE !== undefined) await page.screenshot({ path: PICTURE });
   const shown = code(secret, Date.now());
   await field.fill(`${shown.slice(0, 3)} ${shown.slice(3)}`);

@@ -4,9 +4,8 @@
 use super::{Field, FieldError, MinuteSaid, Reports, STEP};
 use crate::plant::PlantError;
 use connectors::{Arrival, Message};
-use grid::{Timestamp, beside};
+use grid::{Beside, Timestamp, beside};
 use market::DeviceReport;
-use std::thread::JoinHandle;
 
 /// A field at a full minute, and what becomes of it.
 pub(super) struct Ahead {
@@ -19,7 +18,7 @@ pub(super) struct Ahead {
 }
 
 enum Coming {
-    UnderWay(JoinHandle<Lived>),
+    UnderWay(Beside<Lived>),
     There(Box<Lived>),
 }
 
@@ -52,41 +51,41 @@ impl Ahead {
     }
 
     /// What devices report of this minute.
-    pub fn report(self) -> Result<(Vec<Message>, Self), FieldError> {
-        let mut lived = self.coming.wait()?;
+    pub fn report(self) -> (Vec<Message>, Self) {
+        let mut lived = self.coming.wait();
         lived.before.reports = std::mem::take(&mut lived.reported);
         let reports = std::mem::take(&mut lived.reports).into_iter().map(Message::Device).collect();
-        Ok((reports, Self { has_reported: true, coming: Coming::There(lived), ..self }))
+        (reports, Self { has_reported: true, coming: Coming::There(lived), ..self })
     }
 
     /// What is said when the minute has passed.
     pub fn pass(self) -> Result<(MinuteSaid, Self), FieldError> {
-        let lived = self.coming.wait()?;
+        let lived = self.coming.wait();
         let (field, said) = lived.after.ok_or(FieldError::Over)??;
         Ok((said, Self::begin(field, self.end, false)))
     }
 
     /// Gives the orders among what arrived to their devices; their answers.
-    pub fn obey(self, arrivals: Vec<Arrival>, now: Timestamp) -> Result<(Vec<Message>, Self), FieldError> {
+    pub fn obey(self, arrivals: Vec<Arrival>, now: Timestamp) -> (Vec<Message>, Self) {
         let orders = arrivals.into_iter().filter_map(|arrival| match arrival {
             Arrival::Message(Message::Activation(activation)) => Some(activation),
             _ => None,
         });
         let orders: Vec<_> = orders.collect();
         if orders.is_empty() {
-            return Ok((Vec::new(), self));
+            return (Vec::new(), self);
         }
-        let mut field = self.coming.wait()?.before;
+        let mut field = self.coming.wait().before;
         let answers = orders.iter().map(|activation| field.answer(activation, now)).collect();
-        Ok((answers, Self::begin(field, self.end, self.has_reported)))
+        (answers, Self::begin(field, self.end, self.has_reported))
     }
 }
 
 impl Coming {
-    fn wait(self) -> Result<Box<Lived>, FieldError> {
+    fn wait(self) -> Box<Lived> {
         match self {
-            Coming::UnderWay(lived) => lived.join().map(Box::new).map_err(|_| FieldError::Panicked),
-            Coming::There(lived) => Ok(lived),
+            Coming::UnderWay(lived) => Box::new(lived.found()),
+            Coming::There(lived) => lived,
         }
     }
 }

@@ -45,9 +45,6 @@ pub enum FieldError {
     /// It was asked to live on after the scenario's end.
     #[error("the scenario is over")]
     Over,
-    /// A defect.
-    #[error("the simulated grid panicked")]
-    Panicked,
 }
 
 /// How long after a full minute devices report how they stood then: when line monitors have spoken, and before what is offered
@@ -90,7 +87,7 @@ pub async fn run<P: Pace>(
         let messages;
         tokio::select! {
             biased;
-            () = pace.sleep_until(reports_at), if ahead.owes_reports() => (messages, ahead) = ahead.report()?,
+            () = pace.sleep_until(reports_at), if ahead.owes_reports() => (messages, ahead) = ahead.report(),
             () = pace.sleep_until(next), if !over => {
                 let said;
                 (said, ahead) = ahead.pass()?;
@@ -98,7 +95,7 @@ pub async fn run<P: Pace>(
                 messages = said.messages;
             }
             batch = inbox.recv_batch() => match batch {
-                Some(arrivals) => (messages, ahead) = ahead.obey(arrivals, pace.now())?,
+                Some(arrivals) => (messages, ahead) = ahead.obey(arrivals, pace.now()),
                 None if over => return Ok(()),
                 None => return Err(FieldError::LinkClosed),
             },

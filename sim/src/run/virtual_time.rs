@@ -12,10 +12,9 @@ use actors::journal::{Durability, Options};
 use actors::runtime::{Compute, Environment, ScaledClock};
 use actors::{Parts, System};
 use connectors::loopback;
-use grid::{Timestamp, beside};
+use grid::{Beside, Timestamp, beside};
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -54,7 +53,7 @@ pub fn simulate(
 type Loading = Vec<(Timestamp, f64)>;
 
 /// The same day without flexibility, on a thread beside the run.
-fn live_without_flexibility(setup: &Setup) -> JoinHandle<Result<Loading, RunError>> {
+fn live_without_flexibility(setup: &Setup) -> Beside<Result<Loading, RunError>> {
     let (scenario, plant) = (setup.scenario.clone(), setup.plant.clone());
     beside(move || loading_without_flexibility(&scenario, plant))
 }
@@ -111,8 +110,7 @@ async fn run(
     let ledger = system.books().read(Clone::clone);
     system.stop().await;
     let minutes = log.minutes();
-    let panicked = |_| RunError::Field("the plant without flexibility panicked".to_owned());
-    let without = without.join().map_err(panicked)??;
+    let without = without.found()?;
     let outcome = Outcome::new(&Evidence {
         setup: &setup,
         without: &without,

@@ -81,7 +81,7 @@ fn told(child: std::process::Child) -> Vec<String> {
 /// The same of two: each is read while it speaks, for a pipe that is full makes it wait.
 fn all_told(children: [std::process::Child; 2]) -> [Vec<String>; 2] {
     let reading = children.map(|child| grid::beside(move || told(child)));
-    reading.map(|lines| lines.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    reading.map(grid::Beside::found)
 }
 
 fn same_in_two_processes(from: u64, count: u64) {
