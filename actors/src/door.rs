@@ -52,6 +52,15 @@ impl OfferDoor {
         tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?.ok()
     }
 
+    /// Puts other contents into the place of an open offer's of the same name. `None` means that no answer came in time; asking
+    /// again will tell.
+    pub async fn change(&self, offer: FlexOffer) -> Option<OfferAnswer> {
+        let (waiting, answer) = Waiting::pair();
+        let change = Submission { offer: Arc::new(offer), answer_to: AnswerTo::Door(waiting) };
+        self.aggregator.deliver(AggregatorMsg::Change(change));
+        tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?.ok()
+    }
+
     /// Something came from a party; with `expected` it is a heartbeat, after which others have to come.
     pub fn heard(&self, party: ProsumerId, expected: bool) {
         self.aggregator.deliver(AggregatorMsg::Heard { party, expected });

@@ -37,6 +37,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct AuditReport {
     /// Offers accepted.
     pub offers: u64,
+    /// Changes of offers by their owners.
+    #[serde(skip_serializing_if = "is_none")]
+    pub offers_changed: u64,
     /// Aggregates formed.
     pub aggregates: u64,
     /// Clearings recorded.
@@ -152,6 +155,8 @@ struct Audit<'a> {
     closed: BTreeMap<&'a FlexOfferId, &'static str>,
     aggregates: BTreeMap<&'a AggregateId, &'a AggregatedFlexOffer>,
     aggregate_of: BTreeMap<&'a FlexOfferId, &'a AggregateId>,
+    /// What aggregates of one member were made of; an offer may say something else by now.
+    made_of: BTreeMap<&'a AggregateId, &'a FlexOffer>,
     bids: BTreeMap<&'a BidId, &'a DomsBid>,
     contracts: BTreeMap<&'a ContractId, &'a Contract>,
     /// By when they were issued.
@@ -192,7 +197,9 @@ impl<'a> Audit<'a> {
 
     fn note_record(&mut self, number: RecordNumber, event: &'a MarketEvent) {
         let source = match event {
-            MarketEvent::OfferAccepted { offer, .. } => Source::Offer(&offer.id),
+            MarketEvent::OfferAccepted { offer, .. } | MarketEvent::OfferChanged { offer, .. } => {
+                Source::Offer(&offer.id)
+            }
             MarketEvent::ContractFormed { contract } => Source::Contract(&contract.id),
             MarketEvent::Assigned { contract, .. } => Source::Assignment(contract),
             MarketEvent::BaselineFrozen { contract, offer, .. } => Source::Baseline(contract, offer),
@@ -206,6 +213,7 @@ impl<'a> Audit<'a> {
     fn judge(&mut self, event: &'a MarketEvent) {
         match event {
             MarketEvent::OfferAccepted { offer, at } => self.offer_accepted(offer, *at),
+            MarketEvent::OfferChanged { offer, at } => self.offer_changed(offer, *at),
             MarketEvent::OfferWithdrawn { offer, .. } => self.offer_closed(offer, "withdrawn"),
             MarketEvent::OfferExpired { offer, at } => self.offer_expired(offer, *at),
             MarketEvent::AggregateFormed { aggregate, .. } => self.aggregate_formed(aggregate),
@@ -244,6 +252,7 @@ impl<'a> Audit<'a> {
     fn note_time(&mut self, event: &MarketEvent) {
         let at = match event {
             MarketEvent::OfferAccepted { at, .. }
+            | MarketEvent::OfferChanged { at, .. }
             | MarketEvent::OfferWithdrawn { at, .. }
             | MarketEvent::OfferExpired { at, .. }
             | MarketEvent::AggregateFormed { at, .. }

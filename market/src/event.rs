@@ -28,6 +28,13 @@ pub enum MarketEvent {
         /// When.
         at: Timestamp,
     },
+    /// An offer that was not bought says something else from now on: its revision is higher.
+    OfferChanged {
+        /// The whole offer as it is now.
+        offer: FlexOffer,
+        /// When.
+        at: Timestamp,
+    },
     /// An offer was taken back by its owner before it was assigned.
     OfferWithdrawn {
         /// Which.

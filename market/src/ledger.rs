@@ -7,6 +7,9 @@
 mod apply;
 mod ascending;
 mod billing;
+mod changing;
+#[cfg(test)]
+mod changing_tests;
 mod error;
 mod indexed;
 #[cfg(test)]
@@ -93,6 +96,7 @@ struct OfferRecord {
     part: u32,
     /// Relief credited minus relief taken back, mWh.
     relief: i64,
+    /// In which it came to say what it says: its acceptance or its newest change.
     record: RecordNumber,
 }
 
@@ -127,6 +131,8 @@ type OrderKey = (Slot, ContractId, FlexOfferId);
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     offers: Offers,
+    /// What changed offers said before, and by which record: who asks by an earlier one is told this.
+    replaced: BTreeMap<FlexOfferId, (FlexOffer, RecordNumber)>,
     /// Exclusive groups of which an offer was bought.
     groups_sold: BTreeSet<ExclusiveGroup>,
     /// Offers that bind each device, or did when the newest of them came.

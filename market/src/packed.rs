@@ -37,6 +37,7 @@ packed!(enum MarketEvent {
     13 = BillIssued { bill, at },
     14 = Settled { settlement, at },
     15 = RoundCleared { round, proof },
+    16 = OfferChanged { offer, at },
 });
 
 /// The numbers of the facts that most records are.

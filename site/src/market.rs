@@ -7,7 +7,7 @@ use crate::paged::{HELD_MAX, Span, page};
 use crate::trades;
 use actors::journal::Books;
 use actors::journal::stage::JOURNAL_FULL;
-use actors::market_side::OfferAnswer as Answer;
+use actors::market_side::{BEING_RECORDED, OfferAnswer as Answer};
 use actors::{Area, Refusals};
 use dashboards_server::{
     BidFound, BillKey, MarketDoor, NotBought, OfferAnswer, OfferFound, OfferState, OffersAsked, OffersPage,
@@ -56,6 +56,11 @@ impl MarketDoor for Door {
     fn submit(&self, offer: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
         let door = self.door.clone();
         Box::pin(async move { answered(door.submit(offer).await) })
+    }
+
+    fn change(&self, offer: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
+        let door = self.door.clone();
+        Box::pin(async move { answered(door.change(offer).await) })
     }
 
     fn withdraw(&self, id: FlexOfferId) -> BoxFuture<'static, OfferAnswer> {
@@ -156,7 +161,7 @@ fn answered(answer: Option<Answer>) -> OfferAnswer {
         Some(Answer::Accepted) => OfferAnswer::Accepted,
         Some(Answer::AlreadyKnown) => OfferAnswer::Known,
         Some(Answer::Conflict) => OfferAnswer::Conflict,
-        Some(Answer::Refused { code: code @ JOURNAL_FULL, reason }) => {
+        Some(Answer::Refused { code: code @ (JOURNAL_FULL | BEING_RECORDED), reason }) => {
             OfferAnswer::Unavailable { code, sentence: reason }
         }
         Some(Answer::Refused { code, reason }) => {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test says what is wrong by panicking
 
+#[path = "parties/changing.rs"]
+mod changing;
 #[allow(dead_code)] // other tests use all of it
 #[path = "../../actors/tests/receipts/evening.rs"]
 mod evening;

@@ -60,7 +60,7 @@ pub enum AnswerTo {
 }
 
 impl AnswerTo {
-    fn delivery(&self, offer: &FlexOffer, answer: OfferAnswer) -> Delivery {
+    pub(super) fn delivery(&self, offer: &FlexOffer, answer: OfferAnswer) -> Delivery {
         match self {
             AnswerTo::Agent(foa) => {
                 foa.sending(FoaMsg::OfferAnswered { device: offer.device, offer: offer.id.clone(), answer })
@@ -103,6 +103,8 @@ pub enum AggregatorMsg {
     },
     /// A new offer.
     Submit(Submission),
+    /// An offer that is known is to say this.
+    Change(Submission),
     /// An offer is to be taken back.
     Withdraw(Withdrawal),
     /// An accepted offer is durable.
@@ -137,7 +139,7 @@ pub struct Aggregator {
     busy: BTreeMap<DeviceId, FlexOfferId>,
     pub(super) journal: JournalWriter,
     pub(super) matcher: Address<MatcherMsg>,
-    observer: Address<Seen>,
+    pub(super) observer: Address<Seen>,
     pub(super) beats: Beats,
     /// Open offers of silent parties that stand in no aggregate.
     pub(super) aside: BTreeSet<FlexOfferId>,
@@ -197,9 +199,7 @@ impl Aggregator {
         }
         let known = self.books.read(|ledger| ledger.offer(&offer.id).map(|(known, _)| known.clone()));
         let answer = match known.as_ref().or(self.underway.get(&offer.id).map(Arc::as_ref)) {
-            Some(known) if known == offer.as_ref() && self.books.durable_offer(&offer.id).is_some() => {
-                OfferAnswer::AlreadyKnown
-            }
+            Some(known) if known == offer.as_ref() && self.is_durable(known) => OfferAnswer::AlreadyKnown,
             // Recorded again, which changes nothing, and answered when the first record is durable.
             Some(known) if known == offer.as_ref() => {
                 let answer = submission.answer_to.delivery(offer, OfferAnswer::AlreadyKnown);
@@ -220,8 +220,7 @@ impl Aggregator {
 
     fn accept(&mut self, submission: &Submission, now: Timestamp, cx: &mut Context<AggregatorMsg>) {
         let offer = submission.offer.clone();
-        self.underway.insert(offer.id.clone(), offer.clone());
-        self.busy.insert(offer.device, offer.id.clone());
+        self.now_underway(offer.clone());
         let answer = submission.answer_to.delivery(&offer, OfferAnswer::Accepted);
         let admit = cx.myself().sending(AggregatorMsg::Admit(offer.clone()));
         let refused = self.refusing(submission);
@@ -241,7 +240,8 @@ impl Aggregator {
         })
     }
 
-    fn refusal(&self, offer: &FlexOffer, now: Timestamp) -> Option<(&'static str, String)> {
+    /// Why an offer cannot say what it says.
+    pub(super) fn refusal(&self, offer: &FlexOffer, now: Timestamp) -> Option<(&'static str, String)> {
         if let Some(refusal) = unrecorded(&self.books, offer) {
             return Some(refusal);
         }
@@ -299,9 +299,11 @@ impl Aggregator {
         let group = |offer: &FlexOffer| (offer.prosumer, offer.terms.exclusive_group.clone());
         let apart = |other: &FlexOffer| offer.terms.exclusive_group.is_none() || group(other) != group(offer);
         let device = offer.device;
+        // One that changes gives way to itself.
+        let other = |other: &&FlexOffer| other.id != offer.id;
         let (open, beside) = self.books.read(|ledger| {
-            let open = ledger.binding_offers(device, now).find(|other| apart(other));
-            (open.map(|open| open.id.clone()), ledger.binding_offers(device, now).count())
+            let open = ledger.binding_offers(device, now).filter(other).find(|other| apart(other));
+            (open.map(|open| open.id.clone()), ledger.binding_offers(device, now).filter(other).count())
         });
         let underway = self.underway.values().filter(|other| other.device == device);
         if open.is_none() && beside + underway.count() >= ALTERNATIVES_MAX {
@@ -319,6 +321,20 @@ impl Aggregator {
         })
     }
 
+    /// Whether what the books say of an offer is on the disk.
+    pub(super) fn is_durable(&self, known: &FlexOffer) -> bool {
+        self.books.durable_offer(&known.id).is_some_and(|(durable, _)| durable == *known)
+    }
+
+    pub(super) fn is_underway(&self, offer: &FlexOfferId) -> bool {
+        self.underway.contains_key(offer)
+    }
+
+    pub(super) fn now_underway(&mut self, offer: Arc<FlexOffer>) {
+        self.busy.insert(offer.device, offer.id.clone());
+        self.underway.insert(offer.id.clone(), offer);
+    }
+
     fn no_longer_underway(&mut self, offer: &FlexOfferId) {
         if let Some(offer) = self.underway.remove(offer)
             && self.busy.get(&offer.device) == Some(&offer.id)
@@ -333,6 +349,8 @@ impl Aggregator {
             self.aside.insert(offer.id.clone());
             return;
         }
+        // As it was before, when this stage was made anew while it was being changed.
+        self.aggregation.remove(&offer.id);
         bundle(&mut self.aggregation, &self.area, offer.clone());
     }
 
@@ -445,6 +463,7 @@ impl Stage for Aggregator {
             AggregatorMsg::Submit(submission) => {
                 Some(format!("offers of prosumer {}", submission.offer.prosumer))
             }
+            AggregatorMsg::Change(change) => Some(format!("change of {}", change.offer.id)),
             AggregatorMsg::Withdraw(withdrawal) => Some(format!("withdrawal of {}", withdrawal.offer)),
             _ => None,
         }
@@ -468,6 +487,7 @@ impl Stage for Aggregator {
                 self.agents.insert(prosumer, foa);
             }
             AggregatorMsg::Submit(submission) => self.on_submission(&submission, cx),
+            AggregatorMsg::Change(change) => self.on_change(&change, cx),
             AggregatorMsg::Withdraw(withdrawal) => self.on_withdrawal(&withdrawal, cx),
             AggregatorMsg::Admit(offer) => self.on_admit(&offer),
             AggregatorMsg::Disown(offer) => {

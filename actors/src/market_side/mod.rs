@@ -2,6 +2,7 @@
 
 pub mod aggregator;
 pub mod billing;
+mod changing;
 pub mod foa;
 mod freezing;
 pub mod matcher;
@@ -12,6 +13,7 @@ mod withdrawing;
 
 pub use aggregator::{Aggregator, AggregatorMsg, AnswerTo, OfferAnswer, Submission, Withdrawal};
 pub use billing::{Billing, BillingMsg};
+pub use changing::{BEING_RECORDED, OLD_REVISION, OTHER_OWNER};
 pub use foa::{Foa, FoaMsg};
 pub use matcher::{Matcher, MatcherMsg};
 pub use metering::{Metering, MeteringMsg};

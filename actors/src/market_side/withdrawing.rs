@@ -3,6 +3,7 @@
 //! A bundle is sold as a whole, so a member of one cannot leave it without taking the others' chance with it.
 
 use super::aggregator::{Aggregator, AggregatorMsg, OfferAnswer, Withdrawal};
+use super::changing::{UNKNOWN_OFFER, being_recorded};
 use super::matcher::MatcherMsg;
 use crate::runtime::{Context, Delivery};
 use market::{AggregateId, FlexOffer, MarketEvent, OfferStatus, Removal};
@@ -23,9 +24,14 @@ impl Aggregator {
         let refusing = |code, reason: String| answering(OfferAnswer::Refused { code, reason });
         let known = self.books.read(|ledger| ledger.offer(id).map(|(offer, status)| (offer.clone(), status)));
         let Some((offer, status)) = known else {
-            return cx.make(refusing("unknown-offer", format!("there is no FlexOffer {id}")));
+            return cx.make(refusing(UNKNOWN_OFFER, format!("there is no FlexOffer {id}")));
         };
         if let Some((code, reason)) = super::aggregator::unrecorded(&self.books, &offer) {
+            return cx.make(refusing(code, reason));
+        }
+        // When it is durable it is admitted, whatever was said of it in between.
+        if self.is_underway(id) {
+            let (code, reason) = being_recorded(id);
             return cx.make(refusing(code, reason));
         }
         let gone = format!("FlexOffer {id} is not open any more");
@@ -59,7 +65,7 @@ impl Aggregator {
     }
 
     /// Where an open offer stood; a waiting one is taken out.
-    fn left(&mut self, offer: &FlexOffer) -> Left {
+    pub(super) fn left(&mut self, offer: &FlexOffer) -> Left {
         self.aside.remove(&offer.id);
         let aggregate = match self.aggregation.remove(&offer.id) {
             Removal::Pending => return Left::Waiting,
@@ -74,7 +80,8 @@ impl Aggregator {
     }
 }
 
-enum Left {
+/// Where an open offer stood.
+pub(super) enum Left {
     Waiting,
     Alone(AggregateId),
     Bundled,

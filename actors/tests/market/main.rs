@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test says what is wrong by panicking
 
 mod bundling;
+mod changing;
 mod delegated;
 #[allow(dead_code)] // other tests use all of it
 #[path = "../receipts/evening.rs"]

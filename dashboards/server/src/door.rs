@@ -219,6 +219,13 @@ pub trait MarketDoor: Send + Sync {
     /// Looks an offer up; `None` when no offer of that name was ever accepted.
     fn find(&self, id: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>>;
 
+    /// Puts other contents into the place of an open offer's of the same name; `Accepted` when that holds across a power failure,
+    /// `Known` when it says so already.
+    fn change(&self, _offer: FlexOffer) -> BoxFuture<'static, OfferAnswer> {
+        let (code, sentence) = ("unavailable", "offers cannot be changed here".to_owned());
+        Box::pin(std::future::ready(OfferAnswer::Unavailable { code, sentence }))
+    }
+
     /// Takes an open offer back; `Accepted` when that holds across a power failure, `Known` when it was taken back before.
     fn withdraw(&self, _id: FlexOfferId) -> BoxFuture<'static, OfferAnswer> {
         let (code, sentence) = ("unavailable", "offers cannot be taken back here".to_owned());

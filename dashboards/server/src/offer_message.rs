@@ -2,6 +2,7 @@
 //! devices are those of this area, by their numbers.
 
 use crate::door::MarketDoor;
+use crate::offers::our_own;
 use crate::problem::Problem;
 use actix_web::http::StatusCode;
 use connectors::flex_offer::{Decoded, Directory, Note, Obligation, OfferMessage, ReadError, decode_value};
@@ -55,6 +56,20 @@ pub fn read(body: &Value) -> Result<Received, Problem> {
             "an offer without a profile takes flexibility back, which cannot be done here".to_owned(),
         )),
         Ok(Decoded::Offer(message)) => received(*message, only(body)),
+    }
+}
+
+/// Reads the one offer of a body, in our own form or a dialect.
+///
+/// # Errors
+/// Like [`read`]; 400 when it is not JSON.
+pub fn read_any(body: &[u8]) -> Result<Received, Problem> {
+    match serde_json::from_slice::<Value>(body).ok().filter(is_message) {
+        Some(message) => read(&message),
+        // From its bytes, so that what is wrong is told by line and column.
+        None => {
+            Ok(Received { offer: our_own(body)?, notes: Vec::new(), names_place: true, names_device: true })
+        }
     }
 }
 

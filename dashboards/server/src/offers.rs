@@ -45,14 +45,32 @@ pub(crate) fn our_own(body: &[u8]) -> Result<FlexOffer, Problem> {
     })
 }
 
+/// `PUT /api/v1/flexoffers/{id}`.
+pub async fn change(
+    request: HttpRequest,
+    path: web::Path<String>,
+    payload: web::Payload,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let id = id_of(&path)?;
+    let body = read_json(&request, payload, &state.limits).await?;
+    let notes = Party::new(&request, &state).change(&id, offer_message::read_any(&body)?).await?;
+    Ok(json_answer(&named(&id, &notes)))
+}
+
+/// The name of an offer in a path.
+pub(crate) fn id_of(path: &str) -> Result<FlexOfferId, Problem> {
+    FlexOfferId::new(path)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "id_malformed", error.to_string()))
+}
+
 /// `GET /api/v1/flexoffers/{id}`.
 pub async fn find(
     request: HttpRequest,
     path: web::Path<String>,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let id = FlexOfferId::new(path.as_str())
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "id_malformed", error.to_string()))?;
+    let id = id_of(&path)?;
     let found = tokio::time::timeout(state.limits.answer_deadline, state.served.market.find(id.clone()))
         .await
         .map_err(|_| no_answer())?;
@@ -91,16 +109,22 @@ pub(crate) fn no_answer() -> Problem {
     )
 }
 
-pub(crate) fn written(
-    answer: OfferAnswer,
-    id: &FlexOfferId,
-    notes: &[Note],
-) -> Result<HttpResponse, Problem> {
+/// An offer's name, and what of its message was not read.
+fn named(id: &FlexOfferId, notes: &[Note]) -> Value {
     let mut named = json!({ "id": id });
     if !notes.is_empty() {
         let noted = |note: &Note| json!({ "path": note.path, "what": note.what });
         named["notes"] = notes.iter().map(noted).collect();
     }
+    named
+}
+
+pub(crate) fn written(
+    answer: OfferAnswer,
+    id: &FlexOfferId,
+    notes: &[Note],
+) -> Result<HttpResponse, Problem> {
+    let named = named(id, notes);
     match answer {
         OfferAnswer::Accepted => Ok(HttpResponse::Created()
             .insert_header(("location", format!("/api/v1/flexoffers/{id}")))

@@ -4,6 +4,7 @@ use crate::api::json_answer;
 use crate::deposit::{body, limit, query_malformed};
 use crate::guard::{note_list, stopped};
 use crate::measured::told;
+use crate::offers::id_of;
 use crate::owned::Asking;
 use crate::page::shortened;
 use crate::party::{Acknowledgement, Party};
@@ -76,8 +77,7 @@ pub async fn withdraw(
     path: web::Path<String>,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let id = FlexOfferId::new(path.as_str())
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "id_malformed", error.to_string()))?;
+    let id = id_of(&path)?;
     Party::new(&request, &state).withdraw(&id).await?;
     Ok(json_answer(&json!({ "id": id, "state": "withdrawn" })))
 }

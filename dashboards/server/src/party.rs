@@ -4,7 +4,7 @@
 use crate::OfferAnswer;
 use crate::deposit::now;
 use crate::guard::{allow, note_done};
-use crate::offer_message;
+use crate::offer_message::{self, Received};
 use crate::offers::{no_answer, our_own};
 use crate::owned::Asking;
 use crate::problem::Problem;
@@ -12,6 +12,7 @@ use crate::serve::State;
 use access::{Action, Principal, Resource};
 use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest};
+use actors::market_side::{BUNDLED, NOT_OPEN, OLD_REVISION, OTHER_OWNER};
 use connectors::Message;
 use connectors::flex_offer::Note;
 use grid::ProsumerId;
@@ -109,23 +110,69 @@ impl<'a> Party<'a> {
         Ok((answer.await.map_err(|_| no_answer())?, id, notes))
     }
 
-    /// Takes an offer of one's own back.
-    pub async fn withdraw(&self, id: &FlexOfferId) -> Result<(), Problem> {
+    /// Whose an offer is, where the party may do something with it.
+    async fn owner_of(&self, id: &FlexOfferId) -> Result<ProsumerId, Problem> {
         let (market, within) = (&self.state.served.market, self.state.limits.answer_deadline);
         let found = tokio::time::timeout(within, market.find(id.clone())).await.map_err(|_| no_answer())?;
-        let unknown = || Problem::not_found(format!("there is no FlexOffer {id}"));
+        let unknown = || unknown(id);
         let owner = found.ok_or_else(unknown)?.offer.prosumer;
         self.is_about(owner).map_err(|_| unknown())?;
         // Whose offers there are is nobody else's business.
         let allowed = self.may((Resource::FlexOffer, Action::Act), owner, id.to_string()).await;
         allowed.map_err(|problem| if problem.is_forbidden() { unknown() } else { problem })?;
+        Ok(owner)
+    }
+
+    /// Puts other contents into the place of an open offer's of one's own; what of the message was not read.
+    pub async fn change(&self, id: &FlexOfferId, mut received: Received) -> Result<Vec<Note>, Problem> {
+        let owner = self.owner_of(id).await?;
+        let forbidden = |code, detail| Err(Problem::new(StatusCode::FORBIDDEN, code, detail));
+        let given = &received.offer;
+        if given.id != *id {
+            return forbidden(
+                "other_id",
+                format!("the body is FlexOffer {}, the address is {id}'s", given.id),
+            );
+        }
+        if given.prosumer != owner {
+            let detail = format!(
+                "FlexOffer {id} is prosumer {owner}'s and stays so; the body says {}",
+                given.prosumer
+            );
+            return forbidden("other_owner", detail);
+        }
+        let notes = std::mem::take(&mut received.notes);
+        let market = &self.state.served.market;
+        let answer = market.change(received.placed(market.as_ref())?);
+        let answer = tokio::time::timeout(self.state.limits.answer_deadline, answer).await;
+        match answer.map_err(|_| no_answer())? {
+            OfferAnswer::Accepted | OfferAnswer::Known => Ok(notes),
+            OfferAnswer::Refused { code, sentence } => {
+                let status = match code.as_str() {
+                    NOT_OPEN | OTHER_OWNER => StatusCode::FORBIDDEN,
+                    BUNDLED | OLD_REVISION => StatusCode::CONFLICT,
+                    _ => StatusCode::UNPROCESSABLE_ENTITY,
+                };
+                Err(Problem::new(status, code, sentence))
+            }
+            OfferAnswer::Conflict => Err(unknown(id)),
+            OfferAnswer::Unavailable { code, sentence } => {
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, sentence))
+            }
+        }
+    }
+
+    /// Takes an offer of one's own back.
+    pub async fn withdraw(&self, id: &FlexOfferId) -> Result<(), Problem> {
+        self.owner_of(id).await?;
+        let (market, within) = (&self.state.served.market, self.state.limits.answer_deadline);
         let answer = tokio::time::timeout(within, market.withdraw(id.clone())).await;
         match answer.map_err(|_| no_answer())? {
             OfferAnswer::Accepted | OfferAnswer::Known => Ok(()),
             OfferAnswer::Refused { code, sentence } => {
                 Err(Problem::new(StatusCode::CONFLICT, code, sentence))
             }
-            OfferAnswer::Conflict => Err(unknown()),
+            OfferAnswer::Conflict => Err(unknown(id)),
             OfferAnswer::Unavailable { code, sentence } => {
                 Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, sentence))
             }
@@ -164,4 +211,8 @@ impl<'a> Party<'a> {
         let field = self.state.served.field.as_ref().ok_or_else(none)?;
         field.pass(message, self.state.limits.answer_deadline).await
     }
+}
+
+fn unknown(id: &FlexOfferId) -> Problem {
+    Problem::not_found(format!("there is no FlexOffer {id}"))
 }

@@ -19,12 +19,47 @@ impl<'a> Audit<'a> {
         if at >= offer.acceptance_before {
             self.wrong(format!("offer {} was accepted at {at}, after its deadline", offer.id));
         }
+        self.default_inside(offer);
+        if self.offers.insert(&offer.id, offer).is_some() {
+            self.wrong(format!("offer {} was accepted twice", offer.id));
+        }
+    }
+
+    fn default_inside(&mut self, offer: &FlexOffer) {
         let window = (offer.start_after, offer.start_before);
         if !inside(window, &offer.slices, offer.total_energy, &offer.default_schedule) {
             self.wrong(format!("offer {} has a default schedule outside itself", offer.id));
         }
-        if self.offers.insert(&offer.id, offer).is_some() {
-            self.wrong(format!("offer {} was accepted twice", offer.id));
+    }
+
+    /// Only of its owner's, while it is open, and never out of a bundle with others.
+    pub(super) fn offer_changed(&mut self, offer: &'a FlexOffer, at: Timestamp) {
+        self.report.offers_changed += 1;
+        let id = &offer.id;
+        self.default_inside(offer);
+        match self.offers.insert(id, offer) {
+            None => self.wrong(format!("offer {id} was changed but never accepted")),
+            Some(before) => {
+                if before.prosumer != offer.prosumer {
+                    self.wrong(format!("offer {id} came to be another prosumer's by a change"));
+                }
+                if before.terms.revision >= offer.terms.revision {
+                    self.wrong(format!("offer {id} was changed without a higher revision"));
+                }
+                if at >= before.assignment_before || at >= offer.acceptance_before {
+                    self.wrong(format!("offer {id} was changed at {at}, after its deadline"));
+                }
+            }
+        }
+        if let Some(before) = self.closed.get(id) {
+            self.wrong(format!("offer {id} was changed after it was {before}"));
+        }
+        let Some(left) = self.aggregate_of.remove(id) else { return };
+        if let Some(contract) = self.sold.get(left).copied() {
+            self.wrong(format!("offer {id} was changed although contract {contract} bought it"));
+        }
+        if self.aggregates.get(left).is_some_and(|aggregate| aggregate.members.len() != 1) {
+            self.wrong(format!("offer {id} was changed although aggregate {left} has others beside it"));
         }
     }
 
@@ -63,6 +98,9 @@ impl<'a> Audit<'a> {
             if let Some(other) = self.aggregate_of.insert(member, id) {
                 self.wrong(format!("offer {member} is in aggregates {other} and {id}"));
             }
+        }
+        if let [alone] = members.as_slice() {
+            self.made_of.insert(id, alone);
         }
         if members.len() == aggregate.members.len() && !is_sum(aggregate, &members) {
             self.wrong(format!("aggregate {id} is not the sum of its members"));

@@ -49,6 +49,10 @@ impl<'a> Audit<'a> {
                 {
                     self.wrong(format!("contract {id} buys the closed offer {member}"));
                 }
+                let left = |m: &&FlexOfferId| self.aggregate_of.get(m) != Some(&&aggregate.id);
+                for member in aggregate.members.iter().filter(left).collect::<Vec<_>>() {
+                    self.wrong(format!("contract {id} buys offer {member} as it was before its change"));
+                }
             }
         }
         let prices: i128 =

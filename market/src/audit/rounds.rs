@@ -59,7 +59,7 @@ impl<'a> Audit<'a> {
         let known = |id: &'a AggregateId| {
             let aggregate = *self.aggregates.get(id)?;
             let member = match aggregate.members.as_slice() {
-                [member] => Some(self.offers.get(member).copied()?),
+                [_] => Some(self.made_of.get(id).copied()?),
                 _ => None,
             };
             Some((id, (aggregate, member)))

@@ -218,6 +218,36 @@ fn a_false_activation_is_found() {
 }
 
 #[test]
+fn a_false_change_of_an_offer_is_found() {
+    let expired = story().iter().position(|event| matches!(event, MarketEvent::OfferExpired { .. })).unwrap();
+    let changed = |place: usize, mut offer: FlexOffer, second: i64| {
+        offer.terms.revision += 1;
+        // Settlements cite records by number.
+        let mut events = story();
+        events.truncate(1 + expired);
+        events.insert(place, MarketEvent::OfferChanged { offer, at: instant(second) });
+        of(&events)
+    };
+    let bundled = story().iter().position(|event| matches!(event, MarketEvent::NeedPlaced { .. })).unwrap();
+    let report = changed(3, battery(3), -2_500);
+    assert_eq!((report.violations.as_slice(), report.offers_changed), (&[][..], 1));
+    says(&changed(0, charger(1), -3_000), "never accepted");
+    says(&changed(bundled, charger(1), -700), "has others beside it");
+    says(&changed(bundled, charger(1), -700), "as it was before its change");
+    says(&changed(expired, charger(1), -100), "although contract c-1 bought it");
+    says(&changed(expired + 1, battery(3), -61), "after it was expired");
+    says(&changed(3, battery(3), -60), "after its deadline");
+    says(&changed(3, FlexOffer { prosumer: ProsumerId(9), ..battery(3) }, -2_500), "another prosumer's");
+    let mut outside = battery(3);
+    outside.default_schedule.start.0 -= 1;
+    says(&changed(3, outside, -2_500), "outside itself");
+    let again = MarketEvent::OfferChanged { offer: battery(3), at: instant(-2_500) };
+    let mut events = story();
+    events.insert(3, again);
+    says(&of(&events), "without a higher revision");
+}
+
+#[test]
 fn a_false_offer_or_aggregate_is_found() {
     says(&without(|event| matches!(event, MarketEvent::OfferAccepted { .. })), "unknown member");
     says(&again(|event| matches!(event, MarketEvent::OfferAccepted { .. }), |_| {}), "accepted twice");

@@ -7,7 +7,7 @@ use crate::activation::{Activation, ActivationStatus};
 use crate::aggregation::{LoneTerms, combine};
 use crate::bid::Need;
 use crate::clearing::RoundRecord;
-use crate::contract::{AggregatedFlexOffer, Assignment, Contract, ContractId, cost};
+use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId, cost};
 use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId, Schedule};
 use crate::price_clearing::Pricing;
@@ -39,6 +39,10 @@ impl Ledger {
 
     pub(super) fn accept_offer(&mut self, offer: FlexOffer, at: Timestamp, record: RecordNumber) -> Outcome {
         if let Some(known) = self.offers.get(&offer.id) {
+            // As it was before it was changed.
+            if offer.terms.revision < known.offer.terms.revision && offer.prosumer == known.offer.prosumer {
+                return Ok(Applied::Known);
+            }
             return again("FlexOffer", &offer.id, &known.offer, &offer);
         }
         offer.check()?;
@@ -68,7 +72,7 @@ impl Ledger {
     }
 
     /// Notes that an offer binds its device, and forgets those that do not any more.
-    fn bind(&mut self, device: DeviceId, offer: FlexOfferId, at: Timestamp) {
+    pub(super) fn bind(&mut self, device: DeviceId, offer: FlexOfferId, at: Timestamp) {
         let offers = &self.offers;
         let binding = self.binding.entry(device).or_default();
         binding.retain(|id| offers.get(id).is_some_and(|record| record.status.binds(at)));
@@ -130,6 +134,14 @@ impl Ledger {
         self.unsold.insert(aggregate.id.clone());
         self.aggregates.insert(aggregate);
         Ok(Applied::New)
+    }
+
+    /// Whether an offer is open, and says what this aggregate was made of.
+    fn is_offered_in(&self, offer: &FlexOfferId, aggregate: &AggregateId) -> bool {
+        let record = self.offers.get(offer);
+        record.is_some_and(|known| {
+            known.status == OfferStatus::Open && known.aggregate.as_ref() == Some(aggregate)
+        })
     }
 
     /// Whether the prices of a contract are not those of its slots and bids.
@@ -198,7 +210,9 @@ impl Ledger {
             .aggregates
             .get(&contract.aggregate)
             .ok_or_else(|| unknown("aggregated FlexOffer", &contract.aggregate))?;
-        if let Some(closed) = aggregate.members.iter().find(|member| !self.open_offers.contains(*member)) {
+        if let Some(closed) =
+            aggregate.members.iter().find(|member| !self.is_offered_in(member, &aggregate.id))
+        {
             return Err(LedgerError::NotOpen { offer: closed.clone() });
         }
         let next = self.contract_count() + 1;

@@ -8,7 +8,7 @@ use crate::sample::story::{charger, ledger_of, story};
 use crate::sample::{instant, slot};
 use crate::settlement::settle_together;
 
-fn settle_all(ledger: &mut Ledger, events: &mut Vec<MarketEvent>) {
+pub(super) fn settle_all(ledger: &mut Ledger, events: &mut Vec<MarketEvent>) {
     while let Some(group) = ledger.unsettled_due().first() {
         for settlement in settle_together(group).unwrap() {
             let settled = MarketEvent::Settled { settlement, at: instant(9_000) };

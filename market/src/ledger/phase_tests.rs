@@ -1,12 +1,12 @@
 //! What the books say of an offer, against the state machine that takes the same steps.
 
-use super::OfferStatus;
+use super::{Applied, OfferStatus};
 use crate::event::MarketEvent;
 use crate::flex_offer::life_cycle::{LifeCycle, Phase, ScheduleUpdate, Step, phase_of};
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::ledger::Ledger;
-use crate::sample::instant;
-use crate::sample::story::story;
+use crate::sample::story::{battery, charger, story};
+use crate::sample::{instant, slot};
 use grid::Timestamp;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ struct Both {
 
 impl Both {
     fn take(&mut self, event: &MarketEvent) {
-        if self.ledger.apply(event).is_err() {
+        if self.ledger.apply(event) != Ok(Applied::New) {
             return;
         }
         match event {
@@ -29,6 +29,10 @@ impl Both {
                 machine.step(Step::Offer, *at).unwrap();
                 machine.step(Step::Accept, *at).unwrap();
                 self.machines.insert(offer.id.clone(), machine);
+            }
+            MarketEvent::OfferChanged { offer, at } => {
+                let machine = self.machines.get_mut(&offer.id).unwrap();
+                machine.step(Step::Update(Box::new(offer.clone())), *at).unwrap();
             }
             MarketEvent::OfferWithdrawn { offer, at } => {
                 self.machines.get_mut(offer).unwrap().step(Step::Cancel, *at).unwrap();
@@ -53,6 +57,7 @@ impl Both {
         for (id, machine) in &self.machines {
             let mut machine = machine.clone();
             machine.on_time(now);
+            assert_eq!(self.ledger.offer(id).unwrap().0, machine.offer());
             assert_eq!(self.phase(machine.offer(), now), machine.phase(), "{id} at {now}");
         }
     }
@@ -78,9 +83,19 @@ fn at(event: &MarketEvent) -> Option<Timestamp> {
         | MarketEvent::NeedPlaced { at, .. }
         | MarketEvent::Assigned { at, .. }
         | MarketEvent::OfferExpired { at, .. }
+        | MarketEvent::OfferChanged { at, .. }
         | MarketEvent::OfferWithdrawn { at, .. } => Some(*at),
         _ => None,
     }
+}
+
+/// A change of one of the story's offers, into some revision: with other deadlines and another start.
+fn change_of((number, revision, seconds, deadline, start): (u32, u32, i64, i64, i64)) -> MarketEvent {
+    let mut offer = if number == 3 { battery(3) } else { charger(number) };
+    offer.terms.revision = revision;
+    (offer.acceptance_before, offer.assignment_before) = (instant(deadline), instant(deadline));
+    offer.default_schedule.start = slot(start);
+    MarketEvent::OfferChanged { offer, at: instant(seconds) }
 }
 
 proptest! {
@@ -89,13 +104,16 @@ proptest! {
     fn every_offer_is_where_the_state_machine_says(
         lost in proptest::collection::vec(any::<bool>(), 24),
         withdrawn in proptest::option::of((1_usize..4, -2_500_i64..-200)),
+        changes in proptest::collection::vec((1_u32..4, 1_u32..4, -3_000_i64..0, -2_000_i64..60, 0_i64..3), 0..4),
         later in proptest::collection::vec(0_i64..30_000, 8),
     ) {
         let mut both = Both::default();
-        let mut withdrawal = withdrawn.map(|(number, seconds)| MarketEvent::OfferWithdrawn {
+        let withdrawal = withdrawn.map(|(number, seconds)| MarketEvent::OfferWithdrawn {
             offer: FlexOfferId::new(format!("fo-{number}")).unwrap(),
             at: instant(seconds),
         });
+        let mut owners: Vec<MarketEvent> = changes.iter().map(|change| change_of(*change)).chain(withdrawal).collect();
+        owners.sort_by_key(at);
         // Any of the events after the offers may be missing: what rests on it is refused by the books, and the offer expires
         // without a contract or is bought and never assigned.
         let mut last = instant(-10_000);
@@ -104,7 +122,10 @@ proptest! {
                 both.take(event);
                 continue;
             };
-            if let Some(due) = withdrawal.take_if(|due| at(due).is_some_and(|due| due < now)) {
+            // By an owner who takes back or changes; the books refuse it when it comes too late.
+            while owners.first().is_some_and(|due| at(due).is_some_and(|due| due < now)) {
+                let due = owners.remove(0);
+                both.leave_out_what_waits_for_its_parts(at(&due).unwrap());
                 both.take(&due);
                 both.agree_at(at(&due).unwrap());
             }

@@ -77,10 +77,16 @@ impl Ledger {
         self.offers.get(id).map(|record| (&record.offer, record.status))
     }
 
-    /// An accepted offer and where it stands by the facts up to a record; unknown when its acceptance is a later one. That it
-    /// was withdrawn, or has expired, is told at once.
+    /// An accepted offer and where it stands by the facts up to a record; unknown when its acceptance is a later one, and as it
+    /// was before when its newest change is. That it was withdrawn, or has expired, is told at once.
     pub fn offer_as_of(&self, id: &FlexOfferId, record: RecordNumber) -> Option<(&FlexOffer, OfferStatus)> {
-        let known = self.offers.get(id).filter(|known| known.record <= record)?;
+        let known = self.offers.get(id)?;
+        let offer = match known.record <= record {
+            true => &known.offer,
+            false => {
+                self.replaced.get(id).filter(|(_, accepted)| *accepted <= record).map(|(before, _)| before)?
+            }
+        };
         let contract = || self.contracts.get(known.contract.as_ref()?);
         let status = match known.status {
             sold @ (OfferStatus::Contracted | OfferStatus::Assigned { .. }) => match contract() {
@@ -90,7 +96,7 @@ impl Ledger {
             },
             status => status,
         };
-        Some((&known.offer, status))
+        Some((offer, status))
     }
 
     /// A contract that was formed up to a record.
@@ -199,7 +205,12 @@ impl Ledger {
         let Some((newest, made)) = self.by_device.get(&device) else { return OfferState::default() };
         OfferState {
             made: *made,
-            newest: self.offers.get(newest).map(|record| (&record.offer, record.status)),
+            newest: self
+                .offers
+                .get(newest)
+                // It may be another device's since.
+                .filter(|record| record.offer.device == device)
+                .map(|record| (&record.offer, record.status)),
         }
     }
 

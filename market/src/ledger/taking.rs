@@ -100,6 +100,7 @@ impl Ledger {
     fn dispatch(&mut self, record: RecordNumber, event: MarketEvent) -> Outcome {
         match event {
             MarketEvent::OfferAccepted { offer, at } => self.accept_offer(offer, at, record),
+            MarketEvent::OfferChanged { offer, at } => self.change_offer(offer, at, record),
             MarketEvent::OfferWithdrawn { offer, .. } => self.close_offer(&offer, OfferStatus::Withdrawn),
             MarketEvent::OfferExpired { offer, at } => self.expire_offer(&offer, at),
             MarketEvent::AggregateFormed { aggregate, .. } => self.form_aggregate(aggregate),

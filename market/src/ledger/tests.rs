@@ -15,7 +15,7 @@ pub(super) fn up_to(fits: impl Fn(&MarketEvent) -> bool) -> (Ledger, MarketEvent
     (ledger_of(&events[..at]), events[at].clone())
 }
 
-fn code(ledger: &mut Ledger, event: &MarketEvent) -> &'static str {
+pub(super) fn code(ledger: &mut Ledger, event: &MarketEvent) -> &'static str {
     let before = format!("{ledger:?}");
     match ledger.apply(event) {
         Ok(_) => "ok",

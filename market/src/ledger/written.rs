@@ -26,7 +26,7 @@ macro_rules! packed_ledger {
         impl Packed for Ledger {
             fn pack(&self, bytes: &mut Vec<u8>) {
                 let Self {
-                    $($field,)* unactivated: _, unanswered: _, awaited: _, valued: _,
+                    $($field,)* unactivated: _, unanswered: _, awaited: _, valued: _, replaced: _,
                 } = self;
                 $(packed!(@pack $field, bytes $(, $how)?);)*
             }

@@ -199,6 +199,18 @@ pub(super) const MARKET: &[Endpoint] = &[
         route: || web::get().to(parties::offers),
     },
     Endpoint {
+        method: "PUT",
+        path: "/api/v1/flexoffers/{id}",
+        operation: "changeFlexOffer",
+        summary: "Change an open offer of one's own, in our own form or in a dialect; repeating it is safe",
+        right: (Resource::FlexOffer, Action::Act),
+        query: &[],
+        body: Some("FlexOfferBody"),
+        answers: &[json(200, "It says this from now on, and on the disk", "OfferName")],
+        problems: &[400, 404, 408, 409, 413, 415, 422, 503],
+        route: || web::put().to(offers::change),
+    },
+    Endpoint {
         method: "DELETE",
         path: "/api/v1/flexoffers/{id}",
         operation: "withdrawFlexOffer",

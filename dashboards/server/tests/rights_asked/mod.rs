@@ -58,6 +58,7 @@ pub const MATRIX: &str = "
     submitFlexOffer     .    .    .    .    o    o    .    .    .
     listFlexOffers      .    +    .    +    +    +    .    +    .
     listHeartbeats      .    +    .    +    +    +    .    +    .
+    changeFlexOffer     .    .    .    .    o    o    .    .    .
     withdrawFlexOffer   .    .    .    .    o    o    .    .    .
     pickUpSchedules     .    .    .    .    o    o    .    .    .
     sendMeasurements    .    .    .    .    o    o    .    .    .
@@ -102,7 +103,7 @@ pub fn asked(operation: &str, path: String, owner: u32) -> String {
 pub fn body(operation: &str, owner: u32) -> Option<String> {
     let name = format!("offer-{owner}");
     let body = match operation {
-        "submitFlexOffer" | "submitFlexOfferToManager" => offer(owner),
+        "submitFlexOffer" | "changeFlexOffer" | "submitFlexOfferToManager" => offer(owner),
         "pickUpSchedules" => serde_json::json!({ "prosumer": owner }),
         "sendMeasurements" => serde_json::json!({ "values": [
             { "point": format!("device.{owner}.energy"), "ts": "1970-01-12T13:45:00Z", "value": 1.0 },
