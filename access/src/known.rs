@@ -8,7 +8,7 @@ use grid::Timestamp;
 use std::collections::BTreeMap;
 
 /// A directory as it was read, with the way to each account and token. It does not change any more.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Known {
     directory: Directory,
     /// Places of accounts by name.

@@ -3,8 +3,7 @@
 //! One fact says that it says something else from now on; until that is durable nothing of the new contents takes effect.
 
 use super::aggregator::{Aggregator, AggregatorMsg, OfferAnswer, Submission, unrecorded};
-use super::matcher::MatcherMsg;
-use super::withdrawing::{BUNDLED, Left, NOT_OPEN};
+use super::withdrawing::NOT_OPEN;
 use crate::observer::Seen;
 use crate::runtime::{Context, Delivery};
 use grid::Timestamp;
@@ -20,7 +19,7 @@ pub const OLD_REVISION: &str = "old-revision";
 /// Code of a refusal: what was said of the offer before is not durable yet. The same will be taken in a moment.
 pub const BEING_RECORDED: &str = "being-recorded";
 
-type Refusal = (&'static str, String);
+pub(super) type Refusal = (&'static str, String);
 
 /// What a change comes to.
 enum Change {
@@ -119,20 +118,9 @@ impl Aggregator {
         cx: &mut Context<AggregatorMsg>,
     ) -> Result<(), Refusal> {
         let (id, myself) = (offer.id.clone(), cx.myself().clone());
-        let (mut then, mut otherwise) = (Vec::new(), vec![myself.sending(AggregatorMsg::Disown(id.clone()))]);
-        match self.left(&known) {
-            Left::Waiting => otherwise.push(myself.sending(AggregatorMsg::Admit(Arc::new(known)))),
-            Left::Alone(aggregate) => {
-                self.aggregation.forget(&aggregate);
-                cx.send(&self.matcher, MatcherMsg::WithdrawOffer(aggregate.clone()));
-                // It may have been on its way there, or be placed again before this is in the books.
-                then.push(self.matcher.sending(MatcherMsg::WithdrawOffer(aggregate)));
-            }
-            Left::Bundled => {
-                let reason = format!("FlexOffer {id} is bundled with others, which are sold together");
-                return Err((BUNDLED, reason));
-            }
-        }
+        let (mut then, left_otherwise) = self.take_out(known, cx)?;
+        let mut otherwise = vec![myself.sending(AggregatorMsg::Disown(id))];
+        otherwise.extend(left_otherwise);
         then.push(myself.sending(AggregatorMsg::Admit(offer.clone())));
         then.push(change.answer_to.delivery(&offer, OfferAnswer::Accepted));
         otherwise.push(self.not_changed(change));

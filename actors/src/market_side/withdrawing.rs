@@ -3,7 +3,7 @@
 //! A bundle is sold as a whole, so a member of one cannot leave it without taking the others' chance with it.
 
 use super::aggregator::{Aggregator, AggregatorMsg, OfferAnswer, Withdrawal};
-use super::changing::{UNKNOWN_OFFER, being_recorded};
+use super::changing::{Refusal, UNKNOWN_OFFER, being_recorded};
 use super::matcher::MatcherMsg;
 use crate::runtime::{Context, Delivery};
 use market::{AggregateId, FlexOffer, MarketEvent, OfferStatus, Removal};
@@ -40,48 +40,66 @@ impl Aggregator {
             OfferStatus::Open | OfferStatus::Withdrawn => {}
             _ => return cx.make(refusing(NOT_OPEN, gone)),
         }
-        let mut otherwise = vec![refusing(NOT_OPEN, gone)];
+        let (mut then, mut otherwise) = (Vec::new(), Vec::new());
         if status == OfferStatus::Open {
-            match self.left(&offer) {
-                Left::Waiting => {
-                    otherwise.insert(0, cx.myself().sending(AggregatorMsg::Admit(Arc::new(offer))));
-                }
-                Left::Alone(aggregate) => {
-                    self.aggregation.forget(&aggregate);
-                    cx.send(&self.matcher, MatcherMsg::WithdrawOffer(aggregate));
-                }
-                Left::Bundled => {
-                    let reason = format!("FlexOffer {id} is bundled with others, which are sold together");
-                    return cx.make(refusing(BUNDLED, reason));
-                }
+            match self.take_out(offer, cx) {
+                Ok(left) => (then, otherwise) = left,
+                Err((code, reason)) => return cx.make(refusing(code, reason)),
             }
         }
-        let then = match status {
+        otherwise.push(refusing(NOT_OPEN, gone));
+        then.push(answering(match status {
             OfferStatus::Withdrawn => OfferAnswer::AlreadyKnown,
             _ => OfferAnswer::Accepted,
-        };
+        }));
         let event = MarketEvent::OfferWithdrawn { offer: id.clone(), at: cx.now() };
-        self.journal.record_or(cx, event, vec![answering(then)], otherwise);
+        self.journal.record_or(cx, event, then, otherwise);
+    }
+
+    /// Takes an open offer out of where it stands: from among those that wait, or with a bundle of its own. What is to be done
+    /// when its leaving is durable, and what when it is not recorded.
+    pub(super) fn take_out(
+        &mut self,
+        offer: FlexOffer,
+        cx: &mut Context<AggregatorMsg>,
+    ) -> Result<(Vec<Delivery>, Vec<Delivery>), Refusal> {
+        match self.stood(&offer) {
+            Stood::Waiting => {
+                let again = cx.myself().sending(AggregatorMsg::Admit(Arc::new(offer)));
+                Ok((Vec::new(), vec![again]))
+            }
+            Stood::Alone(aggregate) => {
+                self.aggregation.forget(&aggregate);
+                cx.send(&self.matcher, MatcherMsg::WithdrawOffer(aggregate.clone()));
+                // It may have been on its way there, or be placed again before this is in the books.
+                Ok((vec![self.matcher.sending(MatcherMsg::WithdrawOffer(aggregate))], Vec::new()))
+            }
+            Stood::Bundled => {
+                let reason =
+                    format!("FlexOffer {} is bundled with others, which are sold together", offer.id);
+                Err((BUNDLED, reason))
+            }
+        }
     }
 
     /// Where an open offer stood; a waiting one is taken out.
-    pub(super) fn left(&mut self, offer: &FlexOffer) -> Left {
+    fn stood(&mut self, offer: &FlexOffer) -> Stood {
         self.aside.remove(&offer.id);
         let aggregate = match self.aggregation.remove(&offer.id) {
-            Removal::Pending => return Left::Waiting,
+            Removal::Pending => return Stood::Waiting,
             Removal::Sealed(aggregate) => Some(aggregate),
             // From before the last start.
             Removal::Unknown => self.books.read(|ledger| ledger.aggregate_of(&offer.id).cloned()),
         };
-        let Some(aggregate) = aggregate else { return Left::Waiting };
+        let Some(aggregate) = aggregate else { return Stood::Waiting };
         let members = self.books.read(|ledger| ledger.aggregate(&aggregate).map(|found| found.members.len()));
         // One that is not in the books yet is being recorded.
-        if members == Some(1) { Left::Alone(aggregate) } else { Left::Bundled }
+        if members == Some(1) { Stood::Alone(aggregate) } else { Stood::Bundled }
     }
 }
 
 /// Where an open offer stood.
-pub(super) enum Left {
+enum Stood {
     Waiting,
     Alone(AggregateId),
     Bundled,

@@ -1,7 +1,7 @@
 //! Offers that their owners change.
 
 use super::evening::{slot, up_to_the_order};
-use super::{Market, before_the_round, seconds};
+use super::{Market, before_the_round, offer, seconds};
 use actors::OfferDoor;
 use actors::journal::stage::JOURNAL_FULL;
 use actors::journal::{Fact, Journal, JournalMsg};
@@ -10,11 +10,6 @@ use grid::{DeviceId, Money, ProsumerId};
 use market::aggregation::combine;
 use market::{AggregateId, FlexOffer, FlexOfferId, Ledger, MarketEvent, OfferStatus, ZoneId};
 use std::time::Duration;
-
-fn offer() -> FlexOffer {
-    let MarketEvent::OfferAccepted { offer, .. } = up_to_the_order().remove(0) else { unreachable!() };
-    offer
-}
 
 /// The evening's offer at other prices.
 fn dearer(price: i64) -> FlexOffer {

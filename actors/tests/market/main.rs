@@ -33,8 +33,8 @@ use evening::{DEVICE, PROSUMER, USAGE_POINT, network, slot, up_to_the_order};
 use filling::FillingDisk;
 use grid::{BranchId, EnergyMwh, Quality, Timestamp};
 use market::{
-    Book, CongestionPoint, MarketEvent, MeterReading, OfferRules, OfferStatus, RoundRecord, Rules, ZoneId,
-    clear,
+    Book, CongestionPoint, FlexOffer, MarketEvent, MeterReading, OfferRules, OfferStatus, RoundRecord, Rules,
+    ZoneId, clear,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -182,6 +182,12 @@ fn area() -> Area {
 
 fn zones() -> market::Zones {
     [(ZoneId(1), vec![CongestionPoint { branch: BranchId(21), phase: None }.into()])].into()
+}
+
+/// The evening's offer.
+fn offer() -> FlexOffer {
+    let MarketEvent::OfferAccepted { offer, .. } = up_to_the_order().remove(0) else { unreachable!() };
+    offer
 }
 
 fn before_the_round() -> Vec<MarketEvent> {

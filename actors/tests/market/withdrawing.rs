@@ -1,7 +1,7 @@
 //! Offers that their owners take back.
 
 use super::evening::{DEVICE, PROSUMER, USAGE_POINT, up_to_the_order};
-use super::{Ear, Market, area, seconds};
+use super::{Ear, Market, area, offer, seconds};
 use actors::egress::EgressMsg;
 use actors::market_side::foa::Exits;
 use actors::market_side::{Aggregator, BUNDLED, Foa, FoaMsg, NOT_OPEN, OfferAnswer};
@@ -12,11 +12,6 @@ use market::{
     AggregateId, DeviceReport, DeviceState, FlexOffer, FlexOfferId, MarketEvent, OfferStatus, ZoneId,
 };
 use std::sync::Arc;
-
-fn offer() -> FlexOffer {
-    let MarketEvent::OfferAccepted { offer, .. } = up_to_the_order().remove(0) else { unreachable!() };
-    offer
-}
 
 fn code(answer: Option<OfferAnswer>) -> &'static str {
     match answer {

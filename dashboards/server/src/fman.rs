@@ -2,6 +2,7 @@
 
 use crate::OfferAnswer;
 use crate::deposit::body;
+use crate::offer_message;
 use crate::offers::written;
 use crate::page::shortened;
 use crate::party::Party;
@@ -28,7 +29,7 @@ pub async fn submit(
     if state.served.market.devices_of(prosumer).is_empty() {
         return Err(Problem::not_found(format!("there is no prosumer {prosumer}")));
     }
-    let (answer, id, notes) = party.offer(&message).await?;
+    let (answer, id, notes) = party.offer(offer_message::read(&message)?).await?;
     if answer == OfferAnswer::Conflict {
         let detail = format!("another FlexOffer is already called {id}");
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "id_taken", detail));

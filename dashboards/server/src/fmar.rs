@@ -145,7 +145,11 @@ async fn one(party: &Party<'_>, state: &State, mut offer: Value) -> Result<i64, 
         let detail = "it has neither offeredById nor flexOfferProfileConstraints".to_owned();
         return Err(other(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "offer_malformed", detail)));
     }
-    let outcome = party.offer(&offer).await.and_then(|(answer, id, _)| match answer {
+    let handed = match offer_message::read(&offer) {
+        Ok(received) => party.offer(received).await,
+        Err(problem) => Err(problem),
+    };
+    let outcome = handed.and_then(|(answer, id, _)| match answer {
         OfferAnswer::Accepted | OfferAnswer::Known => Ok(answer),
         refused => Err(written(refused, &id, &[]).err().unwrap_or_else(crate::guard::stopped)),
     });

@@ -7,6 +7,7 @@
 use crate::OfferAnswer;
 use crate::api::json_answer;
 use crate::deposit::{body, now};
+use crate::offer_message;
 use crate::parties::at_most;
 use crate::party::{Acknowledgement, Party};
 use crate::problem::Problem;
@@ -116,7 +117,11 @@ async fn take(
         }
     }
     for (index, offer) in packets.flexibility_data.iter().flatten().enumerate() {
-        let outcome = party.offer(offer).await.and_then(|(answer, id, _)| match answer {
+        let handed = match offer_message::read(offer) {
+            Ok(received) => party.offer(received).await,
+            Err(problem) => Err(problem),
+        };
+        let outcome = handed.and_then(|(answer, id, _)| match answer {
             OfferAnswer::Accepted | OfferAnswer::Known => Ok(()),
             other => Err(crate::offers::written(other, &id, &[]).err().unwrap_or_else(crate::guard::stopped)),
         });

@@ -124,12 +124,9 @@ impl Accounts {
         self.known_as(|known| known.wanting_second_factor(wanted))
     }
 
-    fn known_as(self, here: impl FnOnce(Known) -> Known) -> Self {
-        {
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            let same = known.0.succeeded_by(known.0.directory().clone());
-            known.0 = Arc::new(here(same));
-        }
+    fn known_as(mut self, here: impl FnOnce(Known) -> Known) -> Self {
+        let (known, _) = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
+        *known = Arc::new(here(Arc::unwrap_or_clone(std::mem::take(known))));
         self
     }
 

@@ -26,6 +26,12 @@ pub struct Received {
     names_device: bool,
 }
 
+impl From<FlexOffer> for Received {
+    fn from(offer: FlexOffer) -> Self {
+        Self { offer, notes: Vec::new(), names_place: true, names_device: true }
+    }
+}
+
 /// Whether a body is such a message; one that is not is in our own form, or nothing.
 pub fn is_message(body: &Value) -> bool {
     match body {
@@ -38,11 +44,14 @@ pub fn is_message(body: &Value) -> bool {
     }
 }
 
-/// Reads the one offer of a message.
+/// Reads the one offer of a message, in our own form or a dialect.
 ///
 /// # Errors
 /// 422 with the code of the rule it breaks, of `docs/flexoffer.md`.
 pub fn read(body: &Value) -> Result<Received, Problem> {
+    if !is_message(body) {
+        return our_own(body.to_string().as_bytes()).map(Received::from);
+    }
     let mut document = decode_value(body, &mut Directory::open()).map_err(|error| unread(&error))?;
     if document.entries.len() != 1 {
         let (code, count) =
@@ -59,7 +68,7 @@ pub fn read(body: &Value) -> Result<Received, Problem> {
     }
 }
 
-/// Reads the one offer of a body, in our own form or a dialect.
+/// The same of a body that was not parsed.
 ///
 /// # Errors
 /// Like [`read`]; 400 when it is not JSON.
@@ -67,9 +76,7 @@ pub fn read_any(body: &[u8]) -> Result<Received, Problem> {
     match serde_json::from_slice::<Value>(body).ok().filter(is_message) {
         Some(message) => read(&message),
         // From its bytes, so that what is wrong is told by line and column.
-        None => {
-            Ok(Received { offer: our_own(body)?, notes: Vec::new(), names_place: true, names_device: true })
-        }
+        None => our_own(body).map(Received::from),
     }
 }
 

@@ -27,12 +27,7 @@ pub async fn submit(
 ) -> Result<HttpResponse, Problem> {
     let body = read_json(&request, payload, &state.limits).await?;
     let party = Party::new(&request, &state);
-    let message = serde_json::from_slice::<Value>(&body).ok().filter(offer_message::is_message);
-    let (answer, id, notes) = match message {
-        Some(message) => party.offer(&message).await?,
-        // From its bytes, so that what is wrong is told by line and column.
-        None => party.own_offer(our_own(&body)?).await?,
-    };
+    let (answer, id, notes) = party.offer(offer_message::read_any(&body)?).await?;
     written(answer, &id, &notes)
 }
 

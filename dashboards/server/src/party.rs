@@ -4,8 +4,8 @@
 use crate::OfferAnswer;
 use crate::deposit::now;
 use crate::guard::{allow, note_done};
-use crate::offer_message::{self, Received};
-use crate::offers::{no_answer, our_own};
+use crate::offer_message::Received;
+use crate::offers::no_answer;
 use crate::owned::Asking;
 use crate::problem::Problem;
 use crate::serve::State;
@@ -16,9 +16,8 @@ use actors::market_side::{BUNDLED, NOT_OPEN, OLD_REVISION, OTHER_OWNER};
 use connectors::Message;
 use connectors::flex_offer::Note;
 use grid::ProsumerId;
-use market::{Activation, ActivationId, ActivationStatus, FlexOffer, FlexOfferId};
+use market::{Activation, ActivationId, ActivationStatus, FlexOfferId};
 use serde::Deserialize;
-use serde_json::Value;
 
 /// Who speaks.
 pub(crate) struct Party<'a> {
@@ -81,29 +80,14 @@ impl<'a> Party<'a> {
         allow(&self.state.served.access, self.principal.as_ref(), right, Some(owner), object).await
     }
 
-    /// Hands an offer in, in our own form or a dialect; its id, and what of a message was not read.
-    pub async fn offer(&self, body: &Value) -> Result<Handed, Problem> {
-        if !offer_message::is_message(body) {
-            return self.own_offer(our_own(body.to_string().as_bytes())?).await;
-        }
-        let mut received = offer_message::read(body)?;
+    /// Hands an offer in; its id, and what of its message was not read.
+    pub async fn offer(&self, mut received: Received) -> Result<Handed, Problem> {
         let (owner, name) = (received.offer.prosumer, received.offer.id.to_string());
         self.is_about(owner)?;
         self.may((Resource::FlexOffer, Action::Create), owner, name).await?;
         let notes = std::mem::take(&mut received.notes);
         // Whose devices there are is told to none but their owner.
-        self.submit(received.placed(self.state.served.market.as_ref())?, notes).await
-    }
-
-    /// Hands an offer of our own form in.
-    pub async fn own_offer(&self, offer: FlexOffer) -> Result<Handed, Problem> {
-        self.is_about(offer.prosumer)?;
-        let right = (Resource::FlexOffer, Action::Create);
-        self.may(right, offer.prosumer, offer.id.to_string()).await?;
-        self.submit(offer, Vec::new()).await
-    }
-
-    async fn submit(&self, offer: FlexOffer, notes: Vec<Note>) -> Result<Handed, Problem> {
+        let offer = received.placed(self.state.served.market.as_ref())?;
         let id = offer.id.clone();
         let answer = self.state.served.market.submit(offer);
         let answer = tokio::time::timeout(self.state.limits.answer_deadline, answer);

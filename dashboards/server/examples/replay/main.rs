@@ -26,27 +26,6 @@ impl MarketDoor for NoMarket {
     fn find(&self, _id: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {
         Box::pin(std::future::ready(None))
     }
-
-    fn bids(&self) -> Vec<market::DomsBid> {
-        Vec::new()
-    }
-
-    fn bid(&self, _: &market::BidId) -> Option<dashboards_server::BidFound> {
-        None
-    }
-
-    fn bills(
-        &self,
-        _: Option<dashboards_server::BillKey>,
-        _: Option<&[grid::ProsumerId]>,
-        _: usize,
-    ) -> Vec<market::MonthlyBill> {
-        Vec::new()
-    }
-
-    fn bill(&self, _: dashboards_server::BillKey) -> Option<market::MonthlyBill> {
-        None
-    }
 }
 
 #[tokio::main]

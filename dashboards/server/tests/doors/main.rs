@@ -12,15 +12,12 @@ mod weather;
 use access::{Directory, Role, Scope};
 use actors::picture::{NetworkPicture, Picture};
 use dashboards_server::{
-    Access, Accounts, BidFound, BillKey, Limits, MarketDoor, OfferAnswer, OfferFound, Ordered, RunningServer,
-    Served, serve_with,
+    Access, Accounts, Limits, MarketDoor, OfferAnswer, OfferFound, Ordered, RunningServer, Served, serve_with,
 };
 use futures_util::future::BoxFuture;
 use grid::telemetry::Element;
 use grid::{Clock, DeviceId, EnergyMwh, ProsumerId, Quality, Slot, Timestamp};
-use market::{
-    Activation, ActivationId, BidId, ContractId, DomsBid, FlexOffer, FlexOfferId, MonthlyBill, Schedule,
-};
+use market::{Activation, ActivationId, ContractId, FlexOffer, FlexOfferId, Schedule};
 use register::Register;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -72,22 +69,6 @@ impl MarketDoor for NoMarket {
         let order = Ordered { baseline: EnergyMwh(250_000), scheduled: EnergyMwh(0), metered };
         let asked = device == DeviceId(31) && first <= slot && slot < end;
         asked.then_some((slot, order)).into_iter().collect()
-    }
-
-    fn bids(&self) -> Vec<DomsBid> {
-        Vec::new()
-    }
-
-    fn bid(&self, _: &BidId) -> Option<BidFound> {
-        None
-    }
-
-    fn bills(&self, _: Option<BillKey>, _: Option<&[ProsumerId]>, _: usize) -> Vec<MonthlyBill> {
-        Vec::new()
-    }
-
-    fn bill(&self, _: BillKey) -> Option<MonthlyBill> {
-        None
     }
 }
 

@@ -70,27 +70,6 @@ impl MarketDoor for Market {
         };
         devices.iter().map(|(place, device)| (UsagePointId(*place), DeviceId(*device))).collect()
     }
-
-    fn bids(&self) -> Vec<market::DomsBid> {
-        Vec::new()
-    }
-
-    fn bid(&self, _: &market::BidId) -> Option<dashboards_server::BidFound> {
-        None
-    }
-
-    fn bills(
-        &self,
-        _: Option<dashboards_server::BillKey>,
-        _: Option<&[ProsumerId]>,
-        _: usize,
-    ) -> Vec<market::MonthlyBill> {
-        Vec::new()
-    }
-
-    fn bill(&self, _: dashboards_server::BillKey) -> Option<market::MonthlyBill> {
-        None
-    }
 }
 
 struct Running {

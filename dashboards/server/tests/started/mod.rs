@@ -1,10 +1,10 @@
 //! A server without a system behind it: no market, an empty picture, and time that is set by hand.
 
 use actors::picture::{NetworkPicture, Picture};
-use dashboards_server::{Access, Accounts, BidFound, BillKey, MarketDoor, OfferAnswer, OfferFound, Served};
+use dashboards_server::{Access, Accounts, MarketDoor, OfferAnswer, OfferFound, Served};
 use futures_util::future::BoxFuture;
-use grid::{Clock, ProsumerId, Timestamp};
-use market::{BidId, DomsBid, FlexOffer, FlexOfferId, MonthlyBill};
+use grid::{Clock, Timestamp};
+use market::{FlexOffer, FlexOfferId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::sync::watch;
@@ -18,22 +18,6 @@ impl MarketDoor for NoMarket {
 
     fn find(&self, _: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {
         Box::pin(std::future::ready(None))
-    }
-
-    fn bids(&self) -> Vec<DomsBid> {
-        Vec::new()
-    }
-
-    fn bid(&self, _: &BidId) -> Option<BidFound> {
-        None
-    }
-
-    fn bills(&self, _: Option<BillKey>, _: Option<&[ProsumerId]>, _: usize) -> Vec<MonthlyBill> {
-        Vec::new()
-    }
-
-    fn bill(&self, _: BillKey) -> Option<MonthlyBill> {
-        None
     }
 }
 
