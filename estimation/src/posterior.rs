@@ -4,13 +4,15 @@
 //! the columns of `L⁻ᵀ` through the feeder gives each quantity's derivative by `w`, and the length of that row
 //! is the standard deviation: one walk for all buses and branches.
 
+use crate::diagnosis::{MISSED, Rules, expected_residual};
 use crate::feeder::{BranchRef, Feeder};
 use crate::linear_response::Columns;
 use crate::linearization::Reduction;
 use crate::power_flow::FlowSolution;
 use crate::state_estimation::{Point, Problem};
 use grid::{
-    BranchEstimate, BusEstimate, Estimate, PerPhase, Residual, Timestamp, Untestable, UsagePointEstimate,
+    BranchEstimate, BusEstimate, Estimate, PerPhase, Residual, Tested, Timestamp, Untestable,
+    UsagePointEstimate,
 };
 use nalgebra::{Cholesky, DMatrix, Dyn};
 use num_complex::Complex64;
@@ -88,14 +90,18 @@ impl Posterior {
     }
 
     fn residuals(&self, problem: &Problem, point: &Point) -> Vec<Residual> {
+        // Variance of the residual: that of the measurement less that of the estimate, in units of σ².
+        let share = |row: usize| 1.0 - self.readings.row(row).norm_squared();
+        let testable = (0..problem.set.values.len()).filter(|row| share(*row) > TESTABLE_SHARE).count();
+        let noticed = expected_residual(Rules::default().false_alarm, testable, MISSED);
         let one = |(row, item): (usize, &crate::WeightedValue)| {
-            let estimated = point.readings[row];
-            // Variance of the residual: that of the measurement less that of the estimate, in units of σ².
-            let share = 1.0 - self.readings.row(row).norm_squared();
-            let scaled = (item.value - estimated) / item.sigma;
-            let normalized =
-                if share > TESTABLE_SHARE { Ok(scaled / share.sqrt()) } else { Err(Untestable::OwnValue) };
-            Residual { point: item.point, measured: item.value, estimated, normalized, quality: item.quality }
+            let (estimated, share) = (point.readings[row], share(row));
+            let tested = Tested {
+                normalized: (item.value - estimated) / item.sigma / share.sqrt(),
+                detectable: noticed * item.sigma / share.sqrt(),
+            };
+            let tested = if share > TESTABLE_SHARE { Ok(tested) } else { Err(Untestable::OwnValue) };
+            Residual { point: item.point, measured: item.value, estimated, tested, quality: item.quality }
         };
         problem.set.values.iter().enumerate().map(one).collect()
     }

@@ -138,8 +138,24 @@ pub struct Residual {
     pub measured: f64,
     /// What the estimate says, in the point's unit.
     pub estimated: f64,
-    /// (measured − estimated) over the standard deviation of that difference, or why it cannot be told.
-    pub normalized: Result<f64, Untestable>,
+    /// What that says of the measurement, or why it says nothing.
+    pub tested: Result<Tested, Untestable>,
     /// Whether the value was measured or a substitute.
     pub quality: Quality,
+}
+
+/// A measurement tested against the estimate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Tested {
+    /// (measured − estimated) over the standard deviation of that difference.
+    pub normalized: f64,
+    /// The smallest error of the measurement that raises the alarm in 95 of 100 cases, in the point's unit.
+    pub detectable: f64,
+}
+
+impl Residual {
+    /// (measured − estimated) over the standard deviation of that difference, where that can be told.
+    pub fn normalized(&self) -> Option<f64> {
+        self.tested.ok().map(|tested| tested.normalized)
+    }
 }

@@ -25,7 +25,7 @@ pub mod time;
 pub mod topology;
 
 pub use estimate::{
-    BranchEstimate, BusEstimate, Consistency, Estimate, Observability, Residual, Untestable,
+    BranchEstimate, BusEstimate, Consistency, Estimate, Observability, Residual, Tested, Untestable,
     UsagePointEstimate,
 };
 pub use forecast::{Congestion, Outlook, SlotForecast, UsagePointForecast};

@@ -101,13 +101,13 @@ impl Observer {
         picture.branch_loading =
             estimate.branches.iter().map(|branch| branch.loading.map(|loading| loading as f32)).collect();
         let residuals = estimate.residuals.iter();
-        self.residuals = residuals.map(|one| (one.point, (one.estimated, one.normalized))).collect();
+        self.residuals = residuals.map(|one| (one.point, (one.estimated, one.tested))).collect();
         self.on_transformer(estimate);
     }
 
     /// Names the measurement that fits least, when it is far off: what no rule could know before the estimate.
     fn on_residuals(&mut self, estimate: &Estimate, now: Timestamp) {
-        let told = estimate.residuals.iter().filter_map(|one| Some((one, one.normalized.ok()?.abs())));
+        let told = estimate.residuals.iter().filter_map(|one| Some((one, one.normalized()?.abs())));
         let farthest = told.max_by(|a, b| a.1.total_cmp(&b.1));
         let Some((one, deviations)) = farthest.filter(|one| one.1 >= SUSPICIOUS) else { return };
         let Some(value) = self.points.get(&one.point).map(|value| value.value) else { return };
@@ -229,7 +229,7 @@ impl Observer {
             let known = self.residuals.get(&value.point).copied();
             let told = || self.picture.estimate.as_deref().and_then(|all| self.said_of(value.point, all));
             let estimated = known.map(|known| known.0).or_else(told);
-            let normalized = known.map(|known| known.1);
+            let tested = known.map(|known| known.1);
             PointRow {
                 point: value.point,
                 value: (value.quality != Quality::Missing).then_some(value.value),
@@ -242,8 +242,9 @@ impl Observer {
                 refused: doubt.map(|doubt| doubt.measurement.value).filter(|value| value.is_finite()),
                 measured_at: Some(value.measured_at),
                 estimated,
-                normalized: normalized.and_then(Result::ok),
-                untestable: normalized.and_then(Result::err).map(Untestable::words),
+                normalized: tested.and_then(Result::ok).map(|tested| tested.normalized),
+                detectable: tested.and_then(Result::ok).map(|tested| tested.detectable),
+                untestable: tested.and_then(Result::err).map(Untestable::words),
             }
         };
         // Points that never said anything else have a row too.

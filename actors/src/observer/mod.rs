@@ -16,7 +16,7 @@ use crate::refusals::Refusals;
 use crate::runtime::{Context, Incidents, Stage};
 use connectors::LinkState;
 use estimation::{Implausible, Rule};
-use grid::{BusId, Estimate, Measurement, PerPhase, PointId, Timestamp, Untestable};
+use grid::{BusId, Estimate, Measurement, PerPhase, PointId, Tested, Timestamp, Untestable};
 use market::{Clearing, MarketEvent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,8 +100,8 @@ pub struct Observer {
     refusals: Refusals,
     picture: Picture,
     points: BTreeMap<PointId, Measurement>,
-    /// What the newest estimate says of each measured point: the value, and the normalised residual.
-    residuals: BTreeMap<PointId, (f64, Result<f64, Untestable>)>,
+    /// What the newest estimate says of each measured point: the value, and what that says of the measurement.
+    residuals: BTreeMap<PointId, (f64, Result<Tested, Untestable>)>,
     refused: BTreeMap<&'static str, u64>,
     /// What each connector has counted; the field connection has no name.
     counted: BTreeMap<Option<Arc<str>>, Counted>,

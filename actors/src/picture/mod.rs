@@ -241,6 +241,8 @@ pub struct PointRow {
     pub estimated: Option<f64>,
     /// (measured − estimated) over the standard deviation of that difference; beyond ±3 is suspicious.
     pub normalized: Option<f64>,
+    /// The smallest error of the instrument that raises the alarm in 95 of 100 cases, in `unit`.
+    pub detectable: Option<f64>,
     /// Why the estimate used the point and there is no `normalized` all the same.
     pub untestable: Option<&'static str>,
 }

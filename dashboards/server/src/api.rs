@@ -70,6 +70,7 @@ pub(crate) async fn figures(state: web::Data<State>) -> HttpResponse {
     let picture = Arc::clone(&state.served.picture.borrow());
     let mut families = state.served.operations.families(&picture);
     families.extend(state.gate.families());
+    families.extend(state.answered.families());
     if let Access::Accounts(accounts) = &state.served.access {
         families.extend(accounts.oidc.iter().flat_map(Oidc::families));
     }

@@ -5,6 +5,7 @@
 //! no actor. What there is to ask for stands in one table (`endpoints.rs`): routes, rights and the OpenAPI document are
 //! made from it. An address that others can reach needs TLS and accounts (`listen.rs`).
 
+mod answered;
 mod api;
 mod benchmarks;
 mod bids;

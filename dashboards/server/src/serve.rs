@@ -1,5 +1,6 @@
 //! Starting and stopping the server.
 
+use crate::answered::Answered;
 use crate::api;
 use crate::certificate::{self, Certificate};
 use crate::commits::Commits;
@@ -136,6 +137,7 @@ pub(crate) struct State {
     pub listen: Listen,
     pub encrypted: bool,
     pub gate: Arc<Gate>,
+    pub answered: Arc<Answered>,
     /// The way of readings to the register, where there is one.
     pub commits: Option<Commits>,
 }
@@ -228,6 +230,7 @@ pub async fn serve_with(
         question_places: Places::new(limits.questions_max, limits.questions_each_max),
         encrypted,
         gate: Arc::new(Gate::new(limits, certificate)),
+        answered: Arc::default(),
         commits,
         listen,
     });
@@ -254,7 +257,7 @@ fn connections(
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
 {
     let (stopping, gate, encrypted) = (state.stopping.clone(), Arc::clone(&state.gate), state.encrypted);
-    let app_state = state.clone();
+    let (app_state, answered) = (state.clone(), Arc::clone(&state.answered));
     let app = App::new()
         .app_data(app_state)
         .wrap_fn(|request, service| match api::check_host(&request) {
@@ -264,6 +267,11 @@ fn connections(
             }
         })
         .wrap(headers(encrypted))
+        .wrap_fn(move |request, service| {
+            let answered = Arc::clone(&answered);
+            let answer = service.call(request);
+            async move { answered.counting(answer).await }
+        })
         .configure(api::routes);
     let app = map_config(app.into_factory(), |()| AppConfig::default());
     let http = HttpService::build()

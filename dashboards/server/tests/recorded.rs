@@ -41,6 +41,7 @@ fn full() -> Picture {
             measured_at: None,
             estimated: None,
             normalized: None,
+            detectable: None,
             untestable: None,
         }],
         needs: vec![NeedRow {

@@ -25,10 +25,19 @@ impl Detectability {
     }
 }
 
+/// Probability that an error of the size told as detectable is missed.
+pub const MISSED: f64 = 0.05;
+
+/// The normalised residual that an error must make on average to raise the alarm, when an alarm is false with probability `false_alarm`
+/// over all `testable` rows and misses with probability `miss` (Baarda 1968: the non-centrality of the test of one row).
+pub fn expected_residual(false_alarm: f64, testable: usize, miss: f64) -> f64 {
+    normal_limit(each_of(false_alarm, testable) / 2.0) + normal_limit(miss)
+}
+
 /// Detectability of every row when an alarm is false with probability `false_alarm` (over all rows) and misses with
 /// probability `miss`.
 pub fn detectability(evidence: &Evidence, false_alarm: f64, miss: f64) -> Vec<Detectability> {
-    let reach = normal_limit(each_of(false_alarm, evidence.testable()) / 2.0) + normal_limit(miss);
+    let reach = expected_residual(false_alarm, evidence.testable(), miss);
     let one = |(at, variance): (usize, &f64)| {
         let row = &evidence.rows[at];
         let share = (variance / row.variance).sqrt();

@@ -18,7 +18,7 @@ pub(crate) mod study;
 mod tests;
 mod verdict;
 
-pub use detectability::{Detectability, alike_groups, detectability};
+pub use detectability::{Detectability, MISSED, alike_groups, detectability, expected_residual};
 pub use fitted::{Evidence, Fits, Fitted};
 pub use hypotheses::{Hypothesis, Ranking, Standing, network_is_wrong, rank, reach};
 pub use rows::{Part, Reading, Row, base, exact_wires, rows};

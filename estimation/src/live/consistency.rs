@@ -4,19 +4,22 @@
 
 use super::LiveEstimator;
 use super::readings::{EXPECTED, LiveReadings, Row};
-use crate::diagnosis::{CHI_SQUARE_SHARE, Evidence, Part, Reading, Row as Number, Rules, judge, rows};
+use crate::diagnosis::{
+    CHI_SQUARE_SHARE, Evidence, MISSED, Part, Reading, Row as Number, Rules, expected_residual, judge, rows,
+};
 use crate::measurement_set::MeasurementSet;
 use crate::on_tree::OnTree;
 use crate::smoother::{Estimated, Uncertainty};
 use grid::{Consistency, PointId};
 
+/// Whether they fit, and the normalised residual that an error of a measurement must make on average to be noticed.
 pub(super) fn consistency(
     region: &LiveEstimator,
     set: &MeasurementSet,
     live: &LiveReadings,
     solved: &Estimated,
     known: &Uncertainty,
-) -> Consistency {
+) -> (Consistency, f64) {
     let circuit = &region.assembly.circuit;
     // Each minute, so by what the smoother tells: the most conspicuous reading is named, not what stands out without it.
     let rows = rows(circuit, &live.readings, &solved.voltages);
@@ -39,7 +42,7 @@ pub(super) fn consistency(
             }
         }
     }
-    consistency
+    (consistency, expected_residual(rules.false_alarm, evidence.testable(), MISSED))
 }
 
 /// The points that were measured where a number stands; none for an expectation.

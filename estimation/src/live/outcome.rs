@@ -14,7 +14,7 @@ use crate::smoother::{self, Estimated, Smoother, Uncertainty};
 use crate::solve::NoSolution;
 use grid::network::Network;
 use grid::{
-    BranchEstimate, BusEstimate, Estimate, Observability, PerPhase, Residual, Timestamp, Untestable,
+    BranchEstimate, BusEstimate, Estimate, Observability, PerPhase, Residual, Tested, Timestamp, Untestable,
     UsagePointEstimate,
 };
 
@@ -47,16 +47,17 @@ pub(super) fn outcome(
     let seen = region.observability(&live.readings, smoother);
     let (usage_points, q_std_var) = usage_points(region, live, solved, &deviations);
     let view = View { region, set, live, solved, deviations, usage_points, q_std_var };
+    let (consistency, noticed) = consistency::consistency(region, set, live, solved, &view.deviations);
     let metered = live.rows.iter().filter(|row| matches!(row, Row::Injection { .. })).count();
     Estimate {
         at,
         buses: view.buses(&seen),
         branches: view.branches(),
-        residuals: view.residuals(),
+        residuals: view.residuals(noticed),
         objective: solved.objective,
         degrees_of_freedom: set.values.len() - metered,
         iterations: solved.iterations,
-        consistency: consistency::consistency(region, set, live, solved, &view.deviations),
+        consistency,
         usage_points: view.usage_points,
     }
 }
@@ -242,19 +243,22 @@ impl View<'_> {
         std
     }
 
-    fn residuals(&self) -> Vec<Residual> {
+    /// Each measurement tested; an error is noticed where its normalised residual is `noticed` on average.
+    fn residuals(&self, noticed: f64) -> Vec<Residual> {
         let one = |(row, item): (&Row, &crate::WeightedValue)| {
             let (estimated, std) = self.seen(row);
             // Variance of the residual: that of the measurement less that of the estimate.
             let sigma = self.live.doubt * item.sigma;
-            let normalized = match std.map(|std| 1.0 - (std / sigma).powi(2)) {
+            let tested = match std.map(|std| 1.0 - (std / sigma).powi(2)) {
                 None => Err(Untestable::NoDeviation),
-                Some(share) if share > TESTABLE_SHARE => {
-                    Ok((item.value - estimated) / (sigma * share.sqrt()))
-                }
+                Some(share) if share > TESTABLE_SHARE => Ok(Tested {
+                    normalized: (item.value - estimated) / (sigma * share.sqrt()),
+                    // Of an error, that share is left in the residual.
+                    detectable: noticed * sigma / share.sqrt(),
+                }),
                 Some(_) => Err(Untestable::OwnValue),
             };
-            Residual { point: item.point, measured: item.value, estimated, normalized, quality: item.quality }
+            Residual { point: item.point, measured: item.value, estimated, tested, quality: item.quality }
         };
         self.live.rows.iter().zip(&self.set.values).map(one).collect()
     }

@@ -4,7 +4,7 @@ use super::LiveEstimator;
 use crate::MeasurementSet;
 use crate::state_estimation::Estimator;
 use crate::state_estimation::tests::{european, every_kind, priors, small_feeder};
-use grid::{Observability, Timestamp};
+use grid::{Observability, Tested, Timestamp};
 use proptest::prelude::*;
 
 fn estimate(feeder: &std::sync::Arc<crate::Feeder>, set: &MeasurementSet) -> grid::Estimate {
@@ -61,12 +61,43 @@ fn a_lie_that_passes_the_range_rules_is_named_by_the_largest_residual() {
             let mut set = set.clone();
             set.values[index].value *= factor;
             let found = estimate(&feeder, &set);
-            let size = |r: &&grid::Residual| r.normalized.unwrap_or(0.0).abs();
+            let size = |r: &&grid::Residual| r.normalized().unwrap_or(0.0).abs();
             let worst = found.residuals.iter().max_by(|a, b| size(a).total_cmp(&size(b))).unwrap();
             assert_eq!(worst.point, set.values[index].point, "times {factor}");
-            assert!(worst.normalized.unwrap().abs() > 4.0, "times {factor}: {:?}", worst.normalized);
+            assert!(worst.normalized().unwrap().abs() > 4.0, "times {factor}: {:?}", worst.tested);
         }
     }
+}
+
+/// An error of the size that is told moves the normalised residual by as much as the alarm's limit and 1.6 deviations, and one that is half as
+/// large again raises the alarm whatever noise there is.
+#[test]
+fn an_error_of_the_size_that_is_told_raises_the_alarm() {
+    let (feeder, set, _) = european();
+    let before = estimate(&feeder, &set);
+    let mut moved = Vec::new();
+    for (index, residual) in before.residuals.iter().enumerate() {
+        let Ok(Tested { normalized, detectable }) = residual.tested else { continue };
+        // What hardly anything else tells bends the estimate to it.
+        if detectable > 20.0 * set.values[index].sigma {
+            continue;
+        }
+        let with = |error: f64| {
+            let mut set = set.clone();
+            set.values[index].value += error * normalized.signum();
+            estimate(&feeder, &set)
+        };
+        let after = &with(detectable).residuals[index];
+        let Ok(tested) = after.tested else { panic!("{residual:?}\n{after:?}") };
+        moved.push((tested.normalized - normalized).abs());
+        let alarm = with(1.5 * detectable).consistency;
+        assert!(!alarm.suspects.is_empty() || alarm.expectations_off, "{residual:?}: {alarm:?}");
+    }
+    moved.sort_by(f64::total_cmp);
+    // The largest errors bend what they move.
+    let (count, likely) = (moved.len(), 5.0..7.0);
+    assert!(count > 20 && moved.iter().all(|moved| likely.contains(moved)), "{moved:?}");
+    assert!(moved[3 * count / 4] < 1.02 * moved[count / 4], "{moved:?}");
 }
 
 /// A current into a shunt or source has no deviation, a lone meter no second opinion: neither is said to fit.
@@ -74,13 +105,13 @@ fn a_lie_that_passes_the_range_rules_is_named_by_the_largest_residual() {
 fn what_nothing_can_test_is_not_said_to_fit() {
     let (feeder, set, _) = european();
     let all = estimate(&feeder, &set);
-    assert!(all.residuals.iter().any(|residual| residual.normalized.is_ok()));
+    assert!(all.residuals.iter().any(|residual| residual.tested.is_ok()));
     // One value that is as exact as the estimate it decides.
     let mut alone = set.clone();
     alone.values.truncate(1);
     alone.values[0].sigma *= 1e-6;
     let found = estimate(&feeder, &alone);
-    assert_eq!(found.residuals[0].normalized, Err(grid::Untestable::OwnValue));
+    assert_eq!(found.residuals[0].tested, Err(grid::Untestable::OwnValue));
     assert!((found.residuals[0].measured - found.residuals[0].estimated).abs() < 1e-3);
 }
 

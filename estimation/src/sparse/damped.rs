@@ -47,8 +47,12 @@ impl Wls {
         let size = 2 * self.live.len();
         self.widen();
         let (mut damping, mut penalty, mut last) = (DAMPING_FIRST, 0.0_f64, (f64::NAN, 0));
-        let mut tighten = TIGHTEN;
+        let (mut tighten, mut iterations) = (TIGHTEN, 0);
         for iteration in 1..=tolerance.iterations_max {
+            if self.is_spent(tolerance) {
+                break;
+            }
+            iterations = iteration;
             let bent = iteration > STRAIGHT;
             let step = self.bent_step(damping, bent)?;
             last = self.largest(&step[..size])?;
@@ -87,7 +91,7 @@ impl Wls {
                 break;
             }
         }
-        Err(NoSolution::NotSettled { iterations: tolerance.iterations_max, step_pu: last.0, bus: last.1 })
+        Err(NoSolution::NotSettled { iterations, step_pu: last.0, bus: last.1 })
     }
 
     /// Whether an undamped step would not move a voltage either; when it moves one a little, it is taken.

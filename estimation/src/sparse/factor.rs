@@ -64,6 +64,8 @@ pub struct Factor<T> {
     floor: f64,
     /// More undetermined unknowns than this end the factorization: fronts would become large.
     lost_max: usize,
+    /// Multiplications of the last factorization.
+    multiplied: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -92,6 +94,7 @@ impl<T: Scalar> Default for Factor<T> {
             column_steps: Vec::new(),
             floor: 1e-12,
             lost_max: 400,
+            multiplied: 0,
             work: Workspace {
                 row_at: Vec::new(),
                 column_at: Vec::new(),
@@ -118,6 +121,7 @@ impl<T: Scalar> Factor<T> {
         self.values.clear();
         self.lost.clear();
         self.parents.clear();
+        self.multiplied = 0;
         for steps in [&mut self.row_steps, &mut self.column_steps] {
             steps.clear();
             steps.resize(plan.size, NONE);
@@ -135,12 +139,18 @@ impl<T: Scalar> Factor<T> {
             }
             let work = &mut self.work;
             let pivots = eliminate(&mut work.front, &mut work.rows, &mut work.columns, full, self.floor);
+            self.multiplied += multiplications(work.rows.len(), pivots);
             self.store(pivots, full, plan.fronts[at].root);
         }
         if self.lost.len() > self.lost_max {
             return None;
         }
         Some(&self.lost)
+    }
+
+    /// How many multiplications the last factorization took: a measure of its time that is the same on every machine.
+    pub fn multiplications(&self) -> u64 {
+        self.multiplied
     }
 
     /// What counts as no pivot (of entries scaled to about one), and how many unknowns may be left open.
@@ -452,6 +462,12 @@ fn eliminate<T: Scalar>(
         done += 1;
     }
     done
+}
+
+/// How many multiplications it takes to eliminate the first `pivots` unknowns of a front.
+fn multiplications(size: usize, pivots: usize) -> u64 {
+    let left = |eliminated: usize| (size - eliminated) as u64;
+    (1..=pivots).map(|eliminated| left(eliminated) * left(eliminated)).sum()
 }
 
 /// The largest entry of a column among the candidate rows, when it is good enough against the whole column.

@@ -33,6 +33,12 @@ const KEEP_BELOW: f64 = 2e-3;
 const KEEP_RATE: f64 = 0.1;
 /// Most whole steps.
 const WHOLE_STEPS: usize = 25;
+/// So many whole steps are made however large the network is, and more while each is so much smaller than the one before.
+const WHOLE_STEPS_LEAST: usize = 8;
+const SETTLES: f64 = 0.2;
+/// Multiplications of all factorizations after which nothing is tried any more, for each of the iterations that are allowed; 100 of them
+/// take about a second.
+const WORK_PER_ITERATION: u64 = 12_000_000;
 /// Steps that do not shrink by this are stuck; after so many of them damped ones take over.
 const STUCK: f64 = 0.9;
 const STUCK_MAX: usize = 4;
@@ -100,6 +106,8 @@ pub struct Wls {
     pub(super) residuals: Vec<f64>,
     estimates: Vec<f64>,
     pub(super) soft: bool,
+    /// Multiplications since the estimate was asked for.
+    spent: u64,
     /// How many readings of each kind there were.
     shape: [usize; 4],
 }
@@ -131,6 +139,7 @@ impl Wls {
             residuals: vec![0.0; count],
             estimates: vec![0.0; count],
             soft: false,
+            spent: 0,
             shape: [
                 readings.voltages.len(),
                 readings.injections.len(),
@@ -156,8 +165,13 @@ impl Wls {
     /// [`NoSolution`]: not settled, not finite, or settled only where no grid is. A wire that nothing determines is no
     /// error; see [`Wls::observability`].
     pub fn estimate(&mut self, tolerance: &Tolerance) -> Result<Estimated, NoSolution> {
-        self.soft = false;
+        self.spent = 0;
         self.sane()?;
+        self.estimate_from_flat(tolerance)
+    }
+
+    fn estimate_from_flat(&mut self, tolerance: &Tolerance) -> Result<Estimated, NoSolution> {
+        self.soft = false;
         let why = match self.iterate(tolerance).and_then(|steps| self.believed(steps)) {
             Ok(iterations) => return Ok(self.finish(iterations)),
             Err(why) => why,
@@ -170,7 +184,11 @@ impl Wls {
         };
         let damped =
             |wls: &mut Self| wls.iterate_damped(tolerance).and_then(|iterations| wls.believed(iterations));
-        let iterations = regularised.or_else(|_| damped(self))?;
+        let iterations = match regularised {
+            // What is large has to do without.
+            Err(_) if !self.is_spent(tolerance) => damped(self)?,
+            done => done?,
+        };
         Ok(self.finish(iterations))
     }
 
@@ -210,6 +228,7 @@ impl Wls {
         voltages: &[Complex64],
         tolerance: &Tolerance,
     ) -> Result<Estimated, NoSolution> {
+        self.spent = 0;
         self.sane()?;
         let near: Option<Vec<Complex64>> =
             self.live.wire.iter().map(|&wire| voltages.get(wire as usize).copied()).collect();
@@ -226,12 +245,17 @@ impl Wls {
                 return Ok(self.finish(iterations));
             }
         }
-        self.estimate(tolerance)
+        self.estimate_from_flat(tolerance)
     }
 
     /// Whether the last estimate needed no regularisation: every unknown was determined.
     pub fn settled_regularly(&self) -> bool {
         !self.soft && self.factor.lost().is_empty()
+    }
+
+    /// Whether all work is done that may be: in a network so large that more would keep whoever waits.
+    pub(super) fn is_spent(&self, tolerance: &Tolerance) -> bool {
+        self.spent > WORK_PER_ITERATION.saturating_mul(tolerance.iterations_max as u64)
     }
 
     /// Refuses what no iteration can meet: readings beyond [`ABSURD`], or not a number.
@@ -262,6 +286,7 @@ impl Wls {
         let size = 2 * self.live.len();
         let (mut keep, mut before, mut last, mut stuck) = (false, f64::INFINITY, (f64::NAN, 0), 0);
         let soft = if self.soft { SOFT } else { 0.0 };
+        let mut iterations = 0;
         for iteration in 1..=tolerance.iterations_max.min(WHOLE_STEPS) {
             let step = if keep { self.solved() } else { self.step(soft, 0.0)? };
             last = self.largest(&step[..size])?;
@@ -269,17 +294,20 @@ impl Wls {
                 return Err(NoSolution::NotFinite { bus: last.1 });
             }
             self.go(&step);
+            iterations = iteration;
             stuck = if last.0 > STUCK * before { stuck + 1 } else { 0 };
             if last.0 <= tolerance.voltage_pu || (last.0 <= ROUNDING && stuck > 0 && !keep) {
                 return Ok(iteration);
             }
-            if stuck >= STUCK_MAX && last.0 > ROUNDING {
+            let too_much =
+                iteration >= WHOLE_STEPS_LEAST && last.0 > SETTLES * before && self.is_spent(tolerance);
+            if too_much || (stuck >= STUCK_MAX && last.0 > ROUNDING) {
                 break;
             }
             keep = last.0 < KEEP_BELOW && (last.0 < KEEP_RATE * before || !keep);
             before = last.0;
         }
-        Err(NoSolution::NotSettled { iterations: tolerance.iterations_max, step_pu: last.0, bus: last.1 })
+        Err(NoSolution::NotSettled { iterations, step_pu: last.0, bus: last.1 })
     }
 
     /// The step from the present voltages and multipliers, with new factors.
@@ -340,9 +368,11 @@ impl Wls {
 
     /// Factorizes the matrix as filled.
     pub(super) fn divide(&mut self) -> Result<(), NoSolution> {
-        match self.factor.factorize(&self.plan, &self.values) {
-            Some(_) => Ok(()),
-            None => {
+        let divided = self.factor.factorize(&self.plan, &self.values).is_some();
+        self.spent += self.factor.multiplications();
+        match divided {
+            true => Ok(()),
+            false => {
                 let bus = self.factor.lost().first().map_or(0, |&unknown| self.bus_of(unknown));
                 Err(NoSolution::Singular { bus })
             }

@@ -4,7 +4,7 @@ use super::doubts::{self, Doubt};
 use super::estimate::EstimateStudy;
 use crate::circuit::{Circuit, Readings};
 use crate::diagnosis::{
-    Detectability, Evidence, Fits, Fitted, Ranking, Reading, Row, Rules, Standing, Verdict, base,
+    Detectability, Evidence, Fits, Fitted, MISSED, Ranking, Reading, Row, Rules, Standing, Verdict, base,
     detectability, judge, network_is_wrong, rank,
 };
 use crate::on_tree::OnTree;
@@ -15,8 +15,6 @@ use num_complex::Complex64;
 
 /// Hypotheses that are estimated anew.
 const TRIED: usize = 8;
-/// Probability that an error of the size told as detectable is missed.
-pub const MISSED: f64 = 0.05;
 
 /// What an estimate says of its readings and of the network.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,7 +11,7 @@ mod known;
 mod sensitivities;
 
 pub use deviations::{BranchDeviation, BusDeviation, Deviations, EndDeviation, WireDeviation};
-pub use diagnose::{Diagnosis, MISSED};
+pub use diagnose::Diagnosis;
 pub use doubts::Doubt;
 pub use estimate::{EstimateError, EstimateStudy, Estimation, EstimationMethod};
 pub use flow::{Flow, FlowError, FlowMethod, FlowStudy};

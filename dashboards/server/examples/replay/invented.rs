@@ -370,6 +370,7 @@ impl Evening {
             measured_at: Some(self.now.minus(Duration::from_secs(age))),
             estimated: Some(value * (1.0 - normalized * 0.004)),
             normalized: (quality != Quality::Missing).then_some(normalized),
+            detectable: Some(value.abs() * 0.02),
             untestable: None,
         };
         let mut rows = vec![];

@@ -407,6 +407,25 @@ async fn a_stopped_server_frees_its_port() {
 }
 
 #[tokio::test]
+async fn answers_are_counted_by_status_refused_hosts_among_them() {
+    let running = start().await;
+    for _ in 0..3 {
+        running.get("/api/v1/no-such-thing").await;
+    }
+    let stranger = "GET /healthz HTTP/1.1\r\nhost: elsewhere.example\r\nconnection: close\r\n\r\n";
+    let refused = running.raw(stranger).await;
+    let status = refused.split(' ').nth(1).unwrap();
+    let figures = running.get("/metrics").await;
+    for line in [
+        "http_answers_total{status=\"404\"} 3".to_owned(),
+        format!("http_answers_total{{status=\"{status}\"}} 1"),
+        "http_answer_seconds_count 4".to_owned(),
+    ] {
+        assert!(figures.contains(&line), "{line} is not in\n{figures}");
+    }
+}
+
+#[tokio::test]
 async fn figures_are_served_as_text_and_the_quarantine_answers_with_facts() {
     let running = start().await;
     let figures = running.get("/metrics").await;

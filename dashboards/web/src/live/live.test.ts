@@ -5,7 +5,7 @@ import { ahead, loadingState, prospect } from './context';
 import { notice } from './notice';
 import type { FeedEntry, Picture, PointRow } from './picture';
 import { FEED_KINDS } from './picture';
-import { pointState } from './points';
+import { noticed, pointState } from './points';
 import { staleness } from './staleness';
 
 const picture = recorded as unknown as Picture;
@@ -101,9 +101,11 @@ describe('judging', () => {
     const now = '2026-01-15T17:30:00Z';
     const row: PointRow = {
       point: 'bus.1.u.a', value: 230, unit: 'V', quality: 'measured', measured_at: '2026-01-15T17:29:00Z',
-      estimated: 231, normalized: 0.4, untestable: null, rule: null, refused: null,
+      estimated: 231, normalized: 0.4, detectable: 2.1, untestable: null, rule: null, refused: null,
     };
     expect(pointState(row, now)).toBe('normal');
+    expect(noticed(row)).toBe('an error of 2.1 V raises the alarm in 95 of 100 cases');
+    expect(noticed({ ...row, detectable: null })).toBeUndefined();
     expect(pointState({ ...row, measured_at: '2026-01-15T17:20:00Z' }, now)).toBe('old');
     expect(pointState({ ...row, unit: 'Wh', measured_at: '2026-01-15T17:20:00Z' }, now)).toBe('normal');
     expect(pointState({ ...row, quality: 'substituted' }, now)).toBe('substituted');

@@ -127,6 +127,8 @@ export interface PointRow {
   measured_at: Unknown<string>;
   estimated: Unknown<number>;
   normalized: Unknown<number>;
+  /** The smallest error of the instrument that raises the alarm in 95 of 100 cases, in `unit`. */
+  detectable: Unknown<number>;
   /** Why there is no `normalized` although the estimate used the point. */
   untestable: Unknown<string>;
 }

@@ -1,3 +1,4 @@
+import { scaledPair } from '../format/quantity';
 import { ageSeconds } from '../format/time';
 import type { NetworkPicture, PointRow } from './picture';
 
@@ -17,6 +18,13 @@ export function pointState(row: PointRow, now: string): PointState {
   const limit = row.unit === 'Wh' ? OLD_SECONDS.energy : OLD_SECONDS.sampled;
   const age = ageSeconds(row.measured_at, now);
   return age === null || age > limit ? 'old' : 'normal';
+}
+
+/** From which size on an error of the instrument would be noticed; nothing when nobody can tell. */
+export function noticed(row: PointRow): string | undefined {
+  if (row.detectable === null) return undefined;
+  const size = scaledPair(row.detectable, null, row.unit);
+  return `an error of ${size.first} ${size.unit} raises the alarm in 95 of 100 cases`;
 }
 
 /** How many points are in each state other than normal. */
