@@ -107,7 +107,7 @@ pub struct Wls {
     estimates: Vec<f64>,
     pub(super) soft: bool,
     /// Multiplications since the estimate was asked for.
-    spent: u64,
+    pub(super) spent: u64,
     /// How many readings of each kind there were.
     shape: [usize; 4],
 }
@@ -170,7 +170,7 @@ impl Wls {
         self.estimate_from_flat(tolerance)
     }
 
-    fn estimate_from_flat(&mut self, tolerance: &Tolerance) -> Result<Estimated, NoSolution> {
+    pub(super) fn estimate_from_flat(&mut self, tolerance: &Tolerance) -> Result<Estimated, NoSolution> {
         self.soft = false;
         let why = match self.iterate(tolerance).and_then(|steps| self.believed(steps)) {
             Ok(iterations) => return Ok(self.finish(iterations)),

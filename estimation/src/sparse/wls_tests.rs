@@ -434,9 +434,26 @@ fn absurd_readings_are_refused_at_once_and_named() {
     }
 }
 
-/// A generator of 400 p.u. behind 1 p.u. of resistance: the equations hold at 20.5 p.u., and whole steps find that.
+/// Where all work is done that may be, whole steps settle as ever, and nothing is begun after them.
 #[test]
-fn an_estimate_far_from_every_grid_is_no_solution_here_either() {
+fn what_may_not_take_longer_is_not_begun() {
+    let (net, readings) = chain();
+    let mut wls = Wls::new(&net, &readings).unwrap();
+    let found = wls.estimate(&TIGHT).unwrap();
+    assert!(wls.spent > 0 && !wls.is_spent(&TIGHT), "{}", wls.spent);
+    wls.spent = u64::MAX / 2;
+    assert_eq!(wls.estimate_from_flat(&TIGHT).unwrap(), found);
+    let (net, readings) = far_from_every_grid(-400.0);
+    let mut wls = Wls::new(&net, &readings).unwrap();
+    assert!(wls.estimate(&TIGHT).is_err());
+    let with_damped_steps = wls.spent;
+    wls.spent = u64::MAX / 2;
+    assert!(matches!(wls.estimate_from_flat(&TIGHT), Err(NoSolution::Implausible { .. })));
+    assert!(wls.spent - u64::MAX / 2 < with_damped_steps, "damped steps were made");
+}
+
+/// A generator of 400 p.u. behind 1 p.u. of resistance: the equations hold at 20.5 p.u., and whole steps find that.
+fn far_from_every_grid(p: f64) -> (Circuit, Readings) {
     let mut net = circuit(vec![bus(1), bus(1)]);
     net.series.push(line(0, 1, even(1.0, 0.0, 0.0, 0.0)));
     let voltage = VoltageReading {
@@ -448,7 +465,7 @@ fn an_estimate_far_from_every_grid_is_no_solution_here_either() {
         variance: 1e-6,
         variance_across: 1e-6,
     };
-    let at = |p: f64| InjectionReading {
+    let injection = InjectionReading {
         sensor: 0,
         bus: 1,
         wire: 0,
@@ -456,13 +473,19 @@ fn an_estimate_far_from_every_grid_is_no_solution_here_either() {
         variance_p: 1e-4,
         variance_q: 1e-4,
     };
-    let readings = |p: f64| Readings {
+    let readings = Readings {
         voltages: vec![voltage],
-        injections: vec![at(p)],
+        injections: vec![injection],
         free: vec![0],
         ..Readings::default()
     };
-    let mut wls = Wls::new(&net, &readings(-400.0)).unwrap();
+    (net, readings)
+}
+
+#[test]
+fn an_estimate_far_from_every_grid_is_no_solution_here_either() {
+    let (net, readings) = far_from_every_grid(-400.0);
+    let mut wls = Wls::new(&net, &readings).unwrap();
     let found = wls.iterate(&TIGHT).expect("whole steps settle");
     assert!(wls.x.iter().any(|v| (v.norm() - 20.5).abs() < 0.1), "{:?} after {found}", wls.x);
     match wls.estimate(&TIGHT) {
@@ -476,6 +499,7 @@ fn an_estimate_far_from_every_grid_is_no_solution_here_either() {
     let far = [Complex64::ONE, Complex64::from(20.5)];
     assert!(wls.estimate_from(&far, &TIGHT).is_err());
     // The same net where a grid may be: 1.366 p.u.
-    let near = Wls::new(&net, &readings(-0.5)).unwrap().estimate(&TIGHT).unwrap();
+    let (net, readings) = far_from_every_grid(-0.5);
+    let near = Wls::new(&net, &readings).unwrap().estimate(&TIGHT).unwrap();
     assert!((near.voltages[1].norm() - 1.366).abs() < 1e-3, "{:?}", near.voltages);
 }
