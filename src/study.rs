@@ -122,10 +122,15 @@ impl StudyArguments {
             return Ok(());
         }
         if self.json {
-            eprint!("{table}");
+            // Whoever does not read it wanted the document.
+            let _ = write!(std::io::stderr(), "{table}");
             return Ok(());
         }
-        say(table.trim_end())
+        match say(table.trim_end()) {
+            // The files are wanted all the same.
+            Err(Failure::NobodyReads) if self.out.is_some() || self.plot.is_some() => Ok(()),
+            said => said,
+        }
     }
 
     /// Writes the drawing, when it is wanted.

@@ -4,10 +4,10 @@
 
 mod harness;
 
-use harness::{run, text, words};
+use harness::{gridflex, run, text, words};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 fn cases() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("estimation/cases/estimate")
@@ -380,4 +380,18 @@ fn soak_ten_thousand_nodes_of_bad_input_are_answered_within_a_second() {
     for (what, took) in ends_honestly(10_000) {
         assert!(took < std::time::Duration::from_secs(1), "{what}: {took:?}");
     }
+}
+
+/// Whoever stops reading the table gets the files all the same.
+#[test]
+fn a_table_that_nobody_reads_leaves_no_file_unfinished() {
+    let out = tempfile::tempdir().unwrap();
+    let (file, plot) = (out.path().join("out.json"), out.path().join("out.svg"));
+    let input = cases().join("bad-sensor/input.json");
+    let arguments = ["estimate", text(&input), "--table", "-o", text(&file), "--plot", text(&plot)];
+    let mut running = gridflex(arguments).stdout(Stdio::piped()).spawn().unwrap();
+    drop(running.stdout.take());
+    assert!(running.wait().unwrap().success());
+    assert!(!read(&file)["data"]["node"].as_array().unwrap().is_empty());
+    assert!(std::fs::read_to_string(plot).unwrap().trim_end().ends_with("</svg>"));
 }
