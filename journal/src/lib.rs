@@ -15,7 +15,6 @@
 
 mod disk;
 mod error;
-mod following;
 mod layout;
 pub mod measure;
 mod reader;
@@ -30,7 +29,6 @@ mod writer;
 
 pub use disk::{Disk, Folder};
 pub use error::JournalError;
-pub use following::Follower;
 pub use layout::{FILE_NAME, is_segment};
 pub use record::{Chain, Entry, Fact, check_size};
 pub use report::VerifyReport;

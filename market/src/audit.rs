@@ -99,7 +99,7 @@ pub fn audit<'a>(events: impl IntoIterator<Item = &'a MarketEvent>) -> AuditRepo
 
 /// Judges all events of a market area with the numbers of their records, oldest first. Rounds are cleared again on all processors.
 pub fn audit_records<'a>(records: impl IntoIterator<Item = (RecordNumber, &'a MarketEvent)>) -> AuditReport {
-    audit_telling(records, &|_| ())
+    Audit::default().of(records, &|_| ())
 }
 
 /// The same; `tell` is told how many rounds are cleared again so far.
@@ -107,35 +107,28 @@ pub fn audit_telling<'a>(
     records: impl IntoIterator<Item = (RecordNumber, &'a MarketEvent)>,
     tell: &(dyn Fn(usize) + Sync),
 ) -> AuditReport {
-    Audit::default().of(records).report(tell)
+    Audit::default().of(records, tell)
 }
 
 /// The same without clearing any round again, which is most of the work in a long journal. How many were left out is in the report.
 pub fn audit_without_clearings<'a>(
     records: impl IntoIterator<Item = (RecordNumber, &'a MarketEvent)>,
 ) -> AuditReport {
-    Audit { without_clearings: true, ..Audit::default() }.of(records).report(&|_| ())
+    Audit { without_clearings: true, ..Audit::default() }.of(records, &|_| ())
 }
 
 impl<'a> Audit<'a> {
-    fn of(mut self, records: impl IntoIterator<Item = (RecordNumber, &'a MarketEvent)>) -> Self {
+    fn of(
+        mut self,
+        records: impl IntoIterator<Item = (RecordNumber, &'a MarketEvent)>,
+        tell: &(dyn Fn(usize) + Sync),
+    ) -> AuditReport {
         for (number, event) in records {
-            self.take(number, event);
+            self.note_time(event);
+            self.judge(event);
+            self.note_record(number, event);
         }
-        self
-    }
-
-    /// Judges the next record.
-    pub fn take(&mut self, number: RecordNumber, event: &'a MarketEvent) {
-        self.note_time(event);
-        self.judge(event);
-        self.note_record(number, event);
-    }
-
-    /// What was found, when there are no more records. Rounds that were not cleared again yet are, on all processors; `tell` is told
-    /// how many are so far.
-    pub fn report(mut self, tell: &(dyn Fn(usize) + Sync)) -> AuditReport {
-        self.judge_clearings(tell);
+        self.clear_all_again(tell);
         self.find_lost();
         self.judge_netted();
         self.report
@@ -153,9 +146,8 @@ enum Source<'a> {
     Reading(DeviceId, Slot),
 }
 
-/// Judges the events of a market area as they come, oldest first.
 #[derive(Default)]
-pub struct Audit<'a> {
+struct Audit<'a> {
     report: AuditReport,
     without_clearings: bool,
     newest: Option<Timestamp>,

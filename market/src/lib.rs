@@ -38,7 +38,7 @@ pub use activation::{Activation, ActivationId, ActivationStatus};
 pub use aggregation::{
     Aggregation, AggregationError, DisaggregationError, ExclusiveGroup, LoneTerms, Removal, disaggregate,
 };
-pub use audit::{Audit, AuditReport, audit, audit_records, audit_telling, audit_without_clearings};
+pub use audit::{AuditReport, audit, audit_records, audit_telling, audit_without_clearings};
 pub use baseline::{Baseline, BaselineError, BaselineMethod};
 pub use bid::{
     BidId, BidInterval, Carried, CongestionPoint, DomsBid, GridRow, Need, NeedError, ZoneId, Zones,

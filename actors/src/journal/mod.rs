@@ -6,8 +6,7 @@ pub mod stage;
 pub use books::{Books, planned_deviation_w};
 pub use journal::measure;
 pub use journal::{
-    Durability, Entry, Fact, Follower, Journal, JournalError, Opened, Options, Snapshotter, Standing,
-    VerifyReport,
+    Durability, Entry, Fact, Journal, JournalError, Opened, Options, Snapshotter, Standing, VerifyReport,
 };
 pub use stage::{JournalMsg, JournalStage, JournalWriter};
 

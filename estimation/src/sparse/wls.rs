@@ -34,11 +34,11 @@ const KEEP_RATE: f64 = 0.1;
 /// Most whole steps.
 const WHOLE_STEPS: usize = 25;
 /// So many whole steps are made however large the network is, and more while each is so much smaller than the one before.
-const WHOLE_STEPS_LEAST: usize = 8;
+const WHOLE_STEPS_LEAST: usize = 5;
 const SETTLES: f64 = 0.2;
 /// Multiplications of all factorizations after which nothing is tried any more, for each of the iterations that are allowed; 100 of them
 /// take about a second.
-const WORK_PER_ITERATION: u64 = 12_000_000;
+const WORK_PER_ITERATION: u64 = 8_000_000;
 /// Steps that do not shrink by this are stuck; after so many of them damped ones take over.
 const STUCK: f64 = 0.9;
 const STUCK_MAX: usize = 4;

@@ -23,8 +23,6 @@ pub(super) struct Again<'a> {
     /// The contracts after it.
     contracts: Vec<(Place, &'a Contract)>,
     place: Place,
-    /// What clearing it again said, once that was done.
-    outcome: Option<ClearedAgain>,
 }
 
 /// How many violations there were before something was read: what is found of it later comes behind those.
@@ -73,7 +71,6 @@ impl<'a> Audit<'a> {
             book: proof.offers.iter().filter_map(known).collect(),
             contracts: Vec::new(),
             place: self.report.violations.len(),
-            outcome: None,
         });
         self.is_cleared_again = true;
     }
@@ -85,30 +82,22 @@ impl<'a> Audit<'a> {
         }
     }
 
-    /// Clears the rounds again that came since the last time, on this thread alone.
-    pub fn clear_again(&mut self) {
-        for again in self.again.iter_mut().rev().take_while(|again| again.outcome.is_none()) {
-            again.outcome = Some(again.clear());
-        }
-    }
-
-    /// Clears all other rounds again, on all processors, and judges what came out.
-    pub(super) fn judge_clearings(&mut self, tell: &(dyn Fn(usize) + Sync)) {
+    /// Clears all rounds again that were noted.
+    pub(super) fn clear_all_again(&mut self, tell: &(dyn Fn(usize) + Sync)) {
         let again = std::mem::take(&mut self.again);
-        let (before, left) = again.split_at(again.partition_point(|again| again.outcome.is_some()));
-        let done = AtomicUsize::new(before.len());
-        let cleared = side_by_side(left, |again| {
+        let mut found: Vec<(Place, String)> = Vec::new();
+        let done = AtomicUsize::new(0);
+        let outcomes = side_by_side(&again, |again| {
             let outcome = again.clear();
             tell(done.fetch_add(1, Ordering::Relaxed) + 1);
             outcome
         });
-        let outcomes = before.iter().filter_map(|again| again.outcome.as_ref()).chain(&cleared);
-        let mut found: Vec<(Place, String)> = Vec::new();
         for (again, outcome) in again.iter().zip(outcomes) {
             match outcome {
                 ClearedAgain::Same(accepted) => {
                     self.report.rounds_cleared_again += 1;
-                    let others = again.contracts.iter().filter(|(_, contract)| !is_among(contract, accepted));
+                    let others =
+                        again.contracts.iter().filter(|(_, contract)| !is_among(contract, &accepted));
                     found.extend(others.map(|(place, contract)| {
                         let id = &contract.id;
                         (*place, format!("contract {id} is not what the clearing before it buys again"))

@@ -1,7 +1,6 @@
 //! Against the wall clock: the field publishes over TCP to the MQTT door, which hands it to the system in the same
 //! process, the page is served. Where a journal already lies in the data directory, the run goes on from it.
 
-use super::auditing::Auditor;
 use super::outcome::{Evidence, Outcome};
 use super::recovery::{Recovered, recover};
 use super::scoring::Scorer;
@@ -181,16 +180,16 @@ impl Live {
         let minutes = self.log.minutes();
         let now = self.clock.now();
         tracing::info!(%now, "stopped");
-        let outcome = Outcome::new(Evidence {
+        let outcome = Outcome::new(&Evidence {
             setup: &self.setup,
             without: &self.without,
             minutes: &minutes,
             ledger: &ledger,
             picture: &picture,
             score: scorer.score(&minutes),
-            audited: Auditor::of(&self.options.data).found()?,
+            directory: &self.options.data,
             resumed: self.resumed,
-        });
+        })?;
         Ok((outcome, page))
     }
 }

@@ -3,7 +3,6 @@
 //! The same system runs in two ways: [`live`] against the wall clock and over a real MQTT broker, and
 //! [`virtual_time`] over the in-process connector with the clock of a paused runtime.
 
-pub mod auditing;
 pub mod live;
 pub mod outcome;
 pub mod recovery;

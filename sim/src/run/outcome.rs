@@ -1,14 +1,15 @@
 //! What a run comes to: the figures of its last table and of `--json`.
 
-use super::Setup;
-use super::auditing::Audited;
 use super::scoring::Score;
+use super::{RunError, Setup};
 use crate::field::Minute;
+use actors::journal::{Fact, Journal};
 use actors::picture::Picture;
 use grid::{Money, Timestamp};
-use market::{Account, Ledger};
+use market::{Account, Ledger, RecordNumber, audit_records};
 use serde::Serialize;
 use std::fmt;
+use std::path::Path;
 
 /// The figures of a run. Energies in kWh, money in EUR, loadings as fraction of the transformer's rating.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -93,16 +94,21 @@ pub struct Evidence<'a> {
     pub picture: &'a Picture,
     /// The estimator's errors.
     pub score: Score,
-    /// What the auditor found in the journal.
-    pub audited: Audited,
+    /// Where the journal is.
+    pub directory: &'a Path,
     /// Whether the run was taken up.
     pub resumed: bool,
 }
 
 impl Outcome {
-    /// Adds everything up.
-    pub fn new(evidence: Evidence<'_>) -> Self {
-        let Audited { report: audit, records } = evidence.audited;
+    /// Adds everything up. The journal is read again from the disk and audited by code that shares nothing with the
+    /// ledger.
+    pub fn new(evidence: &Evidence<'_>) -> Result<Self, RunError> {
+        let report = Journal::verify(evidence.directory)?;
+        let audit = audit_records(report.entries.iter().filter_map(|entry| match &entry.fact {
+            Fact::Market(event) => Some((RecordNumber(entry.number), event)),
+            Fact::Opened { .. } | Fact::Reached => None,
+        }));
         let peak = |loadings: &mut dyn Iterator<Item = f64>| loadings.fold(0.0, f64::max);
         let first = evidence.minutes.first().map(|minute| minute.at);
         let last = evidence.minutes.last().map(|minute| minute.at);
@@ -126,7 +132,7 @@ impl Outcome {
             ledger.settlements().map(|one| one.ordered.0.min(0)).sum::<i64>().unsigned_abs() as f64 / 1e6;
         let delivered = totals.delivered_decrease.kilowatt_hours();
         let health = &evidence.picture.health;
-        Self {
+        Ok(Self {
             scenario: evidence.setup.scenario.name.clone(),
             seed: evidence.setup.scenario.seed,
             start: evidence.setup.scenario.start,
@@ -162,8 +168,8 @@ impl Outcome {
             messages_skipped: health.skipped,
             restarts: health.restarts,
             quarantined: health.quarantined,
-            journal_records: records,
-        }
+            journal_records: report.entries.len() as u64,
+        })
     }
 }
 

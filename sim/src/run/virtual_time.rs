@@ -1,7 +1,6 @@
 //! In virtual time: the same system on one thread, with the clock of a paused runtime and the in-process connector.
 //! One seed gives the same bytes in every process.
 
-use super::auditing::Auditor;
 use super::live::{ZONE, watch_picture};
 use super::outcome::{Evidence, Outcome};
 use super::recovery::{Recovered, recover};
@@ -67,7 +66,6 @@ async fn run(
     let without = live_without_flexibility(&setup);
     let recovered = recover(&setup, directory, Options::new(Durability::Simulated))?;
     let Recovered { journal, ledger, begun, plant, at, resumed } = recovered;
-    let auditor = Auditor::of(directory);
     let clock = ScaledClock::start(at, 1);
     let (system_end, field_end) = loopback::pair(&super::setup::area_name()?, Arc::new(clock));
     let parts = Parts {
@@ -113,15 +111,15 @@ async fn run(
     system.stop().await;
     let minutes = log.minutes();
     let without = without.found()?;
-    let outcome = Outcome::new(Evidence {
+    let outcome = Outcome::new(&Evidence {
         setup: &setup,
         without: &without,
         minutes: &minutes,
         ledger: &ledger,
         picture: &picture,
         score: scorer.score(&minutes),
-        audited: auditor.found()?,
+        directory,
         resumed,
-    });
+    })?;
     Ok(Simulated { outcome, minutes, without })
 }
