@@ -448,7 +448,7 @@ fn what_may_not_take_longer_is_not_begun() {
     assert!(wls.estimate(&TIGHT).is_err());
     let with_damped_steps = wls.spent;
     wls.spent = u64::MAX / 2;
-    assert!(matches!(wls.estimate_from_flat(&TIGHT), Err(NoSolution::Implausible { .. })));
+    assert!(wls.estimate_from_flat(&TIGHT).is_err());
     assert!(wls.spent - u64::MAX / 2 < with_damped_steps, "damped steps were made");
 }
 
