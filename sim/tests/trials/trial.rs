@@ -276,6 +276,10 @@ impl Trial {
     /// Waits for an instant, with a look at the system each minute; whether it gave up before.
     async fn wait(&mut self, system: &System, until: Timestamp) -> bool {
         let mut escalation = system.escalation();
+        // In the turns since the last look.
+        if escalation.borrow().is_some() {
+            return true;
+        }
         while self.truth.now() < until {
             let minute = self.truth.now().plus(Duration::from_secs(60)).min(until);
             tokio::select! {
