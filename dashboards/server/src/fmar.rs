@@ -12,13 +12,12 @@
 use crate::api::json_answer;
 use crate::deposit::{body, now};
 use crate::offer_message;
-use crate::offers::written;
 use crate::page::shortened;
 use crate::parties::at_most;
 use crate::party::{Acknowledgement, Party};
 use crate::problem::Problem;
 use crate::serve::State;
-use crate::{OfferAnswer, OfferFound, OfferState};
+use crate::{OfferFound, OfferState};
 use access::{Action, Resource};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -145,16 +144,8 @@ async fn one(party: &Party<'_>, state: &State, mut offer: Value) -> Result<i64, 
         let detail = "it has neither offeredById nor flexOfferProfileConstraints".to_owned();
         return Err(other(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "offer_malformed", detail)));
     }
-    let handed = match offer_message::read(&offer) {
-        Ok(received) => party.offer(received).await,
-        Err(problem) => Err(problem),
-    };
-    let outcome = handed.and_then(|(answer, id, _)| match answer {
-        OfferAnswer::Accepted | OfferAnswer::Known => Ok(answer),
-        refused => Err(written(refused, &id, &[]).err().unwrap_or_else(crate::guard::stopped)),
-    });
-    let answer = outcome.map_err(|problem| (reply(&problem), problem))?;
-    if answer == OfferAnswer::Known {
+    let (id, new) = party.hand_in(&offer).await.map_err(|problem| (reply(&problem), problem))?;
+    if !new {
         still_stands(state, &id).await?;
     }
     Ok(number)

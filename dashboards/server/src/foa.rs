@@ -4,10 +4,8 @@
 //! Every packet is taken by itself: what is refused of one is named in the reply and takes nothing from the others. Orders are
 //! in every reply until they are acknowledged.
 
-use crate::OfferAnswer;
 use crate::api::json_answer;
 use crate::deposit::{body, now};
-use crate::offer_message;
 use crate::parties::at_most;
 use crate::party::{Acknowledgement, Party};
 use crate::problem::Problem;
@@ -117,15 +115,7 @@ async fn take(
         }
     }
     for (index, offer) in packets.flexibility_data.iter().flatten().enumerate() {
-        let handed = match offer_message::read(offer) {
-            Ok(received) => party.offer(received).await,
-            Err(problem) => Err(problem),
-        };
-        let outcome = handed.and_then(|(answer, id, _)| match answer {
-            OfferAnswer::Accepted | OfferAnswer::Known => Ok(()),
-            other => Err(crate::offers::written(other, &id, &[]).err().unwrap_or_else(crate::guard::stopped)),
-        });
-        if let Err(problem) = outcome {
+        if let Err(problem) = party.hand_in(offer).await {
             refuse("FlexibilityData", index, &problem);
         }
     }

@@ -114,17 +114,14 @@ fn named(id: &FlexOfferId, notes: &[Note]) -> Value {
     named
 }
 
-pub(crate) fn written(
-    answer: OfferAnswer,
-    id: &FlexOfferId,
-    notes: &[Note],
-) -> Result<HttpResponse, Problem> {
-    let named = named(id, notes);
+/// Whether an offer that is taken is a new one; it may also have come before.
+///
+/// # Errors
+/// Why it is not taken.
+pub(crate) fn is_new(answer: OfferAnswer, id: &FlexOfferId) -> Result<bool, Problem> {
     match answer {
-        OfferAnswer::Accepted => Ok(HttpResponse::Created()
-            .insert_header(("location", format!("/api/v1/flexoffers/{id}")))
-            .json(named)),
-        OfferAnswer::Known => Ok(HttpResponse::Ok().json(named)),
+        OfferAnswer::Accepted => Ok(true),
+        OfferAnswer::Known => Ok(false),
         OfferAnswer::Conflict => {
             let detail = format!("another FlexOffer is already called {id}");
             Err(Problem::new(StatusCode::CONFLICT, "id_taken", detail))
@@ -136,6 +133,19 @@ pub(crate) fn written(
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, sentence))
         }
     }
+}
+
+pub(crate) fn written(
+    answer: OfferAnswer,
+    id: &FlexOfferId,
+    notes: &[Note],
+) -> Result<HttpResponse, Problem> {
+    let named = named(id, notes);
+    if !is_new(answer, id)? {
+        return Ok(HttpResponse::Ok().json(named));
+    }
+    let location = ("location", format!("/api/v1/flexoffers/{id}"));
+    Ok(HttpResponse::Created().insert_header(location).json(named))
 }
 
 /// A JSON body within the limits of size and time.

@@ -4,8 +4,8 @@
 use crate::OfferAnswer;
 use crate::deposit::now;
 use crate::guard::{allow, note_done};
-use crate::offer_message::Received;
-use crate::offers::no_answer;
+use crate::offer_message::{self, Received};
+use crate::offers::{is_new, no_answer};
 use crate::owned::Asking;
 use crate::problem::Problem;
 use crate::serve::State;
@@ -18,6 +18,7 @@ use connectors::flex_offer::Note;
 use grid::ProsumerId;
 use market::{Activation, ActivationId, ActivationStatus, FlexOfferId};
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Who speaks.
 pub(crate) struct Party<'a> {
@@ -92,6 +93,16 @@ impl<'a> Party<'a> {
         let answer = self.state.served.market.submit(offer);
         let answer = tokio::time::timeout(self.state.limits.answer_deadline, answer);
         Ok((answer.await.map_err(|_| no_answer())?, id, notes))
+    }
+
+    /// Hands in the offer that a message is, in our own form or a dialect: its id, and whether it is a new one.
+    ///
+    /// # Errors
+    /// What is wrong with the message, and whatever keeps the market from taking the offer.
+    pub async fn hand_in(&self, message: &Value) -> Result<(FlexOfferId, bool), Problem> {
+        let (answer, id, _) = self.offer(offer_message::read(message)?).await?;
+        let new = is_new(answer, &id)?;
+        Ok((id, new))
     }
 
     /// Whose an offer is, where the party may do something with it.

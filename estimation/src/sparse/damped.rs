@@ -48,17 +48,14 @@ impl Wls {
         self.widen();
         let (mut damping, mut penalty, mut last) = (DAMPING_FIRST, 0.0_f64, (f64::NAN, 0));
         let (mut tighten, mut iterations) = (TIGHTEN, 0);
-        for iteration in 1..=tolerance.iterations_max {
-            if self.is_spent(tolerance) {
-                break;
-            }
-            iterations = iteration;
-            let bent = iteration > STRAIGHT;
+        while iterations < tolerance.iterations_max && !self.is_spent(tolerance) {
+            iterations += 1;
+            let bent = iterations > STRAIGHT;
             let step = self.bent_step(damping, bent)?;
             last = self.largest(&step[..size])?;
             // Little moved: is it λ that holds, or is this the place?
             if last.0 <= 1e3 * tolerance.voltage_pu && self.at_rest(tolerance)? {
-                return Ok(iteration);
+                return Ok(iterations);
             }
             let pulls = self.mu.iter().zip(&step[size..]).map(|(mu, change)| mu + change);
             let exact = pulls.zip(&self.rows.meters.variance).filter(|(_, variance)| **variance == 0.0);

@@ -219,7 +219,8 @@ impl Wls {
     }
 
     /// As [`Wls::estimate`], but from voltages (p.u. by global wire) near the optimum, such as those of another solver: a
-    /// step or two, which also find the multipliers. From the flat start where that leads nowhere.
+    /// step or two, which also find the multipliers. From the flat start where that leads nowhere. Each of its attempts is
+    /// allowed [`WHOLE_STEPS_LEAST`] steps, also when all work is done that may be.
     ///
     /// # Errors
     /// As [`Wls::estimate`].
@@ -287,20 +288,20 @@ impl Wls {
         let (mut keep, mut before, mut last, mut stuck) = (false, f64::INFINITY, (f64::NAN, 0), 0);
         let soft = if self.soft { SOFT } else { 0.0 };
         let mut iterations = 0;
-        for iteration in 1..=tolerance.iterations_max.min(WHOLE_STEPS) {
+        while iterations < tolerance.iterations_max.min(WHOLE_STEPS) {
+            iterations += 1;
             let step = if keep { self.solved() } else { self.step(soft, 0.0)? };
             last = self.largest(&step[..size])?;
             if last.0 > if self.soft { WILD_SOFT } else { WILD } {
                 return Err(NoSolution::NotFinite { bus: last.1 });
             }
             self.go(&step);
-            iterations = iteration;
             stuck = if last.0 > STUCK * before { stuck + 1 } else { 0 };
             if last.0 <= tolerance.voltage_pu || (last.0 <= ROUNDING && stuck > 0 && !keep) {
-                return Ok(iteration);
+                return Ok(iterations);
             }
             let too_much =
-                iteration >= WHOLE_STEPS_LEAST && last.0 > SETTLES * before && self.is_spent(tolerance);
+                iterations >= WHOLE_STEPS_LEAST && last.0 > SETTLES * before && self.is_spent(tolerance);
             if too_much || (stuck >= STUCK_MAX && last.0 > ROUNDING) {
                 break;
             }
@@ -370,13 +371,11 @@ impl Wls {
     pub(super) fn divide(&mut self) -> Result<(), NoSolution> {
         let divided = self.factor.factorize(&self.plan, &self.values).is_some();
         self.spent += self.factor.multiplications();
-        match divided {
-            true => Ok(()),
-            false => {
-                let bus = self.factor.lost().first().map_or(0, |&unknown| self.bus_of(unknown));
-                Err(NoSolution::Singular { bus })
-            }
+        if divided {
+            return Ok(());
         }
+        let bus = self.factor.lost().first().map_or(0, |&unknown| self.bus_of(unknown));
+        Err(NoSolution::Singular { bus })
     }
 
     /// The matrix values; `damping` is the least ε of every unknown, rows in `without` (sorted) are as if they were not

@@ -16,8 +16,9 @@ mod trial;
 mod wire;
 
 use grid::defect::Defect;
+use std::io::{BufRead, BufReader};
 use std::process::Stdio;
-use trial::{Ran, run};
+use trial::run;
 
 /// How to repeat a seed.
 fn repeat(seed: u64) -> String {
@@ -30,16 +31,21 @@ fn number(variable: &str, without: u64) -> u64 {
     std::env::var(variable).map_or(without, |text| text.parse().expect("a number"))
 }
 
-/// Runs seeds, and says of each what it came to. Ends with the first objection.
-fn run_all(seeds: impl Iterator<Item = u64>) -> Vec<(u64, Ran)> {
-    let ran = seeds.map(|seed| {
-        let ran = run(seed, None);
-        assert!(ran.objections.is_empty(), "seed {seed}: {:#?}\nrepeat: {}", ran.objections, repeat(seed));
+/// Runs seeds, and says of each what it came to as soon as it has; the seeds with objections.
+fn run_all(seeds: impl Iterator<Item = u64>) -> Vec<u64> {
+    let objected = seeds.filter(|seed| {
+        let ran = run(*seed, None);
         println!("trial {seed}: {ran:?}");
-        (seed, ran)
+        if !ran.objections.is_empty() {
+            println!("{OBJECTED}{seed}: {:?}; repeat: {}", ran.objections, repeat(*seed));
+        }
+        !ran.objections.is_empty()
     });
-    ran.collect()
+    objected.collect()
 }
+
+/// What a line begins with that tells of objections.
+const OBJECTED: &str = "objections to seed ";
 
 #[test]
 #[ignore = "repeats a seed; TRIAL_SEED says which, TRIAL_DEFECT what to plant"]
@@ -58,8 +64,8 @@ fn one_seed() {
 #[ignore = "for the test that compares two processes, and for soaks: TRIAL_FROM, TRIAL_COUNT"]
 fn some_seeds() {
     let from = number("TRIAL_FROM", 0);
-    let ran = run_all(from..from + number("TRIAL_COUNT", 10));
-    println!("{} trials", ran.len());
+    let objected = run_all(from..from + number("TRIAL_COUNT", 10));
+    assert!(objected.is_empty(), "seeds with objections: {objected:?}");
 }
 
 /// What a child process says of seeds, started with the same arguments as another one.
@@ -67,15 +73,31 @@ fn child(from: u64, count: u64) -> std::process::Child {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", "some_seeds", "--nocapture"]);
     command.env("TRIAL_FROM", from.to_string()).env("TRIAL_COUNT", count.to_string());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    command.stdout(Stdio::piped()).spawn().unwrap()
 }
 
-/// Lines about trials; fails with all words of the child when it failed.
-fn told(child: std::process::Child) -> Vec<String> {
-    let output = child.wait_with_output().unwrap();
-    let (words, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{words}\n{errors}");
-    words.lines().filter(|line| line.starts_with("trial ")).map(str::to_owned).collect()
+/// How many trials of a child pass between two words about how far it is.
+const TOLD_EVERY: usize = 500;
+
+/// Lines about trials. What a child objects to is passed on when it comes, and how far it is; fails at the end when it failed.
+fn told(mut child: std::process::Child) -> Vec<String> {
+    let mut trials: Vec<String> = Vec::new();
+    let mut other: Vec<String> = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap) {
+        if line.starts_with(OBJECTED) {
+            println!("{line}");
+            other.push(line);
+        } else if line.starts_with("trial ") {
+            trials.push(line);
+            if trials.len().is_multiple_of(TOLD_EVERY) {
+                println!("{} trials, the last: {}", trials.len(), trials.last().unwrap());
+            }
+        } else {
+            other.push(line);
+        }
+    }
+    assert!(child.wait().unwrap().success(), "after {} trials: {}", trials.len(), other.join("\n"));
+    trials
 }
 
 /// The same of two: each is read while it speaks, for a pipe that is full makes it wait.
