@@ -3,6 +3,7 @@
 use crate::bid::{BidId, Carried, CongestionPoint, Need, ZoneId, Zones};
 use crate::contract::AggregatedFlexOffer;
 use grid::{EnergyMwh, Slot};
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Slots looked at: eight days, one more than an offer may reach ahead.
@@ -67,8 +68,8 @@ pub(super) struct GridState {
     elements: Vec<Element>,
     /// Elements above each zone, with what of its energy they carry.
     upstream: BTreeMap<ZoneId, Vec<(usize, Carried)>>,
-    /// Per zone with offers and slot.
-    summary: BTreeMap<ZoneId, Vec<ZoneSlot>>,
+    /// Per zone with offers and slot; found when it is asked for, which most clearings never do.
+    summary: BTreeMap<ZoneId, Vec<OnceCell<ZoneSlot>>>,
 }
 
 impl GridState {
@@ -127,8 +128,7 @@ impl GridState {
             let above: BTreeSet<(usize, Carried)> =
                 path.filter_map(|on| Some((*numbers.get(&on.point)?, *on))).collect();
             state.upstream.insert(zone, above.into_iter().collect());
-            let slots = (0..length).map(|index| state.summarise(zone, index)).collect();
-            state.summary.insert(zone, slots);
+            state.summary.insert(zone, vec![OnceCell::new(); length]);
         }
         state
     }
@@ -148,7 +148,8 @@ impl GridState {
 
     /// What a deviation of `zone` in `slot` meets; `None` for a slot that cannot be bought any more.
     pub fn at(&self, zone: ZoneId, slot: Slot) -> Option<&ZoneSlot> {
-        self.summary.get(&zone)?.get(self.index(slot)?)
+        let index = self.index(slot)?;
+        Some(self.summary.get(&zone)?.get(index)?.get_or_init(|| self.summarise(zone, index)))
     }
 
     fn summarise(&self, zone: ZoneId, index: usize) -> ZoneSlot {
@@ -204,9 +205,8 @@ impl GridState {
             self.summary.keys().copied().filter(|other| self.share(*other, zone)).collect();
         for other in zones {
             for &index in &touched {
-                let fresh = self.summarise(other, index);
                 if let Some(slot) = self.summary.get_mut(&other).and_then(|slots| slots.get_mut(index)) {
-                    *slot = fresh;
+                    slot.take();
                 }
             }
         }
