@@ -100,7 +100,12 @@ fn note(place: &Path, sequence: u64) {
         file.write_all(sequence.to_string().as_bytes())?;
         file.sync_data()
     });
-    if let Err(error) = noted.and_then(|()| std::fs::rename(&unfinished, place)) {
+    let named =
+        noted.and_then(|()| std::fs::rename(&unfinished, place)).and_then(|()| match place.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        });
+    if let Err(error) = named {
         tracing::warn!(%error, place = %place.display(), "the next start takes in more of the history again");
     }
 }

@@ -53,6 +53,11 @@ pub enum Operation {
 pub struct Malformed(pub &'static str);
 
 impl Operation {
+    /// Whether it changes this file.
+    pub fn is_of(&self, file: &str) -> bool {
+        matches!(self, Operation::Write { name, .. } | Operation::Remove { name } if name == file)
+    }
+
     /// As it travels.
     pub fn encode(&self) -> Vec<u8> {
         let (kind, name) = match self {

@@ -227,9 +227,12 @@ impl Serving {
         let lock = self.lock().await?;
         let nats = &self.shared.nats;
         let (journal, history) = (nats.journal(&self.area).await?, nats.history(&self.area).await?);
-        let mut replica = Replica::open(&self.data)?;
-        replica.go_on(journal.end().await?.sequence)?;
-        let mut copy = Copy::open(&self.data.join(HISTORY_DIRECTORY), site.history.clone())?;
+        // Reading and copying files takes as long as they are large; other areas go on renewing their leases meanwhile.
+        let mut replica = block_in_place(|| Replica::open(&self.data))?;
+        let ends = journal.end().await?.sequence;
+        block_in_place(|| replica.go_on(ends))?;
+        let values = self.data.join(HISTORY_DIRECTORY);
+        let mut copy = block_in_place(|| Copy::open(&values, site.history.clone()))?;
         copy.goes_on(history.end().await?);
         let mut copies = Copies { area: self.area.clone(), journal, replica, history, copy };
         self.tell(|area| Event::Following { area }).await;

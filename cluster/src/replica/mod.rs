@@ -157,6 +157,11 @@ impl Replica {
         Ok(replica)
     }
 
+    /// Bytes of a segment that the stream has.
+    pub fn length(&self, name: &str) -> u64 {
+        self.position.lengths.get(name).copied().unwrap_or(0)
+    }
+
     /// The newest message of the stream in it.
     pub fn sequence(&self) -> u64 {
         self.position.sequence
@@ -325,6 +330,7 @@ impl Replica {
             .and_then(|()| self.folder.write(POSITION_UNFINISHED, 0, &bytes))
             .and_then(|()| self.folder.sync(POSITION_UNFINISHED))
             .and_then(|()| self.folder.rename(POSITION_UNFINISHED, POSITION))
+            .and_then(|()| self.folder.sync_names())
             .map_err(self.io())?;
         self.noted = Some(self.position.sequence);
         Ok(())
