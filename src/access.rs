@@ -57,6 +57,7 @@ struct Grants {
 #[derive(Debug, Subcommand)]
 enum AccessCommand {
     /// Add an account of a person
+    #[command(after_help = EXAMPLES)]
     Add {
         /// Its name
         name: String,
@@ -66,6 +67,7 @@ enum AccessCommand {
         place: Place,
     },
     /// Make a token for a program and print it, once
+    #[command(after_help = EXAMPLES)]
     Token {
         /// Its name
         name: String,
@@ -81,7 +83,7 @@ enum AccessCommand {
         place: Place,
     },
     /// Give a person a second factor: codes of an app (TOTP, RFC 6238), asked for at log-in besides the password
-    #[command(name = "second-factor")]
+    #[command(name = "second-factor", after_help = EXAMPLES)]
     SecondFactor {
         /// Its name
         name: String,
@@ -92,6 +94,7 @@ enum AccessCommand {
         place: Place,
     },
     /// Remove an account or a token
+    #[command(after_help = EXAMPLES)]
     Remove {
         /// Its name
         name: String,
@@ -99,6 +102,7 @@ enum AccessCommand {
         place: Place,
     },
     /// Show who there is
+    #[command(after_help = EXAMPLES)]
     List {
         /// Print one JSON document
         #[arg(long)]
@@ -107,6 +111,7 @@ enum AccessCommand {
         place: Place,
     },
     /// Check the chain of an audit log; prints the newest hash, which is worth keeping elsewhere
+    #[command(after_help = EXAMPLES)]
     Audit {
         /// The log, `audit.jsonl` in a data directory
         log: PathBuf,

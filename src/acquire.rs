@@ -55,6 +55,7 @@ pub struct AcquireArguments {
 #[derive(Debug, Subcommand)]
 enum AcquireCommand {
     /// Make the operator's keys: site.key, signing.key, signing.pub
+    #[command(after_help = EXAMPLES)]
     Keys {
         /// Who sends; the name in topics
         #[arg(long)]
@@ -76,6 +77,7 @@ enum AcquireCommand {
         out: PathBuf,
     },
     /// Make the platform's keys: platform.key, platform.pub
+    #[command(after_help = EXAMPLES)]
     PlatformKey {
         /// Name of the platform
         #[arg(long)]
@@ -85,6 +87,7 @@ enum AcquireCommand {
         out: PathBuf,
     },
     /// Write the platform's point map: the mapping's columns about the network, with pseudonyms in place of ids
+    #[command(after_help = EXAMPLES)]
     Points {
         /// The settings
         #[arg(long, value_name = "ACQUIRE.toml")]
@@ -94,6 +97,7 @@ enum AcquireCommand {
         out: PathBuf,
     },
     /// Say whose a pseudonym is
+    #[command(after_help = EXAMPLES)]
     Lookup {
         /// As the platform calls it
         pseudonym: Pseudonym,

@@ -29,6 +29,7 @@ pub struct HistoryArguments {
 #[derive(Debug, Subcommand)]
 enum HistoryCommand {
     /// What is kept, by kind
+    #[command(after_help = EXAMPLES)]
     List {
         /// The data directory, or its folder `history`
         directory: PathBuf,

@@ -79,7 +79,7 @@ enum Command {
     Powerflow(powerflow::PowerFlowArguments),
     /// The state of a network from its sensors: power-grid-model JSON in and out
     Estimate(estimate::EstimateArguments),
-    /// Time the kernels on a case in CPU time of one thread
+    /// Measure the kernels on a case (CPU time of one thread), or the running parts: journal, telemetry, agents, overload
     Bench(bench::BenchArguments),
     /// Aggregate FlexOffers, clear a case with a certificate, split schedules, verify a clearing
     Market(market::MarketArguments),

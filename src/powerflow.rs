@@ -50,12 +50,15 @@ const CONTROL_ROUNDS_MAX: usize = 300;
 enum Method {
     /// What is fastest for this network
     Auto,
+    /// Newton's method
     #[value(alias = "newton_raphson")]
     NewtonRaphson,
+    /// Nodal iteration of currents
     #[value(alias = "iterative_current", alias = "iterative_linear")]
     IterativeCurrent,
     /// Loads as impedances, one step
     Linear,
+    /// The same as linear
     #[value(alias = "linear_current")]
     LinearCurrent,
 }

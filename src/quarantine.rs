@@ -31,22 +31,26 @@ pub struct QuarantineArguments {
 #[derive(Debug, Subcommand)]
 enum QuarantineCommand {
     /// What was set aside, oldest first
+    #[command(after_help = EXAMPLES)]
     List {
         /// Print one JSON document
         #[arg(long)]
         json: bool,
     },
     /// One message with all that is known of it, as JSON
+    #[command(after_help = EXAMPLES)]
     Show {
         /// Its number
         id: u64,
     },
     /// Put a message back into its mailbox; it is tried like a new one
+    #[command(after_help = EXAMPLES)]
     Release {
         /// Its number
         id: u64,
     },
     /// Throw a message away
+    #[command(after_help = EXAMPLES)]
     Discard {
         /// Its number
         id: u64,

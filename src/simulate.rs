@@ -15,8 +15,8 @@ use std::time::Duration;
 const EXAMPLES: &str = "\
 Examples:
   gridflex simulate --seed 7 --out results                 the evening of `gridflex demo`
-  gridflex simulate --duration 3h --out results --json     half of it, figures as JSON
-  gridflex simulate evening.toml --out results             a scenario of your own";
+  gridflex simulate --duration 3h --out half --json        half of it, figures as JSON
+  gridflex simulate evening.toml --out mine                a scenario of your own";
 
 /// Arguments of `gridflex simulate`.
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ Examples:
   gridflex check site.toml && gridflex serve site.toml
   gridflex serve new.toml                        with an accounts file that is not there yet: prints a token for the first administrator
   gridflex serve site.toml --clock-is-right      the site was off for more than a week
-  mosquitto_pub -q 1 -t gridflex/riverside/telemetry/bus.3.u.a -m '{\"value\":231.2,\"unit\":\"V\"}'
+  mosquitto_pub -i substation -u substation -P substation -q 1 -t gridflex/riverside/telemetry/bus.3.u.a -m '{\"value\":231.2,\"unit\":\"V\"}'
   gridflex serve north.toml south.toml --member a --cluster nats://10.0.0.1:4222,nats://10.0.0.2:4222,nats://10.0.0.3:4222
                                                  one of several processes that share these sites: docs/cluster.md
 

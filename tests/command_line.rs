@@ -50,35 +50,34 @@ fn usage_that_makes_no_sense_is_refused_and_named() {
     refuses(2, &["journal", "verify", "/no/such/directory"], &["/no/such/directory"]);
 }
 
+/// What `--help` of a command says, and the commands below it.
+fn help(command: &str) -> (String, Vec<String>) {
+    let output = run(command.split_whitespace().chain(["--help"]));
+    assert!(output.status.success(), "{command}: {}", words(&output));
+    let help = String::from_utf8_lossy(&output.stdout).into_owned();
+    let below = help.split("\nCommands:\n").nth(1).unwrap_or_default();
+    let below =
+        below.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+    let below =
+        below.filter(|name| *name != "help").map(|name| format!("{command} {name}").trim().to_owned());
+    let below = below.collect();
+    (help, below)
+}
+
 #[test]
 fn help_of_every_command_has_examples() {
-    let market = ["market", "market aggregate", "market clear", "market verify", "market disaggregate"];
-    let journal = ["journal", "journal verify", "journal replay", "journal export"];
-    let bench = [
-        "bench",
-        "bench powerflow",
-        "bench estimate",
-        "bench service",
-        "bench clear",
-        "bench aggregate",
-        "bench journal",
-        "bench actors",
-        "bench overload",
-        "bench ingest",
-    ];
-    let all = ["", "demo", "serve", "check", "simulate", "powerflow", "estimate"]
-        .into_iter()
-        .chain(market)
-        .chain(journal)
-        .chain(bench);
-    for command in all {
-        let output = run(command.split_whitespace().chain(["--help"]));
-        assert!(output.status.success(), "{command}: {}", words(&output));
-        let help = String::from_utf8_lossy(&output.stdout);
+    let mut commands = vec![String::new()];
+    let mut seen = 0;
+    while let Some(command) = commands.pop() {
+        let (help, below) = help(&command);
         let examples =
             help.split("Examples:").nth(1).unwrap_or_else(|| panic!("{command:?} has no examples: {help}"));
-        assert!(examples.contains(&format!("gridflex {command}")), "{command:?}: {examples}");
+        let started = format!("gridflex {command}");
+        assert!(examples.contains(started.trim()), "{command:?}: {examples}");
+        commands.extend(below);
+        seen += 1;
     }
+    assert!(seen > 40, "{seen} commands");
     assert!(run(["--version"]).status.success());
 }
 

@@ -36,7 +36,8 @@ Examples:
   gridflex bench aggregate --offers 100000 --sizes 10000,1000000 --json     synthetic FlexOffers, no case needed
 
 A case of the first three is a folder with input.json and update.json in power-grid-model's form; update.json is a batch of
-new values. All times are CPU time of one thread, medians of --repeat runs:
+new values. Times of powerflow, estimate, clear, aggregate and market are CPU time of one thread; ingest, actors, overload and
+the syncs of journal are wall time. Of powerflow and estimate, medians of --repeat runs:
   cold          network checked, equations, structure and first solve; the input is read before
   refactor      flat start, new values, everything recomputed but the structure
   warm          new values, from the last solution and, for an estimate, on kept factors
