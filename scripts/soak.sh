@@ -82,6 +82,9 @@ step_power() {
   one power nothing_acknowledged_is_lost_by_a_power_cut_in_a_trace_of_2000_calls_and_many_random_ones
   one power torn::an_end_torn_at_every_byte_of_every_segment_leaves_the_whole_groups_before_it \
     && row "torn tail" "every byte of every segment: a prefix with all acknowledged" "held" passed
+  one lasting no_acknowledged_value_is_lost_by_a_power_cut_in_a_trace_of_2000_calls_and_many_random_ones
+  one lasting faults::a_failure_at_any_operation_of_a_long_trace_is_followed_by_no_acknowledgement \
+    && row "history, each of 600 calls fails" "four ways: nothing acknowledged after it, nothing lost" "held" passed
 }
 step_damage() { one power damage::a_hundred_thousand_spoilt_files_are_reported_and_never_served; }
 step_seeds() {
@@ -174,7 +177,7 @@ step_day() {
 
 # What else is marked #[ignore]: each test of a step above has its row there already.
 step_rest() {
-  local covered="binary(kills) | binary(kill) | binary(trials) | binary(storm) | binary(cluster_scale) | binary(cluster)
+  local covered="binary(kills) | binary(kill) | binary(trials) | binary(storm) | binary(cluster_scale) | binary(cluster) | binary(lasting)
     | (binary(power) & (test(/^nothing_acknowledged/) | test(/^damage::/)))"
   has_nextest || { echo "cargo-nextest is not installed"; return 1; }
   cargo nextest run --locked --workspace --profile soak --run-ignored only -E "not ($covered)" \

@@ -94,7 +94,11 @@ enum KindName {
 
 impl What {
     fn find(&self, most: usize) -> Result<(Kind, Vec<Value>), Failure> {
-        let history = open(&self.directory)?;
+        let (history, query) = (open(&self.directory)?, self.query(most));
+        Ok((query.kind, history.query(&query).map_err(failure)?))
+    }
+
+    fn query(&self, most: usize) -> Query {
         let kind = match self.kind {
             KindName::Telemetry => Kind::Telemetry,
             KindName::Energy => Kind::Energy,
@@ -107,8 +111,7 @@ impl What {
         };
         let from = self.from.unwrap_or(Timestamp::from_nanos(i64::MIN));
         let until = self.until.unwrap_or(Timestamp::from_nanos(i64::MAX));
-        let query = Query { kind, points: self.points.clone(), from, until, versions, most };
-        Ok((kind, history.query(&query).map_err(failure)?))
+        Query { kind, points: self.points.clone(), from, until, versions, most }
     }
 }
 
@@ -124,9 +127,9 @@ pub fn run(arguments: &HistoryArguments) -> Result<(), Failure> {
             if out.exists() {
                 return Err(Failure::Input(anyhow::anyhow!("{} is there already", out.display())));
             }
-            let (_, values) = what.find(usize::MAX)?;
-            history::sealed::export(out, &values.iter().collect::<Vec<_>>()).map_err(failure)?;
-            say(format!("{} values in {}", values.len(), out.display()))
+            let (history, query) = (open(&what.directory)?, what.query(usize::MAX));
+            let count = history.export(&query, out).map_err(failure)?;
+            say(format!("{count} values in {}", out.display()))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use crate::answer::say;
-use actors::journal::{Fact, Journal, VerifyReport};
+use actors::journal::{Entry, Fact, Journal, JournalError, VerifyReport};
 use clap::{Args, Subcommand};
 use market::{AuditReport, Ledger, MarketEvent, RecordNumber, audit_telling, audit_without_clearings};
 use std::io::{IsTerminal, Write, stderr};
@@ -47,7 +47,7 @@ enum JournalCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Print every record as one line of JSON
+    /// Print every record as one line of JSON, as they are read: what is damaged is told after the records before it
     #[command(after_help = EXAMPLES)]
     Export {
         /// The data directory
@@ -66,12 +66,24 @@ pub fn run(arguments: &JournalArguments) -> Result<(), Failure> {
     }
 }
 
-fn read(directory: &Path) -> Result<VerifyReport, Failure> {
-    // What is damaged is a finding, not a mistake of whoever asked.
-    Journal::verify(directory).map_err(|error| match error.is_finding() {
+/// What is damaged is a finding, not a mistake of whoever asked.
+fn failure(error: JournalError) -> Failure {
+    match error.is_finding() {
         true => Failure::Run(error.into()),
         false => Failure::Input(error.into()),
-    })
+    }
+}
+
+/// Hands over every entry as it is read, until one is refused. Returns how many there are.
+fn each(directory: &Path, mut see: impl FnMut(Entry) -> Result<(), Failure>) -> Result<u64, Failure> {
+    let mut seen = Ok(());
+    let report = Journal::verify_each(directory, &mut |entry| {
+        if seen.is_ok() {
+            seen = see(entry);
+        }
+    });
+    let records = report.map_err(failure)?.records;
+    seen.map(|()| records)
 }
 
 fn market_events(report: &VerifyReport) -> impl Iterator<Item = (RecordNumber, &MarketEvent)> {
@@ -105,7 +117,7 @@ fn audited(report: &VerifyReport, without_clearings: bool) -> AuditReport {
 }
 
 fn verify(directory: &Path, json: bool, without_clearings: bool) -> Result<(), Failure> {
-    let report = read(directory)?;
+    let report = Journal::verify(directory).map_err(failure)?;
     let starts = report.entries.iter().filter(|entry| matches!(entry.fact, Fact::Opened { .. })).count();
     let audit = audited(&report, without_clearings);
     if json {
@@ -169,19 +181,16 @@ fn verify(directory: &Path, json: bool, without_clearings: bool) -> Result<(), F
 }
 
 fn replay(directory: &Path, json: bool) -> Result<(), Failure> {
-    let report = read(directory)?;
     let mut ledger = Ledger::default();
-    for entry in &report.entries {
-        if let Fact::Market(event) = &entry.fact
-            && let Err(error) = ledger.apply_record(RecordNumber(entry.number), event)
-        {
-            let error = anyhow::Error::from(error).context(format!("record {}", entry.number));
-            return Err(Failure::Run(error));
-        }
-    }
+    let records = each(directory, |entry| {
+        let Fact::Market(event) = &entry.fact else { return Ok(()) };
+        let applied = ledger.apply_record(RecordNumber(entry.number), event);
+        let context = |error| anyhow::Error::from(error).context(format!("record {}", entry.number));
+        applied.map(drop).map_err(|error| Failure::Run(context(error)))
+    })?;
     let totals = ledger.totals();
     let document = serde_json::json!({
-        "records": report.entries.len(),
+        "records": records,
         "offers": ledger.offers().count(),
         "offers_open": ledger.open_offers().count(),
         "contracts": ledger.contract_count(),
@@ -206,9 +215,9 @@ fn replay(directory: &Path, json: bool) -> Result<(), Failure> {
 }
 
 fn export(directory: &Path) -> Result<(), Failure> {
-    for entry in &read(directory)?.entries {
-        let line = serde_json::to_string(entry).map_err(|error| Failure::Run(error.into()))?;
-        say(line)?;
-    }
-    Ok(())
+    each(directory, |entry| {
+        let line = serde_json::to_string(&entry).map_err(|error| Failure::Run(error.into()))?;
+        say(line)
+    })
+    .map(drop)
 }

@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each crate of the workspace may depend on, in the order of the dependency direction.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("grid", &[]),
+    ("files", &[]),
     ("access", &["grid"]),
     ("estimation", &["grid"]),
     ("market", &["grid"]),
-    ("history", &["grid"]),
+    ("history", &["files", "grid"]),
     ("register", &["grid"]),
-    ("journal", &["grid", "market"]),
+    ("journal", &["files", "grid", "market"]),
     ("connectors", &["grid", "access", "estimation", "market"]),
     ("actors", &["grid", "estimation", "market", "history", "journal", "connectors"]),
     (
@@ -42,6 +43,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
         "sim",
         &[
             "grid",
+            "files",
             "access",
             "estimation",
             "market",

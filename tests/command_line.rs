@@ -156,7 +156,10 @@ fn a_damaged_journal_is_refused_with_the_record_and_left_as_it_is() {
         damaged[starts[middle] + offset] ^= bit;
         std::fs::write(&path, &damaged).unwrap();
         refuses(1, &["journal", "verify", text(&out)], &[&says, text(&path)]);
-        refuses(1, &["journal", "export", text(&out)], &[&says]);
+        let exported = refuses_after_writing(&["journal", "export", text(&out)], &says);
+        let numbers = exported.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["number"].clone());
+        let numbers: Vec<u64> = numbers.map(|number| number.as_u64().unwrap()).collect();
+        assert_eq!(numbers, (1..=middle as u64).collect::<Vec<_>>(), "the good records before it");
         refuses(1, &[&QUIET[..], &["--data", text(&out), "--duration", "15m"]].concat(), &[&says]);
         assert!(std::fs::read(&path).unwrap() == damaged, "a damaged journal was changed");
     }
@@ -243,17 +246,18 @@ fn offers_are_aggregated_and_their_schedules_split_to_the_milliwatt_hour() {
     assert_eq!((&figures["members"], &figures["distributedMwh"]), (&3.into(), &4_000_001.into()));
     assert_eq!(figures["assignedMwh"], figures["distributedMwh"]);
     assigned(9.1);
-    refuses_after_writing(&split, "agg");
+    let _ = refuses_after_writing(&split, "agg");
     refuses(2, &["market", "aggregate", "/no/such/file"], &["/no/such/file"]);
     refuses(2, &["market", "disaggregate", text(&case)], &["case.json", "tolerances", "missing"]);
     refuses(2, &["market", "aggregate", text(&case), "--price", "0"], &["--price"]);
 }
 
 /// Ends with 1 and says why, after the answer was written.
-fn refuses_after_writing(arguments: &[&str], says: &str) {
+fn refuses_after_writing(arguments: &[&str], says: &str) -> String {
     let output = ends(arguments);
     assert_eq!(output.status.code(), Some(1), "{}", words(&output));
     assert!(String::from_utf8_lossy(&output.stderr).contains(says), "{}", words(&output));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]

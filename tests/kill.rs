@@ -3,9 +3,11 @@
 //! * A customer hands in FlexOffers over HTTP and syncs every acknowledgement to a file of its own before the next
 //!   request ([`harness::customer`]).
 //! * An MQTT client hears every order that devices receive and every answer they give ([`harness::mqtt`]).
+//! * An instrument publishes readings over MQTT with quality 1, corrects some, and writes down which were acknowledged
+//!   ([`harness::readings`]).
 //!
-//! At the end [`harness::checker`] compares their notes with the exported journal. It shares no code with the
-//! product, and the second story shows that it can say no.
+//! At the end [`harness::checker`] compares their notes with the exported journal, and the readings with the history. They share no
+//! code with the product, and other stories show that they can say no.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test
 #![allow(clippy::disallowed_methods, clippy::print_stderr)] // outside the program there is only the wall clock
 
@@ -14,6 +16,7 @@ mod harness;
 use harness::checker::{Witnessed, facts, objections, records};
 use harness::customer::Customer;
 use harness::mqtt::{Witness, publish};
+use harness::readings::{self, Instrument};
 use harness::traders::{Traders, places};
 use harness::{Demo, PATIENCE, customer, free_port, run, sized, soak_row, text, wait_for, words};
 use serde_json::{Value, json};
@@ -89,6 +92,8 @@ struct Evening {
     kills: usize,
     /// Acknowledged to customer, traders and devices.
     operations: u64,
+    /// Messages acknowledged to the instrument.
+    readings: u64,
     /// From the start of a process to its first estimate, s.
     ready_after: Vec<f64>,
     /// What was promised and not kept.
@@ -120,6 +125,7 @@ fn nothing_acknowledged_is_lost_or_doubled_by_two_thousand_kills_while_trading()
         let evening = evening_with_kills(first.wrapping_add(all.kills as u64), story);
         all.kills += evening.kills;
         all.operations += evening.operations;
+        all.readings += evening.readings;
         all.ready_after.extend(evening.ready_after);
         all.objections.extend(evening.objections);
     }
@@ -129,9 +135,10 @@ fn nothing_acknowledged_is_lost_or_doubled_by_two_thousand_kills_while_trading()
     let (asked, reached) = (
         format!("{kills} kills, {wanted} operations, 0 lost, doubled, off"),
         format!(
-            "{} kills, {} operations, {} objections; ready again within {slowest:.2} s (99 %)",
+            "{} kills, {} operations, {} messages of readings, {} objections; ready again within {slowest:.2} s (99 %)",
             all.kills,
             all.operations,
+            all.readings,
             all.objections.len()
         ),
     );
@@ -166,13 +173,19 @@ fn evening_with_kills(seed: u64, story: Story) -> Evening {
     let (orders, reports) =
         (Witness::start(loopback(place.broker), ORDERS), Witness::start(loopback(place.broker), REPORTS));
     let reports = Arc::new(reports);
+    let instrument = Instrument::start(loopback(place.broker));
     let customer =
         customer::start_with(loopback(place.page), SPEED, reports.clone(), &kept, story.of_customer());
 
-    let (ready_after, traders, kills) =
-        lives(&place, story, seed, &Outside { customer: &customer, orders: &orders, reports: &reports });
+    let (ready_after, traders, kills) = lives(
+        &place,
+        story,
+        seed,
+        &Outside { customer: &customer, orders: &orders, reports: &reports, instrument: &instrument },
+    );
     let demo = place.demo().ready();
     let traded = traders.map(Traders::stop);
+    let sent = instrument.stop();
     let (status, out, err) = demo.end(Duration::from_secs(60));
     let diary = customer.stop();
     if !status.success() {
@@ -205,7 +218,14 @@ fn evening_with_kills(seed: u64, story: Story) -> Evening {
         seen.confirmed.len(),
         records.len(),
     );
+    let readings = sent.iter().filter(|sent| sent.acknowledged).count() as u64;
+    let corrected = sent.iter().filter(|sent| sent.acknowledged && sent.corrects.is_some()).count();
+    eprintln!(
+        "{} messages of readings, {readings} acknowledged, {corrected} of them corrections",
+        sent.len()
+    );
     wrong.extend(objections(&records, &seen));
+    wrong.extend(misread(&place.data, &sent));
     wrong.append(&mut diary.complaints.lock().unwrap());
     wrong.extend(faults(&data, &outcome, kills as u64 + 1));
     // A story in which little happened shows little.
@@ -213,7 +233,11 @@ fn evening_with_kills(seed: u64, story: Story) -> Evening {
     assert!(seen.orders.len() >= 20, "only {} orders were heard", seen.orders.len());
     assert!(seen.confirmed.len() >= 10, "only {} confirmations were heard", seen.confirmed.len());
     assert!(repeated >= kills as u64 / 2, "hardly anything was handed in again: {repeated}");
-    Evening { kills, operations, ready_after, objections: wrong }
+    assert!(
+        readings >= 500 && corrected >= 50,
+        "only {readings} readings were acknowledged, {corrected} corrections"
+    );
+    Evening { kills, operations, readings, ready_after, objections: wrong }
 }
 
 /// Who stands outside.
@@ -221,6 +245,7 @@ struct Outside<'a> {
     customer: &'a Customer,
     orders: &'a Witness,
     reports: &'a Witness,
+    instrument: &'a Instrument,
 }
 
 /// The lives that end by a kill. After how many seconds each was ready; the traders, who go on; and how many kills there were.
@@ -263,6 +288,7 @@ fn lives(
         let promises = || {
             let traded = traders.as_ref().map_or(0, |all| all.traded.operations.load(Ordering::Relaxed));
             match kill % 4 {
+                1 if kill % 8 == 5 => outside.instrument.acknowledged.load(Ordering::Relaxed),
                 1 => outside.customer.diary.acknowledged.load(Ordering::Relaxed) + traded,
                 _ => outside.orders.read(<[_]>::len) as u64,
             }
@@ -275,6 +301,17 @@ fn lives(
         demo.kill();
     }
     (ready_after, traders, moments.len())
+}
+
+/// What the history says of readings and should not.
+fn misread(data: &str, sent: &[readings::Sent]) -> Vec<String> {
+    let question = readings::question(data);
+    let answer = run(question.iter().map(String::as_str));
+    if !answer.status.success() {
+        return vec![format!("the history cannot be asked: {}", words(&answer))];
+    }
+    let answer: Value = serde_json::from_slice(&answer.stdout).expect("one JSON document");
+    readings::objections(sent, answer["values"].as_array().expect("a list"))
 }
 
 /// What the program itself says is wrong with a journal of so many lives, and its last table.
@@ -380,6 +417,42 @@ fn the_checker_notices_what_is_missing_and_what_is_there_twice() {
     let taken_back = Witnessed { withdrawn: ["mine".to_owned()].into(), ..seen.clone() };
     let said = objections(&records, &taken_back);
     assert_eq!(said, ["offer mine was taken back and that is not in the journal"]);
+}
+
+#[test]
+fn the_checker_of_readings_notices_what_is_missing_doubled_foreign_and_not_corrected() {
+    let sent = |number: usize, times, acknowledged, corrects: Option<usize>| {
+        let instant = format!("2025-06-01T00:00:00.00{}Z", corrects.unwrap_or(number));
+        readings::Sent { instant, volts: 230.0 + number as f64, times, acknowledged, corrects }
+    };
+    let all =
+        [sent(0, 1, true, None), sent(1, 2, true, None), sent(2, 1, false, None), sent(3, 1, true, Some(0))];
+    let row = |point: &str, instant: &str, volts: f64, received: u32| {
+        json!({"point": point, "value": volts, "quality": "measured", "measured_at": instant,
+            "received_at": format!("2026-01-15T16:30:{received:02}Z")})
+    };
+    let (zero, one) = ("2025-06-01T00:00:00Z", "2025-06-01T00:00:00.001Z");
+    let rows = |point| {
+        [(zero, 230.0, 1), (one, 231.0, 2), (one, 231.0, 3), (zero, 233.0, 4)]
+            .map(|(instant, volts, received)| row(point, instant, volts, received))
+    };
+    let good: Vec<Value> = readings::POINTS.into_iter().flat_map(rows).collect();
+    assert_eq!(readings::objections(&all, &good), Vec::<String>::new());
+    let objects = |rows: &[Value], words: &str| {
+        let said = readings::objections(&all, rows);
+        assert!(said.len() == 1 && said[0].contains(words), "{words:?} is not what is said: {said:?}");
+    };
+    objects(&good[1..], "230 V, was acknowledged and is not in the history");
+    let with = |more: Value| good.iter().cloned().chain([more]).collect::<Vec<_>>();
+    objects(&with(row(readings::POINTS[0], zero, 230.0, 0)), "was sent 1 times and is there 2 times");
+    objects(&with(row(readings::POINTS[1], "2025-06-02T00:00:00Z", 230.0, 5)), "nobody sent bus.34.u.b");
+    objects(&with(row(readings::POINTS[0], one, 229.0, 5)), "has a value that nobody sent");
+    let mut early = good.clone();
+    early[3]["received_at"] = "2026-01-15T16:30:00Z".into();
+    objects(&early, "was corrected to 233 V and is not");
+    let mut same = good.clone();
+    same[2]["received_at"] = same[1]["received_at"].clone();
+    objects(&same, "twice in one version");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::forecasts::Forecasts;
 use crate::historian::Historian;
 use crate::journal::Books;
 use crate::journal::stage::JournalCounters;
-use crate::observer::OVERTAKEN_REPORT;
+use crate::observer::{NO_ROOM, NO_ROOM_REPORT, OVERTAKEN_REPORT};
 use crate::picture::Picture;
 use crate::refusals::Refusals;
 use crate::runtime::cause::exports;
@@ -189,13 +189,13 @@ fn kept(historian: &Historian) -> Vec<Family> {
         family("history_kept_values_total", "Values appended to the history.", plain(historian.kept.get())),
         family(
             "history_lost_values_total",
-            "Values that could not be kept and do not come again.",
-            plain(historian.lost.get()),
+            "Values that could not be kept and do not come again, by why.",
+            Values::Totals(by("reason", historian.lost.by_reason())),
         ),
         family(
             "history_postponed_values_total",
-            "Values that could not be kept and whose senders send them again.",
-            plain(historian.postponed.get()),
+            "Values that could not be kept and whose senders send them again, by why.",
+            Values::Totals(by("reason", historian.postponed.by_reason())),
         ),
         family(
             "history_unfit_values_total",
@@ -226,6 +226,16 @@ fn kept(historian: &Historian) -> Vec<Family> {
             "history_sync_seconds",
             "Time to write and sync a group of values.",
             Values::Durations(historian.syncs.counted()),
+        ),
+        family(
+            "history_removed_values_total",
+            "Values that went because they were kept long enough, by kind.",
+            Values::Totals(by("kind", historian.removals.values().map(|(kind, count)| (kind.word(), count)))),
+        ),
+        family(
+            "history_failed_removals_total",
+            "Times that values kept long enough could not be removed; each time is tried again.",
+            plain(historian.removals.failed.get()),
         ),
         family("history_unsealed_values", "Values in the log, by kind.", by_kind(|figures| figures.unsealed)),
         family(
@@ -293,6 +303,8 @@ impl Operations {
         let skips = |code| health.skips.iter().find(|row| row.code == code).map_or(0, |row| row.count);
         let left =
             Rule::ALL.into_iter().filter(|rule| !rule.doubts()).map(|rule| (rule.name(), skips(rule.name())));
+        let left = left.chain([(NO_ROOM, skips(NO_ROOM))]);
+        let reports = [("overtaken", skips(OVERTAKEN_REPORT)), (NO_ROOM, skips(NO_ROOM_REPORT))];
         let link = u8::from(health.link == crate::picture::Link::Up);
         vec![
             Family {
@@ -330,8 +342,8 @@ impl Operations {
             },
             Family {
                 name: "device_skipped_reports_total",
-                help: "Reports of devices that gave way to newer ones before they were looked at.",
-                values: plain(skips(OVERTAKEN_REPORT)),
+                help: "Reports of devices that gave way to others before they were looked at, by why.",
+                values: Values::Totals(by("reason", reports)),
             },
         ]
     }

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test says what is wrong by panicking
 
 use actors::Historian;
+use actors::figures::{Operations, Values};
+use actors::picture::Picture;
 use actors::runtime::{Compute, Environment, ScaledClock, Supervisor};
 use connectors::Message;
 use connectors::exchange::{Limits, inbox};
@@ -27,9 +29,9 @@ async fn keep(historian: &Historian, value: f64) {
     let measurement = Measurement { point, value, quality, measured_at, received_at };
     historian
         .keep_doubted(&[Implausible { measurement, rule: Rule::VoltageRange, limit: None }], measured_at);
-    let known = historian.kept.get() + historian.lost.get();
+    let known = historian.kept.get() + historian.lost.total();
     for _ in 0..500 {
-        if historian.kept.get() + historian.lost.get() > known {
+        if historian.kept.get() + historian.lost.total() > known {
             assert_eq!(historian.underway.elapsed(), None, "what has ended is not under way");
             return;
         }
@@ -78,11 +80,11 @@ async fn a_history_that_cannot_be_written_ends_the_system_and_says_so() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let reason = supervisor.escalation().borrow().clone().unwrap();
         assert!(reason.contains("history") && reason.contains("silent"), "{reason}");
-        assert_eq!((historian.failed.get(), historian.lost.get(), historian.kept.get()), (1, 1, 0));
+        assert_eq!((historian.failed.get(), historian.lost.total(), historian.kept.get()), (1, 1, 0));
         assert_eq!(supervisor.incidents().snapshot().escalations, 1);
         // What comes until the process has ended is counted.
         keep(&historian, 2.0).await;
-        assert_eq!((historian.lost.get(), supervisor.incidents().snapshot().escalations), (2, 1));
+        assert_eq!((historian.lost.total(), supervisor.incidents().snapshot().escalations), (2, 1));
     }
 }
 
@@ -105,7 +107,42 @@ async fn what_comes_again_is_not_counted_as_lost_and_what_is_no_number_is_counte
     assert!(told.await.is_err(), "it is to come again");
     writer.send(Message::Telemetry(vec![value(3.0)])).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let counts =
-        [&historian.postponed, &historian.lost, &historian.unfit, &historian.kept].map(|count| count.get());
-    assert_eq!(counts, [2, 1, 1, 0]);
+    assert_eq!((historian.unfit.get(), historian.kept.get()), (1, 0));
+    // A copy that fails is a failure: nothing more can be appended.
+    for (losses, count) in [(&historian.postponed, 2), (&historian.lost, 1)] {
+        assert_eq!((losses.total(), losses.by_reason()[1]), (count, ("disk_failed", count)));
+    }
+}
+
+/// What a device publishes with quality 0 while the history cannot keep up: the system goes on, and says what it did not keep.
+#[tokio::test(start_paused = true)]
+async fn what_finds_no_room_on_its_way_to_the_history_is_counted_with_its_reason() {
+    let (supervisor, environment) = supervisor().await;
+    let directory = tempfile::tempdir().unwrap();
+    let history = History::open(directory.path(), Options::default()).unwrap();
+    let (historian, tap) = Historian::start(history, |_| true, environment, supervisor.escalator());
+    let (mut writer, inbox) = inbox(Limits::default(), Arc::default());
+    inbox.tap_into(tap);
+    let value = |value: f64| {
+        let (measured_at, point) = (Timestamp::from_seconds(100), "bus.3.u.a".parse().unwrap());
+        Measurement { point, value, quality: Quality::Measured, measured_at, received_at: measured_at }
+    };
+    // One thread, and nothing below waits: the historian gets no turn before all of it has come.
+    for number in 0..5_000 {
+        writer.send(Message::Telemetry(vec![value(f64::from(number)), value(0.5)])).await.unwrap();
+    }
+    for _ in 0..500 {
+        if historian.kept.get() + historian.lost.total() == 10_000 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let full = historian.lost.by_reason().into_iter().find(|(reason, _)| *reason == "tap_full").unwrap().1;
+    assert_eq!((full, historian.kept.get()), (2 * (5_000 - 4_096), 2 * 4_096));
+    assert_eq!(historian.lost.total(), full, "for no other reason");
+    let operations = Operations { historian: Some(historian), ..Operations::default() };
+    let families = operations.families(&Picture::default());
+    let lost = families.into_iter().find(|family| family.name == "history_lost_values_total").unwrap();
+    let Values::Totals(lost) = lost.values else { panic!("it is no counter") };
+    assert!(lost.contains(&(vec![("reason", "tap_full".to_owned())], full)), "{lost:?}");
 }

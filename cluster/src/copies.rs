@@ -7,7 +7,7 @@ use crate::mirrored::NOTE_PERIOD;
 use crate::nats::{AreaStream, End, Message, PublishError};
 use bytes::Bytes;
 use grid::Timestamp;
-use history::{Copies, History, HistoryError, Options};
+use history::{Copies, History, HistoryError, Options, Removed};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -53,12 +53,20 @@ impl Copy {
         }
     }
 
-    /// Removes values that were kept long enough.
+    /// Removes values that were kept long enough, also those of a log that is a day old. Who serves the area writes down what went there;
+    /// here it is a line of the log.
     ///
     /// # Errors
     /// [`HistoryError`].
     pub fn retain(&mut self, now: Timestamp) -> Result<(), HistoryError> {
-        self.history.retain(now).map(drop)
+        if let Some(sealer) = self.history.seal_aged(now)? {
+            self.history.adopt(sealer.make())?;
+        }
+        let (removed, failed) = self.history.retain(now);
+        for Removed { file, values, .. } in &removed {
+            tracing::info!(file, values, "kept long enough and removed");
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// Takes in what a message carries; an empty one is a claim.

@@ -1,5 +1,6 @@
 //! Why the history cannot be written or read.
 
+use files::Disk;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -36,6 +37,16 @@ pub enum HistoryError {
         /// The directory.
         path: PathBuf,
     },
+    /// So many values wait to be sealed that no more are taken.
+    #[error("{}: {unsealed} values are not sealed, {most} may be: sealing fails or does not keep up", path.display())]
+    Unsealed {
+        /// The directory.
+        path: PathBuf,
+        /// Values that wait.
+        unsealed: usize,
+        /// Values that may.
+        most: usize,
+    },
     /// What came from another history is no group of values.
     #[error("{bytes} bytes that are no group of this version's history")]
     Group {
@@ -56,4 +67,15 @@ impl HistoryError {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
         matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
     }
+}
+
+/// An error of the operating system about a file, or about the folder when the name is empty.
+pub(crate) fn io_in(
+    disk: &dyn Disk,
+    name: &str,
+    doing: &'static str,
+) -> impl Fn(std::io::Error) -> HistoryError {
+    let place = disk.place();
+    let path = if name.is_empty() { place } else { place.join(name) };
+    move |source| HistoryError::Io { path: path.clone(), doing, source }
 }

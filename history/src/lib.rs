@@ -14,18 +14,23 @@
 //!
 //! Nothing is overwritten. A late value, and a correction of one that was there before, is one more row; `received_at` is its
 //! version. A query tells the newest version, or the newest as of an instant, or all ([`Query`]).
+//!
+//! Everything that touches files goes through [`files::Disk`], so that a test can take the power away at any of its operations.
 
 mod error;
+mod export;
 pub mod log;
 pub mod measure;
 mod offset;
 mod query;
 pub mod sealed;
+mod start;
 mod store;
 mod value;
 
 pub use error::HistoryError;
 pub use offset::{Followed, Gone, NoOffset, Offset};
 pub use query::{Query, Versions};
-pub use store::{Copies, Figures, History, Made, Options, Sealer, Search};
+pub use start::Lock;
+pub use store::{Copies, Figures, History, Made, Options, Removed, Sealer, Search};
 pub use value::{Kind, Value};

@@ -15,8 +15,9 @@ use sha2::{Digest, Sha256};
 
 /// What a disk writes whole or not at all, bytes.
 const SECTOR: usize = 512;
-const HEAD: usize = 12;
-const ROW: usize = 42;
+/// Bytes of a group before its values, and of a value.
+pub(crate) const HEAD: usize = 12;
+pub(crate) const ROW: usize = 42;
 /// Values of one group, at most.
 pub const GROUP_MAX: usize = 1 << 20;
 
@@ -109,6 +110,12 @@ fn group_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     }
     let rows = bytes.get(at + HEAD..at + HEAD + count * ROW)?;
     (checksum(&head[..4], rows) == head[4..]).then_some(rows)
+}
+
+/// Bytes of a group by its first ones.
+pub(crate) fn length_of(head: &[u8]) -> usize {
+    let count = head.first_chunk().map_or(0, |count| u32::from_le_bytes(*count));
+    HEAD + count as usize * ROW
 }
 
 /// Where the last of the groups in `bytes` begins, all of which are whole.

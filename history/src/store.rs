@@ -1,39 +1,38 @@
 //! The store: a log that grows, sealed files that stay, and what is asked of both.
 
-use crate::error::HistoryError;
+use crate::error::{HistoryError, io_in};
 use crate::log::{self, GROUP_MAX};
 use crate::offset::Offset;
 use crate::query::{Gathered, Query, Versions, Wanted};
 use crate::sealed::{self, Sealed};
+use crate::start::{Lock, log_name};
 use crate::value::{Kind, Value};
+use files::SharedDisk;
 use grid::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
-
-const LOCK: &str = "history.lock";
 
 /// How a history is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Values in memory and in the log before they are sealed.
     pub head_values: usize,
+    /// Values that are not sealed, at most: with more, because sealing fails or does not keep up, nothing is appended.
+    pub unsealed_max: usize,
     /// How long values of each kind are kept, after the instant they describe; for ever when absent.
     pub keep: BTreeMap<Kind, Duration>,
 }
 
 impl Default for Options {
-    /// Half a million values (some 30 MB of memory) between two sealings. Telemetry for a year, energies for three,
+    /// Half a million values (some 30 MB of memory) between two sealings, four times as many at most. Telemetry for a year, energies for three,
     /// estimates for a month: they are many, and can be made again.
     fn default() -> Self {
         let days = |count: u64| Duration::from_secs(count * 86_400);
         let keep = [(Kind::Telemetry, days(366)), (Kind::Energy, days(1096)), (Kind::Estimate, days(31))];
-        Self { head_values: 500_000, keep: keep.into() }
+        Self { head_values: 500_000, unsealed_max: 2_000_000, keep: keep.into() }
     }
 }
 
@@ -52,6 +51,22 @@ pub struct Figures {
     pub oldest: Option<Timestamp>,
 }
 
+/// What went because it was kept long enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// The file.
+    pub file: String,
+    /// What was in it.
+    pub kind: Kind,
+    /// Values.
+    pub values: u64,
+    /// The oldest and the newest instant in it.
+    pub instants: (Timestamp, Timestamp),
+}
+
+/// How long values stay in a log before it is sealed although it is short: they can go only when they are in a file.
+const LOG_AGE_MAX: Duration = Duration::from_secs(86_400);
+
 /// Largest group that is copied at once, values: some 400 kB.
 const COPIED_MAX: usize = 10_000;
 
@@ -69,194 +84,52 @@ pub trait Copies: Send {
 
 /// An open history. Holds an exclusive lock.
 pub struct History {
-    directory: PathBuf,
-    options: Options,
-    /// The log that is written to.
-    head: File,
-    head_path: PathBuf,
-    number: u64,
-    unsealed: Vec<Value>,
+    pub(crate) disk: SharedDisk,
+    pub(crate) options: Options,
+    /// The log that is written to, its number, and where its next group begins.
+    pub(crate) head: String,
+    pub(crate) number: u64,
+    pub(crate) head_end: u64,
+    pub(crate) unsealed: Vec<Value>,
     /// How many of those there are of each kind.
-    by_kind: Counts,
-    sealing: Option<Sealing>,
+    pub(crate) by_kind: Counts,
+    pub(crate) sealing: Option<Sealing>,
     /// Where the newest logs before this one ended.
-    ends: VecDeque<Offset>,
-    sealed: Vec<Arc<Sealed>>,
-    torn_bytes: u64,
-    buffer: Vec<u8>,
-    copies: Option<Box<dyn Copies>>,
-    failed: bool,
-    _lock: File,
+    pub(crate) ends: VecDeque<Offset>,
+    pub(crate) sealed: Vec<Arc<Sealed>>,
+    pub(crate) torn_bytes: u64,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) copies: Option<Box<dyn Copies>>,
+    pub(crate) failed: bool,
+    pub(crate) _lock: Option<Lock>,
 }
 
 /// What is being sealed, or is to be sealed again.
-struct Sealing {
-    number: u64,
-    values: Arc<Vec<Value>>,
-    by_kind: Counts,
+pub(crate) struct Sealing {
+    pub number: u64,
+    pub values: Arc<Vec<Value>>,
+    pub by_kind: Counts,
     /// Whether somebody has the sealer.
-    underway: bool,
+    pub underway: bool,
 }
 
 /// How many values there are of each kind.
-type Counts = [u64; Kind::ALL.len()];
+pub(crate) type Counts = [u64; Kind::ALL.len()];
 
-fn counted(values: &[Value]) -> Counts {
+pub(crate) fn counted(values: &[Value]) -> Counts {
     let mut counts = Counts::default();
     values.iter().for_each(|value| counts[value.kind as usize] += 1);
     counts
 }
 
-fn io<'a>(path: &'a Path, doing: &'static str) -> impl Fn(std::io::Error) -> HistoryError + 'a {
-    move |source| HistoryError::Io { path: path.to_owned(), doing, source }
-}
-
-fn log_path(directory: &Path, number: u64) -> PathBuf {
-    directory.join(format!("head-{number:010}.log"))
-}
-
-fn sync_names(directory: &Path) -> Result<(), HistoryError> {
-    File::open(directory).and_then(|folder| folder.sync_all()).map_err(io(directory, "syncing the names in"))
-}
-
-/// A sealed file by its name.
-struct Found {
-    path: PathBuf,
-    kind: Kind,
-    number: u64,
-    sum: String,
-}
-
-/// The files of a directory: logs by number, sealed ones.
-fn layout(directory: &Path) -> Result<(Vec<u64>, Vec<Found>), HistoryError> {
-    let (mut logs, mut sealed) = (Vec::new(), Vec::new());
-    let entries = std::fs::read_dir(directory).map_err(io(directory, "listing"))?;
-    for entry in entries {
-        let entry = entry.map_err(io(directory, "listing"))?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if let Some(number) = name.strip_prefix("head-").and_then(|rest| rest.strip_suffix(".log")) {
-            logs.extend(number.parse::<u64>());
-        }
-        let known = sealed::parse_name(name);
-        sealed.extend(known.map(|(kind, number, sum)| Found {
-            path: entry.path(),
-            kind,
-            number,
-            sum: sum.to_owned(),
-        }));
-    }
-    logs.sort_unstable();
-    sealed.sort_by(|one, other| one.path.cmp(&other.path));
-    Ok((logs, sealed))
-}
-
-/// Reads a log. A torn end is cut off and kept beside it; returns how many bytes that was.
-///
-/// The last group is written and synced once more: a process that ended before its sync, or after one that failed, has left it where a
-/// power cut may still take it, and what is appended now would have nothing before it.
-fn read_log(path: &Path) -> Result<(Vec<Value>, u64), HistoryError> {
-    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(io(path, "opening"))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(io(path, "reading"))?;
-    let (values, whole) = log::read(&bytes);
-    let torn = bytes.split_off(whole);
-    if !torn.is_empty() {
-        bytes.extend_from_slice(&torn);
-        if !log::is_torn(&bytes, whole) {
-            let (count, size) = (values.len(), bytes.len());
-            let reason = format!(
-                "the group of values at byte {whole} of {size} is damaged; `truncate -s {whole}` leaves the {count} values before it"
-            );
-            return Err(HistoryError::Damaged { path: path.to_owned(), reason });
-        }
-        bytes.truncate(whole);
-        let kept = PathBuf::from(format!("{}.torn-{whole}", path.display()));
-        let copied =
-            std::fs::write(&kept, &torn).map_or_else(|error| error.to_string(), |()| "kept".to_owned());
-        tracing::warn!(kept = %kept.display(), copied, bytes = torn.len(), "a torn, never acknowledged end was cut off");
-        file.set_len(whole as u64).map_err(io(path, "cutting off a torn end of"))?;
-    }
-    let last = log::last_group(&bytes);
-    let again = bytes.get(last..).unwrap_or_default();
-    file.write_all_at(again, last as u64)
-        .and_then(|()| file.sync_all())
-        .map_err(io(path, "syncing what is left of"))?;
-    Ok((values, torn.len() as u64))
-}
-
 /// Not its values: there are too many.
 impl std::fmt::Debug for History {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("History").field("directory", &self.directory).finish_non_exhaustive()
+        f.debug_struct("History").field("disk", &self.disk).finish_non_exhaustive()
     }
 }
 
 impl History {
-    /// Opens or makes the history in a directory: seals logs that were left, reads the newest one, and looks at what each
-    /// sealed file covers.
-    pub fn open(directory: &Path, options: Options) -> Result<Self, HistoryError> {
-        std::fs::create_dir_all(directory).map_err(io(directory, "making"))?;
-        let lock = lock(directory)?;
-        let (logs, found) = layout(directory)?;
-        // A number is never used twice.
-        let number = logs.last().copied().max(found.iter().map(|file| file.number + 1).max()).unwrap_or(1);
-        // A log that is there is sealed anew; what a crash left of the last time goes.
-        for half in found.iter().filter(|file| logs.contains(&file.number)) {
-            std::fs::remove_file(&half.path).map_err(io(&half.path, "removing"))?;
-        }
-        let (mut torn_bytes, mut sealing) = (0, None);
-        for left in logs.into_iter().filter(|log| *log < number) {
-            let path = log_path(directory, left);
-            let (values, torn) = read_log(&path)?;
-            torn_bytes += torn;
-            let values = Arc::new(values);
-            let sealer = Sealer { directory: directory.to_owned(), number: left, values: values.clone() };
-            match sealer.make() {
-                // There is no room to seal it: it stays in its log and in memory, and is sealed when there is.
-                Err(error) if error.is_full() && sealing.is_none() => {
-                    tracing::warn!(%error, "values of the history stay in their log");
-                    let by_kind = counted(&values);
-                    sealing = Some(Sealing { number: left, values, by_kind, underway: false });
-                    continue;
-                }
-                made => drop(made?),
-            }
-            std::fs::remove_file(&path).map_err(io(&path, "removing"))?;
-        }
-        let (_, found) = layout(directory)?;
-        // Of one that found no room some kinds may be there; they are made again with the others.
-        let whole = |file: &&Found| sealing.as_ref().is_none_or(|sealing| sealing.number != file.number);
-        let sealed = found
-            .iter()
-            .filter(whole)
-            .map(|file| Sealed::open(&file.path, file.kind, &file.sum).map(Arc::new));
-        let sealed: Result<Vec<_>, _> = sealed.collect();
-        let head_path = log_path(directory, number);
-        let (unsealed, torn) = if head_path.exists() { read_log(&head_path)? } else { Default::default() };
-        torn_bytes += torn;
-        let head = OpenOptions::new().append(true).create(true).open(&head_path);
-        let head = head.map_err(io(&head_path, "opening"))?;
-        sync_names(directory)?;
-        Ok(Self {
-            directory: directory.to_owned(),
-            options,
-            head,
-            head_path,
-            number,
-            by_kind: counted(&unsealed),
-            unsealed,
-            sealing,
-            ends: VecDeque::new(),
-            sealed: sealed?,
-            torn_bytes,
-            buffer: Vec::new(),
-            copies: None,
-            failed: false,
-            _lock: lock,
-        })
-    }
-
     /// From now on values last only when `copies` has them, too.
     pub fn copied_to(mut self, copies: Box<dyn Copies>) -> Self {
         self.copies = Some(copies);
@@ -275,29 +148,38 @@ impl History {
         }
     }
 
-    /// Appends values as one group; they last when this returns. On a full disk nothing is kept of them, and the next
-    /// attempt may succeed; after any other failure the history has to be opened again.
+    /// Appends values as one group; they last when this returns. On a full disk, and where too many are
+    /// [unsealed](HistoryError::Unsealed), nothing is kept of them, and the next attempt may succeed; after any other failure the
+    /// history has to be opened again.
     pub fn append(&mut self, values: &[Value]) -> Result<(), HistoryError> {
         if self.failed {
-            return Err(HistoryError::Failed { path: self.directory.clone() });
+            return Err(HistoryError::Failed { path: self.disk.place() });
         }
         if values.is_empty() {
             return Ok(());
         }
-        let end = self.head.metadata().map_err(io(&self.head_path, "looking at"))?.len();
+        let (unsealed, most) = (self.in_memory_count(), self.options.unsealed_max);
+        if unsealed + values.len() > most {
+            return Err(HistoryError::Unsealed { path: self.disk.place(), unsealed, most });
+        }
+        let begun = self.head_end;
         for group in values.chunks(GROUP_MAX) {
             self.buffer.clear();
             log::write(group, &mut self.buffer);
-            if let Err(error) = self.head.write_all(&self.buffer).map_err(io(&self.head_path, "appending to"))
-            {
-                // Whatever was written of it goes again.
-                self.failed = !error.is_full() || self.head.set_len(end).is_err();
+            let io = |doing| io_in(self.disk.as_ref(), &self.head, doing);
+            let written = self.disk.write(&self.head, self.head_end, &self.buffer);
+            if let Err(error) = written.map_err(io("appending to")) {
+                // Whatever was written of it goes again. Synced, so that no sector of it can come back below what is written next.
+                self.head_end = begun;
+                let take_back = || self.disk.cut(&self.head, begun).and_then(|()| self.disk.sync(&self.head));
+                self.failed = !error.is_full() || take_back().is_err();
                 return Err(error);
             }
-            if let Err(error) = self.head.sync_data() {
+            if let Err(error) = self.disk.sync(&self.head).map_err(io("syncing")) {
                 self.failed = true;
-                return Err(io(&self.head_path, "syncing")(error));
+                return Err(error);
             }
+            self.head_end += self.buffer.len() as u64;
         }
         self.unsealed.extend_from_slice(values);
         let more = counted(values);
@@ -322,7 +204,7 @@ impl History {
             log::write(group, &mut self.buffer);
             if let Err(error) = copies.copy(&self.buffer) {
                 self.failed = true;
-                return Err(io(&self.head_path, "copying")(error));
+                return Err(io_in(self.disk.as_ref(), &self.head, "copying")(error));
             }
         }
         Ok(())
@@ -333,16 +215,30 @@ impl History {
     pub fn seal_due(&mut self) -> Result<Option<Sealer>, HistoryError> {
         if let Some(sealing) = self.sealing.as_mut().filter(|_| !self.failed) {
             let again = !std::mem::replace(&mut sealing.underway, true);
-            let (directory, number, values) = (&self.directory, sealing.number, &sealing.values);
-            let sealer = || Sealer { directory: directory.clone(), number, values: values.clone() };
+            let (disk, number, values) = (&self.disk, sealing.number, &sealing.values);
+            let sealer = || Sealer { disk: disk.clone(), number, values: values.clone() };
             return Ok(again.then(sealer));
         }
-        if self.unsealed.len() < self.options.head_values || self.failed {
-            return Ok(None);
+        match self.unsealed.len() < self.options.head_values || self.failed {
+            true => Ok(None),
+            false => self.begin_sealing(),
         }
-        let path = log_path(&self.directory, self.number + 1);
-        let next = OpenOptions::new().append(true).create(true).open(&path).map_err(io(&path, "making"))?;
-        sync_names(&self.directory)?;
+    }
+
+    /// The same, and the newest values, too, when the first of them was received more than a day ago, or will be: a clock was put back.
+    pub fn seal_aged(&mut self, now: Timestamp) -> Result<Option<Sealer>, HistoryError> {
+        let first = self.unsealed.first().map(|value| value.received_at);
+        let aged = first.is_some_and(|first| first < now.minus(LOG_AGE_MAX) || first > now.plus(LOG_AGE_MAX));
+        match aged && self.sealing.is_none() && !self.failed {
+            true => self.begin_sealing(),
+            false => self.seal_due(),
+        }
+    }
+
+    fn begin_sealing(&mut self) -> Result<Option<Sealer>, HistoryError> {
+        let next = log_name(self.number + 1);
+        let made = self.disk.create(&next).and_then(|()| self.disk.sync_names());
+        made.map_err(io_in(self.disk.as_ref(), &next, "making"))?;
         self.ends.push_back(self.newest());
         if self.ends.len() > ENDS_MAX {
             self.ends.pop_front();
@@ -352,8 +248,8 @@ impl History {
         let values = Arc::new(std::mem::replace(&mut self.unsealed, next_values));
         let by_kind = std::mem::take(&mut self.by_kind);
         self.sealing = Some(Sealing { number: self.number, values: values.clone(), by_kind, underway: true });
-        let sealer = Sealer { directory: self.directory.clone(), number: self.number, values };
-        (self.head, self.head_path, self.number) = (next, path, self.number + 1);
+        let sealer = Sealer { disk: self.disk.clone(), number: self.number, values };
+        (self.head, self.number, self.head_end) = (next, self.number + 1, 0);
         Ok(Some(sealer))
     }
 
@@ -361,9 +257,11 @@ impl History {
     /// sealed [again](Self::seal_again), or another start seals them.
     pub fn adopt(&mut self, made: Result<Made, HistoryError>) -> Result<(), HistoryError> {
         let made = made?;
-        let path = log_path(&self.directory, made.number);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(&path, "removing")(error)),
+        let name = log_name(made.number);
+        match self.disk.remove(&name) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(io_in(self.disk.as_ref(), &name, "removing")(error));
+            }
             _ => {}
         }
         self.sealed.extend(made.files.into_iter().map(Arc::new));
@@ -377,8 +275,12 @@ impl History {
     }
 
     /// Values in memory that are not sealed yet.
-    fn in_memory(&self) -> impl Iterator<Item = &Value> {
+    pub(crate) fn in_memory(&self) -> impl Iterator<Item = &Value> {
         self.sealing.iter().flat_map(|sealing| sealing.values.iter()).chain(&self.unsealed)
+    }
+
+    fn in_memory_count(&self) -> usize {
+        self.unsealed.len() + self.sealing.as_ref().map_or(0, |sealing| sealing.values.len())
     }
 
     /// Number and values of the log that is written to.
@@ -397,29 +299,35 @@ impl History {
         sealing.chain([self.newest_log()]).collect()
     }
 
-    /// Removes sealed files all of whose values are older than their kind is kept. Returns how many values went. One that cannot be
-    /// removed stays as it is and is tried again the next time; the others go all the same.
-    pub fn retain(&mut self, now: Timestamp) -> Result<u64, HistoryError> {
-        let keep = &self.options.keep;
+    /// Removes sealed files all of whose values are older than their kind is kept. Returns what went, and the first failure: a file that
+    /// cannot be removed stays as it is and is tried again the next time; the others go all the same.
+    pub fn retain(&mut self, now: Timestamp) -> (Vec<Removed>, Option<HistoryError>) {
+        let (keep, disk) = (&self.options.keep, self.disk.as_ref());
         let old = |file: &Sealed| keep.get(&file.kind).is_some_and(|keep| file.newest() < now.minus(*keep));
-        let (mut values, mut failed) = (0, None);
+        let (mut removed, mut failed) = (Vec::new(), None);
         self.sealed.retain(|file| {
             if !old(file) {
                 return true;
             }
-            match std::fs::remove_file(&file.path) {
+            match disk.remove(&file.name) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
-                    failed.get_or_insert(io(&file.path, "removing")(error));
+                    failed.get_or_insert(io_in(disk, &file.name, "removing")(error));
                     true
                 }
                 _ => {
-                    tracing::info!(path = %file.path.display(), values = file.rows(), "kept long enough and removed");
-                    values += file.rows();
+                    let (file, instants) = (file.as_ref(), (file.oldest(), file.newest()));
+                    let (name, kind, values) = (file.name.clone(), file.kind, file.rows());
+                    removed.push(Removed { file: name, kind, values, instants });
                     false
                 }
             }
         });
-        failed.map_or(Ok(values), Err)
+        if !removed.is_empty()
+            && let Err(error) = disk.sync_names()
+        {
+            failed.get_or_insert(io_in(disk, "", "syncing the names in")(error));
+        }
+        (removed, failed)
     }
 
     /// Begins a search: what is in memory is found at once, so that the files can be read while values are appended.
@@ -427,7 +335,7 @@ impl History {
         let wanted = Wanted::new(query);
         let found = self.in_memory().filter(|value| wanted.fits(value)).copied().collect();
         let files = self.sealed.iter().filter(|file| file.kind == wanted.kind()).cloned().collect();
-        Search { wanted, versions: query.versions, most: query.most, found, files }
+        Search { disk: self.disk.clone(), wanted, versions: query.versions, most: query.most, found, files }
     }
 
     /// Searches.
@@ -457,23 +365,12 @@ impl History {
     }
 }
 
-fn lock(directory: &Path) -> Result<File, HistoryError> {
-    let path = directory.join(LOCK);
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(io(&path, "opening"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(HistoryError::Locked { path }),
-        Err(TryLockError::Error(source)) => Err(io(&path, "locking")(source)),
-    }
-}
-
 /// Seals one log, on any thread.
 #[derive(Debug)]
 pub struct Sealer {
-    directory: PathBuf,
-    number: u64,
-    values: Arc<Vec<Value>>,
+    pub(crate) disk: SharedDisk,
+    pub(crate) number: u64,
+    pub(crate) values: Arc<Vec<Value>>,
 }
 
 /// Files that were made of a log.
@@ -493,15 +390,16 @@ impl Sealer {
                 continue;
             }
             values.sort_by_key(|value| value.order());
-            files.push(sealed::write(&self.directory, kind, self.number, &values)?);
+            files.push(sealed::write(self.disk.as_ref(), kind, self.number, &values)?);
         }
-        sync_names(&self.directory)?;
+        self.disk.sync_names().map_err(io_in(self.disk.as_ref(), "", "syncing the names in"))?;
         Ok(Made { number: self.number, files })
     }
 }
 
 /// A search that was begun.
 pub struct Search {
+    disk: SharedDisk,
     wanted: Wanted,
     versions: Versions,
     most: usize,
@@ -515,7 +413,7 @@ impl Search {
         let in_memory = std::mem::take(&mut self.found);
         let mut found = Gathered::new(self.versions, self.most);
         for file in &self.files {
-            match file.search(&self.wanted, &mut found) {
+            match file.search(self.disk.as_ref(), &self.wanted, &mut found) {
                 // It was kept long enough, and went while we searched.
                 Err(HistoryError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
                 other => other?,

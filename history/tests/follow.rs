@@ -6,7 +6,7 @@ use history::{History, Kind, Offset, Options, Value};
 use std::collections::BTreeMap;
 
 fn small() -> Options {
-    Options { head_values: 40, keep: BTreeMap::new() }
+    Options { head_values: 40, keep: BTreeMap::new(), ..Options::default() }
 }
 
 fn values(count: i64) -> Vec<Value> {

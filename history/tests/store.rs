@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 fn small() -> Options {
-    Options { head_values: 40, keep: BTreeMap::new() }
+    Options { head_values: 40, keep: BTreeMap::new(), ..Options::default() }
 }
 
 fn point(name: &str) -> PointId {
@@ -264,7 +264,7 @@ fn a_damaged_file_is_named_and_never_served() {
 fn what_was_kept_long_enough_goes_kind_by_kind() {
     let directory = tempfile::tempdir().unwrap();
     let keep = [(Kind::Telemetry, Duration::from_secs(100)), (Kind::Energy, Duration::from_secs(10_000))];
-    let options = Options { head_values: 10, keep: keep.into() };
+    let options = Options { head_values: 10, keep: keep.into(), ..Options::default() };
     let mut history = History::open(directory.path(), options).unwrap();
     for start in [0, 1000] {
         let values: Vec<Value> = (0..10)
@@ -275,8 +275,15 @@ fn what_was_kept_long_enough_goes_kind_by_kind() {
         history.append(&values).unwrap();
         seal(&mut history);
     }
-    assert_eq!(history.retain(Timestamp::from_seconds(50)).unwrap(), 0);
-    assert_eq!(history.retain(Timestamp::from_seconds(1050)).unwrap(), 5);
+    let retain = |history: &mut History, now| match history.retain(Timestamp::from_seconds(now)) {
+        (removed, None) => removed,
+        (_, Some(error)) => panic!("{error}"),
+    };
+    assert_eq!(retain(&mut history, 50), []);
+    let removed = retain(&mut history, 1050).remove(0);
+    assert!(removed.file.starts_with("telemetry-0000000001."), "{removed:?}");
+    let instants = [0, 8].map(Timestamp::from_seconds).into();
+    assert_eq!((removed.kind, removed.values, removed.instants), (Kind::Telemetry, 5, instants));
     let count = |history: &History, kind| history.query(&everything(kind, Versions::All)).unwrap().len();
     assert_eq!((count(&history, Kind::Telemetry), count(&history, Kind::Energy)), (5, 10));
     drop(history);
@@ -287,7 +294,8 @@ fn what_was_kept_long_enough_goes_kind_by_kind() {
 #[test]
 fn a_file_that_cannot_be_removed_does_not_keep_others_and_goes_the_next_time() {
     let directory = tempfile::tempdir().unwrap();
-    let options = Options { head_values: 10, keep: [(Kind::Telemetry, Duration::from_secs(100))].into() };
+    let keep = [(Kind::Telemetry, Duration::from_secs(100))].into();
+    let options = Options { head_values: 10, keep, ..Options::default() };
     let mut history = History::open(directory.path(), options).unwrap();
     for start in [0, 20, 40] {
         let values: Vec<Value> = (0..10).map(|at| value("bus.3.u.a", 1.0, start + at, start + at)).collect();
@@ -304,19 +312,25 @@ fn a_file_that_cannot_be_removed_does_not_keep_others_and_goes_the_next_time() {
     let first = sealed().remove(0);
     std::fs::remove_file(&first).unwrap();
     std::fs::create_dir(&first).unwrap();
-    let error = history.retain(Timestamp::from_seconds(1_000)).unwrap_err();
+    let (removed, error) = history.retain(Timestamp::from_seconds(1_000));
+    let error = error.unwrap();
+    assert_eq!(removed.len(), 2);
     assert!(error.to_string().contains("telemetry-0000000001."), "{error}");
     assert_eq!((sealed(), history.figures()[&Kind::Telemetry].files), (vec![first.clone()], 1));
     std::fs::remove_dir(&first).unwrap();
-    assert_eq!(history.retain(Timestamp::from_seconds(1_000)).unwrap(), 10);
+    let (removed, failed) = history.retain(Timestamp::from_seconds(1_000));
+    assert!(failed.is_none() && removed.len() == 1 && removed[0].values == 10, "{removed:?}");
     assert_eq!(history.figures()[&Kind::Telemetry].files, 0);
 }
 
 #[test]
 fn versions_that_are_not_wanted_do_not_count_against_how_many_may_be_returned() {
     let directory = tempfile::tempdir().unwrap();
-    let mut history =
-        History::open(directory.path(), Options { head_values: 2_500, keep: BTreeMap::new() }).unwrap();
+    let mut history = History::open(
+        directory.path(),
+        Options { head_values: 2_500, keep: BTreeMap::new(), ..Options::default() },
+    )
+    .unwrap();
     // Every value five times, as a sender with a bad wire sends it.
     for version in 0..5 {
         let values: Vec<Value> = (0..1_000)
@@ -346,4 +360,47 @@ fn a_second_process_and_a_query_for_too_much_are_refused() {
     let query = Query { most: 99, ..everything(Kind::Telemetry, Versions::All) };
     assert!(matches!(history.query(&query), Err(HistoryError::TooMany { most: 99 })));
     assert_eq!(history.query(&Query { most: 100, ..query }).unwrap().len(), 100);
+}
+
+#[test]
+fn what_is_not_sealed_stays_bounded_and_is_taken_again_when_it_was_sealed() {
+    let directory = tempfile::tempdir().unwrap();
+    let in_the_way = directory.path().join("telemetry-0000000001.unfinished");
+    let options = Options { unsealed_max: 100, ..small() };
+    let mut history = History::open(directory.path(), options).unwrap();
+    std::fs::create_dir(&in_the_way).unwrap();
+    let value = |at| value("bus.3.u.a", 1.0, at, at);
+    let mut kept = 0;
+    let refused = loop {
+        match history.append(&[value(kept)]) {
+            Ok(()) => kept += 1,
+            Err(error) => break error,
+        }
+        if let Some(sealer) = history.seal_due().unwrap() {
+            history.adopt(sealer.make()).unwrap_err();
+            history.seal_again();
+        }
+        assert!(kept <= 100);
+    };
+    assert!(refused.to_string().contains("100 values are not sealed, 100 may be"), "{refused}");
+    assert!(!refused.is_full() && !history.has_failed() && kept == 100);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    seal(&mut history);
+    history.append(&[value(kept)]).unwrap();
+    let found = history.query(&everything(Kind::Telemetry, Versions::All)).unwrap();
+    assert_eq!(found, (0..=kept).map(value).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_log_of_yesterday_is_sealed_although_it_is_short() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut history = History::open(directory.path(), Options::default()).unwrap();
+    let day = 86_400;
+    history.append(&[value("bus.3.u.a", 1.0, 0, 100)]).unwrap();
+    history.append(&[value("bus.3.u.a", 1.0, 0, day)]).unwrap();
+    assert!(history.seal_aged(Timestamp::from_seconds(100 + day)).unwrap().is_none());
+    let sealer = history.seal_aged(Timestamp::from_seconds(101 + day)).unwrap().unwrap();
+    history.adopt(sealer.make()).unwrap();
+    assert_eq!(history.figures()[&Kind::Telemetry].sealed, 2);
+    assert!(history.seal_aged(Timestamp::from_seconds(9 * day)).unwrap().is_none(), "there is nothing");
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with a journal.
 
-use crate::disk::Disk;
+use files::Disk;
 use crate::record::Stop;
 use market::LedgerError;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Which files are there: segments and snapshots by their names.
 
-use crate::disk::Disk;
+use files::Disk;
 use crate::error::JournalError;
 
 /// Name of the first segment inside its directory.

@@ -13,7 +13,6 @@
 //!
 //! Everything that touches files goes through [`Disk`], so that a test can take the power away at any of its operations.
 
-mod disk;
 mod error;
 mod layout;
 pub mod measure;
@@ -27,8 +26,8 @@ mod start;
 mod tip;
 mod writer;
 
-pub use disk::{Disk, Folder};
 pub use error::JournalError;
+pub use files::{Disk, Folder};
 pub use layout::{FILE_NAME, is_segment};
 pub use record::{Chain, Entry, Fact, check_size};
 pub use report::VerifyReport;

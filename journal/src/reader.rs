@@ -1,6 +1,6 @@
 //! Reading segments one after the other.
 
-use crate::disk::Disk;
+use files::Disk;
 use crate::error::JournalError;
 use crate::layout::io_in;
 use crate::record::{HEAD, Record, Stop, Version};

@@ -11,7 +11,7 @@
 //! snapshot is made from the files, never from memory: it holds nothing that is not synced, and is never the only copy
 //! of anything. A damaged one is passed over. The newest two are kept.
 
-use crate::disk::{Disk, SharedDisk};
+use files::{Disk, SharedDisk};
 use crate::error::{JournalError, contradiction};
 use crate::layout::{Layout, io_in, snapshot_name};
 use crate::reader::walk;

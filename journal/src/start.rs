@@ -1,6 +1,6 @@
 //! Opening a journal: the newest good snapshot, what was recorded since, and an end that can be appended to.
 
-use crate::disk::{Disk, Folder, SharedDisk};
+use files::{Disk, Folder, SharedDisk};
 use crate::error::{JournalError, contradiction};
 use crate::layout::{FILE_NAME, Layout, io_in};
 use crate::reader::{Active, Torn, walk};

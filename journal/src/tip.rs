@@ -10,7 +10,7 @@
 //!
 //! The check is the beginning of SHA-256 of what is before it.
 
-use crate::disk::Disk;
+use files::Disk;
 use crate::layout::TIP_NAME;
 use crate::record::{Chain, hex, unhex};
 use crate::segment::Position;

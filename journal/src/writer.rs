@@ -1,6 +1,6 @@
 //! Appending: one write and one sync for each group of facts.
 
-use crate::disk::SharedDisk;
+use files::SharedDisk;
 use crate::error::JournalError;
 use crate::layout::{io_in, segment_name};
 use crate::reader::Active;

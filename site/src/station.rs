@@ -23,7 +23,7 @@ use dashboards_server::{
     SharedRegister, Whose, serve,
 };
 use grid::{PointId, Topology};
-use history::History;
+use history::{History, Removed};
 use market::Ledger;
 use register::Register;
 use std::collections::BTreeMap;
@@ -215,7 +215,7 @@ impl Station {
             brokers.push((waiting, whose));
         }
         let door = mqtt::Door::open(listeners.door)?;
-        let writing = access.clone();
+        let (writing, removing) = (access.clone(), access.clone());
         door.tell(move |change| write_down(&writing, change));
         let senders = listeners.acquisition.iter();
         let pseudonyms = senders.flat_map(|sender| &sender.points);
@@ -268,6 +268,9 @@ impl Station {
                 return Err(error.into());
             }
         };
+        if let Some(historian) = &system.operations().historian {
+            historian.removals.tell(move |removed| write_removal(&removing, removed));
+        }
         let counters = door.counters();
         system.operations().elsewhere.add(move || counted(&counters));
         intakes.into_iter().for_each(intake::Waiting::start);
@@ -307,6 +310,18 @@ fn write_down(access: &Access, change: &Change) {
             access.write_down(DOOR, "cut off mqtt client", identity, why.as_str());
         }
     }
+}
+
+/// Writes down what went from the history because it was kept long enough.
+fn write_removal(access: &Access, removed: &Removed) {
+    let Removed { file, kind, values, instants: (first, last) } = removed;
+    let what = format!("remove {} values", kind.word());
+    access.write_down(
+        "history",
+        &what,
+        &format!("{file}: {values} of {first} to {last}"),
+        "kept long enough",
+    );
 }
 
 /// What the MQTT door counts.

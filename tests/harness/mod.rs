@@ -9,6 +9,7 @@ pub mod checker;
 pub mod cluster;
 pub mod customer;
 pub mod mqtt;
+pub mod readings;
 pub mod traders;
 
 use serde_json::Value;

@@ -12,7 +12,7 @@ pub type Heard = (String, Vec<u8>);
 /// Two clients of one name would push each other out.
 static CLIENTS: AtomicU32 = AtomicU32::new(0);
 
-fn options(broker: SocketAddr) -> MqttOptions {
+pub fn options(broker: SocketAddr) -> MqttOptions {
     let name = format!("story-{}", CLIENTS.fetch_add(1, Ordering::Relaxed));
     let mut options = MqttOptions::new(name, broker.ip().to_string(), broker.port());
     options.set_max_packet_size(4 << 20, 4 << 20).set_keep_alive(Duration::from_secs(10));

@@ -15,6 +15,7 @@ use crate::picture::{
 use crate::refusals::Refusals;
 use crate::runtime::{Context, Incidents, Stage};
 use connectors::LinkState;
+use connectors::exchange::Skips;
 use estimation::{Implausible, Rule};
 use grid::{BusId, Estimate, Measurement, PerPhase, PointId, Tested, Timestamp, Untestable};
 use market::{Clearing, MarketEvent};
@@ -27,6 +28,10 @@ use tokio::sync::watch;
 pub const OBSERVER: &str = "observer";
 /// The code of reports of devices that gave way to newer ones.
 pub const OVERTAKEN_REPORT: &str = "overtaken-report";
+/// The code of the newest values of points that gave way because values of more points waited than there is room for.
+pub const NO_ROOM: &str = "no-room";
+/// The same of reports of devices.
+pub const NO_ROOM_REPORT: &str = "no-room-report";
 
 /// Rejected values are fed to the list at most this often per code; the counters count every one.
 const REJECTION_QUIET: Duration = Duration::from_secs(60);
@@ -67,10 +72,10 @@ pub enum Seen {
         source: Option<Arc<str>>,
         /// Messages received so far.
         received: u64,
-        /// Values skipped because a newer one of the same point overtook them in a full queue.
-        skipped: u64,
-        /// Reports of devices skipped because a newer one of the same device overtook them.
-        skipped_reports: u64,
+        /// Values that gave way to others in a full queue.
+        skipped: Skips,
+        /// Reports of devices that gave way to others.
+        skipped_reports: Skips,
         /// Messages refused so far by code.
         rejected: Vec<(&'static str, u64)>,
     },
@@ -120,8 +125,8 @@ pub struct Observer {
 #[derive(Debug, Default)]
 struct Counted {
     received: u64,
-    skipped: u64,
-    skipped_reports: u64,
+    skipped: Skips,
+    skipped_reports: Skips,
     refused: Vec<(&'static str, u64)>,
 }
 
@@ -271,10 +276,13 @@ impl Observer {
         }
         picture.health.received = self.counted.values().map(|counted| counted.received).sum();
         let mut left = self.left.clone();
-        *left.entry(Rule::Overtaken.name()).or_default() +=
-            self.counted.values().map(|counted| counted.skipped).sum::<u64>();
-        let reports = self.counted.values().map(|counted| counted.skipped_reports).sum();
-        left.insert(OVERTAKEN_REPORT, reports);
+        for counted in self.counted.values() {
+            let (values, reports) = (counted.skipped, counted.skipped_reports);
+            *left.entry(Rule::Overtaken.name()).or_default() += values.overtaken;
+            *left.entry(NO_ROOM).or_default() += values.no_room;
+            *left.entry(OVERTAKEN_REPORT).or_default() += reports.overtaken;
+            *left.entry(NO_ROOM_REPORT).or_default() += reports.no_room;
+        }
         picture.health.skipped = left.values().sum();
         picture.health.skips = counts(left);
         picture.health.rejected = by_code.values().sum();

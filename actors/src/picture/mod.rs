@@ -105,7 +105,7 @@ pub struct Health {
     pub offers_open: u64,
     /// How often each reason for refusal occurred, ordered by code.
     pub rejections: Vec<RejectionCount>,
-    /// How often each reason for leaving a value occurred (`overtaken`, `late`, `duplicate`, `less-preferred`, `better-listed`), ordered by code.
+    /// How often each reason for leaving a value occurred (`overtaken`, `no-room`, `late`, `duplicate`, `less-preferred`, `better-listed`), ordered by code.
     pub skips: Vec<RejectionCount>,
 }
 

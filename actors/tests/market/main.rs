@@ -13,6 +13,7 @@ mod lone;
 mod metering;
 mod nested;
 mod recording;
+mod retaining;
 mod suspending;
 mod withdrawing;
 

@@ -42,7 +42,7 @@ async fn what_a_sender_did_not_measure_counts_as_missing_and_what_it_measured_la
 }
 
 /// Metering and settlement of a market.
-async fn meter(market: &Market) -> Address<MeteringMsg> {
+pub async fn meter(market: &Market) -> Address<MeteringMsg> {
     let (books, journal) = (market.books.clone(), market.journal.clone());
     let build = move || SettlementStage::new(books.clone(), journal.clone());
     let settlement = market.supervisor.spawn("settlement", build).await.unwrap();
@@ -52,7 +52,7 @@ async fn meter(market: &Market) -> Address<MeteringMsg> {
 }
 
 /// What the device's meter says of the slot of its order: it took nothing then, as it was told.
-fn zero() -> Measurement {
+pub fn zero() -> Measurement {
     let point: PointId = format!("device.{DEVICE}.energy").parse().unwrap();
     let (measured_at, received_at) = (slot(1).start(), slot(1).start());
     Measurement { point, value: 0.0, quality: Quality::Measured, measured_at, received_at }

@@ -13,10 +13,10 @@
 //! [`Arrival::Owing`], and is acknowledged when the system confirms the [`Receipt`]; everything else is acknowledged
 //! when it is in the queue.
 //!
-//! Whatever gives way is counted as `skipped`, reports apart from values. *Newest* means latest to arrive.
+//! Whatever gives way is counted as `skipped` with its reason, reports apart from values. *Newest* means latest to arrive.
 //!
 //! Where a history is kept, a [`Tap`] takes all telemetry before any of it gives way ([`Inbox::tap_into`]); then telemetry, too,
-//! is acknowledged only when it is kept.
+//! is acknowledged only when it is kept. What the tap could not take is counted, too ([`Untaken`]).
 
 mod counters;
 mod queue;
@@ -24,10 +24,10 @@ mod receipt;
 mod reject_log;
 mod tap;
 
-pub use counters::{CounterSnapshot, Counters};
+pub use counters::{CounterSnapshot, Counters, Skips};
 pub use queue::Limits;
 pub use receipt::{Receipt, RefusalNote};
-pub use tap::{Tap, Tapped, tap};
+pub use tap::{Tap, Tapped, Untaken, tap};
 
 use crate::house::{self, Message, Points, Rejected};
 use grid::{Measurement, Quantity, Timestamp};
@@ -275,10 +275,8 @@ impl InboxWriter {
 
     /// Passes on a message with one receipt for each part that is kept, or none. Where there is a tap, the last one is its.
     async fn send_owing(&mut self, message: Message, mut receipts: Vec<Receipt>) -> Result<(), Closed> {
-        if let (Message::Telemetry(values), Some(tap)) = (&message, self.shared.tap.get())
-            && !tap.pass(values, receipts.pop()).await
-        {
-            self.shared.counters.add_unkept(values.len());
+        if let (Message::Telemetry(values), Some(tap)) = (&message, self.shared.tap.get()) {
+            tap.pass(values, receipts.pop()).await;
         }
         let mut receipts = receipts.into_iter();
         match message {
@@ -336,11 +334,12 @@ impl InboxWriter {
         }
         // Nothing but a report gives way to a report.
         let is_report = matches!(entry, Entry::Report(_));
-        let skipped = queue.put(entry);
+        let gave_way = queue.put(entry);
         drop(queue);
-        match is_report {
-            true => self.shared.counters.add_skipped_reports(skipped),
-            false => self.shared.counters.add_skipped(skipped),
+        match gave_way {
+            Some(way) if is_report => self.shared.counters.add_skipped_report(way),
+            Some(way) => self.shared.counters.add_skipped(way),
+            None => {}
         }
         self.shared.arrived.notify_one();
         Ok(())

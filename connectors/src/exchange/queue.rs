@@ -25,6 +25,15 @@ impl Default for Limits {
     }
 }
 
+/// Why an entry gave way to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GaveWay {
+    /// A newer one of the same point or device waits.
+    Overtaken,
+    /// It was the newest: too many points or devices wait.
+    NoRoom,
+}
+
 #[derive(Debug)]
 pub(super) enum Entry {
     Measurement(Measurement),
@@ -127,8 +136,8 @@ impl Queue {
         self.kept < self.limits.kept
     }
 
-    /// Appends an entry; returns how many others gave way.
-    pub(super) fn put(&mut self, entry: Entry) -> u64 {
+    /// Appends an entry; says when another gave way to it, and why.
+    pub(super) fn put(&mut self, entry: Entry) -> Option<GaveWay> {
         let place = self.next;
         self.next += 1;
         let skipped = match &entry {
@@ -136,20 +145,20 @@ impl Queue {
             Entry::Report(report) => self.replace_report(report.device, place),
             Entry::SlotEnergy(..) | Entry::Kept(..) => {
                 self.kept += 1;
-                0
+                None
             }
             Entry::Link(_) => {
                 if let Some(older) = self.link.replace(place) {
                     self.entries.remove(&older);
                 }
-                0
+                None
             }
         };
         self.entries.insert(place, entry);
         skipped
     }
 
-    fn make_room_for(&mut self, point: PointId, place: u64) -> u64 {
+    fn make_room_for(&mut self, point: PointId, place: u64) -> Option<GaveWay> {
         let older = self.newest.insert(point, place);
         // Every waiting value is either its point's newest or superseded, so these two sizes count them all.
         let waiting = self.newest.len() - usize::from(older.is_none()) + self.superseded.len();
@@ -157,40 +166,40 @@ impl Queue {
             self.superseded.insert(older);
         }
         if waiting < self.limits.measurements {
-            return 0;
+            return None;
         }
         if let Some(gives_way) = self.superseded.pop_first() {
             self.entries.remove(&gives_way);
-            return 1;
+            return Some(GaveWay::Overtaken);
         }
         // More points than room: the value that waited longest goes.
         if let Some(longest) = self.newest.remove_first() {
             self.entries.remove(&longest);
         }
-        1
+        Some(GaveWay::NoRoom)
     }
 
-    fn replace_report(&mut self, device: DeviceId, place: u64) -> u64 {
+    fn replace_report(&mut self, device: DeviceId, place: u64) -> Option<GaveWay> {
         if let Some(older) = self.reports.insert(device, place) {
             self.entries.remove(&older);
-            return 1;
+            return Some(GaveWay::Overtaken);
         }
         if self.reports.len() <= self.limits.reports {
-            return 0;
+            return None;
         }
         if let Some(longest) = self.reports.remove_first() {
             self.entries.remove(&longest);
         }
-        1
+        Some(GaveWay::NoRoom)
     }
 
-    /// Whether nothing waits.
     /// The reader has gone: what waits is for another time.
     pub(super) fn abandon(&mut self) {
         self.reader_gone = true;
         std::mem::take(&mut self.entries).values().for_each(Entry::not_now);
     }
 
+    /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -432,7 +432,7 @@ impl Client {
             match point.take(object, is_asked, now, self.config.utc_offset_minutes) {
                 Ok(Taken::News(value)) => told.push(value),
                 Ok(Taken::Known) => {}
-                Ok(Taken::Repeated) => self.counters.add_skipped(1),
+                Ok(Taken::Repeated) => self.counters.add_overtaken(1),
                 Ok(Taken::Late) => {
                     let reason = format!(
                         "its time tag is more than {LAG_MAX:?} older than what the station said before; see to its clock"

@@ -138,7 +138,7 @@ impl Client {
                 reported = reports.take() => {
                     let (reported, skipped) = reported?;
                     self.counters.add_received();
-                    self.counters.add_skipped(skipped);
+                    self.counters.add_overtaken(skipped);
                     self.take(reported, |point| match point.heard_at {
                         // The first report of a subscription says what holds now.
                         None => Cause::Asked,

@@ -3,7 +3,7 @@
 //! What was written and not synced may be there after a power cut or not, each sector of 512 bytes by itself; a file may have
 //! grown without its bytes (zeros); names that were not synced may be there or not.
 
-use journal::Disk;
+use files::Disk;
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Result};
 use std::path::PathBuf;
@@ -74,6 +74,10 @@ pub struct State {
     pub power_until: Option<usize>,
     /// One operation goes wrong.
     pub fault: Option<(usize, Fault)>,
+    /// Reads so far.
+    pub reads: usize,
+    /// One read fails: EIO.
+    pub read_fault: Option<usize>,
     /// Bytes that all files together may have.
     pub room: Option<usize>,
 }
@@ -152,7 +156,15 @@ impl State {
     /// What a process finds that starts after another one was killed: all that was written, synced or not. What was not, a power
     /// cut may still take.
     pub fn after_kill(&self) -> State {
-        State { operations: 0, power_until: None, fault: None, room: None, ..self.clone() }
+        State {
+            operations: 0,
+            power_until: None,
+            fault: None,
+            room: None,
+            reads: 0,
+            read_fault: None,
+            ..self.clone()
+        }
     }
 
     /// What a process finds after a power cut now.
@@ -290,7 +302,11 @@ impl Disk for TestDisk {
     }
 
     fn read(&self, name: &str, at: u64, length: u64) -> Result<Vec<u8>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.reads += 1;
+        if state.read_fault == Some(state.reads) {
+            return Err(Error::other("it failed"));
+        }
         let bytes = &state.files[state.file(name)?].now;
         let at = (at as usize).min(bytes.len());
         let end = at.saturating_add(length.min(usize::MAX as u64) as usize).min(bytes.len());

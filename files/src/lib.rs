@@ -1,4 +1,7 @@
-//! The file operations a journal needs, and the folder that does them.
+//! The file operations that journal and history need, and the folder that does them.
+//!
+//! Everything that has to survive a power cut goes through [`Disk`], so that a test can
+//! put a disk in its place that loses its power, tears, fails and fills up.
 
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -2,18 +2,29 @@
 //! it is told.
 //!
 //! It is no stage: it changes nothing that another stage sees, and its queue is bounded. When it cannot keep up, connectors
-//! wait with what they have to acknowledge, and the rest is counted and not kept. On a full disk it tries again with what
-//! comes next; after any other failure the system is given up, and starts again from what is on the disk.
+//! wait with what they have to acknowledge, and the rest is counted and not kept. On a full disk, and while too much waits to be
+//! sealed, it tries again with what comes next; after any other failure the system is given up, and starts again from what is on
+//! the disk.
+//!
+//! Once an hour, whether anything comes or not, what was kept long enough goes.
+
+mod keeper;
+mod losses;
+mod removals;
+
+pub use losses::Losses;
+pub use removals::Removals;
 
 use crate::figures::{Count, Durations};
 use crate::runtime::depths::Underway;
-use crate::runtime::{Environment, Escalator, Stopwatch};
-use connectors::Receipt;
-use connectors::exchange::{Tap, Tapped, tap};
+use crate::runtime::{Environment, Escalator};
+use connectors::exchange::{Tap, tap};
 use estimation::{Implausible, Rule};
 use grid::telemetry::Element;
 use grid::{DeviceId, EnergyMwh, Estimate, Measurement, Phase, PointId, Quality, Quantity, Slot, Timestamp};
-use history::{Figures, Followed, Gone, History, HistoryError, Kind, Offset, Query, Sealer, Value, Versions};
+use history::{Figures, Followed, Gone, History, HistoryError, Kind, Offset, Query, Value, Versions};
+use keeper::Keeper;
+use losses::Why;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -24,15 +35,8 @@ use tokio::task::spawn_blocking;
 const WAITING_MAX: usize = 4096;
 /// Estimates, and batches of doubted values, that wait to be kept.
 const MADE_MAX: usize = 64;
-/// Values that are appended together, at least when there are so many.
-const GROUP_VALUES: usize = 20_000;
 /// Most readings of one device that are asked for at once: half a year.
 const METERED_MAX: usize = 20_000;
-/// How often is looked for values that were kept long enough.
-const RETAIN_PERIOD: Duration = Duration::from_secs(3600);
-
-/// How long after a failed sealing it is tried again.
-const SEAL_AGAIN: Duration = Duration::from_secs(60);
 
 /// What is kept and how: for questions and figures. Clones speak of the same history.
 #[derive(Debug, Clone)]
@@ -41,10 +45,10 @@ pub struct Historian {
     made: mpsc::Sender<Made>,
     /// Values that were kept.
     pub kept: Count,
-    /// Values that could not be kept: the disk was full or failed, or an estimate found no room.
-    pub lost: Count,
+    /// Values that could not be kept and do not come again.
+    pub lost: Losses,
     /// Values that could not be kept and whose senders keep them, and send them again.
-    pub postponed: Count,
+    pub postponed: Losses,
     /// Values of points that the network does not have, not kept.
     pub unknown: Count,
     /// Values that are no finite number, not kept.
@@ -57,6 +61,8 @@ pub struct Historian {
     pub underway: Underway,
     /// Sealings that failed; each is tried again.
     pub unsealable: Count,
+    /// What went because it was kept long enough.
+    pub removals: Removals,
     /// 1 when nothing more can be appended and the system starts again.
     pub failed: Count,
 }
@@ -91,18 +97,20 @@ impl Historian {
             history: Arc::new(Mutex::new(history)),
             made: make,
             kept: Count::default(),
-            lost: Count::default(),
-            postponed: Count::default(),
+            lost: Losses::lost(tap.untaken()),
+            postponed: Losses::postponed(tap.untaken()),
             unknown: Count::default(),
             unfit: Count::default(),
             syncs: Durations::default(),
             underway: Underway::default(),
             unsealable: Count::default(),
+            removals: Removals::default(),
             failed: Count::default(),
         };
         this.torn_bytes.set(locked(&this.history).torn_bytes());
         let now = environment.now();
-        let keeper = Keeper { said: this.clone(), retained_at: now, seal_from: now, environment, escalator };
+        let (said, retain_at, tend_at, seal_from) = (this.clone(), now, now, now);
+        let keeper = Keeper { said, environment, escalator, tend_at, retain_at, seal_from };
         tokio::spawn(keeper.keep(messages, made, knows));
         (this, tap)
     }
@@ -110,7 +118,7 @@ impl Historian {
     /// Keeps an estimate, when there is room.
     pub fn keep_estimate(&self, estimate: &Arc<Estimate>) {
         if self.made.try_send(Made::Estimate(estimate.clone())).is_err() {
-            self.lost.add(values_of(estimate, estimate.at).len() as u64);
+            self.lost.add(Why::EstimatesWait, values_of(estimate, estimate.at).len() as u64);
         }
     }
 
@@ -124,7 +132,7 @@ impl Historian {
             .collect();
         let count = values.len() as u64;
         if count > 0 && self.made.try_send(Made::Doubted(values)).is_err() {
-            self.lost.add(count);
+            self.lost.add(Why::DoubtsWait, count);
         }
     }
 
@@ -193,166 +201,6 @@ impl Historian {
     /// What is there, by kind.
     pub fn figures(&self) -> BTreeMap<Kind, Figures> {
         locked(&self.history).figures()
-    }
-}
-
-/// Who writes.
-struct Keeper {
-    /// The history, and what is counted.
-    said: Historian,
-    environment: Environment,
-    escalator: Escalator,
-    retained_at: Timestamp,
-    /// When sealing may begin again, after its next log could not be made.
-    seal_from: Timestamp,
-}
-
-/// What is appended together.
-#[derive(Default)]
-struct Group {
-    values: Vec<Value>,
-    receipts: Vec<Receipt>,
-    /// How many of the values come again when they are not kept.
-    owed: u64,
-}
-
-impl Keeper {
-    async fn keep(
-        mut self,
-        mut messages: mpsc::Receiver<Tapped>,
-        mut made: mpsc::Receiver<Made>,
-        knows: impl Fn(PointId) -> bool + Sync,
-    ) {
-        loop {
-            let mut group = Group::default();
-            tokio::select! {
-                message = messages.recv() => match message {
-                    Some(tapped) => self.take(tapped, &knows, &mut group),
-                    None => return,
-                },
-                Some(made) = made.recv() => match made {
-                    Made::Estimate(estimate) => group.values.extend(values_of(&estimate, self.environment.now())),
-                    Made::Doubted(doubted) => group.values.extend(doubted),
-                },
-            }
-            while group.values.len() < GROUP_VALUES
-                && let Ok(tapped) = messages.try_recv()
-            {
-                self.take(tapped, &knows, &mut group);
-            }
-            let receipts = std::mem::take(&mut group.receipts);
-            if self.append(group).await {
-                receipts.iter().for_each(Receipt::confirm);
-            } else {
-                // The disk's fault, not theirs: they come again.
-                receipts.iter().for_each(Receipt::not_now);
-            }
-            self.retain().await;
-        }
-    }
-
-    /// What of a message is to be kept; the rest is counted.
-    fn take(&self, tapped: Tapped, knows: impl Fn(PointId) -> bool, group: &mut Group) {
-        let before = group.values.len();
-        for value in &tapped.values {
-            if !knows(value.point) {
-                self.said.unknown.more();
-            } else if value.value.is_finite() {
-                group.values.push(Value::measured(value));
-            } else {
-                self.said.unfit.more();
-            }
-        }
-        if let Some(receipt) = tapped.receipt {
-            group.owed += (group.values.len() - before) as u64;
-            group.receipts.push(receipt);
-        }
-    }
-
-    /// Whether the values last now.
-    async fn append(&mut self, Group { values, owed, .. }: Group) -> bool {
-        let (said, count) = (self.said.clone(), values.len() as u64);
-        let append = move || {
-            let stopwatch = Stopwatch::start();
-            let mut history = locked(&said.history);
-            history.append(&values)?;
-            said.syncs.count(stopwatch.elapsed());
-            Ok::<(), HistoryError>(())
-        };
-        self.said.underway.begin();
-        let appended = spawn_blocking(append).await;
-        self.said.underway.end();
-        let full = matches!(&appended, Ok(Err(error)) if error.is_full());
-        if let Err(reason) = flat(appended) {
-            tracing::error!(%reason, values = count, "not kept in the history");
-            self.said.lost.add(count - owed);
-            self.said.postponed.add(owed);
-            // What is on the disk is not known any more, and nothing more can be appended: start again.
-            if (!full || locked(&self.said.history).has_failed()) && self.said.failed.get() == 0 {
-                self.said.failed.set(1);
-                self.escalator.give_up("history", &format!("the history cannot be written: {reason}"));
-            }
-            return false;
-        }
-        self.said.kept.add(count);
-        self.seal().await;
-        true
-    }
-
-    /// Seals what is due, in a task of its own: what comes meanwhile goes to the next log.
-    async fn seal(&mut self) {
-        let now = self.environment.now();
-        if now < self.seal_from {
-            return;
-        }
-        let history = self.said.history.clone();
-        match flat(spawn_blocking(move || locked(&history).seal_due()).await) {
-            Ok(None) => {}
-            Ok(Some(sealer)) => {
-                tokio::spawn(seal(self.said.history.clone(), sealer, self.said.unsealable.clone()));
-            }
-            Err(reason) => {
-                tracing::error!(%reason, "values of the history stay in their log; sealing is tried again");
-                self.said.unsealable.more();
-                self.seal_from = now.plus(SEAL_AGAIN);
-            }
-        }
-    }
-
-    async fn retain(&mut self) {
-        let now = self.environment.now();
-        if now.since(self.retained_at) < RETAIN_PERIOD {
-            return;
-        }
-        self.retained_at = now;
-        let history = self.said.history.clone();
-        if let Err(reason) = flat(spawn_blocking(move || locked(&history).retain(now)).await) {
-            tracing::error!(%reason, "old values of the history could not be removed");
-        }
-    }
-}
-
-/// Seals; what fails is due again after a pause, in which nothing keeps the history open.
-async fn seal(history: Arc<Mutex<History>>, sealer: Sealer, unsealable: Count) {
-    let waiting = Arc::downgrade(&history);
-    let made = spawn_blocking(move || {
-        let made = sealer.make();
-        locked(&history).adopt(made)
-    });
-    let Err(reason) = flat(made.await) else { return };
-    tracing::error!(%reason, "values of the history stay in their log; sealing is tried again");
-    unsealable.more();
-    tokio::time::sleep(SEAL_AGAIN).await;
-    if let Some(history) = waiting.upgrade() {
-        locked(&history).seal_again();
-    }
-}
-
-fn flat<T>(outcome: Result<Result<T, HistoryError>, tokio::task::JoinError>) -> Result<T, String> {
-    match outcome {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(error) => Err(error.to_string()),
     }
 }
 
