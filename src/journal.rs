@@ -2,9 +2,9 @@
 
 use crate::Failure;
 use crate::answer::say;
-use actors::journal::{Entry, Fact, Journal, JournalError, VerifyReport};
+use actors::journal::{Entry, Fact, Journal, JournalError, Standing, VerifyReport};
 use clap::{Args, Subcommand};
-use market::{AuditReport, Ledger, MarketEvent, RecordNumber, audit_telling, audit_without_clearings};
+use market::{AuditReport, MarketEvent, RecordNumber, audit_telling, audit_without_clearings};
 use std::io::{IsTerminal, Write, stderr};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ Examples:
   gridflex journal verify results                          exits 0 when nothing is damaged, lost or doubled
   gridflex journal verify results --without-clearings      the same without making every clearing again, which takes longest
   gridflex journal replay results --json                   where the market stands, as JSON
+  gridflex journal replay results --until 5000 --json      where it stood after that record; `state` is the hash of all of it
   gridflex journal export results | grep contract_formed   the records of all contracts";
 
 /// Arguments of `gridflex journal`.
@@ -43,6 +44,9 @@ enum JournalCommand {
     Replay {
         /// The data directory
         directory: PathBuf,
+        /// Only up to this record
+        #[arg(long, value_name = "RECORD")]
+        until: Option<u64>,
         /// Print one JSON document
         #[arg(long)]
         json: bool,
@@ -61,7 +65,7 @@ pub fn run(arguments: &JournalArguments) -> Result<(), Failure> {
         JournalCommand::Verify { directory, json, without_clearings } => {
             verify(directory, *json, *without_clearings)
         }
-        JournalCommand::Replay { directory, json } => replay(directory, *json),
+        JournalCommand::Replay { directory, until, json } => replay(directory, *until, *json),
         JournalCommand::Export { directory } => export(directory),
     }
 }
@@ -180,17 +184,26 @@ fn verify(directory: &Path, json: bool, without_clearings: bool) -> Result<(), F
     }
 }
 
-fn replay(directory: &Path, json: bool) -> Result<(), Failure> {
-    let mut ledger = Ledger::default();
-    let records = each(directory, |entry| {
-        let Fact::Market(event) = &entry.fact else { return Ok(()) };
-        let applied = ledger.apply_record(RecordNumber(entry.number), event);
-        let context = |error| anyhow::Error::from(error).context(format!("record {}", entry.number));
-        applied.map(drop).map_err(|error| Failure::Run(context(error)))
+fn replay(directory: &Path, until: Option<u64>, json: bool) -> Result<(), Failure> {
+    let mut standing = Standing::default();
+    each(directory, |entry| {
+        let number = entry.number;
+        if until.is_some_and(|until| number > until) {
+            return Ok(());
+        }
+        let folded = standing.fold(entry);
+        folded.map_err(|error| Failure::Run(anyhow::Error::from(*error).context(format!("record {number}"))))
     })?;
-    let totals = ledger.totals();
+    if let Some(until) = until.filter(|until| *until > standing.records) {
+        let (place, records) = (directory.display(), standing.records);
+        return Err(Failure::Input(anyhow::anyhow!(
+            "{place}: record {until} is not there; the last one is {records}"
+        )));
+    }
+    let (ledger, totals) = (&standing.ledger, standing.ledger.totals());
     let document = serde_json::json!({
-        "records": records,
+        "records": standing.records,
+        "state": standing.digest(),
         "offers": ledger.offers().count(),
         "offers_open": ledger.open_offers().count(),
         "contracts": ledger.contract_count(),

@@ -7,6 +7,7 @@ mod access;
 mod acquire;
 mod answer;
 mod ask;
+mod backup;
 mod bench;
 mod cluster;
 mod demo;
@@ -52,6 +53,7 @@ Examples:
   gridflex serve site.toml                       the live system of that site
   gridflex simulate --seed 7 --out results       the same evening in virtual time
   gridflex journal verify results
+  gridflex backup data backups/monday            a copy of a data directory, also while it is used
   gridflex access add ada --role operator        an account; then gridflex demo --access access.json
   gridflex acquire --config acquire.toml --once  a historian's files to a platform, without private ids
   gridflex quarantine list                       messages that a running gridflex has set aside
@@ -89,6 +91,8 @@ enum Command {
     Access(access::AccessArguments),
     /// Look into a journal: is it whole, what does it say, was anything lost
     Journal(journal::JournalArguments),
+    /// Copy a data directory, also one that a running gridflex uses, to be started from when the original is gone
+    Backup(backup::BackupArguments),
     /// What was measured and estimated, from a data directory that no running gridflex uses
     History(history::HistoryArguments),
     /// Messages that a running gridflex has set aside: look at them, release or discard them
@@ -155,6 +159,7 @@ fn main() -> ExitCode {
         Command::Acquire(arguments) => acquire::run(&arguments),
         Command::Access(arguments) => access::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
         Command::Quarantine(arguments) => quarantine::run(&arguments),
     };

@@ -5,144 +5,14 @@
 
 mod harness;
 
-use grid::Timestamp;
-use harness::checker::{facts, records};
-use harness::cluster::{Member, NatsServers, site};
-use harness::{get, post, run, sized, soak_row, text, wait_for, words};
+use harness::area::{AREA, Customer, PATIENCE, judge, members, owners, said, taken_over};
+use harness::cluster::{Member, NatsServers};
+use harness::{get, run, sized, soak_row, wait_for};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// A member that dies is followed by another one within this, on a quiet machine.
 const FAILOVER_MAX: Duration = Duration::from_secs(5);
-/// The same where builds and other tests run beside.
-const PATIENCE: Duration = Duration::from_secs(40);
-const AREA: &str = "north";
-
-fn now() -> Timestamp {
-    Timestamp::from_seconds(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64)
-}
-
-/// An offer to take more, which nobody wants to pay: it lives until its deadline and is never assigned.
-fn offer(number: usize) -> Value {
-    let now = now();
-    let (start, deadline) =
-        (now.plus(Duration::from_secs(360)).slot().plus(1), now.plus(Duration::from_secs(240)));
-    json!({
-        "id": format!("outside-{number}"),
-        "prosumer": number,
-        "usage_point": 31,
-        "device": number,
-        "created_at": now.to_string(),
-        "acceptance_before": deadline.to_string(),
-        "assignment_before": deadline.to_string(),
-        "start_after": start.0,
-        "start_before": start.0,
-        "slices": [{ "min": 0, "max": 500_000 }],
-        "total_energy": null,
-        "default_schedule": { "start": start.0, "energies": [0] },
-        "prices": { "decrease": 1_000, "increase": 900_000_000 },
-    })
-}
-
-/// Hands in offers one after the other, and knows which were acknowledged.
-#[derive(Default)]
-struct Customer {
-    handed_in: usize,
-    acknowledged: Vec<usize>,
-}
-
-impl Customer {
-    fn hand_in(&mut self, page: SocketAddr) -> bool {
-        self.handed_in += 1;
-        let number = self.handed_in;
-        let Ok(answer) = post(page, "/api/v1/flexoffers", &offer(number)) else { return false };
-        let taken = matches!(answer.status, 200 | 201);
-        assert!(
-            taken || answer.status == 503,
-            "{}: {}",
-            answer.status,
-            String::from_utf8_lossy(&answer.body)
-        );
-        self.acknowledged.extend(taken.then_some(number));
-        taken
-    }
-
-    /// What a page does not know of what was acknowledged.
-    fn missing(&self, page: SocketAddr) -> Vec<usize> {
-        let known = |number: &usize| {
-            let answer = get(page, &format!("/api/v1/flexoffers/outside-{number}"));
-            answer.is_ok_and(|answer| answer.status == 200)
-        };
-        self.acknowledged.iter().copied().filter(|number| !known(number)).collect()
-    }
-}
-
-fn members(directory: &Path, nats: &NatsServers, areas: &[&str], devices: usize) -> Vec<Member> {
-    let member = |name: &str| {
-        let sites = areas.iter().map(|area| site(&directory.join(name), area, devices)).collect();
-        let mut member = Member::new(name, sites, &nats.urls);
-        member.start();
-        member
-    };
-    ["a", "b", "c"].map(member).into()
-}
-
-/// The one member that says it serves an area, and where.
-fn serving(members: &[Member], area: &str) -> Option<(usize, SocketAddr)> {
-    members.iter().enumerate().find_map(|(nth, member)| Some((nth, member.page(area)?)))
-}
-
-fn said(members: &[Member]) -> String {
-    members.iter().map(Member::words).collect()
-}
-
-/// Waits until somebody takes offers.
-fn taken_over(members: &[Member], customer: &mut Customer) -> (usize, SocketAddr) {
-    let begun = Instant::now();
-    loop {
-        if let Some((nth, page)) = serving(members, AREA)
-            && customer.hand_in(page)
-        {
-            return (nth, page);
-        }
-        assert!(begun.elapsed() < PATIENCE, "nobody serves:\n{}", said(members));
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// All copies of the journal: whole, the same as far as they go, and everything acknowledged in the longest one, once.
-fn judge(directory: &Path, members: &mut [Member], acknowledged: &[usize]) {
-    for member in members.iter_mut() {
-        if member.is_running() {
-            member.stop();
-        }
-    }
-    let mut journals: Vec<Vec<Value>> = Vec::new();
-    for member in members.iter() {
-        let data = directory.join(&member.name).join(format!("{AREA}-data"));
-        let verified = run(["journal", "verify", text(&data)]);
-        assert!(verified.status.success(), "{}: {}", member.name, words(&verified));
-        let exported = run(["journal", "export", text(&data)]);
-        journals.push(records(&String::from_utf8(exported.stdout).unwrap()));
-    }
-    journals.sort_by_key(Vec::len);
-    let longest = journals.pop().unwrap();
-    for journal in &journals {
-        assert!(longest.starts_with(journal), "two copies of one journal differ");
-    }
-    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-    for fact in facts(&longest, "offer_accepted") {
-        *times.entry(fact["offer"]["id"].as_str().unwrap()).or_default() += 1;
-    }
-    for number in acknowledged {
-        assert_eq!(times.get(format!("outside-{number}").as_str()), Some(&1), "offer {number}");
-    }
-    assert!(times.values().all(|times| *times == 1), "{times:?}");
-}
-
 fn kills(trials: usize) -> Vec<Duration> {
     let directory = tempfile::tempdir().unwrap();
     let Some(nats) = NatsServers::start(directory.path()) else { return Vec::new() };
@@ -155,6 +25,7 @@ fn kills(trials: usize) -> Vec<Duration> {
         let until = Instant::now() + Duration::from_millis(300 + (trial as u64 * 617) % 1500);
         while Instant::now() < until {
             customer.hand_in(page);
+            customer.look(&owners(&members));
             std::thread::sleep(Duration::from_millis(20));
         }
         let begun = Instant::now();
@@ -175,7 +46,7 @@ fn kills(trials: usize) -> Vec<Duration> {
         took[took.len() / 2],
         took.last().unwrap()
     );
-    judge(directory.path(), &mut members, &customer.acknowledged);
+    judge(directory.path(), &nats, &mut members, &customer);
     assert!(acknowledged >= 5 * trials, "a story in which little happened shows little");
     took
 }
@@ -206,21 +77,21 @@ fn a_member_that_slept_records_nothing_any_more() {
     let mut customer = Customer::default();
     let (sleeper, old_page) = taken_over(&members, &mut customer);
     members[sleeper].signal("STOP");
-    let others = |members: &[Member]| {
-        members.iter().enumerate().filter(|(nth, _)| *nth != sleeper).find_map(|(_, m)| m.page(AREA))
-    };
-    let page = wait_for("another member", PATIENCE, || others(&members));
+    let other = |members: &[Member]| owners(members).into_iter().find(|(nth, _)| *nth != sleeper);
+    let (_, page) = wait_for("another member", PATIENCE, || other(&members));
     wait_for("it to take offers", PATIENCE, || customer.hand_in(page).then_some(()));
     members[sleeper].signal("CONT");
     // It still believes that it serves, for a moment.
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(3) {
+        customer.look(&owners(&members));
         customer.hand_in(old_page);
         std::thread::sleep(Duration::from_millis(5));
     }
+    eprintln!("at {} looks two members said that they serve", customer.doubled);
     wait_for("the sleeper to notice", PATIENCE, || members[sleeper].page(AREA).is_none().then_some(()));
     assert_eq!(customer.missing(page), Vec::<usize>::new(), "{}", said(&members));
-    judge(directory.path(), &mut members, &customer.acknowledged);
+    judge(directory.path(), &nats, &mut members, &customer);
 }
 
 #[test]
@@ -248,7 +119,7 @@ fn areas_are_shared_evenly_and_a_member_that_ends_hands_its_own_on_at_once() {
         (["a", "b", "c"].map(serves) == [2, 2, 2] && told["unserved"] == json!([])).then_some(())
     });
     // What would stay behind on one machine is not taken.
-    let (_, page) = serving(&members, areas[0]).unwrap();
+    let page = members.iter().find_map(|member| member.page(areas[0])).unwrap();
     let refused = get(page, "/api/v1/key-values?limit=5").unwrap();
     assert_eq!(refused.status, 404);
     assert!(String::from_utf8_lossy(&refused.body).contains("no_register"));

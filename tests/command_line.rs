@@ -157,7 +157,9 @@ fn a_damaged_journal_is_refused_with_the_record_and_left_as_it_is() {
         std::fs::write(&path, &damaged).unwrap();
         refuses(1, &["journal", "verify", text(&out)], &[&says, text(&path)]);
         let exported = refuses_after_writing(&["journal", "export", text(&out)], &says);
-        let numbers = exported.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["number"].clone());
+        let numbers = exported
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["number"].clone());
         let numbers: Vec<u64> = numbers.map(|number| number.as_u64().unwrap()).collect();
         assert_eq!(numbers, (1..=middle as u64).collect::<Vec<_>>(), "the good records before it");
         refuses(1, &[&QUIET[..], &["--data", text(&out), "--duration", "15m"]].concat(), &[&says]);

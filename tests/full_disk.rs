@@ -1,13 +1,18 @@
 //! The demo on a disk that fills up: a small file system of its own, made by `unshare`, with ballast on it.
 //!
-//! Orders are refused with `journal_full`, reads go on, nothing acknowledged is lost, and recording resumes unaided.
+//! Orders are refused with `journal_full`, reads go on, nothing acknowledged is lost, and recording resumes unaided. A live site does
+//! so at its own pace: refused within a second of the disk being full, taken again within five of there being room.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test
 #![allow(clippy::disallowed_methods, clippy::print_stderr)] // outside the program there is only the wall clock
 
 mod harness;
 
+use harness::area::{AREA, offer};
+use harness::cluster::site;
 use harness::mqtt::Witness;
-use harness::{Demo, PATIENCE, customer, free_port, get, gridflex, post, run, text, wait_for, words};
+use harness::{
+    Demo, PATIENCE, customer, free_port, get, gridflex, post, run, sized, soak_row, text, wait_for, words,
+};
 use serde_json::{Value, json};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -15,7 +20,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 const SPEED: u32 = 240;
 const UNSHARE: [&str; 4] = ["--user", "--map-root-user", "--mount", "--"];
@@ -153,4 +159,118 @@ fn on_a_full_disk_offers_are_refused_reads_go_on_and_recording_resumes_unaided()
         );
     }
     eprintln!("{before} offers acknowledged before the disk was full, {} in all", kept.len());
+}
+
+/// A live site whose data lie on a file system of their own, and its view of that.
+fn serve(directory: &Path, disk: &Path) -> (Demo, std::path::PathBuf) {
+    let file = site(directory, AREA, 6_000);
+    let words = std::fs::read_to_string(&file).unwrap();
+    let data = disk.join("data");
+    std::fs::write(&file, words.replace(&format!("\"{AREA}-data\""), &format!("\"{}\"", text(&data))))
+        .unwrap();
+    let mut command = Command::new("unshare");
+    command.args(UNSHARE).args(["sh", "-c", MOUNTED, text(disk)]);
+    command.arg(gridflex([]).get_program()).args(["serve", text(&file)]).env_remove("RUST_LOG");
+    let served = Demo::start_by(command);
+    let root = Path::new("/proc").join(served.id().to_string()).join("root");
+    (served, root.join(disk.strip_prefix("/").unwrap()))
+}
+
+/// Fills the disk of a live site and makes room again, so often.
+fn full_and_not(rounds: usize) -> (Duration, Duration) {
+    let directory = tempfile::tempdir().unwrap();
+    let (disk, copy) = (directory.path().join("disk"), directory.path().join("copy"));
+    std::fs::create_dir(&disk).unwrap();
+    if !can_mount(&disk) {
+        eprintln!(
+            "SKIPPED: a file system of its own (unshare, mount) is not allowed here; no full disk is tried"
+        );
+        return Default::default();
+    }
+    let (mut served, inside) = serve(directory.path(), &disk);
+    let (number, page) = (AtomicUsize::new(0), served.page);
+    let acknowledged = std::sync::Mutex::new(Vec::new());
+    // Whether it was taken, and how long the answer took.
+    let hand_in = || {
+        let number = 1 + number.fetch_add(1, Ordering::Relaxed);
+        let asked = Instant::now();
+        let answer = post(page, "/api/v1/flexoffers", &offer(number)).unwrap();
+        match answer.status {
+            201 => acknowledged.lock().unwrap().push(number),
+            503 => assert_eq!(answer.json()["code"], "journal_full"),
+            status => panic!("{status}: {}", String::from_utf8_lossy(&answer.body)),
+        }
+        (answer.status == 201, asked.elapsed())
+    };
+    let ballast = inside.join("ballast");
+    let (mut refused_after, mut taken_after) = (Duration::ZERO, Duration::ZERO);
+    for round in 0..rounds {
+        (0..5).for_each(|_| assert!(hand_in().0, "round {round}"));
+        fill(&ballast);
+        let (full, over) = (Instant::now(), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            // What is left of the last page takes a few more. One is underway when there is no room: it is answered when there is.
+            let underway = scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) && hand_in().1 < Duration::from_millis(500) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+            wait_for("nothing to be recorded", PATIENCE, || {
+                fill(&ballast);
+                figure(page, "journal_read_only").filter(|only| *only == 1.0)
+            });
+            let refused = full.elapsed();
+            for _ in 0..3 {
+                let (taken, took) = hand_in();
+                assert!(!taken);
+                refused_after = refused_after.max(refused + took);
+                assert_eq!(get(page, "/api/v1/snapshot").unwrap().status, 200);
+            }
+            std::fs::remove_file(&ballast).unwrap();
+            let room = Instant::now();
+            while !hand_in().0 {
+                assert!(room.elapsed() < PATIENCE, "nothing is taken again");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            taken_after = taken_after.max(room.elapsed());
+            over.store(true, Ordering::Relaxed);
+            underway.join().unwrap();
+        });
+    }
+    assert!(served.is_running());
+    let made = run(["backup", text(&inside.join("data")), text(&copy)]);
+    assert!(made.status.success(), "{}", words(&made));
+    served.kill();
+    let exported = String::from_utf8(run(["journal", "export", text(&copy)]).stdout).unwrap();
+    let acknowledged = acknowledged.into_inner().unwrap();
+    for number in &acknowledged {
+        let times = exported.matches(&format!("\"id\":\"outside-{number}\"")).count();
+        assert!(times >= 1, "offer {number} was acknowledged and is not recorded");
+    }
+    eprintln!(
+        "{rounds} times full: refused within {refused_after:.2?}, taken again within {taken_after:.2?}; {} offers",
+        acknowledged.len()
+    );
+    (refused_after, taken_after)
+}
+
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
+const TAKEN_AGAIN_WITHIN: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_live_site_refuses_within_a_second_of_a_full_disk_and_takes_again_within_five_of_room() {
+    let (refused, taken) = full_and_not(3);
+    assert!(refused <= REFUSED_WITHIN, "refused after {refused:?}");
+    assert!(taken <= TAKEN_AGAIN_WITHIN, "taken again after {taken:?}");
+}
+
+#[test]
+#[ignore = "minutes; `make soak` runs it"]
+fn a_disk_that_is_full_and_not_again_and_again() {
+    let rounds = sized("SOAK_FULL_DISKS", 200);
+    let (refused, taken) = full_and_not(rounds);
+    let held = refused <= REFUSED_WITHIN && taken <= TAKEN_AGAIN_WITHIN && !taken.is_zero();
+    let asked = format!("{rounds} times full, refused within 1 s, taken again within 5 s, 0 lost");
+    soak_row("a full disk", &asked, &format!("within {refused:.2?} and {taken:.2?}, 0 lost"), held);
+    assert!(held, "refused after {refused:?}, taken again after {taken:?}");
 }

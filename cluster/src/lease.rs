@@ -92,3 +92,97 @@ impl Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_server::TestServer;
+    use tokio::time::sleep;
+
+    const BEAT: Duration = Duration::from_millis(50);
+
+    async fn take(bucket: &Store, member: &str) -> Option<Lease> {
+        Lease::take(bucket, "north", member).await.unwrap()
+    }
+
+    /// Tries until it is taken; how long that took.
+    async fn taken(bucket: &Store, member: &str) -> (Lease, Duration) {
+        let begun = Instant::now();
+        loop {
+            if let Some(lease) = take(bucket, member).await {
+                return (lease, begun.elapsed());
+            }
+            assert!(begun.elapsed() < LAPSE * 5, "it never lapses");
+            sleep(BEAT).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_holds_it_and_whoever_renews_goes_on_holding_it() {
+        let Some(server) = TestServer::start() else { return };
+        let (a, b) = (server.connect("a").await, server.connect("b").await);
+        let (of_a, of_b) = (a.bucket().await.unwrap(), b.bucket().await.unwrap());
+        let mut lease = take(&of_a, "a").await.unwrap();
+        assert!(lease.left() <= HELD_FOR && HELD_FOR < LAPSE, "it ends here before it ends there");
+        let until = Instant::now() + LAPSE * 2;
+        let mut terms = vec![lease.term()];
+        while Instant::now() < until {
+            assert!(
+                take(&of_b, "b").await.is_none() && take(&of_a, "a").await.is_none(),
+                "two hold one lease"
+            );
+            assert_eq!(lease.renew().await, Held::Yes);
+            terms.push(lease.term());
+            sleep(RENEW_PERIOD).await;
+        }
+        lease.give_back().await;
+        let (other, after) = taken(&of_b, "b").await;
+        assert!(after < HELD_FOR, "what was given back had to lapse: {after:?}");
+        terms.push(other.term());
+        terms.sort();
+        let count = terms.len();
+        terms.dedup();
+        assert_eq!(terms.len(), count, "a term is nobody else's and never comes again");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_does_not_renew_has_stopped_before_another_begins_and_gets_nothing_back() {
+        let Some(server) = TestServer::start() else { return };
+        let (a, b) = (server.connect("a").await, server.connect("b").await);
+        let (of_a, of_b) = (a.bucket().await.unwrap(), b.bucket().await.unwrap());
+        let mut slept = take(&of_a, "a").await.unwrap();
+        let (mut other, after) = taken(&of_b, "b").await;
+        assert!(
+            slept.left().is_zero(),
+            "another began {after:?} after, and it still held it for {:?}",
+            slept.left()
+        );
+        assert_eq!(slept.renew().await, Held::No);
+        assert_eq!(other.renew().await, Held::Yes, "a renewal that came too late took nothing away");
+        // Nor does giving back what another one holds.
+        slept.give_back().await;
+        assert!(take(&of_a, "a").await.is_none());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn servers_that_do_not_answer_leave_it_until_it_ends_here_and_no_longer() {
+        let Some(server) = TestServer::start() else { return };
+        let nats = server.connect("a").await;
+        let mut lease = take(&nats.bucket().await.unwrap(), "a").await.unwrap();
+        server.signal("STOP");
+        let begun = Instant::now();
+        let mut answers = Vec::new();
+        loop {
+            let held = lease.renew().await;
+            answers.push(held);
+            if held == Held::No || lease.left().is_zero() {
+                break;
+            }
+            sleep(BEAT).await;
+        }
+        server.signal("CONT");
+        let ended = begun.elapsed();
+        assert!(!answers.contains(&Held::Yes), "{answers:?}");
+        assert!(ended > HELD_FOR / 2 && ended < LAPSE, "it ended after {ended:?}: {answers:?}");
+    }
+}

@@ -20,7 +20,10 @@ mod nats;
 mod operation;
 mod placement;
 mod replica;
+mod server_disk;
 mod serving;
+#[cfg(test)]
+mod test_server;
 mod view;
 
 pub use member::{Event, Member, Options, members};

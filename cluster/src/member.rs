@@ -3,6 +3,7 @@
 use crate::lease::RENEW_PERIOD;
 use crate::nats::{Nats, NatsError, Servers};
 use crate::placement::{Announcement, Members};
+use crate::server_disk::Told;
 use crate::serving::{Serving, ServingError, Shared};
 use crate::view::View;
 use async_nats::jetstream::kv::Store;
@@ -173,7 +174,9 @@ async fn announce(shared: Shared) {
     let areas = |of: &Mutex<BTreeSet<String>>| -> Vec<String> {
         of.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     };
+    let mut told = Told::default();
     loop {
+        told.look(shared.nats.client());
         let announcement = Announcement { may: areas(&shared.may), serves: areas(&shared.serves) };
         let said = serde_json::to_vec(&announcement).unwrap_or_default();
         if let Err(error) = shared.bucket.put(&key, said.into()).await {

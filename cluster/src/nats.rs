@@ -11,7 +11,7 @@
 use async_nats::header::{NATS_EXPECTED_LAST_SEQUENCE, NATS_MESSAGE_ID};
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, PublishErrorKind};
-use async_nats::jetstream::stream::{self, DiscardPolicy, StorageType};
+use async_nats::jetstream::stream::{self, DiscardPolicy, PersistenceMode, StorageType};
 use async_nats::jetstream::{self, ErrorCode, kv};
 use async_nats::{ConnectOptions, HeaderMap};
 use bytes::Bytes;
@@ -133,6 +133,7 @@ pub enum PublishError {
 /// A connection.
 #[derive(Debug, Clone)]
 pub struct Nats {
+    client: async_nats::Client,
     context: jetstream::Context,
     replicas: usize,
 }
@@ -179,8 +180,13 @@ impl Nats {
         let context = jetstream::ContextBuilder::new()
             .timeout(REQUEST_TIMEOUT)
             .ack_timeout(REQUEST_TIMEOUT)
-            .build(client);
-        Ok(Self { context, replicas })
+            .build(client.clone());
+        Ok(Self { client, context, replicas })
+    }
+
+    /// The connection itself.
+    pub fn client(&self) -> &async_nats::Client {
+        &self.client
     }
 
     /// The bucket of leases and members.
@@ -221,6 +227,8 @@ impl Nats {
             Some("it keeps messages elsewhere or for another time".to_owned())
         } else if found.subjects != wanted.subjects || !found.deny_delete {
             Some("it was not made by gridflex".to_owned())
+        } else if found.persist_mode == Some(PersistenceMode::Async) {
+            Some("it confirms messages before they are written (persist_mode async)".to_owned())
         } else {
             None
         };

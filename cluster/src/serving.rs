@@ -108,6 +108,7 @@ impl ServingError {
     fn is_lasting(&self) -> bool {
         match self {
             ServingError::Check { .. } | ServingError::Malformed { .. } => true,
+            ServingError::Journal(error) => matches!(error, JournalError::Newer { .. }),
             ServingError::Replica(error) => !matches!(error, ReplicaError::Io { .. }),
             _ => false,
         }

@@ -230,7 +230,9 @@ impl Run<BufReader<File>> {
         let (values, whole) = log::read(&bytes);
         match whole == bytes.len() {
             true => Ok(Some(values)),
-            false => Err(HistoryError::Damaged { path: self.path.clone(), reason: "it is no run".to_owned() }),
+            false => {
+                Err(HistoryError::Damaged { path: self.path.clone(), reason: "it is no run".to_owned() })
+            }
         }
     }
 }

@@ -17,6 +17,7 @@
 //!
 //! Everything that touches files goes through [`files::Disk`], so that a test can take the power away at any of its operations.
 
+mod backup;
 mod error;
 mod export;
 pub mod log;
@@ -28,6 +29,7 @@ mod start;
 mod store;
 mod value;
 
+pub use backup::{BackedUp, back_up};
 pub use error::HistoryError;
 pub use offset::{Followed, Gone, NoOffset, Offset};
 pub use query::{Query, Versions};

@@ -11,7 +11,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 
-const LOCK: &str = "history.lock";
+pub(crate) const LOCK: &str = "history.lock";
 
 pub(crate) fn log_name(number: u64) -> String {
     format!("head-{number:010}.log")
@@ -43,15 +43,15 @@ impl Lock {
 }
 
 /// A sealed file by its name.
-struct Found {
-    name: String,
-    kind: Kind,
-    number: u64,
-    sum: String,
+pub(crate) struct Found {
+    pub name: String,
+    pub kind: Kind,
+    pub number: u64,
+    pub sum: String,
 }
 
 /// The files of a history: logs by number, sealed ones.
-fn layout(disk: &dyn Disk) -> Result<(Vec<u64>, Vec<Found>), HistoryError> {
+pub(crate) fn layout(disk: &dyn Disk) -> Result<(Vec<u64>, Vec<Found>), HistoryError> {
     let (mut logs, mut found) = (Vec::new(), Vec::new());
     for name in disk.names().map_err(io_in(disk, "", "listing"))? {
         if let Some(number) = name.strip_prefix("head-").and_then(|rest| rest.strip_suffix(".log")) {

@@ -19,7 +19,13 @@ fn many_files(directory: &Path, files: usize) -> History {
         let measured_at = Timestamp::from_seconds((number % 330) as i64);
         let received_at = Timestamp::from_seconds((number % 330 + number / 700) as i64);
         let (value, quality) = ((number / 3) as f64, Quality::Measured);
-        Value::measured(&Measurement { point: name.parse().unwrap(), value, quality, measured_at, received_at })
+        Value::measured(&Measurement {
+            point: name.parse().unwrap(),
+            value,
+            quality,
+            measured_at,
+            received_at,
+        })
     };
     for file in 0..files {
         let values: Vec<Value> = (30 * file..30 * (file + 1)).map(value).collect();
@@ -53,8 +59,9 @@ fn what_is_exported_is_what_a_query_says_however_many_files_it_comes_from() {
     assert!(history.figures()[&Kind::Telemetry].files > 4 * 32, "they are merged twice");
     let (from, until) = (Timestamp::from_seconds(5), Timestamp::from_seconds(300));
     let out = tempfile::tempdir().unwrap();
-    for (number, versions) in
-        [Versions::Newest, Versions::All, Versions::AsOf(Timestamp::from_seconds(160))].into_iter().enumerate()
+    for (number, versions) in [Versions::Newest, Versions::All, Versions::AsOf(Timestamp::from_seconds(160))]
+        .into_iter()
+        .enumerate()
     {
         for points in [vec![], vec!["bus.3.u.b".parse().unwrap()]] {
             let query = Query { kind: Kind::Telemetry, points, from, until, versions, most: 1_000_000 };

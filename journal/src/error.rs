@@ -1,7 +1,7 @@
 //! What can go wrong with a journal.
 
-use files::Disk;
 use crate::record::Stop;
+use files::Disk;
 use market::LedgerError;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -36,6 +36,17 @@ pub enum JournalError {
     Foreign {
         /// The file.
         path: PathBuf,
+    },
+    /// A later version of the program wrote it. Nothing was changed.
+    #[error(
+        "{}: written by a newer gridflex than this one ({}): {what}. Nothing was changed; start with the newer program, or \
+         restore a backup from before the upgrade", path.display(), env!("CARGO_PKG_VERSION")
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// What in it is not known here.
+        what: String,
     },
     /// A record that must have been whole is damaged.
     #[error(

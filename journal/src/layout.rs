@@ -1,7 +1,7 @@
 //! Which files are there: segments and snapshots by their names.
 
-use files::Disk;
 use crate::error::JournalError;
+use files::Disk;
 
 /// Name of the first segment inside its directory.
 pub const FILE_NAME: &str = "market.journal";
@@ -46,6 +46,14 @@ fn number(name: &str, ending: &str) -> Option<u64> {
 /// Whether a file of that name is part of the journal itself, and not something made from it.
 pub fn is_segment(name: &str) -> bool {
     name == FILE_NAME || number(name, SEGMENT).is_some_and(|first| first > 1)
+}
+
+/// Whether a file of that name is a segment, a snapshot, the tip, or what was left of one of them.
+pub fn is_of_journal(name: &str) -> bool {
+    name == TIP_NAME
+        || name.starts_with(FILE_NAME)
+        || name.starts_with(PREFIX)
+        || name.starts_with("market.snapshot")
 }
 
 /// The name of the segment that begins with a record.

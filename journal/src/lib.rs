@@ -13,6 +13,7 @@
 //!
 //! Everything that touches files goes through [`Disk`], so that a test can take the power away at any of its operations.
 
+mod backup;
 mod error;
 mod layout;
 pub mod measure;
@@ -26,9 +27,10 @@ mod start;
 mod tip;
 mod writer;
 
+pub use backup::BackedUp;
 pub use error::JournalError;
 pub use files::{Disk, Folder};
-pub use layout::{FILE_NAME, is_segment};
+pub use layout::{FILE_NAME, is_of_journal, is_segment};
 pub use record::{Chain, Entry, Fact, check_size};
 pub use report::VerifyReport;
 pub use snapshot::Snapshotter;

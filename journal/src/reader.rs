@@ -1,10 +1,10 @@
 //! Reading segments one after the other.
 
-use files::Disk;
 use crate::error::JournalError;
 use crate::layout::io_in;
 use crate::record::{HEAD, Record, Stop, Version};
-use crate::segment::{self, Broken, Expected, Position, SECTOR};
+use crate::segment::{self, Broken, Expected, Position, SECTOR, VERSION};
+use files::Disk;
 
 /// Where reading ended.
 pub(crate) struct Walked {
@@ -76,6 +76,10 @@ pub(crate) fn walk(
                 let bytes = bytes.get(read.end..).unwrap_or_default().to_vec();
                 walked.torn = Some(Torn { name: name.clone(), at: end, bytes });
             }
+            Some(Broken::Unknown { number, reason }) => {
+                let what = format!("record {number} is whole, and not known here ({reason})");
+                return Err(JournalError::Newer { path: disk.place().join(name), what });
+            }
             Some(Broken::Damaged { number, offset, reason }) => {
                 let (path, offset, good) = (disk.place().join(name), offset as u64, number - 1);
                 return Err(JournalError::Damaged { path, number, offset, reason, good });
@@ -134,6 +138,10 @@ fn check_head(
         return Ok(false);
     }
     let path = disk.place().join(name);
+    if let Some(version) = segment::newer_version(bytes) {
+        let what = format!("it is a journal of version {version}; known here are 1 to {VERSION}");
+        return Err(JournalError::Newer { path, what });
+    }
     if before.number == 0 && !bytes.starts_with(b"gridflex journal ") {
         return Err(JournalError::Foreign { path });
     }

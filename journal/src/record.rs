@@ -87,6 +87,8 @@ pub enum Defect {
     Chain,
     /// The payload is no entry.
     Payload(String),
+    /// The payload is as it was written, and says what this version of the program does not know.
+    Unknown(String),
 }
 
 /// The chain before the first record of version 1.
@@ -177,7 +179,7 @@ impl<'a> Record<'a> {
             return Ok(Entry { number, written_at, fact });
         }
         let entry: Entry =
-            serde_json::from_slice(self.payload).map_err(|error| Defect::Payload(error.to_string()))?;
+            serde_json::from_slice(self.payload).map_err(|error| Defect::Unknown(error.to_string()))?;
         match entry.number == number {
             true => Ok(entry),
             false => Err(Defect::Payload(format!("it carries number {}", entry.number))),
@@ -197,7 +199,7 @@ impl<'a> Record<'a> {
 
 impl From<Malformed> for Defect {
     fn from(error: Malformed) -> Self {
-        Self::Payload(error.to_string())
+        Self::Unknown(error.to_string())
     }
 }
 

@@ -1,6 +1,5 @@
 //! Reading a journal without changing it.
 
-use files::{Disk, Folder};
 use crate::error::JournalError;
 use crate::layout::{FILE_NAME, Layout, io_in};
 use crate::reader::walk;
@@ -9,6 +8,7 @@ use crate::segment::{Position, SECTOR, parse_head};
 use crate::snapshot;
 use crate::tip::{self, ABSENT, Tip};
 use crate::writer::Journal;
+use files::{Disk, Folder};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -67,7 +67,7 @@ fn kept(
 
 fn verify_each_on(disk: &dyn Disk, each: &mut dyn FnMut(Entry)) -> Result<VerifyReport, JournalError> {
     let mut faults = Vec::new();
-    let tip = tip::read(disk);
+    let tip = tip::read(disk)?;
     let layout = Layout::of(disk)?;
     if layout.segments.is_empty() {
         let missing = std::io::ErrorKind::NotFound.into();
@@ -75,26 +75,25 @@ fn verify_each_on(disk: &dyn Disk, each: &mut dyn FnMut(Entry)) -> Result<Verify
     }
     let mut chains: BTreeMap<u64, _> = layout.snapshots.iter().map(|(number, _)| (*number, None)).collect();
     let mut records = 0;
-    let walked =
-        walk(disk, &layout.segments, Position::start(), tip.position(), &mut |record, position| {
-            let entry = record.entry()?;
-            if let Some(chain) = chains.get_mut(&entry.number) {
-                *chain = Some(position.chain);
-            }
-            records += 1;
-            each(entry);
-            Ok(())
-        })?;
-    let (mut snapshots, mut older) = (Vec::new(), Vec::new());
+    let walked = walk(disk, &layout.segments, Position::start(), tip.position(), &mut |record, position| {
+        let entry = record.entry()?;
+        if let Some(chain) = chains.get_mut(&entry.number) {
+            *chain = Some(position.chain);
+        }
+        records += 1;
+        each(entry);
+        Ok(())
+    })?;
+    let (mut snapshots, mut of_others) = (Vec::new(), Vec::new());
     for (number, name) in &layout.snapshots {
         match snapshot::load(disk, name) {
-            Err(words) if snapshot::is_older(disk, name) => older.push(words),
+            Err(words) if snapshot::is_of_other_version(disk, name) => of_others.push(words),
             Err(words) => faults.push(words),
             Ok((position, _)) if chains.get(number) == Some(&Some(position.chain)) => snapshots.push(*number),
             Ok(_) => faults.push(format!("{name} is of another journal")),
         }
     }
-    let mut notes = older;
+    let mut notes = of_others;
     match tip {
         Tip::Absent if walked.position.number > 0 => notes.push(ABSENT.to_owned()),
         Tip::Damaged(words) => faults.push(words),
@@ -110,7 +109,11 @@ fn verify_file(path: &Path, each: &mut dyn FnMut(Entry)) -> Result<VerifyReport,
     let folder = Folder::new(path.parent().unwrap_or(Path::new("")));
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
     let head = folder.read(&name, 0, SECTOR as u64).map_err(io_in(&folder, &name, "reading the journal"))?;
-    let Some(from) = parse_head(&head) else { return Err(JournalError::Foreign { path: path.to_owned() }) };
+    let Some(from) = parse_head(&head) else {
+        // Says which version, where it is one that is not known here.
+        walk(&folder, &[(1, name)], Position::start(), None, &mut |_, _| Ok(()))?;
+        return Err(JournalError::Foreign { path: path.to_owned() });
+    };
     let (mut records, entries) = (0, Vec::new());
     let walked = walk(&folder, &[(from.number + 1, name)], from, None, &mut |record, _| {
         records += 1;

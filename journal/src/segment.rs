@@ -25,6 +25,8 @@ use std::ops::Range;
 
 /// What a disk writes whole or not at all, bytes.
 pub const SECTOR: usize = 512;
+/// The newest version that is known, and the one that is written.
+pub(crate) const VERSION: u32 = 3;
 const MAGIC: &[u8; 8] = b"GFGROUP\n";
 const FRAME: usize = 64;
 
@@ -53,6 +55,27 @@ pub(crate) fn version(bytes: &[u8]) -> Option<Version> {
         () if begins(b"gridflex journal 3 ") => Some(Version::Three),
         () => None,
     }
+}
+
+/// The version of a segment with these first bytes when it is one that this program does not know yet.
+pub(crate) fn newer_version(bytes: &[u8]) -> Option<u32> {
+    let text = bytes.strip_prefix(b"gridflex journal ")?;
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let version = std::str::from_utf8(text.get(..digits.min(9))?).ok()?.parse().ok()?;
+    let newer = version > VERSION && matches!(text.get(digits), Some(b' ' | b'\n'));
+    let flipped = b"23".iter().any(|known| is_checked_as(bytes, "gridflex journal ", *known));
+    (newer && !flipped).then_some(version)
+}
+
+/// Whether a line would be one of ours if the digit after `start` were another one: its check says so. Then that digit is damaged.
+pub(crate) fn is_checked_as(line: &[u8], start: &str, digit: u8) -> bool {
+    const CHECK: &[u8] = b"check ";
+    let mut line = line.get(..line.len().min(SECTOR)).unwrap_or_default().to_vec();
+    let Some(at) = line.windows(CHECK.len()).position(|word| word == CHECK) else { return false };
+    line.get_mut(start.len()).map(|found| std::mem::replace(found, digit));
+    let check: Chain = Sha256::digest(line.get(..at).unwrap_or_default()).into();
+    let found = line.get(at + CHECK.len()..at + CHECK.len() + 16);
+    found == Some(&hex(&check).as_bytes()[..16])
 }
 
 /// The head of the segment that goes on after a position.
@@ -146,6 +169,13 @@ pub(crate) enum Broken {
         /// In what way.
         reason: String,
     },
+    /// A record is what was written, and this program does not know what it says.
+    Unknown {
+        /// Which.
+        number: u64,
+        /// What is not known.
+        reason: String,
+    },
 }
 
 /// What reading a segment found.
@@ -204,7 +234,7 @@ pub(crate) fn read<E>(
                 Ok(()) => (chain, position) = (after, next),
                 Err(Stop::Refused(error)) => return Err(error),
                 Err(Stop::Unreadable(defect)) => {
-                    let broken = Some(Broken::Damaged { number, offset, reason: words(defect) });
+                    let broken = Some(unreadable(number, offset, defect));
                     return Ok(Segment { position, end: group_at, last, broken });
                 }
             }
@@ -246,11 +276,19 @@ fn check_group(
     Ok(end.next_multiple_of(SECTOR))
 }
 
+/// What a defect in the payload of a record comes to whose chain is whole.
+fn unreadable(number: u64, offset: usize, defect: Defect) -> Broken {
+    match defect {
+        Defect::Unknown(reason) => Broken::Unknown { number, reason },
+        defect => Broken::Damaged { number, offset, reason: words(defect) },
+    }
+}
+
 fn words(defect: Defect) -> String {
     match defect {
         Defect::Torn => "it ends too early".into(),
         Defect::Chain => "its checksum does not match".into(),
-        Defect::Payload(reason) => reason,
+        Defect::Payload(reason) | Defect::Unknown(reason) => reason,
     }
 }
 
@@ -284,7 +322,6 @@ fn read_version_1<E>(
     let mut last = 0;
     while at < bytes.len() {
         let number = position.number + 1;
-        let damaged = |reason| Some(Broken::Damaged { number, offset: at, reason });
         let mut next = Position { number, chain: position.chain };
         let read = check_next(Version::One, &bytes[at..], &mut next.chain).map_err(Stop::Unreadable);
         let read = read.and_then(|payload| {
@@ -302,7 +339,7 @@ fn read_version_1<E>(
         };
         let broken = match defect {
             Defect::Torn if expected.last && number > expected.acknowledged => Some(Broken::Torn),
-            defect => damaged(words(defect)),
+            defect => Some(unreadable(number, at, defect)),
         };
         return Ok(Segment { position, end: at, last, broken });
     }

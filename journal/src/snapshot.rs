@@ -11,13 +11,13 @@
 //! snapshot is made from the files, never from memory: it holds nothing that is not synced, and is never the only copy
 //! of anything. A damaged one is passed over. The newest two are kept.
 
-use files::{Disk, SharedDisk};
 use crate::error::{JournalError, contradiction};
 use crate::layout::{Layout, io_in, snapshot_name};
 use crate::reader::walk;
 use crate::record::{Chain, hex, unhex};
-use crate::segment::{Position, SECTOR, parse_head};
+use crate::segment::{Position, SECTOR, is_checked_as, parse_head};
 use crate::standing::Standing;
+use files::{Disk, SharedDisk};
 use grid::packed::{Packed, unpack_whole};
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,18 +26,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 const KEPT: usize = 2;
 pub(crate) const UNFINISHED: &str = "market.snapshot.new";
 
-/// What a snapshot of an older version begins with. It is of no use, and nothing is wrong with it.
-const OLDER: [&[u8]; 4] = [
-    b"gridflex snapshot 1 record ",
-    b"gridflex snapshot 2 record ",
-    b"gridflex snapshot 3 record ",
-    b"gridflex snapshot 4 record ",
-];
+const VERSION: u32 = 5;
 
-/// Whether a snapshot was written by an older version of the program.
-pub(crate) fn is_older(disk: &dyn Disk, name: &str) -> bool {
-    let length = OLDER[0].len() as u64;
-    disk.read(name, 0, length).is_ok_and(|bytes| OLDER.contains(&bytes.as_slice()))
+/// The version of a snapshot with these first bytes. One of another version is of no use, and nothing is wrong with it.
+fn version(bytes: &[u8]) -> Option<u32> {
+    const START: &str = "gridflex snapshot ";
+    let text = std::str::from_utf8(bytes.get(..40)?).ok()?;
+    let version = text.strip_prefix(START)?.split_once(" record ")?.0.parse().ok()?;
+    // With its own number it would be whole: that digit is damaged.
+    (version == VERSION || !is_checked_as(bytes, START, b'5')).then_some(version)
+}
+
+/// Whether a snapshot was written by another version of the program.
+pub(crate) fn is_of_other_version(disk: &dyn Disk, name: &str) -> bool {
+    disk.read(name, 0, SECTOR as u64).is_ok_and(|bytes| version(&bytes).is_some_and(|found| found != VERSION))
 }
 
 fn head(position: &Position, bytes: usize, digest: &Chain) -> [u8; SECTOR] {
@@ -70,8 +72,11 @@ fn parse(bytes: &[u8]) -> Option<Position> {
 /// Reads a snapshot; an error in words when it is damaged.
 pub(crate) fn load(disk: &dyn Disk, name: &str) -> Result<(Position, Standing), String> {
     let bytes = disk.read(name, 0, u64::MAX).map_err(|error| format!("{name} cannot be read: {error}"))?;
-    let older = OLDER.iter().any(|older| bytes.starts_with(older));
-    let wrong = if older { "of an older version" } else { "damaged" };
+    let wrong = match version(&bytes) {
+        Some(older) if older < VERSION => "of an older version",
+        Some(newer) if newer > VERSION => "of a newer version of the program",
+        _ => "damaged",
+    };
     let position = parse(&bytes).ok_or_else(|| format!("{name} is {wrong}"))?;
     let standing: Standing = unpack_whole(&bytes[SECTOR..])
         .map_err(|error| format!("{name} was written by another version: {error}"))?;

@@ -1,6 +1,5 @@
 //! Opening a journal: the newest good snapshot, what was recorded since, and an end that can be appended to.
 
-use files::{Disk, Folder, SharedDisk};
 use crate::error::{JournalError, contradiction};
 use crate::layout::{FILE_NAME, Layout, io_in};
 use crate::reader::{Active, Torn, walk};
@@ -10,6 +9,7 @@ use crate::snapshot::{UNFINISHED, newest_good};
 use crate::standing::Standing;
 use crate::tip::{self, ABSENT, Tip};
 use crate::writer::{Durability, End, Journal, Options};
+use files::{Disk, Folder, SharedDisk};
 use grid::defect::{Defect, planted};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
@@ -53,7 +53,7 @@ impl Journal {
     pub fn open_on(disk: SharedDisk, options: Options) -> Result<Opened, JournalError> {
         let mut notes = Vec::new();
         let layout = Layout::of(disk.as_ref())?;
-        let tip = tip::read(disk.as_ref());
+        let tip = tip::read(disk.as_ref())?;
         let found = newest_good(disk.as_ref(), &layout, &mut notes);
         let (from, mut standing, index) =
             found.unwrap_or_else(|| (Position::start(), Standing::default(), 0));

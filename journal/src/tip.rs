@@ -10,10 +10,11 @@
 //!
 //! The check is the beginning of SHA-256 of what is before it.
 
-use files::Disk;
-use crate::layout::TIP_NAME;
+use crate::error::JournalError;
+use crate::layout::{TIP_NAME, io_in};
 use crate::record::{Chain, hex, unhex};
-use crate::segment::Position;
+use crate::segment::{Position, is_checked_as};
+use files::Disk;
 use sha2::{Digest, Sha256};
 
 const LENGTH: usize = 160;
@@ -61,21 +62,35 @@ pub(crate) const ABSENT: &str =
     "there is no market.tip: whether acknowledged records were cut off at the end cannot be told";
 
 /// Reads it.
-pub(crate) fn read(disk: &dyn Disk) -> Tip {
+///
+/// # Errors
+/// When it is there and cannot be read, or when a later version of the program wrote it.
+pub(crate) fn read(disk: &dyn Disk) -> Result<Tip, JournalError> {
     let bytes = match disk.read(TIP_NAME, 0, LENGTH as u64 + 1) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Tip::Absent,
-        Err(error) => return Tip::Damaged(format!("{TIP_NAME} cannot be read: {error}")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Tip::Absent),
+        Err(error) => return Err(io_in(disk, TIP_NAME, "reading the newest acknowledged record")(error)),
     };
     if bytes.iter().all(|byte| *byte == 0) {
-        return Tip::Absent;
+        return Ok(Tip::Absent);
     }
-    match parse(&bytes).filter(|position| line(position).as_bytes() == bytes) {
+    if let Some(version) = newer_version(&bytes) {
+        let what = format!("it is a tip of version {version}; known here is 1");
+        return Err(JournalError::Newer { path: disk.place().join(TIP_NAME), what });
+    }
+    Ok(match parse(&bytes).filter(|position| line(position).as_bytes() == bytes) {
         Some(position) => Tip::Known(position),
         None => Tip::Damaged(format!(
             "{TIP_NAME} is damaged: whether acknowledged records were cut off at the end cannot be told"
         )),
-    }
+    })
+}
+
+fn newer_version(bytes: &[u8]) -> Option<u32> {
+    const START: &str = "gridflex tip ";
+    let text = std::str::from_utf8(bytes).ok()?;
+    let version = text.strip_prefix(START)?.split_once(' ')?.0.parse().ok()?;
+    (version > 1 && !is_checked_as(bytes, START, b'1')).then_some(version)
 }
 
 fn parse(bytes: &[u8]) -> Option<Position> {

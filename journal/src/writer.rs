@@ -1,6 +1,5 @@
 //! Appending: one write and one sync for each group of facts.
 
-use files::SharedDisk;
 use crate::error::JournalError;
 use crate::layout::{io_in, segment_name};
 use crate::reader::Active;
@@ -9,6 +8,7 @@ use crate::segment::{self, Position, SECTOR, chain_of_head, close_group, open_gr
 use crate::snapshot::{Kept, Snapshotter};
 use crate::start::Lock;
 use crate::tip;
+use files::SharedDisk;
 use grid::Timestamp;
 use grid::defect::{Defect, planted};
 use std::io::{Error, ErrorKind};

@@ -3,6 +3,7 @@
 //! * [`mod@file`]: `SITE.toml` as written, every fault with its line;
 //! * [`mod@check`]: everything the file names read and put together, or all that is wrong with it;
 //! * [`station`]: door, system and page of one site, for `gridflex serve` and for the demo;
+//! * [`backup`]: a copy of a data directory, also of one in use;
 //! * `archive`: what a forecast goes on from after a start;
 //! * `sources`: what is read from others; `published`: what others see over OPC UA;
 //! * [`running`]: the live system against the machine's clock.
@@ -10,6 +11,7 @@
 //! It knows no command line and nothing of a simulated plant.
 
 mod archive;
+pub mod backup;
 pub mod check;
 pub mod file;
 mod market;

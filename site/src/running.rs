@@ -139,7 +139,10 @@ impl SiteError {
         match self {
             SiteError::Station(error) => error.is_input(),
             SiteError::Journal(error) => {
-                matches!(error, JournalError::Foreign { .. } | JournalError::Locked { .. })
+                matches!(
+                    error,
+                    JournalError::Foreign { .. } | JournalError::Newer { .. } | JournalError::Locked { .. }
+                )
             }
             SiteError::History(error) => matches!(error, HistoryError::Locked { .. }),
             #[cfg(feature = "modbus")]

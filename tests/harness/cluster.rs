@@ -34,7 +34,7 @@ impl NatsServers {
             let config = directory.join(format!("nats-{nth}.conf"));
             let words = format!(
                 "server_name: n{nth}\nlisten: 127.0.0.1:{port}\njetstream {{ store_dir: \"{}\" }}\n\
-                 cluster {{ name: test, listen: 127.0.0.1:{route}, routes: [{}] }}\n",
+                 cluster {{ name: test, listen: 127.0.0.1:{route}, no_advertise: true, routes: [{}] }}\n",
                 text(&directory.join(format!("nats-{nth}"))),
                 others.join(", "),
             );
@@ -145,6 +145,21 @@ impl Member {
         let newest = said.iter().rev().find_map(|(_, line)| line.trim().strip_prefix(start.as_str()))?;
         let page = newest.strip_prefix("served here, page ")?.split(',').next()?;
         Some(page.parse().unwrap())
+    }
+
+    /// Where its MQTT door takes telemetry of an area, if it serves it.
+    pub fn door(&self, area: &str) -> Option<SocketAddr> {
+        self.page(area)?;
+        let said = self.said.lock().unwrap();
+        let start = format!("{area}: served here");
+        let newest = said.iter().rev().find(|(_, line)| line.trim().starts_with(&start))?;
+        Some(newest.1.split("broker ").nth(1)?.split(',').next()?.parse().unwrap())
+    }
+
+    /// When it last said something that contains these words.
+    pub fn said_at(&self, words: &str) -> Option<Instant> {
+        let said = self.said.lock().unwrap();
+        said.iter().rev().find_map(|(at, line)| line.contains(words).then_some(*at))
     }
 
     /// Everything it said.

@@ -5,12 +5,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // tests
 #![allow(clippy::disallowed_methods)] // witnesses outside the program read the wall clock and run in threads
 
+pub mod area;
 pub mod checker;
 pub mod cluster;
 pub mod customer;
+pub mod faults;
 pub mod mqtt;
 pub mod readings;
+pub mod stream;
 pub mod traders;
+pub mod wire;
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -6,7 +6,8 @@ pub mod stage;
 pub use books::{Books, planned_deviation_w};
 pub use journal::measure;
 pub use journal::{
-    Durability, Entry, Fact, Journal, JournalError, Opened, Options, Snapshotter, Standing, VerifyReport,
+    BackedUp, Durability, Entry, FILE_NAME, Fact, Journal, JournalError, Opened, Options, Snapshotter,
+    Standing, VerifyReport, is_of_journal,
 };
 pub use stage::{JournalMsg, JournalStage, JournalWriter};
 

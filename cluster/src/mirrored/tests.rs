@@ -1,49 +1,8 @@
 //! A journal's disk against a real NATS server.
 
 use super::*;
-use crate::nats::{Nats, Servers};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
-
-/// Killed when dropped.
-struct Server {
-    child: Child,
-    servers: Servers,
-}
-
-impl Server {
-    /// One alone; `None` and a loud word where there is none.
-    #[allow(clippy::print_stderr)] // what a test skips it says
-    fn start(directory: &Path) -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-        let mut command = Command::new("nats-server");
-        command.args(["-js", "-a", "127.0.0.1", "-p", &port, "-sd"]).arg(directory);
-        match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
-            Ok(child) => Some(Self { child, servers: format!("nats://127.0.0.1:{port}").parse().unwrap() }),
-            Err(_) => {
-                eprintln!("SKIPPED: nats-server is not installed (Debian: apt-get install nats-server)");
-                None
-            }
-        }
-    }
-
-    async fn connect(&self) -> Nats {
-        for _ in 0..100 {
-            if let Ok(nats) = Nats::connect(&self.servers, "a", 1).await {
-                return nats;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("nats-server does not answer");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::nats::Nats;
+use crate::test_server::TestServer;
 
 async fn mirrored(directory: &Path, nats: &Nats) -> Mirrored {
     let stream = nats.journal("north").await.unwrap();
@@ -54,9 +13,9 @@ async fn mirrored(directory: &Path, nats: &Nats) -> Mirrored {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_is_there_already_is_not_cut_off_the_copies_to_be_written_again() {
-    let (store, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let Some(server) = Server::start(store.path()) else { return };
-    let nats = server.connect().await;
+    let data = tempfile::tempdir().unwrap();
+    let Some(server) = TestServer::start() else { return };
+    let nats = server.connect("a").await;
     let disk = Arc::new(mirrored(data.path(), &nats).await);
     let stream = nats.journal("north").await.unwrap();
     let (head, group) = (vec![1; 100], vec![2; 3 * PIECE_BYTES]);

@@ -91,7 +91,10 @@ impl RunError {
         use actors::journal::JournalError;
         match self {
             RunError::Journal(error) => {
-                matches!(error, JournalError::Foreign { .. } | JournalError::Locked { .. })
+                matches!(
+                    error,
+                    JournalError::Foreign { .. } | JournalError::Newer { .. } | JournalError::Locked { .. }
+                )
             }
             RunError::History(error) => matches!(error, history::HistoryError::Locked { .. }),
             RunError::Network(_) | RunError::Topology(_) | RunError::Area(_) => true,

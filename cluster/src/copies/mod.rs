@@ -147,3 +147,6 @@ impl Copies for ToStream {
 pub async fn claim(stream: &AreaStream, ends: u64, term: &str) -> Result<u64, PublishError> {
     stream.append(ends, term, Bytes::new()).await
 }
+
+#[cfg(test)]
+mod tests;
