@@ -148,6 +148,21 @@ fn every_problem_is_named_with_its_file_and_line() {
     );
 }
 
+#[test]
+fn too_little_memory_for_the_network_is_refused_with_what_it_needs() {
+    let (_directory, site) = copy();
+    let written = std::fs::read_to_string(&site).unwrap();
+    let line = written.lines().count() + 2;
+    std::fs::write(&site, written.clone() + "[limits]\nmemory_mb = 100\n").unwrap();
+    let said = refusal(&site);
+    let wanted = format!(
+        "site.toml:{line}: limits.memory_mb: 100 MB is too little: the program with 4 buses and 2 devices"
+    );
+    assert!(said.contains(&wanted) && said.contains("write 129 or more"), "{said}");
+    std::fs::write(&site, written + "[limits]\nmemory_mb = 129\n").unwrap();
+    assert!(run(["check", text(&site)]).status.success());
+}
+
 /// A Modbus server of pymodbus with the registers of the example; `None`, said loudly, where it is not installed.
 fn substation(port: u16) -> Option<std::process::Child> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

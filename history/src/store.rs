@@ -22,6 +22,8 @@ pub struct Options {
     pub head_values: usize,
     /// Values that are not sealed, at most: with more, because sealing fails or does not keep up, nothing is appended.
     pub unsealed_max: usize,
+    /// Messages that may wait to be appended, for whoever hands them in; each has at most a thousand values.
+    pub waiting_messages: usize,
     /// How long values of each kind are kept, after the instant they describe; for ever when absent.
     pub keep: BTreeMap<Kind, Duration>,
 }
@@ -32,7 +34,7 @@ impl Default for Options {
     fn default() -> Self {
         let days = |count: u64| Duration::from_secs(count * 86_400);
         let keep = [(Kind::Telemetry, days(366)), (Kind::Energy, days(1096)), (Kind::Estimate, days(31))];
-        Self { head_values: 500_000, unsealed_max: 2_000_000, keep: keep.into() }
+        Self { head_values: 500_000, unsealed_max: 1_500_000, waiting_messages: 4096, keep: keep.into() }
     }
 }
 
@@ -185,6 +187,11 @@ impl History {
         let more = counted(values);
         self.by_kind.iter_mut().zip(more).for_each(|(count, more)| *count += more);
         self.copy(values)
+    }
+
+    /// How it is kept.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Bytes of torn, never acknowledged groups that were cut off when it was opened.

@@ -2,7 +2,7 @@
 
 mod trading;
 
-pub use trading::Trading;
+pub use trading::{DEVICES, Trading};
 
 use crate::error::contradiction;
 use crate::record::Fact;
@@ -75,6 +75,32 @@ fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.get((share * last as f64).ceil() as usize).copied().unwrap_or_default()
 }
 
+/// Appends so many records of trading, with the snapshots that a running system would make meanwhile. Returns how long the last one took,
+/// ms.
+///
+/// # Errors
+/// The journal's, and words when the market does not buy.
+pub fn write(
+    journal: &mut Journal,
+    trading: &mut Trading,
+    records: usize,
+    now_ms: &dyn Fn() -> f64,
+) -> Result<f64, Box<dyn std::error::Error>> {
+    let (mut written, mut snapshot_ms) = (0, 0.0);
+    while written < records {
+        let events = trading.events(2_000.min(records - written))?;
+        let facts: Vec<Fact> = events.into_iter().map(Fact::Market).collect();
+        written += facts.len();
+        journal.append(facts.iter().map(|fact| (trading.now(), fact)))?;
+        if let Some(snapshotter) = journal.snapshot_due() {
+            let begin = now_ms();
+            snapshotter.make()?;
+            snapshot_ms = now_ms() - begin;
+        }
+    }
+    Ok(snapshot_ms)
+}
+
 impl Bench<'_> {
     /// Measures everything.
     pub fn run(&self) -> Result<Figures, Box<dyn std::error::Error>> {
@@ -83,7 +109,9 @@ impl Bench<'_> {
             append.push(self.append(group)?);
         }
         let long = self.directory.join("long");
-        let snapshot_ms = self.write_long(&long)?;
+        let mut journal = Journal::open_with(&long, Options::new(Durability::Synced))?.journal;
+        let snapshot_ms = write(&mut journal, &mut Trading::default(), self.records, self.now_ms)?;
+        drop(journal);
         let (replay_per_s, _) = self.replay(&long, true)?;
         let (read_per_s, events) = self.replay(&long, false)?;
         let records = events.len();
@@ -142,24 +170,6 @@ impl Bench<'_> {
             ack_ms_p50: quantile(&mut acks, 0.5),
             ack_ms_p99: quantile(&mut acks, 0.99),
         })
-    }
-
-    /// Writes the long journal with its snapshots. Returns how long the last one took, ms.
-    fn write_long(&self, directory: &Path) -> Result<f64, Box<dyn std::error::Error>> {
-        let mut journal = Journal::open_with(directory, Options::new(Durability::Synced))?.journal;
-        let (mut trading, mut written, mut snapshot_ms) = (Trading::default(), 0, 0.0);
-        while written < self.records {
-            let events = trading.events(2_000.min(self.records - written))?;
-            let facts: Vec<Fact> = events.into_iter().map(Fact::Market).collect();
-            written += facts.len();
-            journal.append(facts.iter().map(|fact| (Timestamp::from_seconds(0), fact)))?;
-            if let Some(snapshotter) = journal.snapshot_due() {
-                let begin = (self.now_ms)();
-                snapshotter.make()?;
-                snapshot_ms = (self.now_ms)() - begin;
-            }
-        }
-        Ok(snapshot_ms)
     }
 
     /// Reads all segments, into a ledger or into memory. Returns events per second of CPU time.

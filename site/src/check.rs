@@ -5,6 +5,7 @@ mod tests;
 
 use crate::file::transfer::prices;
 use crate::file::{self, HttpSection, Located, MqttSection, OpcUaServerSection, SiteFile};
+use crate::memory::Memory;
 use crate::network_picture;
 use crate::problem::Problem;
 use crate::sources::{self, Sources};
@@ -121,7 +122,10 @@ pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
     let area = network.as_ref().and_then(|network| area(path, &written, network, &mut problems));
     let maps = sources::point_maps(path, &written, area.as_ref(), &mut problems);
     let mut sources = sources::configs(path, &written, &maps, &mut problems);
-    let (Some(name), Some(network), Some(mut area), true) = (name, network, area, problems.is_empty()) else {
+    let memory = network.as_ref().and_then(|network| memory(path, &written, network, &mut problems));
+    let (Some(name), Some(network), Some(mut area), Some(memory), true) =
+        (name, network, area, memory, problems.is_empty())
+    else {
         return Err(problems);
     };
     listeners.acquisition = std::mem::take(&mut sources.acquisition);
@@ -141,8 +145,16 @@ pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
         network: Arc::new(picture),
         zone: written.zone,
     };
-    let (data, history) = (written.data, written.history);
+    let (data, mut history) = (written.data, written.history);
+    memory.bound(&mut listeners.door.limits, &mut history);
     Ok(Site { foundation, listeners, sources, data, history, summary, clock_is_right: false })
+}
+
+/// How the site's memory is divided.
+fn memory(path: &Path, written: &SiteFile, network: &Network, problems: &mut Vec<Problem>) -> Option<Memory> {
+    let Located { value: memory_mb, line } = written.memory_mb;
+    let divided = Memory::divided(memory_mb, network.buses().len(), written.devices.len());
+    divided.map_err(|error| problems.push(Problem::at(path, line, format!("limits.memory_mb: {error}")))).ok()
 }
 
 /// The most that the generators behind each connection feed in, W.

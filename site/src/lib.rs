@@ -4,6 +4,7 @@
 //! * [`mod@check`]: everything the file names read and put together, or all that is wrong with it;
 //! * [`station`]: door, system and page of one site, for `gridflex serve` and for the demo;
 //! * [`backup`]: a copy of a data directory, also of one in use;
+//! * [`memory`]: how the memory a site may use is divided among what grows with what arrives;
 //! * `archive`: what a forecast goes on from after a start;
 //! * `sources`: what is read from others; `published`: what others see over OPC UA;
 //! * [`running`]: the live system against the machine's clock.
@@ -15,6 +16,7 @@ pub mod backup;
 pub mod check;
 pub mod file;
 mod market;
+pub mod memory;
 mod paged;
 pub mod picture;
 pub mod problem;

@@ -13,7 +13,7 @@ use actors::{Area, Parts, System, Weather};
 use connectors::Source;
 use connectors::acquisition::intake::{self, IntakeConfig, LogError};
 use connectors::amqp::{self, AmqpConfig};
-use connectors::exchange::{Counters, Limits, inbox};
+use connectors::exchange::{Counters, inbox};
 use connectors::mqtt::door::{Change, Count, DoorCounters};
 use connectors::mqtt::{self, DoorConfig, DoorError};
 #[cfg(feature = "opcua")]
@@ -214,6 +214,7 @@ impl Station {
             sources.push(source);
             brokers.push((waiting, whose));
         }
+        let waiting = listeners.door.limits.inbox;
         let door = mqtt::Door::open(listeners.door)?;
         let (writing, removing) = (access.clone(), access.clone());
         door.tell(move |change| write_down(&writing, change));
@@ -235,7 +236,7 @@ impl Station {
         }
         // What comes over HTTP is one more source.
         let counters = Arc::new(Counters::default());
-        let (writer, inbox) = inbox(Limits::default(), counters.clone());
+        let (writer, inbox) = inbox(waiting, counters.clone());
         sources.push(Source { name: Ranks::HTTP.to_owned(), inbox, counters });
         let field = FieldDoor::new(writer);
         let register = kept.register.map(|register| Arc::new(Mutex::new(register)));

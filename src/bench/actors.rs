@@ -1,5 +1,5 @@
 //! `gridflex bench actors`: the whole system with very many FlexOffer Agents in one process: what one costs in memory, a round of
-//! messages to all of them, and how fast offers are accepted durably.
+//! messages to all of them, and how fast offers are accepted durably. Offers go to the aggregator's door inside the process: without HTTP.
 
 use super::meter;
 use crate::Failure;

@@ -2,30 +2,22 @@
 //! the same clients send the same packets to another broker, so that both can be laid side by side in one run.
 
 use super::meter;
+use super::mqtt::{Client, packets};
+use super::stand::{Plan, Stand};
 use crate::Failure;
-use actors::grid_side::region::learnt;
-use actors::journal::{Durability, Journal};
-use actors::picture::DeviceKind;
-use actors::runtime::{Compute, Environment, ScaledClock};
-use actors::{Device, Parts, System};
-use anyhow::Context;
 use clap::Args;
-use connectors::house::{self, Message};
-use connectors::mqtt::{Door, DoorConfig, door::Limits};
 use grid::telemetry::Element;
-use grid::{Clock, Measurement, Phase, PointId, Quality, Quantity, Timestamp};
-use history::{History, Options};
-use market::{DeviceReport, DeviceState};
+use grid::{Phase, PointId, Quality, Quantity, Timestamp};
+use history::{History, Kind, Options, Query, Versions};
 use serde::Serialize;
 use sim::Scenario;
-use sim::run::{Setup, setup::AREA};
+use sim::run::Setup;
+use site::memory::{MEMORY_MB, MEMORY_MB_MAX};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
+
+/// Points that are read back at a time.
+const POINTS_AT_ONCE: usize = 60;
 
 /// Arguments of `gridflex bench ingest`.
 #[derive(Debug, Args)]
@@ -48,6 +40,9 @@ pub struct IngestArguments {
     /// Values of each message
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     values: u16,
+    /// What the system may use, MB, as `[limits] memory_mb` of a site's file says
+    #[arg(long, default_value_t = MEMORY_MB, value_parser = clap::value_parser!(u32).range(1..=i64::from(MEMORY_MB_MAX)))]
+    memory_mb: u32,
     /// Print one JSON document to stdout
     #[arg(long)]
     pub json: bool,
@@ -66,7 +61,9 @@ pub struct Figures {
     /// From sending to PUBACK.
     ack_ms_p50: f64,
     ack_ms_p99: f64,
-    /// Values in the history afterwards; none of another broker.
+    /// Values that were sent, all of them acknowledged.
+    sent: u64,
+    /// Values of them that were read back from the history, opened anew after the end; none of another broker.
     kept: Option<u64>,
     /// Largest memory of this process, clients included, MB.
     peak_mb: Option<f64>,
@@ -88,97 +85,35 @@ pub fn measure(arguments: &IngestArguments) -> Result<Figures, Failure> {
     measured.map_err(|error| Failure::Run(error.context("bench ingest")))
 }
 
-/// A system with door, journal and history, in a directory that goes with it: the feeder of `gridflex demo` without its plant.
-pub struct Bench {
-    /// What stands still.
-    pub setup: Setup,
-    /// The system.
-    pub system: System,
-    /// Its clock.
-    pub clock: ScaledClock,
-    door: Door,
-    _place: tempfile::TempDir,
-}
-
-impl Bench {
-    /// Starts it in a new directory, in `on` where that is given.
-    pub async fn start(on: Option<&Path>) -> anyhow::Result<Self> {
-        let mut place = tempfile::Builder::new();
-        place.prefix("gridflex-bench-");
-        let place = match on {
-            Some(directory) => place.tempdir_in(directory),
-            None => place.tempdir(),
-        };
-        let place = place.context("a directory to measure in")?;
-        let setup = Setup::new(Scenario::first_light()?)?;
-        let limits = Limits { packets_per_second: u32::MAX, ..Limits::default() };
-        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let door = Door::open(DoorConfig { listen, limits, ..DoorConfig::default() })?;
-        let clock = ScaledClock::start(setup.scenario.start, 1);
-        let opened = Journal::open(&place.path().join("journal"), Durability::Synced)?;
-        let parts = Parts {
-            area: setup.area.clone(),
-            environment: Environment::new(clock, Compute::Blocking),
-            link: door.link(connectors::Area::new(AREA)?, Arc::new(clock)),
-            sources: Vec::new(),
-            learnt: learnt(&setup.area, &setup.archive),
-            journal: opened.journal,
-            ledger: opened.standing.ledger,
-            records: opened.standing.records,
-            owed: Vec::new(),
-            history: Some(History::open(&place.path().join("history"), Options::default())?),
-            weather: None,
-            zone: "UTC".to_owned(),
-            publish_period: Duration::from_secs(1),
-        };
-        let system = System::start(parts).await?;
-        Ok(Self { setup, system, clock, door, _place: place })
-    }
-
-    /// What its devices would report, each with a vehicle that could wait.
-    pub fn reports(&self) -> Vec<DeviceReport> {
-        let at = self.clock.now();
-        let departure = at.plus(Duration::from_secs(10 * 3600));
-        let chargers = self.setup.area.devices.values().filter(|device| device.kind == DeviceKind::Charger);
-        let report = |device: &Device| {
-            let Device { id: device, prosumer, usage_point, p_max_w, .. } = *device;
-            let state = DeviceState::Charger { session: 1, energy_needed_wh: 9_000.0, departure, p_max_w };
-            DeviceReport { device, prosumer, usage_point, at, state }
-        };
-        chargers.map(report).collect()
-    }
-
-    /// Stops it.
-    pub async fn stop(self) {
-        self.system.stop().await;
-        self.door.close().await;
-    }
-}
-
-/// Clients that send as fast as they can for a while; each tells in the end how many messages it sent.
-pub async fn flood(
-    bench: &Bench,
-    clients: u16,
-    values: u16,
-    duration: Duration,
-) -> anyhow::Result<Vec<JoinHandle<std::io::Result<usize>>>> {
-    let until_ms = meter::wall_ms() + duration.as_secs_f64() * 1e3;
-    let mut running = Vec::new();
-    for number in 0..clients {
-        let client =
-            Client::connect(bench.door.address(), number, packets(&bench.setup, number, values)?).await?;
-        running.push(tokio::spawn(async move { Ok(client.send(usize::MAX, until_ms, 64).await?.len()) }));
-    }
-    Ok(running)
-}
-
 async fn into_gridflex(arguments: &IngestArguments) -> anyhow::Result<Figures> {
-    let bench = Bench::start(arguments.on.as_deref()).await?;
+    let (on, memory_mb) = (arguments.on.as_deref(), arguments.memory_mb);
+    let stand = Stand::start(Plan { on, speed: 1, memory_mb, batteries: 0 }).await?;
     let into = "gridflex, into the history".to_owned();
-    let mut figures = send_all(arguments, bench.door.address(), &bench.setup, into).await?;
-    figures.kept = bench.system.operations().historian.as_ref().map(|historian| historian.kept.get());
-    bench.stop().await;
+    let mut figures = send_all(arguments, stand.broker(), &stand.setup, into).await?;
+    let points = points(&stand.setup);
+    let written = stand.stop().await;
+    figures.kept = Some(tokio::task::block_in_place(|| read_back(&written.history(), &points))?);
     Ok(figures)
+}
+
+/// The points that clients speak of, and others of their kind.
+fn points(setup: &Setup) -> Vec<PointId> {
+    let quantity = Quantity::ActivePower;
+    let of = |element| Phase::ALL.map(|phase| PointId { element, quantity, phase: Some(phase) });
+    setup.feeder.network().lines().iter().flat_map(|line| of(Element::Branch(line.id))).collect()
+}
+
+/// How many values of some points lie in a history as they came. A value that a rule doubted has a second version, which was not sent.
+fn read_back(directory: &Path, points: &[PointId]) -> anyhow::Result<u64> {
+    let history = History::open(directory, Options::default())?;
+    let (from, until) = (Timestamp::from_nanos(i64::MIN), Timestamp::from_nanos(i64::MAX));
+    let mut kept = 0;
+    for points in points.chunks(POINTS_AT_ONCE) {
+        let (kind, points, versions) = (Kind::Telemetry, points.to_vec(), Versions::All);
+        let found = history.query(&Query { kind, points, from, until, versions, most: usize::MAX })?;
+        kept += found.iter().filter(|value| value.quality == Quality::Measured).count() as u64;
+    }
+    Ok(kept)
 }
 
 async fn send_all(
@@ -194,12 +129,16 @@ async fn send_all(
         clients.push(Client::connect(to, number, packets).await?);
     }
     let began = meter::wall_ms();
-    let running: Vec<_> = clients
-        .into_iter()
-        .map(|client| tokio::spawn(client.send(per_client, f64::INFINITY, usize::from(arguments.window))))
-        .collect();
+    let window = usize::from(arguments.window);
+    let running = clients.into_iter().map(|client| {
+        tokio::spawn(async move {
+            let mut waits = Vec::new();
+            client.send(per_client, f64::INFINITY, window, |wait_ms| waits.push(wait_ms)).await?;
+            std::io::Result::Ok(waits)
+        })
+    });
     let mut waits = Vec::new();
-    for client in running {
+    for client in running.collect::<Vec<_>>() {
         waits.extend(client.await??);
     }
     let seconds = (meter::wall_ms() - began) / 1e3;
@@ -214,142 +153,10 @@ async fn send_all(
         values_per_s: messages as f64 * f64::from(arguments.values) / seconds,
         ack_ms_p50: meter::quantile(&mut waits, 0.5),
         ack_ms_p99: meter::quantile(&mut waits, 0.99),
+        sent: messages as u64 * u64::from(arguments.values),
         kept: None,
         peak_mb: meter::memory_mb().map(|(_, peak)| peak),
     })
-}
-
-/// Some packets of a client, each with other points of the feeder, without their packet numbers.
-fn packets(setup: &Setup, client: u16, values: u16) -> std::io::Result<Vec<Packet>> {
-    let lines = setup.feeder.network().lines();
-    let (now, mut packets) = (setup.scenario.start, Vec::new());
-    for at in 0..50_usize {
-        let value = |place: usize| {
-            let line = &lines[(usize::from(client) * 97 + at * 13 + place / 3) % lines.len()];
-            let phase = Phase::ALL[place % 3];
-            let point = PointId {
-                element: Element::Branch(line.id),
-                quantity: Quantity::ActivePower,
-                phase: Some(phase),
-            };
-            let measured_at = now.plus(Duration::from_secs(at as u64));
-            let value = 100.0 + (place + at) as f64;
-            Measurement {
-                point,
-                value,
-                quality: Quality::Measured,
-                measured_at,
-                received_at: Timestamp::default(),
-            }
-        };
-        let area = connectors::Area::new(AREA).map_err(std::io::Error::other)?;
-        let message = Message::Telemetry((0..usize::from(values)).map(value).collect());
-        let encoded =
-            house::encode(&area, &message).map_err(|error| std::io::Error::other(error.to_string()))?;
-        packets.extend(encoded.into_iter().map(|packet| Packet::publish(&packet.topic, &packet.payload)));
-    }
-    Ok(packets)
-}
-
-/// A PUBLISH of quality 1 and where its packet number stands.
-struct Packet {
-    bytes: Vec<u8>,
-    number_at: usize,
-}
-
-impl Packet {
-    fn publish(topic: &str, payload: &[u8]) -> Self {
-        let mut bytes = vec![0x32];
-        push_length(&mut bytes, 2 + topic.len() + 2 + payload.len());
-        push_text(&mut bytes, topic);
-        let number_at = bytes.len();
-        bytes.extend_from_slice(&[0, 0]);
-        bytes.extend_from_slice(payload);
-        Self { bytes, number_at }
-    }
-}
-
-/// MQTT 3.1.1, section 2.2.3.
-fn push_length(bytes: &mut Vec<u8>, mut length: usize) {
-    loop {
-        let low = (length % 128) as u8;
-        length /= 128;
-        bytes.push(if length > 0 { low | 0x80 } else { low });
-        if length == 0 {
-            return;
-        }
-    }
-}
-
-fn push_text(bytes: &mut Vec<u8>, text: &str) {
-    bytes.extend_from_slice(&(text.len() as u16).to_be_bytes());
-    bytes.extend_from_slice(text.as_bytes());
-}
-
-/// A client that keeps a window of messages under way.
-struct Client {
-    stream: TcpStream,
-    packets: Vec<Packet>,
-}
-
-impl Client {
-    async fn connect(to: SocketAddr, number: u16, packets: Vec<Packet>) -> std::io::Result<Self> {
-        let mut stream = TcpStream::connect(to).await?;
-        stream.set_nodelay(true)?;
-        let name = format!("bench-{number}");
-        let mut hello = vec![0x10];
-        push_length(&mut hello, 10 + 2 + name.len());
-        push_text(&mut hello, "MQTT");
-        hello.extend_from_slice(&[4, 2, 0, 60]);
-        push_text(&mut hello, &name);
-        stream.write_all(&hello).await?;
-        let mut answer = [0; 4];
-        stream.read_exact(&mut answer).await?;
-        if answer[0] != 0x20 || answer[3] != 0 {
-            return Err(std::io::Error::other(format!("not let in: {answer:?}")));
-        }
-        Ok(Self { stream, packets })
-    }
-
-    /// Sends so many messages, none after some time; how long each waited for its PUBACK, ms.
-    async fn send(mut self, mut messages: usize, until_ms: f64, window: usize) -> std::io::Result<Vec<f64>> {
-        let (mut sent, mut waits) = (Vec::<f64>::new(), Vec::new());
-        let (mut out, mut input, mut filled) = (Vec::new(), vec![0; 4 * window], 0);
-        while waits.len() < messages {
-            if meter::wall_ms() > until_ms {
-                messages = messages.min(sent.len());
-            }
-            out.clear();
-            while sent.len() < messages && sent.len() - waits.len() < window {
-                let packet = &self.packets[sent.len() % self.packets.len()];
-                let start = out.len();
-                out.extend_from_slice(&packet.bytes);
-                // 1 to 65,535, again and again.
-                let number = (sent.len() % 65_535) as u16 + 1;
-                out[start + packet.number_at..start + packet.number_at + 2]
-                    .copy_from_slice(&number.to_be_bytes());
-                sent.push(meter::wall_ms());
-            }
-            self.stream.write_all(&out).await?;
-            let read = self.stream.read(&mut input[filled..]).await?;
-            if read == 0 {
-                return Err(std::io::Error::other("the connection was closed"));
-            }
-            filled += read;
-            let now = meter::wall_ms();
-            let whole = filled / 4 * 4;
-            for answer in input[..whole].chunks_exact(4) {
-                let expected = (waits.len() % 65_535) as u16 + 1;
-                if answer[0] != 0x40 || u16::from_be_bytes([answer[2], answer[3]]) != expected {
-                    return Err(std::io::Error::other(format!("{answer:?} instead of PUBACK {expected}")));
-                }
-                waits.push(now - sent[waits.len()]);
-            }
-            input.copy_within(whole..filled, 0);
-            filled -= whole;
-        }
-        Ok(waits)
-    }
 }
 
 /// The figures for people.
@@ -364,7 +171,10 @@ pub fn table(figures: &Figures) -> String {
         figures.ack_ms_p50, figures.ack_ms_p99
     ));
     if let Some(kept) = figures.kept {
-        rows.push(format!("  {kept} values in the history"));
+        rows.push(format!(
+            "  {} values acknowledged, {kept} of them read back from the history",
+            figures.sent
+        ));
     }
     if let Some(peak) = figures.peak_mb {
         rows.push(format!("  {peak:.0} MB at most, clients included"));

@@ -1,9 +1,12 @@
-//! `gridflex bench journal`: how fast facts are acknowledged, replayed and taken up again.
+//! `gridflex bench journal`: how fast facts are acknowledged, replayed and taken up again, and how fast a process serves that starts on
+//! many of them.
 
 use super::meter;
+use super::restart::{self, Restarts};
 use crate::Failure;
-use actors::journal::measure::{Bench, Figures};
+use actors::journal::measure::{Bench, Figures as OfJournal};
 use clap::Args;
+use serde::Serialize;
 use std::path::PathBuf;
 
 /// Arguments of `gridflex bench journal`.
@@ -15,12 +18,21 @@ pub struct JournalArguments {
     /// Records of the journal that is replayed and started from
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=20_000_000))]
     records: u32,
-    /// Starts that are timed
+    /// Starts that are timed: so often the journal is opened, and so often `gridflex serve` is started on one of its own and killed
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     starts: u16,
     /// Print one JSON document to stdout
     #[arg(long)]
     pub json: bool,
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    #[serde(flatten)]
+    journal: OfJournal,
+    /// Starts of the whole program.
+    process: Restarts,
 }
 
 /// Measures in a fresh directory, which is removed afterwards.
@@ -40,12 +52,17 @@ pub fn measure(arguments: &JournalArguments) -> Result<Figures, Failure> {
         now_ms: &meter::wall_ms,
         cpu_ms: &meter::cpu_ms,
     };
-    bench.run().map_err(|error| Failure::Run(anyhow::anyhow!("{error}")))
+    let journal = bench.run().map_err(|error| Failure::Run(anyhow::anyhow!("{error}")))?;
+    let site = place.path().join("site");
+    let process = restart::measure(&site, bench.records, bench.starts)
+        .map_err(|error| Failure::Run(error.context("starting the program")))?;
+    Ok(Figures { journal, process })
 }
 
 /// The figures for people.
 pub fn table(figures: &Figures) -> String {
     let mut rows = vec!["append with group commit (wall time)".to_owned()];
+    let Figures { journal: figures, process } = figures;
     for row in &figures.append {
         rows.push(format!(
             "  {:>4} per sync {:>12.0} records/s   acknowledged after {:.2} ms, 99 % {:.2} ms",
@@ -60,13 +77,17 @@ pub fn table(figures: &Figures) -> String {
     rows.push(format!("  read {:>22.0} events/s, checked, without a ledger", figures.read_per_s));
     rows.push(format!("  fold {:>22.0} events/s, into a ledger from memory", figures.fold_per_s));
     rows.push(format!(
-        "start (wall time): {:.0} ms, 99 % {:.0} ms, with {} records after the snapshot; {:.0} ms of CPU time",
+        "opening it (wall time): {:.0} ms, 99 % {:.0} ms, with {} records after the snapshot; {:.0} ms of CPU time",
         figures.start_ms_p50, figures.start_ms_p99, figures.replayed_at_start, figures.start_cpu_ms_p50
     ));
     rows.push(format!(
         "  a snapshot has {:.1} MB and takes {:.0} ms",
         figures.snapshot_bytes as f64 / 1e6,
         figures.snapshot_ms
+    ));
+    rows.push(format!(
+        "from starting `gridflex serve` to its first acknowledged offer: {:.0} ms, 99 % {:.0} ms",
+        process.serving_ms_p50, process.serving_ms_p99
     ));
     rows.join("\n")
 }

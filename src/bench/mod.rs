@@ -6,13 +6,17 @@ mod aggregate;
 mod case;
 mod clear;
 mod estimate;
+mod http;
 mod ingest;
 mod journal;
 pub mod meter;
+mod mqtt;
 mod overload;
 mod powerflow;
+mod restart;
 mod rounds;
 mod service;
+mod stand;
 
 use crate::Failure;
 use crate::answer::say;
@@ -30,8 +34,8 @@ Examples:
   gridflex bench journal --on /var/lib/gridflex     acknowledgement on that disk, replay, start at a million records
   gridflex bench ingest --on /var/lib/gridflex --values 20      telemetry over MQTT, acknowledged when it is on that disk
   gridflex bench ingest --broker 127.0.0.1:1884     the same clients against another broker
-  gridflex bench overload --seconds 600 --on /var/lib/gridflex     ten minutes of too much telemetry
-  gridflex bench actors --agents 100000             as many agents in one process: memory, messages, offers
+  gridflex bench overload --seconds 600 --on /var/lib/gridflex     ten minutes of too much telemetry, while it is traded
+  gridflex bench actors --agents 100000             as many agents in one process: memory, messages, offers (without HTTP)
   gridflex bench market                             rounds of 100,000 offers in 1,000 aggregates against 100 bids
   gridflex bench aggregate --offers 100000 --sizes 10000,1000000 --json     synthetic FlexOffers, no case needed
 
@@ -61,15 +65,26 @@ Examples:
 
 const JOURNAL: &str = "\
 Examples:
-  gridflex bench journal --on /var/lib/gridflex --json     the disk matters: name the one that will be used";
+  gridflex bench journal --on /var/lib/gridflex --json     the disk matters: name the one that will be used
+
+The last figure is of this program started as `gridflex serve` on a site with 1,000 devices and such a journal, until its first 201 for
+an offer over HTTP; it is killed after each start.";
 
 const ACTORS: &str = "\
 Examples:
-  gridflex bench actors --agents 100000 --on /var/lib/gridflex --json";
+  gridflex bench actors --agents 100000 --on /var/lib/gridflex --json
+
+Offers are handed to the aggregator's door inside the process and answered when they are on the disk; HTTP is not in these
+figures. `bench overload` has offers over HTTP.";
 
 const OVERLOAD: &str = "\
 Examples:
-  gridflex bench overload --seconds 600 --on /var/lib/gridflex --json";
+  gridflex bench overload --seconds 600 --on /var/lib/gridflex --json
+  gridflex bench overload --memory-mb 256           with less memory than a site has when its file does not say
+
+All the time 16,000 values/s come over MQTT, offers are handed in and taken back over HTTP at a rate that waits for no answer,
+and devices of offers that were bought are ordered over MQTT. The flood comes on top. The system's clock runs ten times as fast as
+the wall's, so that rounds of the market come often; all that is told is wall time.";
 
 const INGEST: &str = "\
 Examples:
@@ -104,10 +119,10 @@ enum What {
     /// The journal: acknowledgement with group commit, replay, start from a snapshot
     #[command(after_help = JOURNAL)]
     Journal(journal::JournalArguments),
-    /// Very many FlexOffer Agents in one process: memory, a round of messages, offers
+    /// Very many FlexOffer Agents in one process: memory, a round of messages, offers (without HTTP)
     #[command(after_help = ACTORS)]
     Actors(actors::ActorsArguments),
-    /// Far more telemetry than it can take: memory, offers meanwhile, back to normal
+    /// Far more telemetry than usual: memory, offers and orders meanwhile, back to normal
     #[command(after_help = OVERLOAD)]
     Overload(overload::OverloadArguments),
     /// Telemetry over MQTT, acknowledged when it is on the disk

@@ -31,8 +31,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-/// Messages that wait to be kept.
-const WAITING_MAX: usize = 4096;
 /// Estimates, and batches of doubted values, that wait to be kept.
 const MADE_MAX: usize = 64;
 /// Most readings of one device that are asked for at once: half a year.
@@ -90,7 +88,7 @@ impl Historian {
         environment: Environment,
         escalator: Escalator,
     ) -> (Self, Tap) {
-        let (tap, messages) = tap(WAITING_MAX);
+        let (tap, messages) = tap(history.options().waiting_messages);
         let (make, made) = mpsc::channel(MADE_MAX);
         let this = Self {
             torn_bytes: Count::default(),

@@ -16,16 +16,56 @@ const CHARGERS: u64 = 10;
 /// Slots from one round to the next.
 const APART: i64 = 12;
 const POINT: CongestionPoint = CongestionPoint { branch: BranchId(1), phase: None };
+/// Devices, prosumers and connections, which take turns, are called 1 to this.
+pub const DEVICES: u32 = 100 * CHARGERS as u32;
 
 /// The market so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Trading {
     ledger: Ledger,
+    /// The slot in which the first round delivers.
+    first: Slot,
+    /// The connections behind which devices are in turn; without any each has its own, of its number.
+    usage_points: Vec<UsagePointId>,
     rounds: u64,
     events: Vec<MarketEvent>,
 }
 
+impl Default for Trading {
+    /// From the end of 2025 on.
+    fn default() -> Self {
+        Self::from(Slot(1_960_000), Vec::new())
+    }
+}
+
 impl Trading {
+    /// A market that begins with deliveries in `first`, of devices behind these connections in turn; without any each has its own, of its
+    /// number.
+    pub fn from(first: Slot, usage_points: Vec<UsagePointId>) -> Self {
+        Self { ledger: Ledger::default(), first, usage_points, rounds: 0, events: Vec::new() }
+    }
+
+    /// One that has come to a slot, or a little less far, after so many records. Fails when the market does not buy.
+    pub fn until(slot: Slot, records: usize, usage_points: Vec<UsagePointId>) -> Result<Self, String> {
+        let each = Self::default().events(1)?.len();
+        // The last groups of events may be some rounds more than was asked for.
+        let rounds = records / each + 2_000 / each + 2;
+        Ok(Self::from(slot.plus(-APART * (rounds as i64 + 1)), usage_points))
+    }
+
+    /// When the newest round was settled.
+    pub fn now(&self) -> Timestamp {
+        self.first.plus(APART * self.rounds as i64).start()
+    }
+
+    /// The connection of a device.
+    fn usage_point(&self, device: u32) -> UsagePointId {
+        match self.usage_points.len() {
+            0 => UsagePointId(device),
+            count => self.usage_points[device as usize % count],
+        }
+    }
+
     /// The next `count` events, or some more: a round is not cut. Fails when the market does not buy, which would be a
     /// defect of this file.
     pub fn events(&mut self, count: usize) -> Result<Vec<MarketEvent>, String> {
@@ -42,7 +82,7 @@ impl Trading {
     }
 
     fn round(&mut self) -> Result<(), String> {
-        let first = Slot(1_960_000 + self.rounds as i64 * APART);
+        let first = self.first.plus(self.rounds as i64 * APART);
         let before = |seconds: u64| first.start().minus(Duration::from_secs(seconds));
         let offers: Vec<FlexOffer> = (0..CHARGERS).map(|at| self.charger(at, first)).collect();
         self.rounds += 1;
@@ -76,7 +116,7 @@ impl Trading {
         FlexOffer {
             id: FlexOfferId::numbered("offer-", self.rounds * CHARGERS + at + 1),
             prosumer: ProsumerId(device),
-            usage_point: UsagePointId(device),
+            usage_point: self.usage_point(device),
             device: DeviceId(device),
             created_at: before(3_600),
             acceptance_before: before(60),
@@ -171,8 +211,7 @@ impl Trading {
         for (device, slot) in self.ledger.missing_readings(at) {
             let planned =
                 self.ledger.contracted_deviation().get(&(device, slot)).copied().unwrap_or_default();
-            let usual = slot.0.rem_euclid(APART) == 1_960_000_i64.rem_euclid(APART)
-                || slot.0.rem_euclid(APART) == 1_960_001_i64.rem_euclid(APART);
+            let usual = (slot.0 - self.first.0).rem_euclid(APART) < 2;
             let energy = EnergyMwh(planned.0 + if usual { KWH } else { 0 });
             let (quality, received_at) = (Quality::Measured, slot.end());
             let reading = MeterReading { device, slot, energy, quality, received_at, source: None };

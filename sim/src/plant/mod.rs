@@ -20,7 +20,7 @@ mod weather;
 
 pub use history::yesterday;
 pub use neighbourhood::{PowerByUse, STEP, SlotEnergies};
-pub use network::{ScenarioNetworkError, changes_in_words, network};
+pub use network::{EUROPEAN_LV, ScenarioNetworkError, changes_in_words, network};
 
 use crate::scenario::Scenario;
 use estimation::{Feeder, FlowError, FlowSolution};

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use thiserror::Error;
 
-const EUROPEAN_LV: &[u8] = include_bytes!("../../networks/ieee_european_lv.json");
+/// The network file of the demo, see `sim/networks`.
+pub const EUROPEAN_LV: &[u8] = include_bytes!("../../networks/ieee_european_lv.json");
 
 /// Why the scenario has no network.
 #[derive(Debug, Error)]

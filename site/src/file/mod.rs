@@ -16,6 +16,7 @@ pub(crate) mod transfer;
 pub use oidc::OidcSection;
 pub use section::Located;
 
+use crate::memory::{MEMORY_MB, MEMORY_MB_MAX};
 use crate::problem::Problem;
 use actors::DsoRules;
 use actors::grid_side::Ranks;
@@ -60,6 +61,8 @@ pub struct SiteFile {
     pub uncertified_energy: bool,
     /// How long telemetry, energies and estimates are kept.
     pub history: history::Options,
+    /// Memory that it may use, MB.
+    pub memory_mb: Located<u32>,
     /// Registered devices.
     pub devices: Vec<Located<actors::Device>>,
     /// What was agreed with prosumers who delegate their trading.
@@ -308,6 +311,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
     let (dso, all_generators) = dso(root.section("dso"));
     let (market, uncertified_energy) = market_rules::rules(root.section("market"));
     let history = history(root.section("history"));
+    let memory_mb = memory_mb(root.section("limits"));
     let devices = root.sections("device").into_iter().filter_map(device).collect();
     let delegations = root.sections("delegation").into_iter().filter_map(delegation::delegation).collect();
     let transfer = root.sections("transfer_price").into_iter().filter_map(transfer::price).collect();
@@ -332,6 +336,7 @@ fn site(path: &Path, mut root: Section<'_>) -> SiteFile {
         market,
         uncertified_energy,
         history,
+        memory_mb,
         devices,
         delegations,
         transfer,
@@ -473,6 +478,14 @@ fn history(mut section: Section<'_>) -> history::Options {
     }
     section.finish();
     options
+}
+
+/// Memory that the site may use, MB.
+fn memory_mb(mut section: Section<'_>) -> Located<u32> {
+    let usual = Located { value: MEMORY_MB, line: section.line() };
+    let given = section.whole("memory_mb", MEMORY_MB_MAX).unwrap_or(usual);
+    section.finish();
+    given
 }
 
 fn device(mut section: Section<'_>) -> Option<Located<actors::Device>> {

@@ -2,6 +2,7 @@
 
 use super::policy::Policy;
 use super::tls::TlsFiles;
+use crate::exchange::Limits as InboxLimits;
 use crate::house::PAYLOAD_BYTES_MAX;
 use std::io;
 use std::net::SocketAddr;
@@ -83,6 +84,8 @@ pub struct Limits {
     pub retained_max: usize,
     /// Bytes of retained messages.
     pub retained_bytes_max: usize,
+    /// How much of what clients sent may wait for the system.
+    pub inbox: InboxLimits,
 }
 
 impl Default for Limits {
@@ -108,6 +111,7 @@ impl Default for Limits {
             absent_for: Duration::from_secs(24 * 3600),
             retained_max: 10_000,
             retained_bytes_max: 16 << 20,
+            inbox: InboxLimits::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! acknowledge, what it sends goes to the subscribers.
 
 use super::router::{Publication, Router};
-use crate::exchange::{Counters, InboxWriter, Limits as InboxLimits, LinkState, inbox};
+use crate::exchange::{Counters, InboxWriter, LinkState, inbox};
 use crate::house::{Area, Message, Points, RejectCode, Rejected, encode, filters};
 use crate::link::{Link, OUTBOUND_MAX, Role};
 use bytes::Bytes;
@@ -67,7 +67,7 @@ pub(super) fn attach(
     clock: Arc<dyn Clock>,
 ) -> Link {
     let counters = Arc::new(Counters::default());
-    let (writer, reader) = inbox(InboxLimits::default(), counters.clone());
+    let (writer, reader) = inbox(router.inbox_limits(), counters.clone());
     let (outbound, sent) = mpsc::channel(OUTBOUND_MAX);
     let (tap, tapped) = Tap::new(filters(&area, Role::System).into());
     router.set_tap(tap);

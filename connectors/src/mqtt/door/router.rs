@@ -9,6 +9,7 @@ use super::retained::{Kept, Retained};
 use super::session::{Connected, Delivery, Session, Will};
 use super::standing::Withdrawn;
 use super::tree::{SessionKey, Tree};
+use crate::exchange::Limits as InboxLimits;
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::Publish;
@@ -80,6 +81,11 @@ pub(super) struct Attached {
 impl Router {
     pub(super) fn new(limits: Limits, counters: Arc<DoorCounters>, retained: Retained) -> Self {
         Self { limits, counters, core: Mutex::new(Core { retained, ..Core::default() }) }
+    }
+
+    /// How much may wait for the system.
+    pub(super) fn inbox_limits(&self) -> InboxLimits {
+        self.limits.inbox
     }
 
     /// Waits until everything retained is written, and keeps nothing more.
