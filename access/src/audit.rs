@@ -4,14 +4,15 @@
 //! at that place. Cutting entries off the end does not, nor does writing the whole chain anew from some entry on: whoever keeps
 //! a hash elsewhere finds that ([`verify`] tells whether the log still holds it).
 //!
-//! An entry whose last byte is missing was never acknowledged: opening the log cuts it off.
+//! A last entry whose end is missing, or that has zeros in it (JSON never does) where a sector was not written, was never acknowledged:
+//! opening the log cuts it off.
 
 use grid::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 /// The hash before the first entry.
 const START: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -53,6 +54,9 @@ fn hash(previous: &str, number: u64, entry: &Entry) -> io::Result<String> {
 #[derive(Debug)]
 pub struct AuditLog {
     file: File,
+    path: PathBuf,
+    /// The folder does not know for certain yet that the file is there.
+    unplaced: bool,
     next: u64,
     last: String,
     /// Bytes of whole entries.
@@ -76,10 +80,9 @@ impl AuditLog {
         if let Some(reason) = report.broken {
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
-        if report.torn {
-            file.set_len(report.good)?;
-        }
-        Ok(Self { file, next: report.entries, last: report.last, good: report.good, stuck: None })
+        make_last(path, &report)?;
+        let (path, unplaced, good) = (path.to_owned(), true, report.good);
+        Ok(Self { file, path, unplaced, next: report.entries, last: report.last, good, stuck: None })
     }
 
     /// Writes an entry; it is on the disk when this returns.
@@ -89,6 +92,10 @@ impl AuditLog {
     pub fn write(&mut self, entry: Entry) -> io::Result<()> {
         if let Some(reason) = &self.stuck {
             return Err(io::Error::other(reason.clone()));
+        }
+        if self.unplaced {
+            sync_folder(&self.path)?;
+            self.unplaced = false;
         }
         let hash = hash(&self.last, self.next, &entry)?;
         let mut text = serde_json::to_string(&Line { number: self.next, entry, hash: hash.clone() })?;
@@ -106,6 +113,27 @@ impl AuditLog {
     }
 }
 
+/// Cuts off what is torn, and writes the newest entry once more. A process that stopped after a failed sync has left it where everybody
+/// reads it and the operating system takes it for written: a power cut would tear a hole before what is written now.
+fn make_last(path: &Path, report: &AuditReport) -> io::Result<()> {
+    // Not the file that only appends.
+    let mut file = File::options().read(true).write(true).open(path)?;
+    file.set_len(report.good)?;
+    let begins = SeekFrom::Start(report.good - report.newest);
+    file.seek(begins)?;
+    let mut newest = Vec::new();
+    file.read_to_end(&mut newest)?;
+    file.seek(begins)?;
+    file.write_all(&newest)?;
+    file.sync_all()
+}
+
+/// Makes the name of a file last.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
 /// What a log says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditReport {
@@ -115,6 +143,8 @@ pub struct AuditReport {
     pub last: String,
     /// Bytes they take.
     pub good: u64,
+    /// Bytes of the last one.
+    pub newest: u64,
     /// Whether an unfinished entry follows, which was never acknowledged.
     pub torn: bool,
     /// Whether one of them has the hash that was asked for.
@@ -133,7 +163,8 @@ pub fn verify(path: &Path, kept: Option<&str>) -> io::Result<AuditReport> {
 
 fn walk(mut reader: impl BufRead, kept: Option<&str>) -> io::Result<AuditReport> {
     let last = START.to_owned();
-    let mut report = AuditReport { entries: 0, last, good: 0, torn: false, known: false, broken: None };
+    let mut report =
+        AuditReport { entries: 0, last, good: 0, newest: 0, torn: false, known: false, broken: None };
     loop {
         let mut text = Vec::new();
         if reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut text)? == 0 {
@@ -156,13 +187,18 @@ fn walk(mut reader: impl BufRead, kept: Option<&str>) -> io::Result<AuditReport>
                 None
             }
         };
+        if fault.is_some() && text.contains(&0) && reader.fill_buf()?.is_empty() {
+            report.torn = true;
+            return Ok(report);
+        }
         if let Some(fault) = fault {
             report.broken = Some(format!("line {}: {fault}", number + 1));
             return Ok(report);
         }
         report.known |= kept == Some(report.last.as_str());
         report.entries += 1;
-        report.good += text.len() as u64;
+        report.newest = text.len() as u64;
+        report.good += report.newest;
     }
 }
 
@@ -244,6 +280,64 @@ mod tests {
             let report = verify(&path, None).unwrap();
             assert_eq!((report.entries, report.torn, report.broken), (kept + 1, false, None), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_last_entry_of_which_any_part_was_not_written_is_torn_and_an_earlier_one_breaks_the_chain() {
+        let (_folder, path, whole) = three_entries();
+        let begins = whole.len() - whole.split_inclusive(|&byte| byte == b'\n').last().unwrap().len();
+        for from in 0..whole.len() - 1 {
+            // Where the line ends, whose end is there.
+            let end = from + whole[from..].iter().position(|&byte| byte == b'\n').unwrap();
+            for until in
+                [from + 1, from.midpoint(end), end].into_iter().filter(|until| from < *until && *until <= end)
+            {
+                let mut lost = whole.clone();
+                lost[from..until].fill(0);
+                std::fs::write(&path, &lost).unwrap();
+                let report = verify(&path, None).unwrap();
+                let expected = (from >= begins, from < begins);
+                assert_eq!((report.torn, report.broken.is_some()), expected, "{from} to {until}");
+                let opened = AuditLog::open(&path);
+                assert_eq!(opened.is_ok(), from >= begins, "{from} to {until}");
+                if let Ok(mut log) = opened {
+                    log.write(entry(9)).unwrap();
+                    let report = verify(&path, None).unwrap();
+                    assert_eq!((report.entries, report.torn, report.broken), (3, false, None));
+                }
+            }
+        }
+    }
+
+    /// After a sync that failed the operating system takes an entry for written that the disk does not have.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_newest_entry_is_written_once_more_when_a_log_is_opened() {
+        /// Bytes that this thread has written so far.
+        fn written() -> u64 {
+            let counted = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+            counted.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap().parse().unwrap()
+        }
+        let (_folder, path, whole) = three_entries();
+        let newest = whole.split_inclusive(|&byte| byte == b'\n').last().unwrap();
+        let before = written();
+        let _log = AuditLog::open(&path).unwrap();
+        assert_eq!(written() - before, newest.len() as u64);
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+    }
+
+    #[test]
+    fn nothing_is_written_down_before_the_name_of_the_file_lasts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, away) = (folder.path().join("data"), folder.path().join("away"));
+        std::fs::create_dir(&here).unwrap();
+        let mut log = AuditLog::open(&here.join("audit.jsonl")).unwrap();
+        // The file can be written, the folder cannot be synced.
+        std::fs::rename(&here, &away).unwrap();
+        log.write(entry(1)).unwrap_err();
+        std::fs::rename(&away, &here).unwrap();
+        log.write(entry(2)).unwrap();
+        assert_eq!(verify(&here.join("audit.jsonl"), None).unwrap().entries, 1);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The file: one record a line, 16 hexadecimal digits of the SHA-256 of the rest, a space, JSON, a newline. A record lasts when
 //! [`Log::append`] returns.
 //!
-//! A last line without its end was never acknowledged and is cut off. A bad line elsewhere is a broken disk: the file is not used.
+//! A record is written with one sync, and nothing after it before that sync has returned. So only the last line may be *torn*: without its
+//! end, or with zeros in it, which JSON never has, where a sector was not written. It was never acknowledged and is cut off. Any other
+//! bad line is a broken disk: the file is not used.
 //! A file that grew far beyond what it says is written anew beside itself and put in its place.
 
 use crate::error::StoreError;
@@ -39,14 +41,14 @@ impl Log {
             Err(error) => return Err(failed(path, "reading")(error)),
         };
         let (mut records, mut whole) = (Vec::new(), 0);
+        let mut last = 0;
         for (place, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
             match read(line) {
                 Some(record) => {
                     records.push(record);
-                    whole += line.len();
+                    (last, whole) = (whole, whole + line.len());
                 }
-                // Only the very last line can be torn.
-                None if !line.ends_with(b"\n") => break,
+                None if whole + line.len() == bytes.len() && is_torn(line) => break,
                 None => return Err(StoreError::Damaged { path: path.to_owned(), line: place + 1 }),
             }
         }
@@ -59,10 +61,10 @@ impl Log {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path).map_err(failed(path, "opening"))?;
-        let whole = whole as u64;
-        let cut = file.set_len(whole).and_then(|()| file.seek(SeekFrom::Start(whole)));
-        cut.and_then(|_| file.sync_all()).map_err(failed(path, "cutting off a torn end of"))?;
+        make_last(&mut file, last, bytes.get(last..whole).unwrap_or_default())
+            .map_err(failed(path, "cutting off a torn end of"))?;
         sync_names(path)?;
+        let whole = whole as u64;
         let log = Self { path: path.to_owned(), file, bytes: whole, bytes_anew: whole, stuck: false };
         Ok((log, records))
     }
@@ -128,6 +130,20 @@ impl Log {
     }
 }
 
+/// Ends a file with the newest record that was read, which is written once more. A process that stopped after a failed sync has left it
+/// where everybody reads it and the operating system takes it for written: a power cut would tear a hole before what is appended now.
+fn make_last(file: &mut File, at: usize, newest: &[u8]) -> io::Result<()> {
+    file.set_len((at + newest.len()) as u64)?;
+    file.seek(SeekFrom::Start(at as u64))?;
+    file.write_all(newest)?;
+    file.sync_all()
+}
+
+/// Whether a bad last line may be what a crash left of it.
+fn is_torn(line: &[u8]) -> bool {
+    !line.ends_with(b"\n") || line.contains(&0)
+}
+
 fn sync_names(path: &Path) -> Result<(), StoreError> {
     let Some(folder) = path.parent() else { return Ok(()) };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -191,6 +207,10 @@ mod tests {
             for bit in 0..8 {
                 let mut broken = bytes.clone();
                 broken[at] ^= 1 << bit;
+                if broken[at] == 0 {
+                    // As after a write that was torn.
+                    continue;
+                }
                 std::fs::write(&path, &broken).unwrap();
                 assert!(
                     matches!(Log::open::<u32>(&path), Err(StoreError::Damaged { .. })),
@@ -198,6 +218,50 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_last_line_of_which_any_part_was_not_written_is_torn_and_an_earlier_one_is_damaged() {
+        let (_folder, path, bytes) = three();
+        let begins = bytes.len() - bytes.split_inclusive(|&byte| byte == b'\n').last().unwrap().len();
+        for from in 0..bytes.len() - 1 {
+            // Where the line ends, whose end is there.
+            let end = from + bytes[from..].iter().position(|&byte| byte == b'\n').unwrap();
+            for until in
+                [from + 1, from.midpoint(end), end].into_iter().filter(|until| from < *until && *until <= end)
+            {
+                let mut lost = bytes.clone();
+                lost[from..until].fill(0);
+                std::fs::write(&path, &lost).unwrap();
+                let opened = Log::open::<u32>(&path);
+                if from < begins {
+                    assert!(matches!(opened, Err(StoreError::Damaged { .. })), "{from} to {until}");
+                    continue;
+                }
+                let (mut log, found) = opened.unwrap_or_else(|error| panic!("{from} to {until}: {error}"));
+                assert_eq!(found, [1, 2]);
+                log.append(&9_u32).unwrap();
+                drop(log);
+                assert_eq!(Log::open::<u32>(&path).unwrap().1, [1, 2, 9]);
+            }
+        }
+    }
+
+    /// After a sync that failed the operating system takes a record for written that the disk does not have.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_newest_record_is_written_once_more_when_a_log_is_opened() {
+        /// Bytes that this thread has written so far.
+        fn written() -> u64 {
+            let counted = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+            counted.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap().parse().unwrap()
+        }
+        let (_folder, path, bytes) = three();
+        let newest = bytes.split_inclusive(|&byte| byte == b'\n').last().unwrap();
+        let before = written();
+        let _log = Log::open::<u32>(&path).unwrap();
+        assert_eq!(written() - before, newest.len() as u64);
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
     }
 
     #[test]

@@ -194,7 +194,7 @@ pub struct Station {
 }
 
 impl Station {
-    /// Opens the door, and starts system and page, in that order.
+    /// Takes the door's address, starts the system, lets clients in at the door, and starts the page, in that order.
     ///
     /// # Errors
     /// [`StationError`]; what was started before has ended then: a process that serves several sites goes on without this one.
@@ -215,7 +215,7 @@ impl Station {
             brokers.push((waiting, whose));
         }
         let waiting = listeners.door.limits.inbox;
-        let door = mqtt::Door::open(listeners.door)?;
+        let door = mqtt::Door::bind(listeners.door)?;
         let (writing, removing) = (access.clone(), access.clone());
         door.tell(move |change| write_down(&writing, change));
         let senders = listeners.acquisition.iter();
@@ -275,6 +275,8 @@ impl Station {
         let counters = door.counters();
         system.operations().elsewhere.add(move || counted(&counters));
         intakes.into_iter().for_each(intake::Waiting::start);
+        // Not before system, history and intakes listen: what nobody hears would be acknowledged all the same.
+        door.admit();
         let (page, opcua) = (listeners.page, listeners.opcua);
         match show(page, opcua, shown, &system, access).await {
             Ok((server, opcua)) => {

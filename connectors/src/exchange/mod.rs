@@ -16,7 +16,8 @@
 //! Whatever gives way is counted as `skipped` with its reason, reports apart from values. *Newest* means latest to arrive.
 //!
 //! Where a history is kept, a [`Tap`] takes all telemetry before any of it gives way ([`Inbox::tap_into`]); then telemetry, too,
-//! is acknowledged only when it is kept. What the tap could not take is counted, too ([`Untaken`]).
+//! is acknowledged only when it is kept. What the tap could not take is counted, too ([`Untaken`]). Until the reader has begun, with a
+//! tap or by reading, telemetry waits: nobody could say whether it has to be kept.
 
 mod counters;
 mod queue;
@@ -33,6 +34,7 @@ use crate::house::{self, Message, Points, Rejected};
 use grid::{Measurement, Quantity, Timestamp};
 use queue::{Entry, Queue};
 use reject_log::RejectLog;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
@@ -78,12 +80,27 @@ struct Shared {
     counters: Arc<Counters>,
     /// Who keeps all telemetry.
     tap: OnceLock<Tap>,
+    /// Whether the reader has begun; from then on `tap` stays as it is.
+    begun: AtomicBool,
 }
 
 impl Shared {
     /// A panic between lock and unlock cannot leave half an entry behind, so a poisoned lock is taken over.
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self) {
+        if !self.begun.swap(true, Ordering::AcqRel) {
+            self.room.notify_one();
+        }
+    }
+
+    /// Waits until the reader has begun, or has gone.
+    async fn until_begun(&self) {
+        while !self.begun.load(Ordering::Acquire) && !self.queue().reader_gone {
+            self.room.notified().await;
+        }
     }
 }
 
@@ -109,19 +126,24 @@ pub fn inbox(limits: Limits, counters: Arc<Counters>) -> (InboxWriter, Inbox) {
         room: Notify::new(),
         counters,
         tap: OnceLock::new(),
+        begun: AtomicBool::new(false),
     });
     (InboxWriter { shared: shared.clone(), log: RejectLog::default() }, Inbox { shared })
 }
 
 impl Inbox {
-    /// From here on all telemetry goes into a tap as well. The first one stays.
+    /// All telemetry goes into a tap as well. It is for whoever has not begun to read; the first one stays.
     pub fn tap_into(&self, tap: Tap) {
-        let _ = self.shared.tap.set(tap);
+        if !self.shared.begun.load(Ordering::Acquire) {
+            let _ = self.shared.tap.set(tap);
+        }
+        self.shared.begin();
     }
 
     /// Waits for something to arrive and returns all that waits, at most [`BATCH_ENTRIES_MAX`] entries.
     /// `None` when the connector has ended and everything was fetched. Cancelling loses nothing.
     pub async fn recv_batch(&mut self) -> Option<Vec<Arrival>> {
+        self.shared.begin();
         loop {
             {
                 let mut queue = self.shared.queue();
@@ -232,6 +254,7 @@ impl InboxWriter {
     ) -> Result<(), Closed> {
         let parts = match &message {
             Message::Telemetry(values) => {
+                self.shared.until_begun().await;
                 let tapped = usize::from(self.shared.tap.get().is_some());
                 values.iter().filter(|value| is_kept(value)).count() + tapped
             }
@@ -275,6 +298,9 @@ impl InboxWriter {
 
     /// Passes on a message with one receipt for each part that is kept, or none. Where there is a tap, the last one is its.
     async fn send_owing(&mut self, message: Message, mut receipts: Vec<Receipt>) -> Result<(), Closed> {
+        if matches!(message, Message::Telemetry(_)) {
+            self.shared.until_begun().await;
+        }
         if let (Message::Telemetry(values), Some(tap)) = (&message, self.shared.tap.get()) {
             tap.pass(values, receipts.pop()).await;
         }

@@ -30,6 +30,8 @@ fn report(device: u32, slots_max: u32) -> Message {
 fn small(measurements: usize, reports: usize, kept: usize) -> (InboxWriter, Inbox, Arc<Counters>) {
     let counters = Arc::new(Counters::default());
     let (writer, inbox) = inbox(Limits { measurements, reports, kept }, counters.clone());
+    // Somebody reads.
+    inbox.shared.begin();
     (writer, inbox, counters)
 }
 
@@ -133,6 +135,42 @@ async fn only_the_latest_state_of_the_link_waits_and_order_is_kept() {
     writer.link(LinkState::Up).unwrap();
     let expected = [Arrival::Message(status("a")), Arrival::Link(LinkState::Up)];
     assert_eq!(inbox.recv_batch().await.unwrap(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn telemetry_that_comes_before_its_reader_waits_for_it_and_misses_no_tap() {
+    for kept in [true, false] {
+        let (mut writer, mut inbox) = inbox(Limits::default(), Arc::default());
+        let (done, mut told) = oneshot::channel();
+        let mut writing = tokio::spawn(async move {
+            writer.link(LinkState::Up).unwrap();
+            writer.pass_owing(telemetry(&[("bus.1.p", 1.0), ("meter.1.energy", 2.0)]), done).await.unwrap();
+            writer.send(telemetry(&[("bus.1.p", 3.0)])).await.unwrap();
+        });
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        assert!(told.try_recv().is_err() && !writing.is_finished(), "acknowledged before anybody listened");
+        if kept {
+            let (tap, mut tapped) = tap(2);
+            inbox.tap_into(tap);
+            (&mut writing).await.unwrap();
+            let first = tapped.recv().await.unwrap();
+            assert_eq!((first.values.len(), tapped.recv().await.unwrap().values.len()), (2, 1));
+            assert!(told.try_recv().is_err(), "the tap has not kept it");
+            first.receipt.unwrap().confirm();
+        }
+        let mut batch = inbox.recv_batch().await.unwrap();
+        if !kept {
+            (&mut writing).await.unwrap();
+            batch.extend(inbox.recv_batch().await.unwrap());
+        }
+        assert_eq!(values(&batch).iter().map(|v| v.1).collect::<Vec<_>>(), [1.0, 3.0]);
+        let owing = batch.iter().find_map(|arrival| match arrival {
+            Arrival::Owing(_, receipt) => Some(receipt),
+            _ => None,
+        });
+        owing.unwrap().confirm();
+        assert_eq!(told.try_recv(), Ok(true));
+    }
 }
 
 #[tokio::test]

@@ -48,11 +48,13 @@ pub enum RejectCode {
     Encoding,
     /// A message whose meaning rests on another one that was not heard: a birth, or the one before it.
     Order,
+    /// Values that the system failed at twice. What it did not fail at may have been used.
+    GivenUp,
 }
 
 impl RejectCode {
     /// All codes, in the order of their counters.
-    pub const ALL: [RejectCode; 20] = [
+    pub const ALL: [RejectCode; 21] = [
         RejectCode::Topic,
         RejectCode::TooLarge,
         RejectCode::TooDeep,
@@ -73,6 +75,7 @@ impl RejectCode {
         RejectCode::Pseudonym,
         RejectCode::Encoding,
         RejectCode::Order,
+        RejectCode::GivenUp,
     ];
 
     /// The code as written in logs and metrics.
@@ -98,11 +101,12 @@ impl RejectCode {
             RejectCode::Pseudonym => "pseudonym",
             RejectCode::Encoding => "encoding",
             RejectCode::Order => "order",
+            RejectCode::GivenUp => "given_up",
         }
     }
 }
 
-/// A refused message. Nothing of it was used.
+/// A refused message. Nothing of it was used, unless it was given up.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("message on {topic:?} refused ({}): {reason}", code.as_str())]
 pub struct Rejected {

@@ -3,7 +3,9 @@
 use crate::platform::{Platform, SAMPLE, certificates, client, points, prepare, secret, send};
 use connectors::acquisition::client::{AcquireConfig, AcquireError};
 use connectors::acquisition::make_platform_key;
+use connectors::exchange::{Tapped, tap};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A folder with everything in it, and the platform that takes what is sent from there, at its port.
 fn opened() -> (tempfile::TempDir, Platform, u16) {
@@ -121,4 +123,39 @@ async fn a_value_without_a_point_is_counted_and_told_and_a_bad_line_stays_with_t
         "{rejects}"
     );
     assert_eq!(rejects.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn values_that_fail_twice_are_given_up_and_those_that_cannot_be_taken_now_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path();
+    prepare(folder);
+    points(folder);
+    let (tap, mut tapped) = tap(8);
+    let platform = Platform::open_tapped(folder, Some(tap));
+    let sending = send(folder, platform.door.address().port());
+    let keeping = async {
+        let (mut envelopes, mut passed) = (Vec::new(), Vec::new());
+        while passed.len() < 3 || passed[2] == 0 {
+            let next = tokio::time::timeout(Duration::from_secs(30), tapped.recv()).await;
+            let Tapped { values, receipt } = next.expect("it goes on").unwrap();
+            let nth = envelopes.iter().position(|known| *known == values).unwrap_or_else(|| {
+                envelopes.push(values);
+                passed.push(0);
+                passed.len() - 1
+            });
+            passed[nth] += 1;
+            let receipt = receipt.unwrap();
+            match (nth, passed[nth]) {
+                // As when a stage breaks at one of them each time.
+                (0, _) => drop(receipt),
+                (1, 1..4) => receipt.not_now(),
+                _ => receipt.confirm(),
+            }
+        }
+        passed
+    };
+    let (sent, passed) = tokio::join!(sending, keeping);
+    assert_eq!((sent.unwrap().lines, passed), (12, vec![2, 4, 1]));
+    assert_eq!(platform.counters.snapshot().rejected, BTreeMap::from([("given_up", 1)]));
 }

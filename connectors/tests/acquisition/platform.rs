@@ -3,6 +3,7 @@
 use connectors::acquisition::client::{AcquireConfig, AcquireError, Acquisition, Summary};
 use connectors::acquisition::intake::{self, IntakeConfig};
 use connectors::acquisition::{PlatformKey, VerifyKey, make_client_keys, make_platform_key};
+use connectors::exchange::Tap;
 use connectors::house::Area;
 use connectors::mqtt::door::{Policy, TlsFiles};
 use connectors::mqtt::{Door, DoorConfig};
@@ -36,6 +37,11 @@ pub struct Platform {
 
 impl Platform {
     pub fn open(folder: &Path) -> Self {
+        Self::open_tapped(folder, None)
+    }
+
+    /// The same, where somebody keeps all telemetry.
+    pub fn open_tapped(folder: &Path, tap: Option<Tap>) -> Self {
         let rights = format!(
             "[[client]]\nidentity = \"dso-west\"\npassword = \"{HASH}\"\n\
              publish = [\"gridflex/riverside/acquisition/dso-west/envelope\"]\n\
@@ -64,6 +70,7 @@ impl Platform {
             intake::open(config, &door, Area::new("riverside").unwrap(), Arc::new(Noon)).unwrap();
         waiting.start();
         let (told, counters, mut inbox) = (Arc::<Mutex<Vec<_>>>::default(), source.counters, source.inbox);
+        tap.into_iter().for_each(|tap| inbox.tap_into(tap));
         let kept = told.clone();
         tokio::spawn(async move {
             while let Some(batch) = inbox.recv_batch().await {

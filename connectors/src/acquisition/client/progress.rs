@@ -6,9 +6,10 @@ use super::super::keys::Digest128;
 #[cfg(feature = "postgres")]
 use super::database::taken::Taken;
 use super::source::Batch;
+use crate::lasting;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -109,7 +110,6 @@ impl Progress {
         file.write_all(&text)?;
         file.sync_all()?;
         std::fs::rename(&next, &self.path)?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        lasting::sync_name(&self.path)
     }
 }

@@ -1,11 +1,12 @@
 //! Lines and rows that cannot be used, with file or table, number and reason. They hold private ids and stay with the operator.
 
+use crate::lasting;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Most of a bad line that is written down, characters.
 const TEXT_CHARS_MAX: usize = 500;
@@ -21,6 +22,7 @@ pub(super) struct Bad {
 #[derive(Debug)]
 pub(super) struct Rejects {
     writer: csv::Writer<File>,
+    path: PathBuf,
     /// What a run wrote down that died before it noted its progress.
     known: BTreeSet<(String, u64)>,
 }
@@ -52,7 +54,7 @@ impl Rejects {
         if is_new {
             writer.write_record(["file", "line", "reason", "text"])?;
         }
-        Ok(Self { writer, known })
+        Ok(Self { writer, path: path.to_owned(), known })
     }
 
     /// Writes lines down and syncs.
@@ -67,6 +69,28 @@ impl Rejects {
             return Ok(());
         }
         self.writer.flush()?;
-        self.writer.get_ref().sync_all()
+        self.writer.get_ref().sync_all()?;
+        // What is noted of them afterwards must not outlive the file.
+        lasting::sync_name(&self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_not_written_down_before_the_name_of_the_file_lasts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, away) = (folder.path().join("operator"), folder.path().join("away"));
+        std::fs::create_dir(&here).unwrap();
+        let mut rejects = Rejects::open(&here.join("rejects.csv"), |_, _| false).unwrap();
+        let bad = [Bad { line: 3, reason: "no number".to_owned(), text: "x".to_owned() }];
+        // The file can be written, the folder cannot be synced.
+        std::fs::rename(&here, &away).unwrap();
+        rejects.write("a.csv", &bad).unwrap_err();
+        std::fs::rename(&away, &here).unwrap();
+        rejects.write("a.csv", &bad).unwrap();
+        assert!(std::fs::read_to_string(here.join("rejects.csv")).unwrap().contains("a.csv,3,no number,x"));
     }
 }

@@ -2,19 +2,25 @@
 //!
 //! One record a line: 16 hexadecimal digits of the SHA-256 of the rest, a space, JSON, a newline.
 //!
-//! * `{"marks":{FILE:{"lines":[[first,last],…],"used":SECONDS}}}`: the first record: what came before this file was begun;
+//! * `{"marks":{FILE:{"lines":[[first,last],…],"used":SECONDS}}}`: at the beginning: what came before this file was begun;
 //! * `{"kept":{…}}`: the new values of one envelope;
-//! * `{"passed":N}`: the first N kept records of this file were passed on. It is not synced: without it they are passed on again.
+//! * `{"passed":N}`: the first N kept records of this file were passed on. It is not synced: without it they are passed on again;
+//! * `{"synced":N}`: the first N bytes of this file are on the disk. It stands at the beginning, and before the first
+//!   record that follows a sync.
 //!
-//! A last line that is torn was never acknowledged and is cut off. A bad line elsewhere is a broken disk: the file is not used.
+//! Several records may be written with one sync, so a crash may leave any part of what follows the bytes that were synced: cut short, or
+//! with zeros, which JSON never has, where a sector was not written. From the first such line on it was never acknowledged and is cut off.
+//! Any other bad line is a broken disk: the file is not used.
 
 use super::super::hex;
 use super::super::keys::Digest128;
 use super::super::lines::LineSet;
+use crate::lasting;
 use grid::{Measurement, PointId, Quality, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -89,6 +95,13 @@ impl Kept {
     }
 }
 
+/// Where the values stood.
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "file {}, lines {} to {}", self.file, self.first, self.last)
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Mark {
     lines: LineSet,
@@ -104,6 +117,7 @@ enum Record {
     Marks(Marks),
     Kept(Kept),
     Passed(u64),
+    Synced(u64),
 }
 
 #[derive(Debug)]
@@ -115,6 +129,8 @@ pub(super) struct Log {
     /// Kept records of this file, and how many of them were passed on.
     kept: u64,
     passed: u64,
+    /// All of it is on the disk, and the file does not say so yet.
+    all_synced: bool,
 }
 
 impl Log {
@@ -122,29 +138,15 @@ impl Log {
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<Kept>), LogError> {
         let failed = |source| LogError::File { path: path.to_owned(), source };
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
+            lasting::make_folder(folder).map_err(failed)?;
         }
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(failed(error)),
         };
-        let mut found = Found::default();
-        for (place, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
-            match read(line) {
-                Some(record) => {
-                    found.bytes += line.len() as u64;
-                    found
-                        .take(record)
-                        .ok_or_else(|| LogError::Damaged { path: path.to_owned(), line: place + 1 })?;
-                }
-                // Only the very last line can be torn.
-                None if found.bytes + line.len() as u64 == bytes.len() as u64 && !line.ends_with(b"\n") => {
-                    break;
-                }
-                None => return Err(LogError::Damaged { path: path.to_owned(), line: place + 1 }),
-            }
-        }
+        let mut found =
+            Found::read(&bytes).map_err(|line| LogError::Damaged { path: path.to_owned(), line })?;
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
         let mut log = Self {
             path: path.to_owned(),
@@ -153,10 +155,19 @@ impl Log {
             marks: found.marks,
             kept: found.kept.len() as u64,
             passed: found.passed,
+            all_synced: true,
         };
         log.file.set_len(found.bytes).map_err(failed)?;
-        log.file.seek(SeekFrom::Start(found.bytes)).map_err(failed)?;
+        // What a process left that stopped after a failed sync is read by everybody and taken for written by the operating system: without
+        // being written once more, a power cut would tear a hole before what is appended now.
+        let synced = found.synced.unwrap_or(0);
+        log.file.seek(SeekFrom::Start(synced)).map_err(failed)?;
+        let unsure = bytes.get(synced as usize..found.bytes as usize).unwrap_or_default();
+        log.file.write_all(unsure).map_err(failed)?;
         log.sync_all()?;
+        if found.bytes == 0 {
+            log.begin_anew(&[])?;
+        }
         let left =
             found.kept.split_off(usize::try_from(found.passed).unwrap_or(usize::MAX).min(found.kept.len()));
         Ok((log, left))
@@ -178,7 +189,7 @@ impl Log {
             self.begin_anew(kept)?;
             return Ok(());
         }
-        let mut text = Vec::new();
+        let mut text = self.first_words()?;
         for one in kept {
             self.write_record(&mut text, &Record::Kept(one.clone()))?;
         }
@@ -200,16 +211,17 @@ impl Log {
         self.sync_all()?;
         self.bytes += text.len() as u64;
         self.kept += kept.len() as u64;
+        self.all_synced = true;
         Ok(())
     }
 
     /// One more kept record was passed on.
     pub(super) fn passed(&mut self) -> Result<(), LogError> {
         self.passed += 1;
-        let mut text = Vec::new();
+        let mut text = self.first_words()?;
         self.write_record(&mut text, &Record::Passed(self.passed))?;
         match self.file.write_all(&text) {
-            Ok(()) => self.bytes += text.len() as u64,
+            Ok(()) => (self.bytes, self.all_synced) = (self.bytes + text.len() as u64, false),
             // Only a hint, and it is written again with the next one.
             Err(_) => {
                 let back =
@@ -231,6 +243,7 @@ impl Log {
             tracing::warn!(files = too_many, "lines of files that were silent for longest are forgotten");
         }
         let mut text = Vec::new();
+        self.write_record(&mut text, &Record::Synced(0))?;
         self.write_record(&mut text, &Record::Marks(self.marks.clone()))?;
         for one in kept {
             self.write_record(&mut text, &Record::Kept(one.clone()))?;
@@ -251,7 +264,17 @@ impl Log {
             Err(source) => return Err(LogError::File { path: next, source }),
         }
         (self.bytes, self.kept, self.passed) = (text.len() as u64, kept.len() as u64, 0);
+        self.all_synced = true;
         self.sync_all()
+    }
+
+    /// What stands before the next record: how far the file is on the disk, when that is news.
+    fn first_words(&self) -> Result<Vec<u8>, LogError> {
+        let mut text = Vec::new();
+        if self.all_synced {
+            self.write_record(&mut text, &Record::Synced(self.bytes))?;
+        }
+        Ok(text)
     }
 
     fn write_record(&self, text: &mut Vec<u8>, record: &Record) -> Result<(), LogError> {
@@ -267,9 +290,7 @@ impl Log {
 
     /// Content and name.
     fn sync_all(&self) -> Result<(), LogError> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let sync =
-            self.file.sync_all().and_then(|()| File::open(folder.unwrap_or(Path::new(".")))?.sync_all());
+        let sync = self.file.sync_all().and_then(|()| lasting::sync_name(&self.path));
         sync.map_err(|source| LogError::File { path: self.path.clone(), source })
     }
 }
@@ -286,10 +307,32 @@ struct Found {
     marks: Marks,
     kept: Vec<Kept>,
     passed: u64,
+    /// Of whole records.
     bytes: u64,
+    /// How many of them were on the disk for certain, as they say themselves. Older files do not.
+    synced: Option<u64>,
 }
 
 impl Found {
+    /// All that can be trusted. What is wrong behind it was never acknowledged; otherwise the line that is damaged, counted from 1.
+    fn read(bytes: &[u8]) -> Result<Self, usize> {
+        let mut found = Found::default();
+        let mut lines = bytes.split_inclusive(|&byte| byte == b'\n').enumerate();
+        while let Some((place, line)) = lines.next() {
+            let Some(record) = read(line) else {
+                let is_last = found.bytes + line.len() as u64 == bytes.len() as u64;
+                let is_unsure = is_last || found.synced.is_some();
+                let is_torn = !line.ends_with(b"\n") || line.contains(&0);
+                let says_synced = |line| matches!(read(line), Some(Record::Synced(to)) if to > found.bytes);
+                let was_synced = lines.any(|(_, line)| says_synced(line));
+                return if is_torn && is_unsure && !was_synced { Ok(found) } else { Err(place + 1) };
+            };
+            found.take(record).ok_or(place + 1)?;
+            found.bytes += line.len() as u64;
+        }
+        Ok(found)
+    }
+
     fn take(&mut self, record: Record) -> Option<()> {
         match record {
             Record::Marks(marks) => {
@@ -303,6 +346,8 @@ impl Found {
                 self.kept.push(kept);
             }
             Record::Passed(passed) => self.passed = passed,
+            Record::Synced(synced) if synced <= self.bytes => self.synced = Some(synced),
+            Record::Synced(_) => return None,
         }
         (self.passed <= self.kept.len() as u64).then_some(())
     }
@@ -364,12 +409,92 @@ mod tests {
             let (log, left) = Log::open(&path).unwrap();
             assert_eq!(left, [kept(2, 1, 1)], "cut at {cut} of {}", whole.len());
             assert!(log.lines(Digest128([1; 16])).unwrap().covers(1, 3));
-            assert_eq!(std::fs::metadata(&path).unwrap().len(), before as u64);
         }
         std::fs::write(&path, &whole).unwrap();
         let (log, left) = Log::open(&path).unwrap();
         assert_eq!(left, [kept(2, 1, 1), kept(1, 4, 5)]);
         assert!(log.lines(Digest128([1; 16])).unwrap().covers(1, 5));
+    }
+
+    /// Bytes of whole lines, and where the last append begins: with what it says of the sync before it.
+    fn ends(bytes: &[u8]) -> (Vec<usize>, usize) {
+        let mut ends = vec![0];
+        bytes
+            .split_inclusive(|&byte| byte == b'\n')
+            .for_each(|line| ends.push(ends.last().unwrap() + line.len()));
+        let says_synced =
+            |at: &&usize| bytes[**at..].get(DIGITS + 1..).is_some_and(|json| json.starts_with(b"{\"synced"));
+        let last = *ends.iter().filter(says_synced).next_back().unwrap();
+        (ends, last)
+    }
+
+    #[test]
+    fn of_a_group_any_part_may_be_missing_and_what_was_synced_before_it_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("west.log");
+        filled(&path);
+        let (mut log, _) = Log::open(&path).unwrap();
+        log.passed().unwrap();
+        let group: Vec<_> = (6..9).map(|line| kept(1, line, line)).collect();
+        group.iter().for_each(|one| assert!(log.note(one)));
+        log.append(&group).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        let (ends, last) = ends(&whole);
+        assert_eq!(ends.iter().filter(|end| **end > last).count(), 5, "synced, passed, and three records");
+        for from in (0..whole.len() - 1).step_by(5) {
+            let end = if from < last { last } else { whole.len() };
+            for until in [from + 1, (from + end) / 2, end - 1].into_iter().filter(|until| *until > from) {
+                let mut lost = whole.clone();
+                lost[from..until].fill(0);
+                std::fs::write(&path, &lost).unwrap();
+                let opened = Log::open(&path);
+                if from < last {
+                    assert!(matches!(opened, Err(LogError::Damaged { .. })), "{from} to {until}");
+                    continue;
+                }
+                let (mut log, _) = opened.unwrap_or_else(|error| panic!("{from} to {until}: {error}"));
+                let lines = log.lines(Digest128([1; 16])).unwrap();
+                assert!(lines.covers(1, 5) && !lines.covers(1, 8), "{from} to {until}");
+                let next = kept(1, 6, 6);
+                log.note(&next);
+                log.append(&[next]).unwrap();
+                assert!(Log::open(&path).unwrap().0.lines(Digest128([1; 16])).unwrap().covers(1, 6));
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_does_not_say_what_was_synced_may_be_torn_in_its_last_line_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("west.log");
+        let (whole, _) = filled(&path);
+        let says = |line: &&[u8]| !line[DIGITS + 1..].starts_with(b"{\"synced");
+        let older: Vec<&[u8]> = whole.split_inclusive(|&byte| byte == b'\n').filter(says).collect();
+        for line in 0..older.len() {
+            let mut lost: Vec<Vec<u8>> = older.iter().map(|line| line.to_vec()).collect();
+            lost[line][20..24].fill(0);
+            std::fs::write(&path, lost.concat()).unwrap();
+            assert_eq!(Log::open(&path).is_ok(), line + 1 == older.len(), "line {line}");
+        }
+    }
+
+    /// After a sync that failed the operating system takes records for written that the disk does not have.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_was_not_synced_for_certain_is_written_once_more_when_a_log_is_opened() {
+        /// Bytes that this thread has written so far.
+        fn written() -> u64 {
+            let counted = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+            counted.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap().parse().unwrap()
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("west.log");
+        let (whole, _) = filled(&path);
+        let unsure = whole.len() - ends(&whole).1;
+        let before = written();
+        let _log = Log::open(&path).unwrap();
+        assert_eq!(written() - before, unsure as u64);
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
     }
 
     #[test]

@@ -32,6 +32,10 @@ use tokio::task::spawn_blocking;
 const GROUP_MAX: usize = 64;
 /// Before something that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often values of one envelope may fail before they are given up; as at the door.
+const FAILURES_MAX: u32 = 2;
+/// Before values that failed are tried again. A system that is given up lets go of everything, too: it has ended by then.
+const FAILED_PAUSE: Duration = Duration::from_secs(10);
 
 /// One sender that is listened to.
 #[derive(Debug, Clone)]
@@ -97,15 +101,16 @@ pub fn open(
     let (log, left) = Log::open(&config.log)?;
     let counters = Arc::new(Counters::default());
     let (writer, reader) = inbox(Limits::default(), counters.clone());
-    let letterbox = door.letterbox(envelope_topic(&area, &name));
-    let answers = receipt_topic(&area, &name);
-    let intake = Intake { config, letterbox, answers, writer, clock, log: Some(log) };
+    let (topic, answers) = (envelope_topic(&area, &name), receipt_topic(&area, &name));
+    let letterbox = door.letterbox(topic.clone());
+    let intake = Intake { config, letterbox, topic, answers, writer, clock, log: Some(log) };
     Ok((Source { name, inbox: reader, counters }, Waiting { intake, left }))
 }
 
 struct Intake {
     config: IntakeConfig,
     letterbox: Letterbox,
+    topic: String,
     answers: String,
     writer: InboxWriter,
     clock: Arc<dyn Clock>,
@@ -256,9 +261,11 @@ impl Intake {
         }
     }
 
-    /// Hands values to the system, one envelope after the other, until it has made them last.
+    /// Hands values to the system, one envelope after the other, until it has made them last. What it cannot take now is passed on again
+    /// as often as it takes; what fails twice is given up, so that a value that nobody can digest does not keep all others from coming.
     async fn pass_on(&mut self, kept: Vec<Kept>) -> Result<(), End> {
         for one in &kept {
+            let mut failures = 0;
             loop {
                 let values = one.values();
                 if values.is_empty() {
@@ -266,20 +273,37 @@ impl Intake {
                 }
                 let (done, told) = oneshot::channel();
                 self.writer.pass_owing(Message::Telemetry(values), done).await?;
-                if told.await.unwrap_or(false) {
-                    break;
-                }
+                // Told nothing: it cannot be taken now, which is no failure of the values.
+                let has_failed = match told.await {
+                    Ok(true) => break,
+                    Ok(false) => true,
+                    Err(_) => false,
+                };
                 if self.writer.is_closed() {
                     return Err(End::Closed);
                 }
-                tracing::warn!("the system did not keep what was passed on; it is passed on again");
-                tokio::time::sleep(PAUSE).await;
+                failures += u32::from(has_failed);
+                if failures == FAILURES_MAX {
+                    self.give_up(one);
+                    break;
+                }
+                tracing::warn!(
+                    has_failed,
+                    "the system did not keep what was passed on; it is passed on again"
+                );
+                tokio::time::sleep(if has_failed { FAILED_PAUSE } else { PAUSE }).await;
             }
             if let Some(log) = &mut self.log {
                 log.passed().map_err(|error| End::Failed(error.to_string()))?;
             }
         }
         Ok(())
+    }
+
+    /// Goes on without what the system failed at again and again: counted, and said.
+    fn give_up(&mut self, kept: &Kept) {
+        let reason = format!("the system failed twice at values of {kept}");
+        self.writer.refuse(&Rejected::new(&self.topic, RejectCode::GivenUp, reason));
     }
 }
 

@@ -10,6 +10,9 @@
 //! * `router` with `session`, `tree` and `retained` passes messages on;
 //! * `link` is the system's own end, inside the process; `letterbox` one for messages of others' forms.
 //!
+//! It is bound before the system is there, and admits nobody before ([`Door::bind`], [`Door::admit`]): a message that is acknowledged while
+//! nobody listens for it would be lost.
+//!
 //! It runs in two threads of its own, so a busy system does not keep a client waiting for its handshake.
 
 mod admission;
@@ -102,24 +105,36 @@ impl Inside {
     }
 }
 
-/// An open door. Dropping it leaves it open until the process ends.
+/// A door. Dropping it when it is open leaves it open until the process ends.
 #[derive(Debug)]
 pub struct Door {
     address: SocketAddr,
     runtime: Handle,
     router: Arc<Router>,
     counters: Arc<DoorCounters>,
+    admitting: watch::Sender<bool>,
     closing: watch::Sender<bool>,
     closed: watch::Receiver<bool>,
     told: Told,
 }
 
 impl Door {
-    /// Opens the door; clients are served when this returns.
+    /// Opens the door; clients are served when this returns, whether anybody listens for them or not.
+    ///
+    /// # Errors
+    /// Those of [`bind`](Self::bind).
+    pub fn open(config: DoorConfig) -> Result<Self, DoorError> {
+        let door = Self::bind(config)?;
+        door.admit();
+        Ok(door)
+    }
+
+    /// Takes the address. Whoever connects waits in the operating system's queue (at most 4096 do) until the door
+    /// [`admit`](Self::admit)s.
     ///
     /// # Errors
     /// [`DoorError`]; an address open to others needs both TLS and rights of clients.
-    pub fn open(config: DoorConfig) -> Result<Self, DoorError> {
+    pub fn bind(config: DoorConfig) -> Result<Self, DoorError> {
         config.is_protected()?;
         let DoorConfig { listen, tls, policy, rights, limits, state } = config;
         // As they look before they are read: what changes meanwhile is read again.
@@ -156,15 +171,22 @@ impl Door {
             opened: Instant::now(),
             unnamed: AtomicU64::new(0),
         };
+        let (admitting, admit) = watch::channel(false);
         let (closing, close) = watch::channel(false);
         let (ended, closed) = watch::channel(false);
         let keep =
             Keep { listener, inside: Arc::new(inside), files, admission: Arc::new(Admission::new(limits)) };
         std::thread::Builder::new()
             .name("mqtt-door".into())
-            .spawn(move || keep.run(runtime, close, &ended))
+            .spawn(move || keep.run(runtime, admit, close, &ended))
             .map_err(DoorError::Thread)?;
-        Ok(Self { address, runtime: handle, router, counters, closing, closed, told })
+        Ok(Self { address, runtime: handle, router, counters, admitting, closing, closed, told })
+    }
+
+    /// Lets clients in, those that wait first. To be called when everybody listens who has to hear what they publish: from here on it is
+    /// acknowledged.
+    pub fn admit(&self) {
+        self.admitting.send_replace(true);
     }
 
     /// Lets somebody be told of changes of rights and certificates, and of who was cut off by them; on a thread that may wait. Only
@@ -228,15 +250,27 @@ struct Keep {
 }
 
 impl Keep {
-    fn run(self, mut runtime: OwnRuntime, mut close: watch::Receiver<bool>, ended: &watch::Sender<bool>) {
+    fn run(
+        self,
+        mut runtime: OwnRuntime,
+        mut admit: watch::Receiver<bool>,
+        mut close: watch::Receiver<bool>,
+        ended: &watch::Sender<bool>,
+    ) {
         let Some(runtime) = runtime.0.take() else { return };
         let Keep { listener, inside, files, admission } = self;
         let router = inside.router.clone();
         runtime.block_on(async {
             let connections = close.clone();
             let following = tokio::spawn(standing::follow(files, Arc::clone(&inside)));
+            let serving = async {
+                // A door that was dropped before admits nobody any more: it ends.
+                if admit.wait_for(|admit| *admit).await.is_ok() {
+                    accept(&listener, &inside, &admission, &connections).await;
+                }
+            };
             tokio::select! {
-                () = accept(&listener, &inside, &admission, &connections) => {}
+                () = serving => {}
                 // A dropped door stays open.
                 () = asked_to_close(&mut close) => {}
             }

@@ -1,9 +1,10 @@
 //! Retained messages: the last message of each topic that asked to be kept, bounded, and on the disk when there is
 //! one. A file of records `length, checksum, PUBLISH packet`; the newest record of a topic counts, an empty payload
-//! removes it. A record that was cut off by a crash ends the file.
+//! removes it. A record that was cut off by a crash, or of which a crash left only a part, ends the file.
 
 use super::config::{DoorError, Limits};
 use super::router::Publication;
+use crate::lasting;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Packet, Publish};
@@ -55,7 +56,7 @@ impl Retained {
     pub(super) fn open(directory: &Path) -> Result<Self, DoorError> {
         let path = directory.join(FILE_NAME);
         let failed = |source| DoorError::State { path: path.display().to_string(), source };
-        std::fs::create_dir_all(directory).map_err(failed)?;
+        lasting::make_folder(directory).map_err(failed)?;
         let log = Log::open(&path).map_err(failed)?;
         let messages = log.messages.clone();
         let bytes = messages.values().map(|(message, _)| message.bytes()).sum();
@@ -156,7 +157,7 @@ struct Log {
     length: usize,
     /// Something may lie behind them.
     torn: bool,
-    /// The folder does not know for certain yet that the file was put in place of another.
+    /// The folder does not know for certain yet that the file is there, or was put in place of another.
     unplaced: bool,
     /// Not written anew before it has this length: it could not be.
     rewrite_from: usize,
@@ -169,23 +170,25 @@ impl Log {
         file.try_lock()?;
         let mut content = Vec::new();
         file.read_to_end(&mut content)?;
-        let (messages, length) = if content.is_empty() {
-            file.write_all(HEADER)?;
-            file.sync_all()?;
-            (BTreeMap::new(), HEADER.len())
-        } else {
-            let Some(records) = content.strip_prefix(HEADER) else {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "not a file of retained messages"));
-            };
-            let (messages, used) = replay(Bytes::copy_from_slice(records));
-            (messages, HEADER.len() + used)
+        if content.is_empty() {
+            content.extend_from_slice(HEADER);
+        }
+        let Some(records) = content.strip_prefix(HEADER) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a file of retained messages"));
         };
+        let (messages, used) = replay(Bytes::copy_from_slice(records));
+        let length = HEADER.len() + used;
         if length < content.len() {
             tracing::warn!(path = %path.display(), bytes = content.len() - length, "the end of the retained messages was cut off and is dropped");
+            content.truncate(length);
         }
+        // What a process left that stopped after a failed sync is read by everybody and taken for written by the operating system: without
+        // being written once more, a power cut would tear a hole before what is appended now. Nobody knows how much that is.
         file.set_len(length as u64)?;
-        file.seek(io::SeekFrom::End(0))?;
-        let (torn, unplaced, rewrite_from) = (false, false, 0);
+        file.rewind()?;
+        file.write_all(&content)?;
+        file.sync_all()?;
+        let (torn, unplaced, rewrite_from) = (false, true, 0);
         Ok(Self {
             path: path.to_owned(),
             file: Box::new(file),
@@ -278,9 +281,7 @@ impl Log {
     }
 
     fn sync_folder(&mut self) -> io::Result<()> {
-        if let Some(directory) = self.path.parent() {
-            File::open(directory)?.sync_all()?;
-        }
+        lasting::sync_name(&self.path)?;
         self.unplaced = false;
         Ok(())
     }
@@ -379,6 +380,42 @@ mod tests {
             again.finish();
             assert_eq!(kept(&Retained::open(copy.path()).unwrap()).len(), expected.len() + 1);
         }
+    }
+
+    /// After a sync that failed the operating system takes records for written that the disk does not have.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn all_that_was_found_is_written_once_more_when_a_file_is_opened() {
+        /// Bytes that this thread has written so far.
+        fn written() -> u64 {
+            let counted = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+            counted.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap().parse().unwrap()
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        let mut retained = Retained::open(directory.path()).unwrap();
+        keep(&mut retained, "a", "1").await;
+        keep(&mut retained, "b", "1").await;
+        retained.finish();
+        let all = std::fs::read(&path).unwrap();
+        let before = written();
+        let log = Log::open(&path).unwrap();
+        assert_eq!(written() - before, all.len() as u64);
+        assert_eq!((std::fs::read(&path).unwrap(), log.messages.len()), (all, 2));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_answered_before_the_name_of_the_file_lasts() {
+        let directory = tempfile::tempdir().unwrap();
+        let (here, away) = (directory.path().join("door"), directory.path().join("away"));
+        let mut retained = Retained::open(&here).unwrap();
+        // The file can be written, the folder cannot be synced.
+        std::fs::rename(&here, &away).unwrap();
+        let kept = retained.keep(&message("a", "1"), QoS::AtLeastOnce, &Limits::default());
+        let Kept::OnDisk(written) = kept else { panic!("not on its way to the disk") };
+        assert!(written.await.is_err());
+        std::fs::rename(&away, &here).unwrap();
+        keep(&mut retained, "b", "1").await;
     }
 
     #[tokio::test]
