@@ -6,7 +6,7 @@
 
 mod harness;
 
-use harness::{Demo, PATIENCE, free_port, get, gridflex, run, text, wait_for, words};
+use harness::{Demo, PATIENCE, free_port, gridflex, run, text, wait_for, words};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -163,9 +163,6 @@ fn whatever_is_acknowledged_to_a_meter_that_was_there_before_the_program_is_kept
         wait_for("twenty acknowledgements of each meter", PATIENCE, || {
             let answered = heard().iter().zip(&before).all(|(now, before)| now - before >= 20);
             answered.then_some(())
-        });
-        wait_for("/readyz", PATIENCE, || {
-            get(program.page, "/readyz").ok().filter(|answer| answer.status == 200)
         });
         program.kill();
         let stuck = place.stuck();

@@ -420,6 +420,7 @@ impl Operations {
                     [
                         ("contradiction", refused),
                         ("journal_full", self.journal.full.get()),
+                        ("stale_need", self.journal.stale.get()),
                         ("too_large", self.journal.too_large.get()),
                     ],
                 )),

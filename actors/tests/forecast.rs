@@ -83,3 +83,48 @@ async fn what_a_region_has_learnt_outlives_it() {
         "what a start without an archive says: {nothing:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_region_that_missed_two_estimates_says_so_instead_of_a_forecast_until_it_has_one_again() {
+    let now: Timestamp = "2026-01-15T17:00:10Z".parse().unwrap();
+    let environment = Environment::new(ScaledClock::start(now, 1), Compute::Inline);
+    let supervisor = Supervisor::start(environment.clone()).await.unwrap();
+    let feeder = Arc::new(Feeder::new(&network_file::read(NETWORK).unwrap()).unwrap());
+    let rules = (Rules::default(), OfferRules::default(), DsoRules::default());
+    let area = Arc::new(Area::new("demo", feeder, Vec::new(), rules).unwrap());
+    let (books, learnt) = (Books::new(Ledger::default(), now), learnt(&area, &Archive::default()));
+    let observer = supervisor.spawn("observer", || Ear::<Seen>(Arc::default())).await.unwrap();
+    let told: Arc<Mutex<Vec<DomsMsg>>> = Arc::default();
+    let kept = told.clone();
+    let doms = supervisor.spawn("doms", move || Ear(kept.clone())).await.unwrap();
+    let build = move || {
+        let (area, learnt, books) = (area.clone(), learnt.clone(), books.clone());
+        Region::new(area, learnt, books, doms.clone(), observer.clone(), Made::default())
+    };
+    let region = supervisor.spawn("region", build).await.unwrap();
+    let told = || {
+        let said = |msg: &DomsMsg| match msg {
+            DomsMsg::ForecastIssued(_) => 0,
+            DomsMsg::Unseen { missed } => *missed,
+            other => panic!("{other:?}"),
+        };
+        told.lock().unwrap().drain(..).map(|msg| said(&msg)).collect::<Vec<_>>()
+    };
+    // Estimates are due 20 s after each minute, forecasts 40 s after every fifth; nothing is measured.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(told(), [0], "one is missing");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(told(), [2], "two are missing, and that is said at once");
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(told(), [6], "and again instead of a forecast");
+    let measured_at = environment.now();
+    let (point, quality) = ("bus.2.u.a".parse().unwrap(), Quality::Measured);
+    let value = Measurement { point, value: 231.0, quality, measured_at, received_at: measured_at };
+    region.deliver(RegionMsg::NodeReported(Arc::new(vec![value])));
+    region.deliver(RegionMsg::SolveDue);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    region.deliver(RegionMsg::ForecastDue);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(told(), [0]);
+    supervisor.stop().await;
+}

@@ -19,7 +19,7 @@ fn value(number: i64) -> Value {
 }
 
 fn small() -> Options {
-    Options { head_values: 400, keep: BTreeMap::new() }
+    Options { head_values: 400, keep: BTreeMap::new(), ..Options::default() }
 }
 
 /// Appends groups, seals them, until it is told to stop.

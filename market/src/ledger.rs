@@ -6,6 +6,7 @@
 
 mod apply;
 mod ascending;
+mod asked;
 mod billing;
 mod changing;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use crate::settlement::{Account, MeterReading, SlotSettlement};
 use ascending::Ascending;
+use asked::Asked;
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
 use indexed::{Offers, Orders};
 use settling::Valued;
@@ -112,6 +114,8 @@ struct ContractRecord {
 struct ActivationRecord {
     activation: Activation,
     answer: Option<Answered>,
+    /// In which it was given; zero after a snapshot, all of which is durable.
+    issued: RecordNumber,
 }
 
 /// A device's answer as it was recorded.
@@ -144,6 +148,7 @@ pub struct Ledger {
     /// Sealed, not bought.
     unsold: BTreeSet<AggregateId>,
     need: Option<Need>,
+    asked: Asked,
     /// Every bid there ever was.
     bids: BTreeMap<BidId, DomsBid>,
     /// The contracts that serve each bid, oldest first.

@@ -78,12 +78,7 @@ impl MarketDoor for Door {
 
     fn orders(&self, prosumer: ProsumerId) -> Vec<Activation> {
         let durable = self.books.durable();
-        self.books.read(|ledger| {
-            // From the beginning of time: whoever asks says what is over.
-            let orders = ledger.activations_to_repeat(prosumer, Timestamp::default());
-            let agreed = |order: &&Activation| ledger.contract_as_of(&order.contract, durable).is_some();
-            orders.filter(agreed).cloned().collect()
-        })
+        self.books.read(|ledger| orders(ledger, prosumer, durable))
     }
 
     fn find(&self, id: FlexOfferId) -> BoxFuture<'static, Option<OfferFound>> {
@@ -134,14 +129,15 @@ impl MarketDoor for Door {
     }
 
     fn bids(&self) -> Vec<DomsBid> {
-        self.books.read(|ledger| ledger.need().map_or_else(Vec::new, |need| need.bids.clone()))
+        let durable = self.books.durable();
+        self.books.read(|ledger| ledger.open_bids_as_of(durable).cloned().collect())
     }
 
     fn bid(&self, id: &BidId) -> Option<BidFound> {
         let durable = self.books.durable();
         self.books.read(|ledger| {
-            let bid = ledger.bid(id)?.clone();
-            let open = ledger.need().is_some_and(|need| need.bids.iter().any(|open| open.id == *id));
+            let bid = ledger.bid_as_of(id, durable)?.clone();
+            let open = ledger.open_bids_as_of(durable).any(|open| open.id == *id);
             Some(BidFound { bid, open, bought: bought(ledger, id, durable) })
         })
     }
@@ -172,6 +168,15 @@ fn answered(answer: Option<Answer>) -> OfferAnswer {
             sentence: "no durable answer in time; ask the same again to learn what became of it".to_owned(),
         },
     }
+}
+
+/// Durable orders to a prosumer's devices that were not answered: one that is not durable may be lost, and its device would have
+/// followed an order that nobody gave.
+fn orders(ledger: &Ledger, prosumer: ProsumerId, durable: RecordNumber) -> Vec<Activation> {
+    // From the beginning of time: whoever asks says what is over.
+    let orders = ledger.activations_to_repeat(prosumer, Timestamp::default());
+    let given = |order: &&Activation| ledger.activation_as_of(&order.id, durable).is_some();
+    orders.filter(given).cloned().collect()
 }
 
 /// The deviation of all durable contracts that serve a bid, from its first slot to its last.
@@ -220,7 +225,7 @@ fn found(books: &Books, refusals: &Refusals, id: &FlexOfferId) -> Option<OfferFo
     })
 }
 
-/// What durable contracts order of a device in some slots. The books are held for [`HELD_MAX`] orders at a time.
+/// What durable orders ask of a device in some slots. The books are held for [`HELD_MAX`] orders at a time.
 fn ordered(books: &Books, device: DeviceId, (first, end): (Slot, Slot)) -> BTreeMap<Slot, Ordered> {
     let durable = books.durable();
     let orders: Vec<Activation> = books.read(|ledger| {
@@ -241,7 +246,7 @@ fn ordered_by(
     durable: RecordNumber,
 ) -> BTreeMap<Slot, Ordered> {
     let mut ordered = BTreeMap::new();
-    for order in orders.iter().filter(|order| ledger.contract_as_of(&order.contract, durable).is_some()) {
+    for order in orders.iter().filter(|order| ledger.activation_as_of(&order.id, durable).is_some()) {
         let Some((offer, _)) = ledger.offer(&order.offer) else { continue };
         let device = order.device;
         // Where the default schedule was, and where the ordered one is.

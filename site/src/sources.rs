@@ -528,8 +528,8 @@ mod tests {
         let tls = STATION.replace("\"rtu\"", "\"other\"") + "authority = \"ca.pem\"\nrank = 2\n";
         let site = example_and(directory.path(), &(more + &tls));
         let first = std::fs::read_to_string(&site).unwrap().lines().count() as u64 - 10;
-        let map =
-            "4001,bus.3,u,V,b\nca=1 ioa=0,bus.3,u,V,c\nca=1 ioa=5001,bus.9,u,V,a\nca=1 ioa=7,bus.3,u,kg,a\n";
+        let map = "4001,bus.3,u,V,b\nca=1 ioa=0,bus.3,u,V,c\nca=1 ioa=5001,bus.9,u,V,a\nca=1 ioa=7,bus.3,u,kg,a\n\
+             ca=1 ioa=8,device.311,energy,Wh,a\n";
         let map_file = directory.path().join("rtu.csv");
         std::fs::write(&map_file, format!("{HEADER}{map}")).unwrap();
         let said = |site: &Path| {
@@ -549,6 +549,8 @@ mod tests {
                 .to_owned(),
             "rtu.csv:3: tag: ioa \"0\" is not 1 to 16777215".to_owned(),
             "rtu.csv:4: element: bus.9.u.a is no point of the network".to_owned(),
+            "rtu.csv:6: phase: device.311.energy.a is no point of the network: energy of device 311 has no phase; leave it empty"
+                .to_owned(),
         ] {
             assert!(found.contains(&part), "{part}\n{found}");
         }

@@ -3,7 +3,7 @@
 
 use connectors::house::MEASUREMENTS_MAX;
 use connectors::mqtt::door;
-use history::{HEADS_MAX, Options, Value};
+use history::{Options, Value};
 use site::memory::Memory;
 use std::mem::size_of;
 
@@ -18,7 +18,8 @@ fn bounds(memory_mb: u32) -> (door::Limits, Options) {
 /// The most that all bounds together let wait, bytes, by what ADR 26 says of one.
 fn most((door, history): &(door::Limits, Options)) -> usize {
     let inbox = door.inbox.measurements * 256 + (door.inbox.reports + door.inbox.kept) * 512;
-    history.head_values * (HEADS_MAX * size_of::<Value>() + 24)
+    history.unsealed_max * size_of::<Value>()
+        + history.head_values * 24
         + history.waiting_messages * MEASUREMENTS_MAX * size_of::<grid::Measurement>()
         + door.all_queues_bytes_max
         + door.retained_bytes_max

@@ -2,7 +2,7 @@
 
 use super::{free_port, gridflex, text, wait_for};
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -41,6 +41,11 @@ impl NatsServers {
             std::fs::write(&config, words).unwrap();
             servers.configs.push(config.clone());
             servers.children.push(Self::server(&config));
+        }
+        // Before anybody else asks for a free port and gets one of theirs.
+        for port in ports {
+            let listens = || TcpStream::connect(("127.0.0.1", port)).ok();
+            wait_for("a NATS server to listen", Duration::from_secs(30), listens);
         }
         Some(servers)
     }

@@ -11,11 +11,19 @@ use market::{BidId, BidInterval, CongestionPoint, DomsBid, GridRow, MarketEvent,
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// After so many needs in a row that were out of date it is told: nothing is bought meanwhile.
+const STALE_MAX: u32 = 3;
+
 /// What can wake DOMS.
 #[derive(Debug, Clone)]
 pub enum DomsMsg {
     /// A new belief about the day ahead.
     ForecastIssued(Arc<Vec<UsagePointForecast>>),
+    /// So many estimates in a row are missing: nothing is asked for until there is one again, and a forecast with it.
+    Unseen {
+        /// How many.
+        missed: u32,
+    },
     /// The need was out of date: whatever was asked for before still stands.
     NeedRefused,
     /// The outlook is ready, or the reason why there is none.
@@ -39,6 +47,10 @@ pub struct Doms {
     books: Books,
     working: bool,
     asking: bool,
+    /// Whether too many estimates are missing.
+    unseen: bool,
+    /// Needs in a row that were out of date, and when the newest need was made that was not.
+    stale: (u32, Option<Timestamp>),
     journal: JournalWriter,
     matcher: Address<MatcherMsg>,
     observer: Address<Seen>,
@@ -54,10 +66,12 @@ impl Doms {
         observer: Address<Seen>,
     ) -> Self {
         let asking = books.read(|ledger| ledger.need().is_some_and(|need| !need.bids.is_empty()));
-        Self { area, books, working: false, asking, journal, matcher, observer }
+        let (unseen, stale) = Default::default();
+        Self { area, books, working: false, asking, unseen, stale, journal, matcher, observer }
     }
 
     fn on_forecast(&mut self, forecasts: Arc<Vec<UsagePointForecast>>, cx: &mut Context<DomsMsg>) {
+        self.unseen = false;
         if self.working {
             return; // the next forecast is five minutes away and will be newer
         }
@@ -97,17 +111,59 @@ impl Doms {
             }
         };
         cx.send(&self.observer, Seen::LookedAhead(ahead.clone()));
+        if self.unseen {
+            return;
+        }
         let margin = self.area.rules.gate_closure + crate::market_side::matcher::ROUND_PERIOD;
         let need = need_from(&ahead, &self.area, slot_from(cx.now().plus(margin)), cx.now());
         // An empty need is worth recording only when it ends one that was not.
         if need.bids.is_empty() && !self.asking {
             return;
         }
+        self.place(need, cx);
+    }
+
+    fn place(&mut self, need: Need, cx: &mut Context<DomsMsg>) {
         self.asking = !need.bids.is_empty();
         let placed = self.matcher.sending(MatcherMsg::PlaceNeed(Arc::new(need.clone())));
         let event = MarketEvent::NeedPlaced { need, at: cx.now() };
         let refused = cx.myself().sending(DomsMsg::NeedRefused);
         self.journal.record_or(cx, event, vec![placed], vec![refused]);
+    }
+
+    /// Takes back what is asked for: what the grid does may be something else by now.
+    fn on_unseen(&mut self, missed: u32, cx: &mut Context<DomsMsg>) {
+        if !std::mem::replace(&mut self.unseen, true) {
+            let reason = format!("{missed} estimates in a row are missing: nothing is asked for meanwhile");
+            cx.send(&self.observer, Seen::Rejected { code: "grid_unseen", reason });
+        }
+        if self.asking {
+            let (issued_at, contracts_seen) = (cx.now(), self.books.read(market::Ledger::contract_count));
+            self.place(Need { issued_at, contracts_seen, bids: Vec::new(), rows: Vec::new() }, cx);
+        }
+    }
+
+    /// One need that a contract overtook is nothing: the next one comes in minutes. When none comes through, something is wrong.
+    fn on_refused(&mut self, cx: &mut Context<DomsMsg>) {
+        self.asking = true;
+        if self.books.read_only().is_some() {
+            return;
+        }
+        let (newest, unsplit) = self.books.read(|ledger| {
+            let unsplit = ledger.contracts_without_assignment().next().map(|contract| contract.id.clone());
+            (ledger.need().map(|need| need.issued_at), unsplit)
+        });
+        let count = if self.stale.1 == newest { self.stale.0 + 1 } else { 1 };
+        self.stale = (count, newest);
+        if count % STALE_MAX == 0 {
+            let why = unsplit.map_or_else(
+                || "each was overtaken by a contract".to_owned(),
+                |contract| format!("contract {contract} is not split"),
+            );
+            let reason = format!("{count} needs in a row were out of date, so nothing is bought: {why}");
+            tracing::error!(%reason, "nothing is bought");
+            cx.send(&self.observer, Seen::Rejected { code: "need_out_of_date", reason });
+        }
     }
 }
 
@@ -118,7 +174,8 @@ impl Stage for Doms {
         match msg {
             DomsMsg::ForecastIssued(forecasts) => self.on_forecast(forecasts, cx),
             DomsMsg::OutlookReady(outcome) => self.on_outlook(outcome, cx),
-            DomsMsg::NeedRefused => self.asking = true,
+            DomsMsg::Unseen { missed } => self.on_unseen(missed, cx),
+            DomsMsg::NeedRefused => self.on_refused(cx),
         }
     }
 }

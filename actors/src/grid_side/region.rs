@@ -33,6 +33,9 @@ pub fn slot_seen(at: Timestamp) -> Slot {
     at.minus(SOLVE_OFFSET + Duration::from_secs(1)).slot()
 }
 
+/// After so many missing estimates in a row nothing is asked for any more: the forecast would rest on itself.
+const MISSED_MAX: u32 = 2;
+
 /// How often a forecast is issued.
 pub const FORECAST_PERIOD: Duration = Duration::from_secs(300);
 const FORECAST_OFFSET: Duration = Duration::from_secs(40);
@@ -105,6 +108,8 @@ pub struct Region {
     readings: BTreeMap<UsagePointId, (Slot, f64)>,
     slot_totals: BTreeMap<Slot, (f64, u32)>,
     solving: bool,
+    /// Estimates in a row that are missing.
+    missed: u32,
     /// Whether the solve in flight rests on a measured flow.
     flow_measured: bool,
     doms: Address<DomsMsg>,
@@ -146,6 +151,7 @@ impl Region {
             readings: BTreeMap::new(),
             slot_totals: BTreeMap::new(),
             solving: false,
+            missed: 0,
             flow_measured: false,
             doms,
             observer,
@@ -265,14 +271,19 @@ impl Region {
 
     fn on_solve_due(&mut self, cx: &mut Context<RegionMsg>) {
         cx.wake_each(SOLVE_PERIOD, SOLVE_OFFSET, RegionMsg::SolveDue);
-        if self.solving || (planted(Defect::StopsEstimating) && self.slot_totals.len() > 2) {
+        if planted(Defect::StopsEstimating) && self.slot_totals.len() > 2 {
             return;
+        }
+        if self.solving {
+            // The last one takes longer than the time to this one.
+            return self.miss(cx);
         }
         let (set, at, estimator) = (self.measurement_set(cx.now()), cx.now(), self.estimator.clone());
         if set.values.is_empty() {
             // Expectations alone are a forecast, not an estimate.
             let reason = format!("no measurement in the last {} s", STALE_AFTER.as_secs());
-            return cx.send(&self.observer, Seen::Estimated(Err(reason)));
+            cx.send(&self.observer, Seen::Estimated(Err(reason)));
+            return self.miss(cx);
         }
         self.solving = true;
         let flow = |value: &WeightedValue| {
@@ -319,7 +330,18 @@ impl Region {
                 self.slot_totals.pop_first();
             }
         }
+        match outcome {
+            Ok(_) => self.missed = 0,
+            Err(_) => self.miss(cx),
+        }
         cx.send(&self.observer, Seen::Estimated(outcome));
+    }
+
+    fn miss(&mut self, cx: &mut Context<RegionMsg>) {
+        self.missed = self.missed.saturating_add(1);
+        if self.missed == MISSED_MAX {
+            cx.send(&self.doms, DomsMsg::Unseen { missed: self.missed });
+        }
     }
 
     /// Corrects the forecast by what the region as a whole really takes, without what was ordered, and issues it.
@@ -342,7 +364,12 @@ impl Region {
         }
         let forecasts = Arc::new(self.forecaster().issue(now, now.slot(), HORIZON_SLOTS));
         self.made.forecasts.issue(forecasts.clone());
-        cx.send(&self.doms, DomsMsg::ForecastIssued(forecasts));
+        // Said again: DOMS may have been made anew, or what it took back refused.
+        let said = match self.missed {
+            missed if missed >= MISSED_MAX => DomsMsg::Unseen { missed },
+            _ => DomsMsg::ForecastIssued(forecasts),
+        };
+        cx.send(&self.doms, said);
     }
 }
 

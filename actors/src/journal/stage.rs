@@ -139,6 +139,8 @@ pub struct JournalCounters {
     refused: Count,
     /// Facts taken in and not durable yet.
     pub waiting: Count,
+    /// Needs refused because a contract overtook them.
+    pub stale: Count,
     /// Facts refused because the disk is full.
     pub full: Count,
     /// Facts refused because no record can hold them.
@@ -228,6 +230,7 @@ impl JournalStage {
                 // An outlook that was overtaken by a contract; the next one is minutes away.
                 Err(error @ LedgerError::StaleNeed { .. }) => {
                     tracing::debug!(%error, "need refused");
+                    self.counters.stale.more();
                     return otherwise.iter().for_each(Delivery::make);
                 }
                 Err(error) => {

@@ -370,6 +370,7 @@ impl Aggregator {
             }
             self.journal.record(cx, MarketEvent::OfferExpired { offer, at: now }, Vec::new());
         }
+        self.split_again(cx);
         // Again and again: a matcher that was restarted has lost its book.
         self.place_again(cx);
         let sealed = &mut self.sealed;
@@ -409,21 +410,37 @@ impl Aggregator {
             let aggregate = ledger.aggregate(&contract.aggregate)?;
             Some(disaggregate(aggregate, &ledger.members(&aggregate.id), &contract.schedule))
         });
-        let assignments = match split {
-            Some(Ok(assignments)) => assignments,
-            Some(Err(error)) => {
-                tracing::error!(contract = %contract.id, %error, "contract could not be split");
-                return;
-            }
-            None => {
-                tracing::error!(contract = %contract.id, aggregate = %contract.aggregate, "unknown aggregate");
-                return;
+        let split = split.map(|split| split.map_err(|error| error.to_string()));
+        let unknown = || Err(format!("{} is no aggregate of the books", contract.aggregate));
+        let assignments = match split.unwrap_or_else(unknown) {
+            Ok(assignments) => assignments,
+            Err(reason) => {
+                tracing::error!(contract = %contract.id, %reason, "contract could not be split");
+                let reason = format!("contract {} could not be split: {reason}", contract.id);
+                return cx.send(&self.observer, Seen::Rejected { code: "contract_not_split", reason });
             }
         };
         self.aggregation.forget(&contract.aggregate);
         let tell = self.telling(&contract.id, &assignments);
         let event = MarketEvent::Assigned { contract: contract.id.clone(), assignments, at: cx.now() };
         self.journal.record(cx, event, tell);
+    }
+
+    /// Splits what should have been split: while there is a contract that is not, nothing more is bought.
+    fn split_again(&mut self, cx: &mut Context<AggregatorMsg>) {
+        // What was formed a moment ago is on its way here.
+        let before = cx.now().minus(SEAL_PERIOD);
+        if self.books.read_only().is_some() {
+            return;
+        }
+        let unsplit: Vec<_> = self.books.read(|ledger| {
+            let all = ledger.contracts_without_assignment();
+            all.filter(|contract| contract.formed_at <= before).cloned().collect()
+        });
+        for contract in &unsplit {
+            tracing::warn!(contract = %contract.id, "a contract is not split yet and is split again");
+            self.on_contract(contract, cx);
+        }
     }
 
     fn telling(&self, contract: &ContractId, assignments: &[Assignment]) -> Vec<Delivery> {

@@ -7,12 +7,13 @@
 use super::aggregator::{AggregatorMsg, AnswerTo, OfferAnswer, Submission};
 use super::freezing::Freezing;
 use super::metering::{confirming, confirming_a_refusal};
+use super::orders_underway::OrdersUnderway;
 use crate::area::Area;
 use crate::egress::EgressMsg;
 use crate::historian::Historian;
 use crate::journal::{Books, JournalWriter};
 use crate::observer::Seen;
-use crate::runtime::{Address, Context, Stage};
+use crate::runtime::{Address, Context, Delivery, Stage};
 use crate::weather::Weather;
 use connectors::Receipt;
 use grid::defect::{Defect, planted};
@@ -22,7 +23,7 @@ use market::{
     Activation, ActivationId, ActivationStatus, Assignment, ContractId, DeviceReport, FlexOffer, FlexOfferId,
     MarketEvent, offer_for,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,11 +77,7 @@ pub struct Foa {
     reports: BTreeMap<DeviceId, Arc<DeviceReport>>,
     /// Devices with an offer that was handed in and not answered yet, and since when.
     waiting: BTreeMap<DeviceId, Timestamp>,
-    /// Activations handed to the journal in this run, which the books may not show yet.
-    issued: BTreeSet<ActivationId>,
-    /// Orders that wait for their baseline, and those that go by the declared schedule because there is none.
-    freezing: BTreeSet<FlexOfferId>,
-    declared: BTreeSet<FlexOfferId>,
+    underway: OrdersUnderway,
     journal: JournalWriter,
     aggregator: Address<AggregatorMsg>,
     egress: Address<EgressMsg>,
@@ -110,17 +107,14 @@ impl Foa {
     /// The agent of a prosumer.
     pub fn new(prosumer: ProsumerId, area: Arc<Area>, books: Books, exits: Exits) -> Self {
         let Exits { journal, aggregator, egress, observer, historian, weather } = exits;
-        let (reports, waiting, issued) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        let (freezing, declared) = (BTreeSet::new(), BTreeSet::new());
+        let (reports, waiting, underway) = Default::default();
         Self {
             prosumer,
             area,
             books,
             reports,
             waiting,
-            issued,
-            freezing,
-            declared,
+            underway,
             journal,
             aggregator,
             egress,
@@ -166,13 +160,13 @@ impl Foa {
             return;
         };
         let Ok(id) = ActivationId::new(format!("act-{contract}-{}", offer.device)) else { return };
-        if self.issued.contains(&id) || self.books.read(|ledger| ledger.activation(&id).is_some()) {
+        if self.underway.is_issued(&id) || self.books.read(|ledger| ledger.activation(&id).is_some()) {
             return;
         }
         if self.freezes(contract, &offer, assignment, cx) {
             return;
         }
-        self.issued.insert(id.clone());
+        self.underway.issue(id.clone(), &offer.id);
         let activation = Activation {
             id,
             device: offer.device,
@@ -192,19 +186,20 @@ impl Foa {
         assignment: &Assignment,
         cx: &mut Context<FoaMsg>,
     ) -> bool {
-        if self.declared.contains(&offer.id) {
+        if self.underway.is_declared(&offer.id) {
             return false;
         }
         let agreed = self.books.read(|ledger| ledger.contract(contract).map(|(known, _)| known.clone()));
         let needed =
             agreed.and_then(|agreed| Freezing::needed(&self.books, &agreed, offer, assignment, cx.now()));
         let Some(freezing) = needed else { return false };
-        if self.freezing.insert(offer.id.clone()) {
+        // What is found could not be frozen while nothing can be recorded; it is looked for within a minute of when it can.
+        if self.books.read_only().is_none() && self.underway.freeze(&offer.id) {
             let (contract, assignment) = (contract.clone(), Arc::new(assignment.clone()));
             let told = move |found| FoaMsg::BaselineFound { contract, assignment, found };
             let (historian, weather) = (self.historian.clone(), self.weather.clone());
             let panicked = told.clone()(Err("it panicked".to_owned()));
-            cx.at_disk(panicked, move || {
+            cx.search(panicked, move || {
                 told(freezing.find(historian.as_ref(), weather.as_ref()).map(Arc::new))
             });
         }
@@ -219,13 +214,13 @@ impl Foa {
         found: Result<Arc<Baseline>, String>,
         cx: &mut Context<FoaMsg>,
     ) {
-        self.freezing.remove(&assignment.offer);
+        self.underway.end_freezing(&assignment.offer);
         let baseline = match found {
             Ok(baseline) => baseline.as_ref().clone(),
             Err(reason) => {
                 let reason = format!("{}: {reason}; its declared schedule is the baseline", assignment.offer);
                 cx.send(&self.observer, Seen::Rejected { code: "baseline_declared", reason });
-                self.declared.insert(assignment.offer.clone());
+                self.underway.declare(&assignment.offer);
                 return self.on_assigned(&contract, assignment, cx);
             }
         };
@@ -236,8 +231,16 @@ impl Foa {
             found: Err("it could not be frozen".to_owned()),
         };
         let offer = assignment.offer.clone();
+        let (then, refused) = (cx.myself().sending(again), cx.myself().sending(refused));
+        // Not for good while the disk is full: it is looked for again within a minute of when there is room. Asked at the moment
+        // of the refusal, for there may be room a moment later.
+        let books = self.books.clone();
+        let otherwise = Delivery::outside(move || {
+            if books.read_only().is_none() {
+                refused.make();
+            }
+        });
         let event = MarketEvent::BaselineFrozen { contract, offer, baseline, at: cx.now() };
-        let (then, otherwise) = (cx.myself().sending(again), cx.myself().sending(refused));
         self.journal.record_or(cx, event, vec![then], vec![otherwise]);
     }
 
@@ -250,16 +253,26 @@ impl Foa {
         self.journal.record(cx, MarketEvent::ActivationIssued { activation, at: cx.now() }, vec![order]);
     }
 
-    /// An answer that is in the books already is recorded again when somebody waits for it: that changes nothing,
-    /// and tells when the first one is durable.
+    /// An answer to no order of the device, or the opposite of the first one, is refused in words. One that is in the books already
+    /// is recorded again when somebody waits for it: that changes nothing, and tells when the first one is durable.
     fn on_answer(&mut self, status: ActivationStatus, receipt: Option<Receipt>, cx: &mut Context<FoaMsg>) {
-        let wanted = self.books.read(|ledger| match ledger.activation(&status.activation) {
-            None => false,
-            Some((_, None)) => true,
-            Some((_, Some(known))) => receipt.is_some() && known.accepted == status.accepted,
+        let known = self.books.read(|ledger| {
+            let own =
+                ledger.activation(&status.activation).filter(|(order, _)| order.device == status.device);
+            own.map(|(_, answer)| answer.map(|known| known.accepted))
         });
-        if !wanted {
-            return receipt.iter().for_each(Receipt::confirm);
+        let refusal = match known {
+            None => Some(("answer_unknown", "has no such order")),
+            Some(Some(first)) if first != status.accepted => {
+                Some(("answer_twice", "has said the opposite before"))
+            }
+            Some(Some(_)) if receipt.is_none() => return,
+            Some(_) => None,
+        };
+        if let Some((code, what)) = refusal {
+            let reason = format!("device {} answered {}, but {what}", status.device, status.activation);
+            cx.send(&self.observer, Seen::Rejected { code, reason });
+            return receipt.iter().for_each(|receipt| receipt.refuse(code));
         }
         let refused = receipt.clone().map(|receipt| confirming_a_refusal(&self.books, receipt));
         let event = MarketEvent::ActivationAnswered { status, at: cx.now() };
@@ -269,6 +282,7 @@ impl Foa {
 
     fn on_check(&mut self, cx: &mut Context<FoaMsg>) {
         cx.wake_each(CHECK_PERIOD, CHECK_OFFSET, FoaMsg::CheckDue);
+        self.books.read(|ledger| self.underway.forget_known(ledger));
         self.repeat_orders(cx.now(), cx);
         for device in self.reports.keys().copied().collect::<Vec<_>>() {
             self.offer(device, cx);

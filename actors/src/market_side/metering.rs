@@ -54,7 +54,11 @@ impl Metering {
         receipt: Option<Receipt>,
         cx: &mut Context<MeteringMsg>,
     ) {
-        let told = reading(value, origin).ok_or(Some("reading_out_of_range"));
+        let told = reading(value, origin).map_err(|code| {
+            let reason = format!("{} of {} Wh is no reading of a device", value.point, value.value);
+            cx.send(&self.observer, Seen::Rejected { code, reason });
+            Some(code)
+        });
         let wanted = told.and_then(|reading| match self.wanted(&reading, origin, receipt.is_some(), cx) {
             Ok(()) => Ok(reading),
             Err(code) => Err(code),
@@ -140,14 +144,17 @@ impl Metering {
     }
 }
 
-/// What a device's sub-meter says of a slot; nothing when it is another element's or out of range.
-fn reading(value: &Measurement, origin: &Origin) -> Option<MeterReading> {
-    let Element::Device(device) = value.point.element else { return None };
-    let energy = EnergyMwh::from_watt_hours(value.value).ok()?;
+/// What a device's sub-meter says of a slot; the word of a refusal when it is another element's, one phase of it, or out of range.
+fn reading(value: &Measurement, origin: &Origin) -> Result<MeterReading, &'static str> {
+    let Element::Device(device) = value.point.element else { return Err("reading_of_no_device") };
+    if value.point.phase.is_some() {
+        return Err("reading_by_phase");
+    }
+    let energy = EnergyMwh::from_watt_hours(value.value).map_err(|_| "reading_out_of_range")?;
     let slot = value.measured_at.slot().plus(if planted(Defect::ReadsTheNextQuarter) { -2 } else { -1 });
     let energy = if planted(Defect::TurnsReadingsRound) { EnergyMwh(-energy.0) } else { energy };
     let Measurement { quality, received_at, .. } = *value;
-    Some(MeterReading { device, slot, energy, quality, received_at, source: origin.source() })
+    Ok(MeterReading { device, slot, energy, quality, received_at, source: origin.source() })
 }
 
 /// Tells whoever sent a message that what it causes is durable.

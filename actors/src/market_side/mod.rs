@@ -3,10 +3,15 @@
 pub mod aggregator;
 pub mod billing;
 mod changing;
+#[cfg(test)]
+#[allow(dead_code)] // other tests use all of it
+#[path = "../../tests/receipts/evening.rs"]
+mod evening;
 pub mod foa;
 mod freezing;
 pub mod matcher;
 pub mod metering;
+mod orders_underway;
 pub mod settlement;
 mod suspending;
 mod withdrawing;

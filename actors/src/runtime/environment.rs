@@ -4,6 +4,7 @@ use super::clock::ScaledClock;
 use grid::{Clock, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// Where a stage's heavy work runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,12 +26,15 @@ pub enum Compute {
 pub struct Environment {
     clock: Arc<ScaledClock>,
     compute: Compute,
+    searches: Arc<Semaphore>,
 }
 
 impl Environment {
     /// Puts the parts together.
     pub fn new(clock: ScaledClock, compute: Compute) -> Self {
-        Self { clock: Arc::new(clock), compute }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let searches = Arc::new(Semaphore::new(threads.saturating_sub(1).max(1)));
+        Self { clock: Arc::new(clock), compute, searches }
     }
 
     /// The present instant.
@@ -41,6 +45,12 @@ impl Environment {
     /// The clock.
     pub fn clock(&self) -> &Arc<ScaledClock> {
         &self.clock
+    }
+
+    /// Turns of long searches on tokio's blocking threads: one processor less than there are, so that the writes of the journal and
+    /// the history, which wait on the same threads, are not held up by thousands of searches.
+    pub(super) fn searches(&self) -> Arc<Semaphore> {
+        self.searches.clone()
     }
 
     /// The compute policy.

@@ -126,8 +126,18 @@ impl std::fmt::Debug for Delivery {
 struct Job<M> {
     work: Box<dyn FnOnce() -> M + Send>,
     if_it_panics: M,
-    /// Whether it waits for a disk more than it calculates.
-    at_disk: bool,
+    kind: Work,
+}
+
+/// What work does most of the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// Calculates.
+    Numerics,
+    /// Waits for a disk.
+    Disk,
+    /// Reads and calculates for long, and may be asked for a thousand times at once.
+    Search,
 }
 
 /// What a handler sees of the world, and what it wants done.
@@ -210,12 +220,17 @@ impl<M: Clone + Send + Sync + 'static> Context<M> {
     /// Runs heavy numerics where the environment says and sends the result to this stage; `if_it_panics` is sent
     /// instead when the work panics.
     pub fn compute(&mut self, if_it_panics: M, work: impl FnOnce() -> M + Send + 'static) {
-        self.jobs.push(Job { work: Box::new(work), if_it_panics, at_disk: false });
+        self.jobs.push(Job { work: Box::new(work), if_it_panics, kind: Work::Numerics });
     }
 
     /// The same of work that waits for a disk. In virtual time disks take no time.
     pub fn at_disk(&mut self, if_it_panics: M, work: impl FnOnce() -> M + Send + 'static) {
-        self.jobs.push(Job { work: Box::new(work), if_it_panics, at_disk: true });
+        self.jobs.push(Job { work: Box::new(work), if_it_panics, kind: Work::Disk });
+    }
+
+    /// The same of a long search in what lies on a disk: few of them run at once, the others wait for their turn.
+    pub fn search(&mut self, if_it_panics: M, work: impl FnOnce() -> M + Send + 'static) {
+        self.jobs.push(Job { work: Box::new(work), if_it_panics, kind: Work::Search });
     }
 
     /// Ends this actor and with it the system: for what no restart can mend.
@@ -238,16 +253,25 @@ impl<M: Clone + Send + Sync + 'static> Context<M> {
                 }
             });
         }
-        for Job { work, if_it_panics, at_disk } in self.jobs.drain(..) {
+        for Job { work, if_it_panics, kind } in self.jobs.drain(..) {
             let (myself, span) = (self.myself.clone(), computing());
             let guarded = std::panic::AssertUnwindSafe(work);
             let finish = move || std::panic::catch_unwind(guarded).unwrap_or(if_it_panics);
             match self.environment.compute() {
+                Compute::Blocking if kind == Work::Search => {
+                    let turns = self.environment.searches();
+                    let finish = move || myself.put(finish(), None, Cause::present());
+                    tokio::spawn(async move {
+                        // Nobody closes it.
+                        let _turn = turns.acquire_owned().await;
+                        let _ = tokio::task::spawn_blocking(move || span.in_scope(finish)).await;
+                    });
+                }
                 Compute::Blocking => {
                     let finish = move || myself.put(finish(), carried(), Cause::present());
                     tokio::task::spawn_blocking(move || span.in_scope(finish));
                 }
-                Compute::Beside { takes } if !at_disk => {
+                Compute::Beside { takes } if kind == Work::Numerics => {
                     let (clock, until) =
                         (self.environment.clock().clone(), self.environment.now().plus(takes));
                     let cause = span.in_scope(Cause::present);

@@ -1,16 +1,19 @@
 //! A baseline by another method than the device's own declaration: found, frozen, then the order.
 
 use super::evening::{DEVICE, PROSUMER, slot, up_to_the_order};
+use super::recording::rejected;
 use super::{Ear, Market, area, seconds};
 use actors::egress::EgressMsg;
+use actors::journal::JournalMsg;
 use actors::market_side::foa::Exits;
 use actors::market_side::{Foa, FoaMsg};
 use actors::observer::Seen;
+use actors::runtime::Address;
 use actors::{Historian, Weather};
 use grid::{Measurement, PointId, Quality};
 use history::{History, Options};
 use market::baseline::BaselineMethod;
-use market::{ContractId, FlexOfferId, MarketEvent};
+use market::{Contract, ContractId, FlexOfferId, Ledger, MarketEvent};
 use std::sync::{Arc, Mutex};
 
 const METHOD: BaselineMethod =
@@ -66,6 +69,14 @@ async fn agent_with(
     history: impl FnOnce(&std::path::Path) -> History,
 ) -> (Market, Arc<Mutex<Vec<EgressMsg>>>, tempfile::TempDir) {
     let market = Market::start(assigned(method), "2026-01-15T17:28:10Z").await;
+    let (_, told, directory) = agent_of(&market, history).await;
+    (market, told, directory)
+}
+
+async fn agent_of(
+    market: &Market,
+    history: impl FnOnce(&std::path::Path) -> History,
+) -> (Address<FoaMsg>, Arc<Mutex<Vec<EgressMsg>>>, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let history = history(directory.path());
     let escalator = market.supervisor.escalator();
@@ -86,7 +97,7 @@ async fn agent_with(
     let foa = market.supervisor.spawn("foa", build).await.unwrap();
     foa.deliver(FoaMsg::CheckDue);
     seconds(5).await;
-    (market, told, directory)
+    (foa, told, directory)
 }
 
 fn frozen(market: &Market) -> Option<market::baseline::Baseline> {
@@ -140,4 +151,31 @@ async fn a_baseline_by_the_weather_follows_the_temperature() {
     let baseline = frozen(&market).unwrap();
     // x = 10, 10.5, 11, 11.5; slope = -50/1.25 = -40 Wh a degree; at 10: 350 + 0.75 x 40.
     assert!(baseline.energies.iter().all(|energy| energy.0.abs_diff(380_000) <= 1), "{baseline:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_postpones_a_baseline_and_does_not_turn_it_off() {
+    let market = Market::start(assigned(METHOD), "2026-01-15T17:28:10Z").await;
+    market.disk.fill(true);
+    market.journal.0.deliver(JournalMsg::BeatDue);
+    seconds(5).await;
+    assert!(market.books.read_only().is_some());
+    let (foa, told, _directory) = agent_of(&market, |directory| metered(directory, 3, -8..12, 1)).await;
+    // One that was found before the disk was known to be full.
+    let (contract, assignment) = market.books.read(|ledger: &Ledger| {
+        let (Contract { id, .. }, parts) = ledger.contracts().next().unwrap();
+        (id.clone(), Arc::new(parts.unwrap()[0].clone()))
+    });
+    let energies = vec![grid::EnergyMwh(500_000); 6];
+    let (start, version, frozen_at) = (slot(0), METHOD.id().into(), "2026-01-15T17:28:12Z".parse().unwrap());
+    let found = market::baseline::Baseline { method: METHOD, version, start, energies, frozen_at };
+    foa.deliver(FoaMsg::BaselineFound { contract, assignment, found: Ok(Arc::new(found)) });
+    seconds(5).await;
+    let ordered = || market.books.read(|ledger| ledger.activations().count());
+    assert_eq!((ordered(), rejected(&market, "baseline_declared")), (0, 0));
+    market.disk.fill(false);
+    seconds(65).await;
+    assert_eq!(frozen(&market).map(|baseline| baseline.method), Some(METHOD));
+    assert_eq!((ordered(), rejected(&market, "baseline_declared")), (1, 0));
+    assert!(told.lock().unwrap().iter().any(|msg| matches!(msg, EgressMsg::Order(_))));
 }

@@ -1,6 +1,8 @@
 //! The stages of the market around a journal whose disk fills up, or that refuses: on real actors in virtual time.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test says what is wrong by panicking
 
+mod answers;
+mod asking;
 mod bundling;
 mod changing;
 mod delegated;
@@ -14,6 +16,7 @@ mod metering;
 mod nested;
 mod recording;
 mod retaining;
+mod splitting;
 mod suspending;
 mod withdrawing;
 

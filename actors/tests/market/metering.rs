@@ -1,6 +1,7 @@
 //! Readings of settlement meters: which ones are taken.
 
 use super::evening::{DEVICE, slot, up_to_the_order};
+use super::recording::rejected;
 use super::{Ear, Market, seconds};
 use actors::grid_side::Ranks;
 use actors::journal::JournalMsg;
@@ -182,4 +183,25 @@ async fn a_reading_that_found_no_more_room_is_not_settled_before_there_is_some()
     market.disk.fill(false);
     seconds(90).await;
     assert!(standing(&market).2 > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_phase_of_a_three_phase_meter_is_no_reading_of_its_device() {
+    let market = Market::start(up_to_the_order(), "2026-01-15T17:45:10Z").await;
+    let metering = meter(&market).await;
+    let read = |name: String, watt_hours: f64| {
+        let value = Measurement { point: name.parse().unwrap(), value: watt_hours, ..zero() };
+        metering.deliver(MeteringMsg::Read(value, Ranks::default().origin(None), None));
+    };
+    let known =
+        || market.books.read(|ledger| ledger.reading(DEVICE, slot(0)).map(|reading| reading.energy.0));
+    for phase in ["a", "b", "c"] {
+        read(format!("device.{DEVICE}.energy.{phase}"), 300.0);
+    }
+    seconds(1).await;
+    assert_eq!(known(), None);
+    assert_eq!(rejected(&market, "reading_by_phase"), 3);
+    read(format!("device.{DEVICE}.energy"), 900.0);
+    seconds(1).await;
+    assert_eq!(known(), Some(900_000));
 }

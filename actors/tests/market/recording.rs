@@ -9,7 +9,8 @@ use actors::runtime::Delivery;
 use market::{ActivationId, ActivationStatus, FlexOfferId, MarketEvent, OfferStatus};
 use std::sync::{Arc, Mutex};
 
-fn rejected(market: &Market, wanted: &str) -> usize {
+/// How often that was refused.
+pub fn rejected(market: &Market, wanted: &str) -> usize {
     let said = |seen: &&Seen| matches!(seen, Seen::Rejected { code, .. } if *code == wanted);
     market.seen.lock().unwrap().iter().filter(said).count()
 }

@@ -24,7 +24,7 @@ fn claim_of(sequence: u64) -> Message {
 }
 
 fn options() -> Options {
-    Options { head_values: 30, keep: Default::default() }
+    Options { head_values: 30, keep: Default::default(), ..Options::default() }
 }
 
 /// What a history answers with.

@@ -1,9 +1,10 @@
 //! What an acknowledgement means when the system is at the door.
 
 use super::raw::{Raw, publish};
-use super::{Still, area, open_door};
+use super::{Still, area, config, open_door};
 use connectors::mqtt::door::Count;
-use connectors::{Arrival, Link, Message, Receipt};
+use connectors::mqtt::{Door, DoorConfig};
+use connectors::{Arrival, Link, LinkState, Message, Receipt};
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::Packet;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ fn nothing_comes(raw: &mut Raw) {
 async fn a_status_is_acknowledged_when_the_system_says_so_and_telemetry_at_once() {
     let door = open_door();
     let mut system = door.link(area(), Arc::new(Still));
+    assert_eq!(system.inbox.recv_batch().await, Some(vec![Arrival::Link(LinkState::Up)]), "it listens");
     let address = door.address();
     let mut device = aside(move || Raw::connected(address, "device")).await;
     device = aside(move || {
@@ -62,6 +64,36 @@ async fn a_status_is_acknowledged_when_the_system_says_so_and_telemetry_at_once(
     let answer = aside(move || device.receive()).await;
     assert!(matches!(&answer, Some(Packet::PubAck(a)) if a.pkid == 1), "{answer:?}");
     assert_eq!(system.counters.snapshot().rejected.get("json"), Some(&1));
+}
+
+#[tokio::test]
+async fn who_comes_before_the_door_admits_waits_and_is_heard_by_whoever_listens_by_then() {
+    let door = Door::bind(config()).unwrap();
+    let address = door.address();
+    let device = tokio::spawn(aside(move || Raw::connected(address, "device").publish(STATUS_TOPIC, STATUS)));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!device.is_finished() && door.counters().get(Count::Connected) == 0, "served by nobody");
+    let mut system = door.link(area(), Arc::new(Still));
+    door.admit();
+    let (message, receipt) = owing(&mut system).await;
+    assert!(matches!(message, Message::Status(_)) && !device.is_finished(), "{message:?}");
+    receipt.confirm();
+    assert!(device.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_door_that_never_admits_can_be_closed_and_hangs_up() {
+    let door = Door::bind(config()).unwrap();
+    let address = door.address();
+    let device = tokio::spawn(aside(move || {
+        let mut raw = Raw::tcp(address);
+        std::io::Read::read(&mut raw.stream, &mut [0; 8]).map_or(true, |bytes| bytes == 0)
+    }));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    door.close().await;
+    assert!(device.await.unwrap(), "nobody said anything");
+    let again = Door::bind(DoorConfig { listen: address, ..config() });
+    assert!(again.is_ok(), "the address is free: {again:?}");
 }
 
 #[tokio::test]

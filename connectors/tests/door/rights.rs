@@ -142,7 +142,8 @@ async fn nobody_tells_the_energy_of_another_household_not_even_in_a_will() {
     );
     let policy = Policy::from_toml(&rights).unwrap();
     let door = Door::open(DoorConfig { policy, ..config() }).unwrap();
-    let system = door.link(super::area(), Arc::new(super::Still));
+    let mut system = door.link(super::area(), Arc::new(super::Still));
+    assert!(system.inbox.recv_batch().await.is_some(), "it listens");
     let address = door.address();
     let energy = |device: u32| {
         format!(

@@ -196,6 +196,7 @@ impl Plausibility {
                 ("quantity", format!("{word} is not measured at {what}, {has} can be"))
             }
             Element::UsagePoint(_) => ("phase", format!("{what} is not on that phase")),
+            Element::Device(_) => ("phase", format!("{word} of {what} has no phase; leave it empty")),
             _ => ("phase", format!("{word} of {what} is measured by phase; write a, b or c")),
         })
     }
@@ -312,8 +313,10 @@ impl Plausibility {
         symmetric(Rule::ServiceFuse, point.quantity, limit, least_w, share * switched_w)
     }
 
+    /// Money is settled with the energy of a device, and one phase of it is not that.
     fn device(&self, id: DeviceId, point: PointId) -> Option<Bounds> {
-        let device = self.devices.get(&id)?;
+        let is_part = point.quantity == Quantity::SlotEnergy && point.phase.is_some();
+        let device = self.devices.get(&id).filter(|_| !is_part)?;
         let limit = OVERLOAD_FACTOR * device.p_max_w;
         let least_w = if device.feeds_in { f64::NEG_INFINITY } else { -20.0 - 0.01 * device.p_max_w };
         symmetric(Rule::DeviceRating, point.quantity, limit, least_w, f64::INFINITY)
@@ -525,6 +528,7 @@ mod tests {
             "meter.41.u.b",
             "meter.41.p.c",
             "device.8.p",
+            "device.7.energy.a",
         ] {
             assert_eq!(check(point, 1.0).unwrap_err().rule, Rule::KnownPoint, "{point}");
         }
@@ -572,6 +576,7 @@ mod tests {
             ("branch.10.i", "phase", "i of branch 10 is measured by phase"),
             ("bus.2.u", "phase", "write a, b or c"),
             ("meter.41.p.c", "phase", "connection 41 is not on that phase"),
+            ("device.7.energy.b", "phase", "energy of device 7 has no phase; leave it empty"),
         ] {
             let (found, reason) = rules().why_unknown(point.parse().unwrap()).unwrap();
             assert!(found == part && reason.contains(says), "{point}: {found}: {reason}");

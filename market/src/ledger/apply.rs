@@ -166,7 +166,7 @@ impl Ledger {
         (dear && contract.terms.pricing == Pricing::PayAsBid).then_some("cost, above what the bids pay,")
     }
 
-    pub(super) fn place_need(&mut self, need: Need) -> Outcome {
+    pub(super) fn place_need(&mut self, need: Need, placed: RecordNumber) -> Outcome {
         if self.need.as_ref() == Some(&need) {
             return Ok(Applied::Known);
         }
@@ -180,6 +180,7 @@ impl Ledger {
             return Err(LedgerError::Conflict { what: "bid", id: bid.id.to_string() });
         }
         self.bids.extend(need.bids.iter().map(|bid| (bid.id.clone(), bid.clone())));
+        self.asked.next(self.need.as_ref(), &need, placed);
         self.need = Some(need);
         Ok(Applied::New)
     }
@@ -365,7 +366,7 @@ impl Ledger {
         parts.get(record.part as usize)
     }
 
-    pub(super) fn issue_activation(&mut self, activation: Activation) -> Outcome {
+    pub(super) fn issue_activation(&mut self, activation: Activation, issued: RecordNumber) -> Outcome {
         if let Some(known) = self.activations.get(&activation.id) {
             return again("activation", &activation.id, &known.activation, &activation);
         }
@@ -395,7 +396,7 @@ impl Ledger {
         }
         self.unactivated.remove(&(prosumer, place));
         let end = activation.schedule.end();
-        let order = self.activations.insert(ActivationRecord { activation, answer: None });
+        let order = self.activations.insert(ActivationRecord { activation, answer: None, issued });
         self.unanswered.insert((prosumer, end, order));
         Ok(Applied::New)
     }

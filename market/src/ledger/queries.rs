@@ -3,7 +3,7 @@
 use super::{Ledger, OfferRecord, OfferStatus, Place};
 use crate::activation::{Activation, ActivationId, ActivationStatus};
 use crate::aggregation::{ExclusiveGroup, LoneTerms};
-use crate::bid::{BidId, DomsBid, Need};
+use crate::bid::{BidId, Need};
 use crate::clearing::RoundRecord;
 use crate::contract::{AggregateId, AggregatedFlexOffer, Assignment, Contract, ContractId};
 use crate::event::RecordNumber;
@@ -267,11 +267,6 @@ impl Ledger {
         self.offers.get(offer)?.aggregate.as_ref()
     }
 
-    /// A bid, also one of an earlier need.
-    pub fn bid(&self, id: &BidId) -> Option<&DomsBid> {
-        self.bids.get(id)
-    }
-
     /// The newest need.
     pub fn need(&self) -> Option<&Need> {
         self.need.as_ref()
@@ -345,6 +340,11 @@ impl Ledger {
         self.activations
             .get(id)
             .map(|record| (&record.activation, record.answer.as_ref().map(|answer| &answer.status)))
+    }
+
+    /// An activation that was given up to a record.
+    pub fn activation_as_of(&self, id: &ActivationId, record: RecordNumber) -> Option<&Activation> {
+        self.activations.get(id).filter(|known| known.issued <= record).map(|known| &known.activation)
     }
 
     /// All activations with the devices' answers, by id.

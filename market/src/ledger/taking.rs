@@ -67,7 +67,7 @@ impl Ledger {
             number::ACTIVATION_ISSUED => {
                 let activation = Activation::unpack(rest)?;
                 last_instant(rest)?;
-                self.take(record, false, |ledger| ledger.issue_activation(activation))
+                self.take(record, false, |ledger| ledger.issue_activation(activation, record))
             }
             number::ACTIVATION_ANSWERED => {
                 let status = ActivationStatus::unpack(rest)?;
@@ -104,7 +104,7 @@ impl Ledger {
             MarketEvent::OfferWithdrawn { offer, .. } => self.close_offer(&offer, OfferStatus::Withdrawn),
             MarketEvent::OfferExpired { offer, at } => self.expire_offer(&offer, at),
             MarketEvent::AggregateFormed { aggregate, .. } => self.form_aggregate(aggregate),
-            MarketEvent::NeedPlaced { need, .. } => self.place_need(need),
+            MarketEvent::NeedPlaced { need, .. } => self.place_need(need, record),
             MarketEvent::Cleared { round } | MarketEvent::RoundCleared { round, .. } => self.clear(round),
             MarketEvent::ContractFormed { contract } => self.form_contract(contract, record),
             MarketEvent::Assigned { contract, assignments, .. } => {
@@ -113,7 +113,7 @@ impl Ledger {
             MarketEvent::BaselineFrozen { contract, offer, baseline, at } => {
                 self.freeze_baseline(&contract, &offer, baseline, at, record)
             }
-            MarketEvent::ActivationIssued { activation, .. } => self.issue_activation(activation),
+            MarketEvent::ActivationIssued { activation, .. } => self.issue_activation(activation, record),
             MarketEvent::ActivationAnswered { status, at } => self.answer_activation(status, at, record),
             MarketEvent::MeterRead { reading } => self.read_meter(reading, record),
             MarketEvent::DelegationAgreed { prosumer, from, contract, at } => {

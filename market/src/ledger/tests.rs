@@ -180,6 +180,20 @@ fn false_offers_and_aggregates_are_refused() {
 }
 
 #[test]
+fn an_order_is_known_by_the_record_that_gives_it_also_after_a_snapshot() {
+    let (mut ledger, event) = up_to(is_activation);
+    let before = ledger.newest_record();
+    ledger.apply(&event).unwrap();
+    let MarketEvent::ActivationIssued { activation, .. } = event else { panic!() };
+    let known = |ledger: &Ledger, record| ledger.activation_as_of(&activation.id, record).is_some();
+    assert_eq!((known(&ledger, before), known(&ledger, ledger.newest_record())), (false, true));
+    let mut bytes = Vec::new();
+    grid::packed::Packed::pack(&ledger, &mut bytes);
+    let restarted: Ledger = grid::packed::unpack_whole(&bytes).unwrap();
+    assert!(known(&restarted, restarted.newest_record()));
+}
+
+#[test]
 fn a_need_that_does_not_know_the_newest_contract_is_refused() {
     let (mut ledger, _) = up_to(is_assigned);
     let fresh = |contracts_seen| Need { contracts_seen, issued_at: instant(-100), ..need() };

@@ -18,8 +18,20 @@ use std::collections::BTreeMap;
 packed!(enum OfferStatus { 0 = Open, 1 = Contracted, 2 = Assigned { until }, 3 = Withdrawn, 4 = Expired });
 packed!(struct OfferRecord { offer, status, aggregate, activation, contract, part, relief, record });
 packed!(struct ContractRecord { contract, assignments, formed, assigned });
-packed!(struct ActivationRecord { activation, answer });
 packed!(struct Answered { status, at, record });
+
+impl Packed for ActivationRecord {
+    fn pack(&self, bytes: &mut Vec<u8>) {
+        let Self { activation, answer, issued: _ } = self;
+        activation.pack(bytes);
+        answer.pack(bytes);
+    }
+
+    fn unpack(bytes: &mut &[u8]) -> Result<Self, Malformed> {
+        let (activation, answer) = (Packed::unpack(bytes)?, Packed::unpack(bytes)?);
+        Ok(Self { activation, answer, issued: RecordNumber::default() })
+    }
+}
 
 macro_rules! packed_ledger {
     ($($field:ident $(=> $how:ident)?),* $(,)?) => {
@@ -27,6 +39,7 @@ macro_rules! packed_ledger {
             fn pack(&self, bytes: &mut Vec<u8>) {
                 let Self {
                     $($field,)* unactivated: _, unanswered: _, awaited: _, valued: _, replaced: _,
+                    asked: _,
                 } = self;
                 $(packed!(@pack $field, bytes $(, $how)?);)*
             }
@@ -58,7 +71,7 @@ impl Ledger {
                 self.unactivated.insert((record.offer.prosumer, place));
             }
         }
-        for (place, ActivationRecord { activation, answer }) in self.activations.places() {
+        for (place, ActivationRecord { activation, answer, .. }) in self.activations.places() {
             if answer.is_none() {
                 let prosumer = self.offers.get(&activation.offer).ok_or(UNKNOWN)?.offer.prosumer;
                 self.unanswered.insert((prosumer, activation.schedule.end(), place));

@@ -196,3 +196,22 @@ fn an_owner_reads_why_its_offer_was_not_bought_until_it_is() {
     }
     assert_eq!(seen.len(), 4, "{seen:?}");
 }
+
+#[test]
+fn an_order_that_is_not_durable_is_told_to_nobody() {
+    let mut ledger = Ledger::default();
+    evening::up_to_the_order().iter().for_each(|event| {
+        ledger.apply(event).unwrap();
+    });
+    let newest = ledger.newest_record();
+    // The contract and its assignment are on the disk, the order has found no room.
+    let before = RecordNumber(newest.0 - 1);
+    let order = ledger.activations().next().unwrap().0.clone();
+    let told = |durable| {
+        let waiting = orders(&ledger, evening::PROSUMER, durable).len();
+        let all = (Slot(0), Slot(i64::MAX / 2));
+        let shown = ordered_by(&ledger, std::slice::from_ref(&order), all, durable).len();
+        (waiting, shown > 0)
+    };
+    assert_eq!((told(before), told(newest)), ((0, false), (1, true)));
+}
