@@ -87,6 +87,11 @@ fn while_full(demo: &mut Demo, ballast: &Path, known_offer: &str, acknowledged: 
     assert_eq!(refused.json()["code"], "journal_full");
     assert_eq!(figure(demo.page, "journal_read_only"), Some(1.0));
     let records = figure(demo.page, "journal_records_total").unwrap();
+    // Who reads is sent here, who hands in offers is not.
+    let ready = get(demo.page, "/readyz").unwrap().json();
+    assert_eq!((&ready["status"], &ready["code"]), (&json!("read_only"), &json!("journal_full")), "{ready}");
+    let for_offers = get(demo.page, "/readyz?for=offers").unwrap();
+    assert_eq!((for_offers.status, &for_offers.json()["code"]), (503, &json!("journal_full")));
     for path in ["/api/v1/snapshot", "/healthz", "/readyz", "/metrics", known_offer] {
         assert_eq!(get(demo.page, path).unwrap().status, 200, "{path}");
     }
@@ -135,6 +140,9 @@ fn on_a_full_disk_offers_are_refused_reads_go_on_and_recording_resumes_unaided()
     std::fs::remove_file(&ballast).unwrap();
     wait_for("recording to go on", PATIENCE, || {
         figure(demo.page, "journal_read_only").filter(|only| *only == 0.0)
+    });
+    wait_for("the demo to be ready for offers", PATIENCE, || {
+        get(page, "/readyz?for=offers").ok().filter(|answer| answer.status == 200)
     });
     wait_for("offers to be accepted again", PATIENCE, || Some(()).filter(|()| acknowledged() > before));
     let diary = customer.stop();

@@ -158,6 +158,9 @@ impl System {
             pumps.push(tokio::spawn(pump(inbox, counters, name, to, observer)));
         }
         let door = OfferDoor::new(market.aggregator);
+        let (refusing, waiting) = (door.clone(), door.clone());
+        operations.elsewhere.add(move || refusing.refused());
+        operations.elsewhere.add(move || waiting.waiting());
         for (kind, of_kind) in supervisor.depths().by_kind() {
             tracing::info!(%kind, stages = of_kind.stages, "under the supervisor");
         }

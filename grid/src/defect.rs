@@ -76,7 +76,10 @@ impl Defect {
 mod switch {
     use super::Defect;
     use std::cell::Cell;
+    use std::fmt::Debug;
+    use std::ops::Range;
     use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     /// Planted in a process as a whole, by the environment.
     const VARIABLE: &str = "GRIDFLEX_DEFECT";
@@ -99,6 +102,38 @@ mod switch {
         left == Some(0)
     }
 
+    /// Messages that a kind of stage panics on, in a process as a whole: `GRIDFLEX_STUMBLES_ON="0..3 node 231.5"` makes nodes panic on
+    /// the first three deliveries of messages in whose words 231.5 stands; `8.. region SolveDue` a region on all but the first eight.
+    const STUMBLES_ON: &str = "GRIDFLEX_STUMBLES_ON";
+    static BLOCK: OnceLock<Option<Block>> = OnceLock::new();
+
+    struct Block {
+        kind: String,
+        words: String,
+        which: Range<u64>,
+        met: AtomicU64,
+    }
+
+    /// What to stumble on, as the environment says it.
+    fn block(said: &str) -> Option<Block> {
+        let mut parts = said.splitn(3, ' ');
+        let (which, kind, words) = (parts.next()?, parts.next()?, parts.next()?);
+        let (from, to) = which.split_once("..")?;
+        let to = if to.is_empty() { u64::MAX } else { to.parse().ok()? };
+        let (kind, words) = (kind.to_owned(), words.to_owned());
+        Some(Block { kind, words, which: from.parse().ok()?..to, met: AtomicU64::new(0) })
+    }
+
+    /// Whether a stage is to panic on this message; counts.
+    pub fn stumbles_on(stage: &str, message: &dyn Debug) -> bool {
+        let block = BLOCK.get_or_init(|| block(&std::env::var(STUMBLES_ON).ok()?));
+        block.as_ref().is_some_and(|block| {
+            stage.split(' ').next() == Some(&block.kind)
+                && format!("{message:?}").contains(&block.words)
+                && block.which.contains(&block.met.fetch_add(1, Ordering::Relaxed))
+        })
+    }
+
     /// Plants a defect in this thread, in place of another one.
     pub fn plant(defect: Option<Defect>) {
         PLANTED.set(defect);
@@ -116,11 +151,17 @@ mod switch {
 }
 
 #[cfg(feature = "defects")]
-pub use switch::{plant, planted, stumble_after, stumbles};
+pub use switch::{plant, planted, stumble_after, stumbles, stumbles_on};
 
 /// Whether this defect is planted: never, in this build.
 #[cfg(not(feature = "defects"))]
 pub const fn planted(_: Defect) -> bool {
+    false
+}
+
+/// Whether a stage is to panic on a message: never, in this build.
+#[cfg(not(feature = "defects"))]
+pub const fn stumbles_on(_: &str, _: &dyn std::fmt::Debug) -> bool {
     false
 }
 

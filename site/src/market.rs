@@ -5,6 +5,7 @@ pub(crate) mod tests;
 
 use crate::paged::{HELD_MAX, Span, page};
 use crate::trades;
+use actors::door::OVERLOADED;
 use actors::journal::Books;
 use actors::journal::stage::JOURNAL_FULL;
 use actors::market_side::{BEING_RECORDED, OfferAnswer as Answer};
@@ -68,8 +69,8 @@ impl MarketDoor for Door {
         Box::pin(async move { answered(door.withdraw(id).await) })
     }
 
-    fn heard(&self, party: ProsumerId, expected: bool) {
-        self.door.heard(party, expected);
+    fn heard(&self, party: ProsumerId, expected: bool) -> bool {
+        self.door.heard(party, expected)
     }
 
     fn offers(&self, asked: &OffersAsked) -> OffersPage {
@@ -157,7 +158,7 @@ fn answered(answer: Option<Answer>) -> OfferAnswer {
         Some(Answer::Accepted) => OfferAnswer::Accepted,
         Some(Answer::AlreadyKnown) => OfferAnswer::Known,
         Some(Answer::Conflict) => OfferAnswer::Conflict,
-        Some(Answer::Refused { code: code @ (JOURNAL_FULL | BEING_RECORDED), reason }) => {
+        Some(Answer::Refused { code: code @ (JOURNAL_FULL | BEING_RECORDED | OVERLOADED), reason }) => {
             OfferAnswer::Unavailable { code, sentence: reason }
         }
         Some(Answer::Refused { code, reason }) => {

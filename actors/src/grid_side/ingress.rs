@@ -56,14 +56,15 @@ pub async fn pump(
         };
         let counted = counters.snapshot();
         let arrived = IngressMsg::Arrived { batch: Arc::new(batch), source: source.clone() };
-        ingress.deliver_carrying(arrived, Some(credit));
-        observer.deliver(Seen::DoorCounted {
+        ingress.deliver_carrying(arrived, Some(credit.clone()));
+        let counted = Seen::DoorCounted {
             source: source.clone(),
             received: counted.received,
             skipped: counted.skipped,
             skipped_reports: counted.skipped_reports,
             rejected: counted.rejected.into_iter().collect(),
-        });
+        };
+        observer.deliver_carrying(counted, Some(credit));
     }
 }
 

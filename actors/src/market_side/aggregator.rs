@@ -122,6 +122,8 @@ pub enum AggregatorMsg {
     },
     /// Time to look for parties that are silent.
     SilenceDue,
+    /// Time to place what may be sold again.
+    PlaceDue,
     /// Time to bundle.
     SealDue,
 }
@@ -486,6 +488,17 @@ impl Stage for Aggregator {
         }
     }
 
+    /// Whoever waits outside learns that no answer will come, and takes no place at the door.
+    fn unowed(msg: AggregatorMsg) -> AggregatorMsg {
+        match &msg {
+            AggregatorMsg::Submit(Submission { answer_to: AnswerTo::Door(waiting), .. })
+            | AggregatorMsg::Change(Submission { answer_to: AnswerTo::Door(waiting), .. })
+            | AggregatorMsg::Withdraw(Withdrawal { answer_to: waiting, .. }) => waiting.give_up(),
+            _ => {}
+        }
+        msg
+    }
+
     /// Places the open aggregates again and finishes contracts that were not split when the last run ended.
     fn started(&mut self, cx: &mut Context<AggregatorMsg>) {
         cx.wake_each(SEAL_PERIOD, SEAL_OFFSET, AggregatorMsg::SealDue);
@@ -513,6 +526,7 @@ impl Stage for Aggregator {
             AggregatorMsg::ContractFormed(contract) => self.on_contract(&contract, cx),
             AggregatorMsg::Heard { party, expected } => self.on_heard(party, expected, cx),
             AggregatorMsg::SilenceDue => self.on_silence_due(cx),
+            AggregatorMsg::PlaceDue => self.place_again(cx),
             AggregatorMsg::SealDue => self.on_seal(cx),
         }
     }

@@ -13,6 +13,8 @@ use std::time::Duration;
 /// How often silence is looked for.
 const LOOK_PERIOD: Duration = Duration::from_secs(15);
 const LOOK_OFFSET: Duration = Duration::from_secs(7);
+/// What may be sold again is placed on the next full second: once, also when a thousand parties are heard again at once.
+const PLACE_PERIOD: Duration = Duration::from_secs(1);
 
 impl Aggregator {
     pub(super) fn look_for_silence_later(cx: &mut Context<AggregatorMsg>) {
@@ -39,7 +41,7 @@ impl Aggregator {
                 bundle(&mut self.aggregation, &self.area, offer);
             }
         }
-        self.place_again(cx);
+        cx.wake_each(PLACE_PERIOD, Duration::ZERO, AggregatorMsg::PlaceDue);
     }
 
     /// Suspends whoever is silent for too long, and takes what it offers out of the book.

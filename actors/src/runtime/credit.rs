@@ -38,6 +38,17 @@ impl Credits {
         }
         Credit(Arc::new(Lent(self.0.clone())))
     }
+
+    /// One, if there is one now.
+    pub fn try_take(&self) -> Option<Credit> {
+        self.0.try_acquire().ok()?.forget();
+        Some(Credit(Arc::new(Lent(self.0.clone()))))
+    }
+
+    /// How many are there now.
+    pub fn left(&self) -> usize {
+        self.0.available_permits()
+    }
 }
 
 thread_local! {

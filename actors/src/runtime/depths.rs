@@ -38,6 +38,7 @@ struct OfStage {
     name: String,
     restarts_max: usize,
     waiting: AtomicU64,
+    most: AtomicU64,
     restarts: AtomicU64,
     held_up: AtomicBool,
     handling: Underway,
@@ -62,12 +63,14 @@ pub struct StageSeen {
 
 impl Depth {
     pub(super) fn new(name: &str, restarts_max: usize) -> Self {
-        let (waiting, restarts, held_up, handling) = Default::default();
-        Self(Arc::new(OfStage { name: name.to_owned(), restarts_max, waiting, restarts, held_up, handling }))
+        let (waiting, most, restarts, held_up, handling) = Default::default();
+        let name = name.to_owned();
+        Self(Arc::new(OfStage { name, restarts_max, waiting, most, restarts, held_up, handling }))
     }
 
     pub(super) fn put(&self) {
-        self.0.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = self.0.waiting.fetch_add(1, Ordering::Relaxed) + 1;
+        self.0.most.fetch_max(waiting, Ordering::Relaxed);
     }
 
     pub(super) fn taken(&self) {
@@ -77,6 +80,11 @@ impl Depth {
     /// It is made anew.
     pub(super) fn restarted(&self) {
         self.0.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it was made anew.
+    pub(super) fn restarts(&self) -> u64 {
+        self.0.restarts.load(Ordering::Relaxed)
     }
 
     /// Whether it waits until it may be.
@@ -153,6 +161,16 @@ impl Depths {
             depths.iter().filter_map(move |depth| Some((kind, depth.handling().elapsed()?)))
         });
         handling.max_by_key(|(_, elapsed)| *elapsed).map(|(kind, elapsed)| (kind.clone(), elapsed))
+    }
+
+    /// How many messages have ever waited in one mailbox, by kind of stage.
+    pub fn most_by_kind(&self) -> BTreeMap<String, u64> {
+        let depths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let most = |depths: &Vec<Depth>| {
+            let each = depths.iter().map(|depth| depth.0.most.load(Ordering::Relaxed));
+            each.max().unwrap_or_default()
+        };
+        depths.iter().map(|(kind, depths)| (kind.clone(), most(depths))).collect()
     }
 
     /// What waits, by kind of stage.

@@ -1,6 +1,7 @@
 //! What every actor lives in: time, where heavy work runs, addresses, the shell that restarts a stage in place,
 //! and the supervisor above all of them.
 
+pub mod backoff;
 pub mod cause;
 pub mod clock;
 pub mod credit;

@@ -3,7 +3,7 @@
 //! The mailbox outlives the restart, so nothing that waits is lost, and addresses stay valid. A message whose
 //! handling panics [`DELIVERIES_MAX`] times is set aside into the [`Quarantine`] and counted. There are never more than
 //! [`RESTARTS_MAX`] restarts within [`RESTART_WINDOW`]. Where the system's own messages were the cause of so many, that ends the
-//! actor, which its supervisor takes as a failure of the whole system. Between restarts the shell waits, doubling from 50 ms to 5 s.
+//! actor, which its supervisor takes as a failure of the whole system. Between restarts the shell waits ([`pause`]).
 //!
 //! A storm of poison must not end the system, nor eat it up: after a message from outside was set aside, its *kin*
 //! ([`Stage::kin`]) are set aside unseen for [`SUSPECT_FOR`]. Then one of them is tried, once; it clears the others or renews the
@@ -14,6 +14,7 @@
 //! they are known. That it waited is noted in [`HoldUps`]. A process that started again would get the same messages from the same
 //! senders.
 
+use super::backoff::pause;
 use super::cause::handling;
 use super::credit::{Credit, carrying};
 use super::depths::Depth;
@@ -47,8 +48,6 @@ pub const KNOWN_FOR: Duration = Duration::from_secs(86_400);
 const KNOWN_MAX: usize = 100_000;
 /// Letters of a message or a reason that are kept.
 const WORDS_MAX: usize = 2_000;
-const BACKOFF_MIN: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// Makes a stage, at the start and after every panic, from what is durable.
 pub type Build<S> = Arc<dyn Fn() -> S + Send + Sync>;
@@ -211,7 +210,7 @@ fn shortened(mut words: String, most: usize) -> String {
 impl<S: Stage> Running<S> {
     /// Handles a message of which nothing is suspected; one that can be divided is, after its first panic.
     async fn take(&mut self, msg: S::Msg) -> Result<(), ActorProcessingErr> {
-        let Err(reason) = self.attempt(|stage, cx| stage.handle(msg.clone(), cx)) else {
+        let Err(reason) = self.deliver(&msg) else {
             return self.check_given_up();
         };
         let parts = S::divide(&msg);
@@ -242,7 +241,7 @@ impl<S: Stage> Running<S> {
                 return Ok(());
             }
         }
-        let Err(reason) = self.attempt(|stage, cx| stage.handle(msg.clone(), cx)) else {
+        let Err(reason) = self.deliver(&msg) else {
             kin.iter().for_each(|kin| self.suspects.clear(kin));
             return self.check_given_up();
         };
@@ -264,7 +263,7 @@ impl<S: Stage> Running<S> {
         mut reason: String,
     ) -> Result<(), ActorProcessingErr> {
         while tried < DELIVERIES_MAX && !self.is_short() {
-            match self.attempt(|stage, cx| stage.handle(msg.clone(), cx)) {
+            match self.deliver(&msg) {
                 Ok(()) => return self.check_given_up(),
                 Err(again) => {
                     self.restart(again.clone(), S::kin(&msg).is_some()).await?;
@@ -303,6 +302,15 @@ impl<S: Stage> Running<S> {
         self.birth.quarantine.set_aside(message, release);
     }
 
+    /// Lets the stage handle a message.
+    fn deliver(&mut self, msg: &S::Msg) -> Result<(), String> {
+        let stumbles = grid::defect::stumbles_on(&self.birth.name, msg);
+        self.attempt(|stage, cx| {
+            assert!(!stumbles, "stumbled on purpose");
+            stage.handle(msg.clone(), cx);
+        })
+    }
+
     /// Runs a handler; what it wanted to send leaves only when it returns.
     fn attempt(&mut self, run: impl FnOnce(&mut S, &mut Context<S::Msg>)) -> Result<(), String> {
         let (stage, context) = (&mut self.stage, &mut self.context);
@@ -311,7 +319,9 @@ impl<S: Stage> Running<S> {
             assert!(!grid::defect::stumbles(), "stumbled on purpose");
         };
         self.birth.depth.handling().begin();
-        let ran = catch_unwind(AssertUnwindSafe(|| stumbling(stage, context)));
+        // What it delivers itself carries the credit, too.
+        let credit = &self.credit;
+        let ran = catch_unwind(AssertUnwindSafe(|| carrying(credit, || stumbling(stage, context))));
         self.birth.depth.handling().end();
         match ran {
             Ok(()) => {
@@ -362,7 +372,7 @@ impl<S: Stage> Running<S> {
                 self.forget_old_restarts();
             }
             let now = Instant::now();
-            let pause = (BACKOFF_MIN * 2_u32.pow(self.restarts.len() as u32)).min(BACKOFF_MAX);
+            let pause = pause(&self.birth.name, self.restarts.len(), self.birth.depth.restarts());
             self.restarts.push_back(Restart { at: now, from_outside });
             tracing::warn!(stage = %self.birth.name, %reason, ?pause, "stage panicked and is restarted");
             self.birth.incidents.restarted(&self.birth.name, &reason);

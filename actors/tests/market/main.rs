@@ -1,6 +1,7 @@
 //! The stages of the market around a journal whose disk fills up, or that refuses: on real actors in virtual time.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test says what is wrong by panicking
 
+mod admitting;
 mod answers;
 mod asking;
 mod bundling;

@@ -56,15 +56,6 @@ pub(crate) async fn healthz(state: web::Data<State>) -> Result<HttpResponse, Pro
     }
 }
 
-/// There is a first estimate, so the page has something to show.
-pub(crate) async fn readyz(state: web::Data<State>) -> Result<HttpResponse, Problem> {
-    let at = state.served.picture.borrow().health.estimator.at;
-    match at {
-        Some(at) => Ok(json_answer(&json!({ "status": "ready", "estimate_at": at }))),
-        None => Err(unavailable("not_ready", "there is no estimate yet")),
-    }
-}
-
 /// Figures for Prometheus and its like.
 pub(crate) async fn figures(state: web::Data<State>) -> HttpResponse {
     let picture = Arc::clone(&state.served.picture.borrow());

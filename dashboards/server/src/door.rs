@@ -238,8 +238,10 @@ pub trait MarketDoor: Send + Sync {
     }
 
     /// Something came from a party; with `expected` it is a heartbeat: where three of them are missing its offers are suspended
-    /// until it is heard again.
-    fn heard(&self, _party: ProsumerId, _expected: bool) {}
+    /// until it is heard again. False where too much is under way to say so.
+    fn heard(&self, _party: ProsumerId, _expected: bool) -> bool {
+        true
+    }
 
     /// Orders to the devices of a prosumer that no device has answered yet and that are not over, by name.
     fn orders(&self, _prosumer: ProsumerId) -> Vec<Activation> {

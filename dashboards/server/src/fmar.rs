@@ -12,6 +12,7 @@
 use crate::api::json_answer;
 use crate::deposit::{body, now};
 use crate::offer_message;
+use crate::offers::not_now;
 use crate::page::shortened;
 use crate::parties::at_most;
 use crate::party::{Acknowledgement, Party};
@@ -21,6 +22,7 @@ use crate::{OfferFound, OfferState};
 use access::{Action, Resource};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
+use actors::door::OVERLOADED;
 use connectors::flex_offer::{Dialect, Directory, OfferMessage, encode_value};
 use grid::{ProsumerId, Timestamp};
 use market::flex_offer::life_cycle::ScheduleUpdate;
@@ -190,7 +192,9 @@ fn reply(problem: &Problem) -> i64 {
 async fn answered(party: &Party<'_>, state: &State, beat: Heartbeat) -> Result<Value, Problem> {
     let Heartbeat { foa_time, offered_by_id, operation_info, acknowledged, .. } = beat;
     tracing::debug!(prosumer = %offered_by_id, %foa_time, %operation_info, "heartbeat");
-    state.served.market.heard(offered_by_id, true);
+    if !state.served.market.heard(offered_by_id, true) {
+        return Err(not_now(OVERLOADED, "too much is under way: the heartbeat was not heard, send it again"));
+    }
     for answer in acknowledged {
         party.acknowledge(offered_by_id, answer).await?;
     }

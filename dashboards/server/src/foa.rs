@@ -61,7 +61,8 @@ pub async fn communicate(
     let Envelope { request: packets } = body(&request, payload, &state).await?;
     let party = Party::new(&request, &state).about(prosumer);
     party.may((Resource::Schedule, Action::Act), prosumer, format!("agent of {prosumer}")).await?;
-    state.served.market.heard(prosumer, false);
+    // It asks again in a moment, and its orders it gets in any case.
+    let _ = state.served.market.heard(prosumer, false);
     let (there, count) = packets.there();
     at_most(count)?;
     let mut reply = json!({

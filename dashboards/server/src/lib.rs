@@ -41,6 +41,7 @@ mod party;
 mod places;
 mod problem;
 mod quarantine;
+mod ready;
 mod reported;
 mod serve;
 mod services;

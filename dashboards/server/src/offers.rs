@@ -19,6 +19,9 @@ use market::{FlexOffer, FlexOfferId};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+/// When what could not be taken may be sent again, s.
+const RETRY_AFTER_S: u32 = 1;
+
 /// `POST /api/v1/flexoffers`.
 pub async fn submit(
     request: HttpRequest,
@@ -97,8 +100,7 @@ async fn own(request: &HttpRequest, state: &State, action: Action, offer: &FlexO
 }
 
 pub(crate) fn no_answer() -> Problem {
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
+    not_now(
         "no_answer",
         "the market did not answer in time; whether the offer was accepted is not known, so send it again with the same id",
     )
@@ -129,10 +131,14 @@ pub(crate) fn is_new(answer: OfferAnswer, id: &FlexOfferId) -> Result<bool, Prob
         OfferAnswer::Refused { code, sentence } => {
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, sentence))
         }
-        OfferAnswer::Unavailable { code, sentence } => {
-            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, sentence))
-        }
+        OfferAnswer::Unavailable { code, sentence } => Err(not_now(code, sentence)),
     }
+}
+
+/// The market cannot take it now. That there is no room on the disk, that the same is being recorded or that too much is under way
+/// is over in seconds.
+pub(crate) fn not_now(code: &str, sentence: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, sentence).retry_after_s(RETRY_AFTER_S)
 }
 
 pub(crate) fn written(

@@ -119,13 +119,16 @@ fn responses(endpoint: &Endpoint) -> Value {
     problems.dedup();
     for status in problems {
         let meaning = actix_web::http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason());
-        responses.insert(
-            status.to_string(),
-            json!({
-                "description": meaning.unwrap_or("Problem"),
-                "content": { PROBLEM_JSON: { "schema": reference("Problem") } },
-            }),
-        );
+        let mut problem = json!({
+            "description": meaning.unwrap_or("Problem"),
+            "content": { PROBLEM_JSON: { "schema": reference("Problem") } },
+        });
+        if status == 503 {
+            let meaning = "After how many seconds the same may be sent again, where that is known.";
+            let seconds = json!({ "type": "integer", "minimum": 1 });
+            problem["headers"] = json!({ "Retry-After": { "description": meaning, "schema": seconds } });
+        }
+        responses.insert(status.to_string(), problem);
     }
     responses.into()
 }

@@ -100,7 +100,8 @@ pub async fn schedules(
     at_most(acknowledged.len())?;
     let party = Party::new(&request, &state);
     party.may((Resource::Schedule, Action::Act), prosumer, format!("schedules of {prosumer}")).await?;
-    state.served.market.heard(prosumer, false);
+    // It asks again in a moment, and its orders it gets in any case.
+    let _ = state.served.market.heard(prosumer, false);
     let mut not_open = Vec::new();
     for answer in acknowledged {
         let id = answer.activation.clone();

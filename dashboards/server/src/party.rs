@@ -5,7 +5,7 @@ use crate::OfferAnswer;
 use crate::deposit::now;
 use crate::guard::{allow, note_done};
 use crate::offer_message::{self, Received};
-use crate::offers::{is_new, no_answer};
+use crate::offers::{is_new, no_answer, not_now};
 use crate::owned::Asking;
 use crate::problem::Problem;
 use crate::serve::State;
@@ -151,9 +151,7 @@ impl<'a> Party<'a> {
                 Err(Problem::new(status, code, sentence))
             }
             OfferAnswer::Conflict => Err(unknown(id)),
-            OfferAnswer::Unavailable { code, sentence } => {
-                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, sentence))
-            }
+            OfferAnswer::Unavailable { code, sentence } => Err(not_now(code, sentence)),
         }
     }
 
@@ -168,9 +166,7 @@ impl<'a> Party<'a> {
                 Err(Problem::new(StatusCode::CONFLICT, code, sentence))
             }
             OfferAnswer::Conflict => Err(unknown(id)),
-            OfferAnswer::Unavailable { code, sentence } => {
-                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, sentence))
-            }
+            OfferAnswer::Unavailable { code, sentence } => Err(not_now(code, sentence)),
         }
     }
 

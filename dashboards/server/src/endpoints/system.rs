@@ -1,7 +1,7 @@
 //! What the system says of itself: whether it lives, who asks, the picture, the history, its stages, the quarantine.
 
 use super::{Answer, Content, Endpoint, OPEN, Parameter, json, parameter};
-use crate::{api, follow, history, oidc, quarantine, session, setup, supervision};
+use crate::{api, follow, history, oidc, quarantine, ready, session, setup, supervision};
 use access::{Action, Resource};
 use actix_web::web;
 
@@ -63,13 +63,17 @@ pub(super) const SYSTEM: &[Endpoint] = &[
         method: "GET",
         path: "/readyz",
         operation: "isReady",
-        summary: "Whether there is an estimate",
+        summary: "Whether there is an estimate of these minutes, and offers can be recorded",
         right: OPEN,
-        query: &[],
+        query: &[parameter(
+            "for",
+            "ReadyFor",
+            "`offers`: a full disk is a problem, too; otherwise it is only said",
+        )],
         body: None,
-        answers: &[json(200, "There is", "Status")],
-        problems: &[503],
-        route: || web::get().to(api::readyz),
+        answers: &[json(200, "There is; `status` is `read_only` while nothing can be recorded", "Status")],
+        problems: &[422, 503],
+        route: || web::get().to(ready::readyz),
     },
     Endpoint {
         method: "GET",

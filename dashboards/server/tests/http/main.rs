@@ -4,9 +4,10 @@
 
 mod crowd;
 mod dialects;
+mod ready;
 
 use actors::Historian;
-use actors::picture::{EstimatorHealth, FeedEntry, FeedKind, Health, NetworkPicture, Picture};
+use actors::picture::{FeedEntry, FeedKind, NetworkPicture, Picture};
 use actors::runtime::{Compute, Environment, ScaledClock, Supervisor};
 use dashboards_server::{
     Access, Limits, MarketDoor, OfferAnswer, OfferFound, OfferState, RunningServer, ServeError, Served,
@@ -251,23 +252,6 @@ async fn snapshot_and_network_are_what_was_published() {
 }
 
 #[tokio::test]
-async fn readiness_waits_for_the_first_estimate_and_health_for_the_publisher() {
-    let running = start().await;
-    assert!(running.get("/healthz").await.starts_with("HTTP/1.1 200"));
-    assert_problem(&running.get("/readyz").await, 503, "not_ready");
-    let at = Some("2026-01-15T17:00:00Z".parse().unwrap());
-    let health =
-        Health { estimator: EstimatorHealth { ok: true, at, ..Default::default() }, ..Default::default() };
-    running.picture.send_replace(Arc::new(Picture { seq: 1, health, ..Picture::default() }));
-    assert!(running.get("/readyz").await.contains("\"estimate_at\":\"2026-01-15T17:00:00Z\""));
-    drop(running.picture);
-    let address = running.server.address();
-    let mut socket = TcpStream::connect(address).await.unwrap();
-    socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
-    assert_problem(&read_to_end(&mut socket).await, 503, "stopped");
-}
-
-#[tokio::test]
 async fn the_stream_starts_with_a_snapshot_then_sends_changes_and_beats() {
     let running = start().await;
     running.picture.send_replace(Arc::new(Picture { seq: 7, ..Picture::default() }));
@@ -326,7 +310,9 @@ async fn an_offer_is_created_once_and_known_after_that() {
     assert!(running.post(&offer("fo-1", 1)).await.starts_with("HTTP/1.1 200"));
     assert_problem(&running.post(&offer("fo-1", 2)).await, 409, "id_taken");
     assert_problem(&running.post(&offer("fo-2", 13)).await, 422, "prosumer_unknown");
-    assert_problem(&running.post(&offer("fo-3", 14)).await, 503, "journal_full");
+    let not_now = running.post(&offer("fo-3", 14)).await;
+    assert_problem(&not_now, 503, "journal_full");
+    assert!(not_now.contains("retry-after: 1\r\n"), "{not_now}");
     let found = running.get("/api/v1/flexoffers/fo-1").await;
     assert!(found.contains("\"state\":\"accepted\"") && found.contains("\"id\":\"fo-1\""), "{found}");
     assert_problem(&running.get("/api/v1/flexoffers/fo-2").await, 404, "not_found");
