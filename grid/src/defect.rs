@@ -45,11 +45,21 @@ pub enum Defect {
     NeverExpires,
     /// After the first ten estimates there are no more.
     StopsEstimating,
+    /// An order is given when its deadline has passed.
+    OrdersLate,
+    /// Money moves as it should, and to somebody else's account.
+    BooksForAnother,
+    /// An owner is told that an offer is taken back, and nothing is recorded.
+    ForgetsWithdrawals,
+    /// That the machine's clock was set is not noticed.
+    TrustsTheMachine,
+    /// A start goes by the machine's clock, even before what is recorded.
+    GoesBackInTime,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Defect; 19] = [
+    pub const ALL: [Defect; 24] = [
         Self::ActsBeforeSync,
         Self::SkipsSync,
         Self::ForgetsTheLastRecord,
@@ -69,6 +79,11 @@ impl Defect {
         Self::LosesTheRest,
         Self::NeverExpires,
         Self::StopsEstimating,
+        Self::OrdersLate,
+        Self::BooksForAnother,
+        Self::ForgetsWithdrawals,
+        Self::TrustsTheMachine,
+        Self::GoesBackInTime,
     ];
 }
 

@@ -1,43 +1,33 @@
 //! A live site: recovered from its journal, running by the machine's clock until it is told to stop.
 
+pub mod clock;
+
 use crate::archive::each_energy;
 use crate::check::{HISTORY_DIRECTORY, Site};
 use crate::station::{Kept, Station, StationError, given_up};
 use actors::Area;
 use actors::grid_side::region::{Learnt, learnt_by};
-use actors::journal::{Durability, Journal, JournalError, Opened, Standing, begin};
+use actors::journal::{Durability, Journal, JournalError, Opened, begin};
 use actors::picture::Picture;
 use actors::runtime::ScaledClock;
 use actors::runtime::clock::machine_time;
 use actors::stalls::stalled;
+use clock::{origin, was_set};
 use connectors::iec104;
 #[cfg(feature = "modbus")]
 use connectors::modbus;
 use connectors::mqtt::foreign;
 #[cfg(feature = "opcua")]
 use connectors::opcua;
-use grid::{Clock, Timestamp};
+use grid::Timestamp;
 use history::{History, HistoryError};
 use register::{Register, StoreError};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
-
-/// The newest market fact may be this much ahead of the machine's clock at a start: a clock that was set back a little.
-const AHEAD_MAX: Duration = Duration::from_secs(60);
-/// The machine's clock may be this much ahead of the journal at a start: a site may have been off for a week. A clock that is further
-/// ahead is more often wrong than a site was off for so long; and what is recorded by a wrong one cannot be taken back.
-const OFF_MAX: Duration = Duration::from_secs(8 * 86_400);
-/// It may be this much behind what is recorded, unless that is a market fact.
-const BACK_MAX: Duration = Duration::from_secs(86_400);
-/// No clock is believed before 2026 (UTC): this program was not there. A machine without a battery begins in 1970, or on its image's day.
-const BELIEVED_FROM: Timestamp = Timestamp::from_seconds(1_767_225_600);
-/// The machine's clock may move this far against ours before the system starts anew with it.
-const DRIFT_MAX: Duration = Duration::from_secs(5);
-const DRIFT_CHECK_PERIOD: Duration = Duration::from_secs(10);
 
 /// Why a site does not run, or runs no more.
 #[derive(Debug, Error)]
@@ -269,18 +259,7 @@ impl Running {
             biased;
             reason = given_up(&mut escalation) => SiteError::GivenUp(reason),
             reason = stalled(operations, self.picture()) => SiteError::GivenUp(reason),
-            seconds = self.clock_set() => SiteError::ClockSet { seconds },
-        }
-    }
-
-    /// Resolves when the machine's clock was set, with by how much.
-    async fn clock_set(&self) -> i64 {
-        loop {
-            tokio::time::sleep(DRIFT_CHECK_PERIOD).await;
-            let (machine, ours) = (machine_time().plus(self.ahead), self.clock.now());
-            if machine.since(ours).max(ours.since(machine)) > DRIFT_MAX {
-                return machine.seconds() - ours.seconds();
-            }
+            seconds = was_set(machine_time, self.clock, self.ahead) => SiteError::ClockSet { seconds },
         }
     }
 
@@ -340,39 +319,6 @@ fn take_up(
     let register = wanted.deposits.as_deref().map(Register::open).transpose()?;
     let kept = Kept { journal, ledger: standing.ledger, begun, history: Some(history), register };
     Ok(TakenUp { kept, learnt, origin, ahead, resumed })
-}
-
-/// The instant at which a site goes on: the machine's, or that of the newest market fact when the clock was set back a little. Nothing
-/// is recorded before a market fact, nor by a clock that cannot be right.
-fn origin(
-    standing: &Standing,
-    machine: Timestamp,
-    directory: &Path,
-    clock_is_right: bool,
-) -> Result<Timestamp, SiteError> {
-    if machine < BELIEVED_FROM {
-        return Err(SiteError::ClockNotSet { now: machine });
-    }
-    let origin = machine.max(standing.traded.unwrap_or(machine));
-    if origin.since(machine) > AHEAD_MAX {
-        let directory = directory.to_owned();
-        return Err(SiteError::ClockBehind { directory, reached: origin, now: machine });
-    }
-    // What an earlier start recorded by a clock that was not set says nothing.
-    let Some(reached) = standing.reached.filter(|reached| *reached >= BELIEVED_FROM) else {
-        return Ok(origin);
-    };
-    let (ahead, behind, directory) = (machine.since(reached), reached.since(machine), directory.to_owned());
-    if ahead > OFF_MAX && !clock_is_right {
-        return Err(SiteError::ClockAhead { directory, reached, now: machine });
-    }
-    if behind > BACK_MAX && !clock_is_right {
-        return Err(SiteError::ClockWentBack { directory, reached, now: machine });
-    }
-    if behind > AHEAD_MAX {
-        tracing::warn!(%reached, now = %machine, ?behind, "the site goes on at a time before its newest record, by this machine's clock: one of both is wrong");
-    }
-    Ok(origin)
 }
 
 /// The beginning of what a journal is bound to; a demo's is its whole scenario.

@@ -163,6 +163,9 @@ impl Foa {
         if self.underway.is_issued(&id) || self.books.read(|ledger| ledger.activation(&id).is_some()) {
             return;
         }
+        if planted(Defect::OrdersLate) && cx.now() < offer.assignment_before {
+            return;
+        }
         if self.freezes(contract, &offer, assignment, cx) {
             return;
         }

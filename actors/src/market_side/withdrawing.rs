@@ -6,6 +6,7 @@ use super::aggregator::{Aggregator, AggregatorMsg, OfferAnswer, Withdrawal};
 use super::changing::{Refusal, UNKNOWN_OFFER, being_recorded};
 use super::matcher::MatcherMsg;
 use crate::runtime::{Context, Delivery};
+use grid::defect::{Defect, planted};
 use market::{AggregateId, FlexOffer, MarketEvent, OfferStatus, Removal};
 use std::sync::Arc;
 
@@ -52,6 +53,9 @@ impl Aggregator {
             OfferStatus::Withdrawn => OfferAnswer::AlreadyKnown,
             _ => OfferAnswer::Accepted,
         }));
+        if planted(Defect::ForgetsWithdrawals) {
+            return then.into_iter().for_each(|delivery| cx.make(delivery));
+        }
         let event = MarketEvent::OfferWithdrawn { offer: id.clone(), at: cx.now() };
         self.journal.record_or(cx, event, then, otherwise);
     }

@@ -14,6 +14,7 @@ mod filling;
 mod freezing;
 mod lone;
 mod metering;
+mod moments;
 mod nested;
 mod recording;
 mod retaining;

@@ -72,6 +72,8 @@ pub struct State {
     pub operations: usize,
     /// The power goes at this operation.
     pub power_until: Option<usize>,
+    /// The power goes in the middle of the next write that has this in it.
+    pub power_in: Option<&'static str>,
     /// One operation goes wrong.
     pub fault: Option<(usize, Fault)>,
     /// Reads so far.
@@ -159,6 +161,7 @@ impl State {
         State {
             operations: 0,
             power_until: None,
+            power_in: None,
             fault: None,
             room: None,
             reads: 0,
@@ -210,6 +213,14 @@ impl State {
         let (a, b) = (self.names[one], self.names[other]);
         self.names.insert(one.to_owned(), b);
         self.names.insert(other.to_owned(), a);
+    }
+
+    /// Lets the power go in the write of these bytes, if that was asked for.
+    fn arm(&mut self, bytes: &[u8]) {
+        let found = |word: &&str| bytes.windows(word.len()).any(|piece| piece == word.as_bytes());
+        if self.power_in.as_ref().is_some_and(found) {
+            (self.power_in, self.power_until) = (None, Some(self.operations));
+        }
     }
 
     fn used(&self) -> usize {
@@ -328,6 +339,7 @@ impl Disk for TestDisk {
     }
 
     fn write(&self, name: &str, at: u64, bytes: &[u8]) -> Result<()> {
+        self.state().arm(bytes);
         let (mut state, course) = self.begin()?;
         if state.file(name).is_err() {
             state.files.push(Contents::default());

@@ -8,7 +8,8 @@ use crate::contract::{Assignment, ContractId};
 use crate::event::RecordNumber;
 use crate::flex_offer::FlexOfferId;
 use crate::settlement::{
-    Due, MeterReading, Posting, SlotSettlement, ordered_in, rebound_slots, relief_direction, settle_together,
+    Account, Due, MeterReading, Posting, SlotSettlement, ordered_in, rebound_slots, relief_direction,
+    settle_together,
 };
 use grid::defect::{Defect, planted};
 use grid::{DeviceId, EnergyMwh, Money, Quality, Slot, Timestamp};
@@ -249,6 +250,8 @@ impl Ledger {
     pub(super) fn post(&mut self, postings: &[Posting]) -> bool {
         let mut opened = Vec::new();
         for (done, Posting { account, amount }) in postings.iter().enumerate() {
+            let foreign = *account == Account::MarketFee && planted(Defect::BooksForAnother);
+            let account = if foreign { &Account::Aggregator } else { account };
             let balance = match self.balances.entry(*account) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => {

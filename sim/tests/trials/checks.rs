@@ -1,11 +1,12 @@
 //! What must be true, whatever went wrong. Each check knows the outside and the journal only, and shares no code with what
 //! it judges but the ledger's queries and the audit, which is an independent judge itself.
 
+use crate::lives::Lives;
 use crate::wire::Known;
 use actors::picture::Picture;
 use grid::{Money, Quality, Timestamp};
 use journal::{Entry, Fact, Standing};
-use market::{Ledger, RecordNumber, audit_records};
+use market::{Ledger, RecordNumber, audit_records, audit_without_clearings};
 use std::time::Duration;
 
 /// How long the last steps of something may take when nothing goes wrong.
@@ -15,43 +16,39 @@ const METER: Duration = Duration::from_secs(30 * 60);
 /// Within this even the worst wire brings what is told again and again to a system that listens.
 const TELLING: Duration = Duration::from_secs(25 * 60);
 
-/// What the journal says after a start, against what the outside knows.
-pub fn recovered(entries: &[Entry], standing: &Standing, known: &Known) -> Vec<String> {
-    let ledger = &standing.ledger;
+/// What an audit does with the rounds in the journal: it clears each again, or takes it as recorded, which costs a tenth.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Clearings {
+    Repeated,
+    Believed,
+}
+
+/// What the journal says, against what the outside knows.
+pub fn recovered(
+    entries: &[Entry],
+    ledger: &Ledger,
+    known: &Known,
+    lives: &Lives,
+    clearings: Clearings,
+) -> Vec<String> {
     let mut wrong = Vec::new();
-    for answer in &known.answers {
-        if ledger.activation(answer).is_none_or(|(_, status)| status.is_none()) {
-            wrong.push(format!("the answer to {answer} was acknowledged and is lost"));
-        }
-    }
-    for ((device, slot), _) in known.energies.iter() {
-        let wanted = ledger.contracted_deviation().contains_key(&(*device, *slot));
-        if wanted && ledger.reading(*device, *slot).is_none() {
-            wrong.push(format!("the energy of device {device} in {slot} was acknowledged and is lost"));
-        }
-    }
-    for (id, order) in &known.orders {
-        match ledger.activation(id) {
-            None => wrong.push(format!("{id} reached its device and is not in the journal")),
-            Some((recorded, _)) if recorded != order => {
-                wrong.push(format!("{id} reached its device as something else than is recorded"));
-            }
-            Some(_) => {}
-        }
-    }
-    wrong.extend(known.changed.iter().map(|id| format!("{id} reached its device with two contents")));
-    wrong.extend(audited(entries));
-    wrong.extend(readings(entries, known));
+    wrong.extend(audited(entries, clearings));
+    wrong.extend(readings(entries, known, lives));
     wrong.extend(refolded(entries, ledger));
     wrong
 }
 
-/// The independent judge of the market. Orders that came too late are another check's.
-fn audited(entries: &[Entry]) -> Vec<String> {
-    let report = audit_records(entries.iter().filter_map(|entry| match &entry.fact {
+/// The independent judge of the market. Orders that nobody answered before their time are `deadlines`' to judge: it knows what
+/// was broken meanwhile.
+fn audited(entries: &[Entry], clearings: Clearings) -> Vec<String> {
+    let records = entries.iter().filter_map(|entry| match &entry.fact {
         Fact::Market(event) => Some((RecordNumber(entry.number), event)),
         Fact::Opened { .. } | Fact::Reached => None,
-    }));
+    });
+    let report = match clearings {
+        Clearings::Repeated => audit_records(records),
+        Clearings::Believed => audit_without_clearings(records),
+    };
     let late = |words: &&String| words.contains(" began, but ");
     let violations = report.violations.iter().filter(|words| !late(words));
     let mut wrong: Vec<String> = violations.map(|words| format!("audit: {words}")).collect();
@@ -69,26 +66,36 @@ fn audited(entries: &[Entry]) -> Vec<String> {
 
 /// What was recorded as measured must be what the meter said of that quarter-hour, and nothing may be substituted for what
 /// a meter has been telling for long: however long the system was away, it has to listen first.
-fn readings(entries: &[Entry], known: &Known) -> Vec<String> {
-    let read = || {
-        entries.iter().filter_map(|entry| match &entry.fact {
-            Fact::Market(market::MarketEvent::MeterRead { reading }) => Some(reading),
-            _ => None,
-        })
-    };
-    let substituted = read().filter(|reading| reading.quality == Quality::Substituted);
-    let unheard = substituted.filter(|reading| {
+fn readings(entries: &[Entry], known: &Known, lives: &Lives) -> Vec<String> {
+    let (mut life, mut wrong) = (0, Vec::new());
+    for entry in entries {
+        let reading = match &entry.fact {
+            Fact::Market(market::MarketEvent::MeterRead { reading }) => reading,
+            Fact::Opened { .. } => {
+                life += 1;
+                continue;
+            }
+            _ => continue,
+        };
         let told = known.told.get(&(reading.device, reading.slot));
-        told.is_some_and(|(_, at)| at.plus(TELLING) < reading.received_at)
-    });
-    let unheard: Vec<_> =
-        unheard.map(|reading| format!("{reading:?} replaces what was told long before")).collect();
-    let measured = read().filter(|reading| reading.quality == Quality::Measured);
-    let foreign = measured.filter(|reading| {
-        known.told.get(&(reading.device, reading.slot)).is_none_or(|(told, _)| *told != reading.energy)
-    });
-    let foreign = foreign.map(|reading| format!("{reading:?} is not what the meter said"));
-    foreign.chain(unheard).collect()
+        match reading.quality {
+            Quality::Substituted => {
+                let recorded = lives.truly(life, reading.received_at);
+                if told.is_some_and(|(_, at)| at.plus(TELLING) < recorded) {
+                    wrong.push(format!("{reading:?} replaces what was told long before"));
+                }
+                // Whoever reads a clock that is ahead must not take for missing what is not over.
+                if recorded < reading.slot.end() {
+                    wrong.push(format!("{reading:?} replaces what had not passed"));
+                }
+            }
+            _ if told.is_none_or(|(told, _)| *told != reading.energy) => {
+                wrong.push(format!("{reading:?} is not what the meter said"));
+            }
+            _ => {}
+        }
+    }
+    wrong
 }
 
 /// Snapshots and the running system must be what all records add up to.
@@ -104,12 +111,6 @@ fn refolded(entries: &[Entry], ledger: &Ledger) -> Vec<String> {
     } else {
         vec!["the ledger is not the sum of its records".to_owned()]
     }
-}
-
-/// Each minute, on the running system.
-pub fn running(ledger: &Ledger) -> Vec<String> {
-    let sum: i128 = ledger.balances().values().map(|money| i128::from(money.0)).sum();
-    if sum == 0 { Vec::new() } else { vec![format!("the accounts add up to {sum} micro-units")] }
 }
 
 /// When nothing has gone wrong for long: what was begun has ended, and the picture is fresh.

@@ -5,8 +5,10 @@
 //! system may not forget it.
 
 use crate::disk::Random;
+use crate::party::Told;
 use crate::plan::{Wires, share};
 use crate::trace::Trace;
+use actors::OfferDoor;
 use connectors::exchange::{InboxWriter, Limits, inbox};
 use connectors::house::{Packet, decode, encode};
 use connectors::{Counters, Link, LinkState, Message};
@@ -40,6 +42,8 @@ pub struct Known {
     pub changed: Vec<ActivationId>,
     /// Packets whose senders still wait, and since when each.
     pub waiting: BTreeMap<u64, Timestamp>,
+    /// What the party at the door was told.
+    pub party: Told,
     sent: u64,
 }
 
@@ -55,6 +59,8 @@ struct Line {
     wires: Wires,
     life: u64,
     ear: Option<Ear>,
+    /// Where offers are handed in, in which life.
+    door: Option<(u64, OfferDoor)>,
     known: Known,
     trace: Trace,
 }
@@ -86,6 +92,7 @@ impl Wire {
             wires,
             life: 0,
             ear: None,
+            door: None,
             known: Known::default(),
             trace: Trace::default(),
         };
@@ -139,11 +146,27 @@ impl Wire {
         Link { outbound, inbox: heard, counters }
     }
 
+    /// Opens the door for offers of the present life.
+    pub fn open(&self, door: OfferDoor) {
+        let mut line = self.line();
+        line.door = Some((line.life, door));
+    }
+
+    /// The door, and whose life it is of.
+    pub fn door(&self) -> Option<(u64, OfferDoor)> {
+        self.line().door.clone()
+    }
+
+    /// Notes what the party asked and was told.
+    pub fn note_party(&self, note: impl FnOnce(&mut Told)) {
+        note(&mut self.line().known.party);
+    }
+
     /// The system is gone: what it still wants to say or acknowledge counts no more.
     pub fn cut(&self) {
         let mut line = self.line();
         line.life += 1;
-        line.ear = None;
+        (line.ear, line.door) = (None, None);
     }
 
     /// From now on nothing is lost, doubled or slow.

@@ -1,6 +1,8 @@
 //! By which clock a site goes on.
 
 use super::*;
+use actors::journal::Standing;
+use std::path::Path;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
