@@ -19,7 +19,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ("register", &["grid"]),
     ("journal", &["files", "grid", "market"]),
     ("connectors", &["grid", "access", "estimation", "market"]),
-    ("actors", &["grid", "estimation", "market", "history", "journal", "connectors"]),
+    ("actors", &["grid", "files", "estimation", "market", "history", "journal", "connectors"]),
     (
         "dashboards-server",
         &["grid", "access", "estimation", "market", "history", "register", "connectors", "actors"],

@@ -56,10 +56,11 @@ fn help(command: &str) -> (String, Vec<String>) {
     assert!(output.status.success(), "{command}: {}", words(&output));
     let help = String::from_utf8_lossy(&output.stdout).into_owned();
     let below = help.split("\nCommands:\n").nth(1).unwrap_or_default();
-    let below =
-        below.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
-    let below =
-        below.filter(|name| *name != "help").map(|name| format!("{command} {name}").trim().to_owned());
+    // What a line has no room for stands on the next one, further in.
+    let named = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+    let names = below.lines().take_while(|line| !line.is_empty()).filter(named);
+    let names = names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+    let below = names.map(|name| format!("{command} {name}").trim().to_owned());
     let below = below.collect();
     (help, below)
 }
@@ -161,7 +162,9 @@ fn a_damaged_journal_is_refused_with_the_record_and_left_as_it_is() {
             .lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["number"].clone());
         let numbers: Vec<u64> = numbers.map(|number| number.as_u64().unwrap()).collect();
-        assert_eq!(numbers, (1..=middle as u64).collect::<Vec<_>>(), "the good records before it");
+        // Groups are judged as a whole.
+        assert!(!numbers.is_empty() && numbers.len() <= middle, "the good groups before it: {numbers:?}");
+        assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
         refuses(1, &[&QUIET[..], &["--data", text(&out), "--duration", "15m"]].concat(), &[&says]);
         assert!(std::fs::read(&path).unwrap() == damaged, "a damaged journal was changed");
     }
@@ -256,7 +259,7 @@ fn offers_are_aggregated_and_their_schedules_split_to_the_milliwatt_hour() {
 
 /// Ends with 1 and says why, after the answer was written.
 fn refuses_after_writing(arguments: &[&str], says: &str) -> String {
-    let output = ends(arguments);
+    let output = run(arguments.iter().copied());
     assert_eq!(output.status.code(), Some(1), "{}", words(&output));
     assert!(String::from_utf8_lossy(&output.stderr).contains(says), "{}", words(&output));
     String::from_utf8(output.stdout).unwrap()

@@ -142,13 +142,13 @@ fn on_a_full_disk_offers_are_refused_reads_go_on_and_recording_resumes_unaided()
         figure(demo.page, "journal_read_only").filter(|only| *only == 0.0)
     });
     wait_for("the demo to be ready for offers", PATIENCE, || {
-        get(page, "/readyz?for=offers").ok().filter(|answer| answer.status == 200)
+        get(demo.page, "/readyz?for=offers").ok().filter(|answer| answer.status == 200)
     });
     wait_for("offers to be accepted again", PATIENCE, || Some(()).filter(|()| acknowledged() > before));
     let diary = customer.stop();
     assert_eq!(*diary.complaints.lock().unwrap(), Vec::<String>::new());
 
-    // The copy without the tip, as an operator is told to make one; then the power goes.
+    // A copy by hand of a program that records nothing just then, without the tip; then the power goes.
     for file in std::fs::read_dir(inside.join("data")).unwrap().map(Result::unwrap) {
         if file.file_type().unwrap().is_file() && file.file_name() != "market.tip" {
             std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();

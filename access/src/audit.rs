@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn a_last_entry_of_which_any_part_was_not_written_is_torn_and_an_earlier_one_breaks_the_chain() {
         let (_folder, path, whole) = three_entries();
-        let begins = whole.len() - whole.split_inclusive(|&byte| byte == b'\n').last().unwrap().len();
+        let begins = whole.len() - whole.split_inclusive(|&byte| byte == b'\n').next_back().unwrap().len();
         for from in 0..whole.len() - 1 {
             // Where the line ends, whose end is there.
             let end = from + whole[from..].iter().position(|&byte| byte == b'\n').unwrap();
@@ -319,7 +319,7 @@ mod tests {
             counted.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap().parse().unwrap()
         }
         let (_folder, path, whole) = three_entries();
-        let newest = whole.split_inclusive(|&byte| byte == b'\n').last().unwrap();
+        let newest = whole.split_inclusive(|&byte| byte == b'\n').next_back().unwrap();
         let before = written();
         let _log = AuditLog::open(&path).unwrap();
         assert_eq!(written() - before, newest.len() as u64);

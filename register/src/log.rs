@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_last_line_of_which_any_part_was_not_written_is_torn_and_an_earlier_one_is_damaged() {
         let (_folder, path, bytes) = three();
-        let begins = bytes.len() - bytes.split_inclusive(|&byte| byte == b'\n').last().unwrap().len();
+        let begins = bytes.len() - bytes.split_inclusive(|&byte| byte == b'\n').next_back().unwrap().len();
         for from in 0..bytes.len() - 1 {
             // Where the line ends, whose end is there.
             let end = from + bytes[from..].iter().position(|&byte| byte == b'\n').unwrap();
@@ -257,7 +257,7 @@ mod tests {
             counted.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap().parse().unwrap()
         }
         let (_folder, path, bytes) = three();
-        let newest = bytes.split_inclusive(|&byte| byte == b'\n').last().unwrap();
+        let newest = bytes.split_inclusive(|&byte| byte == b'\n').next_back().unwrap();
         let before = written();
         let _log = Log::open::<u32>(&path).unwrap();
         assert_eq!(written() - before, newest.len() as u64);

@@ -8,14 +8,18 @@ use crate::Failure;
 use clap::Args;
 use grid::telemetry::Element;
 use grid::{Phase, PointId, Quality, Quantity, Timestamp};
-use history::{History, Kind, Options, Query, Versions};
+use history::{History, HistoryError, Kind, Options, Query, Versions};
 use serde::Serialize;
 use sim::Scenario;
 use sim::run::Setup;
 use site::memory::{MEMORY_MB, MEMORY_MB_MAX};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+/// How often is looked whether the history can be opened again, and how many times.
+const LOOK_PERIOD: Duration = Duration::from_millis(50);
+const LOOKS_MAX: usize = 400;
 /// Points that are read back at a time.
 const POINTS_AT_ONCE: usize = 60;
 
@@ -105,7 +109,7 @@ fn points(setup: &Setup) -> Vec<PointId> {
 
 /// How many values of some points lie in a history as they came. A value that a rule doubted has a second version, which was not sent.
 fn read_back(directory: &Path, points: &[PointId]) -> anyhow::Result<u64> {
-    let history = History::open(directory, Options::default())?;
+    let history = opened_again(directory)?;
     let (from, until) = (Timestamp::from_nanos(i64::MIN), Timestamp::from_nanos(i64::MAX));
     let mut kept = 0;
     for points in points.chunks(POINTS_AT_ONCE) {
@@ -114,6 +118,18 @@ fn read_back(directory: &Path, points: &[PointId]) -> anyhow::Result<u64> {
         kept += found.iter().filter(|value| value.quality == Quality::Measured).count() as u64;
     }
     Ok(kept)
+}
+
+/// Whoever wrote it lets go of it a moment after the system has stopped.
+fn opened_again(directory: &Path) -> Result<History, HistoryError> {
+    let mut looks = 0;
+    loop {
+        match History::open(directory, Options::default()) {
+            Err(HistoryError::Locked { .. }) if looks < LOOKS_MAX => looks += 1,
+            opened => return opened,
+        }
+        std::thread::sleep(LOOK_PERIOD);
+    }
 }
 
 async fn send_all(

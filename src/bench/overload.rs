@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use traders::Undone;
 
 /// Values of a message.
 const VALUES: u16 = 20;
@@ -95,7 +96,9 @@ pub struct Figures {
     memory_mb: Option<[f64; 3]>,
     /// From when an offer or its withdrawal was due to the durable answer over HTTP.
     offers: Phases<Latency>,
-    /// Answers other than that it was done.
+    /// Offers and withdrawals that the market declined as it may: the device is taken, or the offer was bundled a moment ago.
+    offers_declined: usize,
+    /// Any other answer.
     offers_refused: usize,
     /// From when a message of the steady client was due to its PUBACK.
     telemetry: Phases<Latency>,
@@ -127,7 +130,7 @@ struct Usual {
     offers: Samples,
     telemetry: Samples,
     devices: Devices,
-    traders: Vec<JoinHandle<anyhow::Result<usize>>>,
+    traders: Vec<JoinHandle<anyhow::Result<Undone>>>,
     steady: JoinHandle<std::io::Result<usize>>,
 }
 
@@ -159,15 +162,17 @@ impl Usual {
         Ok(())
     }
 
-    /// Ends it; how many offers and withdrawals were refused, and when orders arrived.
-    async fn end(self) -> anyhow::Result<(usize, orders::Arrivals)> {
+    /// Ends it; what offers and withdrawals were not done, and when orders arrived.
+    async fn end(self) -> anyhow::Result<(Undone, orders::Arrivals)> {
         self.stop.store(true, Ordering::Relaxed);
         self.steady.await??;
-        let mut refused = 0;
+        let mut all = Undone::default();
         for trader in self.traders {
-            refused += trader.await??;
+            let undone = trader.await??;
+            all.declined += undone.declined;
+            all.refused += undone.refused;
         }
-        Ok((refused, self.devices.end().await))
+        Ok((all, self.devices.end().await))
     }
 }
 
@@ -234,7 +239,7 @@ async fn run(arguments: &OverloadArguments) -> anyhow::Result<Figures> {
     let (offers, telemetry, clock) = (usual.offers.clone(), usual.telemetry.clone(), stand.clock);
     // The same instants by the system's clock, by which orders are told.
     let (wall, now) = (meter::wall_ms(), clock.now());
-    let (offers_refused, arrivals) = usual.end().await?;
+    let (undone, arrivals) = usual.end().await?;
     let written: Written = stand.stop().await;
     let orders = arrivals.beside(&written.journal(), SPEED, (wall, now))?;
     let steady = telemetry.within(marks.during).len();
@@ -247,7 +252,8 @@ async fn run(arguments: &OverloadArguments) -> anyhow::Result<Figures> {
         memory_mb_allowed: memory_mb,
         memory_mb: watched.memory_mb(),
         offers: marks.map(|span| Latency::of(offers.within(span))),
-        offers_refused,
+        offers_declined: undone.declined,
+        offers_refused: undone.refused,
         telemetry: marks.map(|span| Latency::of(telemetry.within(span))),
         orders: marks.map(|span| Latency::of(orders.took.within(span))),
         orders_all: orders.took.within((f64::NEG_INFINITY, f64::INFINITY)).len(),
@@ -309,8 +315,8 @@ pub fn table(figures: &Figures) -> String {
         row("telemetry of the steady client, to PUBACK", &figures.telemetry),
         row("orders, from assignment to their devices", &figures.orders),
         format!(
-            "  {} offers or withdrawals refused, {} orders in all, {} missing",
-            figures.offers_refused, figures.orders_all, figures.orders_missing
+            "  {} offers or withdrawals declined, {} refused; {} orders in all, {} missing",
+            figures.offers_declined, figures.offers_refused, figures.orders_all, figures.orders_missing
         ),
         format!(
             "  of {} MB allowed: {memory}; at most {} messages in a mailbox",

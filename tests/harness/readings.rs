@@ -2,7 +2,9 @@
 //! and what the history must say of it. Shares no code with the product.
 //!
 //! An instrument sends readings of instants of its own, each instant once; what was not acknowledged when the line broke is sent again
-//! as it was, every other time. Some readings that were acknowledged are corrected: another value of the same instant.
+//! as it was, every other time. Some readings that were acknowledged are corrected: another value of the same instant. That is over the
+//! same connection, and never sent again: a demo that is taken up goes on from the last minute it had reached, so what it
+//! hears then may be an older version than what it heard before it died.
 
 use super::mqtt::options;
 use rumqttc::{Client, Event, Outgoing, Packet, QoS};
@@ -76,12 +78,13 @@ fn payload(sent: &Sent) -> String {
     json!({"measurements": POINTS.iter().map(reading).collect::<Vec<_>>()}).to_string()
 }
 
-/// The next message: a correction now and then, else a new instant.
-fn next(diary: &[Sent]) -> Sent {
+/// The next message: a correction now and then of one that was sent first over this connection, which began with message `from`, else a
+/// new instant.
+fn next(diary: &[Sent], from: usize) -> Sent {
     let number = diary.len();
     let corrected = || {
         let known = |of: &usize| diary.iter().rev().take(400).any(|sent| sent.corrects == Some(*of));
-        let all = diary.iter().enumerate().rev().take(200);
+        let all = diary.iter().enumerate().skip(from).rev().take(200);
         let plain = all.filter(|(_, sent)| sent.acknowledged && sent.corrects.is_none());
         plain.map(|(of, _)| of).find(|of| !known(of))
     };
@@ -103,7 +106,10 @@ fn next(diary: &[Sent]) -> Sent {
 fn one_line(broker: SocketAddr, diary: &Mutex<Vec<Sent>>, acknowledged: &AtomicU64, stop: &AtomicBool) {
     let (client, mut connection) = Client::new(options(broker), WINDOW + 1);
     // Nothing of this connection is on its way yet: what was is unanswered.
-    let open = |sent: &(usize, &Sent)| !sent.1.acknowledged && sent.1.times == 1 && sent.0.is_multiple_of(2);
+    let open = |(number, sent): &(usize, &Sent)| {
+        !sent.acknowledged && sent.times == 1 && number.is_multiple_of(2) && sent.corrects.is_none()
+    };
+    let from = diary.lock().unwrap().len();
     let mut again: VecDeque<usize> =
         diary.lock().unwrap().iter().enumerate().filter(open).map(|(number, _)| number).collect();
     let (mut connected, mut handed) = (false, VecDeque::<usize>::new());
@@ -112,7 +118,7 @@ fn one_line(broker: SocketAddr, diary: &Mutex<Vec<Sent>>, acknowledged: &AtomicU
         while connected && handed.len() + underway.len() < WINDOW && !stop.load(Ordering::Relaxed) {
             let mut diary = diary.lock().unwrap();
             let number = again.pop_front().unwrap_or_else(|| {
-                let sent = next(&diary);
+                let sent = next(&diary, from);
                 diary.push(sent);
                 diary.len() - 1
             });

@@ -484,6 +484,7 @@ impl Stage for Aggregator {
             }
             AggregatorMsg::Change(change) => Some(format!("change of {}", change.offer.id)),
             AggregatorMsg::Withdraw(withdrawal) => Some(format!("withdrawal of {}", withdrawal.offer)),
+            AggregatorMsg::Heard { party, .. } => Some(format!("word of prosumer {party}")),
             _ => None,
         }
     }

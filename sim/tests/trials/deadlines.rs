@@ -127,8 +127,7 @@ impl Reader<'_> {
     /// An answer that comes when the time has begun; bad wires explain it, too.
     fn answered(&mut self, order: &ActivationId, at: Timestamp) {
         let Some((contract, begin)) = self.orders.get(order) else { return };
-        let late = (at >= *begin).then(|| self.unexplained(contract, *begin)).unwrap_or_default();
-        if late {
+        if at >= *begin && self.unexplained(contract, *begin) {
             self.wrong.push(format!("{order} for {begin} was answered at {at}, and nothing was wrong"));
         }
     }

@@ -16,13 +16,11 @@ pub struct Watched {
     contracts: BTreeMap<ContractId, (Contract, Option<Vec<Assignment>>)>,
     orders: BTreeMap<ActivationId, (Activation, Option<ActivationStatus>)>,
     settled: BTreeMap<(ContractId, FlexOfferId, grid::Slot), SlotSettlement>,
-    looks: u64,
 }
 
 impl Watched {
     /// Looks at a ledger; what is new in it is remembered when all of it is durable.
     pub fn look(&mut self, ledger: &Ledger, known: &Known, durable: bool) -> Vec<String> {
-        self.looks += 1;
         let mut wrong = Vec::new();
         money(ledger, &mut wrong);
         self.told(ledger, known, &mut wrong);

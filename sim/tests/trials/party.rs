@@ -83,7 +83,7 @@ enum Ask {
 impl Party {
     /// One that trades as long as the wires are there.
     pub fn new(wire: Wire, area: std::sync::Arc<Area>, clock: std::sync::Arc<dyn Clock>, seed: u64) -> Self {
-        Self { wire, area, clock, random: Random(seed ^ 0x7061_7274_79) }
+        Self { wire, area, clock, random: Random(seed ^ 0x70_6172_7479) }
     }
 
     /// Offers something every few minutes, and sometimes thinks better of it, at any moment.

@@ -190,7 +190,8 @@ impl Trial {
             again.skew_s.iter().for_each(|seconds| self.machine.skew(*seconds));
             disk = found;
         }
-        (field.abort(), party.abort());
+        field.abort();
+        party.abort();
         self.trace.note(wire.trace());
         (self.ran.trace, self.ran.party) = (self.trace.value(), wire.known(|known| known.party.answers));
         self.ran

@@ -17,8 +17,10 @@ use tokio::task::JoinHandle;
 
 /// Where offers are handed in.
 const PATH: &str = "/api/v1/flexoffers";
-/// The status of an answer that an offer is not to be had as it is.
+/// The status of an answer that an offer is not to be had as it is: its device is taken, by one that was bought or bundled.
 const TAKEN: u16 = 422;
+/// The status of an answer that an offer cannot be taken back any more: it was bundled with others a moment ago.
+const BUNDLED: u16 = 409;
 /// Connections by which offers come and go.
 const LANES: u16 = 4;
 /// How often those who sell look for a device that is free.
@@ -28,13 +30,22 @@ const AGAIN_AFTER: Duration = Duration::from_secs(240);
 /// What a battery can leave out of a quarter-hour, mWh.
 const SOLD: EnergyMwh = EnergyMwh(200_000);
 
-/// Starts them all; half of the batteries come and go, half sell. Each tells in the end how many of its messages were refused.
+/// Messages that did not do what they asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Undone {
+    /// The market said no, as it may: the device is taken, or the offer was bundled a moment ago.
+    pub declined: usize,
+    /// Any other answer.
+    pub refused: usize,
+}
+
+/// Starts them all; half of the batteries come and go, half sell. Each tells in the end what was not done.
 pub fn start(
     stand: &Stand,
     offers_per_second: u16,
     samples: &Samples,
     stop: &Arc<AtomicBool>,
-) -> Vec<JoinHandle<anyhow::Result<usize>>> {
+) -> Vec<JoinHandle<anyhow::Result<Undone>>> {
     let batteries = stand.batteries();
     let (fickle, sellers) = batteries.split_at(batteries.len() / 2);
     let lane_ms = 1e3 * f64::from(LANES) / f64::from(offers_per_second) / 2.0;
@@ -48,7 +59,7 @@ pub fn start(
         every_ms,
         due_ms: meter::wall_ms(),
         offers: 0,
-        refused: 0,
+        undone: Undone::default(),
     };
     let mut running = Vec::new();
     for lane in 0..LANES {
@@ -74,28 +85,26 @@ struct Trader {
     /// When the next message is due, whether or not the one before was answered in time.
     due_ms: f64,
     offers: usize,
-    refused: usize,
+    undone: Undone,
 }
 
 impl Trader {
     /// Offers what nobody wants, and takes it back with the next message.
-    async fn come_and_go(mut self) -> anyhow::Result<usize> {
+    async fn come_and_go(mut self) -> anyhow::Result<Undone> {
         while self.goes_on().await {
             let device = self.devices[self.offers % self.devices.len()];
             let offer = unwanted(self.next_name()?, device, self.clock.now());
-            if !is_done(self.tell("POST", PATH, &serde_json::to_vec(&offer)?).await?) {
-                self.refused += 1;
+            if !self.tell("POST", PATH, &serde_json::to_vec(&offer)?).await? {
                 continue;
             }
             self.goes_on().await;
-            let status = self.tell("DELETE", &format!("{PATH}/{}", offer.id), b"").await?;
-            self.refused += usize::from(!is_done(status));
+            self.tell("DELETE", &format!("{PATH}/{}", offer.id), b"").await?;
         }
-        Ok(self.refused)
+        Ok(self.undone)
     }
 
     /// Offers what the DSO wants, with each device again when it may be free again.
-    async fn sell(mut self) -> anyhow::Result<usize> {
+    async fn sell(mut self) -> anyhow::Result<Undone> {
         let mut free_from = BTreeMap::new();
         while self.goes_on().await {
             let now = self.clock.now();
@@ -103,13 +112,11 @@ impl Trader {
             let Some(device) = self.devices.iter().find(free).copied() else { continue };
             let offer = wanted(self.next_name()?, device, now);
             free_from.insert(device.id, offer.assignment_before.plus(AGAIN_AFTER));
-            match self.tell("POST", PATH, &serde_json::to_vec(&offer)?).await? {
-                // A device whose offer was bought is taken until that was delivered.
-                TAKEN => drop(free_from.insert(device.id, now.plus(AGAIN_AFTER))),
-                status => self.refused += usize::from(!is_done(status)),
+            if !self.tell("POST", PATH, &serde_json::to_vec(&offer)?).await? {
+                free_from.insert(device.id, now.plus(AGAIN_AFTER));
             }
         }
-        Ok(self.refused)
+        Ok(self.undone)
     }
 
     /// Waits until the next message is due. Whether it is to be sent.
@@ -122,26 +129,29 @@ impl Trader {
         !self.stop.load(Ordering::Relaxed)
     }
 
-    /// Sends a message, and says how long after it was due the answer came. Its status.
-    async fn tell(&mut self, method: &str, path: &str, body: &[u8]) -> anyhow::Result<u16> {
+    /// Sends a message, and says how long after it was due it was answered that it was done and lasts. Whether that was the answer.
+    async fn tell(&mut self, method: &str, path: &str, body: &[u8]) -> anyhow::Result<bool> {
         let due_ms = self.due_ms - self.every_ms;
         let (status, answer) = self.client.send(method, path, body).await?;
-        if !is_done(status) && status != TAKEN {
-            let words = String::from_utf8_lossy(answer);
-            tracing::warn!(method, path, status, %words, "refused");
+        match (method, status) {
+            (_, 200 | 201) => {
+                self.samples.add(due_ms, meter::wall_ms() - due_ms);
+                return Ok(true);
+            }
+            ("POST", TAKEN) | ("DELETE", BUNDLED) => self.undone.declined += 1,
+            _ => {
+                let words = String::from_utf8_lossy(answer);
+                tracing::warn!(method, path, status, %words, "refused");
+                self.undone.refused += 1;
+            }
         }
-        self.samples.add(due_ms, meter::wall_ms() - due_ms);
-        Ok(status)
+        Ok(false)
     }
 
     fn next_name(&mut self) -> anyhow::Result<FlexOfferId> {
         self.offers += 1;
         Ok(FlexOfferId::new(format!("{}-{}", self.name, self.offers))?)
     }
-}
-
-fn is_done(status: u16) -> bool {
-    matches!(status, 200 | 201)
 }
 
 /// An offer to take more, for which nobody wants to pay.

@@ -424,7 +424,7 @@ mod tests {
             .for_each(|line| ends.push(ends.last().unwrap() + line.len()));
         let says_synced =
             |at: &&usize| bytes[**at..].get(DIGITS + 1..).is_some_and(|json| json.starts_with(b"{\"synced"));
-        let last = *ends.iter().filter(says_synced).next_back().unwrap();
+        let last = *ends.iter().rfind(says_synced).unwrap();
         (ends, last)
     }
 
