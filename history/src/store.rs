@@ -29,7 +29,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Half a million values (some 30 MB of memory) between two sealings, four times as many at most. Telemetry for a year, energies for three,
+    /// Half a million values (some 30 MB of memory) between two sealings, three times as many at most. Telemetry for a year, energies for three,
     /// estimates for a month: they are many, and can be made again.
     fn default() -> Self {
         let days = |count: u64| Duration::from_secs(count * 86_400);

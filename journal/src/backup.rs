@@ -87,8 +87,10 @@ impl Journal {
             match Found::in_copy(to, tip.position()) {
                 Err(JournalError::Damaged { .. }) if attempt < ATTEMPTS => {
                     std::thread::sleep(PAUSE);
-                    let newest = layout.segments.last().map(|(_, name)| copy(from, to, name));
-                    newest.transpose()?;
+                    if let Some((_, name)) = layout.segments.last() {
+                        bytes -= to.size(name).map_err(io_in(to, name, "looking at a copy"))?;
+                        bytes += copy(from, to, name)?;
+                    }
                 }
                 found => break found?,
             }

@@ -152,8 +152,11 @@ pub fn check(path: &Path) -> Result<Site, Vec<Problem>> {
 
 /// How the site's memory is divided.
 fn memory(path: &Path, written: &SiteFile, network: &Network, problems: &mut Vec<Problem>) -> Option<Memory> {
-    let Located { value: memory_mb, line } = written.memory_mb;
-    let divided = Memory::divided(memory_mb, network.buses().len(), written.devices.len());
+    let (buses, devices) = (network.buses().len(), written.devices.len());
+    let Some(Located { value: memory_mb, line }) = written.memory_mb else {
+        return Some(Memory::usual(buses, devices));
+    };
+    let divided = Memory::divided(memory_mb, buses, devices);
     divided.map_err(|error| problems.push(Problem::at(path, line, format!("limits.memory_mb: {error}")))).ok()
 }
 

@@ -84,6 +84,12 @@ impl Memory {
         Ok(Self { waiting: given * MB - fixed })
     }
 
+    /// What a site of this size may use when nobody says how much: [`MEMORY_MB`], or what it needs.
+    pub fn usual(buses: usize, devices: usize) -> Self {
+        let fixed = PROGRAM_BYTES + buses * BUS_BYTES + devices * DEVICE_BYTES;
+        Self { waiting: (MEMORY_MB as usize * MB).saturating_sub(fixed).max(WAITING_MIN_BYTES) }
+    }
+
     /// Sets the bounds that follow; none becomes larger than it is without this.
     pub fn bound(self, door: &mut door::Limits, history: &mut history::Options) {
         let in_head = HEADS_MAX * size_of::<Value>() + SEALING_BYTES;

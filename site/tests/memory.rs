@@ -47,6 +47,22 @@ fn a_site_with_much_memory_has_the_bounds_there_are_without() {
 }
 
 #[test]
+fn a_site_that_says_nothing_has_what_it_needs() {
+    let bounds_of = |memory: Memory| {
+        let (mut door, mut history) = (door::Limits::default(), Options::default());
+        memory.bound(&mut door, &mut history);
+        (door, history)
+    };
+    assert_eq!(bounds_of(Memory::usual(900, 100)), bounds(512));
+    let large = Memory::divided(20_000 / 16 + 128, 20_000, 0).unwrap();
+    assert_eq!(
+        bounds_of(Memory::usual(20_000, 0)),
+        bounds_of(large),
+        "more buses than 512 MB are enough for"
+    );
+}
+
+#[test]
 fn too_little_is_refused_with_the_reason() {
     let refused = Memory::divided(180, 900, 100).unwrap_err().to_string();
     assert_eq!(

@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 /// Values that are appended together, at least when there are so many.
 const GROUP_VALUES: usize = 20_000;
 /// How often is looked whether something is to be sealed although nothing comes.
-const TEND_PERIOD: Duration = Duration::from_secs(60);
+pub(super) const TEND_PERIOD: Duration = Duration::from_secs(60);
 /// How often is looked for values that were kept long enough.
 const RETAIN_PERIOD: Duration = Duration::from_secs(3600);
 /// How long after a failed sealing it is tried again.

@@ -107,7 +107,8 @@ impl Historian {
         };
         this.torn_bytes.set(locked(&this.history).torn_bytes());
         let now = environment.now();
-        let (said, retain_at, tend_at, seal_from) = (this.clone(), now, now, now);
+        // Not at once: whoever writes down what went is told of it only after the start.
+        let (said, retain_at, tend_at, seal_from) = (this.clone(), now, now.plus(keeper::TEND_PERIOD), now);
         let keeper = Keeper { said, environment, escalator, tend_at, retain_at, seal_from };
         tokio::spawn(keeper.keep(messages, made, knows));
         (this, tap)

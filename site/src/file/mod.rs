@@ -16,7 +16,7 @@ pub(crate) mod transfer;
 pub use oidc::OidcSection;
 pub use section::Located;
 
-use crate::memory::{MEMORY_MB, MEMORY_MB_MAX};
+use crate::memory::MEMORY_MB_MAX;
 use crate::problem::Problem;
 use actors::DsoRules;
 use actors::grid_side::Ranks;
@@ -62,7 +62,7 @@ pub struct SiteFile {
     /// How long telemetry, energies and estimates are kept.
     pub history: history::Options,
     /// Memory that it may use, MB.
-    pub memory_mb: Located<u32>,
+    pub memory_mb: Option<Located<u32>>,
     /// Registered devices.
     pub devices: Vec<Located<actors::Device>>,
     /// What was agreed with prosumers who delegate their trading.
@@ -481,9 +481,8 @@ fn history(mut section: Section<'_>) -> history::Options {
 }
 
 /// Memory that the site may use, MB.
-fn memory_mb(mut section: Section<'_>) -> Located<u32> {
-    let usual = Located { value: MEMORY_MB, line: section.line() };
-    let given = section.whole("memory_mb", MEMORY_MB_MAX).unwrap_or(usual);
+fn memory_mb(mut section: Section<'_>) -> Option<Located<u32>> {
+    let given = section.whole("memory_mb", MEMORY_MB_MAX);
     section.finish();
     given
 }
