@@ -3,9 +3,10 @@
 use super::checker::{facts, records};
 use super::cluster::{Member, NatsServers, site};
 use super::stream::{stored, two_owners};
+use super::traders::{Place, unwanted};
 use super::{get, post, run, text, words};
 use grid::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,26 +20,10 @@ pub fn now() -> Timestamp {
     Timestamp::from_seconds(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64)
 }
 
-/// An offer to take more, which nobody wants to pay: it lives until its deadline and is never assigned.
+/// An offer that nobody wants, of a device of its own.
 pub fn offer(number: usize) -> Value {
-    let now = now();
-    let (start, deadline) =
-        (now.plus(Duration::from_secs(360)).slot().plus(1), now.plus(Duration::from_secs(240)));
-    json!({
-        "id": format!("outside-{number}"),
-        "prosumer": number,
-        "usage_point": 31,
-        "device": number,
-        "created_at": now.to_string(),
-        "acceptance_before": deadline.to_string(),
-        "assignment_before": deadline.to_string(),
-        "start_after": start.0,
-        "start_before": start.0,
-        "slices": [{ "min": 0, "max": 500_000 }],
-        "total_energy": null,
-        "default_schedule": { "start": start.0, "energies": [0] },
-        "prices": { "decrease": 1_000, "increase": 900_000_000 },
-    })
+    let own = number as u64;
+    unwanted(&format!("outside-{number}"), Place { device: own, prosumer: own, usage_point: 31 }, now())
 }
 
 /// Hands in offers one after the other, and knows which were acknowledged.
