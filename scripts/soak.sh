@@ -100,9 +100,11 @@ step_scale() { one cluster_scale each_further_process_is_told_by_what_it_brings;
 
 step_overload() {
   release || return 1
-  overloaded "$SOAK_OVERLOAD_SECONDS" "$SOAK_MEMORY_MB" 160000
+  local failed=0
+  overloaded "$SOAK_OVERLOAD_SECONDS" "$SOAK_MEMORY_MB" 160000 || failed=1
   # Half of it has to hold, too. What goes in then is told.
-  overloaded "$((SOAK_OVERLOAD_SECONDS < 60 ? SOAK_OVERLOAD_SECONDS : 60))" "$((SOAK_MEMORY_MB / 2))" 1
+  overloaded "$((SOAK_OVERLOAD_SECONDS < 60 ? SOAK_OVERLOAD_SECONDS : 60))" "$((SOAK_MEMORY_MB / 2))" 1 || failed=1
+  return "$failed"
 }
 
 overloaded() { # seconds, MB, least values a second
@@ -248,11 +250,14 @@ for step in "${steps[@]}"; do
   echo "=== $step"
   began=$EPOCHREALTIME
   "step_$step" 2>&1 | tee "$log"
+  outcome="${PIPESTATUS[0]}"
   seconds="$(awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.0f", b - a }')"
   rows="$(sed -n 's/^.*soak| //p' "$log")"
   [[ -n "$rows" ]] || rows="$step | a row | none was printed: it failed before | FAILED"
-  # A test that failed without a row of its own.
-  grep -q '^test result: FAILED\|^error: ' "$log" && ! grep -q '| FAILED$' <<<"$rows" && rows+=$'\n'"$step | all its tests | one failed, see above | FAILED"
+  # What failed without a row of its own.
+  if ((outcome != 0)) || grep -q '^test result: FAILED\|^error: ' "$log"; then
+    grep -q '| FAILED$' <<<"$rows" || rows+=$'\n'"$step | all of it | something failed, see above | FAILED"
+  fi
   sed "s/^/$step | $seconds | /" <<<"$rows" >>"$table"
 done
 

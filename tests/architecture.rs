@@ -12,13 +12,13 @@ use std::process::Command;
 const ALLOWED: [(&str, &[&str]); 15] = [
     ("grid", &[]),
     ("files", &[]),
-    ("access", &["grid"]),
+    ("access", &["files", "grid"]),
     ("estimation", &["grid"]),
     ("market", &["grid"]),
     ("history", &["files", "grid"]),
-    ("register", &["grid"]),
+    ("register", &["files", "grid"]),
     ("journal", &["files", "grid", "market"]),
-    ("connectors", &["grid", "access", "estimation", "market"]),
+    ("connectors", &["files", "grid", "access", "estimation", "market"]),
     ("actors", &["grid", "files", "estimation", "market", "history", "journal", "connectors"]),
     (
         "dashboards-server",
@@ -27,6 +27,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     (
         "site",
         &[
+            "files",
             "grid",
             "access",
             "estimation",
@@ -38,7 +39,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "dashboards-server",
         ],
     ),
-    ("cluster", &["grid", "history", "journal", "actors", "site"]),
+    ("cluster", &["files", "grid", "history", "journal", "actors", "site"]),
     (
         "sim",
         &[

@@ -8,7 +8,9 @@
 mod harness;
 
 use harness::mqtt::Witness;
-use harness::{Demo, PATIENCE, customer, free_port, get, run, sized, soak_row, text, wait_for, words};
+use harness::{
+    Demo, PATIENCE, customer, evening, free_port, get, run, sized, soak_row, text, wait_for, words,
+};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -21,10 +23,7 @@ const SPEED: u32 = 240;
 const STARTED_FROM: usize = 2;
 
 fn demo(data: &Path, page: u16, broker: u16) -> Demo {
-    let (speed, page, broker) = (SPEED.to_string(), page.to_string(), broker.to_string());
-    let evening = ["--headless", "--json", "--duration", "6h", "--seed", "7", "--speed", &speed];
-    let place = ["--data", text(data), "--port", &page, "--mqtt-port", &broker];
-    Demo::start(evening.into_iter().chain(place)).ready()
+    Demo::start_by(evening(SPEED, data, (page, broker))).ready()
 }
 
 /// What the customer was promised.

@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{Demo, free_port, get, send, text};
+use harness::{Demo, evening, free_port, get, send};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -38,13 +38,9 @@ fn depositor(
 #[test]
 fn what_was_answered_is_there_after_every_kill() {
     let directory = tempfile::tempdir().unwrap();
-    let (page, broker) = (free_port().to_string(), free_port().to_string());
-    let start = || {
-        let place = ["--data", text(directory.path()), "--port", &page, "--mqtt-port", &broker];
-        let evening = ["--headless", "--duration", "6h", "--seed", "7", "--speed", "60"];
-        Demo::start(place.into_iter().chain(evening))
-    };
-    let address = SocketAddr::from(([127, 0, 0, 1], page.parse().unwrap()));
+    let (page, broker) = (free_port(), free_port());
+    let start = || Demo::start_by(evening(60, directory.path(), (page, broker)));
+    let address = SocketAddr::from(([127, 0, 0, 1], page));
     let (all, mut total) = (Arc::new(Mutex::new(BTreeMap::new())), 0);
     for kill in 0..KILLS {
         let mut demo = start();

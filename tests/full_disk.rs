@@ -11,7 +11,8 @@ use harness::area::{AREA, offer};
 use harness::cluster::site;
 use harness::mqtt::Witness;
 use harness::{
-    Demo, PATIENCE, customer, free_port, get, gridflex, post, run, sized, soak_row, text, wait_for, words,
+    Demo, PATIENCE, customer, evening, free_port, get, gridflex, post, run, sized, soak_row, text, wait_for,
+    words,
 };
 use serde_json::{Value, json};
 use std::fs::OpenOptions;
@@ -63,17 +64,8 @@ fn any_offer() -> Value {
 fn start(disk: &Path, page: u16, broker: u16) -> Demo {
     let mut command = Command::new("unshare");
     command.args(UNSHARE).args(["sh", "-c", MOUNTED, text(disk)]);
-    command.arg(gridflex([]).get_program()).args([
-        "demo",
-        "--headless",
-        "--json",
-        "--duration",
-        "6h",
-        "--seed",
-        "7",
-    ]);
-    command.args(["--speed", &SPEED.to_string(), "--data", text(&disk.join("data"))]);
-    command.args(["--port", &page.to_string(), "--mqtt-port", &broker.to_string()]).env_remove("RUST_LOG");
+    let demo = evening(SPEED, &disk.join("data"), (page, broker));
+    command.arg(demo.get_program()).args(demo.get_args()).env_remove("RUST_LOG");
     Demo::start_by(command).ready()
 }
 

@@ -18,7 +18,7 @@ use harness::customer::Customer;
 use harness::mqtt::{Witness, publish};
 use harness::readings::{self, Instrument};
 use harness::traders::{Traders, places};
-use harness::{Demo, PATIENCE, customer, free_port, run, sized, soak_row, text, wait_for, words};
+use harness::{Demo, PATIENCE, customer, evening, free_port, run, sized, soak_row, text, wait_for, words};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -56,10 +56,7 @@ struct Place {
 
 impl Place {
     fn demo(&self) -> Demo {
-        let (page, broker, speed) = (self.page.to_string(), self.broker.to_string(), SPEED.to_string());
-        let place = ["--data", &self.data, "--port", &page, "--mqtt-port", &broker];
-        let evening = ["--headless", "--json", "--duration", "6h", "--seed", "7", "--speed", &speed];
-        let mut command = harness::gridflex(["demo"].into_iter().chain(place).chain(evening));
+        let mut command = evening(SPEED, Path::new(&self.data), (self.page, self.broker));
         if let Some(name) = self.defect {
             command.env("GRIDFLEX_DEFECT", name);
         }

@@ -8,15 +8,14 @@
 mod harness;
 
 use harness::mqtt::{Witness, publish};
-use harness::{Demo, PATIENCE, customer, free_port, get, gridflex, run, text, wait_for, words};
+use harness::{Demo, PATIENCE, customer, evening, free_port, get, gridflex, run, text, wait_for, words};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 const STUMBLES_ON: &str = "GRIDFLEX_STUMBLES_ON";
+const SPEED: u32 = 60;
 
 fn value_of(picture: &Value, point: &str) -> Option<f64> {
     picture["points"].as_array()?.iter().find(|row| row["point"] == point)?["value"].as_f64()
@@ -76,39 +75,17 @@ fn a_message_that_makes_a_stage_panic_is_seen_set_aside_and_released_by_the_comm
     assert!(demo.is_running());
 }
 
-/// The evening on this data, at the same places each time.
-fn evening(data: &Path, (page, broker): (u16, u16)) -> Command {
-    let (page, broker) = (page.to_string(), broker.to_string());
-    gridflex([
-        "demo",
-        "--headless",
-        "--json",
-        "--duration",
-        "6h",
-        "--seed",
-        "7",
-        "--speed",
-        "60",
-        "--data",
-        text(data),
-        "--port",
-        &page,
-        "--mqtt-port",
-        &broker,
-    ])
-}
-
 #[test]
 fn a_stage_that_fails_for_good_ends_the_process_with_70_and_a_restart_serves_all_that_was_acknowledged() {
     let (data, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let places = (free_port(), free_port());
     let heard = SocketAddr::from(([127, 0, 0, 1], places.1));
     let reports = Arc::new(Witness::start(heard, &["gridflex/demo/device/+/report"]));
-    let mut command = evening(data.path(), places);
+    let mut command = evening(SPEED, data.path(), places);
     // Ten estimates are made; then the region fails at each.
     command.env(STUMBLES_ON, "10.. region SolveDue");
     let demo = Demo::start_by(command).ready();
-    let customer = customer::start(demo.page, 60, reports, kept.path());
+    let customer = customer::start(demo.page, SPEED, reports, kept.path());
     wait_for("an offer to be accepted", PATIENCE, || {
         Some(()).filter(|()| customer.diary.acknowledged.load(Ordering::Relaxed) > 0)
     });
@@ -123,7 +100,7 @@ fn a_stage_that_fails_for_good_ends_the_process_with_70_and_a_restart_serves_all
     assert_eq!(*diary.complaints.lock().unwrap(), Vec::<String>::new());
 
     // The fault is mended; whoever supervises the process starts it again.
-    let mut again = Demo::start_by(evening(data.path(), places)).ready();
+    let mut again = Demo::start_by(evening(SPEED, data.path(), places)).ready();
     let names: Vec<String> = std::fs::read_dir(kept.path())
         .unwrap()
         .map(|file| file.unwrap().file_name().into_string().unwrap())

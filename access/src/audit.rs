@@ -11,7 +11,7 @@ use grid::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The hash before the first entry.
@@ -80,7 +80,9 @@ impl AuditLog {
         if let Some(reason) = report.broken {
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
-        make_last(path, &report)?;
+        // Not the file that only appends.
+        let mut whole = File::options().read(true).write(true).open(path)?;
+        files::make_last(&mut whole, report.good - report.newest, report.good)?;
         let (path, unplaced, good) = (path.to_owned(), true, report.good);
         Ok(Self { file, path, unplaced, next: report.entries, last: report.last, good, stuck: None })
     }
@@ -94,7 +96,7 @@ impl AuditLog {
             return Err(io::Error::other(reason.clone()));
         }
         if self.unplaced {
-            sync_folder(&self.path)?;
+            files::sync_name(&self.path)?;
             self.unplaced = false;
         }
         let hash = hash(&self.last, self.next, &entry)?;
@@ -111,27 +113,6 @@ impl AuditLog {
         (self.next, self.last, self.good) = (self.next + 1, hash, self.good + text.len() as u64);
         Ok(())
     }
-}
-
-/// Cuts off what is torn, and writes the newest entry once more. A process that stopped after a failed sync has left it where everybody
-/// reads it and the operating system takes it for written: a power cut would tear a hole before what is written now.
-fn make_last(path: &Path, report: &AuditReport) -> io::Result<()> {
-    // Not the file that only appends.
-    let mut file = File::options().read(true).write(true).open(path)?;
-    file.set_len(report.good)?;
-    let begins = SeekFrom::Start(report.good - report.newest);
-    file.seek(begins)?;
-    let mut newest = Vec::new();
-    file.read_to_end(&mut newest)?;
-    file.seek(begins)?;
-    file.write_all(&newest)?;
-    file.sync_all()
-}
-
-/// Makes the name of a file last.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// What a log says of itself.

@@ -173,7 +173,7 @@ impl Directory {
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
         file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
         file.persist(path).map_err(|error| failed(error.error))?;
-        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+        files::sync_folder(folder).map_err(failed)
     }
 
     /// Reads a directory (an empty one where there is none), changes it and writes it, while nobody else does.

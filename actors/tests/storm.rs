@@ -1,10 +1,14 @@
 //! A storm of poison in wall time: one feeder's stage is sent ten thousand messages a second that make it panic, while other feeders'
 //! stages of the same system are asked how long a message takes them, by turns with and without the storm.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test
-#![allow(clippy::disallowed_methods, clippy::print_stderr)] // wall time is what is measured; scripts/soak.sh reads the row
+#![allow(clippy::disallowed_methods, clippy::print_stderr)] // wall time is what is measured, and told
+
+#[path = "../../tests/harness/soak.rs"]
+mod soak;
 
 use actors::runtime::{Address, Compute, Context, Environment, ScaledClock, Stage, Supervisor};
 use grid::Timestamp;
+use soak::{sized, soak_row};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -125,10 +129,10 @@ async fn storm(turns: u64, seconds: u64) -> (bool, String) {
 #[ignore = "minutes of wall time; `make soak` runs it"]
 fn a_storm_of_poison_leaves_other_feeders_as_fast_as_they_were() {
     std::panic::set_hook(Box::new(|_| ())); // hundreds of panics on purpose
-    let seconds: u64 = std::env::var("SOAK_STORM_SECONDS").map_or(60, |text| text.parse().expect("seconds"));
+    let seconds: u64 = sized("SOAK_STORM_SECONDS", 60);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (held, reached) = runtime.block_on(storm(seconds.div_ceil(10), seconds.min(10)));
     let asked = "10,000/s: 5 restarts in 10 s, 3 deliveries, others' p99 +20 %";
-    eprintln!("soak| poison | {asked} | {reached} | {}", if held { "passed" } else { "FAILED" });
+    soak_row("poison", asked, &reached, held);
     assert!(held, "{reached}");
 }

@@ -36,7 +36,6 @@ pub mod exchange;
 pub mod flex_offer;
 pub mod house;
 pub mod iec104;
-mod lasting;
 pub mod link;
 pub mod loopback;
 #[cfg(feature = "modbus")]

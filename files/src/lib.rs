@@ -1,7 +1,10 @@
-//! The file operations that journal and history need, and the folder that does them.
+//! The file operations that journal and history need, and the folder that does them; names and last lines that last.
 //!
 //! Everything that has to survive a power cut goes through [`Disk`], so that a test can
 //! put a disk in its place that loses its power, tears, fails and fills up.
+
+mod lasting;
+pub use lasting::{is_torn, make_folder, make_last, sync_folder, sync_name};
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -131,7 +134,7 @@ impl Disk for Folder {
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+        sync_folder(&self.path)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

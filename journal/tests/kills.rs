@@ -4,9 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test
 #![allow(clippy::disallowed_methods, clippy::print_stderr)] // outside the program there is only the wall clock
 
+#[path = "../../tests/harness/soak.rs"]
+mod soak;
+
 use grid::{DeviceId, EnergyMwh, Quality, Slot, Timestamp};
 use journal::{Durability, Fact, Journal, Options};
 use market::{MarketEvent, MeterReading};
+use soak::{sized, soak_row};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -148,14 +152,12 @@ fn acknowledging_before_appending_is_found_out() {
 #[test]
 #[ignore = "minutes; `make soak` runs it"]
 fn what_was_acknowledged_survives_two_thousand_kills() {
-    let kills =
-        std::env::var("SOAK_KILLS").map_or(2_000, |text| text.parse().expect("SOAK_KILLS is a number"));
+    let kills = sized("SOAK_KILLS", 2_000);
     let (total, objection) = lives(kills, false, 11);
     let (wanted, lost) = (100 * kills as u64, objection.clone().unwrap_or("0 lost".to_owned()));
-    let held = if objection.is_none() && total >= wanted { "passed" } else { "FAILED" };
-    eprintln!(
-        "soak| kill -9 while appending | {kills} kills, {wanted} records, 0 lost | {kills} kills, {total} records, {lost} | {held}"
-    );
+    let held = objection.is_none() && total >= wanted;
+    let asked = format!("{kills} kills, {wanted} records, 0 lost");
+    soak_row("kill -9 while appending", &asked, &format!("{kills} kills, {total} records, {lost}"), held);
     assert_eq!(objection, None);
     assert!(total >= wanted, "{total}");
 }
@@ -165,9 +167,7 @@ fn what_was_acknowledged_survives_two_thousand_kills() {
 fn acknowledging_before_appending_is_found_out_by_as_many_kills() {
     let (total, objection) = lives(2_000, true, 7);
     let (held, found) = (objection.is_some(), objection.unwrap_or("not found".to_owned()));
-    let verdict = if held { "passed" } else { "FAILED" };
-    eprintln!(
-        "soak| the same, acknowledged before appended | found out | after {total} records: {found} | {verdict}"
-    );
+    let reached = format!("after {total} records: {found}");
+    soak_row("the same, acknowledged before appended", "found out", &reached, held);
     assert!(held);
 }

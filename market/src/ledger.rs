@@ -15,6 +15,7 @@ mod error;
 mod indexed;
 #[cfg(test)]
 mod owed_tests;
+mod per_device;
 #[cfg(test)]
 mod phase_tests;
 mod queries;
@@ -44,6 +45,7 @@ use ascending::Ascending;
 use asked::Asked;
 use grid::{DeviceId, EnergyMwh, Money, ProsumerId, Slot, Timestamp, UsagePointId};
 use indexed::{Offers, Orders};
+use per_device::PerDevice;
 use settling::Valued;
 use shelf::{Filed, Place, Shelf};
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,7 +166,7 @@ pub struct Ledger {
     unanswered: BTreeSet<(ProsumerId, Slot, Place)>,
     /// Slot first: what is ordered together lies together.
     planned: BTreeMap<(Slot, UsagePointId), EnergyMwh>,
-    contracted: BTreeMap<(DeviceId, Slot), EnergyMwh>,
+    contracted: PerDevice<Slot, EnergyMwh>,
     /// Only those that are not the declared schedule.
     baselines: BTreeMap<(ContractId, FlexOfferId), (Baseline, RecordNumber)>,
     /// Slot first: what comes in together lies together.

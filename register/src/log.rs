@@ -48,7 +48,7 @@ impl Log {
                     records.push(record);
                     (last, whole) = (whole, whole + line.len());
                 }
-                None if whole + line.len() == bytes.len() && is_torn(line) => break,
+                None if whole + line.len() == bytes.len() && files::is_torn(line) => break,
                 None => return Err(StoreError::Damaged { path: path.to_owned(), line: place + 1 }),
             }
         }
@@ -57,14 +57,13 @@ impl Log {
             tracing::warn!(path = %path.display(), bytes = cut, "a torn, never acknowledged end was cut off");
         }
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false);
+        options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path).map_err(failed(path, "opening"))?;
-        make_last(&mut file, last, bytes.get(last..whole).unwrap_or_default())
-            .map_err(failed(path, "cutting off a torn end of"))?;
-        sync_names(path)?;
         let whole = whole as u64;
+        files::make_last(&mut file, last as u64, whole).map_err(failed(path, "cutting off a torn end of"))?;
+        sync_name(path)?;
         let log = Self { path: path.to_owned(), file, bytes: whole, bytes_anew: whole, stuck: false };
         Ok((log, records))
     }
@@ -126,28 +125,12 @@ impl Log {
         let file = make().map_err(failed(&next, "writing"))?;
         (self.file, self.bytes, self.bytes_anew) = (file, bytes.len() as u64, bytes.len() as u64);
         // The name may not last yet: what is appended now would go with it.
-        sync_names(&self.path).inspect_err(|_| self.stuck = true)
+        sync_name(&self.path).inspect_err(|_| self.stuck = true)
     }
 }
 
-/// Ends a file with the newest record that was read, which is written once more. A process that stopped after a failed sync has left it
-/// where everybody reads it and the operating system takes it for written: a power cut would tear a hole before what is appended now.
-fn make_last(file: &mut File, at: usize, newest: &[u8]) -> io::Result<()> {
-    file.set_len((at + newest.len()) as u64)?;
-    file.seek(SeekFrom::Start(at as u64))?;
-    file.write_all(newest)?;
-    file.sync_all()
-}
-
-/// Whether a bad last line may be what a crash left of it.
-fn is_torn(line: &[u8]) -> bool {
-    !line.ends_with(b"\n") || line.contains(&0)
-}
-
-fn sync_names(path: &Path) -> Result<(), StoreError> {
-    let Some(folder) = path.parent() else { return Ok(()) };
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder, "syncing the names in"))
+fn sync_name(path: &Path) -> Result<(), StoreError> {
+    files::sync_name(path).map_err(failed(path, "syncing the name of"))
 }
 
 fn digits(json: &[u8]) -> String {

@@ -129,7 +129,7 @@ pub fn back_up(data: &Path, to: &Path) -> Result<BackedUp, BackupError> {
         }
     };
     std::fs::rename(&unfinished, to).map_err(failed(&unfinished, "renaming"))?;
-    sync_names(folder)?;
+    sync_folder(folder)?;
     Ok(made)
 }
 
@@ -156,7 +156,7 @@ fn copy_all(data: &Path, to: &Path) -> Result<BackedUp, BackupError> {
         make_folder(&from, &kept)?;
         history = history::back_up(&from, &kept)?;
     }
-    sync_names(to)?;
+    sync_folder(to)?;
     Ok(BackedUp { journal, history, files: others.files, bytes: others.bytes })
 }
 
@@ -191,7 +191,7 @@ impl Others {
                 Err(error) => return Err(failed(&path, "looking at")(error)),
             }
         }
-        if depth > 0 { sync_names(to) } else { Ok(()) }
+        if depth > 0 { sync_folder(to) } else { Ok(()) }
     }
 
     /// Of a file of lines only whole ones: the last may be being written.
@@ -229,6 +229,6 @@ fn make_folder(like: &Path, to: &Path) -> Result<(), BackupError> {
     std::fs::set_permissions(to, rights).map_err(failed(to, "making"))
 }
 
-fn sync_names(folder: &Path) -> Result<(), BackupError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder, "syncing the names in"))
+fn sync_folder(folder: &Path) -> Result<(), BackupError> {
+    files::sync_folder(folder).map_err(failed(folder, "syncing the names in"))
 }

@@ -12,9 +12,13 @@ pub mod customer;
 pub mod faults;
 pub mod mqtt;
 pub mod readings;
+mod soak;
 pub mod stream;
 pub mod traders;
 pub mod wire;
+
+#[allow(unused_imports)] // each story uses its part
+pub use soak::{sized, soak_row};
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -32,6 +36,14 @@ pub fn gridflex<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gridflex"));
     command.args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
     command
+}
+
+/// The demo's evening of six hours, so many times as fast as the clock, at places for its page and its broker.
+pub fn evening(speed: u32, data: &Path, (page, broker): (u16, u16)) -> Command {
+    let (speed, page, broker) = (speed.to_string(), page.to_string(), broker.to_string());
+    let evening = ["demo", "--headless", "--json", "--duration", "6h", "--seed", "7", "--speed", &speed];
+    let place = ["--data", text(data), "--port", &page, "--mqtt-port", &broker];
+    gridflex(evening.into_iter().chain(place))
 }
 
 /// Runs the program to its end.
@@ -228,18 +240,6 @@ pub fn send(method: &str, server: SocketAddr, path: &str, body: &Value) -> std::
 pub fn delete(server: SocketAddr, path: &str) -> std::io::Result<Answer> {
     let head = format!("DELETE {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     exchange(server, head.as_bytes())
-}
-
-/// A row of the table that `scripts/soak.sh` prints: what was asked and what was reached.
-#[allow(clippy::print_stderr)] // it is read there
-pub fn soak_row(what: &str, asked: &str, reached: &str, held: bool) {
-    eprintln!("soak| {what} | {asked} | {reached} | {}", if held { "passed" } else { "FAILED" });
-}
-
-/// A size of a soak, from the environment.
-pub fn sized<T: std::str::FromStr>(variable: &str, without: T) -> T {
-    let given = std::env::var(variable).ok();
-    given.map_or(without, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
 }
 
 /// One request on one connection. An answer that was cut off by a dying server is an error, never an answer.

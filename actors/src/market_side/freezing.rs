@@ -73,9 +73,8 @@ fn other_days(books: &Books, device: DeviceId, part: &Assignment) -> BTreeSet<i6
     let own =
         |slot: Slot| part.deviation.iter().find(|(at, _)| *at == slot).map_or(0, |(_, energy)| energy.0);
     books.read(|ledger| {
-        let ordered =
-            ledger.contracted_deviation().range((device, Slot(i64::MIN))..=(device, Slot(i64::MAX)));
-        let others = ordered.filter(|((_, slot), energy)| energy.0 != own(*slot));
-        others.map(|((_, slot), _)| slot.0.div_euclid(SLOTS_PER_DAY)).collect()
+        let ordered = ledger.contracted_from(device).iter();
+        let others = ordered.filter(|(slot, energy)| energy.0 != own(*slot));
+        others.map(|(slot, _)| slot.0.div_euclid(SLOTS_PER_DAY)).collect()
     })
 }

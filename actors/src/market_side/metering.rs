@@ -84,7 +84,7 @@ impl Metering {
     ) -> Result<(), Option<&'static str>> {
         let (device, slot) = (reading.device, reading.slot);
         let known = self.books.read(|ledger| {
-            let is_contracted = ledger.contracted_deviation().contains_key(&(device, slot));
+            let is_contracted = ledger.contracted_in(device, slot).is_some();
             is_contracted.then(|| ledger.reading(device, slot).cloned())
         });
         let Some(known) = known else { return Err(None) };

@@ -109,10 +109,7 @@ fn note(place: &Path, sequence: u64) {
         file.sync_data()
     });
     let named =
-        noted.and_then(|()| std::fs::rename(&unfinished, place)).and_then(|()| match place.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        });
+        noted.and_then(|()| std::fs::rename(&unfinished, place)).and_then(|()| files::sync_name(place));
     if let Err(error) = named {
         tracing::warn!(%error, place = %place.display(), "the next start takes in more of the history again");
     }

@@ -7,7 +7,6 @@
 //! | platform key, and its public half | platform; operator | who can open it |
 
 use super::{hex, unhex};
-use crate::lasting;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hpke::kem::{Kem, X25519HkdfSha256};
@@ -376,7 +375,7 @@ fn write(path: PathBuf, text: &str, secret: bool) -> Result<Made, KeyError> {
     let mut file =
         std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&path).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    lasting::sync_name(&path).map_err(failed)?;
+    files::sync_name(&path).map_err(failed)?;
     Ok(Made { path, secret })
 }
 

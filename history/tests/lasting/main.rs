@@ -5,11 +5,14 @@
 #[allow(dead_code)] // the journal's tests use more of it
 mod disk;
 mod faults;
+#[path = "../../../tests/harness/soak.rs"]
+mod soak;
 mod trace;
 
 use disk::{Random, State, Survives, TestDisk};
 use files::SharedDisk;
 use history::History;
+use soak::{sized, soak_row};
 use std::sync::{Arc, Mutex};
 use trace::{Acknowledged, Lying, keep, objection, objection_after_kill, small};
 
@@ -74,17 +77,6 @@ fn acknowledging_before_the_sync_loses_a_value_and_is_found_out() {
     assert!(objection.as_deref().is_some_and(lost), "{objection:?}");
 }
 
-/// A size of a soak, from the environment.
-fn sized(variable: &str, without: usize) -> usize {
-    std::env::var(variable).map_or(without, |text| text.parse().expect("a number"))
-}
-
-/// A row of the table that `scripts/soak.sh` prints.
-#[allow(clippy::print_stderr)]
-fn row(what: &str, asked: &str, reached: &str, held: bool) {
-    eprintln!("soak| {what} | {asked} | {reached} | {}", if held { "passed" } else { "FAILED" });
-}
-
 #[test]
 #[ignore = "minutes; `make soak` runs it"]
 fn no_acknowledged_value_is_lost_by_a_power_cut_in_a_trace_of_2000_calls_and_many_random_ones() {
@@ -92,7 +84,7 @@ fn no_acknowledged_value_is_lost_by_a_power_cut_in_a_trace_of_2000_calls_and_man
     let (count, objection) = cuts(false, calls, 1, 11);
     let (asked, lost) =
         (format!("at each of {calls} calls, 0 lost"), objection.clone().unwrap_or("0 lost".to_owned()));
-    row(
+    soak_row(
         "power cut, history",
         &asked,
         &format!("{count} cuts, {lost}"),
@@ -108,5 +100,5 @@ fn no_acknowledged_value_is_lost_by_a_power_cut_in_a_trace_of_2000_calls_and_man
         seed += 1;
     }
     let asked = format!("{wanted}, 0 lost");
-    row("power cuts of random traces, history", &asked, &format!("{random_cuts}, 0 lost"), true);
+    soak_row("power cuts of random traces, history", &asked, &format!("{random_cuts}, 0 lost"), true);
 }

@@ -209,8 +209,7 @@ impl Trading {
     /// Reads every meter that is waited for, and settles.
     fn settle(&mut self, at: Timestamp) -> Result<(), String> {
         for (device, slot) in self.ledger.missing_readings(at) {
-            let planned =
-                self.ledger.contracted_deviation().get(&(device, slot)).copied().unwrap_or_default();
+            let planned = self.ledger.contracted_in(device, slot).unwrap_or_default();
             let usual = (slot.0 - self.first.0).rem_euclid(APART) < 2;
             let energy = EnergyMwh(planned.0 + if usual { KWH } else { 0 });
             let (quality, received_at) = (Quality::Measured, slot.end());

@@ -4,11 +4,14 @@
 mod damage;
 mod disk;
 mod faults;
+#[path = "../../../tests/harness/soak.rs"]
+mod soak;
 mod torn;
 mod trade;
 
 use disk::{Random, State, Survives, TestDisk};
 use journal::{Durability, Journal};
+use soak::{sized, soak_row};
 use std::sync::{Arc, Mutex};
 use trade::{Acknowledged, objection, objection_after_kill, small, trade};
 
@@ -76,17 +79,6 @@ fn acknowledging_before_the_sync_loses_something_and_is_found_out() {
     assert!(objection.as_deref().is_some_and(lost), "{objection:?}");
 }
 
-/// A size of a soak, from the environment.
-fn sized(variable: &str, without: usize) -> usize {
-    std::env::var(variable).map_or(without, |text| text.parse().expect("a number"))
-}
-
-/// A row of the table that `scripts/soak.sh` prints.
-#[allow(clippy::print_stderr)]
-fn row(what: &str, asked: &str, reached: &str, held: bool) {
-    eprintln!("soak| {what} | {asked} | {reached} | {}", if held { "passed" } else { "FAILED" });
-}
-
 #[test]
 #[ignore = "minutes; `make soak` runs it"]
 fn nothing_acknowledged_is_lost_by_a_power_cut_in_a_trace_of_2000_calls_and_many_random_ones() {
@@ -94,7 +86,7 @@ fn nothing_acknowledged_is_lost_by_a_power_cut_in_a_trace_of_2000_calls_and_many
     let (count, objection) = cuts(Durability::Synced, calls, 1, 11);
     let (asked, lost) =
         (format!("at each of {calls} calls, 0 lost"), objection.clone().unwrap_or("0 lost".to_owned()));
-    row("power cut", &asked, &format!("{count} cuts, {lost}"), objection.is_none() && count >= calls);
+    soak_row("power cut", &asked, &format!("{count} cuts, {lost}"), objection.is_none() && count >= calls);
     assert_eq!(objection, None, "after {count} cuts");
     assert!(count >= calls);
     let (mut random_cuts, mut seed) = (0, 100);
@@ -104,5 +96,10 @@ fn nothing_acknowledged_is_lost_by_a_power_cut_in_a_trace_of_2000_calls_and_many
         random_cuts += count;
         seed += 1;
     }
-    row("power cuts of random traces", &format!("{wanted}, 0 lost"), &format!("{random_cuts}, 0 lost"), true);
+    soak_row(
+        "power cuts of random traces",
+        &format!("{wanted}, 0 lost"),
+        &format!("{random_cuts}, 0 lost"),
+        true,
+    );
 }

@@ -353,7 +353,7 @@ impl Ledger {
         self.unactivated.insert((prosumer, place));
         for &(slot, energy) in &assignment.deviation {
             add(self.planned.entry((slot, usage_point)).or_default(), energy);
-            add(self.contracted.entry((device, slot)).or_default(), energy);
+            add(self.contracted.entry(device, slot), energy);
             self.wait_for(device, place, (slot, contract.clone(), id.clone()));
             self.totals.order(energy);
         }

@@ -1,5 +1,6 @@
 //! Offers and orders with a second way to them: by whose they are. The second way is worked out from the first one.
 
+use super::per_device::PerDevice;
 use super::shelf::{Named, Place, Shelf};
 use super::{ActivationRecord, ContractRecord, OfferRecord};
 use crate::activation::{Activation, ActivationId};
@@ -89,7 +90,7 @@ impl DerefMut for Offers {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Orders {
     by_id: Shelf<ActivationRecord>,
-    to_device: BTreeSet<(DeviceId, Slot, Place)>,
+    to_device: PerDevice<(Slot, Place), ()>,
 }
 
 /// The end of what an order replaces and of what it asks for, whichever is later. Both are as long.
@@ -101,17 +102,15 @@ impl Orders {
     pub fn insert(&mut self, record: ActivationRecord) -> Place {
         let (device, over) = (record.activation.device, over(&record.activation));
         let place = self.by_id.insert(record);
-        self.to_device.insert((device, over, place));
+        self.to_device.entry(device, (over, place));
         place
     }
 
     /// Orders to a device that are not over when a slot begins, by the slot before which they are over.
     pub fn to(&self, device: DeviceId, from: Slot) -> impl Iterator<Item = &Activation> {
-        let own = self
-            .to_device
-            .range((device, from.plus(1), Place::FIRST)..=(device, Slot(i64::MAX), Place::LAST));
+        let own = self.to_device.after(device, &(from, Place::LAST)).iter();
         let mut own: Vec<_> =
-            own.filter_map(|(_, over, place)| Some((*over, &self.by_id.at(*place)?.activation))).collect();
+            own.filter_map(|((over, place), ())| Some((*over, &self.by_id.at(*place)?.activation))).collect();
         own.sort_by(|(over, one), (until, other)| (over, &one.id).cmp(&(until, &other.id)));
         own.into_iter().map(|(_, order)| order)
     }
@@ -119,12 +118,11 @@ impl Orders {
 
 impl FromIterator<ActivationRecord> for Orders {
     fn from_iter<I: IntoIterator<Item = ActivationRecord>>(records: I) -> Self {
-        let by_id: Shelf<ActivationRecord> = records.into_iter().collect();
-        let to = |(place, record): (Place, &ActivationRecord)| {
-            (record.activation.device, over(&record.activation), place)
-        };
-        let to_device = by_id.places().map(to).collect();
-        Self { by_id, to_device }
+        let mut orders = Self::default();
+        records.into_iter().for_each(|record| {
+            orders.insert(record);
+        });
+        orders
     }
 }
 

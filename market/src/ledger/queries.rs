@@ -394,9 +394,14 @@ impl Ledger {
         &self.planned
     }
 
-    /// Deviation ordered from each device per slot, mWh.
-    pub fn contracted_deviation(&self) -> &BTreeMap<(DeviceId, Slot), EnergyMwh> {
-        &self.contracted
+    /// Deviation ordered from a device per slot, mWh, by slot; zero where it may only rebound.
+    pub fn contracted_from(&self, device: DeviceId) -> &[(Slot, EnergyMwh)] {
+        self.contracted.of(device)
+    }
+
+    /// Deviation ordered from a device in a slot, mWh; zero where it may only rebound, nothing where no contract rests on its reading.
+    pub fn contracted_in(&self, device: DeviceId, slot: Slot) -> Option<EnergyMwh> {
+        self.contracted.get(device, &slot).copied()
     }
 
     /// A meter reading.

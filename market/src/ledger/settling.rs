@@ -111,7 +111,7 @@ impl Ledger {
     ) {
         for slot in rebound_slots(part, covered) {
             self.wait_for(device, place, (slot, contract.clone(), part.offer.clone()));
-            self.contracted.entry((device, slot)).or_default();
+            self.contracted.entry(device, slot);
         }
     }
 

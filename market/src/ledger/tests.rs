@@ -109,7 +109,8 @@ fn queries_follow_the_life_of_an_order() {
     let first = ledger.planned_deviation().iter().filter(|((_, point), _)| point.0 == 1);
     let planned: Vec<i64> = first.map(|(_, energy)| energy.0).collect();
     assert_eq!(planned[..4], [-1_000_000, -1_000_000, 1_000_000, 1_000_000]);
-    assert_eq!(ledger.contracted_deviation().len(), 8);
+    let ordered: usize = (0..10).map(|device| ledger.contracted_from(grid::DeviceId(device)).len()).sum();
+    assert_eq!(ordered, 8);
     assert_eq!(ledger.missing_readings(crate::sample::slot(0).end()).len(), 2);
     let (ledger, _) = up_to(is_settled);
     assert_eq!(ledger.unsettled_due().len(), 1);

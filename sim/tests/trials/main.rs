@@ -15,11 +15,14 @@ mod lives;
 mod minute;
 mod party;
 mod plan;
+#[path = "../../../tests/harness/soak.rs"]
+mod soak;
 mod trace;
 mod trial;
 mod wire;
 
 use grid::defect::Defect;
+use soak::{sized, soak_row};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use trial::run;
@@ -29,10 +32,6 @@ fn repeat(seed: u64) -> String {
     format!(
         "TRIAL_SEED={seed} cargo nextest run --workspace -E 'binary(trials)' --run-ignored only one_seed --no-capture"
     )
-}
-
-fn number(variable: &str, without: u64) -> u64 {
-    std::env::var(variable).map_or(without, |text| text.parse().expect("a number"))
 }
 
 /// Runs seeds, and says of each what it came to as soon as it has; the seeds with objections.
@@ -59,7 +58,7 @@ fn one_seed() {
         let known = Defect::ALL.into_iter().find(|defect| format!("{defect:?}") == name);
         known.unwrap_or_else(|| panic!("{name} is none of {:?}", Defect::ALL))
     });
-    let seed = number("TRIAL_SEED", 1);
+    let seed = sized("TRIAL_SEED", 1);
     println!("{:#?}\n{:#?}", plan::Plan::of(seed), run(seed, defect));
 }
 
@@ -67,8 +66,8 @@ fn one_seed() {
 #[test]
 #[ignore = "for the test that compares two processes, and for soaks: TRIAL_FROM, TRIAL_COUNT"]
 fn some_seeds() {
-    let from = number("TRIAL_FROM", 0);
-    let objected = run_all(from..from + number("TRIAL_COUNT", 10));
+    let from = sized("TRIAL_FROM", 0);
+    let objected = run_all(from..from + sized("TRIAL_COUNT", 10));
     assert!(objected.is_empty(), "seeds with objections: {objected:?}");
 }
 
@@ -130,14 +129,14 @@ fn nothing_is_lost_doubled_or_left_undone_and_two_processes_agree_on_every_byte(
 #[test]
 #[ignore = "as many as one likes; `make soak` runs it: SOAK_SAME_SEEDS"]
 fn two_processes_agree_on_every_byte_of_other_seeds() {
-    let count = number("SOAK_SAME_SEEDS", 200);
-    same_in_two_processes(number("TRIAL_FROM", 500_000), count);
-    row("same seed, two processes", &format!("{count} seeds identical"), &format!("{count} identical"), true);
-}
-
-/// A row of the table that `scripts/soak.sh` prints.
-fn row(what: &str, asked: &str, reached: &str, held: bool) {
-    println!("soak| {what} | {asked} | {reached} | {}", if held { "passed" } else { "FAILED" });
+    let count = sized("SOAK_SAME_SEEDS", 200);
+    same_in_two_processes(sized("TRIAL_FROM", 500_000), count);
+    soak_row(
+        "same seed, two processes",
+        &format!("{count} seeds identical"),
+        &format!("{count} identical"),
+        true,
+    );
 }
 
 /// How many seeds it takes until a defect is found, and by which words.
@@ -160,7 +159,7 @@ fn each_planted_defect_is_found() {
 #[test]
 #[ignore = "minutes; `make soak` runs it"]
 fn each_planted_defect_is_found_within_a_thousand_seeds_drawn_otherwise() {
-    let (from, most) = (number("TRIAL_FROM", 1_000_000), number("SOAK_DEFECT_SEEDS", 1_000));
+    let (from, most) = (sized("TRIAL_FROM", 1_000_000), sized("SOAK_DEFECT_SEEDS", 1_000));
     let (mut missed, mut slowest) = (Vec::new(), 0);
     for defect in Defect::ALL {
         let found = found(defect, from..from + most);
@@ -173,19 +172,19 @@ fn each_planted_defect_is_found_within_a_thousand_seeds_drawn_otherwise() {
     let (all, caught) = (Defect::ALL.len(), Defect::ALL.len() - missed.len());
     let asked = format!("at least 12, all found within {most} seeds");
     let reached = format!("{caught} of {all} found, the last after {slowest} seeds; not found: {missed:?}");
-    row("planted defects", &asked, &reached, missed.is_empty());
+    soak_row("planted defects", &asked, &reached, missed.is_empty());
     assert_eq!(missed, []);
 }
 
 #[test]
 #[ignore = "an hour; `make soak` runs it"]
 fn ten_thousand_seeds_give_no_objection() {
-    let (from, each) = (number("TRIAL_FROM", 0), number("TRIAL_COUNT", 10_000) / 2);
+    let (from, each) = (sized("TRIAL_FROM", 0), sized("TRIAL_COUNT", 10_000) / 2);
     let lines: Vec<String> =
         all_told([child(from, each), child(from + each, each)]).into_iter().flatten().collect();
     assert_eq!(lines.len() as u64, 2 * each);
     let reached = format!("{} trials without objection: {}", lines.len(), sums(&lines));
-    row("trials, a seed each", &format!("{} seeds, 0 objections", 2 * each), &reached, true);
+    soak_row("trials, a seed each", &format!("{} seeds, 0 objections", 2 * each), &reached, true);
 }
 
 /// Lives, those that began with a snapshot, contracts, answered orders and settlements of all trials.

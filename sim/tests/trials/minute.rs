@@ -47,7 +47,7 @@ impl Watched {
             }
         }
         for (device, slot) in known.energies.keys() {
-            let wanted = ledger.contracted_deviation().contains_key(&(*device, *slot));
+            let wanted = ledger.contracted_in(*device, *slot).is_some();
             if wanted && ledger.reading(*device, *slot).is_none() {
                 wrong.push(format!("the energy of device {device} in {slot} was acknowledged and is lost"));
             }

@@ -6,7 +6,6 @@ use super::super::keys::Digest128;
 #[cfg(feature = "postgres")]
 use super::database::taken::Taken;
 use super::source::Batch;
-use crate::lasting;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
@@ -110,6 +109,6 @@ impl Progress {
         file.write_all(&text)?;
         file.sync_all()?;
         std::fs::rename(&next, &self.path)?;
-        lasting::sync_name(&self.path)
+        files::sync_name(&self.path)
     }
 }

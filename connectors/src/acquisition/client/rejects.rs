@@ -1,6 +1,5 @@
 //! Lines and rows that cannot be used, with file or table, number and reason. They hold private ids and stay with the operator.
 
-use crate::lasting;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -71,7 +70,7 @@ impl Rejects {
         self.writer.flush()?;
         self.writer.get_ref().sync_all()?;
         // What is noted of them afterwards must not outlive the file.
-        lasting::sync_name(&self.path)
+        files::sync_name(&self.path)
     }
 }
 

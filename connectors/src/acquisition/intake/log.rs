@@ -15,7 +15,6 @@
 use super::super::hex;
 use super::super::keys::Digest128;
 use super::super::lines::LineSet;
-use crate::lasting;
 use grid::{Measurement, PointId, Quality, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -138,7 +137,7 @@ impl Log {
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<Kept>), LogError> {
         let failed = |source| LogError::File { path: path.to_owned(), source };
         if let Some(folder) = path.parent() {
-            lasting::make_folder(folder).map_err(failed)?;
+            files::make_folder(folder).map_err(failed)?;
         }
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
@@ -294,7 +293,7 @@ impl Log {
 
     /// Content and name.
     fn sync_all(&self) -> Result<(), LogError> {
-        let sync = self.file.sync_all().and_then(|()| lasting::sync_name(&self.path));
+        let sync = self.file.sync_all().and_then(|()| files::sync_name(&self.path));
         sync.map_err(|source| LogError::File { path: self.path.clone(), source })
     }
 }
@@ -326,7 +325,7 @@ impl Found {
             let Some(record) = read(line) else {
                 let is_last = found.bytes + line.len() as u64 == bytes.len() as u64;
                 let is_unsure = is_last || found.synced.is_some();
-                let is_torn = !line.ends_with(b"\n") || line.contains(&0);
+                let is_torn = files::is_torn(line);
                 let says_synced = |line| matches!(read(line), Some(Record::Synced(to)) if to > found.bytes);
                 let was_synced = lines.any(|(_, line)| says_synced(line));
                 return if is_torn && is_unsure && !was_synced { Ok(found) } else { Err(place + 1) };

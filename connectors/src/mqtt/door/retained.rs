@@ -4,7 +4,6 @@
 
 use super::config::{DoorError, Limits};
 use super::router::Publication;
-use crate::lasting;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Packet, Publish};
@@ -56,7 +55,7 @@ impl Retained {
     pub(super) fn open(directory: &Path) -> Result<Self, DoorError> {
         let path = directory.join(FILE_NAME);
         let failed = |source| DoorError::State { path: path.display().to_string(), source };
-        lasting::make_folder(directory).map_err(failed)?;
+        files::make_folder(directory).map_err(failed)?;
         let log = Log::open(&path).map_err(failed)?;
         let messages = log.messages.clone();
         let bytes = messages.values().map(|(message, _)| message.bytes()).sum();
@@ -281,7 +280,7 @@ impl Log {
     }
 
     fn sync_folder(&mut self) -> io::Result<()> {
-        lasting::sync_name(&self.path)?;
+        files::sync_name(&self.path)?;
         self.unplaced = false;
         Ok(())
     }
