@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
 # Door × peer × what passed, as one table: the stories with programs that we did not write.
 #
-# Exit: 0 nothing failed; 1 something did. What is not installed is skipped and said (scripts/setup.sh test installs it).
+# Exit: 0 nothing failed; 1 something did. What is missing is installed first; what cannot be had is skipped and said.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
+
+# They say what is missing; the table tells what that comes to.
+scripts/setup.sh test >&2
+[[ "${GRIDFLEX_NO_INSTALL:-0}" == 1 ]] || benches/peers/setup.sh >&2
 
 # door | peer | part of the tests' names
 stories=(
