@@ -217,7 +217,7 @@ step_numerics() {
 # The HTTP interface under schemathesis; more than 100,000 requests.
 step_http() {
   local peers="${GRIDFLEX_PEERS_DIR:-target/peers}"
-  [[ "${GRIDFLEX_NO_INSTALL:-0}" == 1 ]] || benches/peers/setup.sh
+  benches/peers/setup.sh
   [[ -x "$peers/venv/bin/st" ]] || { row "HTTP under schemathesis" "no 5xx, no broken schema" "not installed: benches/peers/setup.sh" SKIPPED; return; }
   cargo build --locked --bin gridflex || return 1
   local binary="${CARGO_TARGET_DIR:-target}/debug/gridflex" reached

@@ -3,7 +3,7 @@
 #
 #   benches/peers/setup.sh            quick when everything is there already
 #
-# GRIDFLEX_PEERS_DIR puts it (and all cases) elsewhere; PYTHON names another interpreter than python3.11.
+# GRIDFLEX_PEERS_DIR puts it (and all cases) elsewhere; PYTHON names another interpreter than python3.11; GRIDFLEX_NO_INSTALL=1 forbids it.
 # Exit: 0 everything is there; 77 a package is missing, and which.
 set -uo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -17,6 +17,10 @@ say() { echo "peers: $*" >&2; }
 if cmp -s "$wanted" "$stamp"; then
   say "everything is there ($peers/venv)"
   exit 0
+fi
+if [[ "${GRIDFLEX_NO_INSTALL:-0}" == 1 ]]; then
+  say "not installing: GRIDFLEX_NO_INSTALL is set"
+  exit 77
 fi
 if ! command -v "$python" >/dev/null 2>&1; then
   say "no $python here; name a Python 3.11 in PYTHON (power-grid-model 1.12 has no wheel for newer ones everywhere)"
