@@ -142,7 +142,7 @@ pub struct Ledger {
     /// Exclusive groups of which an offer was bought.
     groups_sold: BTreeSet<ExclusiveGroup>,
     /// Offers that bind each device, or did when the newest of them came.
-    binding: BTreeMap<DeviceId, Vec<FlexOfferId>>,
+    binding: BTreeMap<DeviceId, Vec<Place>>,
     /// Newest offer of each device, and how many it made.
     by_device: BTreeMap<DeviceId, (FlexOfferId, u32)>,
     open_offers: BTreeSet<FlexOfferId>,
@@ -171,8 +171,7 @@ pub struct Ledger {
     baselines: BTreeMap<(ContractId, FlexOfferId), (Baseline, RecordNumber)>,
     /// Slot first: what comes in together lies together.
     readings: Filed<(Slot, DeviceId), (MeterReading, RecordNumber)>,
-    unsettled: BTreeSet<OrderKey>,
-    /// The offers of those by the reading that each waits for.
+    /// What is not settled: each slot of a part by the reading that it waits for.
     awaited: BTreeSet<(Slot, DeviceId, Place)>,
     settled: Ascending<SlotSettlement>,
     balances: BTreeMap<Account, Money>,

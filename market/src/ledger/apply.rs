@@ -1,7 +1,7 @@
 //! One fact at a time. Each rule first recognises what it knows, then checks everything, then changes.
 
 use super::{
-    ActivationRecord, Answered, Applied, ContractRecord, Ledger, LedgerError, OfferRecord, OfferStatus,
+    ActivationRecord, Answered, Applied, ContractRecord, Ledger, LedgerError, OfferRecord, OfferStatus, Place,
 };
 use crate::activation::{Activation, ActivationStatus};
 use crate::aggregation::{LoneTerms, combine};
@@ -50,15 +50,14 @@ impl Ledger {
             let (what, deadline) = ("the acceptance", offer.acceptance_before);
             return Err(LedgerError::TooLate { what, at, deadline });
         }
-        let id = offer.id.clone();
-        let (newest, made) = self.by_device.entry(offer.device).or_insert_with(|| (id.clone(), 0));
+        let (id, device) = (offer.id.clone(), offer.device);
+        let (newest, made) = self.by_device.entry(device).or_insert_with(|| (id.clone(), 0));
         (*newest, *made) = (id.clone(), made.saturating_add(1));
-        self.bind(offer.device, id.clone(), at);
         self.open_offers.insert(id);
         let status = OfferStatus::Open;
         let (aggregate, activation, contract) = Default::default();
         let (part, relief) = (0, 0);
-        self.offers.insert(OfferRecord {
+        let place = self.offers.insert(OfferRecord {
             offer,
             status,
             aggregate,
@@ -68,14 +67,15 @@ impl Ledger {
             relief,
             record,
         });
+        self.bind(device, place, at);
         Ok(Applied::New)
     }
 
     /// Notes that an offer binds its device, and forgets those that do not any more.
-    pub(super) fn bind(&mut self, device: DeviceId, offer: FlexOfferId, at: Timestamp) {
+    pub(super) fn bind(&mut self, device: DeviceId, offer: Place, at: Timestamp) {
         let offers = &self.offers;
         let binding = self.binding.entry(device).or_default();
-        binding.retain(|id| offers.get(id).is_some_and(|record| record.status.binds(at)));
+        binding.retain(|place| offers.at(*place).is_some_and(|record| record.status.binds(at)));
         if let Err(at) = binding.binary_search(&offer) {
             binding.insert(at, offer);
         }
@@ -333,14 +333,14 @@ impl Ledger {
             return refuse("parts deviate against each other");
         }
         self.unassigned.remove(id);
-        (0_u32..).zip(&assignments).for_each(|(part, assignment)| self.order(id, part, assignment));
+        (0_u32..).zip(&assignments).for_each(|(part, assignment)| self.order(part, assignment));
         if let Some(record) = self.contracts.get_mut(id) {
             (record.assignments, record.assigned) = (Some(assignments), assigned);
         }
         Ok(Applied::New)
     }
 
-    fn order(&mut self, contract: &ContractId, part: u32, assignment: &Assignment) {
+    fn order(&mut self, part: u32, assignment: &Assignment) {
         let Some(place) = self.offers.place(&assignment.offer) else { return };
         let Some(record) = self.offers.at_mut(place) else { return };
         record.part = part;
@@ -354,10 +354,10 @@ impl Ledger {
         for &(slot, energy) in &assignment.deviation {
             add(self.planned.entry((slot, usage_point)).or_default(), energy);
             add(self.contracted.entry(device, slot), energy);
-            self.wait_for(device, place, (slot, contract.clone(), id.clone()));
+            self.wait_for(device, place, slot);
             self.totals.order(energy);
         }
-        self.expect_rebound(contract, assignment, (device, place), covered);
+        self.expect_rebound(assignment, (device, place), covered);
     }
 
     pub(super) fn assignment(&self, contract: &ContractId, offer: &FlexOfferId) -> Option<&Assignment> {

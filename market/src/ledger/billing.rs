@@ -152,7 +152,8 @@ impl Ledger {
     ) -> Option<MonthlyBill> {
         let (_, (contract, agreed)) = self.delegations.get(&prosumer)?.range(..=month).next_back()?;
         let names: BTreeSet<_> = records.iter().map(|record| &record.offer.id).collect();
-        if self.unsettled.iter().any(|(_, _, waiting)| names.contains(waiting)) {
+        let mut waiting = self.awaited.iter().filter_map(|(_, _, offer)| self.offers.at(*offer));
+        if waiting.any(|record| names.contains(&record.offer.id)) {
             return None;
         }
         let billed = counted(records).into_iter().map(|record| self.billed(record, contracts));

@@ -1,7 +1,7 @@
 //! An offer that its owner changes while nobody has bought it: the same name, a higher revision, other contents.
 
 use super::apply::{Outcome, again};
-use super::{Applied, Ledger, LedgerError, OfferStatus};
+use super::{Applied, Ledger, LedgerError, OfferStatus, Place};
 use crate::event::RecordNumber;
 use crate::flex_offer::{FlexOffer, FlexOfferId};
 use grid::{DeviceId, Timestamp};
@@ -37,22 +37,23 @@ impl Ledger {
             self.unsold.remove(&id.clone());
         }
         let (id, device) = (offer.id.clone(), offer.device);
-        let Some(known) = self.offers.get_mut(&id) else { return Ok(Applied::Known) };
+        let Some(place) = self.offers.place(&id) else { return Ok(Applied::Known) };
+        let Some(known) = self.offers.at_mut(place) else { return Ok(Applied::Known) };
         let before = std::mem::replace(&mut known.offer, offer);
         let accepted = std::mem::replace(&mut known.record, record);
         known.aggregate = None;
         if before.device != device {
-            self.move_to_device(&id, before.device, device);
+            self.move_to_device((&id, place), before.device, device);
         }
-        self.bind(device, id.clone(), at);
+        self.bind(device, place, at);
         self.replaced.insert(id, (before, accepted));
         Ok(Applied::New)
     }
 
     /// What follows the newest offer of a device, when an offer is another one's from now on.
-    fn move_to_device(&mut self, id: &FlexOfferId, from: DeviceId, to: DeviceId) {
+    fn move_to_device(&mut self, (id, place): (&FlexOfferId, Place), from: DeviceId, to: DeviceId) {
         if let Some(binding) = self.binding.get_mut(&from) {
-            binding.retain(|other| other != id);
+            binding.retain(|other| *other != place);
         }
         let (newest, made) = self.by_device.entry(to).or_insert_with(|| (id.clone(), 0));
         (*newest, *made) = (id.clone(), made.saturating_add(1));

@@ -236,13 +236,14 @@ impl Ledger {
     /// their schedules have ended.
     pub fn binding_offers(&self, device: DeviceId, now: Timestamp) -> impl Iterator<Item = &FlexOffer> {
         let known = self.binding.get(&device).into_iter().flatten();
-        let records = known.filter_map(|id| self.offers.get(id));
+        let mut records: Vec<&OfferRecord> = known.filter_map(|place| self.offers.at(*place)).collect();
+        records.sort_unstable_by_key(|record| &record.offer.id);
         let hopeless = |record: &&OfferRecord| {
             let offer = &record.offer;
             let group = offer.terms.exclusive_group.clone().map(|group| (offer.prosumer, group));
             record.status == OfferStatus::Open && group.is_some_and(|group| self.groups_sold.contains(&group))
         };
-        let binding = records.filter(move |record| record.status.binds(now) && !hopeless(record));
+        let binding = records.into_iter().filter(move |record| record.status.binds(now) && !hopeless(record));
         binding.map(|record| &record.offer)
     }
 
@@ -411,7 +412,7 @@ impl Ledger {
 
     /// How many ordered slots are not settled.
     pub fn unsettled_count(&self) -> usize {
-        self.unsettled.len()
+        self.awaited.len()
     }
 
     /// All settlements, oldest slot first.

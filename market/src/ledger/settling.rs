@@ -77,14 +77,30 @@ impl Keyed for SlotSettlement {
 
 impl Ledger {
     /// Waits for a reading of a device to settle something with it.
-    pub(super) fn wait_for(&mut self, device: DeviceId, offer: Place, key: OrderKey) {
-        self.awaited.insert((key.0, device, offer));
-        self.unsettled.insert(key);
+    pub(super) fn wait_for(&mut self, device: DeviceId, offer: Place, slot: Slot) {
+        self.awaited.insert((slot, device, offer));
     }
 
-    fn wait_no_more(&mut self, device: DeviceId, offer: Place, key: &OrderKey) {
-        self.awaited.remove(&(key.0, device, offer));
-        self.unsettled.remove(key);
+    fn wait_no_more(&mut self, device: DeviceId, offer: Place, slot: Slot) {
+        self.awaited.remove(&(slot, device, offer));
+    }
+
+    /// Device and place of an offer that was bought under a contract.
+    pub(super) fn sold_under(&self, contract: &ContractId, offer: &FlexOfferId) -> Option<(DeviceId, Place)> {
+        let place = self.offers.place(offer)?;
+        let record = self.offers.at(place)?;
+        (record.contract.as_ref() == Some(contract)).then_some((record.offer.device, place))
+    }
+
+    /// What is not settled up to a slot, oldest first, then by contract and offer.
+    pub(super) fn unsettled_until(&self, slot: Slot) -> Vec<OrderKey> {
+        let waiting = self.awaited.range(..=(slot, DeviceId(u32::MAX), Place::LAST));
+        let keys = waiting.filter_map(|(slot, _, offer)| {
+            self.part_at(*offer).map(|(contract, offer)| (*slot, contract, offer))
+        });
+        let mut keys: Vec<OrderKey> = keys.collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// What waits for the reading of a device in a slot, by contract and offer.
@@ -104,13 +120,12 @@ impl Ledger {
     /// Waits for the meter where a part can only rebound.
     pub(super) fn expect_rebound(
         &mut self,
-        contract: &ContractId,
         part: &Assignment,
         (device, place): (DeviceId, Place),
         covered: impl Iterator<Item = Slot>,
     ) {
         for slot in rebound_slots(part, covered) {
-            self.wait_for(device, place, (slot, contract.clone(), part.offer.clone()));
+            self.wait_for(device, place, slot);
             self.contracted.entry(device, slot);
         }
     }
@@ -160,9 +175,9 @@ impl Ledger {
         }
         // Rebound is looked for where this baseline says something, not the declared one.
         for slot in rebound_slots(&part, declared) {
-            self.wait_no_more(device, place, &(slot, contract.clone(), offer.clone()));
+            self.wait_no_more(device, place, slot);
         }
-        self.expect_rebound(contract, &part, (device, place), baseline.slots());
+        self.expect_rebound(&part, (device, place), baseline.slots());
         self.baselines.insert(key, (baseline, record));
         Ok(Applied::New)
     }
@@ -220,10 +235,12 @@ impl Ledger {
                 refuse("it was settled otherwise")
             };
         }
+        let nothing = || refuse("nothing was ordered and nothing can rebound there");
+        let Some((device, place)) = self.sold_under(contract, offer) else { return nothing() };
         // What was valued together and is not settled yet is waited for.
         if !self.valued.has(&settlement) {
-            if !self.unsettled.contains(&key) {
-                return refuse("nothing was ordered and nothing can rebound there");
+            if !self.awaited.contains(&(*slot, device, place)) {
+                return nothing();
             }
             let Some(dues) = self.together(&key) else {
                 return refuse("a reading or an earlier settlement it rests on is missing");
@@ -233,15 +250,12 @@ impl Ledger {
                 return refuse("it is not what terms, baseline and readings make of it");
             }
         }
-        let unknown = || unknown("FlexOffer", &settlement.offer);
-        let place = self.offers.place(&settlement.offer).ok_or_else(unknown)?;
-        let device = self.offers.at(place).ok_or_else(unknown)?.offer.device;
         if !self.post(&settlement.postings) {
             return refuse("a balance would overflow");
         }
         self.totals.settle(&settlement);
         self.note_relief(place, &settlement);
-        self.wait_no_more(device, place, &key);
+        self.wait_no_more(device, place, settlement.slot);
         self.settled.insert(key, settlement);
         Ok(Applied::New)
     }
@@ -296,8 +310,8 @@ impl Ledger {
             let due = self.due(record, own, *slot)?;
             // What can be taken back is what was credited before: all of that has to be settled.
             let first = own.deviation.first().map_or(*slot, |(first, _)| *first);
-            let key = |at| (Slot(at), id.clone(), offer.clone());
-            let waits = (first.0..slot.0).any(|at| self.unsettled.contains(&key(at)));
+            let (device, place) = self.sold_under(id, offer)?;
+            let waits = (first.0..slot.0).any(|at| self.awaited.contains(&(Slot(at), device, place)));
             return (!waits).then(|| vec![due]);
         }
         if !record.contract.terms.netting {
@@ -342,7 +356,7 @@ impl Ledger {
     pub fn unsettled_due(&self) -> Vec<Vec<Due<'_>>> {
         // What no reading has come to yet is not looked at.
         let read = self.readings.last_key().map(|(slot, _)| *slot);
-        self.groups(self.unsettled.iter().take_while(|(slot, _, _)| Some(*slot) <= read))
+        self.groups(&read.map(|slot| self.unsettled_until(slot)).unwrap_or_default())
     }
 
     /// What can be settled now with a device's reading of a slot.
@@ -374,10 +388,9 @@ impl Ledger {
 
     /// Slots that ended at `before` or earlier, wait for their settlement and have no reading: the values to substitute.
     pub fn missing_readings(&self, before: Timestamp) -> Vec<(DeviceId, Slot)> {
-        let ended = self.unsettled.iter().take_while(|(slot, _, _)| slot.end() <= before);
-        let device = |offer: &FlexOfferId| self.offers.get(offer).map(|record| record.offer.device);
-        let missing = ended.filter_map(|(slot, _, offer)| device(offer).map(|device| (device, *slot)));
-        missing.filter(|(device, slot)| self.readings.get(&(*slot, *device)).is_none()).collect()
+        let ended = self.awaited.iter().take_while(|(slot, _, _)| slot.end() <= before);
+        let missing = ended.filter(|(slot, device, _)| self.readings.get(&(*slot, *device)).is_none());
+        missing.map(|(slot, device, _)| (*device, *slot)).collect()
     }
 
     /// What stands for a reading that never came, mWh: the baseline of the newest order that waits for it.

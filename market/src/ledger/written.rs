@@ -3,7 +3,7 @@
 use super::ascending::Keyed;
 use super::{
     ActivationRecord, Answered, Ascending, ContractRecord, Filed, Ledger, OfferRecord, OfferStatus, Offers,
-    OrderKey, Orders, Shelf,
+    OrderKey, Orders, Place, Shelf,
 };
 use crate::activation::ActivationId;
 use crate::bid::{BidId, DomsBid};
@@ -13,7 +13,7 @@ use crate::flex_offer::FlexOfferId;
 use crate::settlement::{MeterReading, SlotSettlement};
 use grid::packed::{Malformed, Packed, unpack_list};
 use grid::{DeviceId, Slot, packed};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 packed!(enum OfferStatus { 0 = Open, 1 = Contracted, 2 = Assigned { until }, 3 = Withdrawn, 4 = Expired });
 packed!(struct OfferRecord { offer, status, aggregate, activation, contract, part, relief, record });
@@ -34,37 +34,95 @@ impl Packed for ActivationRecord {
 }
 
 macro_rules! packed_ledger {
-    ($($field:ident $(=> $how:ident)?),* $(,)?) => {
+    ($($field:ident $(=> $how:ident)? $(by $view:ident)?),* $(,)?) => {
         impl Packed for Ledger {
             fn pack(&self, bytes: &mut Vec<u8>) {
-                let Self {
-                    $($field,)* unactivated: _, unanswered: _, awaited: _, valued: _, replaced: _,
-                    asked: _,
-                } = self;
-                $(packed!(@pack $field, bytes $(, $how)?);)*
+                let Self { $($field,)* unactivated: _, unanswered: _, valued: _, replaced: _, asked: _ } = self;
+                $(packed_ledger!(@pack self, $field, bytes $(, $how)? $(, by $view)?);)*
             }
 
             fn unpack(bytes: &mut &[u8]) -> Result<Self, Malformed> {
                 let mut ledger = Self::default();
-                $(ledger.$field = packed!(@unpack bytes $(, $how)?);)*
+                $(ledger.$field = packed_ledger!(@unpack ledger, bytes $(, $how)? $(, by $view)?);)*
                 ledger.find_waiting()?;
                 Ok(ledger)
             }
         }
     };
+    // What has places in it is written with names, which the offers before it tell.
+    (@pack $ledger:ident, $field:ident, $bytes:ident, by $view:ident) => {
+        $view::pack($field, $ledger, $bytes)
+    };
+    (@pack $ledger:ident, $field:ident, $bytes:ident $(, $how:ident)?) => {
+        packed!(@pack $field, $bytes $(, $how)?)
+    };
+    (@unpack $ledger:ident, $bytes:ident, by $view:ident) => { $view::unpack(&$ledger, $bytes)? };
+    (@unpack $ledger:ident, $bytes:ident $(, $how:ident)?) => { packed!(@unpack $bytes $(, $how)?) };
 }
 
 packed_ledger! {
     offers => offers_by_id, by_device, open_offers, aggregates => aggregates_by_id, unsold, need, bids => bids_by_id, bought,
     round, contracts => contracts_by_id, unassigned, activations => activations_by_id, planned, contracted, baselines,
-    readings => readings_by_slot, unsettled, settled => settled_by_order, balances, delegations, bills, totals,
-    newest_record, groups_sold, binding,
+    readings => readings_by_slot, awaited by unsettled_by_name, settled => settled_by_order, balances, delegations, bills, totals,
+    newest_record, groups_sold, binding by binding_by_name,
+}
+
+const UNKNOWN: Malformed = Malformed("a ledger has a name that it does not know");
+
+/// What waits for readings is written by slot, contract and offer.
+mod unsettled_by_name {
+    use super::*;
+
+    pub(super) fn pack(_: &BTreeSet<(Slot, DeviceId, Place)>, ledger: &Ledger, bytes: &mut Vec<u8>) {
+        ledger.unsettled_until(Slot(i64::MAX)).pack(bytes);
+    }
+
+    pub(super) fn unpack(
+        ledger: &Ledger,
+        bytes: &mut &[u8],
+    ) -> Result<BTreeSet<(Slot, DeviceId, Place)>, Malformed> {
+        let keys = BTreeSet::<OrderKey>::unpack(bytes)?;
+        let awaited = keys.into_iter().map(|(slot, contract, offer)| {
+            let (device, place) = ledger.sold_under(&contract, &offer).ok_or(UNKNOWN)?;
+            Ok((slot, device, place))
+        });
+        awaited.collect()
+    }
+}
+
+/// Offers that bind a device are written by name.
+mod binding_by_name {
+    use super::*;
+
+    pub(super) fn pack(binding: &BTreeMap<DeviceId, Vec<Place>>, ledger: &Ledger, bytes: &mut Vec<u8>) {
+        (binding.len() as u64).pack(bytes);
+        for (device, places) in binding {
+            let offers = places.iter().filter_map(|place| ledger.offers.at(*place));
+            let mut names: Vec<_> = offers.map(|record| record.offer.id.clone()).collect();
+            names.sort_unstable();
+            device.pack(bytes);
+            names.pack(bytes);
+        }
+    }
+
+    pub(super) fn unpack(
+        ledger: &Ledger,
+        bytes: &mut &[u8],
+    ) -> Result<BTreeMap<DeviceId, Vec<Place>>, Malformed> {
+        let named = BTreeMap::<DeviceId, Vec<FlexOfferId>>::unpack(bytes)?;
+        let binding = named.into_iter().map(|(device, names)| {
+            let places: Option<Vec<Place>> = names.iter().map(|name| ledger.offers.place(name)).collect();
+            let mut places = places.ok_or(UNKNOWN)?;
+            places.sort_unstable();
+            Ok((device, places))
+        });
+        binding.collect()
+    }
 }
 
 impl Ledger {
-    /// What waits for an order, an answer or a reading, from the facts that say so.
+    /// What waits for an order or an answer, from the facts that say so.
     fn find_waiting(&mut self) -> Result<(), Malformed> {
-        const UNKNOWN: Malformed = Malformed("a ledger has a name that it does not know");
         for (place, record) in self.offers.places() {
             let contract = record.contract.as_ref().and_then(|id| self.contracts.get(id));
             if record.activation.is_none() && contract.is_some_and(|known| known.assignments.is_some()) {
@@ -76,11 +134,6 @@ impl Ledger {
                 let prosumer = self.offers.get(&activation.offer).ok_or(UNKNOWN)?.offer.prosumer;
                 self.unanswered.insert((prosumer, activation.schedule.end(), place));
             }
-        }
-        for (slot, _, offer) in &self.unsettled {
-            let place = self.offers.place(offer).ok_or(UNKNOWN)?;
-            let device = self.offers.at(place).ok_or(UNKNOWN)?.offer.device;
-            self.awaited.insert((*slot, device, place));
         }
         Ok(())
     }
