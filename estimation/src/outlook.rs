@@ -9,7 +9,6 @@
 //! positive headroom.
 
 use crate::feeder::{BranchRef, Feeder};
-use crate::forecast::sum_std;
 use crate::limited_element::{LimitedElement, behind, tan_phi};
 use crate::power_flow::FlowError;
 use crate::skeleton::{LANES, Loads, Settled, Skeleton};
@@ -142,11 +141,14 @@ impl OutlookStudy {
             self.skeleton.settle(&self.feeder, &loads, &mut flow)?;
             probe.clone_from(&flow);
             self.skeleton.settle(&self.feeder, &loads.plus_w(PROBE_W), &mut probe)?;
+            let slots = std::array::from_fn(|lane| columns[at(lane)].1);
+            let std_w = |forecast: &UsagePointForecast| {
+                std::array::from_fn(|lane| forecast.slots[columns[at(lane)].0].p_std_w)
+            };
+            let errors_w: Vec<[f64; LANES]> = forecasts.iter().map(std_w).collect();
             for (row, judged) in rows.iter_mut().zip(&self.judged) {
-                for lane in 0..LANES {
-                    let flows = (&flow, &probe, lane);
-                    row[at(lane)] = self.judge(judged, flows, (forecasts, columns[at(lane)].0), rules);
-                }
+                let found = self.judge(judged, (&flow, &probe), (slots, &errors_w), rules);
+                found.into_iter().enumerate().for_each(|(lane, found)| row[at(lane)] = found);
             }
         }
         Ok(rows.into_iter().map(|row| row.into_iter().flatten().collect()).collect())
@@ -174,13 +176,13 @@ impl OutlookStudy {
         }
     }
 
-    fn judge(
+    /// How what flows in one lane answers to power behind the element.
+    fn response(
         &self,
         judged: &Judged,
-        (flow, probe, lane): (&Settled, &Settled, usize),
-        (forecasts, column): (&[UsagePointForecast], usize),
-        rules: &OutlookRules,
-    ) -> Option<Congestion> {
+        (flow, probe): (&Settled, &Settled),
+        lane: usize,
+    ) -> Option<Response> {
         let (rating_va, power, loading) = self.operating(judged, flow, lane)?;
         let taken_w: f64 = judged.behind.iter().map(|(_, share, _)| share * PROBE_W).sum();
         let gain = if taken_w > 0.0 {
@@ -191,22 +193,70 @@ impl OutlookStudy {
         let gain = gain.clamp(GAIN_RANGE.0, GAIN_RANGE.1);
         // d|S|/dP of a usage point, its reactive power included; at no flow every watt counts in full.
         let direction = if power.norm() > 0.0 { power / power.norm() } else { Complex64::ONE };
-        let spread = judged.behind.iter().map(|&(point, share, tan_phi)| {
-            let std_w = forecasts[point].slots[column].p_std_w;
-            (direction.re + direction.im * tan_phi).abs() * gain * share * std_w / rating_va
-        });
-        let std = sum_std(spread, rules.error_correlation);
+        Some(Response { rating_va, power, loading, gain, direction })
+    }
+
+    /// The congestion in each lane, of the slot that the lane is for.
+    fn judge(
+        &self,
+        judged: &Judged,
+        flows: (&Settled, &Settled),
+        (slots, errors_w): ([Slot; LANES], &[[f64; LANES]]),
+        rules: &OutlookRules,
+    ) -> [Option<Congestion>; LANES] {
+        let found: [Option<Response>; LANES] = std::array::from_fn(|lane| self.response(judged, flows, lane));
+        let of =
+            |value: fn(&Response) -> f64| found.each_ref().map(|found| found.as_ref().map_or(1.0, value));
+        let (re, im) = (of(|found| found.direction.re), of(|found| found.direction.im));
+        let (gain, rating_va) = (of(|found| found.gain), of(|found| found.rating_va));
+        // What `sum_std` of `forecast` says, in all lanes at once: this is where the time goes.
+        let (mut squares, mut sums) = ([0.0; LANES], [0.0; LANES]);
+        for &(point, share, tan_phi) in &judged.behind {
+            let std_w = &errors_w[point];
+            for lane in 0..LANES {
+                let std = (re[lane] + im[lane] * tan_phi).abs() * gain[lane] * share * std_w[lane]
+                    / rating_va[lane];
+                squares[lane] += std * std;
+                sums[lane] += std;
+            }
+        }
+        let rho = rules.error_correlation;
+        std::array::from_fn(|lane| {
+            let (squares, sum) = (squares[lane], sums[lane]);
+            let std = ((1.0 - rho) * squares + rho * sum * sum).max(0.0).sqrt();
+            found[lane].as_ref().map(|found| found.congestion(&judged.element, slots[lane], std, rules))
+        })
+    }
+}
+
+/// What flows through an element in a slot, and how it answers to power behind it.
+struct Response {
+    /// The rating as apparent power, VA.
+    rating_va: f64,
+    /// What flows into it from above, VA.
+    power: Complex64,
+    loading: f64,
+    /// Watts through it per watt taken behind it.
+    gain: f64,
+    /// d|S|/dP and d|S|/dQ behind it.
+    direction: Complex64,
+}
+
+impl Response {
+    /// With the spread of the loading.
+    fn congestion(&self, element: &LimitedElement, slot: Slot, std: f64, rules: &OutlookRules) -> Congestion {
+        let Self { rating_va, power, loading, gain, .. } = *self;
         let allowed_va = ((rules.planning_limit - rules.confidence_sigmas * std) * rating_va).max(0.0);
         let active_w = (allowed_va * allowed_va - power.im * power.im).max(0.0).sqrt();
-        Some(Congestion {
-            branch: judged.element.branch,
-            phase: judged.element.phase,
-            slot: forecasts.first()?.slots[column].slot,
+        Congestion {
+            branch: element.branch,
+            phase: element.phase,
+            slot,
             loading,
             loading_p90: loading + P90 * std,
             probability: if std > 0.0 { above((1.0 - loading) / std) } else { f64::from(loading > 1.0) },
             headroom_w: (active_w - power.re) / gain,
-        })
+        }
     }
 }
 
