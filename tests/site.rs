@@ -401,6 +401,7 @@ fn the_example_site_runs_takes_values_under_rights_and_is_taken_up_again() {
     running.signal("TERM");
     let (status, out, err) = running.end(PATIENCE);
     assert_eq!(status.code(), Some(0), "{out}\n{err}");
+    assert!(!err.contains("ERROR"), "an orderly end is no error:\n{err}");
 
     let running = Demo::serve(&site);
     running.signal("INT");

@@ -271,8 +271,9 @@ impl Running {
             opcua.close().await;
         }
         server.stop().await;
-        door.close().await;
+        // What the door still takes is not acknowledged, and comes again; its end is no failure of the field.
         system.stop_listening();
+        door.close().await;
         system.stop().await;
     }
 }
