@@ -31,6 +31,14 @@ pub trait Packed: Sized {
     fn unpack(bytes: &mut &[u8]) -> Result<Self, Malformed>;
 }
 
+/// The bytes of a value alone.
+#[must_use]
+pub fn pack_whole(value: &impl Packed) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    value.pack(&mut bytes);
+    bytes
+}
+
 /// A value that fills the bytes.
 pub fn unpack_whole<T: Packed>(mut bytes: &[u8]) -> Result<T, Malformed> {
     let value = T::unpack(&mut bytes)?;
@@ -334,22 +342,16 @@ mod tests {
 
     type Everything = (Vec<(u64, i64)>, (Option<String>, bool, BTreeMap<String, i32>), BTreeSet<u8>);
 
-    fn bytes_of(value: &impl Packed) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        value.pack(&mut bytes);
-        bytes
-    }
-
     #[test]
     fn numbers_have_the_documented_bytes() {
-        assert_eq!(bytes_of(&0_u64), [0x80]);
-        assert_eq!(bytes_of(&127_u64), [0xff]);
-        assert_eq!(bytes_of(&128_u64), [0x00, 0x81]);
-        assert_eq!(bytes_of(&-1_i64), [0x81]);
-        assert_eq!(bytes_of(&u64::MAX).len(), 10);
-        assert_eq!(bytes_of(&"a\0".to_owned()), [0x82, b'a', 0xff]);
+        assert_eq!(pack_whole(&0_u64), [0x80]);
+        assert_eq!(pack_whole(&127_u64), [0xff]);
+        assert_eq!(pack_whole(&128_u64), [0x00, 0x81]);
+        assert_eq!(pack_whole(&-1_i64), [0x81]);
+        assert_eq!(pack_whole(&u64::MAX).len(), 10);
+        assert_eq!(pack_whole(&"a\0".to_owned()), [0x82, b'a', 0xff]);
         let year_1960 = Timestamp::from_nanos(-315_619_200_000_000_001);
-        assert_eq!(unpack_whole(&bytes_of(&year_1960)), Ok(year_1960));
+        assert_eq!(unpack_whole(&pack_whole(&year_1960)), Ok(year_1960));
     }
 
     #[test]
@@ -359,7 +361,7 @@ mod tests {
         assert!(unpack_whole::<bool>(&[0x82]).is_err());
         assert!(unpack_whole::<String>(&[0x81, 0]).is_err());
         assert!(unpack_whole::<BTreeSet<u8>>(&[0x82, 0x82, 0x81]).is_err());
-        assert!(unpack_whole::<Vec<u8>>(&bytes_of(&u64::MAX)).is_err());
+        assert!(unpack_whole::<Vec<u8>>(&pack_whole(&u64::MAX)).is_err());
     }
 
     proptest! {
@@ -371,7 +373,7 @@ mod tests {
             set in prop::collection::btree_set(any::<u8>(), 0..9),
         ) {
             let value: Everything = (numbers, (words.0, words.1, map), set);
-            let bytes = bytes_of(&value);
+            let bytes = pack_whole(&value);
             prop_assert_eq!(unpack_whole::<Everything>(&bytes), Ok(value));
             for cut in 0..bytes.len() {
                 prop_assert!(unpack_whole::<Everything>(&bytes[..cut]).is_err());
@@ -381,14 +383,14 @@ mod tests {
         #[test]
         fn arbitrary_bytes_are_refused_or_have_one_form(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             if let Ok(value) = unpack_whole::<Everything>(&bytes) {
-                prop_assert_eq!(bytes_of(&value), bytes);
+                prop_assert_eq!(pack_whole(&value), bytes);
             }
         }
 
         #[test]
         fn no_packed_value_has_long_runs_of_zeros(energies in prop::collection::vec(any::<i64>(), 0..50)) {
             let zeros = vec![0_i64; 2_000];
-            let bytes = bytes_of(&(energies, zeros));
+            let bytes = pack_whole(&(energies, zeros));
             prop_assert!(!bytes.chunks(10).any(|bytes| bytes.len() == 10 && bytes.iter().all(|byte| *byte == 0)));
         }
     }

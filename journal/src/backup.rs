@@ -196,10 +196,7 @@ impl Standing {
     /// SHA-256 of all that the records add up to, as hexadecimal digits: two journals with the same records have the same, whether
     /// they were read from the first record or from a snapshot. Its form belongs to the program's version.
     pub fn digest(&self) -> String {
-        use grid::packed::Packed;
         use sha2::{Digest, Sha256};
-        let mut packed = Vec::new();
-        self.pack(&mut packed);
-        hex(&Sha256::digest(&packed))
+        hex(&Sha256::digest(grid::packed::pack_whole(self)))
     }
 }

@@ -18,7 +18,7 @@ use crate::record::{Chain, hex, unhex};
 use crate::segment::{Position, SECTOR, is_checked_as, parse_head};
 use crate::standing::Standing;
 use files::{Disk, SharedDisk};
-use grid::packed::{Packed, unpack_whole};
+use grid::packed::{pack_whole, unpack_whole};
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -178,8 +178,7 @@ impl Snapshotter {
 
     fn write(&self, position: &Position, standing: &Standing) -> Result<(), JournalError> {
         let disk = self.disk.as_ref();
-        let mut body = Vec::new();
-        standing.pack(&mut body);
+        let body = pack_whole(standing);
         let head = head(position, body.len(), &Sha256::digest(&body).into());
         let name = snapshot_name(position.number);
         let written = (|| {

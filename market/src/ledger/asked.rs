@@ -58,7 +58,7 @@ mod tests {
     use crate::event::MarketEvent;
     use crate::sample::instant;
     use crate::sample::story::need;
-    use grid::packed::{Packed, unpack_whole};
+    use grid::packed::{pack_whole, unpack_whole};
 
     fn place(ledger: &mut Ledger, name: &str, at: i64) -> RecordNumber {
         let mut need = Need { issued_at: instant(at), ..need() };
@@ -84,9 +84,7 @@ mod tests {
         assert_eq!(told(&ledger, first), (one, [true, false, false]));
         assert_eq!(told(&ledger, second), (two.clone(), [true, true, false]));
         // All of a snapshot is durable, whatever its numbers were.
-        let mut bytes = Vec::new();
-        ledger.pack(&mut bytes);
-        let mut ledger: Ledger = unpack_whole(&bytes).unwrap();
+        let mut ledger: Ledger = unpack_whole(&pack_whole(&ledger)).unwrap();
         assert_eq!(told(&ledger, second), (two.clone(), [true, true, false]));
         let third = place(&mut ledger, "three", -300);
         assert_eq!(told(&ledger, second), (two, [true, true, false]));

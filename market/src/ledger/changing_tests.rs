@@ -11,7 +11,7 @@ use crate::flex_offer::TradingMode;
 use crate::sample::story::{battery, charger, ledger_of, story, story_of};
 use crate::sample::{instant, slot};
 use crate::settlement::SettlementTerms;
-use grid::packed::{Packed, unpack_whole};
+use grid::packed::{pack_whole, unpack_whole};
 
 /// An offer in a later revision, which asks for another price.
 fn revised(offer: FlexOffer, revision: u32) -> FlexOffer {
@@ -77,9 +77,7 @@ fn a_changed_offer_is_one_offer_and_nobody_buys_what_it_said_before() {
     assert_eq!(code(&mut ledger, &expired(-30)), "ok");
     assert_eq!(ledger.open_aggregates().count(), 1);
 
-    let mut bytes = Vec::new();
-    ledger.pack(&mut bytes);
-    let mut read: Ledger = unpack_whole(&bytes).unwrap();
+    let mut read: Ledger = unpack_whole(&pack_whole(&ledger)).unwrap();
     assert!(read == ledger);
     for event in [changed(&second, -40), expired(-30)] {
         assert_eq!(read.apply(&event), Ok(Applied::Known));

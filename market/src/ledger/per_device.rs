@@ -88,14 +88,8 @@ impl<K: Packed + Ord, V: Packed> Packed for PerDevice<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use grid::packed::unpack_whole;
+    use grid::packed::{pack_whole, unpack_whole};
     use proptest::prelude::*;
-
-    fn packed(value: &impl Packed) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        value.pack(&mut bytes);
-        bytes
-    }
 
     proptest! {
         #[test]
@@ -115,9 +109,9 @@ mod tests {
                 prop_assert!(all.of(device).iter().copied().eq(own(i64::MIN)));
                 prop_assert!(all.after(device, &key).iter().copied().eq(own(key + 1)));
             }
-            let bytes = packed(&all);
-            prop_assert_eq!(&bytes, &packed(&plain));
-            prop_assert_eq!(packed(&unpack_whole::<PerDevice<i64, i64>>(&bytes).unwrap()), bytes);
+            let bytes = pack_whole(&all);
+            prop_assert_eq!(&bytes, &pack_whole(&plain));
+            prop_assert_eq!(pack_whole(&unpack_whole::<PerDevice<i64, i64>>(&bytes).unwrap()), bytes);
         }
     }
 
@@ -125,7 +119,7 @@ mod tests {
     fn pairs_that_do_not_ascend_are_malformed() {
         for (one, other) in [((2, 1), (1, 9)), ((1, 2), (1, 1)), ((1, 1), (1, 1))] {
             let pairs = [one, other].map(|(device, key)| ((DeviceId(device), key), 7_i64)).to_vec();
-            assert!(unpack_whole::<PerDevice<i64, i64>>(&packed(&pairs)).is_err());
+            assert!(unpack_whole::<PerDevice<i64, i64>>(&pack_whole(&pairs)).is_err());
         }
     }
 }

@@ -129,19 +129,14 @@ impl Ledger {
 mod tests {
     use super::*;
     use crate::sample::story::story;
-
-    fn packed(value: &impl Packed) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        value.pack(&mut bytes);
-        bytes
-    }
+    use grid::packed::pack_whole;
 
     #[test]
     fn a_packed_event_is_taken_in_like_the_event_and_a_cut_one_changes_nothing() {
         let (mut plain, mut read) = (Ledger::default(), Ledger::default());
         let mut kinds = std::collections::BTreeSet::new();
         for (number, event) in (1..).zip(story()) {
-            let (record, bytes) = (RecordNumber(number), packed(&event));
+            let (record, bytes) = (RecordNumber(number), pack_whole(&event));
             kinds.insert(bytes[0]);
             for cut in 0..bytes.len() {
                 assert!(read.take_packed(record, &bytes[..cut]).is_err(), "{event:?} cut at {cut}");
@@ -153,6 +148,6 @@ mod tests {
             assert!(read == plain);
         }
         assert!([9_u8, 10, 11, 14].iter().all(|kind| kinds.contains(&(kind | 0x80))), "{kinds:?}");
-        assert_eq!(packed(&read), packed(&plain));
+        assert_eq!(pack_whole(&read), pack_whole(&plain));
     }
 }

@@ -188,9 +188,7 @@ fn an_order_is_known_by_the_record_that_gives_it_also_after_a_snapshot() {
     let MarketEvent::ActivationIssued { activation, .. } = event else { panic!() };
     let known = |ledger: &Ledger, record| ledger.activation_as_of(&activation.id, record).is_some();
     assert_eq!((known(&ledger, before), known(&ledger, ledger.newest_record())), (false, true));
-    let mut bytes = Vec::new();
-    grid::packed::Packed::pack(&ledger, &mut bytes);
-    let restarted: Ledger = grid::packed::unpack_whole(&bytes).unwrap();
+    let restarted: Ledger = grid::packed::unpack_whole(&grid::packed::pack_whole(&ledger)).unwrap();
     assert!(known(&restarted, restarted.newest_record()));
 }
 

@@ -11,7 +11,7 @@ use crate::contract::{AggregateId, AggregatedFlexOffer, ContractId};
 use crate::event::RecordNumber;
 use crate::flex_offer::FlexOfferId;
 use crate::settlement::{MeterReading, SlotSettlement};
-use grid::packed::{Malformed, Packed, unpack_list};
+use grid::packed::{Malformed, Packed, pack_whole, unpack_list};
 use grid::{DeviceId, Slot, packed};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -141,12 +141,7 @@ impl Ledger {
 
 impl PartialEq for Ledger {
     fn eq(&self, other: &Self) -> bool {
-        let packed = |ledger: &Self| {
-            let mut bytes = Vec::new();
-            ledger.pack(&mut bytes);
-            bytes
-        };
-        packed(self) == packed(other)
+        pack_whole(self) == pack_whole(other)
     }
 }
 

@@ -96,7 +96,7 @@ impl Packed for Cites {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use grid::packed::unpack_whole;
+    use grid::packed::{pack_whole, unpack_whole};
     use proptest::prelude::*;
 
     proptest! {
@@ -108,8 +108,7 @@ mod tests {
             for at in order {
                 let list = at.get(&lists);
                 let cites = Cites::from(list.iter().map(|number| RecordNumber(*number)).collect::<Vec<_>>());
-                let mut bytes = Vec::new();
-                cites.pack(&mut bytes);
+                let bytes = pack_whole(&cites);
                 prop_assert_eq!(unpack_whole::<Cites>(&bytes), Ok(cites));
                 prop_assert!(unpack_whole::<Cites>(&bytes[..bytes.len() - 1]).is_err());
             }
@@ -118,8 +117,7 @@ mod tests {
 
     #[test]
     fn what_is_settled_together_has_one_list() {
-        let mut bytes = Vec::new();
-        Cites::from(vec![RecordNumber(7), RecordNumber(900)]).pack(&mut bytes);
+        let bytes = pack_whole(&Cites::from(vec![RecordNumber(7), RecordNumber(900)]));
         let read = || unpack_whole::<Cites>(&bytes).unwrap();
         assert!(Arc::ptr_eq(&read().0, &read().0));
     }

@@ -24,8 +24,7 @@ fn a_recorded_clearing_comes_out_the_same_again() {
     let proof = proof.unwrap();
     assert!(!proof.prices.is_empty(), "what was bought has a price");
     let event = story().into_iter().find(|event| matches!(event, MarketEvent::RoundCleared { .. })).unwrap();
-    let mut bytes = Vec::new();
-    grid::packed::Packed::pack(&event, &mut bytes);
+    let bytes = grid::packed::pack_whole(&event);
     assert_eq!(grid::packed::unpack_whole::<MarketEvent>(&bytes).as_ref(), Ok(&event));
     let text = serde_json::to_string(&event).unwrap();
     assert_eq!(serde_json::from_str::<MarketEvent>(&text).unwrap(), event);
