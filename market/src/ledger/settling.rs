@@ -386,11 +386,15 @@ impl Ledger {
         groups
     }
 
-    /// Slots that ended at `before` or earlier, wait for their settlement and have no reading: the values to substitute.
+    /// Slots that ended at `before` or earlier, wait for their settlement and have no reading: the values to substitute,
+    /// oldest first, then by contract and offer.
     pub fn missing_readings(&self, before: Timestamp) -> Vec<(DeviceId, Slot)> {
         let ended = self.awaited.iter().take_while(|(slot, _, _)| slot.end() <= before);
         let missing = ended.filter(|(slot, device, _)| self.readings.get(&(*slot, *device)).is_none());
-        missing.map(|(slot, device, _)| (*device, *slot)).collect()
+        let named = missing.filter_map(|(slot, device, offer)| Some((*slot, self.part_at(*offer)?, *device)));
+        let mut named: Vec<_> = named.collect();
+        named.sort_unstable();
+        named.into_iter().map(|(slot, _, device)| (device, slot)).collect()
     }
 
     /// What stands for a reading that never came, mWh: the baseline of the newest order that waits for it.
