@@ -5,6 +5,7 @@ use super::meter;
 use super::mqtt::{Client, packets};
 use super::stand::{Plan, Stand};
 use crate::Failure;
+use actors::runtime::ScaledClock;
 use clap::Args;
 use grid::telemetry::Element;
 use grid::{Phase, PointId, Quality, Quantity, Timestamp};
@@ -81,7 +82,8 @@ pub fn measure(arguments: &IngestArguments) -> Result<Figures, Failure> {
         match arguments.broker {
             Some(address) => {
                 let setup = Setup::new(Scenario::first_light()?)?;
-                send_all(arguments, address, &setup, format!("broker {address}")).await
+                let clock = ScaledClock::start(setup.scenario.start, 1);
+                send_all(arguments, address, (&setup, clock), format!("broker {address}")).await
             }
             None => into_gridflex(arguments).await,
         }
@@ -93,7 +95,7 @@ async fn into_gridflex(arguments: &IngestArguments) -> anyhow::Result<Figures> {
     let (on, memory_mb) = (arguments.on.as_deref(), arguments.memory_mb);
     let stand = Stand::start(Plan { on, speed: 1, memory_mb, batteries: 0 }).await?;
     let into = "gridflex, into the history".to_owned();
-    let mut figures = send_all(arguments, stand.broker(), &stand.setup, into).await?;
+    let mut figures = send_all(arguments, stand.broker(), (&stand.setup, stand.clock), into).await?;
     let points = points(&stand.setup);
     let written = stand.stop().await;
     figures.kept = Some(tokio::task::block_in_place(|| read_back(&written.history(), &points))?);
@@ -135,14 +137,14 @@ fn opened_again(directory: &Path) -> Result<History, HistoryError> {
 async fn send_all(
     arguments: &IngestArguments,
     to: SocketAddr,
-    setup: &Setup,
+    (setup, clock): (&Setup, ScaledClock),
     into: String,
 ) -> anyhow::Result<Figures> {
     let per_client = (arguments.messages / u32::from(arguments.clients)).max(1) as usize;
     let mut clients = Vec::new();
     for number in 0..arguments.clients {
         let packets = packets(setup, number, arguments.values)?;
-        clients.push(Client::connect(to, number, packets).await?);
+        clients.push(Client::connect(to, number, packets, clock).await?);
     }
     let began = meter::wall_ms();
     let window = usize::from(arguments.window);

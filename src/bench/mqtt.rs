@@ -1,9 +1,11 @@
-//! A client that publishes telemetry over MQTT with quality 1, by hand: what it costs itself should be little.
+//! A client that publishes telemetry over MQTT with quality 1, by hand: what it costs itself should be little. It says what flows in the
+//! feeder as the scenario begins, measured in the moment in which it is sent.
 
 use super::meter;
+use actors::runtime::ScaledClock;
 use connectors::house::{self, Message};
 use grid::telemetry::Element;
-use grid::{Measurement, Phase, PointId, Quality, Quantity, Timestamp};
+use grid::{Clock, Measurement, Phase, PointId, Quality, Quantity, Timestamp};
 use sim::run::{Setup, setup::AREA};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,29 +14,25 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// When values were measured, until they are sent; it is as long as each instant that [`written`] writes.
+const UNSENT: Timestamp = Timestamp::from_nanos(1_000_000);
 /// How often a client that keeps a rate sends.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Some packets of a client, each with other points of the feeder, without their packet numbers.
+/// Some packets of a client, each with other points of the feeder, without their packet numbers and instants.
 pub fn packets(setup: &Setup, client: u16, values: u16) -> std::io::Result<Vec<Packet>> {
-    let lines = setup.feeder.network().lines();
-    let (now, mut packets) = (setup.scenario.start, Vec::new());
+    let (lines, powers_va) = (setup.feeder.network().lines(), &setup.plant.flow().powers_from_va);
+    let mut packets = Vec::new();
     for at in 0..50_usize {
         let value = |place: usize| {
-            let line = &lines[(usize::from(client) * 97 + at * 13 + place / 3) % lines.len()];
+            let line = (usize::from(client) * 97 + at * 13 + place / 3) % lines.len();
             let phase = Phase::ALL[place % 3];
-            let point = PointId {
-                element: Element::Branch(line.id),
-                quantity: Quantity::ActivePower,
-                phase: Some(phase),
-            };
-            let measured_at = now.plus(Duration::from_secs(at as u64));
-            let value = 100.0 + (place + at) as f64;
+            let (element, quantity) = (Element::Branch(lines[line].id), Quantity::ActivePower);
             Measurement {
-                point,
-                value,
+                point: PointId { element, quantity, phase: Some(phase) },
+                value: powers_va[line][phase.index()].re.round(),
                 quality: Quality::Measured,
-                measured_at,
+                measured_at: UNSENT,
                 received_at: Timestamp::default(),
             }
         };
@@ -47,10 +45,18 @@ pub fn packets(setup: &Setup, client: u16, values: u16) -> std::io::Result<Vec<P
     Ok(packets)
 }
 
-/// A PUBLISH of quality 1 and where its packet number stands.
+/// An instant to the millisecond, never a whole second, which would be written shorter.
+fn written(at: Timestamp) -> String {
+    let ms = at.nanos().div_euclid(1_000_000);
+    let ms = if ms.rem_euclid(1_000) == 0 { ms - 1 } else { ms };
+    Timestamp::from_nanos(ms * 1_000_000).to_string()
+}
+
+/// A PUBLISH of quality 1, where its packet number stands, and where the instants of its values do.
 pub struct Packet {
     bytes: Vec<u8>,
     number_at: usize,
+    instants_at: Vec<usize>,
 }
 
 impl Packet {
@@ -60,8 +66,11 @@ impl Packet {
         push_text(&mut bytes, topic);
         let number_at = bytes.len();
         bytes.extend_from_slice(&[0, 0]);
+        let (start, unsent) = (bytes.len(), UNSENT.to_string());
         bytes.extend_from_slice(payload);
-        Self { bytes, number_at }
+        let stands = |at: &usize| bytes[*at..].starts_with(unsent.as_bytes());
+        let instants_at = (start..bytes.len()).filter(stands).collect();
+        Self { bytes, number_at, instants_at }
     }
 }
 
@@ -86,6 +95,7 @@ fn push_text(bytes: &mut Vec<u8>, text: &str) {
 pub struct Client {
     stream: TcpStream,
     packets: Vec<Packet>,
+    clock: ScaledClock,
     sent: usize,
     acknowledged: usize,
     /// When each was sent that is not acknowledged, ms.
@@ -95,8 +105,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// Says hello.
-    pub async fn connect(to: SocketAddr, number: u16, packets: Vec<Packet>) -> std::io::Result<Self> {
+    /// Says hello. Values will be measured by this clock.
+    pub async fn connect(
+        to: SocketAddr,
+        number: u16,
+        packets: Vec<Packet>,
+        clock: ScaledClock,
+    ) -> std::io::Result<Self> {
         let mut stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
         let name = format!("bench-{number}");
@@ -112,7 +127,7 @@ impl Client {
             return Err(std::io::Error::other(format!("not let in: {answer:?}")));
         }
         let (underway, input, out) = (VecDeque::new(), Vec::new(), Vec::new());
-        Ok(Self { stream, packets, sent: 0, acknowledged: 0, underway, input, out })
+        Ok(Self { stream, packets, clock, sent: 0, acknowledged: 0, underway, input, out })
     }
 
     /// Sends so many messages, none after some time, with a window of them under way; tells of each how long it waited for its PUBACK,
@@ -161,12 +176,16 @@ impl Client {
     /// Writes the next so many messages.
     async fn put(&mut self, count: usize) -> std::io::Result<()> {
         self.out.clear();
+        let now = written(self.clock.now());
         for _ in 0..count {
             let packet = &self.packets[self.sent % self.packets.len()];
             let start = self.out.len();
             self.out.extend_from_slice(&packet.bytes);
             let number_at = start + packet.number_at;
             self.out[number_at..number_at + 2].copy_from_slice(&number(self.sent).to_be_bytes());
+            for at in &packet.instants_at {
+                self.out[start + at..][..now.len()].copy_from_slice(now.as_bytes());
+            }
             self.underway.push_back(meter::wall_ms());
             self.sent += 1;
         }

@@ -140,7 +140,8 @@ impl Usual {
             (Arc::<AtomicBool>::default(), Samples::default(), Samples::default());
         let devices = Devices::connect(stand.broker(), stand.clock)?;
         let traders = traders::start(stand, offers_per_second, &offers, &stop);
-        let client = Client::connect(stand.broker(), u16::MAX, packets(&stand.setup, 0, VALUES)?).await?;
+        let packets = packets(&stand.setup, 0, VALUES)?;
+        let client = Client::connect(stand.broker(), u16::MAX, packets, stand.clock).await?;
         let (told, until) = (telemetry.clone(), stop.clone());
         let per_second = f64::from(steady_values) / f64::from(VALUES);
         let steady = tokio::spawn(async move {
@@ -273,8 +274,9 @@ async fn ready(stand: &Stand, usual: &mut Usual) -> anyhow::Result<()> {
         tokio::time::sleep(LOOK).await;
     }
     let estimated = meter::wall_ms();
-    while usual.devices.ordered() == 0 && meter::wall_ms() - estimated < ORDERED_WITHIN_MS {
+    while usual.devices.ordered() == 0 {
         usual.broken().await?;
+        anyhow::ensure!(meter::wall_ms() - estimated < ORDERED_WITHIN_MS, "nothing was ordered");
         tokio::time::sleep(LOOK).await;
     }
     tokio::time::sleep(WARM_UP).await;
@@ -289,7 +291,8 @@ async fn flood(
 ) -> anyhow::Result<Vec<JoinHandle<std::io::Result<usize>>>> {
     let mut running = Vec::new();
     for number in 1..=clients {
-        let client = Client::connect(stand.broker(), number, packets(&stand.setup, number, VALUES)?).await?;
+        let packets = packets(&stand.setup, number, VALUES)?;
+        let client = Client::connect(stand.broker(), number, packets, stand.clock).await?;
         running.push(tokio::spawn(client.send(usize::MAX, until_ms, WINDOW, |_| ())));
     }
     Ok(running)
