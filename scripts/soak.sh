@@ -121,7 +121,7 @@ overloaded() { # seconds, MB, least values a second
     ".offers.during.count >= 10 * $seconds and .offers.during.ms_p99 <= 250 and .offers_refused == 0"
   judge "$what: orders, assigned to device" "p99 250 ms, none missing" "$figures" \
     '"\(.orders.during.count) orders, p99 \(.orders.during.ms_p99 * 10 | round / 10) ms, \(.orders_missing) missing"' \
-    ".orders_missing == 0 and .orders.during.ms_p99 <= 250 and (.orders.during.count >= 20 or $seconds < 300)"
+    ".orders_missing == 0 and .orders.during.ms_p99 <= 250 and (.orders.during.count >= 20 or $seconds < 60)"
   judge "$what: as before again" "10 s" "$figures" \
     '"after \(.normal_again_s) s; last PUBACK of the flood after \(.flood_acknowledged_s * 100 | round / 100) s"' \
     '.normal_again_s != null and .normal_again_s <= 10'
