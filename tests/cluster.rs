@@ -7,8 +7,9 @@ mod harness;
 
 use harness::area::{AREA, Customer, PATIENCE, judge, members, owners, said, taken_over};
 use harness::cluster::{Member, NatsServers};
-use harness::{get, run, sized, soak_row, wait_for};
+use harness::{free_port, get, run, sized, soak_row, wait_for};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// A member that dies is followed by another one within this, on a quiet machine.
@@ -67,6 +68,12 @@ fn fifty_kills_lose_nothing_and_each_is_over_within_five_seconds() {
     let reached = format!("{} kills, within {slowest:.1?}, 0 lost, copies the same", took.len());
     soak_row("a member killed", &asked, &reached, held);
     assert!(held, "{took:?}");
+}
+
+#[test]
+fn no_port_is_given_twice() {
+    let given: BTreeSet<_> = (0..300).map(|_| free_port()).collect();
+    assert_eq!(given.len(), 300);
 }
 
 #[test]

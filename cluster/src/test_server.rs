@@ -1,7 +1,10 @@
 //! A NATS server of a test's own.
 
+#[path = "../../tests/harness/port.rs"]
+mod port;
+
 use crate::nats::{Nats, Servers};
-use std::net::TcpListener;
+use port::free_port;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -17,7 +20,7 @@ impl TestServer {
     /// Starts one; `None` and a loud word where there is none to start.
     #[allow(clippy::print_stderr)] // what a test skips it says
     pub fn start() -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let port = free_port().to_string();
         let store = tempfile::tempdir().unwrap();
         let mut command = Command::new("nats-server");
         command.args(["-js", "-a", "127.0.0.1", "-p", &port, "-sd", store.path().to_str().unwrap()]);

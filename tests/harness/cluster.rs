@@ -42,10 +42,12 @@ impl NatsServers {
             servers.configs.push(config.clone());
             servers.children.push(Self::server(&config));
         }
-        // Before anybody else asks for a free port and gets one of theirs.
-        for port in ports {
+        for (nth, port) in ports.into_iter().enumerate() {
             let listens = || TcpStream::connect(("127.0.0.1", port)).ok();
             wait_for("a NATS server to listen", Duration::from_secs(30), listens);
+            let ended = servers.children[nth].try_wait().unwrap();
+            let log = || std::fs::read_to_string(servers.configs[nth].with_extension("log"));
+            assert!(ended.is_none(), "a NATS server has ended, {ended:?}: {:?}", log());
         }
         Some(servers)
     }

@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod customer;
 pub mod faults;
 pub mod mqtt;
+mod port;
 pub mod readings;
 mod soak;
 pub mod stream;
@@ -18,11 +19,13 @@ pub mod traders;
 pub mod wire;
 
 #[allow(unused_imports)] // each story uses its part
+pub use port::free_port;
+#[allow(unused_imports)] // each story uses its part
 pub use soak::{sized, soak_row};
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -60,11 +63,6 @@ pub fn words(output: &Output) -> String {
 /// A path as text.
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("test paths are UTF-8")
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Repeats `look` until it finds something.

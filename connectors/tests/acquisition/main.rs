@@ -5,5 +5,9 @@
 mod database;
 mod files;
 mod platform;
+#[path = "../../../tests/harness/port.rs"]
+mod port;
 #[cfg(feature = "postgres")]
 mod server;
+
+use port::free_port;

@@ -2,8 +2,8 @@
 #![allow(dead_code)] // each story uses its part
 #![allow(clippy::disallowed_methods)] // the patience of a test with a foreign program is wall time
 
+use super::free_port;
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl Server {
         if let Some((user, group)) = owner {
             chown(directory.path(), Some(user), Some(group)).unwrap();
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let mut server = Self { directory, programs, owner, port, tls: tls.is_some(), child: None };
         let data = server.at("data");
         let mut initdb = server.program("initdb");

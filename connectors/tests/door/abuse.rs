@@ -1,10 +1,14 @@
 //! Attackers against an honest client. Each test attacks for as long as it takes, while somebody who behaves connects,
 //! publishes and leaves again and again from another address; what counts is how long that takes.
 
+#[path = "../../../tests/harness/port.rs"]
+mod port;
+
 use super::raw::{Raw, bytes, hello, publish};
 use super::{config, open_door};
 use connectors::mqtt::door::{Count, Limits};
 use connectors::mqtt::{Door, DoorConfig};
+use port::free_port;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -269,7 +273,7 @@ async fn two_million_mutated_packets_at_mosquitto() {
     let Ok(program) = std::env::var("MOSQUITTO") else {
         return println!("SKIPPED: MOSQUITTO does not name the broker's program");
     };
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let mut mosquitto = std::process::Command::new(program)
         .args(["-p", &port.to_string()])
         .stderr(std::process::Stdio::null())

@@ -1,6 +1,6 @@
 //! Brokers of others: mosquitto, with passwords and TLS, killed and started again, and its own client as the one who publishes.
 
-use super::peer::free_port;
+use super::port::free_port;
 use super::{Heard, Listener, Told};
 use connectors::mqtt::foreign::{BrokerConfig, BrokerTls, connect};
 use connectors::point_map;

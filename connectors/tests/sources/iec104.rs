@@ -1,6 +1,7 @@
 //! IEC 60870-5-104: a station of c104 (lib60870), killed and started again; stations made by hand that break the rules.
 
-use super::peer::{Peer, free_port, python};
+use super::peer::{Peer, python};
+use super::port::free_port;
 use super::station::{self, START, Sent, TEST, frame, numbered};
 use super::{Heard, Listener, SLOT, Told};
 use connectors::iec104::{CounterReading, Iec104Config, Timers, TlsFiles, connect};

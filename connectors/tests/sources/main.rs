@@ -14,6 +14,8 @@ mod modbus;
 mod modbus_line;
 mod opcua;
 mod peer;
+#[path = "../../../tests/harness/port.rs"]
+mod port;
 mod sparkplug;
 mod station;
 

@@ -1,7 +1,8 @@
 //! Modbus: pymodbus as the server, killed and started again; a unit that is silent; answers that are none.
 
 use super::hand_made::{Asked, serve};
-use super::peer::{Peer, free_port, python};
+use super::peer::{Peer, python};
+use super::port::free_port;
 use super::{Heard, Listener, Told};
 use connectors::modbus::{ModbusConfig, connect};
 use connectors::point_map;

@@ -3,7 +3,8 @@
 
 use super::cable::{Cable, End, Then};
 use super::modbus::listen;
-use super::peer::{Peer, free_port, python};
+use super::peer::{Peer, python};
+use super::port::free_port;
 use super::{Heard, Told};
 use connectors::modbus::{ModbusConfig, connect};
 use std::os::unix::fs::symlink;

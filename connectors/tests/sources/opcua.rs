@@ -1,6 +1,7 @@
 //! OPC UA: asyncua as the server, killed and started again; statuses; certificates and passwords; peers that are none.
 
-use super::peer::{Peer, free_port, python};
+use super::peer::{Peer, python};
+use super::port::free_port;
 use super::{Heard, Listener};
 use connectors::opcua::{OpcUaConfig, Security, User, connect};
 use connectors::point_map;

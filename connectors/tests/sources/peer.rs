@@ -1,7 +1,6 @@
 //! Python programs as the other side, in the environment that scripts/setup.sh makes.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -23,11 +22,6 @@ pub fn python(module: &str) -> Option<PathBuf> {
         println!("SKIPPED: {module} is not installed; scripts/setup.sh test installs it");
     }
     found
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Peer {

@@ -1,7 +1,8 @@
 //! Sparkplug B: a node of paho-mqtt and google.protobuf at mosquitto, which is born, tells what changes, loses messages and dies.
 
 use super::broker::{broker, is_there, listen};
-use super::peer::{Peer, free_port, python};
+use super::peer::{Peer, python};
+use super::port::free_port;
 use super::{Heard, Listener};
 use connectors::mqtt::foreign::BrokerConfig;
 use connectors::point_map;
