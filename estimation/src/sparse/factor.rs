@@ -7,6 +7,7 @@
 //! chosen beforehand. What is still zero at the root is not determined by the equations: it is counted and set to zero.
 
 use super::symbolic::Symbolic;
+use crate::simd::{Arithmetic, Kernel, Path};
 use nalgebra::ComplexField;
 
 /// A number fit for elimination.
@@ -15,6 +16,10 @@ impl<T: ComplexField<RealField = f64> + Copy> Scalar for T {}
 
 /// A pivot must not be smaller than this share of its column: multipliers stay below the inverse.
 const THRESHOLD: f64 = 0.02;
+
+/// An entry takes as long as so many multiplications of an elimination: it is weighed thrice, put in its place, and read
+/// again where solutions are refined.
+const ENTRY_WORK: u64 = 30;
 
 /// Unknowns handed up to one front beyond which factorizing would take too long.
 const DELAYED_MAX: usize = 500;
@@ -64,8 +69,9 @@ pub struct Factor<T> {
     floor: f64,
     /// More undetermined unknowns than this end the factorization: fronts would become large.
     lost_max: usize,
-    /// Multiplications of the last factorization.
-    multiplied: u64,
+    /// What the last factorization took.
+    work_done: u64,
+    path: Path,
 }
 
 #[derive(Debug, Clone)]
@@ -94,7 +100,8 @@ impl<T: Scalar> Default for Factor<T> {
             column_steps: Vec::new(),
             floor: 1e-12,
             lost_max: 400,
-            multiplied: 0,
+            work_done: 0,
+            path: Path::detect(),
             work: Workspace {
                 row_at: Vec::new(),
                 column_at: Vec::new(),
@@ -121,7 +128,7 @@ impl<T: Scalar> Factor<T> {
         self.values.clear();
         self.lost.clear();
         self.parents.clear();
-        self.multiplied = 0;
+        self.work_done = ENTRY_WORK * values.len() as u64;
         for steps in [&mut self.row_steps, &mut self.column_steps] {
             steps.clear();
             steps.resize(plan.size, NONE);
@@ -138,8 +145,9 @@ impl<T: Scalar> Factor<T> {
                 return None;
             }
             let work = &mut self.work;
-            let pivots = eliminate(&mut work.front, &mut work.rows, &mut work.columns, full, self.floor);
-            self.multiplied += multiplications(work.rows.len(), pivots);
+            let Workspace { front, rows, columns, .. } = work;
+            let pivots = self.path.run(Elimination { front, rows, columns, full, floor: self.floor });
+            self.work_done += multiplications(work.rows.len(), pivots);
             self.store(pivots, full, plan.fronts[at].root);
         }
         if self.lost.len() > self.lost_max {
@@ -148,9 +156,10 @@ impl<T: Scalar> Factor<T> {
         Some(&self.lost)
     }
 
-    /// How many multiplications the last factorization took: a measure of its time that is the same on every machine.
-    pub fn multiplications(&self) -> u64 {
-        self.multiplied
+    /// What the last factorization and solutions with it took, in multiplications: a measure of time that is the same on every
+    /// machine.
+    pub fn work_done(&self) -> u64 {
+        self.work_done
     }
 
     /// What counts as no pivot (of entries scaled to about one), and how many unknowns may be left open.
@@ -169,7 +178,7 @@ impl<T: Scalar> Factor<T> {
         &self.lost
     }
 
-    /// Brings all entries to about one: two rounds of division by the square roots of row and column maxima
+    /// Brings all entries to about one: three rounds of division by the square roots of row and column maxima
     /// (Ruiz 2001), rounded to powers of two so that nothing is lost.
     fn scale(&mut self, plan: &Symbolic, values: &[T]) -> Option<()> {
         self.row_scale.clear();
@@ -187,8 +196,13 @@ impl<T: Scalar> Factor<T> {
                 if !size.is_finite() {
                     return None;
                 }
-                rows[row] = rows[row].max(size);
-                columns[column] = columns[column].max(size);
+                // Not `max`, which looks for what is no number, too.
+                if size > rows[row] {
+                    rows[row] = size;
+                }
+                if size > columns[column] {
+                    columns[column] = size;
+                }
             }
             for (scale, &most) in
                 self.row_scale.iter_mut().zip(&rows).chain(self.column_scale.iter_mut().zip(&columns))
@@ -414,12 +428,34 @@ fn dot<T: Scalar>(a: &[T], b: &[T]) -> T {
     a.iter().zip(b).fold(T::zero(), |sum, (&a, &b)| sum + a * b)
 }
 
+/// The nearest power of two, by ratio, of a positive normal number.
 fn power_of_two(value: f64) -> f64 {
-    value.log2().round().exp2()
+    const EXPONENT: u64 = 0x7ff << 52;
+    let below = f64::from_bits(value.to_bits() & EXPONENT);
+    if value < below * std::f64::consts::SQRT_2 { below } else { below * 2.0 }
 }
 
 /// Eliminates what can be eliminated of the first `full` rows and columns of the row-major square matrix `front`,
-/// permuting them; returns how many it was. Afterwards the first rows hold U and, below the diagonal, the multipliers.
+/// permuting them; how many it was. Afterwards the first rows hold U and, below the diagonal, the multipliers.
+struct Elimination<'a, T> {
+    front: &'a mut [T],
+    rows: &'a mut [u32],
+    columns: &'a mut [u32],
+    full: usize,
+    floor: f64,
+}
+
+impl<T: Scalar> Kernel for Elimination<'_, T> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<A: Arithmetic>(self, _: A) -> usize {
+        let Self { front, rows, columns, full, floor } = self;
+        eliminate(front, rows, columns, full, floor)
+    }
+}
+
+#[inline(always)]
 fn eliminate<T: Scalar>(
     front: &mut [T],
     rows: &mut [u32],
@@ -471,6 +507,7 @@ fn multiplications(size: usize, pivots: usize) -> u64 {
 }
 
 /// The largest entry of a column among the candidate rows, when it is good enough against the whole column.
+#[inline(always)]
 fn pivot<T: Scalar>(
     front: &[T],
     size: usize,

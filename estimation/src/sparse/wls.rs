@@ -36,8 +36,8 @@ const WHOLE_STEPS: usize = 25;
 /// So many whole steps are made however large the network is, and more while each is so much smaller than the one before.
 const WHOLE_STEPS_LEAST: usize = 5;
 const SETTLES: f64 = 0.2;
-/// Multiplications of all factorizations after which nothing is tried any more, for each of the iterations that are allowed; 100 of them
-/// take about a second.
+/// Work of all factorizations, in multiplications, after which nothing is tried any more, for each of the iterations that are allowed; 100
+/// of them take about a second.
 const WORK_PER_ITERATION: u64 = 8_000_000;
 /// Steps that do not shrink by this are stuck; after so many of them damped ones take over.
 const STUCK: f64 = 0.9;
@@ -106,7 +106,7 @@ pub struct Wls {
     pub(super) residuals: Vec<f64>,
     estimates: Vec<f64>,
     pub(super) soft: bool,
-    /// Multiplications since the estimate was asked for.
+    /// Work since the estimate was asked for, in multiplications.
     pub(super) spent: u64,
     /// How many readings of each kind there were.
     shape: [usize; 4],
@@ -370,7 +370,7 @@ impl Wls {
     /// Factorizes the matrix as filled.
     pub(super) fn divide(&mut self) -> Result<(), NoSolution> {
         let divided = self.factor.factorize(&self.plan, &self.values).is_some();
-        self.spent += self.factor.multiplications();
+        self.spent += self.factor.work_done();
         if divided {
             return Ok(());
         }
