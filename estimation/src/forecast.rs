@@ -171,15 +171,17 @@ impl Forecaster {
     }
 }
 
-/// Standard deviation of a weighted sum of forecasts whose errors have the same correlation `rho` for every
-/// pair: `sqrt((1 − ρ) Σ s² + ρ (Σ s)²)` with `s` the weighted standard deviations.
-pub fn sum_std(weighted_std: impl Iterator<Item = f64>, rho: f64) -> f64 {
-    let (mut squares, mut sum) = (0.0, 0.0);
+/// Standard deviations of `N` weighted sums of forecasts whose errors have the same correlation `rho` for every
+/// pair: `sqrt((1 − ρ) Σ s² + ρ (Σ s)²)` with `s` the weighted standard deviations, one of each sum at a time.
+pub fn sum_std<const N: usize>(weighted_std: impl Iterator<Item = [f64; N]>, rho: f64) -> [f64; N] {
+    let (mut squares, mut sums) = ([0.0; N], [0.0; N]);
     for std in weighted_std {
-        squares += std * std;
-        sum += std;
+        for ((square, sum), std) in squares.iter_mut().zip(&mut sums).zip(std) {
+            *square += std * std;
+            *sum += std;
+        }
     }
-    ((1.0 - rho) * squares + rho * sum * sum).max(0.0).sqrt()
+    std::array::from_fn(|at| ((1.0 - rho) * squares[at] + rho * sums[at] * sums[at]).max(0.0).sqrt())
 }
 
 /// Remembers a value; the slot that was forgotten for it, if one was.

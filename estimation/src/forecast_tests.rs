@@ -78,7 +78,7 @@ fn the_spread_of_the_total_is_honest() {
         let forecast = forecaster.issue(start().start(), start(), 96);
         for quarter in 60..96 {
             let expected: f64 = forecast.iter().map(|f| f.slots[quarter].p_w).sum();
-            let std = sum_std(forecast.iter().map(|f| f.slots[quarter].p_std_w), 0.0);
+            let std = sum_std(forecast.iter().map(|f| [f.slots[quarter].p_std_w]), 0.0)[0];
             let off = (total(&today, quarter) - expected) / std;
             inside += i32::from(off.abs() < 1.2816);
             squares += off * off;
@@ -165,8 +165,9 @@ fn bad_values_are_refused() {
 
 #[test]
 fn a_sum_lies_between_independent_and_common() {
-    assert!((sum_std([3.0, 4.0].into_iter(), 0.0) - 5.0).abs() < 1e-12);
-    assert!((sum_std([3.0, 4.0].into_iter(), 1.0) - 7.0).abs() < 1e-12);
+    let both = |rho| sum_std([[3.0, 5.0], [4.0, 12.0]].into_iter(), rho);
+    assert!(both(0.0).into_iter().zip([5.0, 13.0]).all(|(std, known)| (std - known).abs() < 1e-12));
+    assert!(both(1.0).into_iter().zip([7.0, 17.0]).all(|(std, known)| (std - known).abs() < 1e-12));
 }
 
 #[test]

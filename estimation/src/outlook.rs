@@ -9,6 +9,7 @@
 //! positive headroom.
 
 use crate::feeder::{BranchRef, Feeder};
+use crate::forecast::sum_std;
 use crate::limited_element::{LimitedElement, behind, tan_phi};
 use crate::power_flow::FlowError;
 use crate::skeleton::{LANES, Loads, Settled, Skeleton};
@@ -209,22 +210,17 @@ impl OutlookStudy {
             |value: fn(&Response) -> f64| found.each_ref().map(|found| found.as_ref().map_or(1.0, value));
         let (re, im) = (of(|found| found.direction.re), of(|found| found.direction.im));
         let (gain, rating_va) = (of(|found| found.gain), of(|found| found.rating_va));
-        // What `sum_std` of `forecast` says, in all lanes at once: this is where the time goes.
-        let (mut squares, mut sums) = ([0.0; LANES], [0.0; LANES]);
-        for &(point, share, tan_phi) in &judged.behind {
+        // All lanes at once: this is where the time goes.
+        let weighted = |&(point, share, tan_phi): &(usize, f64, f64)| -> [f64; LANES] {
             let std_w = &errors_w[point];
-            for lane in 0..LANES {
-                let std = (re[lane] + im[lane] * tan_phi).abs() * gain[lane] * share * std_w[lane]
-                    / rating_va[lane];
-                squares[lane] += std * std;
-                sums[lane] += std;
-            }
-        }
-        let rho = rules.error_correlation;
+            std::array::from_fn(|lane| {
+                (re[lane] + im[lane] * tan_phi).abs() * gain[lane] * share * std_w[lane] / rating_va[lane]
+            })
+        };
+        let std = sum_std(judged.behind.iter().map(weighted), rules.error_correlation);
         std::array::from_fn(|lane| {
-            let (squares, sum) = (squares[lane], sums[lane]);
-            let std = ((1.0 - rho) * squares + rho * sum * sum).max(0.0).sqrt();
-            found[lane].as_ref().map(|found| found.congestion(&judged.element, slots[lane], std, rules))
+            let found = found[lane].as_ref()?;
+            Some(found.congestion(&judged.element, slots[lane], std[lane], rules))
         })
     }
 }

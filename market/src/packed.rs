@@ -208,11 +208,8 @@ mod tests {
     fn a_reading_without_a_source_is_written_as_before_and_one_with_it_comes_back() {
         let MeterReading { device, slot, energy, quality, received_at, .. } =
             reading(None, Quality::Substituted);
-        let (mut before, mut now) = (Vec::new(), Vec::new());
-        (device, (slot, energy)).pack(&mut before);
-        (quality, received_at).pack(&mut before);
-        reading(None, Quality::Substituted).pack(&mut now);
-        assert_eq!(now, before);
+        let before = pack_whole(&((device, (slot, energy)), (quality, received_at)));
+        assert_eq!(pack_whole(&reading(None, Quality::Substituted)), before);
         for quality in [Quality::Measured, Quality::Substituted, Quality::Implausible] {
             for source in [None, Some("mqtt"), Some("a-connector-with-a-name-of-more-than-24-bytes")] {
                 let written = reading(source, quality);

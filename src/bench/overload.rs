@@ -270,13 +270,19 @@ async fn ready(stand: &Stand, usual: &mut Usual) -> anyhow::Result<()> {
     let (mut client, began) = (super::http::Client::of(stand.page()), meter::wall_ms());
     while client.send("GET", "/readyz", b"").await?.0 != 200 {
         usual.broken().await?;
-        anyhow::ensure!(meter::wall_ms() - began < READY_WITHIN_MS, "there is no estimate");
+        let waited_ms = meter::wall_ms() - began;
+        anyhow::ensure!(waited_ms < READY_WITHIN_MS, "there was no estimate within {:.0} s", waited_ms / 1e3);
         tokio::time::sleep(LOOK).await;
     }
     let estimated = meter::wall_ms();
     while usual.devices.ordered() == 0 {
         usual.broken().await?;
-        anyhow::ensure!(meter::wall_ms() - estimated < ORDERED_WITHIN_MS, "nothing was ordered");
+        let waited_ms = meter::wall_ms() - estimated;
+        anyhow::ensure!(
+            waited_ms < ORDERED_WITHIN_MS,
+            "no device was ordered within {:.0} s of the first estimate",
+            waited_ms / 1e3
+        );
         tokio::time::sleep(LOOK).await;
     }
     tokio::time::sleep(WARM_UP).await;

@@ -80,25 +80,48 @@ pub(super) fn taken<A: Arithmetic, const N: usize>(
     powers: &[&[Complex64]; LANES],
 ) -> [[[f64; HALF]; 2]; N] {
     let mut taken = [[[0.0; HALF]; 2]; N];
-    let (port, wire, count) = match inlet.way {
-        Way::Wires => (inlet.port as usize, 0, N / 2),
-        Way::First(wire) | Way::More(wire) => (inlet.port as usize, usize::from(wire), 1),
+    let (wire, count) = match inlet.way {
+        Way::Wires => (0, N / 2),
+        Way::First(wire) | Way::More(wire) => (usize::from(wire), 1),
         Way::Other => return taken,
     };
-    let none = [Complex64::ZERO; 3];
-    let mut rows = [&none[..count]; LANES];
-    for (row, powers) in rows.iter_mut().zip(powers) {
-        *row = powers.get(port..port + count).unwrap_or(&none[..count]);
-    }
-    for of in 0..count {
-        let (re, im) = (a.splat4(inlet.s[of].re), a.splat4(inlet.s[of].im));
-        for half in 0..2 {
-            let [p, q, r, s] = std::array::from_fn(|lane| rows[HALF * half + lane][of]);
-            taken[wire + of][half] = a.sub4([p.re, q.re, r.re, s.re], re);
-            taken[N / 2 + wire + of][half] = a.sub4([p.im, q.im, r.im, s.im], im);
+    let port = inlet.port as usize;
+    for half in 0..2 {
+        let powers = &powers[HALF * half..][..HALF];
+        let rows = if count == 3 { three(a, port, powers) } else { one(port, powers) };
+        for (of, s) in inlet.s.iter().enumerate().take(count) {
+            let (re, im) = rows[of];
+            taken[wire + of][half] = a.sub4(re, a.splat4(s.re));
+            taken[N / 2 + wire + of][half] = a.sub4(im, a.splat4(s.im));
         }
     }
     taken
+}
+
+/// Real and imaginary parts of powers, a scenario in each lane.
+type Parts = ([f64; HALF], [f64; HALF]);
+
+/// The powers of three ports from one on. Twice four numbers are read at once; what is in the middle is so twice.
+#[inline(always)]
+fn three<A: Arithmetic>(a: A, port: usize, powers: &[&[Complex64]]) -> [Parts; 3] {
+    let (mut early, mut late) = ([[0.0; HALF]; HALF], [[0.0; HALF]; HALF]);
+    for ((early, late), powers) in early.iter_mut().zip(&mut late).zip(powers) {
+        let Some([x, y, z]) = powers.get(port..port + 3) else { continue };
+        (*early, *late) = ([x.re, x.im, y.re, y.im], [y.re, y.im, z.re, z.im]);
+    }
+    let ([p, q, r, s], [_, _, t, u]) = (a.transpose4(early), a.transpose4(late));
+    [(p, q), (r, s), (t, u)]
+}
+
+/// The powers of one port.
+#[inline(always)]
+fn one(port: usize, powers: &[&[Complex64]]) -> [Parts; 3] {
+    let mut parts = ([0.0; HALF], [0.0; HALF]);
+    for (lane, powers) in powers.iter().enumerate() {
+        let Some(s) = powers.get(port) else { continue };
+        (parts.0[lane], parts.1[lane]) = (s.re, s.im);
+    }
+    [parts; 3]
 }
 
 /// y + M x.

@@ -428,10 +428,19 @@ fn write<A: Arithmetic, const N: usize>(
         for part in 0..N {
             sum.0[part] = a.add4(d.0[part], a.splat4(v[part]));
         }
-        for (lane, voltages) in voltages.iter_mut().enumerate() {
-            let voltages = &mut voltages[first as usize..][..N / 2];
-            for wire in 0..N / 2 {
-                voltages[wire] = Complex64::new(sum.0[wire][lane], sum.0[N / 2 + wire][lane]);
+        let (wires, first) = (N / 2, first as usize);
+        let at = |part: usize| sum.0[part.min(N - 1)];
+        // By lane: the first two voltages, and the last two of three.
+        let early = a.transpose4([at(0), at(wires), at(1), at(wires + 1)]);
+        let late = a.transpose4([at(1), at(wires + 1), at(2), at(wires + 2)]);
+        for ((voltages, early), late) in voltages.iter_mut().zip(early).zip(late) {
+            match &mut voltages[first..first + wires] {
+                [x, y, z] => {
+                    (*x, *y) = (Complex64::new(early[0], early[1]), Complex64::new(early[2], early[3]));
+                    *z = Complex64::new(late[2], late[3]);
+                }
+                [x, ..] => *x = Complex64::new(early[0], early[1]),
+                [] => {}
             }
         }
     }

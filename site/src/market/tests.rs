@@ -120,9 +120,7 @@ fn what_a_device_was_ordered_is_found_by_its_device_and_slots_also_after_a_snaps
     for event in evening::up_to_the_order() {
         ledger.apply(&event).unwrap();
     }
-    let mut bytes = Vec::new();
-    grid::packed::Packed::pack(&ledger, &mut bytes);
-    let unpacked: Ledger = grid::packed::unpack_whole(&bytes).unwrap();
+    let unpacked: Ledger = grid::packed::unpack_whole(&grid::packed::pack_whole(&ledger)).unwrap();
     assert_eq!(unpacked, ledger);
     let order = ledger.activations().next().unwrap().0.clone();
     for ledger in [ledger, unpacked] {
