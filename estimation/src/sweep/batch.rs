@@ -23,8 +23,8 @@ pub struct Batch {
 enum Form {
     /// The reference has no solution: each scenario for itself.
     Alone,
-    One(Reference<2>, Group<2>),
-    Three(Reference<6>, Group<6>),
+    One(Reference<2>, Box<Group<2>>),
+    Three(Reference<6>, Box<Group<6>>),
 }
 
 /// The solution of one scenario, still where it was calculated.
@@ -69,12 +69,12 @@ impl Sweep {
             Ok(solved) if self.plan.wires == 1 => {
                 let reference = Reference::new(&self.plan, ports, &solved.voltages);
                 let group = Group::new(&self.plan, &reference);
-                Form::One(reference, group)
+                Form::One(reference, Box::new(group))
             }
             Ok(solved) => {
                 let reference = Reference::new(&self.plan, ports, &solved.voltages);
                 let group = Group::new(&self.plan, &reference);
-                Form::Three(reference, group)
+                Form::Three(reference, Box::new(group))
             }
         };
         Batch { alone, voltages: Vec::new(), form }

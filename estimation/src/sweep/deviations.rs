@@ -2,7 +2,7 @@
 //! equations.
 
 use super::plan::{Item, NONE, Plan};
-use super::reference::{Inlet, Point, Reference, Square, Tables, Way};
+use super::reference::{Inlet, Point, Reference, Square, Tables};
 use super::rows::{Lanewise, Row};
 use crate::simd::Arithmetic;
 use num_complex::Complex64;
@@ -42,6 +42,8 @@ pub(super) struct Shared<'a, const N: usize> {
 pub(super) struct Stretch<'a, const N: usize, R> {
     /// Number of the plan's item.
     pub number: usize,
+    /// Where the tables have its first position.
+    pub row: usize,
     /// Of the voltage.
     pub d: &'a mut [Bus<N, R>],
     /// −Z J of the element above.
@@ -72,27 +74,41 @@ impl<const N: usize, R: Row> Luggage<N, R> {
     }
 }
 
-/// By how much the powers at an inlet deviate: the first and the last four lanes, part by part.
+/// Powers by part of a bus: of the first and the last four lanes.
+pub(super) type Powers<const N: usize> = [[[f64; HALF]; 2]; N];
+
+/// The powers at an inlet.
 #[inline(always)]
 pub(super) fn taken<A: Arithmetic, const N: usize>(
     a: A,
     inlet: &Inlet,
     powers: &[&[Complex64]; LANES],
-) -> [[[f64; HALF]; 2]; N] {
+) -> Powers<N> {
     let mut taken = [[[0.0; HALF]; 2]; N];
-    let (wire, count) = match inlet.way {
-        Way::Wires => (0, N / 2),
-        Way::First(wire) | Way::More(wire) => (usize::from(wire), 1),
-        Way::Other => return taken,
-    };
-    let port = inlet.port as usize;
+    let (port, (wire, count)) = (inlet.port as usize, inlet.wires(N / 2));
     for half in 0..2 {
         let powers = &powers[HALF * half..][..HALF];
         let rows = if count == 3 { three(a, port, powers) } else { one(port, powers) };
-        for (of, s) in inlet.s.iter().enumerate().take(count) {
-            let (re, im) = rows[of];
-            taken[wire + of][half] = a.sub4(re, a.splat4(s.re));
-            taken[N / 2 + wire + of][half] = a.sub4(im, a.splat4(s.im));
+        for of in 0..count {
+            (taken[wire + of][half], taken[N / 2 + wire + of][half]) = rows[of];
+        }
+    }
+    taken
+}
+
+/// By how much the powers at an inlet deviate from those of the reference.
+#[inline(always)]
+pub(super) fn deviating<A: Arithmetic, const N: usize>(
+    a: A,
+    inlet: &Inlet,
+    powers: &[&[Complex64]; LANES],
+) -> Powers<N> {
+    let (mut taken, (wire, count)) = (taken::<_, N>(a, inlet, powers), inlet.wires(N / 2));
+    for (of, s) in inlet.s.iter().enumerate().take(count) {
+        for half in 0..2 {
+            let (re, im) = (wire + of, N / 2 + wire + of);
+            taken[re][half] = a.sub4(taken[re][half], a.splat4(s.re));
+            taken[im][half] = a.sub4(taken[im][half], a.splat4(s.im));
         }
     }
     taken
@@ -142,7 +158,11 @@ pub(super) fn times<A: Arithmetic, const N: usize, R: Lanewise>(
 
 /// −Z j of even wires.
 #[inline(always)]
-fn fallen<A: Arithmetic, const N: usize, R: Lanewise>(a: A, z: &[R::Number; 4], j: &[R; N]) -> [R; N] {
+pub(super) fn fallen<A: Arithmetic, const N: usize, R: Lanewise>(
+    a: A,
+    z: &[R::Number; 4],
+    j: &[R; N],
+) -> [R; N] {
     let wires = N / 2;
     let (re, im) = (R::all(a, z[0]), R::all(a, z[1]));
     let (mut x, mut y) = (R::ZERO, R::ZERO);
@@ -224,7 +244,7 @@ pub(super) fn up<A: Arithmetic, const N: usize, R: Lanewise>(
     let range = item.start..item.end;
     let first_load = reference.first[stretch.number].1;
     let sums = &mut luggage.sums[..];
-    let rows = plan.nodes[range.clone()].iter().zip(&tables.up[range]);
+    let rows = plan.nodes[range].iter().zip(&tables.up[stretch.row..]);
     let rows = rows.zip(stretch.d.iter()).zip(stretch.rise);
     for (at, (((node, up), d), rise)) in rows.enumerate().rev() {
         let depth = node.depth as usize;
@@ -291,7 +311,7 @@ pub(super) fn down<A: Arithmetic, const N: usize, R: Lanewise>(
     let Item { start, end, .. } = shared.plan.items[stretch.number];
     let mut largest = luggage.squares;
     let above = &mut luggage.above[..];
-    let rows = shared.plan.nodes[start..end].iter().zip(&tables.down[start..end]);
+    let rows = shared.plan.nodes[start..end].iter().zip(&tables.down[stretch.row..]);
     for (((node, g), rise), d) in rows.zip(stretch.rise.iter()).zip(stretch.d) {
         let depth = node.depth as usize;
         let next = times(a, g, &above[depth - 1].0, rise.0);

@@ -6,6 +6,8 @@
 
 mod batch;
 mod deviations;
+mod edges;
+mod exact;
 mod phasors;
 mod plan;
 mod ports;

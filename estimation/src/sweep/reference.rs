@@ -13,10 +13,11 @@
 //! method with the Jacobian of the reference: its fixed point is the solution, the error shrinks by about the drop of
 //! voltage times the relative deviation of the loads, and one sweep solves what is linear, transformers and all.
 
+use super::edges::{Edge, Survey, Unusual, paths, place};
 use super::plan::{NONE, Plan};
 use super::ports::{current, is_plain};
 use super::rows::Number;
-use super::sensitivities::{M6, add_port, linearize};
+use super::sensitivities::{M6, Step, add_port, linearize};
 use crate::circuit::{GROUND, LoadPort};
 use num_complex::Complex64;
 
@@ -78,6 +79,8 @@ pub(super) struct Other<const N: usize> {
     pub current: Complex64,
     /// dI/dV over the parts of its bus.
     pub slope: Square<N, f64>,
+    /// Sizes of the impedance from the top of its block, own − mutual and mutual.
+    pub path: [f64; 2],
 }
 
 /// How the powers of ports come in.
@@ -91,6 +94,18 @@ pub(super) struct Inlet {
     pub way: Way,
     /// Power at the reference; of a single port the first.
     pub s: [Complex64; 3],
+}
+
+impl Inlet {
+    /// The first of the wires that its powers are for, of all there are, and how many.
+    #[inline(always)]
+    pub(super) fn wires(&self, all: usize) -> (usize, usize) {
+        match self.way {
+            Way::Wires => (0, all),
+            Way::First(wire) | Way::More(wire) => (usize::from(wire), 1),
+            Way::Other => (0, 0),
+        }
+    }
 }
 
 /// Where powers of an [`Inlet`] go.
@@ -110,7 +125,14 @@ pub(super) enum Way {
 #[derive(Debug, Clone)]
 pub(super) struct Reference<const N: usize> {
     pub single: Tables<N, f32>,
+    /// Of the trunk only: positions are numbers of items.
     pub double: Tables<N, f64>,
+    /// By item.
+    pub edges: Vec<Edge<N>>,
+    /// By extra record.
+    pub unusual: Vec<Unusual<N>>,
+    /// By load record: sizes of the impedance from the top of its block, own − mutual and mutual.
+    pub paths: Vec<[f64; 2]>,
     /// V₀ by position.
     pub v: Vec<[f64; N]>,
     /// By position.
@@ -129,6 +151,7 @@ impl<const N: usize> Reference<N> {
         let at = |position: usize| &voltages[plan.first_wire[position] as usize..][..N / 2];
         let mut powers = vec![[Complex64::ZERO; 3]; plan.loads];
         let (mut inlets, mut others) = (Vec::<Inlet>::new(), Vec::new());
+        let reach = paths(plan);
         let (mut seen, mut last) = (0, 0);
         let mut first = Vec::with_capacity(plan.items.len() + 1);
         for place in &plan.ports {
@@ -139,7 +162,8 @@ impl<const N: usize> Reference<N> {
             if !is_plain(&port) {
                 let (to, s) = (others.len() as u32, [Complex64::ZERO; 3]);
                 inlets.push(Inlet { port: place.port, to, way: Way::Other, s });
-                others.push(Other::new(place.position, port, at(place.position as usize)));
+                let position = place.position as usize;
+                others.push(Other::new(place.position, port, at(position), reach[position]));
                 continue;
             }
             let (wire, opens) = (place.plus, place.load != last);
@@ -154,11 +178,16 @@ impl<const N: usize> Reference<N> {
         first.push((inlets.len() as u32, plan.loads as u32));
         let opened = inlets.iter().filter(|inlet| matches!(inlet.way, Way::Wires | Way::First(_))).count();
         let v = (0..plan.nodes.len()).map(|position| parts(at(position))).collect();
-        let mut double = Tables::new(plan, ports, voltages);
+        let mut survey = Survey::new(plan, ports, voltages, &reach);
+        let mut double = Tables::new(plan, ports, voltages, |position, step| survey.note(position, step));
+        let mut paths = vec![[0.0; 2]; plan.loads];
         for (position, node) in plan.nodes.iter().enumerate().filter(|(_, node)| node.load > 0) {
+            paths[node.load as usize] = reach[position];
             double.points[node.load as usize] = point(at(position), &powers[node.load as usize]);
         }
-        Self { single: double.single(), double, v, others, inlets, first, all_set: opened + 1 == plan.loads }
+        let Survey { edges, unusual, .. } = survey;
+        let (single, double, all_set) = (double.single(), double.of_trunk(plan), opened + 1 == plan.loads);
+        Self { single, double, edges, unusual, paths, v, others, inlets, first, all_set }
     }
 }
 
@@ -188,7 +217,12 @@ fn merge(inlets: &mut Vec<Inlet>, wires: usize) {
 }
 
 impl<const N: usize> Tables<N, f64> {
-    fn new(plan: &Plan, ports: &[LoadPort], voltages: &[Complex64]) -> Self {
+    fn new(
+        plan: &Plan,
+        ports: &[LoadPort],
+        voltages: &[Complex64],
+        mut met: impl FnMut(usize, &Step),
+    ) -> Self {
         let count = plan.nodes.len();
         let point = Point { v: [1.0; N], u: [1.0; N], p: [0.0; N] };
         let mut tables = Self {
@@ -198,6 +232,7 @@ impl<const N: usize> Tables<N, f64> {
             points: vec![point; plan.loads],
         };
         linearize(plan, ports, voltages, |position, step| {
+            met(position, &step);
             let m = M6::identity() - step.a * step.g * step.z;
             let [own, own_im, mutual, mutual_im] = plan.links[position].z;
             let z = [own - mutual, own_im - mutual_im, mutual, mutual_im];
@@ -210,6 +245,16 @@ impl<const N: usize> Tables<N, f64> {
             }
         });
         tables
+    }
+
+    /// What begins an item, by its number.
+    fn of_trunk(self, plan: &Plan) -> Self {
+        let starts = || plan.items.iter().map(|item| item.start);
+        Self {
+            up: starts().map(|start| self.up[start]).collect(),
+            down: starts().map(|start| self.down[start]).collect(),
+            ..self
+        }
     }
 
     /// The same in single precision.
@@ -246,22 +291,21 @@ fn point<const N: usize>(v: &[Complex64], powers: &[Complex64; 3]) -> Point<N, f
 }
 
 /// Real parts, then imaginary parts.
-fn parts<const N: usize>(values: &[Complex64]) -> [f64; N] {
+pub(super) fn parts<const N: usize>(values: &[Complex64]) -> [f64; N] {
     let wires = N / 2;
     std::array::from_fn(|at| if at < wires { values[at].re } else { values[at - wires].im })
 }
 
 /// Of three wires those that there are.
-fn square<const N: usize>(m: &M6) -> Square<N, f64> {
-    let place = |at: usize| if at < N / 2 { at } else { 3 + at - N / 2 };
-    std::array::from_fn(|column| std::array::from_fn(|row| m[(place(row), place(column))]))
+pub(super) fn square<const N: usize>(m: &M6) -> Square<N, f64> {
+    std::array::from_fn(|column| std::array::from_fn(|row| m[(place::<N>(row), place::<N>(column))]))
 }
 
 impl<const N: usize> Other<N> {
-    fn new(position: u32, port: LoadPort, v: &[Complex64]) -> Self {
+    fn new(position: u32, port: LoadPort, v: &[Complex64], path: [f64; 2]) -> Self {
         let mut slope = M6::zeros();
         add_port(&mut slope, &port, v);
-        let mut other = Self { position, port, current: Complex64::ZERO, slope: square(&slope) };
+        let mut other = Self { position, port, current: Complex64::ZERO, slope: square(&slope), path };
         other.current = current(&port, other.across(|wire| v[wire]));
         other
     }
@@ -272,6 +316,18 @@ impl<const N: usize> Other<N> {
         if self.port.minus == GROUND { plus } else { plus - v(usize::from(self.port.minus)) }
     }
 
+    /// Hands out a current through it, by part of its bus.
+    pub(super) fn add(&self, taken: Complex64, mut to: impl FnMut(usize, f64)) {
+        let mut put = |wire: u8, by: Complex64| {
+            to(usize::from(wire), by.re);
+            to(N / 2 + usize::from(wire), by.im);
+        };
+        put(self.port.plus, taken);
+        if self.port.minus != GROUND {
+            put(self.port.minus, -taken);
+        }
+    }
+
     /// What the response of the reference leaves of its current at a deviation, by part of its bus.
     #[inline(never)]
     pub(super) fn left(&self, power: Complex64, v: &[f64; N], d: &[f64; N]) -> [f64; N] {
@@ -279,12 +335,7 @@ impl<const N: usize> Other<N> {
         let across = self.across(|wire| Complex64::new(v[wire] + d[wire], v[wires + wire] + d[wires + wire]));
         let more = current(&LoadPort { power, ..self.port }, across) - self.current;
         let mut left = [0.0; N];
-        let plus = usize::from(self.port.plus);
-        (left[plus], left[wires + plus]) = (more.re, more.im);
-        if self.port.minus != GROUND {
-            let back = usize::from(self.port.minus);
-            (left[back], left[wires + back]) = (-more.re, -more.im);
-        }
+        self.add(more, |part, by| left[part] += by);
         for (column, by) in self.slope.iter().zip(d) {
             for (left, slope) in left.iter_mut().zip(column) {
                 *left -= slope * by;

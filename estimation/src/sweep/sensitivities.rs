@@ -55,6 +55,8 @@ pub(super) struct Step {
     pub t: M6,
     /// Its impedance.
     pub z: M6,
+    /// The shunt at the bus.
+    pub y: M6,
     /// The subtree's response.
     pub a: M6,
     /// (I + Z A)⁻¹.
@@ -155,7 +157,7 @@ pub(super) fn linearize(
         if position > 0 {
             response[node.parent as usize] += t.transpose() * a * g * t;
         }
-        step(position, Step { t, z, a, g });
+        step(position, Step { t, z, y, a, g });
     }
 }
 

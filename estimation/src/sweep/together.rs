@@ -4,14 +4,15 @@
 //!
 //! ```text
 //! single precision   up blocks, up trunk | down trunk, down blocks, up blocks, up trunk | …
-//! double precision   down trunk and blocks; each block: up, down below the trunk's voltages, result | up and down trunk
+//! double precision   down trunk and blocks; each block: exact sweeps below the trunk's voltages, result | up and down trunk
 //! ```
 //!
-//! Single precision only finds where the last sweep, in double precision, starts. That one solves the exact equations
-//! from the powers as they came in, and by how much it moves the voltages decides whether they are accepted. When it
-//! moves the trunk, the blocks follow it by the response of the reference.
+//! Single precision only finds where the last sweeps, in double precision, start. Those solve the exact equations
+//! from the powers as they came in, and by how much they move the voltages decides whether they are accepted. When the
+//! trunk moves, the blocks follow it by the response of the reference.
 
-use super::deviations::{Bus, HALF, LANES, Luggage, Shared, Stretch, down, taken, times, up};
+use super::deviations::{Bus, HALF, LANES, Luggage, Shared, Stretch, deviating, down, taken, times, up};
+use super::exact::Block;
 use super::plan::{Item, Plan};
 use super::reference::{Reference, Way};
 use super::rows::Row;
@@ -44,15 +45,18 @@ struct Single<const N: usize> {
     totals: Vec<Bus<N, Eight>>,
 }
 
-/// Deviations of one block, and by item of the buses of the trunk.
+/// One block, and by item the deviations of the buses of the trunk.
 #[derive(Debug, Clone)]
 struct Double<const N: usize> {
-    block: [Vec<Bus<N, Four>>; 2],
+    block: Block<N>,
     trunk: [Vec<Bus<N, Four>>; 2],
-    s: Vec<Bus<N, Four>>,
+    /// Of the powers at one bus of the trunk.
+    s: [Bus<N, Four>; 1],
     luggage: Luggage<N, Four>,
-    /// By item: current of a block.
+    /// By item: deviation of the current of a block, were it not for that of the voltage above.
     totals: Vec<Bus<N, Four>>,
+    /// Squares of what may be left within blocks.
+    left: Four,
 }
 
 impl<const N: usize> Group<N> {
@@ -69,11 +73,12 @@ impl<const N: usize> Group<N> {
             totals: vec![Bus::ZERO; items],
         };
         let double = |offset: usize| Double {
-            block: std::array::from_fn(|_| vec![Bus::ZERO; longest]),
+            block: Block::new(plan, longest, loads),
             trunk: std::array::from_fn(|_| vec![Bus::ZERO; items]),
-            s: vec![Bus::ZERO; loads],
+            s: [Bus::ZERO],
             luggage: Luggage::new(plan, offset),
             totals: vec![Bus::ZERO; items],
+            left: [0.0; HALF],
         };
         Self {
             single,
@@ -186,9 +191,11 @@ impl<const N: usize> Kernel for Together<'_, N> {
                 Walk::Fine => {
                     outcome.sweeps += 1;
                     fine += 1;
-                    let moved = self.finish(a);
+                    let (moved, left) = self.finish(a);
+                    let voltage_pu = self.tolerance.voltage_pu;
                     for lane in 0..LANES {
-                        outcome.settled[lane] = courses[lane].settles(moved[lane], self.tolerance.voltage_pu);
+                        outcome.settled[lane] =
+                            courses[lane].settles(moved[lane], voltage_pu) && left[lane] <= LEFT * voltage_pu;
                     }
                     if fine == FINE_MAX || outcome.settled[..self.lanes].iter().all(|settled| *settled) {
                         return outcome;
@@ -216,7 +223,7 @@ impl<const N: usize> Together<'_, N> {
             let loads = reference.first[number].1 as usize..reference.first[number + 1].1 as usize;
             let (d, rise, s) = (&mut d[start..end], &mut rise[start..end], &s[loads]);
             if matches!(walk, Walk::Down | Walk::Fine) {
-                let stretch = Stretch { number, d: &mut *d, rise: &mut *rise, s, fresh };
+                let stretch = Stretch { number, row: start, d: &mut *d, rise: &mut *rise, s, fresh };
                 down(a, self.shared, &reference.single, stretch, luggage);
             }
             let depth = plan.nodes[start].depth as usize;
@@ -224,7 +231,7 @@ impl<const N: usize> Together<'_, N> {
                 luggage.sums[depth] = luggage.sums[depth].plus(a, &totals[number]);
             } else if block != (walk == Walk::Trunk) && walk != Walk::Fine {
                 let fresh = fresh && walk != Walk::Down;
-                let stretch = Stretch { number, d, rise, s, fresh };
+                let stretch = Stretch { number, row: start, d, rise, s, fresh };
                 up(a, self.shared, &reference.single, stretch, luggage, powers);
                 if block {
                     totals[number] = luggage.sums[depth];
@@ -252,7 +259,7 @@ impl<const N: usize> Together<'_, N> {
                     self.powers.map(|powers| powers.get(port).copied().unwrap_or_default());
                 continue;
             }
-            let taken: [_; N] = taken(a, inlet, &self.powers);
+            let taken: [_; N] = deviating(a, inlet, &self.powers);
             let s = &mut single.s[inlet.to as usize].0;
             let more = matches!(inlet.way, Way::More(_));
             for part in 0..N {
@@ -262,20 +269,26 @@ impl<const N: usize> Together<'_, N> {
         }
     }
 
-    /// Takes in the powers of an item in double precision.
+    /// Takes in the powers of an item in double precision: whole ones of a block, deviations of the trunk.
     #[inline(always)]
     fn take_double<A: Arithmetic>(&mut self, a: A, number: usize) {
-        let reference = self.shared.reference;
+        let Shared { plan, reference } = self.shared;
         let ((from, load), (to, _)) = (reference.first[number], reference.first[number + 1]);
+        let block = plan.items[number].block;
         if !reference.all_set {
-            self.group.double.iter_mut().for_each(|double| double.s.fill(Bus::ZERO));
+            for double in &mut self.group.double {
+                double.block.s.fill(Bus::ZERO);
+                double.s = [Bus::ZERO];
+            }
         }
         let inlets = reference.inlets[from as usize..to as usize].iter();
         for inlet in inlets.filter(|inlet| inlet.way != Way::Other) {
-            let taken: [_; N] = taken(a, inlet, &self.powers);
+            let taken: [_; N] =
+                if block { taken(a, inlet, &self.powers) } else { deviating(a, inlet, &self.powers) };
             let more = matches!(inlet.way, Way::More(_));
             for (half, double) in self.group.double.iter_mut().enumerate() {
-                let s = &mut double.s[(inlet.to - load) as usize].0;
+                let s = if block { &mut double.block.s[..] } else { &mut double.s[..] };
+                let s = &mut s[(inlet.to - load) as usize].0;
                 for part in 0..N {
                     let row = taken[part][half];
                     s[part] = if more { a.add4(s[part], row) } else { row };
@@ -292,36 +305,41 @@ impl<const N: usize> Together<'_, N> {
         if block {
             self.take_double(a, number);
         }
-        let depth = plan.nodes[start].depth as usize;
+        let (depth, goal) = (plan.nodes[start].depth as usize, LEFT * self.tolerance.voltage_pu);
+        let parent = plan.nodes[start].parent as usize;
         let Group { single, double, powers, voltages } = &mut *self.group;
         for (half, double) in double.iter_mut().enumerate().take(halves) {
-            let Double { block: [d, rise], trunk, s, luggage, totals } = double;
+            let Double { block: swept, trunk, totals, left, .. } = double;
             if !block {
                 trunk[0][number] = wide(&single.d[start], half);
                 continue;
             }
-            for (d, single) in d.iter_mut().zip(&single.d[start..end]) {
-                *d = wide(single, half);
+            for ((v, single), standing) in
+                swept.v.iter_mut().zip(&single.d[start..end]).zip(&reference.v[start..])
+            {
+                *v = wide(single, half).plus(a, &everywhere(a, standing));
             }
-            luggage.above[depth - 1] = wide(&single.luggage.above[depth - 1], half);
-            let (d, rise) = (&mut d[..end - start], &mut rise[..end - start]);
-            let stretch = Stretch { number, d: &mut *d, rise: &mut *rise, s: &s[..], fresh: false };
-            up(a, self.shared, &reference.double, stretch, luggage, powers);
-            totals[number] = std::mem::replace(&mut luggage.sums[depth], Bus::ZERO);
-            let stretch = Stretch { number, d: &mut *d, rise, s, fresh: false };
-            down(a, self.shared, &reference.double, stretch, luggage);
-            write(a, self.shared, start, d, &mut voltages[half * HALF..][..HALF]);
+            let moved = wide(&single.luggage.above[depth - 1], half);
+            let above = moved.plus(a, &everywhere(a, &reference.v[parent]));
+            let others = (&powers[..], half * HALF);
+            let (taken, within) = swept.settle(a, self.shared, number, &above, others, goal);
+            *left = a.max4(*left, within);
+            let edge = &reference.edges[number];
+            let by_voltage = times(a, &edge.response, &moved.0, everywhere(a, &edge.current).0);
+            for part in 0..N {
+                totals[number].0[part] = a.sub4(taken.0[part], by_voltage[part]);
+            }
+            write(a, plan, start, swept.v[..end - start].iter(), &mut voltages[half * HALF..][..HALF]);
         }
     }
 
-    /// The trunk in double precision, and the blocks after it where that matters. The largest movements by lane.
+    /// The trunk in double precision, and the blocks after it where that matters. By lane the largest movements of the
+    /// trunk, and what may be left within blocks.
     #[inline(always)]
-    fn finish<A: Arithmetic>(&mut self, a: A) -> [f64; LANES] {
+    fn finish<A: Arithmetic>(&mut self, a: A) -> ([f64; LANES], [f64; LANES]) {
         let (Shared { plan, reference }, halves) = (self.shared, self.lanes.div_ceil(HALF));
-        let (mut moved, mut shift, count) = ([0.0; LANES], false, plan.items.len());
-        let local: [Four; 2] = std::array::from_fn(|half| {
-            std::mem::replace(&mut self.group.double[half].luggage.squares, Row::ZERO)
-        });
+        let (mut moved, mut left, mut shift) = ([0.0; LANES], [0.0; LANES], false);
+        let count = plan.items.len();
         for at in 0..2 * count {
             let climbing = at < count;
             let number = if climbing { count - 1 - at } else { at - count };
@@ -335,7 +353,7 @@ impl<const N: usize> Together<'_, N> {
                 let Double { trunk: [d, rise], s, luggage, totals, .. } = double;
                 let (d, rise) = (&mut d[number..=number], &mut rise[number..=number]);
                 let before = d[0];
-                let stretch = Stretch { number, d: &mut *d, rise, s, fresh: false };
+                let stretch = Stretch { number, row: number, d: &mut *d, rise, s, fresh: false };
                 if block {
                     if climbing {
                         luggage.sums[depth] = luggage.sums[depth].plus(a, &totals[number]);
@@ -347,7 +365,8 @@ impl<const N: usize> Together<'_, N> {
                     }
                 } else {
                     down(a, self.shared, &reference.double, stretch, luggage);
-                    write(a, self.shared, start, d, &mut voltages[half * HALF..][..HALF]);
+                    let v = d[0].plus(a, &everywhere(a, &reference.v[start]));
+                    write(a, plan, start, [v].iter(), &mut voltages[half * HALF..][..HALF]);
                     for part in 0..N {
                         let by = a.sub4(d[0].0[part], before.0[part]);
                         for lane in 0..HALF {
@@ -358,18 +377,19 @@ impl<const N: usize> Together<'_, N> {
             }
         }
         for half in 0..halves {
-            let trunk = std::mem::replace(&mut self.group.double[half].luggage.squares, Row::ZERO);
+            let double = &mut self.group.double[half];
+            let trunk = std::mem::replace(&mut double.luggage.squares, Row::ZERO);
+            let within = std::mem::replace(&mut double.left, Row::ZERO);
             for lane in 0..HALF {
-                // Not `max`: what is no number counts.
-                let (local, trunk) = (local[half][lane].sqrt(), trunk[lane].sqrt());
-                moved[half * HALF + lane] = if local > trunk { local } else { local * 0.0 + trunk };
+                let trunk = trunk[lane].sqrt();
+                (moved[half * HALF + lane], left[half * HALF + lane]) = (trunk, within[lane].sqrt());
                 shift |= trunk > SHIFT * self.tolerance.voltage_pu;
             }
         }
         if shift {
             self.shift(a);
         }
-        moved
+        (moved, left)
     }
 
     /// Moves the blocks with the trunk, by the response of the reference.
@@ -413,23 +433,28 @@ fn wide<const N: usize>(single: &Bus<N, Eight>, half: usize) -> Bus<N, Four> {
     wide
 }
 
+/// The same in all lanes.
+#[inline(always)]
+fn everywhere<A: Arithmetic, const N: usize>(a: A, parts: &[f64; N]) -> Bus<N, Four> {
+    let mut all = Bus::ZERO;
+    for (all, part) in all.0.iter_mut().zip(parts) {
+        *all = a.splat4(*part);
+    }
+    all
+}
+
 /// Writes voltages from a position on.
 #[inline(always)]
-fn write<A: Arithmetic, const N: usize>(
+fn write<'v, A: Arithmetic, const N: usize>(
     a: A,
-    shared: Shared<'_, N>,
+    plan: &Plan,
     start: usize,
-    d: &[Bus<N, Four>],
+    v: impl Iterator<Item = &'v Bus<N, Four>>,
     voltages: &mut [Vec<Complex64>],
 ) {
-    let rows = shared.reference.v[start..].iter().zip(&shared.plan.first_wire[start..]).zip(d);
-    for ((v, &first), d) in rows {
-        let mut sum = *d;
-        for part in 0..N {
-            sum.0[part] = a.add4(d.0[part], a.splat4(v[part]));
-        }
+    for (&first, v) in plan.first_wire[start..].iter().zip(v) {
         let (wires, first) = (N / 2, first as usize);
-        let at = |part: usize| sum.0[part.min(N - 1)];
+        let at = |part: usize| v.0[part.min(N - 1)];
         // By lane: the first two voltages, and the last two of three.
         let early = a.transpose4([at(0), at(wires), at(1), at(wires + 1)]);
         let late = a.transpose4([at(1), at(wires + 1), at(2), at(wires + 2)]);
