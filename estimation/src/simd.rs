@@ -45,6 +45,8 @@ pub trait Arithmetic: Copy {
     fn sums4(self, x: [[f64; 4]; 4]) -> [f64; 4];
     /// Rows for columns.
     fn transpose4(self, x: [[f64; 4]; 4]) -> [[f64; 4]; 4];
+    /// Asks the memory for what will be needed soon.
+    fn fetch<T>(self, soon: &T);
 
     /// x + y.
     fn add8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8];
@@ -91,6 +93,8 @@ fn each8(f: impl Fn(usize) -> f32) -> [f32; 8] {
 /// Four and eight at once, element by element.
 macro_rules! element_by_element {
     () => {
+        #[inline(always)]
+        fn fetch<T>(self, _: &T) {}
         #[inline(always)]
         fn add4(self, x: [f64; 4], y: [f64; 4]) -> [f64; 4] {
             each(|k| x[k] + y[k])
@@ -291,6 +295,11 @@ mod vector {
     }
 
     impl Arithmetic for Avx2 {
+        #[inline(always)]
+        fn fetch<T>(self, soon: &T) {
+            // Into all levels of the cache.
+            self.0.sse._mm_prefetch::<3>(std::ptr::from_ref(soon).cast());
+        }
         #[inline(always)]
         fn fma(self, x: f64, y: f64, z: f64) -> f64 {
             x.mul_add(y, z)

@@ -14,7 +14,7 @@
 use super::deviations::{Bus, HALF, LANES, Luggage, Shared, Stretch, deviating, down, taken, times, up};
 use super::exact::Block;
 use super::plan::{Item, Plan};
-use super::reference::{Reference, Way};
+use super::reference::{Inlet, Reference, Way};
 use super::rows::Row;
 use crate::simd::{Arithmetic, Kernel};
 use crate::solve::Tolerance;
@@ -170,6 +170,7 @@ impl Course {
 
 impl<const N: usize> Kernel for Together<'_, N> {
     type Output = Outcome;
+    const MANY_NUMBERS: bool = true;
 
     #[inline(always)]
     fn run<A: Arithmetic>(mut self, a: A) -> Outcome {
@@ -252,7 +253,8 @@ impl<const N: usize> Together<'_, N> {
         let reference = self.shared.reference;
         let Group { single, powers, .. } = &mut *self.group;
         let (from, to) = (reference.first[number].0 as usize, reference.first[number + 1].0 as usize);
-        for inlet in &reference.inlets[from..to] {
+        for (at, inlet) in (from..).zip(&reference.inlets[from..to]) {
+            fetch_powers(a, &reference.inlets, at, &self.powers);
             if inlet.way == Way::Other {
                 let port = inlet.port as usize;
                 powers[inlet.to as usize] =
@@ -281,8 +283,9 @@ impl<const N: usize> Together<'_, N> {
                 double.s = [Bus::ZERO];
             }
         }
-        let inlets = reference.inlets[from as usize..to as usize].iter();
-        for inlet in inlets.filter(|inlet| inlet.way != Way::Other) {
+        let inlets = (from as usize..).zip(&reference.inlets[from as usize..to as usize]);
+        for (at, inlet) in inlets.filter(|(_, inlet)| inlet.way != Way::Other) {
+            fetch_powers(a, &reference.inlets, at, &self.powers);
             let taken: [_; N] =
                 if block { taken(a, inlet, &self.powers) } else { deviating(a, inlet, &self.powers) };
             let more = matches!(inlet.way, Way::More(_));
@@ -443,6 +446,23 @@ fn everywhere<A: Arithmetic, const N: usize>(a: A, parts: &[f64; N]) -> Bus<N, F
     all
 }
 
+/// Ports and buses are numbered as the network has them, not along the tree: what is so many places on is asked for.
+const AHEAD: usize = 8;
+/// Where powers and voltages of a group are more than this many wires, they are not in the cache.
+const FAR: usize = 6_000;
+
+/// Asks for powers that will be taken in soon.
+#[inline(always)]
+fn fetch_powers<A: Arithmetic>(a: A, inlets: &[Inlet], at: usize, powers: &[&[Complex64]; LANES]) {
+    let Some(inlet) = inlets.get(at + AHEAD).filter(|_| powers[0].len() > FAR) else { return };
+    let port = inlet.port as usize;
+    for powers in powers {
+        for power in [powers.get(port), powers.get(port + 2)].into_iter().flatten() {
+            a.fetch(power);
+        }
+    }
+}
+
 /// Writes voltages from a position on.
 #[inline(always)]
 fn write<'v, A: Arithmetic, const N: usize>(
@@ -452,8 +472,16 @@ fn write<'v, A: Arithmetic, const N: usize>(
     v: impl Iterator<Item = &'v Bus<N, Four>>,
     voltages: &mut [Vec<Complex64>],
 ) {
-    for (&first, v) in plan.first_wire[start..].iter().zip(v) {
+    for ((position, &first), v) in (start..).zip(&plan.first_wire[start..]).zip(v) {
         let (wires, first) = (N / 2, first as usize);
+        if plan.wire_count > FAR
+            && let Some(&soon) = plan.first_wire.get(position + AHEAD)
+        {
+            for voltages in voltages.iter() {
+                a.fetch(&voltages[soon as usize]);
+                a.fetch(&voltages[soon as usize + wires - 1]);
+            }
+        }
         let at = |part: usize| v.0[part.min(N - 1)];
         // By lane: the first two voltages, and the last two of three.
         let early = a.transpose4([at(0), at(wires), at(1), at(wires + 1)]);
