@@ -262,6 +262,16 @@ pub(super) fn minus<K: Arithmetic, const N: usize>(kit: K, a: &Matrix<N>, b: &Ma
     difference
 }
 
+/// A + B / 2
+#[inline(always)]
+pub(super) fn plus_half<K: Arithmetic, const N: usize>(kit: K, a: &Matrix<N>, b: &Matrix<N>) -> Matrix<N> {
+    let mut sum = *a;
+    for c in 0..N {
+        sum[c] = axpy(kit, 0.5, &b[c], &a[c]);
+    }
+    sum
+}
+
 /// The mean of a matrix and its transpose: keeps what is symmetric symmetric.
 #[inline(always)]
 pub(super) fn symmetric<K: Arithmetic, const N: usize>(kit: K, m: &Matrix<N>) -> Matrix<N> {

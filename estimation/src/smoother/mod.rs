@@ -30,6 +30,7 @@ mod objective;
 mod observability;
 mod plausible;
 mod posterior;
+mod powers;
 mod precision;
 mod reference;
 mod shrinking;

@@ -18,6 +18,7 @@ use super::core::Core;
 use super::cuts::Cut;
 use super::dense::{self, Arithmetic, HALF, LANES, Matrix, Plain, Transposed, Vector};
 use super::lines::NONE;
+use super::powers::Powers;
 use super::reference::Reference;
 use super::taken::Together;
 use crate::simd::Kernel;
@@ -124,6 +125,7 @@ pub(super) struct Ends {
 
 impl<const N: usize> Kernel for Posterior<'_, N> {
     type Output = Variances;
+    const MANY_NUMBERS: bool = true;
 
     #[inline(always)]
     fn run<K: Arithmetic>(self, kit: K) -> Variances {
@@ -209,32 +211,32 @@ fn cross<K: Arithmetic, const N: usize>(kit: K, core: &Core<N>, i: usize, outer:
     let x = lines.from_parent(kit, line, &outer.x);
     let g = lines.from_parent(kit, line, &outer.g);
     let alpha = dense::minus(kit, &dense::unit(), &lines.matrix_z(kit, line, &edge.a));
-    let mut d_u = dense::product(kit, &x, &alpha);
-    let mut d_omega = negative(&dense::product(kit, &g, &alpha));
     let at = dense::transpose(kit, &edge.a);
-    let mut pull;
+    let mut d_u = dense::product(kit, &x, &alpha);
+    // −dω and −(Â' dω + β − L̂ dU).
+    let (mut omega, push);
+    omega = dense::product(kit, &g, &alpha);
     if line.evidence == NONE {
-        pull = dense::product(kit, &at, &d_omega);
+        push = dense::product(kit, &at, &omega);
     } else {
         let l = &core.double.evidence[line.evidence as usize];
         let beta = lines.matrix_z(kit, line, l);
-        d_u = dense::plus(kit, &d_u, &dense::product(kit, &c, &beta));
-        d_omega = dense::plus(kit, &d_omega, &dense::product(kit, &dense::transpose(kit, &x), &beta));
-        pull = dense::plus(kit, &dense::product(kit, &at, &d_omega), &beta);
-        pull = dense::minus(kit, &pull, &dense::product(kit, l, &d_u));
+        d_u = dense::product_plus(kit, &c, &beta, &d_u);
+        omega = dense::minus(kit, &omega, &dense::product(kit, &dense::transpose(kit, &x), &beta));
+        let own = dense::minus(kit, &dense::product(kit, l, &d_u), &beta);
+        push = dense::product_plus(kit, &at, &omega, &own);
     }
-    let mut d_j = dense::plus(kit, &alpha, &dense::product(kit, &edge.a, &d_u));
-    d_j = dense::plus(kit, &d_j, &dense::product(kit, &edge.s, &d_omega));
+    let mut d_j = dense::product_plus(kit, &edge.a, &d_u, &alpha);
+    d_j = dense::minus(kit, &d_j, &dense::product(kit, &edge.s, &omega));
     let x_below = dense::minus(kit, &d_u, &lines.z_matrix(kit, line, &d_j));
-    let g_below = dense::symmetric(kit, &dense::minus(kit, &lines.zt_matrix(kit, line, &pull), &d_omega));
+    let g_below = dense::symmetric(kit, &dense::minus(kit, &omega, &lines.zt_matrix(kit, line, &push)));
 
     let noise = dense::product(kit, &x, &edge.s);
-    let u_j = dense::plus(kit, &dense::product(kit, &c, &at), &noise);
-    let mut j = dense::plus(
-        kit,
-        &dense::product(kit, &edge.a, &u_j),
-        &dense::transpose(kit, &dense::product(kit, &edge.a, &noise)),
-    );
+    let ca = dense::product(kit, &c, &at);
+    let u_j = dense::plus(kit, &ca, &noise);
+    // Half of Â c Â' with either of the two that are transposed.
+    let half = dense::product(kit, &edge.a, &dense::plus_half(kit, &noise, &ca));
+    let mut j = dense::plus(kit, &half, &dense::transpose(kit, &half));
     let gs = dense::product(kit, &g, &edge.s);
     j = dense::plus(kit, &j, &dense::minus(kit, &edge.s, &dense::product(kit, &edge.s, &gs)));
     let u_v = lines.matrix_zt(kit, line, &u_j);
@@ -363,6 +365,7 @@ fn end_variance<const N: usize>(
     let (x, y, a, b) = (v[k], v[k + h], i[k], i[k + h]);
     let (cxx, cxy, cyy) = (c[k][k], c[k][k + h], c[k + w][k + h]);
     let (iaa, iab, ibb) = (i_i[k][k], i_i[k][k + h], i_i[k + w][k + h]);
+    let size = current_variance(k, i, i_i);
     let (xa, xb, ya, yb) = (v_i[k][k], v_i[k + w][k], v_i[k][k + h], v_i[k + w][k + h]);
     // By P = x a + y b and Q = y a − x b, over (v_re, v_im, i_re, i_im): [a b x y] and [−b a y −x].
     let p = a * a * cxx
@@ -374,14 +377,19 @@ fn end_variance<const N: usize>(
         + a * a * cyy
         + 2.0 * (b * (x * xb - y * xa) + a * (y * ya - x * yb))
         + (y * y * iaa - 2.0 * x * y * iab + x * x * ibb);
+    EndVariance { p: p.max(0.0), q: q.max(0.0), i: size }
+}
+
+/// Variance of the size of the current of a wire.
+#[inline(always)]
+fn current_variance<const N: usize>(k: usize, i: &Vector, i_i: &Matrix<N>) -> f64 {
+    let (a, b) = (i[k], i[k + HALF]);
+    let (aa, ab, bb) = (i_i[k][k], i_i[k][k + HALF], i_i[k + N / 2][k + HALF]);
     let square = a * a + b * b;
     // Next to no current has no direction: the mean over all.
-    let size = if square > 1e-24 {
-        (a * a * iaa + 2.0 * a * b * iab + b * b * ibb) / square
-    } else {
-        0.5 * (iaa + ibb)
-    };
-    EndVariance { p: p.max(0.0), q: q.max(0.0), i: size.max(0.0) }
+    let size =
+        if square > 1e-24 { (a * a * aa + 2.0 * a * b * ab + b * b * bb) / square } else { 0.5 * (aa + bb) };
+    size.max(0.0)
 }
 
 /// Flows at both ends of the line above a position.
@@ -402,10 +410,8 @@ fn flows<K: Arithmetic, const N: usize>(
     let current = negative_vector(j);
     let minus = negative(&v_j);
     let below = with_shunt(kit, core, &ends.below, (v, &current), (&crossed.known.c, &minus, &crossed.j));
-    for k in 0..w {
-        out.below[i * w + k] = end_variance::<N>(k, v, &below.0, &crossed.known.c, &below.1, &below.2);
-    }
-    out.below_total[i] = total_variance(kit, (v, &below.0), (&crossed.known.c, &below.1, &below.2));
+    let known = (&crossed.known.c, &below.1, &below.2);
+    out.below_total[i] = end(kit, (v, &below.0), known, &mut out.below[i * w..][..w]);
     // Above: I = T'J + Y V.
     let parent = line.parent as usize;
     let v = &core.v[parent];
@@ -420,49 +426,24 @@ fn flows<K: Arithmetic, const N: usize>(
     };
     let current = lines.tt(kit, line, j);
     let above = with_shunt(kit, core, &ends.above, (v, &current), (&outer.c, &v_j, &j_j));
-    for k in 0..w {
-        out.above[i * w + k] = end_variance::<N>(k, v, &above.0, &outer.c, &above.1, &above.2);
-    }
-    out.above_total[i] = total_variance(kit, (v, &above.0), (&outer.c, &above.1, &above.2));
+    let known = (&outer.c, &above.1, &above.2);
+    out.above_total[i] = end(kit, (v, &above.0), known, &mut out.above[i * w..][..w]);
 }
 
-/// Variances of the sums over the wires, from the same covariances: `g' cov g` with g the gradient of ΣP, ΣQ, |ΣS| and Σ|S|.
+/// Variances of one end: by wire, and of all wires together.
 #[inline(always)]
-fn total_variance<K: Arithmetic, const N: usize>(
+fn end<K: Arithmetic, const N: usize>(
     kit: K,
     (v, i): (&Vector, &Vector),
     (c, v_i, i_i): (&Matrix<N>, &Matrix<N>, &Matrix<N>),
+    out: &mut [EndVariance],
 ) -> TotalVariance {
-    let (w, h) = (N / 2, HALF);
-    // P = v_re i_re + v_im i_im, Q = v_im i_re − v_re i_im.
-    let (mut q_v, mut q_i) = ([0.0; LANES], [0.0; LANES]);
-    let (mut s_v, mut s_i) = ([0.0; LANES], [0.0; LANES]);
-    let (mut p, mut q) = (0.0, 0.0);
-    for k in 0..w {
-        let (x, y, a, b) = (v[k], v[k + h], i[k], i[k + h]);
-        (q_v[k], q_v[k + h], q_i[k], q_i[k + h]) = (-b, a, y, -x);
-        let (own_p, own_q) = (x * a + y * b, y * a - x * b);
-        let size = own_p.hypot(own_q).max(1e-24);
-        let (by_p, by_q) = (own_p / size, own_q / size);
-        (s_v[k], s_v[k + h]) = (by_p * a - by_q * b, by_p * b + by_q * a);
-        (s_i[k], s_i[k + h]) = (by_p * x + by_q * y, by_p * y - by_q * x);
-        p += own_p;
-        q += own_q;
+    let powers = Powers::of(kit, (v, i), (c, v_i, i_i));
+    for (k, out) in out.iter_mut().enumerate() {
+        let (p, q) = (powers.pp[k][k].max(0.0), powers.qq[k][k].max(0.0));
+        *out = EndVariance { p, q, i: current_variance(k, i, i_i) };
     }
-    // The gradient of ΣP by V is I, and by I it is V.
-    let by_p_v = dense::times_plus(kit, c, i, &dense::times(kit, v_i, v));
-    let by_p_i = dense::add(kit, &dense::transposed_times(kit, v_i, i), &dense::times(kit, i_i, v));
-    let by_q_v = dense::times_plus(kit, c, &q_v, &dense::times(kit, v_i, &q_i));
-    let by_q_i = dense::add(kit, &dense::transposed_times(kit, v_i, &q_v), &dense::times(kit, i_i, &q_i));
-    let pp = dense::dot(i, &by_p_v) + dense::dot(v, &by_p_i);
-    let pq = dense::dot(&q_v, &by_p_v) + dense::dot(&q_i, &by_p_i);
-    let qq = dense::dot(&q_v, &by_q_v) + dense::dot(&q_i, &by_q_i);
-    let square = (p * p + q * q).max(1e-24);
-    let s = (p * p * pp + 2.0 * p * q * pq + q * q * qq) / square;
-    let by_s_v = dense::times_plus(kit, c, &s_v, &dense::times(kit, v_i, &s_i));
-    let by_s_i = dense::add(kit, &dense::transposed_times(kit, v_i, &s_v), &dense::times(kit, i_i, &s_i));
-    let apparent = dense::dot(&s_v, &by_s_v) + dense::dot(&s_i, &by_s_i);
-    TotalVariance { p: pp.max(0.0), q: qq.max(0.0), s: s.max(0.0), apparent: apparent.max(0.0) }
+    powers.total(kit, v, i)
 }
 
 #[inline(always)]
@@ -487,12 +468,11 @@ fn with_shunt<K: Arithmetic, const N: usize>(
         let full = &core.lines.full_shunts[shunt.full as usize - 1];
         current = dense::add(kit, &current, &dense::times(kit, full, v));
     }
-    // cov(V, YV) = (Y c)', cov(YV, I) = Y cov(V, I).
-    let yc = shunt_times(kit, core, shunt, c);
-    let cross = shunt_times(kit, core, shunt, v_i);
+    // cov(V, YV) = (Y c)', cov(YV, I) = Y cov(V, I), and half of cov(YV) with either of the two that are transposed.
+    let cy = dense::transpose(kit, &shunt_times(kit, core, shunt, c));
+    let cross = shunt_times(kit, core, shunt, &dense::plus_half(kit, v_i, &cy));
     let all = dense::plus(kit, i_i, &dense::plus(kit, &cross, &dense::transpose(kit, &cross)));
-    let all = dense::plus(kit, &all, &shunt_times(kit, core, shunt, &dense::transpose(kit, &yc)));
-    (current, dense::plus(kit, v_i, &dense::transpose(kit, &yc)), all)
+    (current, dense::plus(kit, v_i, &cy), all)
 }
 
 /// Y M.

@@ -43,7 +43,7 @@ impl Together {
     ) -> Self {
         let (w, h) = (N / 2, HALF);
         let (x, y, a, b) = (v[k], v[k + h], i[k], i[k + h]);
-        let size = x.hypot(y);
+        let size = (x * x + y * y).sqrt();
         // Over (v_re, v_im, i_re, i_im).
         let (p, q, u) = ([a, b, x, y], [-b, a, y, -x], [x / size, y / size, 0.0, 0.0]);
         let (xa, xb, ya, yb) = (v_i[k][k], v_i[k + w][k], v_i[k][k + h], v_i[k + w][k + h]);

@@ -62,7 +62,9 @@ impl<const N: usize> Solver<N> {
                 let at = self.global(i, k);
                 let (magnitude, v) = (variances.magnitude[i * w + k], &core.v[i]);
                 out.voltages[at] = root(magnitude);
-                out.angles[at] = root(variances.phasor[i * w + k] - magnitude) / v[k].hypot(v[k + HALF]);
+                out.angles[at] = ((variances.phasor[i * w + k] - magnitude).max(0.0)
+                    / (v[k] * v[k] + v[k + HALF] * v[k + HALF]))
+                    .sqrt();
                 let (p, q) = variances.injection[i * w + k];
                 out.injections[at] = (root(p), root(q));
                 out.turned_angles[at] = root(variances.turned[i * w + k]);
