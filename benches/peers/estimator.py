@@ -82,7 +82,7 @@ CELLS = (
     Cell("  the same, peer without Python", "estimate", "refactor_ms", "batch_ms_per_scenario", NO_GOAL),
     Cell("estimate, kept factors", "estimate", "warm_ms", "warm_ms", (80, 80, 80, 80)),
     Cell("estimate, batch", "estimate", "batch_ms_per_scenario", "batch_ms_per_scenario", (250, 250, 250, 250)),
-    Cell("uncertainty, all voltages", "estimate", "uncertainty_ms", "warm_ms", (0.05, 0.05, 0.05, 0.05), share=True),
+    Cell("all standard deviations", "estimate", "uncertainty_ms", "warm_ms", (0.05, 0.05, 0.05, 0.05), share=True),
 )
 MORE_OF_OURS = (
     "cold_ms", "incremental_us_p50", "incremental_us_p99", "iterations", "peak_mb",
@@ -234,7 +234,7 @@ def print_tables(results, cells):
     for entry in cells:
         by_key.setdefault(entry["cell"], []).append(entry)
     shown = [cell for cell in CELLS if cell.key() in by_key]
-    print("ratios, the peer's CPU time over ours (uncertainty: ours as a share of the peer's estimate)")
+    print("ratios, the peer's CPU time over ours (deviations: ours as a share of the peer's estimate)")
     grid = [["", "goal", *map(str, nodes)]]
     for cell in shown:
         texts = [
