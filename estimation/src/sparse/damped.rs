@@ -37,6 +37,14 @@ const SETTLING: usize = 8;
 /// How far ν stands above the multipliers.
 const PENALTY_MARGIN: f64 = 2.0;
 
+/// What undamped steps do where a damped one moves little.
+enum Undamped {
+    /// Nothing more: this is the place.
+    Rests,
+    /// They move this voltage by so much, p.u.
+    Moves(f64, usize),
+}
+
 impl Wls {
     /// Iterates from the flat start.
     ///
@@ -54,8 +62,12 @@ impl Wls {
             let step = self.bent_step(damping, bent)?;
             last = self.largest(&step[..size])?;
             // Little moved: is it λ that holds, or is this the place?
-            if last.0 <= 1e3 * tolerance.voltage_pu && self.at_rest(tolerance)? {
-                return Ok(iterations);
+            if last.0 <= 1e3 * tolerance.voltage_pu {
+                match self.undamped(tolerance)? {
+                    Undamped::Rests => return Ok(iterations),
+                    // How far it is from rest, whatever λ lets through.
+                    Undamped::Moves(by, bus) => last = (by.max(last.0), bus),
+                }
             }
             let pulls = self.mu.iter().zip(&step[size..]).map(|(mu, change)| mu + change);
             let exact = pulls.zip(&self.rows.meters.variance).filter(|(_, variance)| **variance == 0.0);
@@ -91,24 +103,25 @@ impl Wls {
         Err(NoSolution::NotSettled { iterations, step_pu: last.0, bus: last.1 })
     }
 
-    /// Whether an undamped step would not move a voltage either; when it moves one a little, it is taken.
-    fn at_rest(&mut self, tolerance: &Tolerance) -> Result<bool, NoSolution> {
+    /// What undamped steps would do; while they move voltages little, and less and less, they are taken.
+    fn undamped(&mut self, tolerance: &Tolerance) -> Result<Undamped, NoSolution> {
         let size = 2 * self.live.len();
-        let mut before = f64::INFINITY;
+        let (mut before, mut last) = (f64::INFINITY, (f64::INFINITY, 0));
         for _ in 0..SETTLING {
             let step = self.bent_step(0.0, true)?;
-            let moved = self.largest(&step[..size])?.0;
+            last = self.largest(&step[..size])?;
+            let moved = last.0;
             if moved <= tolerance.voltage_pu || (moved <= ROUNDING && moved > 0.5 * before) {
                 self.go(&step);
-                return Ok(true);
+                return Ok(Undamped::Rests);
             }
             if moved > 1e3 * tolerance.voltage_pu || moved > 0.5 * before {
-                return Ok(false);
+                break;
             }
             before = moved;
             self.go(&step);
         }
-        Ok(false)
+        Ok(Undamped::Moves(last.0, last.1))
     }
 
     /// Moves as a step says, voltages along circles: `V exp(dV/V)`. What is hard to see is where a part of the network
