@@ -35,6 +35,13 @@ pub trait Arithmetic: Copy {
     fn fma4(self, x: [f64; 4], y: [f64; 4], z: [f64; 4]) -> [f64; 4];
     /// z − x · y.
     fn fnma4(self, x: [f64; 4], y: [f64; 4], z: [f64; 4]) -> [f64; 4];
+    /// |x|; no number where there is none.
+    #[inline(always)]
+    fn abs4(self, x: [f64; 4]) -> [f64; 4] {
+        self.max4(self.sub4([0.0; 4], x), x)
+    }
+    /// √x.
+    fn sqrt4(self, x: [f64; 4]) -> [f64; 4];
     /// The larger of each; y where one of them is no number.
     fn max4(self, x: [f64; 4], y: [f64; 4]) -> [f64; 4];
     /// One value four times.
@@ -118,6 +125,10 @@ macro_rules! element_by_element {
         #[inline(always)]
         fn fnma4(self, x: [f64; 4], y: [f64; 4], z: [f64; 4]) -> [f64; 4] {
             each(|k| self.fma(-x[k], y[k], z[k]))
+        }
+        #[inline(always)]
+        fn sqrt4(self, x: [f64; 4]) -> [f64; 4] {
+            each(|k| x[k].sqrt())
         }
         #[inline(always)]
         fn max4(self, x: [f64; 4], y: [f64; 4]) -> [f64; 4] {
@@ -333,6 +344,10 @@ mod vector {
             cast(self.0.negate_mul_add_f64x4(v(x), v(y), v(z)))
         }
         #[inline(always)]
+        fn sqrt4(self, x: [f64; 4]) -> [f64; 4] {
+            cast(self.0.avx._mm256_sqrt_pd(cast(x)))
+        }
+        #[inline(always)]
         fn max4(self, x: [f64; 4], y: [f64; 4]) -> [f64; 4] {
             cast(self.0.avx._mm256_max_pd(cast(x), cast(y)))
         }
@@ -475,7 +490,14 @@ mod tests {
             let products = [a.fma4(x, y, z), a.fnma4(x, y, z), one];
             let sums = [a.add4(x, y), a.sub4(x, y), a.mul4(x, y), a.div4(x, y), a.max4(x, y), two];
             let turned = a.transpose4([x, y, z, x]);
-            products.into_iter().chain(sums).chain([a.sums4([x, y, z, y])]).chain(turned).collect()
+            let roots = [a.sqrt4(a.mul4(x, x)), a.abs4(x)];
+            products
+                .into_iter()
+                .chain(sums)
+                .chain([a.sums4([x, y, z, y])])
+                .chain(turned)
+                .chain(roots)
+                .collect()
         }
     }
 
@@ -489,6 +511,7 @@ mod tests {
         assert_eq!(plain[8], [-2.0, 3.25, 1.5, 4.0]);
         assert_eq!(plain[9], [6.75, 9.5, -2.75, 9.5]);
         assert_eq!(plain[11], [-2.0, 8.0, 0.0, -2.0]);
+        assert_eq!(plain[14..], [[1.5, 2.0, 3.25, 4.0]; 2]);
     }
 
     struct AllSingle([f32; 8], [f32; 8]);

@@ -81,7 +81,6 @@ pub(super) fn compile<const N: usize>(
         double: Factors::default(),
         single: Factors::default(),
         frozen: Vec::new(),
-        frozen_single: Vec::new(),
         frozen_meters: Vec::new(),
         root: dense::zero(),
         root_weak: dense::zero(),
@@ -107,7 +106,6 @@ pub(super) fn compile<const N: usize>(
     work.evidence();
     let Work { mut core, targets, .. } = work;
     core.frozen = vec![Frozen::NOTHING; core.loads.len()];
-    core.frozen_single = vec![Frozen::NOTHING; core.loads.len()];
     core.frozen_meters = vec![[0.0; 2]; core.meters.len()];
     core.double = Factors::new(&core);
     core.single = Factors::new(&core);

@@ -79,9 +79,8 @@ pub(super) struct Core<const N: usize> {
     pub double: Factors<f64, N>,
     /// The same rounded, for steps.
     pub single: Factors<f32, N>,
-    /// By load, in either precision, and by meter: the derivatives that are in the factors.
+    /// By load and by meter: the derivatives that are in the factors.
     pub frozen: Vec<Frozen>,
-    pub frozen_single: Vec<Frozen<f32>>,
     pub frozen_meters: Vec<[f64; 2]>,
     /// Posterior covariance of the root's voltage.
     pub root: Matrix<N>,

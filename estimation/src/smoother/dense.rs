@@ -300,9 +300,7 @@ pub(super) fn right_divide_one_plus<K: Arithmetic, const N: usize>(
     let mut rows = [0.0; LANES];
     for c in 0..N {
         let (re, im) = halves(&e[c]);
-        let none = [0.0; HALF];
-        let absolute = joined((kit.max4(re, kit.sub4(none, re)), kit.max4(im, kit.sub4(none, im))));
-        rows = add(kit, &rows, &absolute);
+        rows = add(kit, &rows, &joined((kit.abs4(re), kit.abs4(im))));
     }
     for r in 0..LANES {
         size = if rows[r] <= size { size } else { rows[r] };

@@ -104,7 +104,7 @@ fn bus<K: Arithmetic, const N: usize>(kit: K, core: &mut Core<N>, i: usize, sum:
         let own = if place.site != NONE { core.sites[place.site as usize].own } else { NONE };
         let mu = if own == NONE { core.mu[i] } else { core.cuts[own as usize].mu };
         let frozen = core.loads[at].at(kit, &v, &mu).exact;
-        (core.frozen[at], core.frozen_single[at]) = (frozen, frozen.rounded(kit));
+        core.frozen[at] = frozen;
         if own == NONE {
             add_load(&mut sum.a, &mut sum.s, &frozen);
             sum.noisy = true;

@@ -11,7 +11,6 @@
 //! `[[b_re, b_im], [b_im, −b_re]]`. Zero variance is an exact injection, zero power an exact zero injection.
 
 use super::dense::{Arithmetic, HALF, LANES, Vector, halves, joined};
-use super::precision::{Lanes, Real};
 
 /// Everything about one bus's injection.
 #[derive(Debug, Clone, Copy)]
@@ -29,17 +28,24 @@ pub(super) struct Load {
 /// B and D as they stand in the factors.
 #[repr(C, align(32))]
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Frozen<T = f64> {
+pub(super) struct Frozen {
     /// b_re in the lower half, b_im in the upper half.
-    pub b: Lanes<T>,
+    pub b: Vector,
     /// Diagonal of D.
-    pub d: Lanes<T>,
+    pub d: Vector,
     /// D between re and im of a wire, in the lower half.
-    pub cross: Lanes<T>,
+    pub cross: Vector,
 }
 
-impl<T: Real> Frozen<T> {
-    pub const NOTHING: Self = Self { b: [T::ZERO; LANES], d: [T::ZERO; LANES], cross: [T::ZERO; LANES] };
+impl Frozen {
+    pub const NOTHING: Self = Self { b: [0.0; LANES], d: [0.0; LANES], cross: [0.0; LANES] };
+
+    /// B x. B is symmetric.
+    #[inline(always)]
+    pub fn b_times<K: Arithmetic>(&self, kit: K, x: &Vector) -> Vector {
+        let ((br, bi), (re, im)) = (halves(&self.b), halves(x));
+        joined((kit.fma4(br, re, kit.mul4(bi, im)), kit.fnma4(br, im, kit.mul4(bi, re))))
+    }
 }
 
 /// A load at a voltage.
@@ -49,22 +55,6 @@ pub(super) struct At {
     pub current: Vector,
     /// B and D there.
     pub exact: Frozen,
-}
-
-impl Frozen {
-    /// The same in single precision.
-    #[inline(always)]
-    pub fn rounded<K: Arithmetic>(&self, kit: K) -> Frozen<f32> {
-        let single = |x: &Vector| f32::narrow(kit, x);
-        Frozen { b: single(&self.b), d: single(&self.d), cross: single(&self.cross) }
-    }
-
-    /// B x. B is symmetric.
-    #[inline(always)]
-    pub fn b_times<K: Arithmetic>(&self, kit: K, x: &Vector) -> Vector {
-        let ((br, bi), (re, im)) = (halves(&self.b), halves(x));
-        joined((kit.fma4(br, re, kit.mul4(bi, im)), kit.fnma4(br, im, kit.mul4(bi, re))))
-    }
 }
 
 impl Load {

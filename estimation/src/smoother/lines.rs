@@ -28,6 +28,8 @@ pub(super) struct Line {
 pub(super) struct Lines<const N: usize> {
     /// By position; the root's is a line without impedance that nobody reads.
     pub line: Vec<Line>,
+    /// Positions of the parents once more: a walk to the root finds its way in a twelfth of the memory.
+    pub parents: Vec<u32>,
     /// Distinct ratios T.
     pub ratios: Vec<Matrix<N>>,
     /// Their transposes.
@@ -89,6 +91,7 @@ impl<const N: usize> Lines<N> {
         let count = tree.order.len();
         let mut lines = Self {
             line: Vec::with_capacity(count),
+            parents: Vec::with_capacity(count),
             ratios: Vec::new(),
             ratios_transposed: Vec::new(),
             full: Vec::new(),
@@ -99,6 +102,7 @@ impl<const N: usize> Lines<N> {
         for position in 0..count {
             let line = lines.line_above(circuit, tree, position)?;
             lines.line.push(line);
+            lines.parents.push(line.parent);
         }
         lines.add_shunts(circuit, tree);
         Ok(lines)

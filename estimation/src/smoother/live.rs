@@ -129,6 +129,7 @@ fn climb<K: Arithmetic, T: Real, const N: usize>(
     mut here: Option<(u32, u32, f64)>,
     mut above: Option<(u32, f64)>,
 ) {
+    fetch_way::<K, T, N>(kit, core, from);
     let mut i = from;
     loop {
         let site = core.place[i].site;
@@ -148,7 +149,7 @@ fn climb<K: Arithmetic, T: Real, const N: usize>(
         let line = core.lines.line[i];
         if above.is_none() {
             let factors = T::factors_mut(core);
-            sum = factors.climb(kit, i, &line, &sum);
+            sum = factors.climb(kit, &factors.edges[i], &line, &sum);
             add(kit, &mut factors.up[i], &sum);
             sum = Up { a: factors.tt(kit, &line, &sum.a), e: factors.tt(kit, &line, &sum.e) };
         }
@@ -159,6 +160,24 @@ fn climb<K: Arithmetic, T: Real, const N: usize>(
         }
         above = None;
         i = line.parent as usize;
+    }
+}
+
+/// Asks the memory for all that a walk between a position and the root will read: a walk by itself waits at every line.
+#[inline(always)]
+fn fetch_way<K: Arithmetic, T: Real, const N: usize>(kit: K, core: &Core<N>, position: usize) {
+    let factors = T::factors(core);
+    let mut i = position;
+    while i != 0 {
+        let edge = &factors.edges[i];
+        for (a, s) in edge.a.iter().zip(&edge.s).step_by(2) {
+            kit.fetch(a);
+            kit.fetch(s);
+        }
+        kit.fetch(&factors.up[i]);
+        kit.fetch(&core.lines.line[i]);
+        kit.fetch(&core.place[i]);
+        i = core.lines.parents[i] as usize;
     }
 }
 
@@ -183,6 +202,7 @@ impl<T: Real, const N: usize> Kernel for Read<'_, T, N> {
     #[inline(always)]
     fn run<K: Arithmetic>(self, kit: K) -> Self::Output {
         let core = self.core;
+        fetch_way::<K, T, N>(kit, core, self.position);
         let factors = T::factors(core);
         let root = core.root_after(kit, &T::widen(kit, &factors.up[0].e));
         let step = T::narrow(kit, &dense::sub(kit, &root, &core.v[0]));
@@ -212,7 +232,7 @@ fn walk_down<K: Arithmetic, T: Real, const N: usize>(
     let mut at = to;
     while at != 0 {
         path.push(at as u32);
-        at = core.lines.line[at].parent as usize;
+        at = core.lines.parents[at] as usize;
     }
     let factors = T::factors(core);
     let (mut v, mut mu) = (root, [T::ZERO; LANES]);
@@ -226,7 +246,7 @@ fn walk_down<K: Arithmetic, T: Real, const N: usize>(
             core.cuts[cut].descend::<T>(&v, &mut mu, |row| nu(cut, row));
         }
         let (u, omega) = (factors.t(kit, line, &v), factors.t(kit, line, &mu));
-        let change = factors.descend(kit, i, line, &up(i), (&u, &omega));
+        let change = factors.descend(kit, &factors.edges[i], line, &up(i), (&u, &omega));
         v = T::sub(kit, &u, &factors.z(kit, line, &change.a));
         if i == to {
             return v;
@@ -293,7 +313,7 @@ impl<T: Real, const N: usize> Kernel for Respond<'_, T, N> {
         while i != 0 {
             rows_here(core, i, trail, &mut sum);
             let line = &core.lines.line[i];
-            let next = factors.climb(kit, i, line, &sum);
+            let next = factors.climb(kit, &factors.edges[i], line, &sum);
             trail.shifts.push((i as u32, next));
             sum = Up { a: factors.tt(kit, line, &next.a), e: factors.tt(kit, line, &next.e) };
             let site = core.place[i].site;

@@ -13,11 +13,14 @@
 //! sequence where all that is measured lies behind delta windings, and not at all where nothing is known of that wire.
 //!
 //! `core` is what the passes share, `compile` makes it from readings, `start` where the iteration begins, `factor` the
-//! matrices, `step` the values, `injections`, `meters` and `cuts` the rows.
+//! matrices, `step` the values, `injections`, `meters` and `cuts` the rows. Other values are deviations from an estimate
+//! (`standing`, `deviations`, eight sets at once `batch`): `pass` is one way up and down, `walk` its order, `trunk` what it needs of the
+//! factors, `course` which pass comes next.
 
 mod batch;
 mod compile;
 mod core;
+mod course;
 mod cuts;
 mod dense;
 mod deviations;
@@ -28,6 +31,7 @@ mod live;
 mod meters;
 mod objective;
 mod observability;
+mod pass;
 mod plausible;
 mod posterior;
 mod powers;
@@ -42,7 +46,10 @@ mod taken;
 #[cfg(test)]
 mod tests;
 mod together;
+mod trunk;
 mod uncertainty;
+mod voltmeters;
+mod walk;
 
 use crate::circuit::{Circuit, NotATree, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};
@@ -376,8 +383,10 @@ impl Batch {
         )
     }
 
-    /// Voltages of a lane, p.u. by global wire.
-    pub fn voltages(&self, smoother: &Smoother, lane: usize) -> Vec<Complex64> {
-        with_sets!(smoother, &self.sets, (solver, sets) => solver.lane_voltages(sets, lane % SETS), Vec::new())
+    /// Voltages of all lanes, p.u. by global wire.
+    pub fn voltages(&self, smoother: &Smoother) -> [Vec<Complex64>; SETS] {
+        with_sets!(
+            smoother, &self.sets, (solver, sets) => solver.lanes_voltages(sets), std::array::from_fn(|_| Vec::new())
+        )
     }
 }

@@ -8,8 +8,8 @@ use super::core::Core;
 use super::dense::{
     self, Aligned, Arithmetic, Even, HALF, LANES, Matrix, Transposed, Vector, halves, joined,
 };
-use super::injections::Frozen;
 use super::lines::{Line, NONE};
+use super::standing::{Standing, StandingLoad};
 
 /// A vector in either precision.
 pub(super) type Lanes<T> = [T; LANES];
@@ -59,8 +59,8 @@ pub(super) trait Real: Copy + std::fmt::Debug + 'static {
     ) -> Lanes<Self>;
     /// One number, rounded.
     fn rounded(x: f64) -> Self;
-    /// What the factors make of loads, by load.
-    fn frozen<const N: usize>(core: &Core<N>) -> &[Frozen<Self>];
+    /// Loads in this precision.
+    fn standing<const N: usize>(standing: &Standing<N>) -> &[StandingLoad<Self>];
     /// The factors in this precision.
     fn factors<const N: usize>(core: &Core<N>) -> &Factors<Self, N>;
     /// The same to write.
@@ -174,8 +174,7 @@ impl<T: Real, const N: usize> Factors<T, N> {
 
     /// What arrives at a bus, across the line above it, without the ratio.
     #[inline(always)]
-    pub fn climb<K: Arithmetic>(&self, kit: K, i: usize, line: &Line, bus: &Up<T>) -> Up<T> {
-        let edge = &self.edges[i];
+    pub fn climb<K: Arithmetic>(&self, kit: K, edge: &Edge<T, N>, line: &Line, bus: &Up<T>) -> Up<T> {
         let (along, across) = (self.z(kit, line, &bus.a), self.zt(kit, line, &bus.e));
         let mut less = T::times_plus(kit, &edge.a, &along, &[T::ZERO; LANES]);
         less = T::times_plus(kit, &edge.s, &across, &less);
@@ -192,12 +191,11 @@ impl<T: Real, const N: usize> Factors<T, N> {
     pub fn descend<K: Arithmetic>(
         &self,
         kit: K,
-        i: usize,
+        edge: &Edge<T, N>,
         line: &Line,
         up: &Up<T>,
         (u, omega): (&Lanes<T>, &Lanes<T>),
     ) -> Up<T> {
-        let edge = &self.edges[i];
         let a = T::times_plus(kit, &edge.s, omega, &T::times_plus(kit, &edge.a, u, &up.a));
         let mut e = T::add(kit, &up.e, &T::transposed_times(kit, &edge.a, omega));
         if line.evidence != NONE {
@@ -270,10 +268,6 @@ impl Real for f64 {
         [x; LANES]
     }
     #[inline(always)]
-    fn frozen<const N: usize>(core: &Core<N>) -> &[Frozen<f64>] {
-        &core.frozen
-    }
-    #[inline(always)]
     fn times_plus<K: Arithmetic, const N: usize>(kit: K, m: &Matrix<N>, x: &Vector, y: &Vector) -> Vector {
         dense::times_plus(kit, m, x, y)
     }
@@ -293,6 +287,10 @@ impl Real for f64 {
     #[inline(always)]
     fn rounded(x: f64) -> f64 {
         x
+    }
+    #[inline(always)]
+    fn standing<const N: usize>(standing: &Standing<N>) -> &[StandingLoad<f64>] {
+        &standing.double
     }
     #[inline(always)]
     fn factors<const N: usize>(core: &Core<N>) -> &Factors<f64, N> {
@@ -356,10 +354,6 @@ impl Real for f32 {
         kit.splat8(x)
     }
     #[inline(always)]
-    fn frozen<const N: usize>(core: &Core<N>) -> &[Frozen<f32>] {
-        &core.frozen_single
-    }
-    #[inline(always)]
     fn times_plus<K: Arithmetic, const N: usize>(
         kit: K,
         m: &Square<f32, N>,
@@ -409,6 +403,10 @@ impl Real for f32 {
     #[inline(always)]
     fn rounded(x: f64) -> f32 {
         x as f32
+    }
+    #[inline(always)]
+    fn standing<const N: usize>(standing: &Standing<N>) -> &[StandingLoad<f32>] {
+        &standing.single
     }
     #[inline(always)]
     fn factors<const N: usize>(core: &Core<N>) -> &Factors<f32, N> {

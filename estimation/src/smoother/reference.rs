@@ -41,7 +41,7 @@ impl Reference {
             core.cuts[cut].descend::<f64>(&outer, &mut gradient, |_| 0.0);
         }
         let (u, omega) = (factors.t(kit, line, &outer), factors.t(kit, line, &gradient));
-        let change = factors.descend(kit, i, line, &Up::NOTHING, (&u, &omega));
+        let change = factors.descend(kit, &factors.edges[i], line, &Up::NOTHING, (&u, &omega));
         let v = dense::sub(kit, &u, &factors.z(kit, line, &change.a));
         let mut mu = dense::sub(kit, &omega, &factors.zt(kit, line, &change.e));
         pass_rows(core, i, &v, &mut mu, &|_, _| 0.0);

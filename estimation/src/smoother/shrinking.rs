@@ -8,6 +8,8 @@
 const LOOK_BACK: usize = 3;
 /// A quotient that stands alone may be too small by this.
 const ALONE: f64 = 10.0;
+/// What is expected of a quotient of which nothing is known.
+const EXPECTED: f64 = 1e-2;
 /// What is foreseen is taken twice.
 const MARGIN: f64 = 2.0;
 /// Exact steps are waited for while they shrink at least by this.
@@ -28,15 +30,31 @@ impl Shrinking {
         Self { last: f64::INFINITY, rates: [0.0; LOOK_BACK], seen: 0 }
     }
 
-    /// Takes a step's size; returns its quotient by the one before, 1 for the first.
+    /// A step's quotient by the one before, 1 for the first.
+    pub fn quotient(&self, step: f64, least: f64) -> f64 {
+        if self.last.is_finite() { (step / self.last).max(least) } else { 1.0 }
+    }
+
+    /// Takes a step's size without its quotient, which does not tell how steps shrink.
+    pub fn skip(&mut self, step: f64) {
+        self.last = step;
+    }
+
+    /// Takes a step's size; returns its quotient.
     pub fn note(&mut self, step: f64, least: f64) -> f64 {
-        let rate = if self.last.is_finite() { (step / self.last).max(least) } else { 1.0 };
+        let rate = self.quotient(step, least);
         if self.last.is_finite() {
             self.rates[self.seen % LOOK_BACK] = rate;
             self.seen += 1;
         }
         self.last = step;
         rate
+    }
+
+    /// How large the next step will be if it shrinks as the last one did.
+    pub fn next(&self) -> f64 {
+        let rate = if self.seen == 0 { EXPECTED } else { self.rates[(self.seen - 1) % LOOK_BACK] };
+        rate * self.last
     }
 
     /// The slowest of the last quotients; 1 when there is none.

@@ -2,8 +2,9 @@
 
 use super::compile::{self, Compiled, Target};
 use super::core::Core;
+use super::course::AS_GOOD_AS;
 use super::dense::{self, HALF, Plain, Vector};
-use super::deviations::{AS_GOOD_AS, Deviations};
+use super::deviations::Deviations;
 use super::factor::Factor;
 use super::lines::NONE;
 use super::live::Trail;
@@ -28,7 +29,7 @@ const SLOW: f64 = 0.5;
 /// A weak weight times a change of the start below this moves nothing.
 const SAME_START: f64 = 1e-12;
 /// A deviation that takes more passes than this becomes the state that others deviate from.
-const PASSES_WORTH_A_STATE: usize = 5;
+const PASSES_WORTH_A_STATE: usize = 8;
 
 /// What corrections are calculated in, see [`super::precision`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub(super) struct Solver<const N: usize> {
     /// Whether the state is the optimum for the values, or for those that `deviations` begin with.
     pub(super) optimal: bool,
     /// From the state, for other values; made when these come.
-    pub(super) deviations: Option<Box<Deviations>>,
+    pub(super) deviations: Option<Box<Deviations<N>>>,
     /// Whether the estimate is the state plus the deviations.
     pub(super) deviated: bool,
     /// The largest no-load voltage when the root has 1 p.u.
@@ -126,7 +127,7 @@ impl<const N: usize> Solver<N> {
         if self.optimal && self.deviations.is_none() && single && Standing::possible(&self.compiled.core) {
             // Others will be as exact as this one: another step, on the values that are about to go.
             self.step();
-            self.deviations = Some(Box::new(Deviations::new(&self.compiled.core)));
+            self.deviations = Deviations::new(&self.compiled.core).map(Box::new);
         }
         let Compiled { core, targets, .. } = &mut self.compiled;
         for (reading, &(magnitude, angle)) in readings.voltages.iter().zip(&targets.voltages) {
@@ -209,9 +210,7 @@ impl<const N: usize> Solver<N> {
     fn plausible(&self) -> Result<(), NoSolution> {
         let core = &self.compiled.core;
         let max_pu = core.voltage_max(self.no_load, |meter| core.meters[meter].value);
-        let moved = self.deviations.as_ref().filter(|_| self.deviated);
-        let moved =
-            moved.map(|moved| core.v.iter().zip(&moved.v).map(|(v, moved)| dense::add(Plain, v, moved)));
+        let moved = self.deviations.as_ref().filter(|_| self.deviated).map(|moved| moved.voltages(core));
         let largest = moved.clone().map_or_else(|| largest(core.v.iter().copied()), largest);
         if largest <= max_pu * max_pu {
             return Ok(());
@@ -291,7 +290,7 @@ impl<const N: usize> Solver<N> {
             self.optimal && self.precision != Precision::Double && tolerance.voltage_pu >= AS_GOOD_AS;
         let possible = possible && self.starts_alike();
         let deviations = self.deviations.as_mut().filter(|_| possible)?;
-        let passes = deviations.settle(&mut self.compiled.core, tolerance.voltage_pu);
+        let passes = deviations.settle(&self.compiled.core, tolerance.voltage_pu);
         self.deviated = passes.is_some();
         if self.deviated && self.plausible().is_err() {
             self.deviated = false;
@@ -459,9 +458,10 @@ impl<const N: usize> Solver<N> {
         let state = &self.compiled.core.v;
         match self.deviations.as_ref().filter(|_| self.deviated) {
             Some(moved) => {
-                let turn = self.turn(&dense::add(Plain, &state[0], &moved.v[0]));
-                for (i, (v, moved)) in state.iter().zip(&moved.v).enumerate() {
-                    self.write(i, &dense::add(Plain, v, moved), turn, voltages);
+                let mut state = moved.voltages(&self.compiled.core).enumerate().peekable();
+                let turn = state.peek().map_or(Complex64::ONE, |(_, root)| self.turn(root));
+                for (i, v) in state {
+                    self.write(i, &v, turn, voltages);
                 }
             }
             None => {

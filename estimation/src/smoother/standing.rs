@@ -1,10 +1,11 @@
 //! What an estimate stands for when others are found as deviations from it.
 //!
-//! At the optimum x₀ for the values z₀, let F be the linear operator that the factors invert. The optimum for other
-//! values z obeys `F d = F d − G(x₀ + d, z)`, G being the equations of [`super::step`]. Lines and admittances are linear
-//! and cancel on the right: what is left comes from loads and voltmeters alone, the change of their values and what their
-//! equations bend. A pass solves with the right side at the last d. As d is found anew by every pass, the errors of one
-//! do not reach the next but through what bends, which is small beside d.
+//! At the optimum x₀ for the values z₀ all equations of [`super::step`] hold. For other values z the optimum is x₀ + d; lines
+//! and admittances are linear, so that d obeys them as x does, and what is left to be taken anew is what loads and voltmeters
+//! take and say beyond what they did at x₀. A pass takes that at the last d, sums it towards the root and hands voltages
+//! and gradients down again ([`super::pass`]). On the way factors correct what flows by what follows from its change: like
+//! Newton's method, but of what flows they change nothing once that has ended, so that roundings, and all that is left away in
+//! them ([`super::trunk`]), decide how many passes there are and never where they end.
 //!
 //! A load's side of it, without a difference of nearly equal numbers: with s the power taken, `w = μ/V`, c = conj(I),
 //!
@@ -15,7 +16,9 @@
 use super::core::Core;
 use super::dense::{HALF, LANES, Plain, Vector};
 use super::injections::Load;
-use super::precision::{Lanes, Real};
+use super::meters::Meter;
+use super::precision::{Edge, Lanes, Real};
+use super::trunk::{self, Above, Response};
 
 /// A load at the optimum. Complex numbers have their real parts in the lower half.
 #[repr(C, align(64))]
@@ -31,24 +34,53 @@ pub(super) struct StandingLoad<T> {
     pub variance: Lanes<T>,
 }
 
-/// The standing of every load in either precision.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Standing {
+/// The optimum that others deviate from.
+#[derive(Debug, Clone)]
+pub(super) struct Standing<const N: usize> {
+    /// By load, in either precision.
     pub single: Vec<StandingLoad<f32>>,
     pub double: Vec<StandingLoad<f64>>,
+    /// Values it is the optimum for, by load.
+    pub measured: Vec<Vector>,
+    /// By meter: the gradient of its row by its wire's voltage.
+    pub pulls: Vec<[f64; 2]>,
+    /// By position.
+    pub above: Vec<Above>,
+    pub responses: Vec<Response>,
+    /// Of the trunk's lines, one after the other.
+    pub edges: Vec<Edge<f32, N>>,
 }
 
-impl Standing {
-    /// Whether deviations are possible: no rows at cuts, nothing free.
-    pub fn possible<const N: usize>(core: &Core<N>) -> bool {
-        core.sites.is_empty() && core.cuts.is_empty() && core.loads.iter().all(|load| load.free == 0)
+impl<const N: usize> Standing<N> {
+    /// Of the state of a core, which is the optimum for its values; `None` when there are no deviations from it.
+    pub fn of(core: &Core<N>) -> Option<Self> {
+        if !Self::possible(core) {
+            return None;
+        }
+        let double: Vec<_> = core.loads.iter().map(|load| stand(core, load)).collect();
+        let above = trunk::trunk(core);
+        Some(Self {
+            single: double.iter().map(rounded).collect(),
+            double,
+            measured: core.loads.iter().map(|load| load.measured).collect(),
+            pulls: core.meters.iter().map(|meter| pull(core, meter)).collect(),
+            edges: trunk::edges(core, &above),
+            above,
+            responses: trunk::responses(core),
+        })
     }
 
-    /// Of the state of a core, which is the optimum for its values.
-    pub fn of<const N: usize>(core: &Core<N>) -> Self {
-        let double: Vec<_> = core.loads.iter().map(|load| stand(core, load)).collect();
-        Self { single: double.iter().map(rounded).collect(), double }
+    /// Whether deviations are possible: no rows at cuts, nothing free.
+    pub fn possible(core: &Core<N>) -> bool {
+        core.sites.is_empty() && core.cuts.is_empty() && core.loads.iter().all(|load| load.free == 0)
     }
+}
+
+fn pull<const N: usize>(core: &Core<N>, meter: &Meter) -> [f64; 2] {
+    let mut pull = [0.0; LANES];
+    meter.pull(&core.v[meter.position as usize], &mut pull);
+    let wire = usize::from(meter.wire);
+    [pull[wire], pull[wire + HALF]]
 }
 
 fn stand<const N: usize>(core: &Core<N>, load: &Load) -> StandingLoad<f64> {

@@ -92,7 +92,7 @@ fn up<K: Arithmetic, T: Real, const N: usize>(
         let sum = open[level].take();
         let bus = residuals(kit, core, i, &sum);
         let line = core.lines.line[i];
-        let climbed = factors.climb(kit, i, &line, &bus);
+        let climbed = factors.climb(kit, &factors.edges[i], &line, &bus);
         factors.up[i] = climbed;
         let mut at_parent =
             Up { a: factors.tt(kit, &line, &climbed.a), e: factors.tt(kit, &line, &climbed.e) };
@@ -196,7 +196,7 @@ fn down<K: Arithmetic, T: Real, const N: usize>(
             outer = descend_rows(core, above, &outer);
         }
         let (u, omega) = (factors.t(kit, &line, &outer.v), factors.t(kit, &line, &outer.mu));
-        let change = factors.descend(kit, i, &line, &factors.up[i], (&u, &omega));
+        let change = factors.descend(kit, &factors.edges[i], &line, &factors.up[i], (&u, &omega));
         factors.up[i] = Up::NOTHING;
         let j = dense::add(kit, &core.j[i], &T::widen(kit, &change.a));
         let pull = dense::add(kit, &core.pull[i], &T::widen(kit, &change.e));

@@ -1,7 +1,6 @@
 //! Eight sets of values on the factors of a solver: joint passes or steps, each alone where these lead nowhere.
 
 use super::batch::{SETS, Sets};
-use super::dense::HALF;
 use super::plausible::largest_square;
 use super::shrinking::Shrinking;
 use super::solver::{Growing, Precision, Solver};
@@ -93,7 +92,7 @@ impl<const N: usize> Solver<N> {
 
     /// Whether all sets lie where a grid may be.
     fn sets_plausible(&self, sets: &Sets<N>) -> Result<(), NoSolution> {
-        let squares = sets.deviated_squares();
+        let squares = sets.deviated_squares(&self.compiled.core);
         (0..SETS).try_for_each(|lane| {
             let max_pu = self.compiled.core.voltage_max(self.no_load, |meter| sets.meter(meter, lane));
             if squares.is_some_and(|squares| squares[lane] <= max_pu * max_pu) {
@@ -104,17 +103,11 @@ impl<const N: usize> Solver<N> {
         })
     }
 
-    /// Voltages of a lane by global wire.
-    pub fn lane_voltages(&self, sets: &Sets<N>, lane: usize) -> Vec<Complex64> {
-        let root = sets.voltage(0, lane);
-        let turn = self.turn(&root);
-        let mut voltages = vec![Complex64::ZERO; self.wires];
-        for i in 0..self.order.len() {
-            let v = sets.voltage(i, lane);
-            for k in 0..N / 2 {
-                voltages[self.global(i, k)] = Complex64::new(v[k], v[k + HALF]) * turn;
-            }
-        }
+    /// Voltages of all lanes by global wire.
+    pub fn lanes_voltages(&self, sets: &Sets<N>) -> [Vec<Complex64>; SETS] {
+        let mut voltages: [_; SETS] = std::array::from_fn(|_| vec![Complex64::ZERO; self.wires]);
+        let turns: [_; SETS] = std::array::from_fn(|lane| self.turn(&sets.voltage(0, lane)));
+        sets.write_voltages(&self.compiled.core, |i| self.global(i, 0), &turns, &mut voltages);
         voltages
     }
 }

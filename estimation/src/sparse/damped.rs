@@ -66,7 +66,7 @@ impl Wls {
                 match self.undamped(tolerance)? {
                     Undamped::Rests => return Ok(iterations),
                     // How far it is from rest, whatever λ lets through.
-                    Undamped::Moves(by, bus) => last = (by.max(last.0), bus),
+                    Undamped::Moves(by, bus) => last = (by, bus),
                 }
             }
             let pulls = self.mu.iter().zip(&step[size..]).map(|(mu, change)| mu + change);

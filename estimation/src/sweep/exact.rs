@@ -204,14 +204,9 @@ fn drawn<A: Arithmetic, const N: usize>(
         let by = a.div4(<Four as Lanewise>::all(a, 1.0), a.fma4(x, x, a.mul4(y, y)));
         j[re] = a.fma4(a.fma4(s[im], y, a.mul4(s[re], x)), by, j[re]);
         j[im] = a.fma4(a.fnma4(s[im], x, a.mul4(s[re], y)), by, j[im]);
-        answers[re] = a.mul4(a.add4(size(a, s[re]), size(a, s[im])), by);
+        answers[re] = a.mul4(a.add4(a.abs4(s[re]), a.abs4(s[im])), by);
     }
     (j, answers)
-}
-
-#[inline(always)]
-fn size<A: Arithmetic>(a: A, x: Four) -> Four {
-    a.max4(x, a.sub4(Four::ZERO, x))
 }
 
 /// Adds what the loads of a bus may leave of an error.

@@ -3,7 +3,7 @@
 use super::super::core::Core;
 use super::super::dense::{self, Arithmetic, Plain, Transposed};
 use super::super::lines::{Line, NONE};
-use super::super::precision::{Factors, Real};
+use super::super::precision::{Edge, Factors, Real};
 use super::block::{
     Block, Wide, add, narrow, pick, put, ratio, spread, sub, times_plus, transposed_plus, widen, z_times,
 };
@@ -44,7 +44,7 @@ pub(super) fn down<K: Arithmetic, T: Real, const N: usize>(
         }
         let u = ratio(kit, factors, line, &outer.v, Transposed::No);
         let omega = ratio(kit, factors, line, &outer.mu, Transposed::No);
-        let change = descend(kit, (factors, line), i, &room.0[i], (&u, &omega));
+        let change = descend(kit, (factors, line), &factors.edges[i], &room.0[i], (&u, &omega));
         let j = add(kit, &sets.j[i], &widen(kit, &change.a));
         let pull = add(kit, &sets.pull[i], &widen(kit, &change.e));
         let mut mp = sets.mu[parent];
@@ -80,11 +80,10 @@ pub(super) fn down<K: Arithmetic, T: Real, const N: usize>(
 pub(super) fn descend<K: Arithmetic, T: Real, const N: usize>(
     kit: K,
     (factors, line): (&Factors<T, N>, &Line),
-    i: usize,
+    edge: &Edge<T, N>,
     up: &Up<T, N>,
     (u, omega): (&Block<T, N>, &Block<T, N>),
 ) -> Up<T, N> {
-    let edge = &factors.edges[i];
     let none = [[T::ZERO; SETS]; N];
     let a = times_plus(kit, &edge.s, omega, &times_plus(kit, &edge.a, u, &up.a));
     let mut e = transposed_plus(kit, &edge.a, omega, &up.e);

@@ -7,20 +7,21 @@
 mod block;
 mod deviations;
 mod down;
+mod pass;
 mod up;
 
 use super::compile::{Target, Targets};
 use super::core::Core;
+use super::course::AS_GOOD_AS;
 use super::cuts::Cut;
 use super::dense::{Arithmetic, Vector};
-use super::deviations::{AS_GOOD_AS, Course, Next};
 use super::lines::NONE;
 use super::precision::Real;
-use super::standing::Standing;
 use crate::circuit::Readings;
 use crate::simd::Kernel;
 use block::{Block, Wide, pick, put, spread};
 use deviations::Deviations;
+use num_complex::Complex64;
 
 /// Sets per pass.
 pub const SETS: usize = 8;
@@ -63,6 +64,7 @@ impl<const N: usize> Sets<N> {
     /// Eight copies of the state and values of a core; `optimal` when its state is the optimum for its values.
     pub fn new(core: &Core<N>, optimal: bool) -> Self {
         let all = |x: &[Vector]| x.iter().map(spread).collect();
+        let deviations = if optimal { Deviations::new(core).map(Box::new) } else { None };
         Self {
             v: all(&core.v),
             mu: all(&core.mu),
@@ -71,7 +73,7 @@ impl<const N: usize> Sets<N> {
             measured: core.loads.iter().map(|load| spread(&load.measured)).collect(),
             meters: core.meters.iter().map(|meter| [meter.value; SETS]).collect(),
             cuts: if core.cuts.is_empty() { Vec::new() } else { vec![core.cuts.clone(); SETS] },
-            deviations: (optimal && Standing::possible(core)).then(|| Box::new(Deviations::new(core))),
+            deviations,
             deviated: false,
             single: Room::default(),
             double: Room::default(),
@@ -82,23 +84,9 @@ impl<const N: usize> Sets<N> {
     pub fn deviate(&mut self, core: &Core<N>, voltage_pu: f64) -> Option<usize> {
         self.deviated = false;
         let deviations = self.deviations.as_mut().filter(|_| voltage_pu >= AS_GOOD_AS)?;
-        deviations.start(&self.measured);
-        let (meters, mut course) = (&self.meters, Course::new(voltage_pu, 1.0));
-        loop {
-            let step = if course.double {
-                deviations.pass_double(core, (&self.measured, meters), &mut self.double)
-            } else {
-                deviations.pass(core, meters, &mut self.single)
-            };
-            match course.note(step) {
-                Next::Pass => {}
-                Next::Settled(passes) => {
-                    self.deviated = true;
-                    return Some(passes);
-                }
-                Next::Lost => return None,
-            }
-        }
+        let passes = deviations.settle(core, (&self.measured, &self.meters), voltage_pu);
+        self.deviated = passes.is_some();
+        passes
     }
 
     /// The estimates are the state, not deviations.
@@ -167,7 +155,9 @@ impl<const N: usize> Sets<N> {
         }
         for (reading, &load) in readings.injections.iter().zip(&targets.injections) {
             let k = usize::from(reading.wire);
-            if load != NONE && core.loads[load as usize].free & (1 << k) == 0 {
+            let known =
+                self.deviations.is_some() || load == NONE || core.loads[load as usize].free & (1 << k) == 0;
+            if load != NONE && known {
                 let measured = &mut self.measured[load as usize];
                 (measured[k][lane], measured[k + N / 2][lane]) = (reading.s.re, reading.s.im);
             }
@@ -196,15 +186,41 @@ impl<const N: usize> Sets<N> {
     }
 
     /// The largest square of a voltage by lane, when the estimates are deviations.
-    pub fn deviated_squares(&self) -> Option<Wide<f64>> {
-        self.deviations.as_ref().filter(|_| self.deviated).map(|deviations| deviations.largest_squares())
+    pub fn deviated_squares(&self, core: &Core<N>) -> Option<Wide<f64>> {
+        self.deviating().map(|deviations| deviations.largest_squares(core))
+    }
+
+    /// The deviations, when the estimates are these.
+    fn deviating(&self) -> Option<&Deviations<N>> {
+        self.deviations.as_deref().filter(|_| self.deviated)
     }
 
     /// The voltage of a position in a lane.
     pub fn voltage(&self, position: usize, lane: usize) -> Vector {
-        match self.deviations.as_ref().filter(|_| self.deviated) {
+        match self.deviating() {
             Some(deviations) => deviations.voltage(position, lane),
             None => pick(&self.v[position], lane),
+        }
+    }
+
+    /// Voltages of all lanes, each turned, into their places; `places` has the first one of each position.
+    pub fn write_voltages(
+        &self,
+        core: &Core<N>,
+        places: impl Fn(usize) -> usize,
+        turns: &[Complex64; SETS],
+        voltages: &mut [Vec<Complex64>; SETS],
+    ) {
+        if let Some(deviations) = self.deviating() {
+            return deviations.write_voltages(core, places, turns, voltages);
+        }
+        for (i, v) in self.v.iter().enumerate() {
+            let first = places(i);
+            for lane in 0..SETS {
+                for k in 0..N / 2 {
+                    voltages[lane][first + k] = Complex64::new(v[k][lane], v[k + N / 2][lane]) * turns[lane];
+                }
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use super::super::core::Core;
 use super::super::dense::{self, Arithmetic, HALF, Matrix, Plain, Transposed};
 use super::super::lines::{Line, NONE};
 use super::super::meters::{Meter, Says};
-use super::super::precision::{Factors, Real};
+use super::super::precision::{Edge, Factors, Real};
 use super::block::{
     Block, Wide, add, even, narrow, pick, put, ratio, sub, times_plus, transposed_plus, widen, z_times,
 };
@@ -57,7 +57,7 @@ pub(super) fn up<K: Arithmetic, T: Real, const N: usize>(
         let line = &core.lines.line[i];
         let mut bus = residuals(kit, core, sets, i, &below[0]);
         below[0].filled = false;
-        climb(kit, (factors, line), i, &mut bus);
+        climb(kit, (factors, line), &factors.edges[i], &mut bus);
         room.0[i] = bus;
         let mut a = ratio(kit, factors, line, &bus.a, Transposed::Yes);
         let mut e = ratio(kit, factors, line, &bus.e, Transposed::Yes);
@@ -82,10 +82,9 @@ pub(super) fn up<K: Arithmetic, T: Real, const N: usize>(
 pub(super) fn climb<K: Arithmetic, T: Real, const N: usize>(
     kit: K,
     (factors, line): (&Factors<T, N>, &Line),
-    i: usize,
+    edge: &Edge<T, N>,
     up: &mut Up<T, N>,
 ) {
-    let edge = &factors.edges[i];
     let none = [[T::ZERO; SETS]; N];
     let along = z_times(kit, factors, line, &up.a, Transposed::No);
     let across = z_times(kit, factors, line, &up.e, Transposed::Yes);

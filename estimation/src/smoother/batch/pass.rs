@@ -1,0 +1,591 @@
+//! A pass of eight sets as deviations, up and down a part of the tree: that of one set ([`super::super::pass`]) with every number
+//! eight wide.
+
+use super::super::core::Core;
+use super::super::dense::{self, Aligned, Arithmetic, HALF, LANES, Transposed, Vector};
+use super::super::lines::NONE;
+use super::super::meters::{Meter, Says};
+use super::super::precision::{Lanes, Real};
+use super::super::standing::{Standing, StandingLoad};
+use super::super::trunk::{Above, Response};
+use super::super::walk::{Part, Walk};
+use super::block::{Block, Wide, even, ratio, sub, times_plus, transposed_plus, widen, z_times};
+use super::down::descend;
+use super::up::climb;
+use super::{SETS, Up};
+use crate::simd::Kernel;
+
+/// What was found, by position.
+#[derive(Debug, Clone)]
+pub(super) struct State<const N: usize> {
+    /// Of the voltage.
+    pub v: Vec<Aligned<Block<f32, N>>>,
+    /// Of the gradient by the current.
+    pub mu: Vec<Aligned<Block<f32, N>>>,
+}
+
+/// What has come from below a bus.
+#[derive(Debug, Clone, Copy)]
+struct Open<T, const N: usize> {
+    /// Whether a child has come; before that the rest means nothing.
+    filled: bool,
+    up: Up<T, N>,
+}
+
+impl<T: Real, const N: usize> Open<T, N> {
+    const NOTHING: Self = Self { filled: false, up: Up::NOTHING };
+
+    #[inline(always)]
+    fn add<K: Arithmetic>(&mut self, kit: K, a: &Block<T, N>, e: &Block<T, N>) {
+        if !self.filled {
+            (self.filled, self.up) = (true, Up::NOTHING);
+        }
+        for k in 0..N {
+            self.up.a[k] = T::add(kit, &self.up.a[k], &a[k]);
+            self.up.e[k] = T::add(kit, &self.up.e[k], &e[k]);
+        }
+    }
+}
+
+/// Deviations of voltage and gradient at a bus, and by how much they differ from the last pass.
+#[derive(Debug, Clone, Copy)]
+struct Arrived<T, const N: usize> {
+    here: Up<T, N>,
+    moved: Up<f32, N>,
+}
+
+impl<T: Real, const N: usize> Arrived<T, N> {
+    const NOTHING: Self = Self { here: Up::NOTHING, moved: Up::NOTHING };
+}
+
+/// Room of a pass.
+#[derive(Debug, Clone)]
+pub(super) struct Room<T, const N: usize> {
+    /// By position: what goes up the line above; after a pass what flows there.
+    up: Vec<Up<T, N>>,
+    /// By level: what has come up to a bus, nothing between visits; what arrived on the way down.
+    rising: Vec<Open<T, N>>,
+    falling: Vec<Arrived<T, N>>,
+    /// The same by upper bus.
+    risen: Vec<Open<T, N>>,
+    fallen: Vec<Arrived<T, N>>,
+}
+
+impl<T: Real, const N: usize> Room<T, N> {
+    pub fn new(core: &Core<N>, walk: &Walk) -> Self {
+        Self {
+            up: vec![Up::NOTHING; core.count()],
+            rising: vec![Open::NOTHING; core.levels + 1],
+            falling: vec![Arrived::NOTHING; core.levels + 1],
+            risen: vec![Open::NOTHING; walk.upper.len()],
+            fallen: vec![Arrived::NOTHING; walk.upper.len()],
+        }
+    }
+
+    /// Nothing flows yet.
+    pub fn clear(&mut self) {
+        self.up.fill(Up::NOTHING);
+    }
+
+    /// What has risen to the upper buses, and nobody took.
+    pub fn forget_risen(&mut self) {
+        self.risen.fill(Open::NOTHING);
+    }
+}
+
+/// Largest square of a change by set, and the sum of all, which tells of what is no number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Change {
+    largest: Wide<f32>,
+    sum: Wide<f32>,
+}
+
+impl Change {
+    pub const NONE: Self = Self { largest: [0.0; SETS], sum: [0.0; SETS] };
+
+    /// The largest change; not finite when one is not.
+    pub fn largest(&self) -> f64 {
+        if self.sum.iter().all(|sum| sum.is_finite()) {
+            f64::from(self.largest.iter().fold(0.0_f32, |most, one| most.max(*one))).sqrt()
+        } else {
+            f64::NAN
+        }
+    }
+}
+
+/// A part of the tree, and what passes read.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a, const N: usize> {
+    pub core: &'a Core<N>,
+    pub standing: &'a Standing<N>,
+    pub walk: &'a Walk,
+    pub base: &'a [Vector],
+    /// Changes of values by load.
+    pub values: &'a [Aligned<Block<f32, N>>],
+    /// Values of the sets by meter.
+    pub meters: &'a [Wide<f64>],
+    pub part: Part,
+}
+
+/// Takes what flows in single precision over into double.
+pub(super) struct GoOn<'a, const N: usize> {
+    pub parts: Parts<'a, N>,
+    pub from: &'a Room<f32, N>,
+    pub room: &'a mut Room<f64, N>,
+}
+
+impl<const N: usize> Kernel for GoOn<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<K: Arithmetic>(self, kit: K) {
+        let Self { parts, from, room } = self;
+        if parts.part == Part::Upper {
+            parts.walk.upper.iter().for_each(|upper| go_on(kit, &from.up[upper.0], &mut room.up[upper.0]));
+            return;
+        }
+        for i in parts.walk.positions(parts.part) {
+            go_on(kit, &from.up[i], &mut room.up[i]);
+        }
+    }
+}
+
+#[inline(always)]
+fn go_on<K: Arithmetic, const N: usize>(kit: K, from: &Up<f32, N>, up: &mut Up<f64, N>) {
+    for k in 0..N {
+        (up.a[k], up.e[k]) = (f32::widen(kit, &from.a[k]), f32::widen(kit, &from.e[k]));
+    }
+}
+
+/// Up in a part.
+pub(super) struct Rise<'a, T, const N: usize> {
+    pub parts: Parts<'a, N>,
+    pub state: &'a State<N>,
+    pub room: &'a mut Room<T, N>,
+}
+
+impl<T: Real, const N: usize> Kernel for Rise<'_, T, N> {
+    type Output = ();
+    const MANY_NUMBERS: bool = true;
+
+    #[inline(always)]
+    fn run<K: Arithmetic>(self, kit: K) {
+        let Self { parts, state, room } = self;
+        let Parts { core, walk, part, .. } = parts;
+        let up = Upwards { parts, state };
+        match part {
+            Part::Chunk(chunk) => {
+                for cell in &walk.cells[walk.chunks[chunk].cells.clone()] {
+                    let top = core.place[cell.positions.start].level as usize - 1;
+                    for i in cell.positions.clone().rev() {
+                        let (above, here) = room.rising.split_at_mut(core.place[i].level as usize);
+                        let (parent, here) = (&mut above[above.len() - 1], &mut here[0]);
+                        up.visit(kit, i, here, &mut room.up[i], parent);
+                        here.filled = false;
+                    }
+                    let sum = &mut room.rising[top];
+                    room.risen[cell.foot].add(kit, &sum.up.a, &sum.up.e);
+                    sum.filled = false;
+                }
+            }
+            Part::Upper => {
+                for (number, &(i, parent)) in walk.upper.iter().enumerate().skip(1).rev() {
+                    let (above, here) = room.risen.split_at_mut(number);
+                    up.visit(kit, i, &here[0], &mut room.up[i], &mut above[parent]);
+                    here[0].filled = false;
+                }
+                // What arrives of the gradient by the root's voltage.
+                up.bus(kit, 0, &room.risen[0], &mut room.up[0]);
+                room.risen[0].filled = false;
+            }
+        }
+    }
+}
+
+/// What the way up reads.
+struct Upwards<'a, const N: usize> {
+    parts: Parts<'a, N>,
+    state: &'a State<N>,
+}
+
+impl<const N: usize> Upwards<'_, N> {
+    /// From what has come up to a bus to what its line brings to the parent.
+    #[inline(always)]
+    fn visit<K: Arithmetic, T: Real>(
+        &self,
+        kit: K,
+        i: usize,
+        here: &Open<T, N>,
+        flow: &mut Up<T, N>,
+        parent: &mut Open<T, N>,
+    ) {
+        let Parts { core, standing, .. } = self.parts;
+        if standing.above[i] == Above::Short {
+            self.bus(kit, i, here, flow);
+        } else {
+            let mut bus = Up::NOTHING;
+            self.bus(kit, i, here, &mut bus);
+            self.line(kit, i, &bus, flow);
+        }
+        let line = &core.lines.line[i];
+        if line.ratio == NONE {
+            parent.add(kit, &flow.a, &flow.e);
+        } else {
+            let factors = T::factors(core);
+            let a = ratio(kit, factors, line, &flow.a, Transposed::Yes);
+            let e = ratio(kit, factors, line, &flow.e, Transposed::Yes);
+            parent.add(kit, &a, &e);
+        }
+    }
+
+    /// Across the line above a bus: what flows there (`flow`, of the last pass before), see [`super::super::pass`].
+    #[inline(always)]
+    fn line<K: Arithmetic, T: Real>(&self, kit: K, i: usize, bus: &Up<T, N>, flow: &mut Up<T, N>) {
+        let (factors, line) = (&self.parts.core.single, &self.parts.core.lines.line[i]);
+        let mut more = Up::<f32, N>::NOTHING;
+        if let Above::Trunk(trunk) = self.parts.standing.above[i] {
+            let edge = &self.parts.standing.edges[trunk as usize];
+            for k in 0..N {
+                more.a[k] = T::to_single(kit, &T::sub(kit, &bus.a[k], &flow.a[k]));
+                more.e[k] = T::to_single(kit, &T::sub(kit, &bus.e[k], &flow.e[k]));
+            }
+            climb(kit, (factors, line), edge, &mut more);
+            for k in 0..N {
+                flow.a[k] = T::add(kit, &flow.a[k], &T::from_single(kit, &more.a[k]));
+                flow.e[k] = T::add(kit, &flow.e[k], &T::from_single(kit, &more.e[k]));
+            }
+            return;
+        }
+        for k in 0..N {
+            more.a[k] = T::to_single(kit, &T::sub(kit, &flow.a[k], &bus.a[k]));
+            more.e[k] = T::to_single(kit, &T::sub(kit, &flow.e[k], &bus.e[k]));
+        }
+        let drop = Up {
+            a: z_times(kit, factors, line, &more.a, Transposed::No),
+            e: z_times(kit, factors, line, &more.e, Transposed::Yes),
+        };
+        for k in 0..N {
+            let (a, e) = respond(kit, &self.parts.standing.responses[i], &drop, k);
+            flow.a[k] = T::add(kit, &bus.a[k], &T::from_single(kit, &a));
+            flow.e[k] = T::add(kit, &bus.e[k], &T::from_single(kit, &e));
+        }
+    }
+
+    /// What comes from below a bus, and from its load, voltmeters and admittance.
+    #[inline(always)]
+    fn bus<K: Arithmetic, T: Real>(&self, kit: K, i: usize, below: &Open<T, N>, bus: &mut Up<T, N>) {
+        let (core, place) = (self.parts.core, &self.parts.core.place[i]);
+        let none = Up::NOTHING;
+        let below = if below.filled { &below.up } else { &none };
+        if place.load != NONE {
+            let at = place.load as usize;
+            let moved = (&*self.state.v[i], &*self.state.mu[i], &*self.parts.values[at]);
+            load_source(kit, &T::standing(self.parts.standing)[at], moved, (below, bus));
+        } else {
+            for k in 0..N {
+                bus.a[k] = T::add(kit, &below.a[k], &[T::ZERO; SETS]);
+                bus.e[k] = T::add(kit, &below.e[k], &[T::ZERO; SETS]);
+            }
+        }
+        let shunt = &core.lines.shunt[i];
+        if !shunt.is_none() {
+            let (v, mu) = (&self.state.v[i], &self.state.mu[i]);
+            let mut wide = Up::<T, N>::NOTHING;
+            for k in 0..N {
+                (wide.a[k], wide.e[k]) = (T::from_single(kit, &v[k]), T::from_single(kit, &mu[k]));
+            }
+            let a = even(kit, &shunt.even, &wide.a, Transposed::No);
+            let e = even(kit, &shunt.even, &wide.e, Transposed::Yes);
+            for k in 0..N {
+                bus.a[k] = T::add(kit, &bus.a[k], &a[k]);
+                bus.e[k] = T::add(kit, &bus.e[k], &e[k]);
+            }
+            if shunt.full != 0 {
+                let y = &core.lines.full_shunts[shunt.full as usize - 1];
+                let (v, mu) = (widen::<K, f32, N>(kit, v), widen::<K, f32, N>(kit, mu));
+                let a = times_plus(kit, y, &v, &[[0.0; SETS]; N]);
+                let e = transposed_plus(kit, y, &mu, &[[0.0; SETS]; N]);
+                for k in 0..N {
+                    bus.a[k] = T::add(kit, &bus.a[k], &T::narrow(kit, &a[k]));
+                    bus.e[k] = T::add(kit, &bus.e[k], &T::narrow(kit, &e[k]));
+                }
+            }
+        }
+        if place.meter != NONE {
+            let e = self.meters(kit, i);
+            for k in 0..N {
+                bus.e[k] = T::add(kit, &bus.e[k], &T::narrow(kit, &e[k]));
+            }
+        }
+    }
+
+    /// What the voltmeters of a bus add to the gradient by its voltage.
+    #[inline(always)]
+    fn meters<K: Arithmetic>(&self, kit: K, i: usize) -> Block<f64, N> {
+        let core = self.parts.core;
+        let mut e = [[0.0; SETS]; N];
+        for at in core.meters_at(i) {
+            let (meter, before) = (&core.meters[at], self.parts.standing.pulls[at]);
+            let (re, im) = (usize::from(meter.wire), usize::from(meter.wire) + N / 2);
+            let base = ([self.parts.base[i][re]; SETS], [self.parts.base[i][re + HALF]; SETS]);
+            let moved = &self.state.v[i];
+            let x = dense::add(kit, &base.0, &f32::widen(kit, &moved[re]));
+            let y = dense::add(kit, &base.1, &f32::widen(kit, &moved[im]));
+            let now = pull(kit, meter, &self.parts.meters[at], &(x, y));
+            e[re] = dense::add(kit, &e[re], &dense::sub(kit, &now.0, &[before[0]; SETS]));
+            e[im] = dense::add(kit, &e[im], &dense::sub(kit, &now.1, &[before[1]; SETS]));
+        }
+        e
+    }
+}
+
+/// Down in a part.
+pub(super) struct Fall<'a, T, const N: usize> {
+    pub parts: Parts<'a, N>,
+    pub state: &'a mut State<N>,
+    pub room: &'a mut Room<T, N>,
+    pub change: &'a mut Change,
+}
+
+impl<T: Real, const N: usize> Kernel for Fall<'_, T, N> {
+    type Output = ();
+    const MANY_NUMBERS: bool = true;
+
+    #[inline(always)]
+    fn run<K: Arithmetic>(self, kit: K) {
+        let Self { parts, state, room, change } = self;
+        let Parts { core, walk, part, .. } = parts;
+        let mut down = Downwards { parts, state, change: *change };
+        match part {
+            Part::Chunk(chunk) => {
+                for cell in &walk.cells[walk.chunks[chunk].cells.clone()] {
+                    let top = core.place[cell.positions.start].level as usize - 1;
+                    room.falling[top] = room.fallen[cell.foot];
+                    for i in cell.positions.clone() {
+                        let (above, here) = room.falling.split_at_mut(core.place[i].level as usize);
+                        down.visit(kit, i, &above[above.len() - 1], &mut room.up[i], &mut here[0]);
+                    }
+                }
+            }
+            Part::Upper => {
+                let (last, e) = (widen::<K, f32, N>(kit, &down.state.v[0]), widen(kit, &room.up[0].e));
+                let root = times_plus(kit, &core.root, &e, &last);
+                room.up[0] = Up::NOTHING;
+                room.fallen[0].here = Up::NOTHING;
+                for k in 0..N {
+                    room.fallen[0].here.a[k] = T::narrow(kit, &root[k]);
+                }
+                down.arrive(kit, 0, &mut room.fallen[0]);
+                for (number, &(i, parent)) in walk.upper.iter().enumerate().skip(1) {
+                    let (above, here) = room.fallen.split_at_mut(number);
+                    down.visit(kit, i, &above[parent], &mut room.up[i], &mut here[0]);
+                }
+            }
+        }
+        *change = down.change;
+    }
+}
+
+/// What the way down reads and keeps.
+struct Downwards<'a, const N: usize> {
+    parts: Parts<'a, N>,
+    state: &'a mut State<N>,
+    change: Change,
+}
+
+impl<const N: usize> Downwards<'_, N> {
+    /// From a parent across the line to a bus.
+    #[inline(always)]
+    fn visit<K: Arithmetic, T: Real>(
+        &mut self,
+        kit: K,
+        i: usize,
+        outer: &Arrived<T, N>,
+        flow: &mut Up<T, N>,
+        here: &mut Arrived<T, N>,
+    ) {
+        let core = self.parts.core;
+        let line = &core.lines.line[i];
+        self.answer(kit, i, &outer.moved, flow);
+        let (v, mu) = (&outer.here.a, &outer.here.e);
+        if line.ratio == NONE {
+            self.follow(kit, i, (v, mu), flow, &mut here.here);
+        } else {
+            let u = ratio(kit, T::factors(core), line, v, Transposed::No);
+            let omega = ratio(kit, T::factors(core), line, mu, Transposed::No);
+            self.follow(kit, i, (&u, &omega), flow, &mut here.here);
+        }
+        self.arrive(kit, i, here);
+    }
+
+    /// What flows in a line, with what it answers when voltage and gradient at its foot have moved.
+    #[inline(always)]
+    fn answer<K: Arithmetic, T: Real>(&self, kit: K, i: usize, moved: &Up<f32, N>, flow: &mut Up<T, N>) {
+        let (factors, line) = (&self.parts.core.single, &self.parts.core.lines.line[i]);
+        let Above::Trunk(trunk) = self.parts.standing.above[i] else {
+            for k in 0..N {
+                let (a, e) = respond(kit, &self.parts.standing.responses[i], moved, k);
+                flow.a[k] = T::add(kit, &flow.a[k], &T::from_single(kit, &a));
+                flow.e[k] = T::add(kit, &flow.e[k], &T::from_single(kit, &e));
+            }
+            return;
+        };
+        let edge = &self.parts.standing.edges[trunk as usize];
+        let more = if line.ratio == NONE {
+            descend(kit, (factors, line), edge, &Up::NOTHING, (&moved.a, &moved.e))
+        } else {
+            let u = ratio(kit, factors, line, &moved.a, Transposed::No);
+            let omega = ratio(kit, factors, line, &moved.e, Transposed::No);
+            descend(kit, (factors, line), edge, &Up::NOTHING, (&u, &omega))
+        };
+        for k in 0..N {
+            flow.a[k] = T::add(kit, &flow.a[k], &T::from_single(kit, &more.a[k]));
+            flow.e[k] = T::add(kit, &flow.e[k], &T::from_single(kit, &more.e[k]));
+        }
+    }
+
+    /// Deviations of the voltage and of the gradient by the current across a line with a change of its current and pull.
+    #[inline(always)]
+    fn follow<K: Arithmetic, T: Real>(
+        &self,
+        kit: K,
+        i: usize,
+        (u, omega): (&Block<T, N>, &Block<T, N>),
+        change: &Up<T, N>,
+        here: &mut Up<T, N>,
+    ) {
+        let (factors, line) = (T::factors(self.parts.core), &self.parts.core.lines.line[i]);
+        here.a = sub(kit, u, &z_times(kit, factors, line, &change.a, Transposed::No));
+        here.e = sub(kit, omega, &z_times(kit, factors, line, &change.e, Transposed::Yes));
+    }
+
+    /// Keeps what arrived at a bus: deviations of the voltage and of the gradient by the current.
+    #[inline(always)]
+    fn arrive<K: Arithmetic, T: Real>(&mut self, kit: K, i: usize, arrived: &mut Arrived<T, N>) {
+        let (w, moved) = (N / 2, &mut arrived.moved);
+        let (v, mu) = (&mut self.state.v[i], &mut self.state.mu[i]);
+        for k in 0..N {
+            let now = &arrived.here.a[k];
+            moved.a[k] = T::to_single(kit, &T::sub(kit, now, &T::from_single(kit, &v[k])));
+            v[k] = T::to_single(kit, now);
+            let now = &arrived.here.e[k];
+            moved.e[k] = T::to_single(kit, &T::sub(kit, now, &T::from_single(kit, &mu[k])));
+            mu[k] = T::to_single(kit, now);
+        }
+        for k in 0..w {
+            let square = kit.fma8(moved.a[k], moved.a[k], kit.mul8(moved.a[k + w], moved.a[k + w]));
+            self.change.largest = kit.max8(self.change.largest, square);
+            self.change.sum = kit.add8(self.change.sum, square);
+        }
+    }
+}
+
+/// The gradient of a meter's row by the voltage of its wire.
+#[inline(always)]
+fn pull<K: Arithmetic>(
+    kit: K,
+    meter: &Meter,
+    values: &Wide<f64>,
+    (x, y): &(Wide<f64>, Wide<f64>),
+) -> (Wide<f64>, Wide<f64>) {
+    if meter.says != Says::Magnitude {
+        return angle_pull(meter, values, (x, y));
+    }
+    // (value − |V|) V/|V| by the variance.
+    let mut scale = dense::fma(kit, x, x, &dense::mul(kit, y, y));
+    for (scale, value) in scale.iter_mut().zip(values) {
+        *scale = (value / scale.sqrt() - 1.0) / meter.variance;
+    }
+    (dense::mul(kit, &scale, x), dense::mul(kit, &scale, y))
+}
+
+#[inline(never)]
+fn angle_pull(meter: &Meter, values: &Wide<f64>, (x, y): (&Wide<f64>, &Wide<f64>)) -> (Wide<f64>, Wide<f64>) {
+    let mut pulls = ([0.0; SETS], [0.0; SETS]);
+    for set in 0..SETS {
+        let mut v = [0.0; LANES];
+        let mut pull = [0.0; LANES];
+        let (re, im) = (usize::from(meter.wire), usize::from(meter.wire) + HALF);
+        (v[re], v[im]) = (x[set], y[set]);
+        Meter { value: values[set], ..*meter }.pull(&v, &mut pull);
+        (pulls.0[set], pulls.1[set]) = (pull[re], pull[im]);
+    }
+    pulls
+}
+
+/// A row of how what flows in a twig's line responds to a voltage and a gradient there (a and e of `there`).
+#[inline(always)]
+fn respond<K: Arithmetic, const N: usize>(
+    kit: K,
+    response: &Response,
+    there: &Up<f32, N>,
+    row: usize,
+) -> (Wide<f32>, Wide<f32>) {
+    let (w, lane) = (N / 2, dense::lane::<N>(row));
+    let other = if row < w { row + w } else { row - w };
+    let (by_v, by_mu, back) = (response.row(lane), response.noise_row(lane), response.transposed_row(lane));
+    let flow = kit.mul8(kit.splat8(by_v[0]), there.a[row]);
+    let flow = kit.fma8(kit.splat8(by_v[1]), there.a[other], flow);
+    let flow = kit.fma8(kit.splat8(by_mu[0]), there.e[row], flow);
+    let pull = kit.mul8(kit.splat8(back[0]), there.e[row]);
+    (
+        kit.fma8(kit.splat8(by_mu[1]), there.e[other], flow),
+        kit.fma8(kit.splat8(back[1]), there.e[other], pull),
+    )
+}
+
+/// What comes from below and a load's source: the deviations of its current and of its pull.
+#[inline(always)]
+fn load_source<K: Arithmetic, T: Real, const N: usize>(
+    kit: K,
+    at: &StandingLoad<T>,
+    (v, mu, values): (&Block<f32, N>, &Block<f32, N>, &Block<f32, N>),
+    (below, bus): (&Up<T, N>, &mut Up<T, N>),
+) {
+    for k in 0..N / 2 {
+        let (re, im, h) = (k, k + N / 2, k + HALF);
+        let dv = (T::from_single(kit, &v[re]), T::from_single(kit, &v[im]));
+        let dmu = (T::from_single(kit, &mu[re]), T::from_single(kit, &mu[im]));
+        let standing = both(kit, &at.v, k);
+        let now = (T::add(kit, &standing.0, &dv.0), T::add(kit, &standing.1, &dv.1));
+        let scale = T::inverse(kit, &T::fma(kit, &now.0, &now.0, &T::mul(kit, &now.1, &now.1)));
+        let none = [T::ZERO; SETS];
+        let inverse = (T::mul(kit, &now.0, &scale), T::fnma(kit, &now.1, &scale, &none));
+        let (w, c) = (both(kit, &at.w, k), both(kit, &at.c, k));
+        let dw = product(kit, &less_product(kit, &w, &dv, &dmu), &inverse);
+        let ds = (
+            T::axpy(kit, at.variance[k], &dw.0, &T::from_single(kit, &values[re])),
+            T::fnma(kit, &T::splat(kit, at.variance[h]), &dw.1, &T::from_single(kit, &values[im])),
+        );
+        let dc = product(kit, &less_product(kit, &c, &dv, &ds), &inverse);
+        bus.a[re] = T::add(kit, &below.a[re], &dc.0);
+        bus.a[im] = T::sub(kit, &below.a[im], &dc.1);
+        let all = (T::add(kit, &c.0, &dc.0), T::add(kit, &c.1, &dc.1));
+        let (p, q) = (product(kit, &all, &dw), product(kit, &dc, &w));
+        bus.e[re] = T::sub(kit, &below.e[re], &T::add(kit, &p.0, &q.0));
+        bus.e[im] = T::add(kit, &below.e[im], &T::add(kit, &p.1, &q.1));
+    }
+}
+
+/// A complex number per set.
+type Pair<T> = (Wide<T>, Wide<T>);
+
+/// The complex number of a wire, the same for all sets.
+#[inline(always)]
+fn both<K: Arithmetic, T: Real>(kit: K, x: &Lanes<T>, wire: usize) -> Pair<T> {
+    (T::splat(kit, x[wire]), T::splat(kit, x[wire + HALF]))
+}
+
+#[inline(always)]
+fn product<K: Arithmetic, T: Real>(kit: K, x: &Pair<T>, y: &Pair<T>) -> Pair<T> {
+    (T::fnma(kit, &x.1, &y.1, &T::mul(kit, &x.0, &y.0)), T::fma(kit, &x.0, &y.1, &T::mul(kit, &x.1, &y.0)))
+}
+
+/// z − x y
+#[inline(always)]
+fn less_product<K: Arithmetic, T: Real>(kit: K, x: &Pair<T>, y: &Pair<T>, z: &Pair<T>) -> Pair<T> {
+    (
+        T::fma(kit, &x.1, &y.1, &T::fnma(kit, &x.0, &y.0, &z.0)),
+        T::fnma(kit, &x.1, &y.0, &T::fnma(kit, &x.0, &y.1, &z.1)),
+    )
+}

@@ -1,0 +1,95 @@
+//! The way of a pass: parts of the tree that stay in the cache, and what joins them.
+//!
+//! A pass goes up to the root and down again; the next one begins where it ended. Positions are numbered depth first, so a
+//! subtree is a row of them. Small subtrees are therefore visited once per pass, down and at once up again for the next one,
+//! while what a visit reads is in the cache; the few buses above them wait for all.
+
+use super::core::Core;
+use super::lines::NONE;
+use std::ops::Range;
+
+/// Positions visited together: some hundred kilobytes with one set of values, half a megabyte with eight.
+const TOGETHER: usize = 256;
+
+/// A subtree: its positions.
+#[derive(Debug, Clone)]
+pub(super) struct Cell {
+    pub positions: Range<usize>,
+    /// The bus it hangs on, by its number among the upper ones.
+    pub foot: usize,
+}
+
+/// Cells visited together, and the loads between the first and the last of their positions.
+#[derive(Debug, Clone)]
+pub(super) struct Chunk {
+    pub cells: Range<usize>,
+    pub loads: Range<usize>,
+}
+
+/// What a visit covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A chunk of cells, by number.
+    Chunk(usize),
+    /// The buses above.
+    Upper,
+}
+
+/// The cells of a tree and the buses above them.
+#[derive(Debug, Clone)]
+pub(super) struct Walk {
+    pub cells: Vec<Cell>,
+    pub chunks: Vec<Chunk>,
+    /// Positions above all cells, from the root on, and the number of the parent among them.
+    pub upper: Vec<(usize, usize)>,
+}
+
+impl Walk {
+    pub fn of<const N: usize>(core: &Core<N>) -> Self {
+        let (count, parent) = (core.count(), |i: usize| core.lines.line[i].parent as usize);
+        let mut size = vec![1_usize; count];
+        for i in (1..count).rev() {
+            size[parent(i)] += size[i];
+        }
+        let mut walk = Self { cells: Vec::new(), chunks: Vec::new(), upper: Vec::new() };
+        let mut number = vec![NONE; count];
+        let mut i = 0;
+        while i < count {
+            let foot = number[if i == 0 { 0 } else { parent(i) }] as usize;
+            if i > 0 && size[i] <= TOGETHER {
+                walk.cells.push(Cell { positions: i..i + size[i], foot });
+                i += size[i];
+            } else {
+                number[i] = walk.upper.len() as u32;
+                walk.upper.push((i, if i == 0 { 0 } else { foot }));
+                i += 1;
+            }
+        }
+        let mut first = 0;
+        while first < walk.cells.len() {
+            let (mut end, mut positions) = (first, 0);
+            while end < walk.cells.len()
+                && (end == first || positions + walk.cells[end].positions.len() <= TOGETHER)
+            {
+                positions += walk.cells[end].positions.len();
+                end += 1;
+            }
+            let load =
+                |position: usize| core.loads.partition_point(|load| (load.position as usize) < position);
+            let (from, to) = (walk.cells[first].positions.start, walk.cells[end - 1].positions.end);
+            walk.chunks.push(Chunk { cells: first..end, loads: load(from)..load(to) });
+            first = end;
+        }
+        walk
+    }
+
+    /// The positions of a part.
+    pub fn positions(&self, part: Part) -> impl Iterator<Item = usize> {
+        let (cells, upper) = match part {
+            Part::Chunk(chunk) => (self.chunks[chunk].cells.clone(), 0),
+            Part::Upper => (0..0, self.upper.len()),
+        };
+        let cells = self.cells[cells].iter().flat_map(|cell| cell.positions.clone());
+        cells.chain(self.upper[..upper].iter().map(|upper| upper.0))
+    }
+}
