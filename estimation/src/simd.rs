@@ -75,6 +75,8 @@ pub trait Arithmetic: Copy {
     fn turn8(self, x: [f32; 8]) -> [f32; 8];
     /// The halves exchanged.
     fn swap8(self, x: [f32; 8]) -> [f32; 8];
+    /// The lower halves of both, and the upper halves of both.
+    fn pair8(self, x: [f32; 8], y: [f32; 8]) -> ([f32; 8], [f32; 8]);
     /// The sum of each of the eight.
     fn sums8(self, x: [[f32; 8]; 8]) -> [f32; 8];
     /// Rounded.
@@ -189,6 +191,11 @@ macro_rules! element_by_element {
         #[inline(always)]
         fn swap8(self, x: [f32; 8]) -> [f32; 8] {
             [x[4], x[5], x[6], x[7], x[0], x[1], x[2], x[3]]
+        }
+        #[inline(always)]
+        fn pair8(self, x: [f32; 8], y: [f32; 8]) -> ([f32; 8], [f32; 8]) {
+            let ([a, b], [c, d]): ([[f32; 4]; 2], [[f32; 4]; 2]) = (pulp::cast(x), pulp::cast(y));
+            (pulp::cast([a, c]), pulp::cast([b, d]))
         }
         #[inline(always)]
         fn sums8(self, x: [[f32; 8]; 8]) -> [f32; 8] {
@@ -421,6 +428,11 @@ mod vector {
             cast(self.0.avx._mm256_permute2f128_ps::<0x01>(cast(x), cast(x)))
         }
         #[inline(always)]
+        fn pair8(self, x: [f32; 8], y: [f32; 8]) -> ([f32; 8], [f32; 8]) {
+            let (avx, x, y) = (self.0.avx, cast(x), cast(y));
+            (cast(avx._mm256_permute2f128_ps::<0x20>(x, y)), cast(avx._mm256_permute2f128_ps::<0x31>(x, y)))
+        }
+        #[inline(always)]
         fn sums8(self, x: [[f32; 8]; 8]) -> [f32; 8] {
             let avx = self.0.avx;
             // Each half holds the sums of its own four lanes, for four of the eight.
@@ -525,7 +537,8 @@ mod tests {
             let (low, high) = a.widen8(x);
             let products = [a.fma8(x, y, x), a.fnma8(x, y, y), a.mul8(x, y), a.add8(x, y), a.sub8(x, y)];
             let moves = [a.splat8(x[2]), a.turn8(x), a.swap8(x), a.narrow8(high, low)];
-            let others = [a.div8(y, x), a.max8(x, y)];
+            let (lower, upper) = a.pair8(x, y);
+            let others = [a.div8(y, x), a.max8(x, y), lower, upper];
             let sums = a.sums8([x, y, x, x, y, y, x, y]);
             products.into_iter().chain(moves).chain([sums]).chain(others).collect()
         }
@@ -540,6 +553,8 @@ mod tests {
         assert_eq!(plain[6], [-2.0, 3.25, 1.5, 4.0, 8.0, -1.0, 0.5, 2.0]);
         assert_eq!(plain[8], plain[7]);
         assert_eq!(plain[11], [1.5, 0.0, 3.25, 4.0, 3.0, 8.0, 2.0, 2.0]);
+        assert_eq!(plain[12], [1.5, -2.0, 3.25, 4.0, 1.0, 0.0, -4.0, 0.25]);
+        assert_eq!(plain[13], [0.5, 8.0, -1.0, 2.0, 3.0, -1.5, 2.0, 0.5]);
         assert_eq!(plain[9], [16.25, 1.25, 16.25, 16.25, 1.25, 1.25, 16.25, 1.25]);
     }
 

@@ -21,6 +21,18 @@ pub fn wall_ms() -> f64 {
     time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 * 1e-6
 }
 
+/// What asking for the wall's time takes, ms.
+pub fn clock_ms() -> f64 {
+    median(
+        (0..999)
+            .map(|_| {
+                let start = wall_ms();
+                wall_ms() - start
+            })
+            .collect(),
+    )
+}
+
 /// CPU time of one run of `work`, ms, with its result.
 pub fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
     let start = cpu_ms();

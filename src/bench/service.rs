@@ -2,7 +2,7 @@
 
 use super::CaseArguments;
 use super::case::Case;
-use super::meter::{cpu_ms, median, quantile, timed};
+use super::meter::{clock_ms, median, quantile, timed, wall_ms};
 use crate::Failure;
 use estimation::solve::Tolerance;
 use estimation::study::{FlowMethod, FlowStudy};
@@ -56,7 +56,7 @@ pub fn measure(arguments: &CaseArguments) -> Result<ServiceFigures, Failure> {
     let Some((estimate, mut kept)) = last else {
         return Err(Failure::Run(anyhow::anyhow!("nothing was run")));
     };
-    let clock = median((0..999).map(|_| timed(|| ()).0).collect());
+    let clock = clock_ms();
     let mut dice = 1_u64;
     let mut next = |below: usize| {
         // Knuth's MMIX generator: places that do not repeat.
@@ -68,10 +68,10 @@ pub fn measure(arguments: &CaseArguments) -> Result<ServiceFigures, Failure> {
             let item = &set.values[next(set.values.len())];
             let bus: BusId = network.buses()[next(network.buses().len())].id;
             let value = item.value * (1.0 + 1e-4 * next(100) as f64);
-            let start = cpu_ms();
+            let start = wall_ms();
             black_box(kept.take(item.point, value));
             black_box(kept.u_v(bus));
-            (cpu_ms() - start - clock).max(0.0) * 1e3
+            (wall_ms() - start - clock).max(0.0) * 1e3
         })
         .collect();
     Ok(ServiceFigures {

@@ -4,7 +4,7 @@ use super::NotSmoothable;
 use super::core::{Aim, Core, Place, Site};
 use super::cuts::{self, Cut, Place as CutPlace, Row};
 use super::dense::{self, HALF, LANES, Matrix, Vector};
-use super::injections::{Frozen, Load};
+use super::injections::Load;
 use super::lines::{self, Lines, NONE, Shunt};
 use super::meters::{Meter, Says};
 use super::posterior::Ends;
@@ -80,8 +80,6 @@ pub(super) fn compile<const N: usize>(
         evident: 0,
         double: Factors::default(),
         single: Factors::default(),
-        frozen: Vec::new(),
-        frozen_meters: Vec::new(),
         root: dense::zero(),
         root_weak: dense::zero(),
         aim: Aim::FirstWire,
@@ -105,8 +103,6 @@ pub(super) fn compile<const N: usize>(
     work.cuts();
     work.evidence();
     let Work { mut core, targets, .. } = work;
-    core.frozen = vec![Frozen::NOTHING; core.loads.len()];
-    core.frozen_meters = vec![[0.0; 2]; core.meters.len()];
     core.double = Factors::new(&core);
     core.single = Factors::new(&core);
     Ok(Compiled { core, targets, phasors, ends, elements, loaded: loaded(circuit, tree) })

@@ -12,7 +12,7 @@
 
 use super::cuts::Cut;
 use super::dense::{self, Arithmetic, HALF, Matrix, Plain, Vector};
-use super::injections::{Frozen, Load};
+use super::injections::Load;
 use super::lines::{Lines, NONE};
 use super::meters::Meter;
 use super::precision::Factors;
@@ -79,9 +79,6 @@ pub(super) struct Core<const N: usize> {
     pub double: Factors<f64, N>,
     /// The same rounded, for steps.
     pub single: Factors<f32, N>,
-    /// By load and by meter: the derivatives that are in the factors.
-    pub frozen: Vec<Frozen>,
-    pub frozen_meters: Vec<[f64; 2]>,
     /// Posterior covariance of the root's voltage.
     pub root: Matrix<N>,
     /// Weight that keeps undetermined parts of the root's voltage at their start, and nothing else; zero when all is

@@ -1,6 +1,9 @@
 //! Which pass comes next when an estimate is found as a deviation, by how much the last ones moved.
 
+use super::dense::{Arithmetic, LANES};
+use super::precision::Lanes;
 use super::shrinking::Shrinking;
+use super::walk::Part;
 
 /// Deviations are not asked to be more exact, p.u. of voltage: closer to the optimum go exact steps.
 pub(super) const AS_GOOD_AS: f64 = 1e-8;
@@ -10,8 +13,9 @@ const ROUNDINGS: f64 = 4096.0;
 /// How many a step is taken for that goes from single precision to double, and how much of it may still be missing then.
 const LEFT: f64 = 64.0;
 const RATE_LEFT: f64 = 0.1;
-/// How much of a step may be missing at least: slow parts hide under quick ones.
+/// Slow parts hide under quick ones: how much of a step may be missing at least, and how much more than steps tell.
 const RATE_HIDDEN: f64 = 0.05;
+const HIDDEN: f64 = 1.3;
 /// How many are left when passes are in double: of the values, of what is kept, and what weak networks make of them.
 const KEPT: f64 = 3.0;
 /// Larger deviations, p.u., are left to exact steps: a pass knows the bend of loads, not which of their solutions it nears.
@@ -99,7 +103,7 @@ impl Course {
         // What is kept in single precision differs by that from what is found again.
         let kept = self.double && step < self.kept;
         let rate = if left { RATE_LEFT } else { RATE_HIDDEN };
-        let missing = if kept { 0.0 } else { self.steps.missing().max(rate * step) };
+        let missing = if kept { 0.0 } else { (HIDDEN * self.steps.missing()).max(rate * step) };
         let rounding = if self.double { self.kept } else { self.rounding };
         if missing + rounding < self.goal {
             return Next::Settled(self.passes);
@@ -113,13 +117,64 @@ impl Course {
     }
 }
 
-/// Passes of one set or of eight.
+/// Largest square of a change by lane, and the sum of all, which tells of what is no number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Change {
+    largest: Lanes<f32>,
+    sum: Lanes<f32>,
+}
+
+impl Change {
+    pub const NONE: Self = Self { largest: [0.0; LANES], sum: [0.0; LANES] };
+
+    /// Takes note of squares.
+    #[inline(always)]
+    pub fn note<K: Arithmetic>(&mut self, kit: K, square: Lanes<f32>) {
+        self.largest = kit.max8(self.largest, square);
+        self.sum = kit.add8(self.sum, square);
+    }
+
+    /// The largest change; not finite when one is not.
+    fn largest(&self) -> f64 {
+        if self.sum.iter().all(|sum| sum.is_finite()) {
+            f64::from(self.largest.iter().fold(0.0_f32, |most, one| most.max(*one))).sqrt()
+        } else {
+            f64::NAN
+        }
+    }
+}
+
+/// Passes of one set or of eight, in double precision or single.
 pub(super) trait Passes {
-    /// Up in all chunks of the tree, in double precision or single.
-    fn rise(&mut self, double: bool);
+    /// How many chunks there are.
+    fn chunks(&self) -> usize;
+    /// What has risen to the buses above the chunks, and nobody took: chunks may have begun in vain.
+    fn forget_risen(&mut self);
+    fn rise_in(&mut self, part: Part, double: bool);
+    fn fall_in(&mut self, part: Part, double: bool, change: &mut Change);
+
+    /// Up in all chunks of the tree.
+    fn rise(&mut self, double: bool) {
+        self.forget_risen();
+        for chunk in 0..self.chunks() {
+            self.rise_in(Part::Chunk(chunk), double);
+        }
+    }
+
     /// Up above the chunks and down everywhere; in each chunk at once `ahead`, up again in the precision of the next pass. The
     /// largest change of a voltage, not finite when one is not.
-    fn fall(&mut self, double: bool, ahead: Option<bool>) -> f64;
+    fn fall(&mut self, double: bool, ahead: Option<bool>) -> f64 {
+        self.rise_in(Part::Upper, double);
+        let mut change = Change::NONE;
+        self.fall_in(Part::Upper, double, &mut change);
+        for chunk in 0..self.chunks() {
+            self.fall_in(Part::Chunk(chunk), double, &mut change);
+            if let Some(double) = ahead {
+                self.rise_in(Part::Chunk(chunk), double);
+            }
+        }
+        change.largest()
+    }
 }
 
 /// Passes until they settle: how many, `None` when they do not.

@@ -377,7 +377,7 @@ pub(super) fn right_divide_pivoted<const N: usize>(b: &Matrix<N>, m: &Matrix<N>)
 
 /// A coupling with one value on the diagonal and one beside it, prepared: `[d_re, d_im, m_re, m_im]` with d the
 /// difference of both.
-pub(super) type Even = [f64; 4];
+pub(super) type Even<T = f64> = [T; 4];
 
 impl Transposed {
     /// The imaginary parts of an even coupling or its adjoint.

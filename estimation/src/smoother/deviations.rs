@@ -4,9 +4,9 @@
 //! every pass finds the whole deviation anew, the last one decides how exact it is.
 
 use super::core::Core;
-use super::course::{self, Course, Passes};
+use super::course::{self, Change, Course, Passes};
 use super::dense::{self, Aligned, LANES, Plain, Vector};
-use super::pass::{Change, Changes, Fall, Rise, Room, State};
+use super::pass::{Changes, Fall, Rise, Room, State};
 use super::precision::{Lanes, Real};
 use super::standing::Standing;
 use super::voltmeters::Voltmeters;
@@ -81,27 +81,6 @@ impl<const N: usize> Deviations<N> {
             core.pull[i] = dense::add(Plain, &core.pull[i], &up.e);
         }
     }
-
-    fn rise_in(&mut self, core: &Core<N>, part: Part, double: bool) {
-        let Self { standing, walk, state, values, voltmeters, single, double: room, .. } = self;
-        if !double {
-            core.path.run(Rise { core, standing, walk, values, voltmeters, state, part, room: single });
-            return;
-        }
-        if !self.doubled {
-            room.go_on(core, walk, part, single);
-        }
-        core.path.run(Rise { core, standing, walk, values, voltmeters, state, part, room });
-    }
-
-    fn fall_in(&mut self, core: &Core<N>, part: Part, double: bool, change: &mut Change) {
-        let Self { standing, walk, state, single, double: room, .. } = self;
-        if double {
-            core.path.run(Fall { core, standing, walk, state, part, room, change });
-        } else {
-            core.path.run(Fall { core, standing, walk, state, part, room: single, change });
-        }
-    }
 }
 
 /// Passes with the values of a core.
@@ -111,27 +90,46 @@ struct Run<'a, const N: usize> {
 }
 
 impl<const N: usize> Passes for Run<'_, N> {
-    fn rise(&mut self, double: bool) {
-        // Chunks may have begun in vain.
-        self.deviations.single.forget_risen();
-        self.deviations.double.forget_risen();
-        for chunk in 0..self.deviations.walk.chunks.len() {
-            self.deviations.rise_in(self.core, Part::Chunk(chunk), double);
-        }
+    fn chunks(&self) -> usize {
+        self.deviations.walk.chunks.len()
     }
 
-    fn fall(&mut self, double: bool, ahead: Option<bool>) -> f64 {
-        let Self { deviations, core } = self;
-        deviations.rise_in(core, Part::Upper, double);
-        deviations.doubled |= double;
-        let mut change = Change::NONE;
-        deviations.fall_in(core, Part::Upper, double, &mut change);
-        for chunk in 0..deviations.walk.chunks.len() {
-            deviations.fall_in(core, Part::Chunk(chunk), double, &mut change);
-            if let Some(double) = ahead {
-                deviations.rise_in(core, Part::Chunk(chunk), double);
-            }
+    fn forget_risen(&mut self) {
+        self.deviations.single.forget_risen();
+        self.deviations.double.forget_risen();
+    }
+
+    fn rise_in(&mut self, part: Part, double: bool) {
+        let core = self.core;
+        let Deviations { standing, walk, state, values, voltmeters, single, double: room, doubled } =
+            &mut *self.deviations;
+        if !double {
+            return core.path.run(Rise {
+                core,
+                standing,
+                walk,
+                values,
+                voltmeters,
+                state,
+                part,
+                room: single,
+            });
         }
-        change.largest()
+        if !*doubled {
+            room.go_on(core, walk, part, single);
+            // The upper part is the last one.
+            *doubled = part == Part::Upper;
+        }
+        core.path.run(Rise { core, standing, walk, values, voltmeters, state, part, room });
+    }
+
+    fn fall_in(&mut self, part: Part, double: bool, change: &mut Change) {
+        let core = self.core;
+        let Deviations { standing, walk, state, single, double: room, .. } = &mut *self.deviations;
+        if double {
+            core.path.run(Fall { core, standing, walk, state, part, room, change });
+        } else {
+            core.path.run(Fall { core, standing, walk, state, part, room: single, change });
+        }
     }
 }

@@ -104,7 +104,6 @@ fn bus<K: Arithmetic, const N: usize>(kit: K, core: &mut Core<N>, i: usize, sum:
         let own = if place.site != NONE { core.sites[place.site as usize].own } else { NONE };
         let mu = if own == NONE { core.mu[i] } else { core.cuts[own as usize].mu };
         let frozen = core.loads[at].at(kit, &v, &mu).exact;
-        core.frozen[at] = frozen;
         if own == NONE {
             add_load(&mut sum.a, &mut sum.s, &frozen);
             sum.noisy = true;
@@ -113,7 +112,7 @@ fn bus<K: Arithmetic, const N: usize>(kit: K, core: &mut Core<N>, i: usize, sum:
         }
     }
     for meter in core.meters_at(i) {
-        core.frozen_meters[meter] = core.meters[meter].inform::<N>(&v, &mut sum.l);
+        core.meters[meter].inform::<N>(&v, &mut sum.l);
         sum.evident = true;
     }
     if place.site != NONE {

@@ -10,7 +10,7 @@
 //! D = K R K', and B, the derivative by V at fixed ε, is `dI = −conj(S + ε) / conj(V)² · conj(dV)`, per wire
 //! `[[b_re, b_im], [b_im, −b_re]]`. Zero variance is an exact injection, zero power an exact zero injection.
 
-use super::dense::{Arithmetic, HALF, LANES, Vector, halves, joined};
+use super::dense::{Arithmetic, HALF, Vector, halves, joined};
 
 /// Everything about one bus's injection.
 #[derive(Debug, Clone, Copy)]
@@ -38,8 +38,6 @@ pub(super) struct Frozen {
 }
 
 impl Frozen {
-    pub const NOTHING: Self = Self { b: [0.0; LANES], d: [0.0; LANES], cross: [0.0; LANES] };
-
     /// B x. B is symmetric.
     #[inline(always)]
     pub fn b_times<K: Arithmetic>(&self, kit: K, x: &Vector) -> Vector {

@@ -1,6 +1,7 @@
 //! The tree as the passes walk it: one compact record per position, seen from the source.
 
 use super::dense::{self, Arithmetic, Even, Matrix, Plain, Transposed, Vector};
+use super::precision::{Real, rounded_even};
 use crate::circuit::{Circuit, Coupling, NotATree, Tree};
 use nalgebra::DMatrix;
 use num_complex::Complex64;
@@ -23,13 +24,19 @@ pub(super) struct Line {
     pub evidence: u32,
 }
 
+impl Line {
+    /// Z: when it is even, and its index among the full matrices.
+    #[inline(always)]
+    pub fn impedance<T: Real>(&self) -> (Even<T>, u32) {
+        (rounded_even(&self.z), self.full)
+    }
+}
+
 /// The lines of a tree with their matrices, and the admittance at every bus.
 #[derive(Debug, Clone)]
 pub(super) struct Lines<const N: usize> {
     /// By position; the root's is a line without impedance that nobody reads.
     pub line: Vec<Line>,
-    /// Positions of the parents once more: a walk to the root finds its way in a twelfth of the memory.
-    pub parents: Vec<u32>,
     /// Distinct ratios T.
     pub ratios: Vec<Matrix<N>>,
     /// Their transposes.
@@ -91,7 +98,6 @@ impl<const N: usize> Lines<N> {
         let count = tree.order.len();
         let mut lines = Self {
             line: Vec::with_capacity(count),
-            parents: Vec::with_capacity(count),
             ratios: Vec::new(),
             ratios_transposed: Vec::new(),
             full: Vec::new(),
@@ -102,7 +108,6 @@ impl<const N: usize> Lines<N> {
         for position in 0..count {
             let line = lines.line_above(circuit, tree, position)?;
             lines.line.push(line);
-            lines.parents.push(line.parent);
         }
         lines.add_shunts(circuit, tree);
         Ok(lines)

@@ -129,7 +129,6 @@ fn climb<K: Arithmetic, T: Real, const N: usize>(
     mut here: Option<(u32, u32, f64)>,
     mut above: Option<(u32, f64)>,
 ) {
-    fetch_way::<K, T, N>(kit, core, from);
     let mut i = from;
     loop {
         let site = core.place[i].site;
@@ -163,24 +162,6 @@ fn climb<K: Arithmetic, T: Real, const N: usize>(
     }
 }
 
-/// Asks the memory for all that a walk between a position and the root will read: a walk by itself waits at every line.
-#[inline(always)]
-fn fetch_way<K: Arithmetic, T: Real, const N: usize>(kit: K, core: &Core<N>, position: usize) {
-    let factors = T::factors(core);
-    let mut i = position;
-    while i != 0 {
-        let edge = &factors.edges[i];
-        for (a, s) in edge.a.iter().zip(&edge.s).step_by(2) {
-            kit.fetch(a);
-            kit.fetch(s);
-        }
-        kit.fetch(&factors.up[i]);
-        kit.fetch(&core.lines.line[i]);
-        kit.fetch(&core.place[i]);
-        i = core.lines.parents[i] as usize;
-    }
-}
-
 #[inline(always)]
 fn add<K: Arithmetic, T: Real>(kit: K, to: &mut Up<T>, more: &Up<T>) {
     *to = Up { a: T::add(kit, &to.a, &more.a), e: T::add(kit, &to.e, &more.e) };
@@ -202,7 +183,6 @@ impl<T: Real, const N: usize> Kernel for Read<'_, T, N> {
     #[inline(always)]
     fn run<K: Arithmetic>(self, kit: K) -> Self::Output {
         let core = self.core;
-        fetch_way::<K, T, N>(kit, core, self.position);
         let factors = T::factors(core);
         let root = core.root_after(kit, &T::widen(kit, &factors.up[0].e));
         let step = T::narrow(kit, &dense::sub(kit, &root, &core.v[0]));
@@ -232,7 +212,7 @@ fn walk_down<K: Arithmetic, T: Real, const N: usize>(
     let mut at = to;
     while at != 0 {
         path.push(at as u32);
-        at = core.lines.parents[at] as usize;
+        at = core.lines.line[at].parent as usize;
     }
     let factors = T::factors(core);
     let (mut v, mut mu) = (root, [T::ZERO; LANES]);

@@ -45,9 +45,9 @@ impl Meter {
         }
     }
 
-    /// Adds the row's information at `v` to `l`; returns the derivative.
+    /// Adds the row's information at `v` to `l`.
     #[inline(always)]
-    pub fn inform<const N: usize>(&self, v: &Vector, l: &mut Matrix<N>) -> [f64; 2] {
+    pub fn inform<const N: usize>(&self, v: &Vector, l: &mut Matrix<N>) {
         let (_, d) = self.residual(v);
         let k = usize::from(self.wire);
         let (re, im) = (dense::lane::<N>(k), dense::lane::<N>(k + N / 2));
@@ -56,7 +56,6 @@ impl Meter {
         l[k][im] += weight * d[0] * d[1];
         l[k + N / 2][re] += weight * d[0] * d[1];
         l[k + N / 2][im] += weight * d[1] * d[1];
-        d
     }
 
     /// Adds the gradient by the voltage at `v`.

@@ -39,9 +39,11 @@ mod precision;
 mod reference;
 mod shrinking;
 mod solver;
+mod source;
 mod standing;
 mod start;
 mod step;
+mod stops;
 mod taken;
 #[cfg(test)]
 mod tests;
@@ -385,8 +387,14 @@ impl Batch {
 
     /// Voltages of all lanes, p.u. by global wire.
     pub fn voltages(&self, smoother: &Smoother) -> [Vec<Complex64>; SETS] {
-        with_sets!(
-            smoother, &self.sets, (solver, sets) => solver.lanes_voltages(sets), std::array::from_fn(|_| Vec::new())
-        )
+        let mut voltages = std::array::from_fn(|_| Vec::new());
+        self.write_voltages(smoother, &mut voltages);
+        voltages
+    }
+
+    /// The same into vectors that are there, whatever is in them: memory that was used before is written several times as
+    /// fast.
+    pub fn write_voltages(&self, smoother: &Smoother, voltages: &mut [Vec<Complex64>; SETS]) {
+        with_sets!(smoother, &self.sets, (solver, sets) => solver.lanes_voltages(sets, voltages), ());
     }
 }

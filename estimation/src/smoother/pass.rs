@@ -5,16 +5,21 @@
 //! factors do is in corrections, which end, and is done in single precision; sums and voltages are in that of the pass.
 
 use super::core::Core;
-use super::dense::{self, Aligned, Arithmetic, HALF, Half, LANES, Plain, Transposed, Vector, halves, joined};
+use super::course::Change;
+use super::dense::{self, Aligned, Arithmetic, HALF, LANES, Plain, Transposed, Vector};
 use super::injections::Load;
 use super::lines::NONE;
 use super::precision::{Lanes, Real, Up};
+use super::source::{Loads, Moved, sources};
 use super::standing::{Standing, StandingLoad};
 use super::trunk::Above;
 use super::voltmeters::Voltmeters;
 use super::walk::{Part, Walk};
 use crate::simd::Kernel;
 use std::ops::Range;
+
+/// How many positions and loads ahead memory is asked for what will be read.
+const AHEAD: usize = 8;
 
 /// What was found, by position.
 #[derive(Debug, Clone)]
@@ -56,8 +61,8 @@ impl<T: Real> Arrived<T> {
 pub(super) struct Room<T> {
     /// By position: what goes up the line above; after a pass what flows there.
     pub up: Vec<Up<T>>,
-    /// By load: its sources.
-    loads: Vec<Up<T>>,
+    /// Sources of a chunk's loads.
+    loads: Vec<Up<f32>>,
     /// By level: what has come up to a bus, nothing between visits; what arrived on the way down.
     rising: Vec<Up<T>>,
     falling: Vec<Arrived<T>>,
@@ -81,7 +86,7 @@ impl<T: Real> Room<T> {
 
     fn make<const N: usize>(&mut self, core: &Core<N>, walk: &Walk) {
         self.up.resize(core.count(), Up::NOTHING);
-        self.loads.resize(core.loads.len(), Up::NOTHING);
+        self.loads.resize(walk.loads_most, Up::NOTHING);
         self.rising.resize(core.levels + 1, Up::NOTHING);
         self.falling.resize(core.levels + 1, Arrived::NOTHING);
         self.fallen.resize(walk.upper.len(), Arrived::NOTHING);
@@ -105,26 +110,6 @@ impl Room<f64> {
             self.up[i] = Up { a: f32::widen(Plain, &up.a), e: f32::widen(Plain, &up.e) };
         };
         walk.positions(part).for_each(take);
-    }
-}
-
-/// Largest square of a change, and the sum of all, which tells of what is no number.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Change {
-    largest: Lanes<f32>,
-    sum: Lanes<f32>,
-}
-
-impl Change {
-    pub const NONE: Self = Self { largest: [0.0; LANES], sum: [0.0; LANES] };
-
-    /// The largest change; not finite when one is not.
-    pub fn largest(&self) -> f64 {
-        if self.sum.iter().all(|sum| sum.is_finite()) {
-            f64::from(self.largest.iter().fold(0.0_f32, |most, one| most.max(*one))).sqrt()
-        } else {
-            f64::NAN
-        }
     }
 }
 
@@ -171,17 +156,18 @@ impl<T: Real, const N: usize> Kernel for Rise<'_, T, N> {
                 let chunk = &walk.chunks[chunk];
                 self.loads(kit, chunk.loads.clone());
                 for cell in &walk.cells[chunk.cells.clone()] {
-                    self.cell(kit, cell.positions.clone(), cell.foot);
+                    self.cell(kit, cell.positions.clone(), cell.foot, chunk.loads.start);
                 }
             }
             Part::Upper => {
                 for (number, &(i, parent)) in walk.upper.iter().enumerate().rev() {
-                    let load = self.core.place[i].load;
+                    let (load, mut first) = (self.standing.stops[i].load, 0);
                     if load != NONE {
-                        self.loads(kit, load as usize..load as usize + 1);
+                        first = load as usize;
+                        self.loads(kit, first..first + 1);
                     }
                     let below = std::mem::replace(&mut self.room.risen[number], Up::NOTHING);
-                    let bus = self.bus(kit, i, &below);
+                    let bus = self.bus(kit, i, &below, first);
                     if i == 0 {
                         // What arrives of the gradient by the root's voltage.
                         self.room.up[0] = bus;
@@ -201,27 +187,43 @@ fn add<K: Arithmetic, T: Real>(kit: K, sum: &mut Up<T>, up: &Up<T>) {
 }
 
 impl<T: Real, const N: usize> Rise<'_, T, N> {
-    /// Sources of loads: long chains that wait for nothing but themselves.
+    /// Sources of loads, by two, the last one with itself: long chains that wait for nothing but themselves.
     #[inline(always)]
     fn loads<K: Arithmetic>(&mut self, kit: K, loads: Range<usize>) {
-        let standing = T::standing(self.standing);
-        for at in loads {
-            let i = self.core.loads[at].position as usize;
-            let moved = (&*self.state.v[i], &*self.state.mu[i]);
-            let (a, e) = load_source(kit, &standing[at], moved, &self.values[at]);
-            self.room.loads[at] = Up { a: T::narrow(kit, &a), e: T::narrow(kit, &e) };
+        let Standing { loads: standing, positions, .. } = self.standing;
+        let (first, end) = (loads.start, loads.end);
+        for at in loads.step_by(2) {
+            if self.walk.far
+                && let Some(load) = standing.get(at + AHEAD)
+            {
+                kit.fetch(&load.v);
+                kit.fetch(&load.c);
+                kit.fetch(&self.values[at + AHEAD]);
+            }
+            let other = if at + 1 < end { at + 1 } else { at };
+            let (i, k) = (positions[at] as usize, positions[other] as usize);
+            let (v, mu, values) = (&self.state.v, &self.state.mu, self.values);
+            let [one, two] = two_sources(
+                kit,
+                [&standing[at], &standing[other]],
+                [&v[i], &v[k]],
+                [&mu[i], &mu[k]],
+                [&values[at], &values[other]],
+            );
+            (self.room.loads[other - first], self.room.loads[at - first]) = (two, one);
         }
     }
 
-    /// A subtree.
+    /// A subtree; `first` is the load whose source is the first one there.
     #[inline(always)]
-    fn cell<K: Arithmetic>(&mut self, kit: K, positions: Range<usize>, foot: usize) {
-        let top = self.core.place[positions.start].level as usize - 1;
+    fn cell<K: Arithmetic>(&mut self, kit: K, positions: Range<usize>, foot: usize, first: usize) {
+        let stops = &self.standing.stops;
+        let top = stops[positions.start].level as usize - 1;
         for i in positions.rev() {
-            let level = self.core.place[i].level as usize;
+            let level = stops[i].level as usize;
             let below = self.room.rising[level];
             self.room.rising[level] = Up::NOTHING;
-            let bus = self.bus(kit, i, &below);
+            let bus = self.bus(kit, i, &below, first);
             let up = self.line(kit, i, &bus);
             add(kit, &mut self.room.rising[level - 1], &up);
         }
@@ -232,10 +234,9 @@ impl<T: Real, const N: usize> Rise<'_, T, N> {
     /// Across the line above a bus, into its parent.
     #[inline(always)]
     fn line<K: Arithmetic>(&mut self, kit: K, i: usize, bus: &Up<T>) -> Up<T> {
-        let (core, line) = (self.core, &self.core.lines.line[i]);
+        let (core, stop) = (self.core, &self.standing.stops[i]);
         let last = &self.room.up[i];
-        let above = self.standing.above[i];
-        if above == Above::Short {
+        if stop.above == Above::Short {
             self.room.up[i] = *bus;
             return *bus;
         }
@@ -243,7 +244,8 @@ impl<T: Real, const N: usize> Rise<'_, T, N> {
             a: T::to_single(kit, &T::sub(kit, &bus.a, &last.a)),
             e: T::to_single(kit, &T::sub(kit, &bus.e, &last.e)),
         };
-        if let Above::Trunk(trunk) = above {
+        if let Above::Trunk(trunk) = stop.above {
+            let line = &core.lines.line[i];
             let more = core.single.climb(kit, &self.standing.edges[trunk as usize], line, &more);
             let up = Up {
                 a: T::add(kit, &last.a, &T::from_single(kit, &more.a)),
@@ -253,7 +255,8 @@ impl<T: Real, const N: usize> Rise<'_, T, N> {
             let factors = T::factors(core);
             return Up { a: factors.tt(kit, line, &up.a), e: factors.tt(kit, line, &up.e) };
         }
-        let (along, across) = (core.single.z(kit, line, &more.a), core.single.zt(kit, line, &more.e));
+        let along = stop.z(kit, &core.single, &more.a, Transposed::No);
+        let across = stop.z(kit, &core.single, &more.e, Transposed::Yes);
         let response = &self.standing.responses[i];
         let up = Up {
             a: T::sub(kit, &bus.a, &T::from_single(kit, &response.current(kit, (&along, &across)))),
@@ -265,28 +268,28 @@ impl<T: Real, const N: usize> Rise<'_, T, N> {
 
     /// What comes from below a bus, and from its load, voltmeters and admittance.
     #[inline(always)]
-    fn bus<K: Arithmetic>(&self, kit: K, i: usize, below: &Up<T>) -> Up<T> {
-        let core = self.core;
+    fn bus<K: Arithmetic>(&self, kit: K, i: usize, below: &Up<T>, first: usize) -> Up<T> {
+        let (core, stop) = (self.core, &self.standing.stops[i]);
         let mut bus = *below;
-        let place = &core.place[i];
-        if place.load != NONE {
-            add(kit, &mut bus, &self.room.loads[place.load as usize]);
-        }
-        let shunt = &core.lines.shunt[i];
-        if !shunt.is_none() {
-            let (v, mu) = (&self.state.v[i], &self.state.mu[i]);
-            let a = T::even_times::<K, N>(kit, &shunt.even, &T::from_single(kit, v), Transposed::No);
-            let e = T::even_times::<K, N>(kit, &shunt.even, &T::from_single(kit, mu), Transposed::Yes);
+        if stop.load != NONE {
+            let load = &self.room.loads[stop.load as usize - first];
+            let (a, e) = (T::from_single(kit, &load.a), T::from_single(kit, &load.e));
             add(kit, &mut bus, &Up { a, e });
-            if shunt.full != 0 {
-                let y = &core.lines.full_shunts[shunt.full as usize - 1];
+        }
+        if let Some((even, full)) = stop.admittance() {
+            let (v, mu) = (&self.state.v[i], &self.state.mu[i]);
+            let a = T::even_times::<K, N>(kit, &even, &T::from_single(kit, v), Transposed::No);
+            let e = T::even_times::<K, N>(kit, &even, &T::from_single(kit, mu), Transposed::Yes);
+            add(kit, &mut bus, &Up { a, e });
+            if full != 0 {
+                let y = &core.lines.full_shunts[full as usize - 1];
                 let a = dense::times(kit, y, &f32::widen(kit, v));
                 let e = dense::transposed_times(kit, y, &f32::widen(kit, mu));
                 add(kit, &mut bus, &Up { a: T::narrow(kit, &a), e: T::narrow(kit, &e) });
             }
         }
-        if place.meter != NONE {
-            let e = match &self.voltmeters[place.meter as usize] {
+        if stop.meter != NONE {
+            let e = match &self.voltmeters[stop.meter as usize] {
                 Some(voltmeters) => {
                     let moved = f32::widen(kit, &self.state.v[i]);
                     voltmeters.pull(kit, &dense::add(kit, &core.v[i], &moved))
@@ -334,10 +337,11 @@ impl<T: Real, const N: usize> Kernel for Fall<'_, T, N> {
         match self.part {
             Part::Chunk(chunk) => {
                 for cell in &walk.cells[walk.chunks[chunk].cells.clone()] {
-                    let top = self.core.place[cell.positions.start].level as usize - 1;
+                    let top = self.standing.stops[cell.positions.start].level as usize - 1;
                     self.room.falling[top] = self.room.fallen[cell.foot];
                     for i in cell.positions.clone() {
-                        let level = self.core.place[i].level as usize;
+                        self.fetch(kit, i + AHEAD);
+                        let level = self.standing.stops[i].level as usize;
                         let outer = self.room.falling[level - 1];
                         self.room.falling[level] = self.line(kit, i, &outer, &mut change);
                     }
@@ -361,6 +365,21 @@ impl<T: Real, const N: usize> Kernel for Fall<'_, T, N> {
 }
 
 impl<T: Real, const N: usize> Fall<'_, T, N> {
+    /// Asks the memory for what the visit of a position, and the next way up from it, will read.
+    #[inline(always)]
+    fn fetch<K: Arithmetic>(&self, kit: K, i: usize) {
+        if self.walk.far
+            && let Some(stop) = self.standing.stops.get(i)
+        {
+            kit.fetch(stop);
+            kit.fetch(&self.state.v[i]);
+            kit.fetch(&self.state.mu[i]);
+            kit.fetch(&self.room.up[i].a);
+            kit.fetch(&self.room.up[i].e);
+            self.standing.responses[i].fetch(kit);
+        }
+    }
+
     /// From a parent across the line to a bus.
     #[inline(always)]
     fn line<K: Arithmetic>(
@@ -370,10 +389,11 @@ impl<T: Real, const N: usize> Fall<'_, T, N> {
         outer: &Arrived<T>,
         change: &mut Change,
     ) -> Arrived<T> {
-        let (core, line) = (self.core, &self.core.lines.line[i]);
+        let (core, stop) = (self.core, &self.standing.stops[i]);
         let (factors, up) = (T::factors(core), &mut self.room.up[i]);
         let (u, omega, more);
-        if let Above::Trunk(trunk) = self.standing.above[i] {
+        if let Above::Trunk(trunk) = stop.above {
+            let line = &core.lines.line[i];
             (u, omega) = (factors.t(kit, line, &outer.v), factors.t(kit, line, &outer.mu));
             let single = &core.single;
             let moved = (&single.t(kit, line, &outer.v_moved), &single.t(kit, line, &outer.mu_moved));
@@ -388,8 +408,8 @@ impl<T: Real, const N: usize> Fall<'_, T, N> {
         }
         up.a = T::add(kit, &up.a, &T::from_single(kit, &more.a));
         up.e = T::add(kit, &up.e, &T::from_single(kit, &more.e));
-        let v = T::sub(kit, &u, &factors.z(kit, line, &up.a));
-        let mu = T::sub(kit, &omega, &factors.zt(kit, line, &up.e));
+        let v = T::sub(kit, &u, &stop.z(kit, factors, &up.a, Transposed::No));
+        let mu = T::sub(kit, &omega, &stop.z(kit, factors, &up.e, Transposed::Yes));
         self.arrive(kit, i, (&v, &mu), change)
     }
 
@@ -407,53 +427,37 @@ impl<T: Real, const N: usize> Fall<'_, T, N> {
         let mu_moved = T::to_single(kit, &T::sub(kit, mu, &T::from_single(kit, last.1)));
         let squares = kit.mul8(v_moved, v_moved);
         let square = kit.add8(squares, kit.swap8(squares));
-        change.largest = kit.max8(change.largest, square);
-        change.sum = kit.add8(change.sum, square);
+        change.note(kit, square);
         self.state.v[i].0 = T::to_single(kit, v);
         self.state.mu[i].0 = T::to_single(kit, mu);
         Arrived { v: *v, mu: *mu, v_moved, mu_moved }
     }
 }
 
-/// A complex number per wire.
-type Pair = (Half, Half);
-
+/// Sources of two loads.
 #[inline(always)]
-fn product<K: Arithmetic>(kit: K, x: Pair, y: Pair) -> Pair {
-    (kit.fnma4(x.1, y.1, kit.mul4(x.0, y.0)), kit.fma4(x.0, y.1, kit.mul4(x.1, y.0)))
-}
-
-/// z − x y
-#[inline(always)]
-fn less_product<K: Arithmetic>(kit: K, x: Pair, y: Pair, z: Pair) -> Pair {
-    (kit.fma4(x.1, y.1, kit.fnma4(x.0, y.0, z.0)), kit.fnma4(x.1, y.0, kit.fnma4(x.0, y.1, z.1)))
-}
-
-#[inline(always)]
-fn pair<K: Arithmetic, T: Real>(kit: K, x: &Lanes<T>) -> Pair {
-    halves(&T::widen(kit, x))
-}
-
-/// A load's source: the deviations of its current and of its pull.
-#[inline(always)]
-fn load_source<K: Arithmetic, T: Real>(
+fn two_sources<K: Arithmetic>(
     kit: K,
-    at: &StandingLoad<T>,
-    (v, mu): (&Lanes<f32>, &Lanes<f32>),
-    values: &Lanes<f32>,
-) -> (Vector, Vector) {
-    let (dv, dmu, dz) = (pair(kit, v), pair(kit, mu), pair(kit, values));
-    let (v, w, c, variance) = (pair(kit, &at.v), pair(kit, &at.w), pair(kit, &at.c), pair(kit, &at.variance));
-    let now = (kit.add4(v.0, dv.0), kit.add4(v.1, dv.1));
-    let scale = kit.div4(kit.splat4(1.0), kit.fma4(now.0, now.0, kit.mul4(now.1, now.1)));
-    let none = [0.0; HALF];
-    let inverse = (kit.mul4(now.0, scale), kit.fnma4(now.1, scale, none));
-    let dw = product(kit, less_product(kit, w, dv, dmu), inverse);
-    let ds = (kit.fma4(variance.0, dw.0, dz.0), kit.fnma4(variance.1, dw.1, dz.1));
-    let dc = product(kit, less_product(kit, c, dv, ds), inverse);
-    let all = (kit.add4(c.0, dc.0), kit.add4(c.1, dc.1));
-    let (p, q) = (product(kit, all, dw), product(kit, dc, w));
-    let a = (dc.0, kit.sub4(none, dc.1));
-    let e = (kit.sub4(none, kit.add4(p.0, q.0)), kit.add4(p.1, q.1));
-    (joined(a), joined(e))
+    at: [&StandingLoad; 2],
+    v: [&Lanes<f32>; 2],
+    mu: [&Lanes<f32>; 2],
+    values: [&Lanes<f32>; 2],
+) -> [Up<f32>; 2] {
+    let [one, two] = at;
+    let loads = Loads {
+        v: kit.pair8(one.v, two.v),
+        w: kit.pair8(one.w, two.w),
+        c: kit.pair8(one.c, two.c),
+        variance: kit.pair8(one.variance, two.variance),
+    };
+    let moved = Moved {
+        v: &kit.pair8(*v[0], *v[1]),
+        mu: &kit.pair8(*mu[0], *mu[1]),
+        values: &kit.pair8(*values[0], *values[1]),
+    };
+    let (c, pull) = sources(kit, &loads, &moved);
+    let none = kit.splat8(0.0);
+    let a = kit.pair8(c.0, kit.sub8(none, c.1));
+    let e = kit.pair8(kit.sub8(none, pull.0), pull.1);
+    [Up { a: a.0, e: e.0 }, Up { a: a.1, e: e.1 }]
 }

@@ -9,7 +9,7 @@ use super::dense::{
     self, Aligned, Arithmetic, Even, HALF, LANES, Matrix, Transposed, Vector, halves, joined,
 };
 use super::lines::{Line, NONE};
-use super::standing::{Standing, StandingLoad};
+use std::ops::Neg;
 
 /// A vector in either precision.
 pub(super) type Lanes<T> = [T; LANES];
@@ -17,7 +17,7 @@ pub(super) type Lanes<T> = [T; LANES];
 pub(super) type Square<T, const N: usize> = [[T; LANES]; N];
 
 /// Single or double precision.
-pub(super) trait Real: Copy + std::fmt::Debug + 'static {
+pub(super) trait Real: Copy + std::fmt::Debug + Neg<Output = Self> + 'static {
     const ZERO: Self;
     fn narrow<K: Arithmetic>(kit: K, x: &Vector) -> Lanes<Self>;
     fn widen<K: Arithmetic>(kit: K, x: &Lanes<Self>) -> Vector;
@@ -27,16 +27,6 @@ pub(super) trait Real: Copy + std::fmt::Debug + 'static {
     fn sub<K: Arithmetic>(kit: K, x: &Lanes<Self>, y: &Lanes<Self>) -> Lanes<Self>;
     /// y + s x
     fn axpy<K: Arithmetic>(kit: K, s: Self, x: &Lanes<Self>, y: &Lanes<Self>) -> Lanes<Self>;
-    /// x y, element by element.
-    fn mul<K: Arithmetic>(kit: K, x: &Lanes<Self>, y: &Lanes<Self>) -> Lanes<Self>;
-    /// x y + z, element by element.
-    fn fma<K: Arithmetic>(kit: K, x: &Lanes<Self>, y: &Lanes<Self>, z: &Lanes<Self>) -> Lanes<Self>;
-    /// z − x y, element by element.
-    fn fnma<K: Arithmetic>(kit: K, x: &Lanes<Self>, y: &Lanes<Self>, z: &Lanes<Self>) -> Lanes<Self>;
-    /// 1/x, element by element.
-    fn inverse<K: Arithmetic>(kit: K, x: &Lanes<Self>) -> Lanes<Self>;
-    /// The same in all lanes.
-    fn splat<K: Arithmetic>(kit: K, x: Self) -> Lanes<Self>;
     /// M x + y
     fn times_plus<K: Arithmetic, const N: usize>(
         kit: K,
@@ -53,14 +43,14 @@ pub(super) trait Real: Copy + std::fmt::Debug + 'static {
     /// Z x or Z' x of an even coupling.
     fn even_times<K: Arithmetic, const N: usize>(
         kit: K,
-        z: &Even,
+        z: &Even<Self>,
         x: &Lanes<Self>,
         transposed: Transposed,
     ) -> Lanes<Self>;
     /// One number, rounded.
     fn rounded(x: f64) -> Self;
-    /// Loads in this precision.
-    fn standing<const N: usize>(standing: &Standing<N>) -> &[StandingLoad<Self>];
+    /// One number of single precision.
+    fn widened(x: f32) -> Self;
     /// The factors in this precision.
     fn factors<const N: usize>(core: &Core<N>) -> &Factors<Self, N>;
     /// The same to write.
@@ -135,21 +125,29 @@ impl<T: Real, const N: usize> Factors<T, N> {
     /// Z x
     #[inline(always)]
     pub fn z<K: Arithmetic>(&self, kit: K, line: &Line, x: &Lanes<T>) -> Lanes<T> {
-        if line.full == NONE {
-            T::even_times::<K, N>(kit, &line.z, x, Transposed::No)
-        } else {
-            T::times_plus(kit, &self.full[line.full as usize], x, &[T::ZERO; LANES])
-        }
+        self.impedance_times(kit, line.impedance(), x, Transposed::No)
     }
 
     /// Z' x
     #[inline(always)]
     pub fn zt<K: Arithmetic>(&self, kit: K, line: &Line, x: &Lanes<T>) -> Lanes<T> {
-        if line.full == NONE {
-            T::even_times::<K, N>(kit, &line.z, x, Transposed::Yes)
-        } else {
-            T::times_plus(kit, &self.full_transposed[line.full as usize], x, &[T::ZERO; LANES])
+        self.impedance_times(kit, line.impedance(), x, Transposed::Yes)
+    }
+
+    /// Z x or Z' x of an impedance that is even, or else full with an index.
+    #[inline(always)]
+    pub fn impedance_times<K: Arithmetic>(
+        &self,
+        kit: K,
+        (even, full): (Even<T>, u32),
+        x: &Lanes<T>,
+        transposed: Transposed,
+    ) -> Lanes<T> {
+        if full == NONE {
+            return T::even_times::<K, N>(kit, &even, x, transposed);
         }
+        let z = if transposed == Transposed::Yes { &self.full_transposed } else { &self.full };
+        T::times_plus(kit, &z[full as usize], x, &[T::ZERO; LANES])
     }
 
     /// T x
@@ -216,6 +214,18 @@ pub(super) fn rounded<K: Arithmetic, T: Real, const N: usize>(kit: K, m: &Matrix
     out
 }
 
+/// An even coupling, rounded.
+#[inline(always)]
+pub(super) fn rounded_even<T: Real>(z: &Even) -> Even<T> {
+    [T::rounded(z[0]), T::rounded(z[1]), T::rounded(z[2]), T::rounded(z[3])]
+}
+
+/// An even coupling of single precision.
+#[inline(always)]
+pub(super) fn widened_even<T: Real>(z: &Even<f32>) -> Even<T> {
+    [T::widened(z[0]), T::widened(z[1]), T::widened(z[2]), T::widened(z[3])]
+}
+
 impl Real for f64 {
     const ZERO: Self = 0.0;
     #[inline(always)]
@@ -247,27 +257,6 @@ impl Real for f64 {
         dense::axpy(kit, s, x, y)
     }
     #[inline(always)]
-    fn mul<K: Arithmetic>(kit: K, x: &Vector, y: &Vector) -> Vector {
-        dense::mul(kit, x, y)
-    }
-    #[inline(always)]
-    fn fma<K: Arithmetic>(kit: K, x: &Vector, y: &Vector, z: &Vector) -> Vector {
-        dense::fma(kit, x, y, z)
-    }
-    #[inline(always)]
-    fn fnma<K: Arithmetic>(kit: K, x: &Vector, y: &Vector, z: &Vector) -> Vector {
-        dense::fnma(kit, x, y, z)
-    }
-    #[inline(always)]
-    fn inverse<K: Arithmetic>(kit: K, x: &Vector) -> Vector {
-        let ((low, high), one) = (halves(x), kit.splat4(1.0));
-        joined((kit.div4(one, low), kit.div4(one, high)))
-    }
-    #[inline(always)]
-    fn splat<K: Arithmetic>(_: K, x: f64) -> Vector {
-        [x; LANES]
-    }
-    #[inline(always)]
     fn times_plus<K: Arithmetic, const N: usize>(kit: K, m: &Matrix<N>, x: &Vector, y: &Vector) -> Vector {
         dense::times_plus(kit, m, x, y)
     }
@@ -289,8 +278,8 @@ impl Real for f64 {
         x
     }
     #[inline(always)]
-    fn standing<const N: usize>(standing: &Standing<N>) -> &[StandingLoad<f64>] {
-        &standing.double
+    fn widened(x: f32) -> f64 {
+        f64::from(x)
     }
     #[inline(always)]
     fn factors<const N: usize>(core: &Core<N>) -> &Factors<f64, N> {
@@ -334,26 +323,6 @@ impl Real for f32 {
         kit.fma8(kit.splat8(s), *x, *y)
     }
     #[inline(always)]
-    fn mul<K: Arithmetic>(kit: K, x: &Lanes<f32>, y: &Lanes<f32>) -> Lanes<f32> {
-        kit.mul8(*x, *y)
-    }
-    #[inline(always)]
-    fn fma<K: Arithmetic>(kit: K, x: &Lanes<f32>, y: &Lanes<f32>, z: &Lanes<f32>) -> Lanes<f32> {
-        kit.fma8(*x, *y, *z)
-    }
-    #[inline(always)]
-    fn fnma<K: Arithmetic>(kit: K, x: &Lanes<f32>, y: &Lanes<f32>, z: &Lanes<f32>) -> Lanes<f32> {
-        kit.fnma8(*x, *y, *z)
-    }
-    #[inline(always)]
-    fn inverse<K: Arithmetic>(kit: K, x: &Lanes<f32>) -> Lanes<f32> {
-        kit.div8(kit.splat8(1.0), *x)
-    }
-    #[inline(always)]
-    fn splat<K: Arithmetic>(kit: K, x: f32) -> Lanes<f32> {
-        kit.splat8(x)
-    }
-    #[inline(always)]
     fn times_plus<K: Arithmetic, const N: usize>(
         kit: K,
         m: &Square<f32, N>,
@@ -383,16 +352,16 @@ impl Real for f32 {
     #[inline(always)]
     fn even_times<K: Arithmetic, const N: usize>(
         kit: K,
-        z: &Even,
+        z: &Even<f32>,
         x: &Lanes<f32>,
         transposed: Transposed,
     ) -> Lanes<f32> {
         let sign = if transposed == Transposed::Yes { -1.0 } else { 1.0 };
-        let (dr, di) = (z[0] as f32, sign * z[1] as f32);
+        let (dr, di) = (z[0], sign * z[1]);
         let di = [-di, -di, -di, -di, di, di, di, di];
         let mut y = kit.fma8(di, kit.swap8(*x), kit.mul8(kit.splat8(dr), *x));
         if N > 2 {
-            let (mr, mi) = (z[2] as f32, sign * z[3] as f32);
+            let (mr, mi) = (z[2], sign * z[3]);
             let mi = [-mi, -mi, -mi, -mi, mi, mi, mi, mi];
             let turned = kit.turn8(*x);
             let around = kit.add8(*x, kit.add8(turned, kit.turn8(turned)));
@@ -405,8 +374,8 @@ impl Real for f32 {
         x as f32
     }
     #[inline(always)]
-    fn standing<const N: usize>(standing: &Standing<N>) -> &[StandingLoad<f32>] {
-        &standing.single
+    fn widened(x: f32) -> f32 {
+        x
     }
     #[inline(always)]
     fn factors<const N: usize>(core: &Core<N>) -> &Factors<f32, N> {

@@ -474,7 +474,7 @@ impl<const N: usize> Solver<N> {
     }
 
     #[inline(always)]
-    fn write(&self, i: usize, v: &Vector, turn: Complex64, voltages: &mut [Complex64]) {
+    pub(super) fn write(&self, i: usize, v: &Vector, turn: Complex64, voltages: &mut [Complex64]) {
         let first = self.first_wires[self.order[i] as usize] as usize;
         for (k, voltage) in voltages[first..first + N / 2].iter_mut().enumerate() {
             *voltage = Complex64::new(v[k], v[k + HALF]) * turn;

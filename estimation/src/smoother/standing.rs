@@ -18,34 +18,36 @@ use super::dense::{HALF, LANES, Plain, Vector};
 use super::injections::Load;
 use super::meters::Meter;
 use super::precision::{Edge, Lanes, Real};
-use super::trunk::{self, Above, Response};
+use super::stops::{self, Stop};
+use super::trunk::{self, Response};
 
-/// A load at the optimum. Complex numbers have their real parts in the lower half.
+/// A load at the optimum. Complex numbers have their real parts in the lower half. In single precision: what is rounded here
+/// makes a deviation wrong by a rounding of itself, as keeping it does.
 #[repr(C, align(64))]
 #[derive(Debug, Clone, Copy)]
-pub(super) struct StandingLoad<T> {
+pub(super) struct StandingLoad {
     /// V₀.
-    pub v: Lanes<T>,
+    pub v: Lanes<f32>,
     /// μ₀/V₀.
-    pub w: Lanes<T>,
+    pub w: Lanes<f32>,
     /// The conjugate of the current.
-    pub c: Lanes<T>,
+    pub c: Lanes<f32>,
     /// Variances of active and reactive power.
-    pub variance: Lanes<T>,
+    pub variance: Lanes<f32>,
 }
 
 /// The optimum that others deviate from.
 #[derive(Debug, Clone)]
 pub(super) struct Standing<const N: usize> {
-    /// By load, in either precision.
-    pub single: Vec<StandingLoad<f32>>,
-    pub double: Vec<StandingLoad<f64>>,
+    pub loads: Vec<StandingLoad>,
+    /// Their positions.
+    pub positions: Vec<u32>,
     /// Values it is the optimum for, by load.
     pub measured: Vec<Vector>,
     /// By meter: the gradient of its row by its wire's voltage.
     pub pulls: Vec<[f64; 2]>,
     /// By position.
-    pub above: Vec<Above>,
+    pub stops: Vec<Stop>,
     pub responses: Vec<Response>,
     /// Of the trunk's lines, one after the other.
     pub edges: Vec<Edge<f32, N>>,
@@ -57,15 +59,14 @@ impl<const N: usize> Standing<N> {
         if !Self::possible(core) {
             return None;
         }
-        let double: Vec<_> = core.loads.iter().map(|load| stand(core, load)).collect();
-        let above = trunk::trunk(core);
+        let stops = stops::stops(core);
         Some(Self {
-            single: double.iter().map(rounded).collect(),
-            double,
+            loads: core.loads.iter().map(|load| stand(core, load)).collect(),
+            positions: core.loads.iter().map(|load| load.position).collect(),
             measured: core.loads.iter().map(|load| load.measured).collect(),
             pulls: core.meters.iter().map(|meter| pull(core, meter)).collect(),
-            edges: trunk::edges(core, &above),
-            above,
+            edges: trunk::edges(core, &stops),
+            stops,
             responses: trunk::responses(core),
         })
     }
@@ -83,7 +84,7 @@ fn pull<const N: usize>(core: &Core<N>, meter: &Meter) -> [f64; 2] {
     [pull[wire], pull[wire + HALF]]
 }
 
-fn stand<const N: usize>(core: &Core<N>, load: &Load) -> StandingLoad<f64> {
+fn stand<const N: usize>(core: &Core<N>, load: &Load) -> StandingLoad {
     let position = load.position as usize;
     let (mut v, mu) = (core.v[position], &core.mu[position]);
     let mut w = [0.0; LANES];
@@ -96,15 +97,6 @@ fn stand<const N: usize>(core: &Core<N>, load: &Load) -> StandingLoad<f64> {
     c[HALF..].iter_mut().for_each(|im| *im = -*im);
     // Pad lanes: a voltage of one, so that nothing is divided by zero.
     v[N / 2..HALF].iter_mut().for_each(|re| *re = 1.0);
-    StandingLoad { v, w, c, variance: load.variance }
-}
-
-fn rounded(load: &StandingLoad<f64>) -> StandingLoad<f32> {
     let single = |x: &Vector| f32::narrow(Plain, x);
-    StandingLoad {
-        v: single(&load.v),
-        w: single(&load.w),
-        c: single(&load.c),
-        variance: single(&load.variance),
-    }
+    StandingLoad { v: single(&v), w: single(&w), c: single(&c), variance: single(&load.variance) }
 }

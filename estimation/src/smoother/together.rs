@@ -39,7 +39,7 @@ impl<const N: usize> Solver<N> {
         {
             return std::array::from_fn(|_| Ok(passes));
         }
-        sets.undeviate();
+        sets.undeviate(core);
         match self.step_batch(sets, tolerance) {
             Some(iterations) if self.sets_plausible(sets).is_ok() => std::array::from_fn(|_| Ok(iterations)),
             _ => self.estimate_each(sets, tolerance),
@@ -104,10 +104,23 @@ impl<const N: usize> Solver<N> {
     }
 
     /// Voltages of all lanes by global wire.
-    pub fn lanes_voltages(&self, sets: &Sets<N>) -> [Vec<Complex64>; SETS] {
-        let mut voltages: [_; SETS] = std::array::from_fn(|_| vec![Complex64::ZERO; self.wires]);
+    pub fn lanes_voltages(&self, sets: &Sets<N>, voltages: &mut [Vec<Complex64>; SETS]) {
+        let all_alive = self.order.len() * (N / 2) == self.wires;
+        for voltages in &mut *voltages {
+            if !all_alive {
+                voltages.clear();
+            }
+            voltages.resize(self.wires, Complex64::ZERO);
+        }
         let turns: [_; SETS] = std::array::from_fn(|lane| self.turn(&sets.voltage(0, lane)));
-        sets.write_voltages(&self.compiled.core, |i| self.global(i, 0), &turns, &mut voltages);
-        voltages
+        if let Some(deviations) = sets.deviating() {
+            deviations.write_voltages(&self.compiled.core, |i| self.global(i, 0), &turns, voltages);
+            return;
+        }
+        for (lane, voltages) in voltages.iter_mut().enumerate() {
+            for i in 0..self.order.len() {
+                self.write(i, &sets.voltage(i, lane), turns[lane], voltages);
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::core::Core;
 use super::dense::{self, Arithmetic, HALF, LANES, Matrix};
 use super::lines::NONE;
 use super::precision::{Edge, Lanes};
+use super::stops::Stop;
 
 /// How what flows in a twig's line responds to a voltage x and a gradient, wire by wire:
 /// `A x = own x + cross x'` with x' the real part for the imaginary one and the other way round.
@@ -72,6 +73,14 @@ impl Response {
         let answer = kit.fma8(self.cross, kit.swap8(*x), kit.mul8(self.own, *x));
         let noise = kit.fma8(self.noise_cross, kit.swap8(*mu), kit.mul8(self.noise, *mu));
         kit.add8(answer, noise)
+    }
+
+    /// Asks the memory for all of it.
+    #[inline(always)]
+    pub fn fetch<K: Arithmetic>(&self, kit: K) {
+        kit.fetch(&self.own);
+        kit.fetch(&self.cross_transposed);
+        kit.fetch(&self.noise_cross);
     }
 
     /// A' μ
@@ -142,9 +151,9 @@ pub(super) fn trunk<const N: usize>(core: &Core<N>) -> Vec<Above> {
 }
 
 /// A and S of the trunk's lines, in their order.
-pub(super) fn edges<const N: usize>(core: &Core<N>, above: &[Above]) -> Vec<Edge<f32, N>> {
-    let all = core.single.edges.iter().zip(above);
-    all.filter(|(_, above)| matches!(above, Above::Trunk(_))).map(|(edge, _)| *edge).collect()
+pub(super) fn edges<const N: usize>(core: &Core<N>, stops: &[Stop]) -> Vec<Edge<f32, N>> {
+    let all = core.single.edges.iter().zip(stops);
+    all.filter(|(_, stop)| matches!(stop.above, Above::Trunk(_))).map(|(edge, _)| *edge).collect()
 }
 
 /// How much of a change of what flows in a line changes it again, by the voltage it takes.

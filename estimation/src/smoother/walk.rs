@@ -10,6 +10,8 @@ use std::ops::Range;
 
 /// Positions visited together: some hundred kilobytes with one set of values, half a megabyte with eight.
 const TOGETHER: usize = 256;
+/// Positions whose numbers a cache may hold, some twenty megabytes: of more, memory is asked for before it is needed.
+const IN_CACHE: usize = 32_768;
 
 /// A subtree: its positions.
 #[derive(Debug, Clone)]
@@ -42,6 +44,10 @@ pub(super) struct Walk {
     pub chunks: Vec<Chunk>,
     /// Positions above all cells, from the root on, and the number of the parent among them.
     pub upper: Vec<(usize, usize)>,
+    /// Whether a pass reads more than caches hold.
+    pub far: bool,
+    /// Most loads of a chunk, or one.
+    pub loads_most: usize,
 }
 
 impl Walk {
@@ -51,7 +57,8 @@ impl Walk {
         for i in (1..count).rev() {
             size[parent(i)] += size[i];
         }
-        let mut walk = Self { cells: Vec::new(), chunks: Vec::new(), upper: Vec::new() };
+        let far = count > IN_CACHE;
+        let mut walk = Self { cells: Vec::new(), chunks: Vec::new(), upper: Vec::new(), far, loads_most: 1 };
         let mut number = vec![NONE; count];
         let mut i = 0;
         while i < count {
@@ -77,7 +84,9 @@ impl Walk {
             let load =
                 |position: usize| core.loads.partition_point(|load| (load.position as usize) < position);
             let (from, to) = (walk.cells[first].positions.start, walk.cells[end - 1].positions.end);
-            walk.chunks.push(Chunk { cells: first..end, loads: load(from)..load(to) });
+            let loads = load(from)..load(to);
+            walk.loads_most = walk.loads_most.max(loads.len());
+            walk.chunks.push(Chunk { cells: first..end, loads });
             first = end;
         }
         walk

@@ -10,6 +10,9 @@ use crate::circuit::LoadPort;
 use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
 
+/// Scenarios that are solved together.
+pub const SCENARIOS: usize = LANES;
+
 /// Reference and memory for scenarios: made once per circuit, used for any number of them.
 #[derive(Debug, Clone)]
 pub struct Batch {

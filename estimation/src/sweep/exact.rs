@@ -32,9 +32,10 @@ pub(super) struct Block<const N: usize> {
     sums: Vec<Bus<N, Four>>,
     /// By depth: voltage of the last bus there.
     above: Vec<Bus<N, Four>>,
-    /// The part of an error that loads may leave: of each wire on itself more than on others, and of all on all.
-    leave: [Four; 4],
 }
+
+/// The part of an error that loads may leave: of each wire on itself more than on others, and of all on all.
+type Leave = [Four; 4];
 
 /// Where more than this of an error may stay, nothing is said about what is left.
 const RATE_MAX: f64 = 0.9;
@@ -55,7 +56,6 @@ impl<const N: usize> Block<N> {
             j: zeros(longest),
             sums: zeros(plan.depth + 2),
             above: zeros(plan.depth + 2),
-            leave: [Four::ZERO; 4],
         }
     }
 
@@ -73,12 +73,11 @@ impl<const N: usize> Block<N> {
     ) -> (Bus<N, Four>, Four) {
         let (edge, mut sweep) = (&shared.reference.edges[number], 0);
         loop {
-            let taken = self.up(a, shared, number, others);
+            let (taken, [x, y, z, all]) = self.up(a, shared, number, others);
             let mut left = self.down(a, shared, number, above);
             sweep += 1;
             let mut settled = true;
             for (lane, left) in left.iter_mut().enumerate() {
-                let [x, y, z, all] = self.leave;
                 let loads = all[lane] + x[lane].max(y[lane]).max(z[lane]);
                 let rate = edge.gain * (edge.shunts + loads);
                 let share = if rate < RATE_MAX { rate / (1.0 - rate) } else { UNKNOWN };
@@ -91,7 +90,7 @@ impl<const N: usize> Block<N> {
         }
     }
 
-    /// Currents; what the block takes.
+    /// Currents; what the block takes, and what its loads may leave.
     #[inline(always)]
     fn up<A: Arithmetic>(
         &mut self,
@@ -99,7 +98,7 @@ impl<const N: usize> Block<N> {
         shared: Shared<'_, N>,
         number: usize,
         (powers, offset): (&[[Complex64; LANES]], usize),
-    ) -> Bus<N, Four> {
+    ) -> (Bus<N, Four>, Leave) {
         let Shared { plan, reference } = shared;
         let Item { start, end, .. } = plan.items[number];
         let first_load = reference.first[number].1;
@@ -137,9 +136,8 @@ impl<const N: usize> Block<N> {
                 sums[depth].0[part] = a.add4(sums[depth].0[part], given[part]);
             }
         }
-        self.leave = leave;
         let depth = plan.nodes[start].depth as usize;
-        std::mem::replace(&mut sums[depth], Bus::ZERO)
+        (std::mem::replace(&mut sums[depth], Bus::ZERO), leave)
     }
 
     /// Voltages; by lane the square of the largest movement.
@@ -211,7 +209,7 @@ fn drawn<A: Arithmetic, const N: usize>(
 
 /// Adds what the loads of a bus may leave of an error.
 #[inline(always)]
-fn add_left<A: Arithmetic>(a: A, [apart, mutual]: [f64; 2], answers: &[Four; 3], leave: &mut [Four; 4]) {
+fn add_left<A: Arithmetic>(a: A, [apart, mutual]: [f64; 2], answers: &[Four; 3], leave: &mut Leave) {
     for wire in 0..3 {
         leave[wire] = a.fma4(a.splat4(apart), answers[wire], leave[wire]);
     }
@@ -227,7 +225,7 @@ fn with_other<const N: usize>(
     (powers, offset): (&[Complex64; LANES], usize),
     v: &Bus<N, Four>,
     mut j: [Four; N],
-    leave: &mut [Four; 4],
+    leave: &mut Leave,
 ) -> [Four; N] {
     let (other, wires) = (&reference.others[number], N / 2);
     for lane in 0..HALF {

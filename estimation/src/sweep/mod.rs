@@ -17,7 +17,7 @@ pub mod sensitivities;
 mod together;
 mod walk;
 
-pub use batch::{Batch, Voltages};
+pub use batch::{Batch, SCENARIOS, Voltages};
 
 use crate::circuit::{Circuit, LoadPort, NotATree, Tree};
 use crate::simd::{Arithmetic, Kernel, Path, Plain};

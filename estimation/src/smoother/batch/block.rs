@@ -108,33 +108,34 @@ pub(super) fn transposed_plus<K: Arithmetic, T: Real, const N: usize>(
     z
 }
 
-/// Z x, or Z' x.
+/// Z x, or Z' x, of an impedance that is even, or else full with an index.
 #[inline(always)]
 pub(super) fn z_times<K: Arithmetic, T: Real, const N: usize>(
     kit: K,
     factors: &Factors<T, N>,
-    line: &Line,
+    (z, full): (Even<T>, u32),
     x: &Block<T, N>,
     transposed: Transposed,
 ) -> Block<T, N> {
-    if line.full == NONE {
-        return even(kit, &line.z, x, transposed);
+    if full == NONE {
+        return even(kit, &z, x, transposed);
     }
     let z = if transposed == Transposed::Yes { &factors.full_transposed } else { &factors.full };
-    times_plus(kit, &z[line.full as usize], x, &[[T::ZERO; SETS]; N])
+    times_plus(kit, &z[full as usize], x, &[[T::ZERO; SETS]; N])
 }
 
 #[inline(always)]
 pub(super) fn even<K: Arithmetic, T: Real, const N: usize>(
     kit: K,
-    z: &Even,
+    z: &Even<T>,
     x: &Block<T, N>,
     transposed: Transposed,
 ) -> Block<T, N> {
     let w = N / 2;
-    let sign = if transposed == Transposed::Yes { -1.0 } else { 1.0 };
-    let (dr, di, less_di) = (T::rounded(z[0]), T::rounded(sign * z[1]), T::rounded(-sign * z[1]));
-    let (mr, mi, less_mi) = (T::rounded(z[2]), T::rounded(sign * z[3]), T::rounded(-sign * z[3]));
+    let adjoint = transposed == Transposed::Yes;
+    let (dr, mr) = (z[0], z[2]);
+    let (di, less_di) = if adjoint { (-z[1], z[1]) } else { (z[1], -z[1]) };
+    let (mi, less_mi) = if adjoint { (-z[3], z[3]) } else { (z[3], -z[3]) };
     let (mut re, mut im) = (x[0], x[w]);
     for k in 1..w {
         re = T::add(kit, &re, &x[k]);

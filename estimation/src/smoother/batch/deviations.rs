@@ -1,20 +1,20 @@
 //! Eight sets as deviations from the estimate whose factors they use, see [`super::super::standing`].
 
 use super::super::core::Core;
-use super::super::course::{self, Course, Passes};
+use super::super::course::{self, Change, Course, Passes};
 use super::super::dense::{self, Aligned, Arithmetic, HALF, Vector};
 use super::super::precision::Real;
 use super::super::standing::Standing;
 use super::super::walk::{Part, Walk};
 use super::SETS;
 use super::block::{Block, Wide};
-use super::pass::{Change, Fall, GoOn, Parts, Rise, Room, State};
+use super::pass::{Fall, GoOn, Parts, Rise, Room, State};
 use crate::simd::Kernel;
 use num_complex::Complex64;
 
 /// Deviations of eight sets, and what they deviate from.
 #[derive(Debug, Clone)]
-pub(super) struct Deviations<const N: usize> {
+pub(in crate::smoother) struct Deviations<const N: usize> {
     standing: Standing<N>,
     walk: Walk,
     /// Voltages of the standing, by position.
@@ -63,35 +63,6 @@ impl<const N: usize> Deviations<N> {
         course::settle(Course::new(voltage_pu), &mut Run { deviations: self, core, meters })
     }
 
-    fn rise_in(&mut self, core: &Core<N>, meters: &[Wide<f64>], part: Part, double: bool) {
-        let Self { standing, walk, base, state, values, single, double: room, .. } = self;
-        let parts = Parts { core, standing, walk, base, values, meters, part };
-        if !double {
-            return core.path.run(Rise { parts, state, room: single });
-        }
-        if !self.doubled {
-            core.path.run(GoOn { parts, from: single, room });
-        }
-        core.path.run(Rise { parts, state, room });
-    }
-
-    fn fall_in(
-        &mut self,
-        core: &Core<N>,
-        meters: &[Wide<f64>],
-        part: Part,
-        double: bool,
-        change: &mut Change,
-    ) {
-        let Self { standing, walk, base, state, values, single, double: room, .. } = self;
-        let parts = Parts { core, standing, walk, base, values, meters, part };
-        if double {
-            core.path.run(Fall { parts, state, room, change });
-        } else {
-            core.path.run(Fall { parts, state, room: single, change });
-        }
-    }
-
     /// The largest square of a voltage by set; infinite when one is no number.
     pub fn largest_squares(&self, core: &Core<N>) -> Wide<f64> {
         core.path.run(LargestSquares { base: &self.base, v: &self.state.v })
@@ -127,28 +98,40 @@ struct Run<'a, const N: usize> {
 }
 
 impl<const N: usize> Passes for Run<'_, N> {
-    fn rise(&mut self, double: bool) {
-        // Chunks may have begun in vain.
-        self.deviations.single.forget_risen();
-        self.deviations.double.forget_risen();
-        for chunk in 0..self.deviations.walk.chunks.len() {
-            self.deviations.rise_in(self.core, self.meters, Part::Chunk(chunk), double);
-        }
+    fn chunks(&self) -> usize {
+        self.deviations.walk.chunks.len()
     }
 
-    fn fall(&mut self, double: bool, ahead: Option<bool>) -> f64 {
+    fn forget_risen(&mut self) {
+        self.deviations.single.forget_risen();
+        self.deviations.double.forget_risen();
+    }
+
+    fn rise_in(&mut self, part: Part, double: bool) {
         let Self { deviations, core, meters } = self;
-        deviations.rise_in(core, meters, Part::Upper, double);
-        deviations.doubled |= double;
-        let mut change = Change::NONE;
-        deviations.fall_in(core, meters, Part::Upper, double, &mut change);
-        for chunk in 0..deviations.walk.chunks.len() {
-            deviations.fall_in(core, meters, Part::Chunk(chunk), double, &mut change);
-            if let Some(double) = ahead {
-                deviations.rise_in(core, meters, Part::Chunk(chunk), double);
-            }
+        let Deviations { standing, walk, base, state, values, single, double: room, doubled } =
+            &mut **deviations;
+        let parts = Parts { core, standing, walk, base, values, meters, part };
+        if !double {
+            return core.path.run(Rise { parts, state, room: single });
         }
-        change.largest()
+        if !*doubled {
+            core.path.run(GoOn { parts, from: single, room });
+            // The upper part is the last one.
+            *doubled = part == Part::Upper;
+        }
+        core.path.run(Rise { parts, state, room });
+    }
+
+    fn fall_in(&mut self, part: Part, double: bool, change: &mut Change) {
+        let Self { deviations, core, meters } = self;
+        let Deviations { standing, walk, base, state, values, single, double: room, .. } = &mut **deviations;
+        let parts = Parts { core, standing, walk, base, values, meters, part };
+        if double {
+            core.path.run(Fall { parts, state, room, change });
+        } else {
+            core.path.run(Fall { parts, state, room: single, change });
+        }
     }
 }
 

@@ -54,13 +54,13 @@ pub(super) fn down<K: Arithmetic, T: Real, const N: usize>(
             stand(sets, above, (&vp, &from), &mut mp);
         }
         let v = ratio(kit, wide, line, &sets.v[parent], Transposed::No);
-        let v = sub(kit, &v, &z_times(kit, wide, line, &j, Transposed::No));
+        let v = sub(kit, &v, &z_times(kit, wide, line.impedance(), &j, Transposed::No));
         let mu = ratio(kit, wide, line, &mp, Transposed::No);
-        let mu = sub(kit, &mu, &z_times(kit, wide, line, &pull, Transposed::Yes));
+        let mu = sub(kit, &mu, &z_times(kit, wide, line.impedance(), &pull, Transposed::Yes));
         let step = sub(kit, &v, &sets.v[i]);
         widest(kit, &step, &mut largest);
         (sets.v[i], sets.mu[i], sets.j[i], sets.pull[i]) = (v, mu, j, pull);
-        let lower = sub(kit, &omega, &z_times(kit, factors, line, &change.e, Transposed::Yes));
+        let lower = sub(kit, &omega, &z_times(kit, factors, line.impedance(), &change.e, Transposed::Yes));
         open[level] = Moved { v: narrow(kit, &step), mu: lower };
         if place.site != NONE {
             arrive(core, sets, i, &mut open[level], &j);

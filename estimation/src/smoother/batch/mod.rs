@@ -21,7 +21,6 @@ use crate::circuit::Readings;
 use crate::simd::Kernel;
 use block::{Block, Wide, pick, put, spread};
 use deviations::Deviations;
-use num_complex::Complex64;
 
 /// Sets per pass.
 pub const SETS: usize = 8;
@@ -41,6 +40,7 @@ impl<T: Real, const N: usize> Up<T, N> {
 /// Values and state of eight sets.
 #[derive(Debug, Clone)]
 pub(super) struct Sets<const N: usize> {
+    /// The state that exact steps move; nothing as long as estimates are deviations.
     v: Vec<Block<f64, N>>,
     mu: Vec<Block<f64, N>>,
     j: Vec<Block<f64, N>>,
@@ -63,35 +63,42 @@ pub(super) struct Sets<const N: usize> {
 impl<const N: usize> Sets<N> {
     /// Eight copies of the state and values of a core; `optimal` when its state is the optimum for its values.
     pub fn new(core: &Core<N>, optimal: bool) -> Self {
-        let all = |x: &[Vector]| x.iter().map(spread).collect();
         let deviations = if optimal { Deviations::new(core).map(Box::new) } else { None };
-        Self {
-            v: all(&core.v),
-            mu: all(&core.mu),
-            j: all(&core.j),
-            pull: all(&core.pull),
+        let mut sets = Self {
+            v: Vec::new(),
+            mu: Vec::new(),
+            j: Vec::new(),
+            pull: Vec::new(),
             measured: core.loads.iter().map(|load| spread(&load.measured)).collect(),
             meters: core.meters.iter().map(|meter| [meter.value; SETS]).collect(),
             cuts: if core.cuts.is_empty() { Vec::new() } else { vec![core.cuts.clone(); SETS] },
+            // Nothing deviates yet.
+            deviated: deviations.is_some(),
             deviations,
-            deviated: false,
             single: Room::default(),
             double: Room::default(),
+        };
+        if !sets.deviated {
+            sets.undeviate(core);
         }
+        sets
     }
 
-    /// Estimates all eight as deviations: the passes it took; `None` when that is not possible.
+    /// Estimates all eight as deviations: the passes it took; `None` when that is not possible, and they are nothing then.
     pub fn deviate(&mut self, core: &Core<N>, voltage_pu: f64) -> Option<usize> {
-        self.deviated = false;
         let deviations = self.deviations.as_mut().filter(|_| voltage_pu >= AS_GOOD_AS)?;
-        let passes = deviations.settle(core, (&self.measured, &self.meters), voltage_pu);
-        self.deviated = passes.is_some();
-        passes
+        self.deviated = true;
+        deviations.settle(core, (&self.measured, &self.meters), voltage_pu)
     }
 
-    /// The estimates are the state, not deviations.
-    pub fn undeviate(&mut self) {
+    /// The estimates are the state, not deviations; that of the core where there was none.
+    pub fn undeviate(&mut self, core: &Core<N>) {
         self.deviated = false;
+        if self.v.is_empty() {
+            let all = |x: &[Vector]| x.iter().map(spread).collect();
+            (self.v, self.mu, self.j, self.pull) =
+                (all(&core.v), all(&core.mu), all(&core.j), all(&core.pull));
+        }
     }
 
     /// The value of a meter in a lane.
@@ -155,10 +162,13 @@ impl<const N: usize> Sets<N> {
         }
         for (reading, &load) in readings.injections.iter().zip(&targets.injections) {
             let k = usize::from(reading.wire);
-            let known =
-                self.deviations.is_some() || load == NONE || core.loads[load as usize].free & (1 << k) == 0;
-            if load != NONE && known {
-                let measured = &mut self.measured[load as usize];
+            if load == NONE {
+                continue;
+            }
+            // Where estimates may deviate, nothing is free.
+            let at = load as usize;
+            if self.deviations.is_some() || core.loads[at].free & (1 << k) == 0 {
+                let measured = &mut self.measured[at];
                 (measured[k][lane], measured[k + N / 2][lane]) = (reading.s.re, reading.s.im);
             }
         }
@@ -191,7 +201,7 @@ impl<const N: usize> Sets<N> {
     }
 
     /// The deviations, when the estimates are these.
-    fn deviating(&self) -> Option<&Deviations<N>> {
+    pub fn deviating(&self) -> Option<&Deviations<N>> {
         self.deviations.as_deref().filter(|_| self.deviated)
     }
 
@@ -200,27 +210,6 @@ impl<const N: usize> Sets<N> {
         match self.deviating() {
             Some(deviations) => deviations.voltage(position, lane),
             None => pick(&self.v[position], lane),
-        }
-    }
-
-    /// Voltages of all lanes, each turned, into their places; `places` has the first one of each position.
-    pub fn write_voltages(
-        &self,
-        core: &Core<N>,
-        places: impl Fn(usize) -> usize,
-        turns: &[Complex64; SETS],
-        voltages: &mut [Vec<Complex64>; SETS],
-    ) {
-        if let Some(deviations) = self.deviating() {
-            return deviations.write_voltages(core, places, turns, voltages);
-        }
-        for (i, v) in self.v.iter().enumerate() {
-            let first = places(i);
-            for lane in 0..SETS {
-                for k in 0..N / 2 {
-                    voltages[lane][first + k] = Complex64::new(v[k][lane], v[k + N / 2][lane]) * turns[lane];
-                }
-            }
         }
     }
 }

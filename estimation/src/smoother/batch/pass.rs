@@ -2,10 +2,12 @@
 //! eight wide.
 
 use super::super::core::Core;
+use super::super::course::Change;
 use super::super::dense::{self, Aligned, Arithmetic, HALF, LANES, Transposed, Vector};
 use super::super::lines::NONE;
 use super::super::meters::{Meter, Says};
 use super::super::precision::{Lanes, Real};
+use super::super::source::{Complexes, Loads, Moved, sources};
 use super::super::standing::{Standing, StandingLoad};
 use super::super::trunk::{Above, Response};
 use super::super::walk::{Part, Walk};
@@ -93,26 +95,6 @@ impl<T: Real, const N: usize> Room<T, N> {
     }
 }
 
-/// Largest square of a change by set, and the sum of all, which tells of what is no number.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Change {
-    largest: Wide<f32>,
-    sum: Wide<f32>,
-}
-
-impl Change {
-    pub const NONE: Self = Self { largest: [0.0; SETS], sum: [0.0; SETS] };
-
-    /// The largest change; not finite when one is not.
-    pub fn largest(&self) -> f64 {
-        if self.sum.iter().all(|sum| sum.is_finite()) {
-            f64::from(self.largest.iter().fold(0.0_f32, |most, one| most.max(*one))).sqrt()
-        } else {
-            f64::NAN
-        }
-    }
-}
-
 /// A part of the tree, and what passes read.
 #[derive(Clone, Copy)]
 pub(super) struct Parts<'a, const N: usize> {
@@ -171,14 +153,15 @@ impl<T: Real, const N: usize> Kernel for Rise<'_, T, N> {
     #[inline(always)]
     fn run<K: Arithmetic>(self, kit: K) {
         let Self { parts, state, room } = self;
-        let Parts { core, walk, part, .. } = parts;
+        let Parts { standing, walk, part, .. } = parts;
+        let stops = &standing.stops;
         let up = Upwards { parts, state };
         match part {
             Part::Chunk(chunk) => {
                 for cell in &walk.cells[walk.chunks[chunk].cells.clone()] {
-                    let top = core.place[cell.positions.start].level as usize - 1;
+                    let top = stops[cell.positions.start].level as usize - 1;
                     for i in cell.positions.clone().rev() {
-                        let (above, here) = room.rising.split_at_mut(core.place[i].level as usize);
+                        let (above, here) = room.rising.split_at_mut(stops[i].level as usize);
                         let (parent, here) = (&mut above[above.len() - 1], &mut here[0]);
                         up.visit(kit, i, here, &mut room.up[i], parent);
                         here.filled = false;
@@ -220,30 +203,31 @@ impl<const N: usize> Upwards<'_, N> {
         parent: &mut Open<T, N>,
     ) {
         let Parts { core, standing, .. } = self.parts;
-        if standing.above[i] == Above::Short {
+        let above = standing.stops[i].above;
+        if above == Above::Short {
             self.bus(kit, i, here, flow);
         } else {
             let mut bus = Up::NOTHING;
             self.bus(kit, i, here, &mut bus);
             self.line(kit, i, &bus, flow);
         }
-        let line = &core.lines.line[i];
-        if line.ratio == NONE {
-            parent.add(kit, &flow.a, &flow.e);
-        } else {
-            let factors = T::factors(core);
+        if matches!(above, Above::Trunk(_)) && core.lines.line[i].ratio != NONE {
+            let (factors, line) = (T::factors(core), &core.lines.line[i]);
             let a = ratio(kit, factors, line, &flow.a, Transposed::Yes);
             let e = ratio(kit, factors, line, &flow.e, Transposed::Yes);
             parent.add(kit, &a, &e);
+        } else {
+            parent.add(kit, &flow.a, &flow.e);
         }
     }
 
     /// Across the line above a bus: what flows there (`flow`, of the last pass before), see [`super::super::pass`].
     #[inline(always)]
     fn line<K: Arithmetic, T: Real>(&self, kit: K, i: usize, bus: &Up<T, N>, flow: &mut Up<T, N>) {
-        let (factors, line) = (&self.parts.core.single, &self.parts.core.lines.line[i]);
+        let (factors, stop) = (&self.parts.core.single, &self.parts.standing.stops[i]);
         let mut more = Up::<f32, N>::NOTHING;
-        if let Above::Trunk(trunk) = self.parts.standing.above[i] {
+        if let Above::Trunk(trunk) = stop.above {
+            let line = &self.parts.core.lines.line[i];
             let edge = &self.parts.standing.edges[trunk as usize];
             for k in 0..N {
                 more.a[k] = T::to_single(kit, &T::sub(kit, &bus.a[k], &flow.a[k]));
@@ -261,8 +245,8 @@ impl<const N: usize> Upwards<'_, N> {
             more.e[k] = T::to_single(kit, &T::sub(kit, &flow.e[k], &bus.e[k]));
         }
         let drop = Up {
-            a: z_times(kit, factors, line, &more.a, Transposed::No),
-            e: z_times(kit, factors, line, &more.e, Transposed::Yes),
+            a: z_times(kit, factors, stop.impedance(), &more.a, Transposed::No),
+            e: z_times(kit, factors, stop.impedance(), &more.e, Transposed::Yes),
         };
         for k in 0..N {
             let (a, e) = respond(kit, &self.parts.standing.responses[i], &drop, k);
@@ -274,34 +258,33 @@ impl<const N: usize> Upwards<'_, N> {
     /// What comes from below a bus, and from its load, voltmeters and admittance.
     #[inline(always)]
     fn bus<K: Arithmetic, T: Real>(&self, kit: K, i: usize, below: &Open<T, N>, bus: &mut Up<T, N>) {
-        let (core, place) = (self.parts.core, &self.parts.core.place[i]);
+        let (core, stop) = (self.parts.core, &self.parts.standing.stops[i]);
         let none = Up::NOTHING;
         let below = if below.filled { &below.up } else { &none };
-        if place.load != NONE {
-            let at = place.load as usize;
+        if stop.load != NONE {
+            let at = stop.load as usize;
             let moved = (&*self.state.v[i], &*self.state.mu[i], &*self.parts.values[at]);
-            load_source(kit, &T::standing(self.parts.standing)[at], moved, (below, bus));
+            load_source(kit, &self.parts.standing.loads[at], moved, (below, bus));
         } else {
             for k in 0..N {
                 bus.a[k] = T::add(kit, &below.a[k], &[T::ZERO; SETS]);
                 bus.e[k] = T::add(kit, &below.e[k], &[T::ZERO; SETS]);
             }
         }
-        let shunt = &core.lines.shunt[i];
-        if !shunt.is_none() {
+        if let Some((y, full)) = stop.admittance() {
             let (v, mu) = (&self.state.v[i], &self.state.mu[i]);
             let mut wide = Up::<T, N>::NOTHING;
             for k in 0..N {
                 (wide.a[k], wide.e[k]) = (T::from_single(kit, &v[k]), T::from_single(kit, &mu[k]));
             }
-            let a = even(kit, &shunt.even, &wide.a, Transposed::No);
-            let e = even(kit, &shunt.even, &wide.e, Transposed::Yes);
+            let a = even(kit, &y, &wide.a, Transposed::No);
+            let e = even(kit, &y, &wide.e, Transposed::Yes);
             for k in 0..N {
                 bus.a[k] = T::add(kit, &bus.a[k], &a[k]);
                 bus.e[k] = T::add(kit, &bus.e[k], &e[k]);
             }
-            if shunt.full != 0 {
-                let y = &core.lines.full_shunts[shunt.full as usize - 1];
+            if full != 0 {
+                let y = &core.lines.full_shunts[full as usize - 1];
                 let (v, mu) = (widen::<K, f32, N>(kit, v), widen::<K, f32, N>(kit, mu));
                 let a = times_plus(kit, y, &v, &[[0.0; SETS]; N]);
                 let e = transposed_plus(kit, y, &mu, &[[0.0; SETS]; N]);
@@ -311,7 +294,7 @@ impl<const N: usize> Upwards<'_, N> {
                 }
             }
         }
-        if place.meter != NONE {
+        if stop.meter != NONE {
             let e = self.meters(kit, i);
             for k in 0..N {
                 bus.e[k] = T::add(kit, &bus.e[k], &T::narrow(kit, &e[k]));
@@ -354,15 +337,16 @@ impl<T: Real, const N: usize> Kernel for Fall<'_, T, N> {
     #[inline(always)]
     fn run<K: Arithmetic>(self, kit: K) {
         let Self { parts, state, room, change } = self;
-        let Parts { core, walk, part, .. } = parts;
+        let Parts { core, standing, walk, part, .. } = parts;
+        let stops = &standing.stops;
         let mut down = Downwards { parts, state, change: *change };
         match part {
             Part::Chunk(chunk) => {
                 for cell in &walk.cells[walk.chunks[chunk].cells.clone()] {
-                    let top = core.place[cell.positions.start].level as usize - 1;
+                    let top = stops[cell.positions.start].level as usize - 1;
                     room.falling[top] = room.fallen[cell.foot];
                     for i in cell.positions.clone() {
-                        let (above, here) = room.falling.split_at_mut(core.place[i].level as usize);
+                        let (above, here) = room.falling.split_at_mut(stops[i].level as usize);
                         down.visit(kit, i, &above[above.len() - 1], &mut room.up[i], &mut here[0]);
                     }
                 }
@@ -404,13 +388,13 @@ impl<const N: usize> Downwards<'_, N> {
         flow: &mut Up<T, N>,
         here: &mut Arrived<T, N>,
     ) {
-        let core = self.parts.core;
-        let line = &core.lines.line[i];
         self.answer(kit, i, &outer.moved, flow);
         let (v, mu) = (&outer.here.a, &outer.here.e);
-        if line.ratio == NONE {
+        let trunk = matches!(self.parts.standing.stops[i].above, Above::Trunk(_));
+        if !trunk || self.parts.core.lines.line[i].ratio == NONE {
             self.follow(kit, i, (v, mu), flow, &mut here.here);
         } else {
+            let (core, line) = (self.parts.core, &self.parts.core.lines.line[i]);
             let u = ratio(kit, T::factors(core), line, v, Transposed::No);
             let omega = ratio(kit, T::factors(core), line, mu, Transposed::No);
             self.follow(kit, i, (&u, &omega), flow, &mut here.here);
@@ -421,8 +405,8 @@ impl<const N: usize> Downwards<'_, N> {
     /// What flows in a line, with what it answers when voltage and gradient at its foot have moved.
     #[inline(always)]
     fn answer<K: Arithmetic, T: Real>(&self, kit: K, i: usize, moved: &Up<f32, N>, flow: &mut Up<T, N>) {
-        let (factors, line) = (&self.parts.core.single, &self.parts.core.lines.line[i]);
-        let Above::Trunk(trunk) = self.parts.standing.above[i] else {
+        let (factors, above) = (&self.parts.core.single, self.parts.standing.stops[i].above);
+        let Above::Trunk(trunk) = above else {
             for k in 0..N {
                 let (a, e) = respond(kit, &self.parts.standing.responses[i], moved, k);
                 flow.a[k] = T::add(kit, &flow.a[k], &T::from_single(kit, &a));
@@ -430,7 +414,7 @@ impl<const N: usize> Downwards<'_, N> {
             }
             return;
         };
-        let edge = &self.parts.standing.edges[trunk as usize];
+        let (edge, line) = (&self.parts.standing.edges[trunk as usize], &self.parts.core.lines.line[i]);
         let more = if line.ratio == NONE {
             descend(kit, (factors, line), edge, &Up::NOTHING, (&moved.a, &moved.e))
         } else {
@@ -454,9 +438,9 @@ impl<const N: usize> Downwards<'_, N> {
         change: &Up<T, N>,
         here: &mut Up<T, N>,
     ) {
-        let (factors, line) = (T::factors(self.parts.core), &self.parts.core.lines.line[i]);
-        here.a = sub(kit, u, &z_times(kit, factors, line, &change.a, Transposed::No));
-        here.e = sub(kit, omega, &z_times(kit, factors, line, &change.e, Transposed::Yes));
+        let (factors, stop) = (T::factors(self.parts.core), &self.parts.standing.stops[i]);
+        here.a = sub(kit, u, &z_times(kit, factors, stop.impedance(), &change.a, Transposed::No));
+        here.e = sub(kit, omega, &z_times(kit, factors, stop.impedance(), &change.e, Transposed::Yes));
     }
 
     /// Keeps what arrived at a bus: deviations of the voltage and of the gradient by the current.
@@ -474,8 +458,7 @@ impl<const N: usize> Downwards<'_, N> {
         }
         for k in 0..w {
             let square = kit.fma8(moved.a[k], moved.a[k], kit.mul8(moved.a[k + w], moved.a[k + w]));
-            self.change.largest = kit.max8(self.change.largest, square);
-            self.change.sum = kit.add8(self.change.sum, square);
+            self.change.note(kit, square);
         }
     }
 }
@@ -538,54 +521,29 @@ fn respond<K: Arithmetic, const N: usize>(
 #[inline(always)]
 fn load_source<K: Arithmetic, T: Real, const N: usize>(
     kit: K,
-    at: &StandingLoad<T>,
+    at: &StandingLoad,
     (v, mu, values): (&Block<f32, N>, &Block<f32, N>, &Block<f32, N>),
     (below, bus): (&Up<T, N>, &mut Up<T, N>),
 ) {
     for k in 0..N / 2 {
-        let (re, im, h) = (k, k + N / 2, k + HALF);
-        let dv = (T::from_single(kit, &v[re]), T::from_single(kit, &v[im]));
-        let dmu = (T::from_single(kit, &mu[re]), T::from_single(kit, &mu[im]));
-        let standing = both(kit, &at.v, k);
-        let now = (T::add(kit, &standing.0, &dv.0), T::add(kit, &standing.1, &dv.1));
-        let scale = T::inverse(kit, &T::fma(kit, &now.0, &now.0, &T::mul(kit, &now.1, &now.1)));
-        let none = [T::ZERO; SETS];
-        let inverse = (T::mul(kit, &now.0, &scale), T::fnma(kit, &now.1, &scale, &none));
-        let (w, c) = (both(kit, &at.w, k), both(kit, &at.c, k));
-        let dw = product(kit, &less_product(kit, &w, &dv, &dmu), &inverse);
-        let ds = (
-            T::axpy(kit, at.variance[k], &dw.0, &T::from_single(kit, &values[re])),
-            T::fnma(kit, &T::splat(kit, at.variance[h]), &dw.1, &T::from_single(kit, &values[im])),
-        );
-        let dc = product(kit, &less_product(kit, &c, &dv, &ds), &inverse);
-        bus.a[re] = T::add(kit, &below.a[re], &dc.0);
-        bus.a[im] = T::sub(kit, &below.a[im], &dc.1);
-        let all = (T::add(kit, &c.0, &dc.0), T::add(kit, &c.1, &dc.1));
-        let (p, q) = (product(kit, &all, &dw), product(kit, &dc, &w));
-        bus.e[re] = T::sub(kit, &below.e[re], &T::add(kit, &p.0, &q.0));
-        bus.e[im] = T::add(kit, &below.e[im], &T::add(kit, &p.1, &q.1));
+        let (re, im) = (k, k + N / 2);
+        let at = Loads {
+            v: same(kit, &at.v, k),
+            w: same(kit, &at.w, k),
+            c: same(kit, &at.c, k),
+            variance: same(kit, &at.variance, k),
+        };
+        let moved = Moved { v: &(v[re], v[im]), mu: &(mu[re], mu[im]), values: &(values[re], values[im]) };
+        let (c, pull) = sources(kit, &at, &moved);
+        bus.a[re] = T::add(kit, &below.a[re], &T::from_single(kit, &c.0));
+        bus.a[im] = T::sub(kit, &below.a[im], &T::from_single(kit, &c.1));
+        bus.e[re] = T::sub(kit, &below.e[re], &T::from_single(kit, &pull.0));
+        bus.e[im] = T::add(kit, &below.e[im], &T::from_single(kit, &pull.1));
     }
 }
 
-/// A complex number per set.
-type Pair<T> = (Wide<T>, Wide<T>);
-
 /// The complex number of a wire, the same for all sets.
 #[inline(always)]
-fn both<K: Arithmetic, T: Real>(kit: K, x: &Lanes<T>, wire: usize) -> Pair<T> {
-    (T::splat(kit, x[wire]), T::splat(kit, x[wire + HALF]))
-}
-
-#[inline(always)]
-fn product<K: Arithmetic, T: Real>(kit: K, x: &Pair<T>, y: &Pair<T>) -> Pair<T> {
-    (T::fnma(kit, &x.1, &y.1, &T::mul(kit, &x.0, &y.0)), T::fma(kit, &x.0, &y.1, &T::mul(kit, &x.1, &y.0)))
-}
-
-/// z − x y
-#[inline(always)]
-fn less_product<K: Arithmetic, T: Real>(kit: K, x: &Pair<T>, y: &Pair<T>, z: &Pair<T>) -> Pair<T> {
-    (
-        T::fma(kit, &x.1, &y.1, &T::fnma(kit, &x.0, &y.0, &z.0)),
-        T::fnma(kit, &x.1, &y.0, &T::fnma(kit, &x.0, &y.1, &z.1)),
-    )
+fn same<K: Arithmetic>(kit: K, x: &Lanes<f32>, wire: usize) -> Complexes {
+    (kit.splat8(x[wire]), kit.splat8(x[wire + HALF]))
 }

@@ -86,8 +86,8 @@ pub(super) fn climb<K: Arithmetic, T: Real, const N: usize>(
     up: &mut Up<T, N>,
 ) {
     let none = [[T::ZERO; SETS]; N];
-    let along = z_times(kit, factors, line, &up.a, Transposed::No);
-    let across = z_times(kit, factors, line, &up.e, Transposed::Yes);
+    let along = z_times(kit, factors, line.impedance(), &up.a, Transposed::No);
+    let across = z_times(kit, factors, line.impedance(), &up.e, Transposed::Yes);
     let less = times_plus(kit, &edge.s, &across, &times_plus(kit, &edge.a, &along, &none));
     up.a = sub(kit, &up.a, &less);
     up.e = sub(kit, &up.e, &transposed_plus(kit, &edge.a, &across, &none));

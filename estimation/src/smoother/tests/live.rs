@@ -66,8 +66,7 @@ fn apart(one: &[Complex64], other: &[Complex64]) -> f64 {
 /// Small changes take passes in single precision, large ones a last one in double, wild ones exact steps.
 #[test]
 fn deviations_from_an_estimate_are_the_optimum_to_the_tolerance() {
-    // Deviations are kept in single precision: networks near what their lines carry make more of its roundings than others.
-    deviate(0..400, 1.25);
+    deviate(0..400, 1.0);
 }
 
 #[test]
@@ -335,11 +334,14 @@ fn every_set_of_a_batch_is_its_own_estimate() {
         for (lane, settled) in batch.estimate(&smoother, BATCHED).into_iter().enumerate() {
             settled.unwrap_or_else(|why| panic!("seed {seed}, lane {lane}: {why}"));
         }
+        // Into vectors that held something else.
+        let mut voltages: [_; SETS] = std::array::from_fn(|lane| vec![Complex64::ONE; 10 * lane]);
+        batch.write_voltages(&smoother, &mut voltages);
+        assert_eq!(voltages, batch.voltages(&smoother), "seed {seed}");
         for (lane, set) in sets.iter().enumerate() {
             let mut alone = Smoother::new(&case.circuit, &case.tree, set).expect("a tree");
             let alone = alone.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}")).voltages;
-            let voltages = &batch.voltages(&smoother)[lane];
-            let away = voltages.iter().zip(&alone).map(|(a, b)| (a - b).norm()).fold(0.0, f64::max);
+            let away = voltages[lane].iter().zip(&alone).map(|(a, b)| (a - b).norm()).fold(0.0, f64::max);
             assert!(away < 1e-9, "seed {seed}, lane {lane}: {away:.1e}");
         }
     }
