@@ -79,11 +79,7 @@ pub(super) type Powers<const N: usize> = [[[f64; HALF]; 2]; N];
 
 /// The powers at an inlet.
 #[inline(always)]
-pub(super) fn taken<A: Arithmetic, const N: usize>(
-    a: A,
-    inlet: &Inlet,
-    powers: &[&[Complex64]; LANES],
-) -> Powers<N> {
+fn taken<A: Arithmetic, const N: usize>(a: A, inlet: &Inlet, powers: &[&[Complex64]; LANES]) -> Powers<N> {
     let mut taken = [[[0.0; HALF]; 2]; N];
     let (port, (wire, count)) = (inlet.port as usize, inlet.wires(N / 2));
     for half in 0..2 {

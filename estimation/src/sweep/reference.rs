@@ -135,14 +135,14 @@ pub(super) struct Reference<const N: usize> {
     pub paths: Vec<[f64; 2]>,
     /// V₀ by position.
     pub v: Vec<[f64; N]>,
+    /// S₀ by load record.
+    pub powers: Vec<[f64; N]>,
     /// By position.
     pub others: Vec<Other<N>>,
     /// By position.
     pub inlets: Vec<Inlet>,
     /// By item of the plan: its first inlet and its first load record; one more at the end.
     pub first: Vec<(u32, u32)>,
-    /// Whether every load record has an inlet that sets it.
-    pub all_set: bool,
 }
 
 impl<const N: usize> Reference<N> {
@@ -176,7 +176,6 @@ impl<const N: usize> Reference<N> {
         }
         begin(plan, &mut first, plan.nodes.len(), (inlets.len() as u32, plan.loads as u32));
         first.push((inlets.len() as u32, plan.loads as u32));
-        let opened = inlets.iter().filter(|inlet| matches!(inlet.way, Way::Wires | Way::First(_))).count();
         let v = (0..plan.nodes.len()).map(|position| parts(at(position))).collect();
         let mut survey = Survey::new(plan, ports, voltages, &reach);
         let mut double = Tables::new(plan, ports, voltages, |position, step| survey.note(position, step));
@@ -186,8 +185,9 @@ impl<const N: usize> Reference<N> {
             double.points[node.load as usize] = point(at(position), &powers[node.load as usize]);
         }
         let Survey { edges, unusual, .. } = survey;
-        let (single, double, all_set) = (double.single(), double.of_trunk(plan), opened + 1 == plan.loads);
-        Self { single, double, edges, unusual, paths, v, others, inlets, first, all_set }
+        let (single, double) = (double.single(), double.of_trunk(plan));
+        let powers = powers.iter().map(|powers| parts(powers)).collect();
+        Self { single, double, edges, unusual, paths, v, powers, others, inlets, first }
     }
 }
 

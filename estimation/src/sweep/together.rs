@@ -11,7 +11,7 @@
 //! from the powers as they came in, and by how much they move the voltages decides whether they are accepted. When the
 //! trunk moves, the blocks follow it by the response of the reference.
 
-use super::deviations::{Bus, HALF, LANES, Luggage, Shared, Stretch, deviating, down, taken, times, up};
+use super::deviations::{Bus, HALF, LANES, Luggage, Shared, Stretch, deviating, down, times, up};
 use super::exact::Block;
 use super::plan::{Item, Plan};
 use super::reference::{Inlet, Reference, Way};
@@ -40,6 +40,8 @@ struct Single<const N: usize> {
     d: Vec<Bus<N, Eight>>,
     rise: Vec<Bus<N, Eight>>,
     s: Vec<Bus<N, Eight>>,
+    /// What rounding left away of `s`: both together are double precision.
+    rest: Vec<Bus<N, Eight>>,
     luggage: Luggage<N, Eight>,
     /// By item: current of a block; movement of a bus of the trunk.
     totals: Vec<Bus<N, Eight>>,
@@ -69,6 +71,7 @@ impl<const N: usize> Group<N> {
             d: vec![Bus::ZERO; count],
             rise: vec![Bus::ZERO; count],
             s: vec![Bus::ZERO; plan.loads],
+            rest: vec![Bus::ZERO; plan.loads],
             luggage: Luggage::new(plan, 0),
             totals: vec![Bus::ZERO; items],
         };
@@ -220,7 +223,7 @@ impl<const N: usize> Together<'_, N> {
                 self.take(a, number);
             }
             let Group { single, powers, .. } = &mut *self.group;
-            let Single { d, rise, s, luggage, totals } = single;
+            let Single { d, rise, s, luggage, totals, .. } = single;
             let loads = reference.first[number].1 as usize..reference.first[number + 1].1 as usize;
             let (d, rise, s) = (&mut d[start..end], &mut rise[start..end], &s[loads]);
             if matches!(walk, Walk::Down | Walk::Fine) {
@@ -247,7 +250,7 @@ impl<const N: usize> Together<'_, N> {
         }
     }
 
-    /// Takes in the powers of an item in single precision.
+    /// Takes in the powers of an item as deviations, in single precision and what that leaves away.
     #[inline(always)]
     fn take<A: Arithmetic>(&mut self, a: A, number: usize) {
         let reference = self.shared.reference;
@@ -262,39 +265,40 @@ impl<const N: usize> Together<'_, N> {
                 continue;
             }
             let taken: [_; N] = deviating(a, inlet, &self.powers);
-            let s = &mut single.s[inlet.to as usize].0;
+            let (s, rest) = (&mut single.s[inlet.to as usize].0, &mut single.rest[inlet.to as usize].0);
             let more = matches!(inlet.way, Way::More(_));
             for part in 0..N {
-                let row = a.narrow8(taken[part][0], taken[part][1]);
-                s[part] = if more { a.add8(s[part], row) } else { row };
+                let [mut low, mut high] = taken[part];
+                if more {
+                    let before = both(a, s[part], rest[part]);
+                    (low, high) = (a.add4(low, before[0]), a.add4(high, before[1]));
+                }
+                s[part] = a.narrow8(low, high);
+                let rounded = a.widen8(s[part]);
+                rest[part] = a.narrow8(a.sub4(low, rounded.0), a.sub4(high, rounded.1));
             }
         }
     }
 
-    /// Takes in the powers of an item in double precision: whole ones of a block, deviations of the trunk.
+    /// The powers of an item in double precision: whole ones of a block, deviations of the trunk.
     #[inline(always)]
     fn take_double<A: Arithmetic>(&mut self, a: A, number: usize) {
         let Shared { plan, reference } = self.shared;
-        let ((from, load), (to, _)) = (reference.first[number], reference.first[number + 1]);
+        let loads = reference.first[number].1 as usize..reference.first[number + 1].1 as usize;
         let block = plan.items[number].block;
-        if !reference.all_set {
-            for double in &mut self.group.double {
-                double.block.s.fill(Bus::ZERO);
-                double.s = [Bus::ZERO];
-            }
-        }
-        let inlets = (from as usize..).zip(&reference.inlets[from as usize..to as usize]);
-        for (at, inlet) in inlets.filter(|(_, inlet)| inlet.way != Way::Other) {
-            fetch_powers(a, &reference.inlets, at, &self.powers);
-            let taken: [_; N] =
-                if block { taken(a, inlet, &self.powers) } else { deviating(a, inlet, &self.powers) };
-            let more = matches!(inlet.way, Way::More(_));
-            for (half, double) in self.group.double.iter_mut().enumerate() {
-                let s = if block { &mut double.block.s[..] } else { &mut double.s[..] };
-                let s = &mut s[(inlet.to - load) as usize].0;
-                for part in 0..N {
-                    let row = taken[part][half];
-                    s[part] = if more { a.add4(s[part], row) } else { row };
+        let Group { single, double: [early, late], .. } = &mut *self.group;
+        for (at, load) in loads.enumerate() {
+            let (s, rest) = (&single.s[load].0, &single.rest[load].0);
+            let (early, late) = if block {
+                (&mut early.block.s[at].0, &mut late.block.s[at].0)
+            } else {
+                (&mut early.s[at].0, &mut late.s[at].0)
+            };
+            for part in 0..N {
+                [early[part], late[part]] = both(a, s[part], rest[part]);
+                if block {
+                    let standing = a.splat4(reference.powers[load][part]);
+                    (early[part], late[part]) = (a.add4(early[part], standing), a.add4(late[part], standing));
                 }
             }
         }
@@ -420,6 +424,13 @@ impl<const N: usize> Together<'_, N> {
             }
         }
     }
+}
+
+/// A number of single precision with what it leaves away, of the first and of the last lanes.
+#[inline(always)]
+fn both<A: Arithmetic>(a: A, number: Eight, rest: Eight) -> [Four; 2] {
+    let (number, rest) = (a.widen8(number), a.widen8(rest));
+    [a.add4(number.0, rest.0), a.add4(number.1, rest.1)]
 }
 
 /// Half of the lanes in double precision.
