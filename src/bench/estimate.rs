@@ -110,9 +110,8 @@ fn batch(smoother: &mut Smoother, scenarios: &[Readings], runs: usize) -> Result
     for _ in 0..runs.max(1) {
         let (ms, outcome) = timed(|| {
             (0..groups).try_for_each(|group| {
-                for lane in 0..SETS {
-                    sets.set(smoother, lane, &scenarios[(group * SETS + lane) % scenarios.len()]);
-                }
+                let scenario = |lane| &scenarios[(group * SETS + lane) % scenarios.len()];
+                sets.set_all(smoother, std::array::from_fn(scenario));
                 let outcome = sets.estimate(smoother, Tolerance::default());
                 sets.write_voltages(smoother, &mut voltages);
                 black_box(&voltages);

@@ -309,8 +309,8 @@ impl Smoother {
     /// Room for eight sets of values on the factors of the last estimate.
     pub fn batch(&mut self) -> Batch {
         let sets = match &mut self.solver {
-            Either::One(solver) => EitherSets::One(solver.batch()),
-            Either::Three(solver) => EitherSets::Three(solver.batch()),
+            Either::One(solver) => EitherSets::One(Box::new(solver.batch())),
+            Either::Three(solver) => EitherSets::Three(Box::new(solver.batch())),
         };
         Batch { sets }
     }
@@ -350,8 +350,8 @@ pub struct Batch {
 
 #[derive(Debug, Clone)]
 enum EitherSets {
-    One(batch::Sets<2>),
-    Three(batch::Sets<6>),
+    One(Box<batch::Sets<2>>),
+    Three(Box<batch::Sets<6>>),
 }
 
 /// Calls a method with a smoother's solver and its sets; nothing happens when they do not belong together.
@@ -369,6 +369,12 @@ impl Batch {
     /// Puts values into a lane (0 to 7).
     pub fn set(&mut self, smoother: &Smoother, lane: usize, readings: &Readings) {
         with_sets!(smoother, &mut self.sets, (solver, sets) => solver.set_lane(sets, lane % SETS, readings), ());
+    }
+
+    /// Puts values of the same sensors into all lanes, which takes half as long as lane by lane. Sensors that are not in all
+    /// eight keep the values they have.
+    pub fn set_all(&mut self, smoother: &Smoother, readings: [&Readings; SETS]) {
+        with_sets!(smoother, &mut self.sets, (solver, sets) => solver.set_lanes(sets, readings), ());
     }
 
     /// Estimates all eight from where they stand; returns the steps each took. Factors are not renewed: sets far from the

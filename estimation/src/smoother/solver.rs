@@ -168,19 +168,24 @@ impl<const N: usize> Solver<N> {
         }
     }
 
-    /// The voltage the root starts from.
-    fn root_start(&self) -> Vector {
-        let core = &self.compiled.core;
-        let magnitudes = core.meters_at(0).map(|meter| &core.meters[meter]);
-        let magnitude = magnitudes.clone().find(|meter| meter.says == Says::Magnitude);
-        let magnitude = magnitude.map_or(1.0, |meter| meter.value);
+    /// The voltage the root starts from when meters, by their number, say `value`.
+    pub(super) fn root_start(&self, value: impl Fn(usize) -> f64) -> Vector {
+        let meters = &self.compiled.core.meters;
+        let at_root = self.compiled.core.meters_at(0).find(|meter| meters[*meter].says == Says::Magnitude);
+        let magnitude = at_root.map_or(1.0, &value);
         let magnitude = if magnitude > 0.5 && magnitude < 1.5 { magnitude } else { 1.0 };
         let root = compile::nominal::<N>(magnitude, self.reference);
-        let Some(phasor) = core.meters.iter().find(|meter| meter.says == Says::Angle) else { return root };
-        let there = self.no_load(&root, phasor.position as usize);
-        let k = usize::from(phasor.wire);
-        let turn = phasor.value - there[k + HALF].atan2(there[k]);
+        let angles = || meters.iter().position(|meter| meter.says == Says::Angle);
+        let Some(angle) = self.compiled.phasors.then(angles).flatten() else { return root };
+        let there = self.no_load(&root, meters[angle].position as usize);
+        let k = usize::from(meters[angle].wire);
+        let turn = value(angle) - there[k + HALF].atan2(there[k]);
         compile::nominal::<N>(magnitude, self.reference + turn)
+    }
+
+    /// The same for the values at hand.
+    fn own_root_start(&self) -> Vector {
+        self.root_start(|meter| self.compiled.core.meters[meter].value)
     }
 
     /// The no-load voltage at a position.
@@ -279,7 +284,7 @@ impl<const N: usize> Solver<N> {
         if let Some(iterations) = self.deviate(tolerance) {
             return Ok(Settled { iterations, factorizations: 0 });
         }
-        let root = self.root_start();
+        let root = self.own_root_start();
         self.core().root_start = root;
         self.iterate(tolerance, false, Growing::GoesOn).or_else(|_| self.settle(tolerance))
     }
@@ -288,7 +293,7 @@ impl<const N: usize> Solver<N> {
     fn deviate(&mut self, tolerance: Tolerance) -> Option<usize> {
         let possible =
             self.optimal && self.precision != Precision::Double && tolerance.voltage_pu >= AS_GOOD_AS;
-        let possible = possible && self.starts_alike();
+        let possible = possible && self.starts_alike(&self.own_root_start());
         let deviations = self.deviations.as_mut().filter(|_| possible)?;
         let passes = deviations.settle(&self.compiled.core, tolerance.voltage_pu);
         self.deviated = passes.is_some();
@@ -302,10 +307,10 @@ impl<const N: usize> Solver<N> {
         passes
     }
 
-    /// Whether what nobody measures of the root's voltage stays where it is for the values at hand.
-    fn starts_alike(&self) -> bool {
+    /// Whether what nobody measures of the root's voltage stays where it is with another start.
+    pub(super) fn starts_alike(&self, start: &Vector) -> bool {
         let core = &self.compiled.core;
-        let away = dense::sub(Plain, &self.root_start(), &core.root_start);
+        let away = dense::sub(Plain, start, &core.root_start);
         dense::times(Plain, &core.root_weak, &away).iter().all(|x| x.abs() < SAME_START)
     }
 
@@ -320,7 +325,7 @@ impl<const N: usize> Solver<N> {
     }
 
     fn start(&mut self) {
-        let root = self.root_start();
+        let root = self.own_root_start();
         let core = self.core();
         core.path.run(Start { core, root, state: None });
     }
@@ -345,7 +350,7 @@ impl<const N: usize> Solver<N> {
         there: &Core<N>,
         tolerance: Tolerance,
     ) -> Result<Settled, NoSolution> {
-        let root = self.root_start();
+        let root = self.own_root_start();
         let core = self.core();
         core.path.run(Start { core, root, state: Some((&there.v, &there.j)) });
         self.iterate(tolerance, true, Growing::Renews)

@@ -27,6 +27,10 @@ impl<const N: usize> Solver<N> {
         sets.set(&self.compiled.core, &self.compiled.targets, lane, readings);
     }
 
+    pub fn set_lanes(&self, sets: &mut Sets<N>, readings: [&Readings; SETS]) {
+        sets.set_all(&self.compiled.core, &self.compiled.targets, readings);
+    }
+
     /// Steps of eight sets until all settle; each alone where they do not. Lane by lane the steps it took.
     pub fn estimate_batch(
         &self,
@@ -34,34 +38,41 @@ impl<const N: usize> Solver<N> {
         tolerance: Tolerance,
     ) -> [Result<usize, NoSolution>; SETS] {
         let core = &self.compiled.core;
-        if let Some(passes) = sets.deviate(core, tolerance.voltage_pu)
+        let starts: [_; SETS] = std::array::from_fn(|lane| self.root_start(|meter| sets.meter(meter, lane)));
+        if starts.iter().all(|start| self.starts_alike(start))
+            && let Some(passes) = sets.deviate(core, tolerance.voltage_pu)
             && self.sets_plausible(sets).is_ok()
         {
             return std::array::from_fn(|_| Ok(passes));
         }
-        sets.undeviate(core);
+        sets.undeviate(core, &starts);
         match self.step_batch(sets, tolerance) {
             Some(iterations) if self.sets_plausible(sets).is_ok() => std::array::from_fn(|_| Ok(iterations)),
             _ => self.estimate_each(sets, tolerance),
         }
     }
 
+    /// Each set's steps are judged by themselves: a slow one hides under the long steps of another.
     fn step_batch(&self, sets: &mut Sets<N>, tolerance: Tolerance) -> Option<usize> {
         let core = &self.compiled.core;
-        let mut steps = Shrinking::new();
+        let (mut courses, mut settled) = ([Shrinking::new(); SETS], [false; SETS]);
         for iterations in 1..=tolerance.iterations_max {
-            let step = match self.precision {
+            let steps = match self.precision {
                 Precision::Double => sets.step_double(core),
                 Precision::Single | Precision::Confirmed => sets.step_single(core),
             };
-            if !step.is_finite() {
+            if !steps.iter().all(|step| step.is_finite()) {
                 return None;
             }
-            let rate = steps.note(step, 0.0);
-            if steps.done(rate, tolerance.voltage_pu) {
+            for ((course, settled), step) in courses.iter_mut().zip(&mut settled).zip(steps) {
+                let quotient = course.note(step, 0.0);
+                *settled |= course.done(quotient, tolerance.voltage_pu);
+            }
+            if settled == [true; SETS] {
                 return Some(iterations);
             }
-            if iterations > BATCH_STEPS_MIN && steps.slowest() > BATCH_SLOW {
+            let slow = |(course, settled): (&Shrinking, bool)| !settled && course.slowest() > BATCH_SLOW;
+            if iterations > BATCH_STEPS_MIN && courses.iter().zip(settled).any(slow) {
                 return None;
             }
         }

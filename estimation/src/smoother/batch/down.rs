@@ -5,7 +5,7 @@ use super::super::dense::{self, Arithmetic, Plain, Transposed};
 use super::super::lines::{Line, NONE};
 use super::super::precision::{Edge, Factors, Real};
 use super::block::{
-    Block, Wide, add, narrow, pick, put, ratio, spread, sub, times_plus, transposed_plus, widen, z_times,
+    Block, Wide, add, narrow, pick, put, ratio, sub, times_plus, transposed_plus, widen, z_times,
 };
 use super::{Room, SETS, Sets, Up};
 
@@ -16,6 +16,7 @@ struct Moved<T, const N: usize> {
     mu: Block<T, N>,
 }
 
+/// The largest change of a voltage by set.
 #[inline(always)]
 pub(super) fn down<K: Arithmetic, T: Real, const N: usize>(
     kit: K,
@@ -23,12 +24,12 @@ pub(super) fn down<K: Arithmetic, T: Real, const N: usize>(
     sets: &mut Sets<N>,
     room: &mut Room<T, N>,
     e: &Block<f64, N>,
-) -> f64 {
+) -> Wide<f64> {
     let (factors, wide) = (T::factors(core), &core.double);
     let none = [[T::ZERO; SETS]; N];
     let mut open = vec![Moved { v: none, mu: none }; core.levels + 1];
     let mut largest = [0.0; SETS];
-    let step = root_step(kit, core, &sets.v[0], e);
+    let step = root_step(kit, core, sets, e);
     widest(kit, &step, &mut largest);
     sets.v[0] = add(kit, &sets.v[0], &step);
     sets.mu[0] = [[0.0; SETS]; N];
@@ -72,7 +73,7 @@ pub(super) fn down<K: Arithmetic, T: Real, const N: usize>(
     if core.place[0].load != NONE {
         recentre(core, sets, 0);
     }
-    largest.into_iter().fold(0.0_f64, |most, one| if one <= most { most } else { one }).sqrt()
+    largest.map(f64::sqrt)
 }
 
 /// See [`Factors::descend`].
@@ -98,10 +99,10 @@ pub(super) fn descend<K: Arithmetic, T: Real, const N: usize>(
 fn root_step<K: Arithmetic, const N: usize>(
     kit: K,
     core: &Core<N>,
-    v: &Block<f64, N>,
+    sets: &Sets<N>,
     e: &Block<f64, N>,
 ) -> Block<f64, N> {
-    let away = sub(kit, &spread(&core.root_start), v);
+    let away = sub(kit, &sets.root_start, &sets.v[0]);
     let kept = times_plus(kit, &core.root_weak, &away, e);
     times_plus(kit, &core.root, &kept, &[[0.0; SETS]; N])
 }

@@ -45,6 +45,8 @@ pub(super) struct Sets<const N: usize> {
     mu: Vec<Block<f64, N>>,
     j: Vec<Block<f64, N>>,
     pull: Vec<Block<f64, N>>,
+    /// Where what nobody measures of the root's voltage stays.
+    root_start: Block<f64, N>,
     /// Per load: power taken.
     measured: Vec<Block<f64, N>>,
     /// Per meter: value.
@@ -69,6 +71,7 @@ impl<const N: usize> Sets<N> {
             mu: Vec::new(),
             j: Vec::new(),
             pull: Vec::new(),
+            root_start: spread(&core.root_start),
             measured: core.loads.iter().map(|load| spread(&load.measured)).collect(),
             meters: core.meters.iter().map(|meter| [meter.value; SETS]).collect(),
             cuts: if core.cuts.is_empty() { Vec::new() } else { vec![core.cuts.clone(); SETS] },
@@ -79,7 +82,7 @@ impl<const N: usize> Sets<N> {
             double: Room::default(),
         };
         if !sets.deviated {
-            sets.undeviate(core);
+            sets.undeviate(core, &[core.root_start; SETS]);
         }
         sets
     }
@@ -91,9 +94,12 @@ impl<const N: usize> Sets<N> {
         deviations.settle(core, (&self.measured, &self.meters), voltage_pu)
     }
 
-    /// The estimates are the state, not deviations; that of the core where there was none.
-    pub fn undeviate(&mut self, core: &Core<N>) {
+    /// The estimates are the state, not deviations; that of the core where there was none. By set, where the root starts.
+    pub fn undeviate(&mut self, core: &Core<N>, root_starts: &[Vector; SETS]) {
         self.deviated = false;
+        for (lane, start) in root_starts.iter().enumerate() {
+            put(&mut self.root_start, lane, start);
+        }
         if self.v.is_empty() {
             let all = |x: &[Vector]| x.iter().map(spread).collect();
             (self.v, self.mu, self.j, self.pull) =
@@ -134,8 +140,8 @@ impl<const N: usize> Sets<N> {
         }
     }
 
-    /// One step of all eight with corrections in single precision: the largest change of a voltage.
-    pub fn step_single(&mut self, core: &Core<N>) -> f64 {
+    /// One step of all eight with corrections in single precision: the largest change of a voltage by set.
+    pub fn step_single(&mut self, core: &Core<N>) -> Wide<f64> {
         let mut room = std::mem::take(&mut self.single);
         let step = core.path.run(BatchStep { core, sets: self, room: &mut room });
         self.single = room;
@@ -143,7 +149,7 @@ impl<const N: usize> Sets<N> {
     }
 
     /// The same in double precision.
-    pub fn step_double(&mut self, core: &Core<N>) -> f64 {
+    pub fn step_double(&mut self, core: &Core<N>) -> Wide<f64> {
         let mut room = std::mem::take(&mut self.double);
         let step = core.path.run(BatchStep { core, sets: self, room: &mut room });
         self.double = room;
@@ -152,24 +158,50 @@ impl<const N: usize> Sets<N> {
 
     /// Puts values into a lane.
     pub fn set(&mut self, core: &Core<N>, targets: &Targets, lane: usize, readings: &Readings) {
+        for (reading, &load) in readings.injections.iter().zip(&targets.injections) {
+            let k = usize::from(reading.wire);
+            if load != NONE && self.takes(core, load as usize, k) {
+                let measured = &mut self.measured[load as usize];
+                (measured[k][lane], measured[k + N / 2][lane]) = (reading.s.re, reading.s.im);
+            }
+        }
+        self.set_others(targets, lane, readings);
+    }
+
+    /// Puts values of the same sensors into all lanes: what a load takes of all sets lies together, and is written once.
+    pub fn set_all(&mut self, core: &Core<N>, targets: &Targets, readings: [&Readings; SETS]) {
+        let count =
+            readings.iter().fold(targets.injections.len(), |least, of| least.min(of.injections.len()));
+        let injections = readings.map(|of| &of.injections[..count]);
+        for (n, &load) in targets.injections[..count].iter().enumerate() {
+            let k = usize::from(injections[0][n].wire);
+            if load != NONE && self.takes(core, load as usize, k) {
+                let (mut re, mut im) = ([0.0; SETS], [0.0; SETS]);
+                for lane in 0..SETS {
+                    (re[lane], im[lane]) = (injections[lane][n].s.re, injections[lane][n].s.im);
+                }
+                let measured = &mut self.measured[load as usize];
+                (measured[k], measured[k + N / 2]) = (re, im);
+            }
+        }
+        for (lane, readings) in readings.into_iter().enumerate() {
+            self.set_others(targets, lane, readings);
+        }
+    }
+
+    /// Whether a wire of a load takes a value that is given. Where estimates may deviate, nothing is free.
+    fn takes(&self, core: &Core<N>, load: usize, wire: usize) -> bool {
+        self.deviations.is_some() || core.loads[load].free & (1 << wire) == 0
+    }
+
+    /// Puts all values but those of injections into a lane.
+    fn set_others(&mut self, targets: &Targets, lane: usize, readings: &Readings) {
         for (reading, &(magnitude, angle)) in readings.voltages.iter().zip(&targets.voltages) {
             if magnitude != NONE {
                 self.meters[magnitude as usize][lane] = reading.magnitude;
             }
             if let (true, Some(value)) = (angle != NONE, reading.angle) {
                 self.meters[angle as usize][lane] = value;
-            }
-        }
-        for (reading, &load) in readings.injections.iter().zip(&targets.injections) {
-            let k = usize::from(reading.wire);
-            if load == NONE {
-                continue;
-            }
-            // Where estimates may deviate, nothing is free.
-            let at = load as usize;
-            if self.deviations.is_some() || core.loads[at].free & (1 << k) == 0 {
-                let measured = &mut self.measured[at];
-                (measured[k][lane], measured[k + N / 2][lane]) = (reading.s.re, reading.s.im);
             }
         }
         for (reading, &(p, q)) in readings.powers.iter().zip(&targets.powers) {
@@ -214,7 +246,7 @@ impl<const N: usize> Sets<N> {
     }
 }
 
-/// One step of all eight; returns the largest change of a voltage.
+/// One step of all eight; returns the largest change of a voltage by set.
 struct BatchStep<'a, T, const N: usize> {
     core: &'a Core<N>,
     sets: &'a mut Sets<N>,
@@ -233,10 +265,10 @@ impl<T, const N: usize> Default for Room<T, N> {
 }
 
 impl<T: Real, const N: usize> Kernel for BatchStep<'_, T, N> {
-    type Output = f64;
+    type Output = Wide<f64>;
 
     #[inline(always)]
-    fn run<K: Arithmetic>(self, kit: K) -> f64 {
+    fn run<K: Arithmetic>(self, kit: K) -> Wide<f64> {
         let Self { core, sets, room } = self;
         room.0.resize(core.count(), Up::NOTHING);
         let e = up::up(kit, core, sets, room);
