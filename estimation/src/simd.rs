@@ -83,6 +83,70 @@ pub trait Arithmetic: Copy {
     fn narrow8(self, low: [f64; 4], high: [f64; 4]) -> [f32; 8];
     /// As it is.
     fn widen8(self, x: [f32; 8]) -> ([f64; 4], [f64; 4]);
+
+    /// x + y.
+    #[inline(always)]
+    fn add_wide(self, x: &Wide, y: &Wide) -> Wide {
+        let (x, y) = (halves(x), halves(y));
+        joined((self.add4(x.0, y.0), self.add4(x.1, y.1)))
+    }
+    /// x − y.
+    #[inline(always)]
+    fn sub_wide(self, x: &Wide, y: &Wide) -> Wide {
+        let (x, y) = (halves(x), halves(y));
+        joined((self.sub4(x.0, y.0), self.sub4(x.1, y.1)))
+    }
+    /// x · y.
+    #[inline(always)]
+    fn mul_wide(self, x: &Wide, y: &Wide) -> Wide {
+        let (x, y) = (halves(x), halves(y));
+        joined((self.mul4(x.0, y.0), self.mul4(x.1, y.1)))
+    }
+    /// x · y + z.
+    #[inline(always)]
+    fn fma_wide(self, x: &Wide, y: &Wide, z: &Wide) -> Wide {
+        let (x, y, z) = (halves(x), halves(y), halves(z));
+        joined((self.fma4(x.0, y.0, z.0), self.fma4(x.1, y.1, z.1)))
+    }
+    /// z − x · y.
+    #[inline(always)]
+    fn fnma_wide(self, x: &Wide, y: &Wide, z: &Wide) -> Wide {
+        let (x, y, z) = (halves(x), halves(y), halves(z));
+        joined((self.fnma4(x.0, y.0, z.0), self.fnma4(x.1, y.1, z.1)))
+    }
+    /// s · x + y.
+    #[inline(always)]
+    fn axpy_wide(self, s: f64, x: &Wide, y: &Wide) -> Wide {
+        let (x, y, s) = (halves(x), halves(y), self.splat4(s));
+        joined((self.fma4(s, x.0, y.0), self.fma4(s, x.1, y.1)))
+    }
+    /// Rounded.
+    #[inline(always)]
+    fn narrow_wide(self, x: &Wide) -> [f32; 8] {
+        let (low, high) = halves(x);
+        self.narrow8(low, high)
+    }
+    /// As it is.
+    #[inline(always)]
+    fn widen_wide(self, x: [f32; 8]) -> Wide {
+        joined(self.widen8(x))
+    }
+}
+
+/// Eight numbers: two registers, or one where the processor has some of twice the width.
+pub type Wide = [f64; 8];
+
+/// The two registers of four.
+#[inline(always)]
+pub fn halves(x: &Wide) -> ([f64; 4], [f64; 4]) {
+    let [low, high]: [[f64; 4]; 2] = pulp::cast(*x);
+    (low, high)
+}
+
+/// Eight numbers of two registers.
+#[inline(always)]
+pub fn joined((low, high): ([f64; 4], [f64; 4])) -> Wide {
+    pulp::cast([low, high])
 }
 
 /// Two roundings per product and sum, nothing beyond the base instruction set.
@@ -230,8 +294,8 @@ impl Arithmetic for Plain {
 pub trait Kernel {
     /// What it gives.
     type Output;
-    /// Whether it holds more numbers at a time than sixteen registers do: where the processor has twice as many of the
-    /// same width (AVX-512VL) it is compiled once more for them.
+    /// Whether it holds more numbers at a time than sixteen registers do: where the processor has twice as many of them, twice
+    /// as wide (AVX-512), it is compiled once more for them.
     const MANY_NUMBERS: bool = false;
 
     /// Runs it; implementations are `#[inline(always)]`.
@@ -285,181 +349,9 @@ impl<K: Kernel, A: Arithmetic> NullaryFnOnce for With<K, A> {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod vector {
-    use super::{Arithmetic, Kernel, With, plain};
-    use pulp::x86::{V3, V4};
-    use pulp::{cast, f64x4};
-
-    /// AVX2 and FMA: two million processors' worth of them since 2013; wider units run it as well.
-    #[inline(never)]
-    pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
-        if K::MANY_NUMBERS
-            && let Some(simd) = V4::try_new()
-        {
-            return simd.vectorize(With(kernel, Avx2(*simd)));
-        }
-        match V3::try_new() {
-            Some(simd) => simd.vectorize(With(kernel, Avx2(simd))),
-            None => plain(kernel),
-        }
-    }
-
-    #[derive(Clone, Copy)]
-    struct Avx2(V3);
-
-    #[inline(always)]
-    fn v(x: [f64; 4]) -> f64x4 {
-        cast(x)
-    }
-
-    impl Arithmetic for Avx2 {
-        #[inline(always)]
-        fn fetch<T>(self, soon: &T) {
-            // Into all levels of the cache.
-            self.0.sse._mm_prefetch::<3>(std::ptr::from_ref(soon).cast());
-        }
-        #[inline(always)]
-        fn fma(self, x: f64, y: f64, z: f64) -> f64 {
-            x.mul_add(y, z)
-        }
-        #[inline(always)]
-        fn fused(x: f64, y: f64, z: f64) -> f64 {
-            x.mul_add(y, z)
-        }
-        #[inline(always)]
-        fn add4(self, x: [f64; 4], y: [f64; 4]) -> [f64; 4] {
-            cast(self.0.avx._mm256_add_pd(cast(x), cast(y)))
-        }
-        #[inline(always)]
-        fn sub4(self, x: [f64; 4], y: [f64; 4]) -> [f64; 4] {
-            cast(self.0.avx._mm256_sub_pd(cast(x), cast(y)))
-        }
-        #[inline(always)]
-        fn mul4(self, x: [f64; 4], y: [f64; 4]) -> [f64; 4] {
-            cast(self.0.avx._mm256_mul_pd(cast(x), cast(y)))
-        }
-        #[inline(always)]
-        fn div4(self, x: [f64; 4], y: [f64; 4]) -> [f64; 4] {
-            cast(self.0.avx._mm256_div_pd(cast(x), cast(y)))
-        }
-        #[inline(always)]
-        fn fma4(self, x: [f64; 4], y: [f64; 4], z: [f64; 4]) -> [f64; 4] {
-            cast(self.0.mul_add_f64x4(v(x), v(y), v(z)))
-        }
-        #[inline(always)]
-        fn fnma4(self, x: [f64; 4], y: [f64; 4], z: [f64; 4]) -> [f64; 4] {
-            cast(self.0.negate_mul_add_f64x4(v(x), v(y), v(z)))
-        }
-        #[inline(always)]
-        fn sqrt4(self, x: [f64; 4]) -> [f64; 4] {
-            cast(self.0.avx._mm256_sqrt_pd(cast(x)))
-        }
-        #[inline(always)]
-        fn max4(self, x: [f64; 4], y: [f64; 4]) -> [f64; 4] {
-            cast(self.0.avx._mm256_max_pd(cast(x), cast(y)))
-        }
-        #[inline(always)]
-        fn splat4(self, x: f64) -> [f64; 4] {
-            cast(self.0.splat_f64x4(x))
-        }
-        #[inline(always)]
-        fn turn4(self, x: [f64; 4]) -> [f64; 4] {
-            cast(self.0.avx2._mm256_permute4x64_pd::<0b11_00_10_01>(cast(x)))
-        }
-        #[inline(always)]
-        fn sums4(self, x: [[f64; 4]; 4]) -> [f64; 4] {
-            let avx = self.0.avx;
-            let low = avx._mm256_hadd_pd(cast(x[0]), cast(x[1]));
-            let high = avx._mm256_hadd_pd(cast(x[2]), cast(x[3]));
-            let first = avx._mm256_permute2f128_pd::<0x20>(low, high);
-            cast(avx._mm256_add_pd(first, avx._mm256_permute2f128_pd::<0x31>(low, high)))
-        }
-        #[inline(always)]
-        fn transpose4(self, x: [[f64; 4]; 4]) -> [[f64; 4]; 4] {
-            let avx = self.0.avx;
-            let (a, b, c, d) = (cast(x[0]), cast(x[1]), cast(x[2]), cast(x[3]));
-            let (ab0, ab1) = (avx._mm256_unpacklo_pd(a, b), avx._mm256_unpackhi_pd(a, b));
-            let (cd0, cd1) = (avx._mm256_unpacklo_pd(c, d), avx._mm256_unpackhi_pd(c, d));
-            [
-                cast(avx._mm256_permute2f128_pd::<0x20>(ab0, cd0)),
-                cast(avx._mm256_permute2f128_pd::<0x20>(ab1, cd1)),
-                cast(avx._mm256_permute2f128_pd::<0x31>(ab0, cd0)),
-                cast(avx._mm256_permute2f128_pd::<0x31>(ab1, cd1)),
-            ]
-        }
-        #[inline(always)]
-        fn add8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
-            cast(self.0.avx._mm256_add_ps(cast(x), cast(y)))
-        }
-        #[inline(always)]
-        fn sub8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
-            cast(self.0.avx._mm256_sub_ps(cast(x), cast(y)))
-        }
-        #[inline(always)]
-        fn mul8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
-            cast(self.0.avx._mm256_mul_ps(cast(x), cast(y)))
-        }
-        #[inline(always)]
-        fn div8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
-            cast(self.0.avx._mm256_div_ps(cast(x), cast(y)))
-        }
-        #[inline(always)]
-        fn max8(self, x: [f32; 8], y: [f32; 8]) -> [f32; 8] {
-            cast(self.0.avx._mm256_max_ps(cast(x), cast(y)))
-        }
-        #[inline(always)]
-        fn fma8(self, x: [f32; 8], y: [f32; 8], z: [f32; 8]) -> [f32; 8] {
-            cast(self.0.fma._mm256_fmadd_ps(cast(x), cast(y), cast(z)))
-        }
-        #[inline(always)]
-        fn fnma8(self, x: [f32; 8], y: [f32; 8], z: [f32; 8]) -> [f32; 8] {
-            cast(self.0.fma._mm256_fnmadd_ps(cast(x), cast(y), cast(z)))
-        }
-        #[inline(always)]
-        fn splat8(self, x: f32) -> [f32; 8] {
-            cast(self.0.avx._mm256_set1_ps(x))
-        }
-        #[inline(always)]
-        fn turn8(self, x: [f32; 8]) -> [f32; 8] {
-            cast(self.0.avx._mm256_permute_ps::<0b11_00_10_01>(cast(x)))
-        }
-        #[inline(always)]
-        fn swap8(self, x: [f32; 8]) -> [f32; 8] {
-            cast(self.0.avx._mm256_permute2f128_ps::<0x01>(cast(x), cast(x)))
-        }
-        #[inline(always)]
-        fn pair8(self, x: [f32; 8], y: [f32; 8]) -> ([f32; 8], [f32; 8]) {
-            let (avx, x, y) = (self.0.avx, cast(x), cast(y));
-            (cast(avx._mm256_permute2f128_ps::<0x20>(x, y)), cast(avx._mm256_permute2f128_ps::<0x31>(x, y)))
-        }
-        #[inline(always)]
-        fn sums8(self, x: [[f32; 8]; 8]) -> [f32; 8] {
-            let avx = self.0.avx;
-            // Each half holds the sums of its own four lanes, for four of the eight.
-            let low = avx._mm256_hadd_ps(
-                avx._mm256_hadd_ps(cast(x[0]), cast(x[1])),
-                avx._mm256_hadd_ps(cast(x[2]), cast(x[3])),
-            );
-            let high = avx._mm256_hadd_ps(
-                avx._mm256_hadd_ps(cast(x[4]), cast(x[5])),
-                avx._mm256_hadd_ps(cast(x[6]), cast(x[7])),
-            );
-            let first = avx._mm256_permute2f128_ps::<0x20>(low, high);
-            cast(avx._mm256_add_ps(first, avx._mm256_permute2f128_ps::<0x31>(low, high)))
-        }
-        #[inline(always)]
-        fn narrow8(self, low: [f64; 4], high: [f64; 4]) -> [f32; 8] {
-            let avx = self.0.avx;
-            cast(avx._mm256_set_m128(avx._mm256_cvtpd_ps(cast(high)), avx._mm256_cvtpd_ps(cast(low))))
-        }
-        #[inline(always)]
-        fn widen8(self, x: [f32; 8]) -> ([f64; 4], [f64; 4]) {
-            let avx = self.0.avx;
-            let (low, high) = (avx._mm256_castps256_ps128(cast(x)), avx._mm256_extractf128_ps::<1>(cast(x)));
-            (cast(avx._mm256_cvtps_pd(low)), cast(avx._mm256_cvtps_pd(high)))
-        }
-    }
-}
+mod x86;
+#[cfg(target_arch = "x86_64")]
+use x86 as vector;
 
 #[cfg(not(target_arch = "x86_64"))]
 mod vector {
@@ -556,6 +448,35 @@ mod tests {
         assert_eq!(plain[12], [1.5, -2.0, 3.25, 4.0, 1.0, 0.0, -4.0, 0.25]);
         assert_eq!(plain[13], [0.5, 8.0, -1.0, 2.0, 3.0, -1.5, 2.0, 0.5]);
         assert_eq!(plain[9], [16.25, 1.25, 16.25, 16.25, 1.25, 1.25, 16.25, 1.25]);
+    }
+
+    struct AllWide(Wide, Wide, Wide);
+
+    impl Kernel for AllWide {
+        type Output = Vec<Wide>;
+        const MANY_NUMBERS: bool = true;
+
+        #[inline(always)]
+        fn run<A: Arithmetic>(self, a: A) -> Self::Output {
+            let Self(x, y, z) = self;
+            let sums = [a.add_wide(&x, &y), a.sub_wide(&x, &y), a.mul_wide(&x, &y)];
+            let products = [a.fma_wide(&x, &y, &z), a.fnma_wide(&x, &y, &z), a.axpy_wide(0.5, &x, &y)];
+            let rounded = a.widen_wide(a.narrow_wide(&x));
+            sums.into_iter().chain(products).chain([rounded]).collect()
+        }
+    }
+
+    #[test]
+    fn all_units_give_the_same_of_eight_numbers() {
+        let x = [1.5, -2.0, 3.25, 4.0, 0.5, 8.0, -1.0, 2.0];
+        let y = [1.0, 0.0, -4.0, 0.25, 3.0, -1.5, 2.0, 0.5];
+        let plain = Path::Base.run(AllWide(x, y, [1.0; 8]));
+        assert_eq!(plain, Path::Vector.run(AllWide(x, y, [1.0; 8])));
+        assert_eq!(plain[1], [0.5, -2.0, 7.25, 3.75, -2.5, 9.5, -3.0, 1.5]);
+        assert_eq!(plain[3], [2.5, 1.0, -12.0, 2.0, 2.5, -11.0, -1.0, 2.0]);
+        assert_eq!(plain[4], [-0.5, 1.0, 14.0, 0.0, -0.5, 13.0, 3.0, 0.0]);
+        assert_eq!(plain[5], [1.75, -1.0, -2.375, 2.25, 3.25, 2.5, 1.5, 1.5]);
+        assert_eq!(plain[6], x);
     }
 
     #[test]

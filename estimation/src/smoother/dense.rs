@@ -5,7 +5,7 @@
 //! A complex matrix X becomes `[[Re, −Im], [Im, Re]]`, its adjoint the transpose. Everything is inlined into kernels
 //! that are compiled once with and once without the processor's vector units; `kit` is what they calculate with.
 
-pub(super) use crate::simd::{Arithmetic, Plain};
+pub(super) use crate::simd::{Arithmetic, Plain, halves, joined};
 use std::ops::{Deref, DerefMut};
 
 /// Lanes of a vector.
@@ -63,57 +63,38 @@ pub(super) fn unit<const N: usize>() -> Matrix<N> {
     one
 }
 
-/// The two registers of a vector.
-#[inline(always)]
-pub(super) fn halves(x: &Vector) -> (Half, Half) {
-    let [re, im]: [Half; 2] = pulp::cast(*x);
-    (re, im)
-}
-
-/// The vector of two registers.
-#[inline(always)]
-pub(super) fn joined((re, im): (Half, Half)) -> Vector {
-    pulp::cast([re, im])
-}
-
 #[inline(always)]
 pub(super) fn add<K: Arithmetic>(kit: K, x: &Vector, y: &Vector) -> Vector {
-    let (x, y) = (halves(x), halves(y));
-    joined((kit.add4(x.0, y.0), kit.add4(x.1, y.1)))
+    kit.add_wide(x, y)
 }
 
 #[inline(always)]
 pub(super) fn sub<K: Arithmetic>(kit: K, x: &Vector, y: &Vector) -> Vector {
-    let (x, y) = (halves(x), halves(y));
-    joined((kit.sub4(x.0, y.0), kit.sub4(x.1, y.1)))
+    kit.sub_wide(x, y)
 }
 
 /// y + s x
 #[inline(always)]
 pub(super) fn axpy<K: Arithmetic>(kit: K, s: f64, x: &Vector, y: &Vector) -> Vector {
-    let (x, y, s) = (halves(x), halves(y), kit.splat4(s));
-    joined((kit.fma4(s, x.0, y.0), kit.fma4(s, x.1, y.1)))
+    kit.axpy_wide(s, x, y)
 }
 
 /// x · y, element by element.
 #[inline(always)]
 pub(super) fn mul<K: Arithmetic>(kit: K, x: &Vector, y: &Vector) -> Vector {
-    let (x, y) = (halves(x), halves(y));
-    joined((kit.mul4(x.0, y.0), kit.mul4(x.1, y.1)))
+    kit.mul_wide(x, y)
 }
 
 /// x · y + z, element by element.
 #[inline(always)]
 pub(super) fn fma<K: Arithmetic>(kit: K, x: &Vector, y: &Vector, z: &Vector) -> Vector {
-    let (x, y, z) = (halves(x), halves(y), halves(z));
-    joined((kit.fma4(x.0, y.0, z.0), kit.fma4(x.1, y.1, z.1)))
+    kit.fma_wide(x, y, z)
 }
 
 /// z − x · y, element by element.
 #[inline(always)]
 pub(super) fn fnma<K: Arithmetic>(kit: K, x: &Vector, y: &Vector, z: &Vector) -> Vector {
-    let (x, y, z) = (halves(x), halves(y), halves(z));
-    joined((kit.fnma4(x.0, y.0, z.0), kit.fnma4(x.1, y.1, z.1)))
+    kit.fnma_wide(x, y, z)
 }
 
 /// The larger of each; what is no number in `y` replaces, what is none in `x` stays.

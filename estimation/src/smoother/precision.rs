@@ -5,9 +5,7 @@
 //! readings are too unequal for that (an exact meter beside a free injection), the same code runs in double.
 
 use super::core::Core;
-use super::dense::{
-    self, Aligned, Arithmetic, Even, HALF, LANES, Matrix, Transposed, Vector, halves, joined,
-};
+use super::dense::{self, Aligned, Arithmetic, Even, HALF, LANES, Matrix, Transposed, Vector};
 use super::lines::{Line, NONE};
 use std::ops::Neg;
 
@@ -146,8 +144,14 @@ impl<T: Real, const N: usize> Factors<T, N> {
         if full == NONE {
             return T::even_times::<K, N>(kit, &even, x, transposed);
         }
-        let z = if transposed == Transposed::Yes { &self.full_transposed } else { &self.full };
-        T::times_plus(kit, &z[full as usize], x, &[T::ZERO; LANES])
+        T::times_plus(kit, self.full(full, transposed), x, &[T::ZERO; LANES])
+    }
+
+    /// An impedance that is not even, or its transpose.
+    #[inline(always)]
+    pub fn full(&self, at: u32, transposed: Transposed) -> &Square<T, N> {
+        let all = if transposed == Transposed::Yes { &self.full_transposed } else { &self.full };
+        &all[at as usize]
     }
 
     /// T x
@@ -295,12 +299,11 @@ impl Real for f32 {
     const ZERO: Self = 0.0;
     #[inline(always)]
     fn narrow<K: Arithmetic>(kit: K, x: &Vector) -> Lanes<f32> {
-        let (low, high) = halves(x);
-        kit.narrow8(low, high)
+        kit.narrow_wide(x)
     }
     #[inline(always)]
     fn widen<K: Arithmetic>(kit: K, x: &Lanes<f32>) -> Vector {
-        joined(kit.widen8(*x))
+        kit.widen_wide(*x)
     }
     #[inline(always)]
     fn from_single<K: Arithmetic>(_: K, x: &Lanes<f32>) -> Lanes<f32> {

@@ -120,8 +120,7 @@ pub(super) fn z_times<K: Arithmetic, T: Real, const N: usize>(
     if full == NONE {
         return even(kit, &z, x, transposed);
     }
-    let z = if transposed == Transposed::Yes { &factors.full_transposed } else { &factors.full };
-    times_plus(kit, &z[full as usize], x, &[[T::ZERO; SETS]; N])
+    times_plus(kit, factors.full(full, transposed), x, &[[T::ZERO; SETS]; N])
 }
 
 #[inline(always)]
