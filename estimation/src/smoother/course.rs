@@ -150,7 +150,9 @@ pub(super) trait Passes {
     fn chunks(&self) -> usize;
     /// What has risen to the buses above the chunks, and nobody took: chunks may have begun in vain.
     fn forget_risen(&mut self);
+    /// Up in a part: what flows in it, from what is taken at the last voltages.
     fn rise_in(&mut self, part: Part, double: bool);
+    /// Down in a part: voltages, from what flows; takes note of how far they moved.
     fn fall_in(&mut self, part: Part, double: bool, change: &mut Change);
 
     /// Up in all chunks of the tree.

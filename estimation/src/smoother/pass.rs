@@ -2,7 +2,8 @@
 //!
 //! On the way up a line carries what loads, meters and admittances behind it take and say at the last pass, corrected by what
 //! the difference from what it carried then does on its way; on the way down it answers what has moved above since. So all that
-//! factors do is in corrections, which end, and is done in single precision; sums and voltages are in that of the pass.
+//! factors do is in corrections, which end, and is done in single precision; sums are in that of the pass, and what is kept of
+//! them at a position ([`Found`]) is rounded to single.
 
 use super::core::Core;
 use super::course::Change;
@@ -21,25 +22,22 @@ use std::ops::Range;
 /// How many positions and loads ahead memory is asked for what will be read.
 const AHEAD: usize = 8;
 
-/// What was found, by position.
-#[derive(Debug, Clone)]
-pub(super) struct State {
+/// Deviations that were found at a position, in single precision whatever that of a pass is: nothing is summed from them, so
+/// that one rounding of each number is all that is lost.
+#[repr(C, align(128))]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
     /// Of the voltage.
-    pub v: Vec<Aligned<Lanes<f32>>>,
+    pub v: Lanes<f32>,
     /// Of the gradient by the current.
-    pub mu: Vec<Aligned<Lanes<f32>>>,
+    pub mu: Lanes<f32>,
+    /// What flows in the line above.
+    pub flow: Up<f32>,
 }
 
-impl State {
-    pub fn none<const N: usize>(core: &Core<N>) -> Self {
-        let none = vec![Aligned([0.0; LANES]); core.count()];
-        Self { v: none.clone(), mu: none }
-    }
-
-    pub fn clear(&mut self) {
-        self.v.fill(Aligned([0.0; LANES]));
-        self.mu.fill(Aligned([0.0; LANES]));
-    }
+impl Found {
+    /// Nothing deviates.
+    pub const NOTHING: Self = Self { v: [0.0; LANES], mu: [0.0; LANES], flow: Up::NOTHING };
 }
 
 /// Deviations of voltage and gradient at a bus, and by how much they differ from the last pass.
@@ -57,10 +55,8 @@ impl<T: Real> Arrived<T> {
 }
 
 /// Room of a pass.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Room<T> {
-    /// By position: what goes up the line above; after a pass what flows there.
-    pub up: Vec<Up<T>>,
     /// Sources of a chunk's loads.
     loads: Vec<Up<f32>>,
     /// By level: what has come up to a bus, nothing between visits; what arrived on the way down.
@@ -72,25 +68,19 @@ pub(super) struct Room<T> {
 }
 
 impl<T: Real> Room<T> {
-    /// Nothing flows yet.
-    pub fn clear<const N: usize>(&mut self, core: &Core<N>, walk: &Walk) {
-        self.up.clear();
-        self.up.resize(core.count(), Up::NOTHING);
-        self.make(core, walk);
+    pub fn new<const N: usize>(core: &Core<N>, walk: &Walk) -> Self {
+        Self {
+            loads: vec![Up::NOTHING; walk.loads_most],
+            rising: vec![Up::NOTHING; core.levels + 1],
+            falling: vec![Arrived::NOTHING; core.levels + 1],
+            risen: vec![Up::NOTHING; walk.upper.len()],
+            fallen: vec![Arrived::NOTHING; walk.upper.len()],
+        }
     }
 
     /// What has risen to the upper buses, and nobody took.
     pub fn forget_risen(&mut self) {
         self.risen.fill(Up::NOTHING);
-    }
-
-    fn make<const N: usize>(&mut self, core: &Core<N>, walk: &Walk) {
-        self.up.resize(core.count(), Up::NOTHING);
-        self.loads.resize(walk.loads_most, Up::NOTHING);
-        self.rising.resize(core.levels + 1, Up::NOTHING);
-        self.falling.resize(core.levels + 1, Arrived::NOTHING);
-        self.fallen.resize(walk.upper.len(), Arrived::NOTHING);
-        self.risen.resize(walk.upper.len(), Up::NOTHING);
     }
 }
 
@@ -98,18 +88,6 @@ impl Room<f64> {
     /// The deviation of the root's voltage.
     pub fn root(&self) -> Vector {
         self.fallen[0].v
-    }
-
-    /// Goes on in a part where passes in single precision have ended.
-    pub fn go_on<const N: usize>(&mut self, core: &Core<N>, walk: &Walk, part: Part, single: &Room<f32>) {
-        if part == Part::Chunk(0) || walk.chunks.is_empty() {
-            self.make(core, walk);
-        }
-        let take = |i: usize| {
-            let up = &single.up[i];
-            self.up[i] = Up { a: f32::widen(Plain, &up.a), e: f32::widen(Plain, &up.e) };
-        };
-        walk.positions(part).for_each(take);
     }
 }
 
@@ -140,7 +118,7 @@ pub(super) struct Rise<'a, T, const N: usize> {
     pub values: &'a [Aligned<Lanes<f32>>],
     /// See [`Voltmeters::all`].
     pub voltmeters: &'a [Option<Voltmeters>],
-    pub state: &'a State,
+    pub found: &'a mut [Found],
     pub part: Part,
     pub room: &'a mut Room<T>,
 }
@@ -170,7 +148,7 @@ impl<T: Real, const N: usize> Kernel for Rise<'_, T, N> {
                     let bus = self.bus(kit, i, &below, first);
                     if i == 0 {
                         // What arrives of the gradient by the root's voltage.
-                        self.room.up[0] = bus;
+                        self.room.risen[0] = bus;
                         return;
                     }
                     let up = self.line(kit, i, &bus);
@@ -186,6 +164,11 @@ fn add<K: Arithmetic, T: Real>(kit: K, sum: &mut Up<T>, up: &Up<T>) {
     *sum = Up { a: T::add(kit, &sum.a, &up.a), e: T::add(kit, &sum.e, &up.e) };
 }
 
+#[inline(always)]
+fn single<K: Arithmetic, T: Real>(kit: K, up: &Up<T>) -> Up<f32> {
+    Up { a: T::to_single(kit, &up.a), e: T::to_single(kit, &up.e) }
+}
+
 impl<T: Real, const N: usize> Rise<'_, T, N> {
     /// Sources of loads, by two, the last one with itself: long chains that wait for nothing but themselves.
     #[inline(always)]
@@ -193,21 +176,13 @@ impl<T: Real, const N: usize> Rise<'_, T, N> {
         let Standing { loads: standing, positions, .. } = self.standing;
         let (first, end) = (loads.start, loads.end);
         for at in loads.step_by(2) {
-            if self.walk.far
-                && let Some(load) = standing.get(at + AHEAD)
-            {
-                kit.fetch(&load.v);
-                kit.fetch(&load.c);
-                kit.fetch(&self.values[at + AHEAD]);
-            }
             let other = if at + 1 < end { at + 1 } else { at };
             let (i, k) = (positions[at] as usize, positions[other] as usize);
-            let (v, mu, values) = (&self.state.v, &self.state.mu, self.values);
+            let (found, values) = (&self.found, self.values);
             let [one, two] = two_sources(
                 kit,
                 [&standing[at], &standing[other]],
-                [&v[i], &v[k]],
-                [&mu[i], &mu[k]],
+                [&found[i], &found[k]],
                 [&values[at], &values[other]],
             );
             (self.room.loads[other - first], self.room.loads[at - first]) = (two, one);
@@ -235,11 +210,12 @@ impl<T: Real, const N: usize> Rise<'_, T, N> {
     #[inline(always)]
     fn line<K: Arithmetic>(&mut self, kit: K, i: usize, bus: &Up<T>) -> Up<T> {
         let (core, stop) = (self.core, &self.standing.stops[i]);
-        let last = &self.room.up[i];
+        let flow = &mut self.found[i].flow;
         if stop.above == Above::Short {
-            self.room.up[i] = *bus;
+            *flow = single(kit, bus);
             return *bus;
         }
+        let last = Up { a: T::from_single(kit, &flow.a), e: T::from_single(kit, &flow.e) };
         let more = Up {
             a: T::to_single(kit, &T::sub(kit, &bus.a, &last.a)),
             e: T::to_single(kit, &T::sub(kit, &bus.e, &last.e)),
@@ -251,7 +227,7 @@ impl<T: Real, const N: usize> Rise<'_, T, N> {
                 a: T::add(kit, &last.a, &T::from_single(kit, &more.a)),
                 e: T::add(kit, &last.e, &T::from_single(kit, &more.e)),
             };
-            self.room.up[i] = up;
+            *flow = single(kit, &up);
             let factors = T::factors(core);
             return Up { a: factors.tt(kit, line, &up.a), e: factors.tt(kit, line, &up.e) };
         }
@@ -262,7 +238,7 @@ impl<T: Real, const N: usize> Rise<'_, T, N> {
             a: T::sub(kit, &bus.a, &T::from_single(kit, &response.current(kit, (&along, &across)))),
             e: T::sub(kit, &bus.e, &T::from_single(kit, &response.pull(kit, &across))),
         };
-        self.room.up[i] = up;
+        *flow = single(kit, &up);
         up
     }
 
@@ -277,7 +253,7 @@ impl<T: Real, const N: usize> Rise<'_, T, N> {
             add(kit, &mut bus, &Up { a, e });
         }
         if let Some((even, full)) = stop.admittance() {
-            let (v, mu) = (&self.state.v[i], &self.state.mu[i]);
+            let Found { v, mu, .. } = &self.found[i];
             let a = T::even_times::<K, N>(kit, &even, &T::from_single(kit, v), Transposed::No);
             let e = T::even_times::<K, N>(kit, &even, &T::from_single(kit, mu), Transposed::Yes);
             add(kit, &mut bus, &Up { a, e });
@@ -290,10 +266,7 @@ impl<T: Real, const N: usize> Rise<'_, T, N> {
         }
         if stop.meter != NONE {
             let e = match &self.voltmeters[stop.meter as usize] {
-                Some(voltmeters) => {
-                    let moved = f32::widen(kit, &self.state.v[i]);
-                    voltmeters.pull(kit, &dense::add(kit, &core.v[i], &moved))
-                }
+                Some(voltmeters) => voltmeters.pull(kit, &f32::widen(kit, &self.found[i].v)),
                 None => self.meters(i),
             };
             bus.e = T::add(kit, &bus.e, &T::narrow(kit, &e));
@@ -305,7 +278,7 @@ impl<T: Real, const N: usize> Rise<'_, T, N> {
     #[inline(never)]
     fn meters(&self, i: usize) -> Vector {
         let mut e = [0.0; LANES];
-        let now = dense::add(Plain, &self.core.v[i], &f32::widen(Plain, &self.state.v[i]));
+        let now = dense::add(Plain, &self.core.v[i], &f32::widen(Plain, &self.found[i].v));
         for at in self.core.meters_at(i) {
             let (meter, before) = (&self.core.meters[at], self.standing.pulls[at]);
             let wire = usize::from(meter.wire);
@@ -322,7 +295,10 @@ pub(super) struct Fall<'a, T, const N: usize> {
     pub core: &'a Core<N>,
     pub standing: &'a Standing<N>,
     pub walk: &'a Walk,
-    pub state: &'a mut State,
+    /// What the next way up reads beside.
+    pub values: &'a [Aligned<Lanes<f32>>],
+    pub voltmeters: &'a [Option<Voltmeters>],
+    pub found: &'a mut [Found],
     pub part: Part,
     pub room: &'a mut Room<T>,
     pub change: &'a mut Change,
@@ -341,6 +317,7 @@ impl<T: Real, const N: usize> Kernel for Fall<'_, T, N> {
                     self.room.falling[top] = self.room.fallen[cell.foot];
                     for i in cell.positions.clone() {
                         self.fetch(kit, i + AHEAD);
+                        self.fetch_sources(kit, i);
                         let level = self.standing.stops[i].level as usize;
                         let outer = self.room.falling[level - 1];
                         self.room.falling[level] = self.line(kit, i, &outer, &mut change);
@@ -348,9 +325,9 @@ impl<T: Real, const N: usize> Kernel for Fall<'_, T, N> {
                 }
             }
             Part::Upper => {
-                let e = T::widen(kit, &self.room.up[0].e);
-                let root = dense::times_plus(kit, &self.core.root, &e, &f32::widen(kit, &self.state.v[0]));
-                self.room.up[0] = Up::NOTHING;
+                let e = T::widen(kit, &self.room.risen[0].e);
+                let root = dense::times_plus(kit, &self.core.root, &e, &f32::widen(kit, &self.found[0].v));
+                self.room.risen[0] = Up::NOTHING;
                 let root = (&T::narrow(kit, &root), &[T::ZERO; LANES]);
                 self.room.fallen[0] = self.arrive(kit, 0, root, &mut change);
                 for number in 1..walk.upper.len() {
@@ -365,17 +342,39 @@ impl<T: Real, const N: usize> Kernel for Fall<'_, T, N> {
 }
 
 impl<T: Real, const N: usize> Fall<'_, T, N> {
-    /// Asks the memory for what the visit of a position, and the next way up from it, will read.
+    /// Asks the memory for what the next way up from a position will read beside.
+    #[inline(always)]
+    fn fetch_sources<K: Arithmetic>(&self, kit: K, i: usize) {
+        if !self.walk.far {
+            return;
+        }
+        let stops = &self.standing.stops;
+        if let Some(soon) = stops.get(i + AHEAD / 2).filter(|soon| soon.meter != NONE) {
+            kit.fetch(&self.voltmeters[soon.meter as usize]);
+        }
+        let stop = &stops[i];
+        if stop.load != NONE {
+            let at = stop.load as usize;
+            kit.fetch(&self.standing.loads[at].v);
+            kit.fetch(&self.standing.loads[at].c);
+            kit.fetch(&self.values[at]);
+        }
+        if stop.meter != NONE
+            && let Some(voltmeters) = &self.voltmeters[stop.meter as usize]
+        {
+            voltmeters.fetch(kit);
+        }
+    }
+
+    /// Asks the memory for what the visit of a position will read.
     #[inline(always)]
     fn fetch<K: Arithmetic>(&self, kit: K, i: usize) {
         if self.walk.far
             && let Some(stop) = self.standing.stops.get(i)
         {
             kit.fetch(stop);
-            kit.fetch(&self.state.v[i]);
-            kit.fetch(&self.state.mu[i]);
-            kit.fetch(&self.room.up[i].a);
-            kit.fetch(&self.room.up[i].e);
+            kit.fetch(&self.found[i].v);
+            kit.fetch(&self.found[i].flow);
             self.standing.responses[i].fetch(kit);
         }
     }
@@ -390,7 +389,7 @@ impl<T: Real, const N: usize> Fall<'_, T, N> {
         change: &mut Change,
     ) -> Arrived<T> {
         let (core, stop) = (self.core, &self.standing.stops[i]);
-        let (factors, up) = (T::factors(core), &mut self.room.up[i]);
+        let (factors, flow) = (T::factors(core), &mut self.found[i].flow);
         let (u, omega, more);
         if let Above::Trunk(trunk) = stop.above {
             let line = &core.lines.line[i];
@@ -406,10 +405,10 @@ impl<T: Real, const N: usize> Fall<'_, T, N> {
                 e: response.pull(kit, &outer.mu_moved),
             };
         }
-        up.a = T::add(kit, &up.a, &T::from_single(kit, &more.a));
-        up.e = T::add(kit, &up.e, &T::from_single(kit, &more.e));
-        let v = T::sub(kit, &u, &stop.z(kit, factors, &up.a, Transposed::No));
-        let mu = T::sub(kit, &omega, &stop.z(kit, factors, &up.e, Transposed::Yes));
+        *flow = Up { a: kit.add8(flow.a, more.a), e: kit.add8(flow.e, more.e) };
+        let (a, e) = (T::from_single(kit, &flow.a), T::from_single(kit, &flow.e));
+        let v = T::sub(kit, &u, &stop.z(kit, factors, &a, Transposed::No));
+        let mu = T::sub(kit, &omega, &stop.z(kit, factors, &e, Transposed::Yes));
         self.arrive(kit, i, (&v, &mu), change)
     }
 
@@ -422,14 +421,13 @@ impl<T: Real, const N: usize> Fall<'_, T, N> {
         (v, mu): (&Lanes<T>, &Lanes<T>),
         change: &mut Change,
     ) -> Arrived<T> {
-        let last = (&self.state.v[i], &self.state.mu[i]);
-        let v_moved = T::to_single(kit, &T::sub(kit, v, &T::from_single(kit, last.0)));
-        let mu_moved = T::to_single(kit, &T::sub(kit, mu, &T::from_single(kit, last.1)));
+        let found = &mut self.found[i];
+        let v_moved = T::to_single(kit, &T::sub(kit, v, &T::from_single(kit, &found.v)));
+        let mu_moved = T::to_single(kit, &T::sub(kit, mu, &T::from_single(kit, &found.mu)));
         let squares = kit.mul8(v_moved, v_moved);
         let square = kit.add8(squares, kit.swap8(squares));
         change.note(kit, square);
-        self.state.v[i].0 = T::to_single(kit, v);
-        self.state.mu[i].0 = T::to_single(kit, mu);
+        (found.v, found.mu) = (T::to_single(kit, v), T::to_single(kit, mu));
         Arrived { v: *v, mu: *mu, v_moved, mu_moved }
     }
 }
@@ -439,8 +437,7 @@ impl<T: Real, const N: usize> Fall<'_, T, N> {
 fn two_sources<K: Arithmetic>(
     kit: K,
     at: [&StandingLoad; 2],
-    v: [&Lanes<f32>; 2],
-    mu: [&Lanes<f32>; 2],
+    found: [&Found; 2],
     values: [&Lanes<f32>; 2],
 ) -> [Up<f32>; 2] {
     let [one, two] = at;
@@ -451,11 +448,11 @@ fn two_sources<K: Arithmetic>(
         variance: kit.pair8(one.variance, two.variance),
     };
     let moved = Moved {
-        v: &kit.pair8(*v[0], *v[1]),
-        mu: &kit.pair8(*mu[0], *mu[1]),
-        values: &kit.pair8(*values[0], *values[1]),
+        v: kit.pair8(found[0].v, found[1].v),
+        mu: kit.pair8(found[0].mu, found[1].mu),
+        values: kit.pair8(*values[0], *values[1]),
     };
-    let (c, pull) = sources(kit, &loads, &moved);
+    let [(c, pull)] = sources(kit, &[loads], &[moved]);
     let none = kit.splat8(0.0);
     let a = kit.pair8(c.0, kit.sub8(none, c.1));
     let e = kit.pair8(kit.sub8(none, pull.0), pull.1);

@@ -7,6 +7,7 @@ use super::precision::Lanes;
 pub(super) type Complexes = (Lanes<f32>, Lanes<f32>);
 
 /// Loads at the standing, see [`super::standing::StandingLoad`].
+#[derive(Clone, Copy)]
 pub(super) struct Loads {
     pub v: Complexes,
     pub w: Complexes,
@@ -16,24 +17,59 @@ pub(super) struct Loads {
 }
 
 /// By how much voltage, gradient by the current and values differ from the standing.
-pub(super) struct Moved<'a> {
-    pub v: &'a Complexes,
-    pub mu: &'a Complexes,
-    pub values: &'a Complexes,
+#[derive(Clone, Copy)]
+pub(super) struct Moved {
+    pub v: Complexes,
+    pub mu: Complexes,
+    pub values: Complexes,
 }
 
-/// The conjugate of the current's deviation, and the negative conjugate of the pull's.
+const NONE: Complexes = ([0.0; 8], [0.0; 8]);
+/// Room for loads.
+pub(super) const NO_LOADS: Loads = Loads { v: NONE, w: NONE, c: NONE, variance: NONE };
+/// Room for how they moved.
+pub(super) const NOT_MOVED: Moved = Moved { v: NONE, mu: NONE, values: NONE };
+
+/// The conjugates of currents' deviations, and the negative conjugates of the pulls'. Every step of all of them before the
+/// next: each alone is one long chain.
 #[inline(always)]
-pub(super) fn sources<K: Arithmetic>(kit: K, at: &Loads, moved: &Moved) -> (Complexes, Complexes) {
-    let now = (kit.add8(at.v.0, moved.v.0), kit.add8(at.v.1, moved.v.1));
-    let scale = kit.div8(kit.splat8(1.0), kit.fma8(now.0, now.0, kit.mul8(now.1, now.1)));
-    let inverse = (kit.mul8(now.0, scale), kit.fnma8(now.1, scale, kit.splat8(0.0)));
-    let dw = product(kit, &less_product(kit, &at.w, moved.v, moved.mu), &inverse);
-    let ds = (kit.fma8(at.variance.0, dw.0, moved.values.0), kit.fnma8(at.variance.1, dw.1, moved.values.1));
-    let dc = product(kit, &less_product(kit, &at.c, moved.v, &ds), &inverse);
-    let all = (kit.add8(at.c.0, dc.0), kit.add8(at.c.1, dc.1));
-    let (p, q) = (product(kit, &all, &dw), product(kit, &dc, &at.w));
-    (dc, (kit.add8(p.0, q.0), kit.add8(p.1, q.1)))
+pub(super) fn sources<K: Arithmetic, const W: usize>(
+    kit: K,
+    at: &[Loads; W],
+    moved: &[Moved; W],
+) -> [(Complexes, Complexes); W] {
+    let (mut inverse, mut dw, mut ds) = ([NONE; W], [NONE; W], [NONE; W]);
+    for k in 0..W {
+        let now = (kit.add8(at[k].v.0, moved[k].v.0), kit.add8(at[k].v.1, moved[k].v.1));
+        let square = kit.fma8(now.0, now.0, kit.mul8(now.1, now.1));
+        (inverse[k], ds[k].0) = (now, kit.div8(kit.splat8(1.0), square));
+    }
+    for k in 0..W {
+        dw[k] = less_product(kit, &at[k].w, &moved[k].v, &moved[k].mu);
+    }
+    for k in 0..W {
+        let (now, scale) = (inverse[k], ds[k].0);
+        inverse[k] = (kit.mul8(now.0, scale), kit.fnma8(now.1, scale, kit.splat8(0.0)));
+    }
+    for k in 0..W {
+        dw[k] = product(kit, &dw[k], &inverse[k]);
+    }
+    for k in 0..W {
+        let (variance, values) = (&at[k].variance, &moved[k].values);
+        ds[k] = (kit.fma8(variance.0, dw[k].0, values.0), kit.fnma8(variance.1, dw[k].1, values.1));
+        ds[k] = less_product(kit, &at[k].c, &moved[k].v, &ds[k]);
+    }
+    for k in 0..W {
+        ds[k] = product(kit, &ds[k], &inverse[k]);
+    }
+    let mut out = [(NONE, NONE); W];
+    for k in 0..W {
+        let (dc, dw, c) = (&ds[k], &dw[k], &at[k].c);
+        let all = (kit.add8(c.0, dc.0), kit.add8(c.1, dc.1));
+        let (p, q) = (product(kit, &all, dw), product(kit, dc, &at[k].w));
+        out[k] = (*dc, (kit.add8(p.0, q.0), kit.add8(p.1, q.1)));
+    }
+    out
 }
 
 #[inline(always)]

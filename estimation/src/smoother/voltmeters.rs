@@ -14,7 +14,8 @@ pub(super) struct Voltmeters {
     weight: Half,
     /// What they read; zero where nothing is measured.
     value: Half,
-    /// The gradient by the voltage at the standing.
+    /// The voltage at the standing, and the gradient by it.
+    v: Vector,
     before: Vector,
 }
 
@@ -26,6 +27,7 @@ impl Voltmeters {
             meters: (meters.start as u32, meters.end as u32),
             weight: [0.0; HALF],
             value: [0.0; HALF],
+            v: core.v[position],
             before: [0.0; 2 * HALF],
         };
         for at in meters {
@@ -58,12 +60,21 @@ impl Voltmeters {
 
     /// The gradient by the voltage, from that at the standing: of `(value − |V|)²` by its variance.
     #[inline(always)]
-    pub fn pull<K: Arithmetic>(&self, kit: K, v: &Vector) -> Vector {
-        let ((x, y), (re, im)) = (halves(v), halves(&self.before));
+    pub fn pull<K: Arithmetic>(&self, kit: K, moved: &Vector) -> Vector {
+        let ((x, y), (re, im)) = (halves(&kit.add_wide(&self.v, moved)), halves(&self.before));
         // Pad lanes have no voltage: they get a tiny one.
         let square = kit.fma4(x, x, kit.fma4(y, y, kit.splat4(f64::MIN_POSITIVE)));
         let share = kit.sub4(kit.div4(self.value, kit.sqrt4(square)), kit.splat4(1.0));
         let scale = kit.mul4(self.weight, share);
         joined((kit.sub4(kit.mul4(scale, x), re), kit.sub4(kit.mul4(scale, y), im)))
+    }
+
+    /// Asks the memory for all of it.
+    #[inline(always)]
+    pub fn fetch<K: Arithmetic>(&self, kit: K) {
+        kit.fetch(&self.weight);
+        kit.fetch(&self.v);
+        kit.fetch(&self.before);
+        kit.fetch(&self.before[HALF + 3]);
     }
 }

@@ -92,13 +92,28 @@ impl Walk {
         walk
     }
 
-    /// The positions of a part.
-    pub fn positions(&self, part: Part) -> impl Iterator<Item = usize> {
-        let (cells, upper) = match part {
-            Part::Chunk(chunk) => (self.chunks[chunk].cells.clone(), 0),
-            Part::Upper => (0..0, self.upper.len()),
+    /// Positions and loads from the first to the last of a chunk: its own, and of upper buses between its cells. One after
+    /// another those of the upper part.
+    pub fn spans<'a>(
+        &'a self,
+        part: Part,
+        load: impl Fn(usize) -> u32 + 'a,
+    ) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + 'a {
+        let (chunk, upper) = match part {
+            Part::Chunk(chunk) => (Some(&self.chunks[chunk]), &self.upper[..0]),
+            Part::Upper => (None, &self.upper[..]),
         };
-        let cells = self.cells[cells].iter().flat_map(|cell| cell.positions.clone());
-        cells.chain(self.upper[..upper].iter().map(|upper| upper.0))
+        let chunk = chunk.map(|chunk| {
+            let cells = &self.cells[chunk.cells.clone()];
+            let positions = cells.first().map_or(0..0, |first| {
+                first.positions.start..cells.last().map_or(0, |last| last.positions.end)
+            });
+            (positions, chunk.loads.clone())
+        });
+        let upper = upper.iter().map(move |&(i, _)| {
+            let load = load(i);
+            (i..i + 1, if load == NONE { 0..0 } else { load as usize..load as usize + 1 })
+        });
+        chunk.into_iter().chain(upper)
     }
 }

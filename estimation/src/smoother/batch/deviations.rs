@@ -8,7 +8,7 @@ use super::super::standing::Standing;
 use super::super::walk::{Part, Walk};
 use super::SETS;
 use super::block::{Block, Wide};
-use super::pass::{Fall, GoOn, Parts, Rise, Room, State};
+use super::pass::{Fall, Found, Parts, Rise, Room};
 use crate::simd::Kernel;
 use num_complex::Complex64;
 
@@ -19,13 +19,12 @@ pub(in crate::smoother) struct Deviations<const N: usize> {
     walk: Walk,
     /// Voltages of the standing, by position.
     base: Vec<Vector>,
-    state: State<N>,
+    /// By position.
+    found: Vec<Found<N>>,
     /// By load: changes of the values.
     values: Vec<Aligned<Block<f32, N>>>,
     single: Room<f32, N>,
     double: Room<f64, N>,
-    /// Whether flows of single precision have been taken over into double.
-    doubled: bool,
 }
 
 impl<const N: usize> Deviations<N> {
@@ -36,13 +35,12 @@ impl<const N: usize> Deviations<N> {
         Some(Self {
             standing: Standing::of(core)?,
             base: core.v.clone(),
-            state: State { v: vec![none; core.count()], mu: vec![none; core.count()] },
+            found: vec![Found::NOTHING; core.count()],
             values: vec![none; core.loads.len()],
             // Passes begin with room that is there.
             single: Room::new(core, &walk),
             double: Room::new(core, &walk),
             walk,
-            doubled: false,
         })
     }
 
@@ -53,19 +51,15 @@ impl<const N: usize> Deviations<N> {
         (measured, meters): (&[Block<f64, N>], &[Wide<f64>]),
         voltage_pu: f64,
     ) -> Option<usize> {
-        let none = Aligned([[0.0; SETS]; N]);
-        self.state.v.fill(none);
-        self.state.mu.fill(none);
-        self.single.clear();
-        let Self { standing, values, .. } = self;
-        core.path.run(Changes { measured, from: &standing.measured, changes: values });
-        self.doubled = false;
-        course::settle(Course::new(voltage_pu), &mut Run { deviations: self, core, meters })
+        course::settle(
+            Course::new(voltage_pu),
+            &mut Run { deviations: self, core, measured, meters, first: true },
+        )
     }
 
     /// The largest square of a voltage by set; infinite when one is no number.
     pub fn largest_squares(&self, core: &Core<N>) -> Wide<f64> {
-        core.path.run(LargestSquares { base: &self.base, v: &self.state.v })
+        core.path.run(LargestSquares { base: &self.base, found: &self.found })
     }
 
     /// Voltages of all sets, each turned, into their places; `places` has the first one of each position.
@@ -77,14 +71,14 @@ impl<const N: usize> Deviations<N> {
         voltages: &mut [Vec<Complex64>; SETS],
     ) {
         let (re, im) = (turns.map(|turn| turn.re), turns.map(|turn| turn.im));
-        core.path.run(Write { base: &self.base, v: &self.state.v, places, turns: (re, im), voltages });
+        core.path.run(Write { base: &self.base, found: &self.found, places, turns: (re, im), voltages });
     }
 
     /// The voltage of a position in a set.
     pub fn voltage(&self, position: usize, set: usize) -> Vector {
         let mut v = self.base[position];
         for k in 0..N {
-            v[dense::lane::<N>(k)] += f64::from(self.state.v[position][k][set]);
+            v[dense::lane::<N>(k)] += f64::from(self.found[position].v[k][set]);
         }
         v
     }
@@ -94,7 +88,25 @@ impl<const N: usize> Deviations<N> {
 struct Run<'a, const N: usize> {
     deviations: &'a mut Deviations<N>,
     core: &'a Core<N>,
+    measured: &'a [Block<f64, N>],
     meters: &'a [Wide<f64>],
+    /// Whether this is the first way up.
+    first: bool,
+}
+
+impl<const N: usize> Run<'_, N> {
+    /// Nothing deviates yet in a part, and values are those of the batch: just before the first way up reads them.
+    fn begin(&mut self, part: Part) {
+        let Deviations { standing, walk, found, values, .. } = &mut *self.deviations;
+        let load = |i: usize| standing.stops[i].load;
+        for (positions, loads) in walk.spans(part, load) {
+            found[positions].fill(Found::NOTHING);
+            let (measured, from) = (&self.measured[loads.clone()], &standing.measured[loads.clone()]);
+            self.core.path.run(Changes { measured, from, changes: &mut values[loads] });
+        }
+        // The upper part is the last one.
+        self.first = part != Part::Upper;
+    }
 }
 
 impl<const N: usize> Passes for Run<'_, N> {
@@ -108,29 +120,27 @@ impl<const N: usize> Passes for Run<'_, N> {
     }
 
     fn rise_in(&mut self, part: Part, double: bool) {
-        let Self { deviations, core, meters } = self;
-        let Deviations { standing, walk, base, state, values, single, double: room, doubled } =
-            &mut **deviations;
+        if self.first {
+            self.begin(part);
+        }
+        let Self { deviations, core, meters, .. } = self;
+        let Deviations { standing, walk, base, found, values, single, double: room } = &mut **deviations;
         let parts = Parts { core, standing, walk, base, values, meters, part };
-        if !double {
-            return core.path.run(Rise { parts, state, room: single });
+        if double {
+            core.path.run(Rise { parts, found, room });
+        } else {
+            core.path.run(Rise { parts, found, room: single });
         }
-        if !*doubled {
-            core.path.run(GoOn { parts, from: single, room });
-            // The upper part is the last one.
-            *doubled = part == Part::Upper;
-        }
-        core.path.run(Rise { parts, state, room });
     }
 
     fn fall_in(&mut self, part: Part, double: bool, change: &mut Change) {
-        let Self { deviations, core, meters } = self;
-        let Deviations { standing, walk, base, state, values, single, double: room, .. } = &mut **deviations;
+        let Self { deviations, core, meters, .. } = self;
+        let Deviations { standing, walk, base, found, values, single, double: room } = &mut **deviations;
         let parts = Parts { core, standing, walk, base, values, meters, part };
         if double {
-            core.path.run(Fall { parts, state, room, change });
+            core.path.run(Fall { parts, found, room, change });
         } else {
-            core.path.run(Fall { parts, state, room: single, change });
+            core.path.run(Fall { parts, found, room: single, change });
         }
     }
 }
@@ -159,7 +169,7 @@ impl<const N: usize> Kernel for Changes<'_, N> {
 /// The largest square of a voltage by set; infinite when one is no number.
 struct LargestSquares<'a, const N: usize> {
     base: &'a [Vector],
-    v: &'a [Aligned<Block<f32, N>>],
+    found: &'a [Found<N>],
 }
 
 impl<const N: usize> Kernel for LargestSquares<'_, N> {
@@ -168,7 +178,7 @@ impl<const N: usize> Kernel for LargestSquares<'_, N> {
     #[inline(always)]
     fn run<K: Arithmetic>(self, kit: K) -> Wide<f64> {
         let (mut most, mut sum) = ([0.0; SETS], [0.0; SETS]);
-        for (base, moved) in self.base.iter().zip(self.v) {
+        for (base, Found { v: moved, .. }) in self.base.iter().zip(self.found) {
             for k in 0..N / 2 {
                 let (x, y) = ([base[k]; SETS], [base[k + HALF]; SETS]);
                 let x = dense::add(kit, &x, &f32::widen(kit, &moved[k]));
@@ -187,7 +197,7 @@ impl<const N: usize> Kernel for LargestSquares<'_, N> {
 /// Voltages of all sets, turned, into their places.
 struct Write<'a, F, const N: usize> {
     base: &'a [Vector],
-    v: &'a [Aligned<Block<f32, N>>],
+    found: &'a [Found<N>],
     places: F,
     turns: (Wide<f64>, Wide<f64>),
     voltages: &'a mut [Vec<Complex64>; SETS],
@@ -199,7 +209,7 @@ impl<F: Fn(usize) -> usize, const N: usize> Kernel for Write<'_, F, N> {
     #[inline(always)]
     fn run<K: Arithmetic>(self, kit: K) {
         let (c, s) = &self.turns;
-        for (i, (base, moved)) in self.base.iter().zip(self.v).enumerate() {
+        for (i, (base, Found { v: moved, .. })) in self.base.iter().zip(self.found).enumerate() {
             let first = (self.places)(i);
             for k in 0..N / 2 {
                 let (x, y) = ([base[k]; SETS], [base[k + HALF]; SETS]);

@@ -7,7 +7,7 @@ use super::super::dense::{self, Aligned, Arithmetic, HALF, LANES, Transposed, Ve
 use super::super::lines::NONE;
 use super::super::meters::{Meter, Says};
 use super::super::precision::{Lanes, Real};
-use super::super::source::{Complexes, Loads, Moved, sources};
+use super::super::source::{Complexes, Loads, Moved, NO_LOADS, NOT_MOVED, sources};
 use super::super::standing::{Standing, StandingLoad};
 use super::super::trunk::{Above, Response};
 use super::super::walk::{Part, Walk};
@@ -17,13 +17,24 @@ use super::up::climb;
 use super::{SETS, Up};
 use crate::simd::Kernel;
 
-/// What was found, by position.
-#[derive(Debug, Clone)]
-pub(super) struct State<const N: usize> {
+/// How many positions ahead memory is asked for what will be read.
+const AHEAD: usize = 3;
+
+/// What was found at a position, see [`super::super::pass::Found`].
+#[repr(C, align(64))]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found<const N: usize> {
     /// Of the voltage.
-    pub v: Vec<Aligned<Block<f32, N>>>,
+    pub v: Block<f32, N>,
     /// Of the gradient by the current.
-    pub mu: Vec<Aligned<Block<f32, N>>>,
+    pub mu: Block<f32, N>,
+    /// What flows in the line above.
+    pub flow: Up<f32, N>,
+}
+
+impl<const N: usize> Found<N> {
+    /// Nothing deviates.
+    pub const NOTHING: Self = Self { v: [[0.0; SETS]; N], mu: [[0.0; SETS]; N], flow: Up::NOTHING };
 }
 
 /// What has come from below a bus.
@@ -63,8 +74,6 @@ impl<T: Real, const N: usize> Arrived<T, N> {
 /// Room of a pass.
 #[derive(Debug, Clone)]
 pub(super) struct Room<T, const N: usize> {
-    /// By position: what goes up the line above; after a pass what flows there.
-    up: Vec<Up<T, N>>,
     /// By level: what has come up to a bus, nothing between visits; what arrived on the way down.
     rising: Vec<Open<T, N>>,
     falling: Vec<Arrived<T, N>>,
@@ -76,17 +85,11 @@ pub(super) struct Room<T, const N: usize> {
 impl<T: Real, const N: usize> Room<T, N> {
     pub fn new(core: &Core<N>, walk: &Walk) -> Self {
         Self {
-            up: vec![Up::NOTHING; core.count()],
             rising: vec![Open::NOTHING; core.levels + 1],
             falling: vec![Arrived::NOTHING; core.levels + 1],
             risen: vec![Open::NOTHING; walk.upper.len()],
             fallen: vec![Arrived::NOTHING; walk.upper.len()],
         }
-    }
-
-    /// Nothing flows yet.
-    pub fn clear(&mut self) {
-        self.up.fill(Up::NOTHING);
     }
 
     /// What has risen to the upper buses, and nobody took.
@@ -109,40 +112,38 @@ pub(super) struct Parts<'a, const N: usize> {
     pub part: Part,
 }
 
-/// Takes what flows in single precision over into double.
-pub(super) struct GoOn<'a, const N: usize> {
-    pub parts: Parts<'a, N>,
-    pub from: &'a Room<f32, N>,
-    pub room: &'a mut Room<f64, N>,
-}
-
-impl<const N: usize> Kernel for GoOn<'_, N> {
-    type Output = ();
-
+impl<const N: usize> Parts<'_, N> {
+    /// Asks the memory for what the visit of a position on the way down, and the next way up from it, will read.
     #[inline(always)]
-    fn run<K: Arithmetic>(self, kit: K) {
-        let Self { parts, from, room } = self;
-        if parts.part == Part::Upper {
-            parts.walk.upper.iter().for_each(|upper| go_on(kit, &from.up[upper.0], &mut room.up[upper.0]));
-            return;
+    fn fetch<K: Arithmetic>(&self, kit: K, found: &[Found<N>], i: usize) {
+        let Some(found) = found.get(i) else { return };
+        let Self { standing, values, .. } = self;
+        for k in (0..N).step_by(2) {
+            kit.fetch(&found.v[k]);
+            kit.fetch(&found.mu[k]);
+            kit.fetch(&found.flow.a[k]);
+            kit.fetch(&found.flow.e[k]);
         }
-        for i in parts.walk.positions(parts.part) {
-            go_on(kit, &from.up[i], &mut room.up[i]);
+        standing.responses[i].fetch(kit);
+        if let Some(later) = standing.stops.get(i + AHEAD) {
+            kit.fetch(later);
         }
-    }
-}
-
-#[inline(always)]
-fn go_on<K: Arithmetic, const N: usize>(kit: K, from: &Up<f32, N>, up: &mut Up<f64, N>) {
-    for k in 0..N {
-        (up.a[k], up.e[k]) = (f32::widen(kit, &from.a[k]), f32::widen(kit, &from.e[k]));
+        let at = standing.stops[i].load;
+        if at != NONE {
+            let load = &standing.loads[at as usize];
+            kit.fetch(&load.v);
+            kit.fetch(&load.c);
+            for k in (0..N).step_by(2) {
+                kit.fetch(&values[at as usize][k]);
+            }
+        }
     }
 }
 
 /// Up in a part.
 pub(super) struct Rise<'a, T, const N: usize> {
     pub parts: Parts<'a, N>,
-    pub state: &'a State<N>,
+    pub found: &'a mut [Found<N>],
     pub room: &'a mut Room<T, N>,
 }
 
@@ -152,10 +153,10 @@ impl<T: Real, const N: usize> Kernel for Rise<'_, T, N> {
 
     #[inline(always)]
     fn run<K: Arithmetic>(self, kit: K) {
-        let Self { parts, state, room } = self;
+        let Self { parts, found, room } = self;
         let Parts { standing, walk, part, .. } = parts;
         let stops = &standing.stops;
-        let up = Upwards { parts, state };
+        let up = Upwards { parts };
         match part {
             Part::Chunk(chunk) => {
                 for cell in &walk.cells[walk.chunks[chunk].cells.clone()] {
@@ -163,7 +164,7 @@ impl<T: Real, const N: usize> Kernel for Rise<'_, T, N> {
                     for i in cell.positions.clone().rev() {
                         let (above, here) = room.rising.split_at_mut(stops[i].level as usize);
                         let (parent, here) = (&mut above[above.len() - 1], &mut here[0]);
-                        up.visit(kit, i, here, &mut room.up[i], parent);
+                        up.visit(kit, i, here, &mut found[i], parent);
                         here.filled = false;
                     }
                     let sum = &mut room.rising[top];
@@ -174,11 +175,12 @@ impl<T: Real, const N: usize> Kernel for Rise<'_, T, N> {
             Part::Upper => {
                 for (number, &(i, parent)) in walk.upper.iter().enumerate().skip(1).rev() {
                     let (above, here) = room.risen.split_at_mut(number);
-                    up.visit(kit, i, &here[0], &mut room.up[i], &mut above[parent]);
+                    up.visit(kit, i, &here[0], &mut found[i], &mut above[parent]);
                     here[0].filled = false;
                 }
                 // What arrives of the gradient by the root's voltage.
-                up.bus(kit, 0, &room.risen[0], &mut room.up[0]);
+                let below = room.risen[0];
+                up.bus(kit, 0, &below, &found[0], &mut room.risen[0].up);
                 room.risen[0].filled = false;
             }
         }
@@ -188,7 +190,6 @@ impl<T: Real, const N: usize> Kernel for Rise<'_, T, N> {
 /// What the way up reads.
 struct Upwards<'a, const N: usize> {
     parts: Parts<'a, N>,
-    state: &'a State<N>,
 }
 
 impl<const N: usize> Upwards<'_, N> {
@@ -199,50 +200,46 @@ impl<const N: usize> Upwards<'_, N> {
         kit: K,
         i: usize,
         here: &Open<T, N>,
-        flow: &mut Up<T, N>,
+        found: &mut Found<N>,
         parent: &mut Open<T, N>,
     ) {
         let Parts { core, standing, .. } = self.parts;
         let above = standing.stops[i].above;
-        if above == Above::Short {
-            self.bus(kit, i, here, flow);
-        } else {
-            let mut bus = Up::NOTHING;
-            self.bus(kit, i, here, &mut bus);
-            self.line(kit, i, &bus, flow);
+        let mut up = Up::NOTHING;
+        self.bus(kit, i, here, found, &mut up);
+        if above != Above::Short {
+            self.line(kit, i, &mut up, &found.flow);
+        }
+        for k in 0..N {
+            found.flow.a[k] = T::to_single(kit, &up.a[k]);
+            found.flow.e[k] = T::to_single(kit, &up.e[k]);
         }
         if matches!(above, Above::Trunk(_)) && core.lines.line[i].ratio != NONE {
             let (factors, line) = (T::factors(core), &core.lines.line[i]);
-            let a = ratio(kit, factors, line, &flow.a, Transposed::Yes);
-            let e = ratio(kit, factors, line, &flow.e, Transposed::Yes);
-            parent.add(kit, &a, &e);
-        } else {
-            parent.add(kit, &flow.a, &flow.e);
+            up.a = ratio(kit, factors, line, &up.a, Transposed::Yes);
+            up.e = ratio(kit, factors, line, &up.e, Transposed::Yes);
         }
+        parent.add(kit, &up.a, &up.e);
     }
 
-    /// Across the line above a bus: what flows there (`flow`, of the last pass before), see [`super::super::pass`].
+    /// Across the line above a bus: what flows there (`flow` is of the last pass), see [`super::super::pass`].
     #[inline(always)]
-    fn line<K: Arithmetic, T: Real>(&self, kit: K, i: usize, bus: &Up<T, N>, flow: &mut Up<T, N>) {
+    fn line<K: Arithmetic, T: Real>(&self, kit: K, i: usize, up: &mut Up<T, N>, flow: &Up<f32, N>) {
         let (factors, stop) = (&self.parts.core.single, &self.parts.standing.stops[i]);
         let mut more = Up::<f32, N>::NOTHING;
+        for k in 0..N {
+            more.a[k] = T::to_single(kit, &T::sub(kit, &up.a[k], &T::from_single(kit, &flow.a[k])));
+            more.e[k] = T::to_single(kit, &T::sub(kit, &up.e[k], &T::from_single(kit, &flow.e[k])));
+        }
         if let Above::Trunk(trunk) = stop.above {
             let line = &self.parts.core.lines.line[i];
             let edge = &self.parts.standing.edges[trunk as usize];
-            for k in 0..N {
-                more.a[k] = T::to_single(kit, &T::sub(kit, &bus.a[k], &flow.a[k]));
-                more.e[k] = T::to_single(kit, &T::sub(kit, &bus.e[k], &flow.e[k]));
-            }
             climb(kit, (factors, line), edge, &mut more);
             for k in 0..N {
-                flow.a[k] = T::add(kit, &flow.a[k], &T::from_single(kit, &more.a[k]));
-                flow.e[k] = T::add(kit, &flow.e[k], &T::from_single(kit, &more.e[k]));
+                up.a[k] = T::add(kit, &T::from_single(kit, &flow.a[k]), &T::from_single(kit, &more.a[k]));
+                up.e[k] = T::add(kit, &T::from_single(kit, &flow.e[k]), &T::from_single(kit, &more.e[k]));
             }
             return;
-        }
-        for k in 0..N {
-            more.a[k] = T::to_single(kit, &T::sub(kit, &flow.a[k], &bus.a[k]));
-            more.e[k] = T::to_single(kit, &T::sub(kit, &flow.e[k], &bus.e[k]));
         }
         let drop = Up {
             a: z_times(kit, factors, stop.impedance(), &more.a, Transposed::No),
@@ -250,20 +247,27 @@ impl<const N: usize> Upwards<'_, N> {
         };
         for k in 0..N {
             let (a, e) = respond(kit, &self.parts.standing.responses[i], &drop, k);
-            flow.a[k] = T::add(kit, &bus.a[k], &T::from_single(kit, &a));
-            flow.e[k] = T::add(kit, &bus.e[k], &T::from_single(kit, &e));
+            up.a[k] = T::sub(kit, &up.a[k], &T::from_single(kit, &a));
+            up.e[k] = T::sub(kit, &up.e[k], &T::from_single(kit, &e));
         }
     }
 
     /// What comes from below a bus, and from its load, voltmeters and admittance.
     #[inline(always)]
-    fn bus<K: Arithmetic, T: Real>(&self, kit: K, i: usize, below: &Open<T, N>, bus: &mut Up<T, N>) {
+    fn bus<K: Arithmetic, T: Real>(
+        &self,
+        kit: K,
+        i: usize,
+        below: &Open<T, N>,
+        found: &Found<N>,
+        bus: &mut Up<T, N>,
+    ) {
         let (core, stop) = (self.parts.core, &self.parts.standing.stops[i]);
         let none = Up::NOTHING;
         let below = if below.filled { &below.up } else { &none };
         if stop.load != NONE {
             let at = stop.load as usize;
-            let moved = (&*self.state.v[i], &*self.state.mu[i], &*self.parts.values[at]);
+            let moved = (&found.v, &found.mu, &*self.parts.values[at]);
             load_source(kit, &self.parts.standing.loads[at], moved, (below, bus));
         } else {
             for k in 0..N {
@@ -272,7 +276,7 @@ impl<const N: usize> Upwards<'_, N> {
             }
         }
         if let Some((y, full)) = stop.admittance() {
-            let (v, mu) = (&self.state.v[i], &self.state.mu[i]);
+            let Found { v, mu, .. } = found;
             let mut wide = Up::<T, N>::NOTHING;
             for k in 0..N {
                 (wide.a[k], wide.e[k]) = (T::from_single(kit, &v[k]), T::from_single(kit, &mu[k]));
@@ -295,7 +299,7 @@ impl<const N: usize> Upwards<'_, N> {
             }
         }
         if stop.meter != NONE {
-            let e = self.meters(kit, i);
+            let e = self.meters(kit, i, &found.v);
             for k in 0..N {
                 bus.e[k] = T::add(kit, &bus.e[k], &T::narrow(kit, &e[k]));
             }
@@ -304,14 +308,13 @@ impl<const N: usize> Upwards<'_, N> {
 
     /// What the voltmeters of a bus add to the gradient by its voltage.
     #[inline(always)]
-    fn meters<K: Arithmetic>(&self, kit: K, i: usize) -> Block<f64, N> {
+    fn meters<K: Arithmetic>(&self, kit: K, i: usize, moved: &Block<f32, N>) -> Block<f64, N> {
         let core = self.parts.core;
         let mut e = [[0.0; SETS]; N];
         for at in core.meters_at(i) {
             let (meter, before) = (&core.meters[at], self.parts.standing.pulls[at]);
             let (re, im) = (usize::from(meter.wire), usize::from(meter.wire) + N / 2);
             let base = ([self.parts.base[i][re]; SETS], [self.parts.base[i][re + HALF]; SETS]);
-            let moved = &self.state.v[i];
             let x = dense::add(kit, &base.0, &f32::widen(kit, &moved[re]));
             let y = dense::add(kit, &base.1, &f32::widen(kit, &moved[im]));
             let now = pull(kit, meter, &self.parts.meters[at], &(x, y));
@@ -325,7 +328,7 @@ impl<const N: usize> Upwards<'_, N> {
 /// Down in a part.
 pub(super) struct Fall<'a, T, const N: usize> {
     pub parts: Parts<'a, N>,
-    pub state: &'a mut State<N>,
+    pub found: &'a mut [Found<N>],
     pub room: &'a mut Room<T, N>,
     pub change: &'a mut Change,
 }
@@ -336,33 +339,33 @@ impl<T: Real, const N: usize> Kernel for Fall<'_, T, N> {
 
     #[inline(always)]
     fn run<K: Arithmetic>(self, kit: K) {
-        let Self { parts, state, room, change } = self;
+        let Self { parts, found, room, change } = self;
         let Parts { core, standing, walk, part, .. } = parts;
         let stops = &standing.stops;
-        let mut down = Downwards { parts, state, change: *change };
+        let mut down = Downwards { parts, change: *change };
         match part {
             Part::Chunk(chunk) => {
                 for cell in &walk.cells[walk.chunks[chunk].cells.clone()] {
                     let top = stops[cell.positions.start].level as usize - 1;
                     room.falling[top] = room.fallen[cell.foot];
                     for i in cell.positions.clone() {
+                        parts.fetch(kit, found, i + AHEAD);
                         let (above, here) = room.falling.split_at_mut(stops[i].level as usize);
-                        down.visit(kit, i, &above[above.len() - 1], &mut room.up[i], &mut here[0]);
+                        down.visit(kit, i, &above[above.len() - 1], &mut found[i], &mut here[0]);
                     }
                 }
             }
             Part::Upper => {
-                let (last, e) = (widen::<K, f32, N>(kit, &down.state.v[0]), widen(kit, &room.up[0].e));
+                let (last, e) = (widen::<K, f32, N>(kit, &found[0].v), widen(kit, &room.risen[0].up.e));
                 let root = times_plus(kit, &core.root, &e, &last);
-                room.up[0] = Up::NOTHING;
                 room.fallen[0].here = Up::NOTHING;
                 for k in 0..N {
                     room.fallen[0].here.a[k] = T::narrow(kit, &root[k]);
                 }
-                down.arrive(kit, 0, &mut room.fallen[0]);
+                down.arrive(kit, &mut found[0], &mut room.fallen[0]);
                 for (number, &(i, parent)) in walk.upper.iter().enumerate().skip(1) {
                     let (above, here) = room.fallen.split_at_mut(number);
-                    down.visit(kit, i, &above[parent], &mut room.up[i], &mut here[0]);
+                    down.visit(kit, i, &above[parent], &mut found[i], &mut here[0]);
                 }
             }
         }
@@ -373,7 +376,6 @@ impl<T: Real, const N: usize> Kernel for Fall<'_, T, N> {
 /// What the way down reads and keeps.
 struct Downwards<'a, const N: usize> {
     parts: Parts<'a, N>,
-    state: &'a mut State<N>,
     change: Change,
 }
 
@@ -385,32 +387,31 @@ impl<const N: usize> Downwards<'_, N> {
         kit: K,
         i: usize,
         outer: &Arrived<T, N>,
-        flow: &mut Up<T, N>,
+        found: &mut Found<N>,
         here: &mut Arrived<T, N>,
     ) {
-        self.answer(kit, i, &outer.moved, flow);
+        self.answer(kit, i, &outer.moved, &mut found.flow);
         let (v, mu) = (&outer.here.a, &outer.here.e);
         let trunk = matches!(self.parts.standing.stops[i].above, Above::Trunk(_));
         if !trunk || self.parts.core.lines.line[i].ratio == NONE {
-            self.follow(kit, i, (v, mu), flow, &mut here.here);
+            self.follow(kit, i, (v, mu), &found.flow, &mut here.here);
         } else {
             let (core, line) = (self.parts.core, &self.parts.core.lines.line[i]);
             let u = ratio(kit, T::factors(core), line, v, Transposed::No);
             let omega = ratio(kit, T::factors(core), line, mu, Transposed::No);
-            self.follow(kit, i, (&u, &omega), flow, &mut here.here);
+            self.follow(kit, i, (&u, &omega), &found.flow, &mut here.here);
         }
-        self.arrive(kit, i, here);
+        self.arrive(kit, found, here);
     }
 
     /// What flows in a line, with what it answers when voltage and gradient at its foot have moved.
     #[inline(always)]
-    fn answer<K: Arithmetic, T: Real>(&self, kit: K, i: usize, moved: &Up<f32, N>, flow: &mut Up<T, N>) {
+    fn answer<K: Arithmetic>(&self, kit: K, i: usize, moved: &Up<f32, N>, flow: &mut Up<f32, N>) {
         let (factors, above) = (&self.parts.core.single, self.parts.standing.stops[i].above);
         let Above::Trunk(trunk) = above else {
             for k in 0..N {
                 let (a, e) = respond(kit, &self.parts.standing.responses[i], moved, k);
-                flow.a[k] = T::add(kit, &flow.a[k], &T::from_single(kit, &a));
-                flow.e[k] = T::add(kit, &flow.e[k], &T::from_single(kit, &e));
+                (flow.a[k], flow.e[k]) = (kit.add8(flow.a[k], a), kit.add8(flow.e[k], e));
             }
             return;
         };
@@ -423,31 +424,36 @@ impl<const N: usize> Downwards<'_, N> {
             descend(kit, (factors, line), edge, &Up::NOTHING, (&u, &omega))
         };
         for k in 0..N {
-            flow.a[k] = T::add(kit, &flow.a[k], &T::from_single(kit, &more.a[k]));
-            flow.e[k] = T::add(kit, &flow.e[k], &T::from_single(kit, &more.e[k]));
+            flow.a[k] = kit.add8(flow.a[k], more.a[k]);
+            flow.e[k] = kit.add8(flow.e[k], more.e[k]);
         }
     }
 
-    /// Deviations of the voltage and of the gradient by the current across a line with a change of its current and pull.
+    /// Deviations of the voltage and of the gradient by the current across a line with what flows there.
     #[inline(always)]
     fn follow<K: Arithmetic, T: Real>(
         &self,
         kit: K,
         i: usize,
         (u, omega): (&Block<T, N>, &Block<T, N>),
-        change: &Up<T, N>,
+        flow: &Up<f32, N>,
         here: &mut Up<T, N>,
     ) {
+        let mut wide = Up::<T, N>::NOTHING;
+        for k in 0..N {
+            wide.a[k] = T::from_single(kit, &flow.a[k]);
+            wide.e[k] = T::from_single(kit, &flow.e[k]);
+        }
         let (factors, stop) = (T::factors(self.parts.core), &self.parts.standing.stops[i]);
-        here.a = sub(kit, u, &z_times(kit, factors, stop.impedance(), &change.a, Transposed::No));
-        here.e = sub(kit, omega, &z_times(kit, factors, stop.impedance(), &change.e, Transposed::Yes));
+        here.a = sub(kit, u, &z_times(kit, factors, stop.impedance(), &wide.a, Transposed::No));
+        here.e = sub(kit, omega, &z_times(kit, factors, stop.impedance(), &wide.e, Transposed::Yes));
     }
 
     /// Keeps what arrived at a bus: deviations of the voltage and of the gradient by the current.
     #[inline(always)]
-    fn arrive<K: Arithmetic, T: Real>(&mut self, kit: K, i: usize, arrived: &mut Arrived<T, N>) {
+    fn arrive<K: Arithmetic, T: Real>(&mut self, kit: K, found: &mut Found<N>, arrived: &mut Arrived<T, N>) {
         let (w, moved) = (N / 2, &mut arrived.moved);
-        let (v, mu) = (&mut self.state.v[i], &mut self.state.mu[i]);
+        let Found { v, mu, .. } = found;
         for k in 0..N {
             let now = &arrived.here.a[k];
             moved.a[k] = T::to_single(kit, &T::sub(kit, now, &T::from_single(kit, &v[k])));
@@ -525,19 +531,38 @@ fn load_source<K: Arithmetic, T: Real, const N: usize>(
     (v, mu, values): (&Block<f32, N>, &Block<f32, N>, &Block<f32, N>),
     (below, bus): (&Up<T, N>, &mut Up<T, N>),
 ) {
-    for k in 0..N / 2 {
-        let (re, im) = (k, k + N / 2);
-        let at = Loads {
+    if N == 6 {
+        some_sources::<K, T, N, 3>(kit, at, (v, mu, values), (below, bus));
+    } else {
+        some_sources::<K, T, N, 1>(kit, at, (v, mu, values), (below, bus));
+    }
+}
+
+/// The same of the first `W` wires.
+#[inline(always)]
+fn some_sources<K: Arithmetic, T: Real, const N: usize, const W: usize>(
+    kit: K,
+    at: &StandingLoad,
+    (v, mu, values): (&Block<f32, N>, &Block<f32, N>, &Block<f32, N>),
+    (below, bus): (&Up<T, N>, &mut Up<T, N>),
+) {
+    let (mut loads, mut moved) = ([NO_LOADS; W], [NOT_MOVED; W]);
+    for k in 0..W {
+        loads[k] = Loads {
             v: same(kit, &at.v, k),
             w: same(kit, &at.w, k),
             c: same(kit, &at.c, k),
             variance: same(kit, &at.variance, k),
         };
-        let moved = Moved { v: &(v[re], v[im]), mu: &(mu[re], mu[im]), values: &(values[re], values[im]) };
-        let (c, pull) = sources(kit, &at, &moved);
-        bus.a[re] = T::add(kit, &below.a[re], &T::from_single(kit, &c.0));
+        let im = k + N / 2;
+        moved[k] = Moved { v: (v[k], v[im]), mu: (mu[k], mu[im]), values: (values[k], values[im]) };
+    }
+    let found = sources(kit, &loads, &moved);
+    for k in 0..W {
+        let ((c, pull), im) = (&found[k], k + N / 2);
+        bus.a[k] = T::add(kit, &below.a[k], &T::from_single(kit, &c.0));
         bus.a[im] = T::sub(kit, &below.a[im], &T::from_single(kit, &c.1));
-        bus.e[re] = T::sub(kit, &below.e[re], &T::from_single(kit, &pull.0));
+        bus.e[k] = T::sub(kit, &below.e[k], &T::from_single(kit, &pull.0));
         bus.e[im] = T::add(kit, &below.e[im], &T::from_single(kit, &pull.1));
     }
 }
