@@ -294,9 +294,12 @@ impl Arithmetic for Plain {
 pub trait Kernel {
     /// What it gives.
     type Output;
-    /// Whether it holds more numbers at a time than sixteen registers do: where the processor has twice as many of them, twice
-    /// as wide (AVX-512), it is compiled once more for them.
+    /// Whether it holds more numbers at a time than sixteen registers do: where the processor has twice as many of the
+    /// same width (AVX-512VL) it is compiled once more for them.
     const MANY_NUMBERS: bool = false;
+    /// Whether these are eight numbers of double precision as a rule, and not vectors that are taken apart into their halves:
+    /// then a register of the same processor holds them.
+    const WIDE: bool = false;
 
     /// Runs it; implementations are `#[inline(always)]`.
     fn run<A: Arithmetic>(self, a: A) -> Self::Output;
@@ -455,6 +458,7 @@ mod tests {
     impl Kernel for AllWide {
         type Output = Vec<Wide>;
         const MANY_NUMBERS: bool = true;
+        const WIDE: bool = true;
 
         #[inline(always)]
         fn run<A: Arithmetic>(self, a: A) -> Self::Output {

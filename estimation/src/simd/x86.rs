@@ -10,7 +10,10 @@ pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
     if K::MANY_NUMBERS
         && let Some(simd) = V4::try_new()
     {
-        return simd.vectorize(With(kernel, Avx512(simd)));
+        return match K::WIDE {
+            true => simd.vectorize(With(kernel, Avx512(simd))),
+            false => simd.vectorize(With(kernel, Avx2(*simd))),
+        };
     }
     match V3::try_new() {
         Some(simd) => simd.vectorize(With(kernel, Avx2(simd))),

@@ -150,6 +150,7 @@ pub(super) struct Rise<'a, T, const N: usize> {
 impl<T: Real, const N: usize> Kernel for Rise<'_, T, N> {
     type Output = ();
     const MANY_NUMBERS: bool = true;
+    const WIDE: bool = true;
 
     #[inline(always)]
     fn run<K: Arithmetic>(self, kit: K) {
@@ -336,6 +337,7 @@ pub(super) struct Fall<'a, T, const N: usize> {
 impl<T: Real, const N: usize> Kernel for Fall<'_, T, N> {
     type Output = ();
     const MANY_NUMBERS: bool = true;
+    const WIDE: bool = true;
 
     #[inline(always)]
     fn run<K: Arithmetic>(self, kit: K) {
