@@ -1,5 +1,5 @@
-//! One way to vector units without unsafe code: kernels are generic over [`Arithmetic`], which calculates on `[f64; 4]`
-//! and `[f32; 8]`, and run whole on the units found at run time (`pulp`).
+//! One way to vector units without unsafe code: kernels are generic over [`Arithmetic`], which calculates on `[f64; 4]`,
+//! `[f32; 8]` and `[f64; 8]`, and run whole on the units found at run time (`pulp`).
 //!
 //! ```text
 //! struct Job<'a> { … }

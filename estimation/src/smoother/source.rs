@@ -38,18 +38,18 @@ pub(super) fn sources<K: Arithmetic, const W: usize>(
     at: &[Loads; W],
     moved: &[Moved; W],
 ) -> [(Complexes, Complexes); W] {
-    let (mut inverse, mut dw, mut ds) = ([NONE; W], [NONE; W], [NONE; W]);
+    let (mut now, mut scale, mut inverse) = ([NONE; W], [[0.0; 8]; W], [NONE; W]);
+    let (mut dw, mut ds) = ([NONE; W], [NONE; W]);
     for k in 0..W {
-        let now = (kit.add8(at[k].v.0, moved[k].v.0), kit.add8(at[k].v.1, moved[k].v.1));
-        let square = kit.fma8(now.0, now.0, kit.mul8(now.1, now.1));
-        (inverse[k], ds[k].0) = (now, kit.div8(kit.splat8(1.0), square));
+        now[k] = (kit.add8(at[k].v.0, moved[k].v.0), kit.add8(at[k].v.1, moved[k].v.1));
+        let square = kit.fma8(now[k].0, now[k].0, kit.mul8(now[k].1, now[k].1));
+        scale[k] = kit.div8(kit.splat8(1.0), square);
     }
     for k in 0..W {
         dw[k] = less_product(kit, &at[k].w, &moved[k].v, &moved[k].mu);
     }
     for k in 0..W {
-        let (now, scale) = (inverse[k], ds[k].0);
-        inverse[k] = (kit.mul8(now.0, scale), kit.fnma8(now.1, scale, kit.splat8(0.0)));
+        inverse[k] = (kit.mul8(now[k].0, scale[k]), kit.fnma8(now[k].1, scale[k], kit.splat8(0.0)));
     }
     for k in 0..W {
         dw[k] = product(kit, &dw[k], &inverse[k]);

@@ -21,10 +21,11 @@ pub(super) struct Cell {
     pub foot: usize,
 }
 
-/// Cells visited together, and the loads between the first and the last of their positions.
+/// Cells visited together, the positions from their first to their last, and the loads there.
 #[derive(Debug, Clone)]
 pub(super) struct Chunk {
     pub cells: Range<usize>,
+    pub positions: Range<usize>,
     pub loads: Range<usize>,
 }
 
@@ -86,7 +87,7 @@ impl Walk {
             let (from, to) = (walk.cells[first].positions.start, walk.cells[end - 1].positions.end);
             let loads = load(from)..load(to);
             walk.loads_most = walk.loads_most.max(loads.len());
-            walk.chunks.push(Chunk { cells: first..end, loads });
+            walk.chunks.push(Chunk { cells: first..end, positions: from..to, loads });
             first = end;
         }
         walk
@@ -103,13 +104,7 @@ impl Walk {
             Part::Chunk(chunk) => (Some(&self.chunks[chunk]), &self.upper[..0]),
             Part::Upper => (None, &self.upper[..]),
         };
-        let chunk = chunk.map(|chunk| {
-            let cells = &self.cells[chunk.cells.clone()];
-            let positions = cells.first().map_or(0..0, |first| {
-                first.positions.start..cells.last().map_or(0, |last| last.positions.end)
-            });
-            (positions, chunk.loads.clone())
-        });
+        let chunk = chunk.map(|chunk| (chunk.positions.clone(), chunk.loads.clone()));
         let upper = upper.iter().map(move |&(i, _)| {
             let load = load(i);
             (i..i + 1, if load == NONE { 0..0 } else { load as usize..load as usize + 1 })
