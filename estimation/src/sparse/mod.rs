@@ -2,8 +2,8 @@
 //!
 //! `ordering`, `symbolic` and `factor` are the sparse LU under everything; `stamp` and `port` turn elements into
 //! admittances and loads into currents; `nodal` and `newton` are the power flow. `rows` and `meter` turn readings into
-//! functions of the voltages; `flat` is where the estimate starts, `wls` finds it, `damped`
-//! with `bend` where that is hard, `posterior` says how well it is known, with `flows` for all that is no voltage.
+//! functions of the voltages; `flat` is where the estimate starts, `wls` finds it by `whole_steps`, by `damped`
+//! ones with `bend` where that is hard, `posterior` says how well it is known, with `flows` for all that is no voltage.
 
 mod bend;
 mod damped;
@@ -20,6 +20,7 @@ mod posterior;
 mod rows;
 mod stamp;
 mod symbolic;
+mod whole_steps;
 mod wls;
 
 #[cfg(test)]
@@ -63,6 +64,20 @@ pub enum Method {
 /// # Errors
 /// [`NoSolution`]: not settled within the tolerance's iterations, singular, or not finite.
 pub fn power_flow(circuit: &Circuit, tolerance: &Tolerance, method: Method) -> Result<Solved, NoSolution> {
+    power_flow_on(&mut None, circuit, tolerance, method)
+}
+
+/// The same on factorized equations that are there. They are made where there are none or where the impedance shares of
+/// ports differ from theirs; whoever changes anything else of the circuit than values of its ports takes them away before.
+///
+/// # Errors
+/// As [`power_flow`].
+pub fn power_flow_on(
+    equations: &mut Option<Nodal>,
+    circuit: &Circuit,
+    tolerance: &Tolerance,
+    method: Method,
+) -> Result<Solved, NoSolution> {
     if method == Method::Linear {
         let nodal = Nodal::for_ports(circuit, &circuit.ports, port::as_impedance)?;
         let voltages = nodal.no_load();
@@ -72,19 +87,22 @@ pub fn power_flow(circuit: &Circuit, tolerance: &Tolerance, method: Method) -> R
         return Ok(Solved { voltages: nodal.live.spread(&voltages), iterations: 1 });
     }
     let ports = newton::without_held(circuit);
-    let nodal = Nodal::for_ports(circuit, &ports, port::impedance_share)?;
+    let nodal = match equations.take().filter(|nodal| nodal.suits(&ports)) {
+        Some(nodal) => equations.insert(nodal),
+        None => equations.insert(Nodal::for_ports(circuit, &ports, port::impedance_share)?),
+    };
     if method == Method::FixedPoint
         && !circuit.held.iter().any(|held| circuit.buses[held.bus as usize].energized)
         && let Outcome::Settled(voltages, iterations) = nodal.iterate(&ports, tolerance)
     {
         return Ok(Solved { voltages: nodal.live.spread(&voltages), iterations });
     }
-    let solved = match newton::solve(circuit, &nodal, ports.clone(), nodal.no_load(), tolerance) {
+    let solved = match newton::solve(circuit, nodal, ports.clone(), nodal.no_load(), tolerance) {
         Ok(solved) => solved,
         Err(first) => {
             // Heavily loaded: begin where the loads are already felt.
             let loaded = Nodal::for_ports(circuit, &ports, port::as_impedance)?.no_load();
-            newton::solve(circuit, &nodal, ports, loaded, tolerance).map_err(|_| first)?
+            newton::solve(circuit, nodal, ports, loaded, tolerance).map_err(|_| first)?
         }
     };
     Ok(Solved { voltages: nodal.live.spread(&solved.0), iterations: solved.1 })

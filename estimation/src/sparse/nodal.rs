@@ -58,6 +58,11 @@ impl Nodal {
         Self::for_ports(circuit, &circuit.ports, port::impedance_share)
     }
 
+    /// Whether the impedance shares of ports at the same places are those in the matrix.
+    pub(super) fn suits(&self, ports: &[LoadPort]) -> bool {
+        ports.iter().map(port::impedance_share).eq(self.inside.iter().copied())
+    }
+
     /// The same with other loads at the same places, as admittances of any choice.
     pub(super) fn for_ports(
         circuit: &Circuit,

@@ -1,5 +1,5 @@
 use super::test_circuits::{bus, circuit, even, line, mesh, residual, wye};
-use super::{Method, Nodal, power_flow};
+use super::{Method, Nodal, power_flow, power_flow_on};
 use crate::circuit::{CircuitShunt, Coupling, Series};
 use crate::solve::{NoSolution, Tolerance};
 use nalgebra::DMatrix;
@@ -108,6 +108,28 @@ proptest! {
     fn currents_add_up_to_nothing_at_every_bus_of_a_mesh(net in mesh()) {
         let found = power_flow(&net, &TIGHT, Method::FixedPoint).unwrap();
         prop_assert!(residual(&net, &found.voltages) < 1e-8);
+    }
+
+    #[test]
+    fn equations_that_are_there_give_the_very_same_answer(
+        net in mesh(), factor in 0.2..1.5_f64, impedances in any::<bool>(), newton in any::<bool>(),
+    ) {
+        let method = if newton { Method::Newton } else { Method::FixedPoint };
+        let mut equations = None;
+        power_flow_on(&mut equations, &net, &TIGHT, method).unwrap();
+        let mut other = net.clone();
+        for port in &mut other.ports {
+            port.power *= factor;
+            port.current *= factor;
+            if impedances {
+                port.impedance *= factor;
+            }
+        }
+        let kept = equations.as_ref().is_some_and(|nodal| nodal.suits(&other.ports));
+        prop_assert_eq!(kept, !impedances || net.ports.iter().all(|port| port.impedance == Complex64::ZERO));
+        let again = power_flow_on(&mut equations, &other, &TIGHT, method);
+        prop_assert_eq!(again, power_flow(&other, &TIGHT, method));
+        prop_assert!(equations.is_some_and(|nodal| nodal.suits(&other.ports)));
     }
 
     #[test]

@@ -24,24 +24,14 @@ use super::nodal::compact;
 use super::rows::{RowOf, Rows};
 use super::stamp::{self, Live, Stamp};
 use super::symbolic::Symbolic;
+use super::whole_steps::Begin;
 use crate::circuit::{Circuit, Readings};
 use crate::solve::{NoSolution, Tolerance, voltage_max};
 use num_complex::Complex64;
 
-/// Below this step an old factor is good enough, while it still makes steps this much smaller.
-const KEEP_BELOW: f64 = 2e-3;
-const KEEP_RATE: f64 = 0.1;
-/// Most whole steps.
-const WHOLE_STEPS: usize = 25;
-/// So many whole steps are made however large the network is, and more while each is so much smaller than the one before.
-const WHOLE_STEPS_LEAST: usize = 5;
-const SETTLES: f64 = 0.2;
 /// Work of all factorizations, in multiplications, after which nothing is tried any more, for each of the iterations that are allowed; 100
 /// of them take about a second.
 const WORK_PER_ITERATION: u64 = 8_000_000;
-/// Steps that do not shrink by this are stuck; after so many of them damped ones take over.
-const STUCK: f64 = 0.9;
-const STUCK_MAX: usize = 4;
 /// Steps below this that do not shrink are rounding, p.u.
 pub(super) const ROUNDING: f64 = 1e-9;
 /// No reading is that far from the flat start, p.u. (a terawatt on a base of 1 MVA is 1e6).
@@ -51,9 +41,6 @@ const LOST_MAX: usize = 64;
 const LOST_MAX_SOFT: usize = 2000;
 /// Smaller pivots are none: rounding, after scaling.
 const FLOOR: f64 = 1e-14;
-/// A step beyond this leads nowhere (p.u.): rounding decided, not measurements, or the linearisation is worth nothing.
-const WILD: f64 = 1e3;
-const WILD_SOFT: f64 = 1e6;
 /// ε and δ of the regularised system, relative to the entries of H.
 pub(super) const SOFT: f64 = 1e-9;
 
@@ -106,6 +93,8 @@ pub struct Wls {
     pub(super) residuals: Vec<f64>,
     estimates: Vec<f64>,
     pub(super) soft: bool,
+    /// Whether the matrix as filled is the estimate's own: nothing damped, nothing left out.
+    own: bool,
     /// Work since the estimate was asked for, in multiplications.
     pub(super) spent: u64,
     /// How many readings of each kind there were.
@@ -139,6 +128,7 @@ impl Wls {
             residuals: vec![0.0; count],
             estimates: vec![0.0; count],
             soft: false,
+            own: false,
             spent: 0,
             shape: [
                 readings.voltages.len(),
@@ -220,7 +210,7 @@ impl Wls {
 
     /// As [`Wls::estimate`], but from voltages (p.u. by global wire) near the optimum, such as those of another solver: a
     /// step or two, which also find the multipliers. From the flat start where that leads nowhere. Each of its attempts is
-    /// allowed [`WHOLE_STEPS_LEAST`] steps, also when all work is done that may be.
+    /// allowed a few steps, also when all work is done that may be.
     ///
     /// # Errors
     /// As [`Wls::estimate`].
@@ -240,13 +230,34 @@ impl Wls {
             self.x.copy_from_slice(near);
             self.mu.fill(0.0);
             self.look();
-            if let Ok(iterations) = self.whole_steps(tolerance)
+            if let Ok(iterations) = self.whole_steps(tolerance, Begin::Factorizes)
                 && self.believed(iterations).is_ok()
             {
                 return Ok(self.finish(iterations));
             }
         }
         self.estimate_from_flat(tolerance)
+    }
+
+    /// As [`Wls::estimate_from`], from its own last estimate and on the factors of that: with other values of the same
+    /// readings ([`Wls::set_values`]) a few solves and no factorization. New factors come as soon as steps on the old ones
+    /// do not shrink quickly, and the flat start where that leads nowhere.
+    ///
+    /// # Errors
+    /// As [`Wls::estimate`].
+    pub fn estimate_again(&mut self, tolerance: &Tolerance) -> Result<Estimated, NoSolution> {
+        let last = self.live.spread(&self.x);
+        if self.own && self.settled_regularly() {
+            self.spent = 0;
+            self.look();
+            if self.absurd().is_none()
+                && let Ok(iterations) = self.whole_steps(tolerance, Begin::OnOldFactors)
+                && self.believed(iterations).is_ok()
+            {
+                return Ok(self.finish(iterations));
+            }
+        }
+        self.estimate_from(&last, tolerance)
     }
 
     /// Whether the last estimate needed no regularisation: every unknown was determined.
@@ -262,11 +273,15 @@ impl Wls {
     /// Refuses what no iteration can meet: readings beyond [`ABSURD`], or not a number.
     fn sane(&mut self) -> Result<(), NoSolution> {
         self.restart();
-        let absurd = self.residuals.iter().position(|residual| !(residual.abs() < ABSURD));
-        match absurd {
+        match self.absurd() {
             Some(row) => Err(NoSolution::NotFinite { bus: self.bus_of((2 * self.live.len() + row) as u32) }),
             None => Ok(()),
         }
+    }
+
+    /// A row that no iteration can meet.
+    fn absurd(&self) -> Option<usize> {
+        self.residuals.iter().position(|residual| !(residual.abs() < ABSURD))
     }
 
     /// Back to the flat start.
@@ -274,41 +289,6 @@ impl Wls {
         self.x.copy_from_slice(&self.start);
         self.mu.fill(0.0);
         self.look();
-    }
-
-    /// Whole steps from the flat start.
-    pub(super) fn iterate(&mut self, tolerance: &Tolerance) -> Result<usize, NoSolution> {
-        self.restart();
-        self.whole_steps(tolerance)
-    }
-
-    /// Whole steps from where it stands.
-    fn whole_steps(&mut self, tolerance: &Tolerance) -> Result<usize, NoSolution> {
-        let size = 2 * self.live.len();
-        let (mut keep, mut before, mut last, mut stuck) = (false, f64::INFINITY, (f64::NAN, 0), 0);
-        let soft = if self.soft { SOFT } else { 0.0 };
-        let mut iterations = 0;
-        while iterations < tolerance.iterations_max.min(WHOLE_STEPS) {
-            iterations += 1;
-            let step = if keep { self.solved() } else { self.step(soft, 0.0)? };
-            last = self.largest(&step[..size])?;
-            if last.0 > if self.soft { WILD_SOFT } else { WILD } {
-                return Err(NoSolution::NotFinite { bus: last.1 });
-            }
-            self.go(&step);
-            stuck = if last.0 > STUCK * before { stuck + 1 } else { 0 };
-            if last.0 <= tolerance.voltage_pu || (last.0 <= ROUNDING && stuck > 0 && !keep) {
-                return Ok(iterations);
-            }
-            let too_much =
-                iterations >= WHOLE_STEPS_LEAST && last.0 > SETTLES * before && self.is_spent(tolerance);
-            if too_much || (stuck >= STUCK_MAX && last.0 > ROUNDING) {
-                break;
-            }
-            keep = last.0 < KEEP_BELOW && (last.0 < KEEP_RATE * before || !keep);
-            before = last.0;
-        }
-        Err(NoSolution::NotSettled { iterations, step_pu: last.0, bus: last.1 })
     }
 
     /// The step from the present voltages and multipliers, with new factors.
@@ -371,6 +351,7 @@ impl Wls {
     pub(super) fn divide(&mut self) -> Result<(), NoSolution> {
         let divided = self.factor.factorize(&self.plan, &self.values).is_some();
         self.spent += self.factor.work_done();
+        self.own &= divided;
         if divided {
             return Ok(());
         }
@@ -382,6 +363,7 @@ impl Wls {
     /// measured.
     pub(super) fn fill(&mut self, soft: f64, damping: f64, without: &[u32]) {
         self.factor.set_limits(FLOOR, if soft > 0.0 { LOST_MAX_SOFT } else { LOST_MAX });
+        self.own = soft == 0.0 && damping == 0.0 && without.is_empty();
         let wires = self.live.len();
         let values = &mut self.values;
         values.clear();
@@ -538,6 +520,11 @@ pub(super) fn plan(live: &Live, meters: &Meters, more: &[(u32, u32)]) -> Symboli
 
 #[cfg(test)]
 impl Wls {
+    /// Whether the factors are the estimate's own.
+    pub(super) fn own(&self) -> bool {
+        self.own
+    }
+
     /// Puts voltages (by global wire, all live) and looks.
     pub(super) fn put(&mut self, voltages: &[Complex64]) {
         self.x.copy_from_slice(voltages);

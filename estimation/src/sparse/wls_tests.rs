@@ -265,6 +265,34 @@ proptest! {
     }
 
     #[test]
+    fn an_estimate_that_goes_on_is_that_of_a_fresh_one(
+        net in mesh(), seed in any::<u64>(), share in 0.0..0.5_f64,
+    ) {
+        let (_, mut readings) = measure(&net, seed, false);
+        // Magnitudes of currents alone leave a choice of directions, and with it several optima.
+        readings.currents.retain(|reading| reading.angle.is_some());
+        let mut wls = Wls::new(&net, &readings).unwrap();
+        prop_assume!(wls.estimate(&TIGHT).is_ok() && wls.settled_regularly());
+        prop_assume!((0..net.wire_count()).all(|wire| {
+            wls.posterior().unwrap().magnitude_std(wire).is_some_and(|std| std < 0.03)
+        }));
+        let other = moved(&readings, seed, share);
+        prop_assert!(wls.set_values(&other));
+        let mut fresh = Wls::new(&net, &other).unwrap();
+        let Ok(expected) = fresh.estimate(&TIGHT) else { return Ok(()) };
+        let again = wls.estimate_again(&TIGHT);
+        prop_assert!(again.is_ok(), "{again:?} {expected:?}");
+        let again = again.unwrap();
+        prop_assert!(
+            (again.objective - expected.objective).abs() < 1e-9 * (1.0 + expected.objective),
+            "{} {}", again.objective, expected.objective
+        );
+        for (a, b) in again.voltages.iter().zip(&expected.voltages) {
+            prop_assert!((a - b).norm() < 1e-9, "{a} {b}");
+        }
+    }
+
+    #[test]
     fn what_is_determined_is_what_the_rank_says(net in mesh(), seed in any::<u64>()) {
         compare_with_rank(&net, seed)?;
     }
@@ -397,6 +425,49 @@ fn other_values_need_no_other_structure() {
     }
     readings.injections.pop();
     assert!(!wls.set_values(&readings), "fewer readings are another structure");
+}
+
+/// Other values of the same readings: true powers and voltages moved by `share` of themselves.
+fn moved(readings: &Readings, mut seed: u64, share: f64) -> Readings {
+    let mut moved = readings.clone();
+    moved.voltages.iter_mut().for_each(|reading| reading.magnitude *= 1.0 + 0.1 * share * noise(&mut seed));
+    moved.injections.iter_mut().for_each(|reading| reading.s *= 1.0 + share * noise(&mut seed));
+    moved
+}
+
+#[test]
+fn other_values_need_no_other_factors() {
+    let (net, readings) = chain();
+    let mut wls = Wls::new(&net, &readings).unwrap();
+    wls.estimate(&TIGHT).unwrap();
+    for seed in 1..20 {
+        let other = moved(&readings, seed, 0.2);
+        assert!(wls.set_values(&other));
+        let again = wls.estimate_again(&TIGHT).unwrap();
+        assert_eq!(wls.spent, 0, "a factorization");
+        let fresh = estimate(&net, &other, &TIGHT).unwrap();
+        assert!((again.objective - fresh.objective).abs() < 1e-9 * (1.0 + fresh.objective));
+        for (a, b) in again.voltages.iter().zip(&fresh.voltages) {
+            assert!((a - b).norm() < 1e-10, "{a} {b}");
+        }
+        if seed % 3 == 0 {
+            // What is asked meanwhile: factors without some rows, and then those of the estimate.
+            wls.observability().unwrap();
+            assert!(!wls.own());
+            wls.posterior().unwrap();
+            assert!(wls.own());
+        }
+    }
+    // Factors of something else are none to go on with, and values that nothing can meet are refused as ever.
+    wls.observability().unwrap();
+    let again = wls.estimate_again(&TIGHT).unwrap();
+    assert!(wls.spent > 0 && again.iterations <= 2, "{} {}", wls.spent, again.iterations);
+    let mut absurd = readings.clone();
+    absurd.injections[1].s.re = 1e200;
+    assert!(wls.set_values(&absurd));
+    assert!(matches!(wls.estimate_again(&TIGHT), Err(NoSolution::NotFinite { bus: 2 })));
+    assert!(wls.set_values(&readings));
+    assert!((wls.estimate_again(&TIGHT).unwrap().objective) < 1e-9, "after what was refused");
 }
 
 #[test]

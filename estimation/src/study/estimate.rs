@@ -181,9 +181,7 @@ impl EstimateStudy {
         match &mut self.estimator {
             Estimator::Sparse(wls) => {
                 let kept = self.kept && !self.stands_in;
-                let found =
-                    if kept { wls.estimate_from(&self.last, tolerance) } else { wls.estimate(tolerance) };
-                let found = found?;
+                let found = if kept { wls.estimate_again(tolerance) } else { wls.estimate(tolerance) }?;
                 self.rows = found.rows;
                 Ok(self.put(found.voltages, found.objective, found.iterations, Solver::Sparse))
             }

@@ -52,6 +52,8 @@ pub struct FlowStudy {
     assembly: Assembly,
     method: FlowMethod,
     tree: Option<(Sweep, SweepState)>,
+    /// The factorized equations of a circuit that is no tree, until something else than values of loads changes.
+    equations: Option<sparse::Nodal>,
 }
 
 impl FlowStudy {
@@ -60,14 +62,15 @@ impl FlowStudy {
     /// # Errors
     /// [`FlowError::Assembly`] when a component has no model in this calculation.
     pub fn new(network: &Network, symmetric: bool, method: FlowMethod) -> Result<Self, FlowError> {
-        let mut study = Self { assembly: Assembly::new(network, symmetric)?, method, tree: None };
+        let mut study =
+            Self { assembly: Assembly::new(network, symmetric)?, method, tree: None, equations: None };
         study.prepare();
         Ok(study)
     }
 
     fn prepare(&mut self) {
         let circuit = &self.assembly.circuit;
-        self.tree = None;
+        (self.tree, self.equations) = (None, None);
         if self.method == FlowMethod::Auto
             && let Ok(tree) = Tree::new(circuit)
             && let Ok(sweep) = Sweep::new(circuit, &tree)
@@ -146,7 +149,7 @@ impl FlowStudy {
             FlowMethod::Newton => sparse::Method::Newton,
             FlowMethod::Linear => sparse::Method::Linear,
         };
-        let solved = sparse::power_flow(&self.assembly.circuit, tolerance, method)?;
+        let solved = sparse::power_flow_on(&mut self.equations, &self.assembly.circuit, tolerance, method)?;
         Ok(Flow { solved, solver: Solver::Sparse })
     }
 }
