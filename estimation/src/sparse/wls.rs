@@ -241,13 +241,13 @@ impl Wls {
 
     /// As [`Wls::estimate_from`], from its own last estimate and on the factors of that: with other values of the same
     /// readings ([`Wls::set_values`]) a few solves and no factorization. New factors come as soon as steps on the old ones
-    /// do not shrink quickly, and the flat start where that leads nowhere.
+    /// do not shrink quickly, and the flat start where that leads nowhere. What nothing determines stays where it was.
     ///
     /// # Errors
     /// As [`Wls::estimate`].
     pub fn estimate_again(&mut self, tolerance: &Tolerance) -> Result<Estimated, NoSolution> {
         let last = self.live.spread(&self.x);
-        if self.own && self.settled_regularly() {
+        if self.own && !self.soft {
             self.spent = 0;
             self.look();
             if self.absurd().is_none()
@@ -263,6 +263,16 @@ impl Wls {
     /// Whether the last estimate needed no regularisation: every unknown was determined.
     pub fn settled_regularly(&self) -> bool {
         !self.soft && self.factor.lost().is_empty()
+    }
+
+    /// Whether the readings determine every live wire. A large system may leave an unknown open by rounding that a row of
+    /// small weight determines: that is looked into, at some factorizations.
+    pub fn determines_all(&mut self) -> bool {
+        self.settled_regularly()
+            || (!self.soft
+                && self
+                    .observability()
+                    .is_ok_and(|seen| self.live.wire.iter().all(|&wire| seen.determined[wire as usize])))
     }
 
     /// Whether all work is done that may be: in a network so large that more would keep whoever waits.

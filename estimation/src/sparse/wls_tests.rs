@@ -458,6 +458,7 @@ fn other_values_need_no_other_factors() {
             assert!(wls.own());
         }
     }
+    assert!(wls.determines_all());
     // Factors of something else are none to go on with, and values that nothing can meet are refused as ever.
     wls.observability().unwrap();
     let again = wls.estimate_again(&TIGHT).unwrap();
@@ -481,8 +482,10 @@ fn an_infinite_deviation_is_no_measurement() {
 #[test]
 fn nothing_measured_at_all_gives_the_flat_start() {
     let (net, _) = chain();
-    let found = estimate(&net, &Readings { free: vec![0, 1, 2], ..Readings::default() }, &TIGHT).unwrap();
+    let mut wls = Wls::new(&net, &Readings { free: vec![0, 1, 2], ..Readings::default() }).unwrap();
+    let found = wls.estimate(&TIGHT).unwrap();
     assert!(found.voltages.iter().all(|v| (v - 1.0).norm() < 1e-6));
+    assert!(!wls.determines_all());
 }
 
 #[test]

@@ -149,7 +149,7 @@ impl EstimateStudy {
                 let seen = smoother.observability();
                 live.all(|(bus, _)| !seen[circuit.wires(bus)].contains(&smoother::Observability::Unknown))
             }
-            Estimator::Sparse(wls) => wls.settled_regularly(),
+            Estimator::Sparse(wls) => wls.determines_all(),
             Estimator::Dark => false,
         }
     }
