@@ -265,8 +265,8 @@ impl Wls {
         !self.soft && self.factor.lost().is_empty()
     }
 
-    /// Whether the readings determine every live wire. A large system may leave an unknown open by rounding that a row of
-    /// small weight determines: that is looked into, at some factorizations.
+    /// Whether the readings determine every live wire: certain when factors left nothing open, and looked into at some
+    /// factorizations when they did. Of the regularised system it is not asked.
     pub fn determines_all(&mut self) -> bool {
         self.settled_regularly()
             || (!self.soft
