@@ -10,10 +10,12 @@
 
 mod coupling;
 pub mod flow;
+mod opened;
 mod readings;
 mod tree;
 
 pub use coupling::Coupling;
+pub use opened::{Opened, Tie};
 pub use readings::{CurrentReading, FlowPlace, InjectionReading, PowerReading, Readings, VoltageReading};
 pub use tree::{NotATree, Tree};
 

@@ -1,5 +1,6 @@
 //! The radial structure of a circuit: one source bus, no loop, every other bus hanging on one series element.
 
+use super::opened::Neighbours;
 use super::{Circuit, Coupling};
 use nalgebra::DMatrix;
 use num_complex::Complex64;
@@ -54,49 +55,33 @@ impl Tree {
     /// # Errors
     /// [`NotATree`] says what stands against it.
     pub fn new(circuit: &Circuit) -> Result<Self, NotATree> {
-        let root = root(circuit)?;
+        Self::grow(circuit, root(circuit)?, &Neighbours::new(circuit, &[]))
+    }
+
+    /// The tree that a way depth first from the root finds. What the neighbours have opened ends in a leaf.
+    pub(super) fn grow(circuit: &Circuit, root: u32, neighbours: &Neighbours) -> Result<Self, NotATree> {
         let count = circuit.buses.len();
-        let alive = |bus: u32| circuit.buses[bus as usize].energized;
-        // Neighbours in compressed rows.
-        let mut start = vec![0_u32; count + 1];
-        let live = circuit.series.iter().enumerate().filter(|(_, s)| alive(s.from) && alive(s.to));
-        for (_, series) in live.clone() {
-            start[series.from as usize + 1] += 1;
-            start[series.to as usize + 1] += 1;
-        }
-        for bus in 0..count {
-            start[bus + 1] += start[bus];
-        }
-        let mut fill = start.clone();
-        let mut neighbours = vec![(0_u32, 0_u32); start[count] as usize];
-        for (element, series) in live {
-            for (here, there) in [(series.from, series.to), (series.to, series.from)] {
-                let at = &mut fill[here as usize];
-                neighbours[*at as usize] = (there, element as u32);
-                *at += 1;
-            }
-        }
         let mut tree = Self {
             order: Vec::with_capacity(count),
-            position: vec![NONE; count],
+            position: vec![NONE; neighbours.nodes()],
             parent: Vec::with_capacity(count),
             element: Vec::with_capacity(count),
             fed_at_from: Vec::with_capacity(count),
             size: Vec::new(),
         };
         let mut waiting = vec![(root, NONE, NONE)];
-        while let Some((bus, parent, element)) = waiting.pop() {
-            if tree.position[bus as usize] != NONE {
+        while let Some((node, parent, element)) = waiting.pop() {
+            if tree.position[node as usize] != NONE {
                 return Err(NotATree::Loop(element as usize));
             }
             let here = tree.order.len() as u32;
-            tree.position[bus as usize] = here;
+            tree.position[node as usize] = here;
+            let bus = neighbours.bus(circuit, node);
             tree.order.push(bus);
             tree.parent.push(parent);
             tree.element.push(element);
             tree.fed_at_from.push(element == NONE || circuit.series[element as usize].to == bus);
-            let row = start[bus as usize] as usize..start[bus as usize + 1] as usize;
-            for &(next, by) in neighbours[row].iter().rev().filter(|&&(_, by)| by != element) {
+            for &(next, by) in neighbours.of(node).iter().rev().filter(|&&(_, by)| by != element) {
                 if tree.position[next as usize] != NONE {
                     return Err(NotATree::Loop(by as usize));
                 }
@@ -109,6 +94,15 @@ impl Tree {
         }
         tree.check_ratios(circuit)?;
         Ok(tree)
+    }
+
+    /// Series element → the position below it; [`NONE`] for dead ones.
+    pub(crate) fn below(&self, circuit: &Circuit) -> Vec<u32> {
+        let mut below = vec![NONE; circuit.series.len()];
+        for (position, &element) in (0..).zip(&self.element).skip(1) {
+            below[element as usize] = position;
+        }
+        below
     }
 
     /// Ratio and impedance of the element above a position as seen from the source: `V = T V_parent − Z J`, the parent
@@ -128,9 +122,7 @@ impl Tree {
         if self.fed_at_from[position] {
             return Ok((Some(ratio.clone()), series.z.clone()));
         }
-        let scale = ratio.norm();
-        let turned = ratio.clone().try_inverse().filter(|inverse| inverse.norm() * scale < 1e6);
-        let turned = turned.ok_or(NotATree::Ratio(element as usize))?;
+        let turned = turned(ratio).ok_or(NotATree::Ratio(element as usize))?;
         let z = &turned * series.z.to_matrix(ratio.nrows()) * turned.adjoint();
         Ok((Some(turned), Coupling::Full(Box::new(z))))
     }
@@ -145,7 +137,7 @@ impl Tree {
     }
 }
 
-fn root(circuit: &Circuit) -> Result<u32, NotATree> {
+pub(super) fn root(circuit: &Circuit) -> Result<u32, NotATree> {
     let alive = |bus: u32| circuit.buses[bus as usize].energized;
     if circuit.uniform_wires().is_none() {
         return Err(NotATree::Wires);
@@ -168,4 +160,10 @@ fn root(circuit: &Circuit) -> Result<u32, NotATree> {
         [root] => Ok(root),
         _ => Err(NotATree::Sources(buses.len())),
     }
+}
+
+/// A ratio seen from the other side, where it can be.
+pub(super) fn turned(ratio: &DMatrix<Complex64>) -> Option<DMatrix<Complex64>> {
+    let scale = ratio.norm();
+    ratio.clone().try_inverse().filter(|inverse| inverse.norm() * scale < 1e6)
 }

@@ -1,7 +1,7 @@
 //! From a circuit, its tree and the readings to the rows the passes work on.
 
 use super::NotSmoothable;
-use super::core::{Aim, Core, Place, Site};
+use super::core::{Aim, Core, Place};
 use super::cuts::{self, Cut, Place as CutPlace, Row};
 use super::dense::{self, HALF, LANES, Matrix, Vector};
 use super::injections::Load;
@@ -74,6 +74,7 @@ pub(super) fn compile<const N: usize>(
         meters: Vec::new(),
         sites: Vec::new(),
         cuts: Vec::new(),
+        drawn: Vec::new(),
         admittances: Vec::new(),
         levels: 0,
         root_free: 0,
@@ -97,15 +98,17 @@ pub(super) fn compile<const N: usize>(
     let ends = (0..count).map(|i| ends(&mut core.lines, circuit, tree, i)).collect();
     let elements = (0..count).map(|i| (tree.element[i], tree.fed_at_from[i])).collect();
     let wide = wide(readings);
-    let mut work = Work { circuit, tree, readings, core, targets: Targets::default(), wide };
+    let below = tree.below(circuit);
+    let loaded = loaded(circuit, tree);
+    let mut work = Work { circuit, tree, below, loaded, readings, core, targets: Targets::default(), wide };
     work.loads();
     let phasors = work.meters();
     work.cuts();
     work.evidence();
-    let Work { mut core, targets, .. } = work;
+    let Work { mut core, targets, loaded, .. } = work;
     core.double = Factors::new(&core);
     core.single = Factors::new(&core);
-    Ok(Compiled { core, targets, phasors, ends, elements, loaded: loaded(circuit, tree) })
+    Ok(Compiled { core, targets, phasors, ends, elements, loaded })
 }
 
 /// Positions with elements of their own beside loads.
@@ -122,6 +125,10 @@ fn loaded(circuit: &Circuit, tree: &Tree) -> Vec<u32> {
 struct Work<'a, const N: usize> {
     circuit: &'a Circuit,
     tree: &'a Tree,
+    /// Series element → the position below it.
+    below: Vec<u32>,
+    /// Positions with shunts or open ends of branches, rising.
+    loaded: Vec<u32>,
     readings: &'a Readings,
     core: Core<N>,
     targets: Targets,
@@ -311,11 +318,10 @@ impl<const N: usize> Work<'_, N> {
 
     fn cut_place(&self, place: FlowPlace) -> Option<(usize, CutPlace)> {
         let end = |element: u32, from: bool| {
-            let series = &self.circuit.series[element as usize];
-            let (from_at, to_at) = (self.position(series.from)?, self.position(series.to)?);
-            let child = from_at.max(to_at);
-            let here = if from { from_at } else { to_at };
-            Some((child, if here == child { CutPlace::Below } else { CutPlace::Above }))
+            let child =
+                Some(self.below[element as usize] as usize).filter(|&child| child != NONE as usize)?;
+            let above = self.tree.fed_at_from[child] == from;
+            Some((child, if above { CutPlace::Above } else { CutPlace::Below }))
         };
         match place {
             FlowPlace::SeriesFrom(element) => end(element, true),
@@ -334,6 +340,10 @@ impl<const N: usize> Work<'_, N> {
     /// The admittance between a cut and the measured current.
     fn admittance(&mut self, position: usize, place: CutPlace, flow: FlowPlace) -> u32 {
         let y: Matrix<N> = match flow {
+            FlowPlace::Bus(bus) if place == CutPlace::Own && self.has_shunt(bus) => {
+                let here = self.circuit.shunts.iter().filter(|shunt| shunt.bus == bus);
+                lines::real_form(&here.map(|shunt| shunt.y.to_matrix(N / 2)).sum())
+            }
             FlowPlace::Bus(_) => return NONE,
             FlowPlace::SeriesFrom(_) | FlowPlace::SeriesTo(_) => {
                 let series = &self.circuit.series[self.tree.element[position] as usize];
@@ -358,6 +368,13 @@ impl<const N: usize> Work<'_, N> {
         (self.core.admittances.len() - 1) as u32
     }
 
+    /// Whether something stands at a bus that is taken beside loads.
+    fn has_shunt(&self, bus: u32) -> bool {
+        let position = self.tree.position[bus as usize];
+        self.loaded.binary_search(&position).is_ok()
+            && self.circuit.shunts.iter().any(|shunt| shunt.bus == bus)
+    }
+
     /// The cut at a place, made when it is the first there. Cuts of general elements are one each.
     fn cut(&mut self, position: usize, place: CutPlace, flow: FlowPlace) -> u32 {
         let last = self.core.cuts.last().map(|cut| (cut.position as usize, cut.place));
@@ -372,11 +389,7 @@ impl<const N: usize> Work<'_, N> {
     }
 
     fn at_site(&mut self, position: usize, place: CutPlace, at: u32) {
-        if self.core.place[position].site == NONE {
-            self.core.place[position].site = self.core.sites.len() as u32;
-            self.core.sites.push(Site { own: NONE, here: (0, 0), above: NONE });
-        }
-        let site = &mut self.core.sites[self.core.place[position].site as usize];
+        let site = self.core.site(position);
         match place {
             CutPlace::Own => site.own = at,
             CutPlace::Above => site.above = at,
@@ -398,8 +411,9 @@ impl<const N: usize> Work<'_, N> {
             // All that is known of a free wire: then it is the injection.
             let free = 1 << wire;
             let at = self.core.place[position].load;
+            let shunted = self.has_shunt(self.tree.order[position]);
             let load = &mut self.core.loads[at as usize];
-            if load.free & free != 0 && p.is_finite() && q.is_finite() {
+            if load.free & free != 0 && p.is_finite() && q.is_finite() && !shunted {
                 load.free &= !free;
                 let k = usize::from(wire);
                 (load.measured[k], load.measured[k + HALF]) = (reading.s.re, reading.s.im);

@@ -11,7 +11,7 @@
 //! so nothing else than A, S, L and Z is needed to carry corrections up and down.
 
 use super::cuts::Cut;
-use super::dense::{self, Arithmetic, HALF, Matrix, Plain, Vector};
+use super::dense::{self, Arithmetic, HALF, LANES, Matrix, Plain, Vector};
 use super::injections::Load;
 use super::lines::{Lines, NONE};
 use super::meters::Meter;
@@ -31,6 +31,25 @@ pub(super) struct Site {
     pub here: (u32, u32),
     /// Index of the cut at the parent's end of the line, or [`NONE`].
     pub above: u32,
+    /// Index of what ties draw here, or [`NONE`].
+    pub drawn: u32,
+}
+
+impl Site {
+    pub const NOTHING: Self = Self { own: NONE, here: (0, 0), above: NONE, drawn: NONE };
+}
+
+/// What ties draw from a position, see [`super::ties`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Drawn {
+    /// Current.
+    pub current: Vector,
+    /// The same of the gradient by the voltage.
+    pub pull: Vector,
+}
+
+impl Drawn {
+    pub const NOTHING: Self = Self { current: [0.0; LANES], pull: [0.0; LANES] };
 }
 
 /// What stands at a position, as indices; [`NONE`] for nothing.
@@ -66,6 +85,8 @@ pub(super) struct Core<const N: usize> {
     pub meters: Vec<Meter>,
     pub sites: Vec<Site>,
     pub cuts: Vec<Cut<N>>,
+    /// Where loops are closed: what goes from there to the other end.
+    pub drawn: Vec<Drawn>,
     pub admittances: Vec<Matrix<N>>,
     pub levels: usize,
     /// Wires of the root where nothing is known of the injection.
@@ -127,6 +148,24 @@ impl<const N: usize> Core<N> {
     pub fn own_cut(&self, position: usize) -> u32 {
         let site = self.place[position].site;
         if site == NONE { NONE } else { self.sites[site as usize].own }
+    }
+
+    /// The site of a position, made where there is none.
+    pub fn site(&mut self, position: usize) -> &mut Site {
+        let at = &mut self.place[position].site;
+        if *at == NONE {
+            *at = self.sites.len() as u32;
+            self.sites.push(Site::NOTHING);
+        }
+        &mut self.sites[*at as usize]
+    }
+
+    /// What ties draw from a position.
+    #[inline(always)]
+    pub fn drawn_at(&self, position: usize) -> Option<&Drawn> {
+        let site = self.place[position].site;
+        let drawn = if site == NONE { NONE } else { self.sites[site as usize].drawn };
+        if drawn == NONE { None } else { Some(&self.drawn[drawn as usize]) }
     }
 
     /// The root's voltage when the gradient by it has a residual `e`.

@@ -150,9 +150,12 @@ impl<const N: usize> Lines<N> {
 
     fn add_shunts(&mut self, circuit: &Circuit, tree: &Tree) {
         let alive = |bus: u32| tree.position[bus as usize] != NONE;
-        for series in circuit.series.iter().filter(|series| alive(series.from) && alive(series.to)) {
-            self.add_shunt(tree.position[series.from as usize], &series.y_from);
-            self.add_shunt(tree.position[series.to as usize], &series.y_to);
+        for (series, &below) in circuit.series.iter().zip(&tree.below(circuit)).filter(|pair| *pair.1 != NONE)
+        {
+            let (here, above) = (below as usize, tree.parent[below as usize]);
+            let (from, to) = if tree.fed_at_from[here] { (above, below) } else { (below, above) };
+            self.add_shunt(from, &series.y_from);
+            self.add_shunt(to, &series.y_to);
         }
         for shunt in circuit.shunts.iter().filter(|shunt| alive(shunt.bus)) {
             self.add_shunt(tree.position[shunt.bus as usize], &shunt.y);

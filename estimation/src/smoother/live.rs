@@ -41,6 +41,18 @@ impl<const N: usize> Cut<N> {
         *sum = Up { a: T::narrow(Plain, &a), e: T::narrow(Plain, &e) };
     }
 
+    /// Takes a shift from inside out, nothing kept; `note` gets each row's change of ν/s.
+    pub(super) fn pass_up<T: Real>(&self, sum: &mut Up<T>, mut note: impl FnMut(usize, f64)) {
+        let (mut a, mut e) = (T::widen(Plain, &sum.a), T::widen(Plain, &sum.e));
+        for (at, row) in self.rows.iter().enumerate() {
+            let nu = -dense::dot(&row.h_j, &a);
+            a = dense::axpy(Plain, nu, &row.k, &a);
+            e = dense::axpy(Plain, nu, &row.g, &e);
+            note(at, nu / row.s);
+        }
+        *sum = Up { a: T::narrow(Plain, &a), e: T::narrow(Plain, &e) };
+    }
+
     /// The change of the gradient on the inner side, nothing kept. `nu` is what the way up left at a row.
     pub(super) fn descend<T: Real>(&self, v: &Lanes<T>, mu: &mut Lanes<T>, nu: impl Fn(usize) -> f64) {
         let (v, mut inner) = (T::widen(Plain, v), T::widen(Plain, mu));
@@ -335,14 +347,7 @@ fn rows_here<T: Real, const N: usize>(core: &Core<N>, i: usize, trail: &mut Trai
 
 #[inline(never)]
 fn pass_up<T: Real, const N: usize>(core: &Core<N>, cut: u32, trail: &mut Trail<T>, sum: &mut Up<T>) {
-    let (mut a, mut e) = (T::widen(Plain, &sum.a), T::widen(Plain, &sum.e));
-    for (at, row) in core.cuts[cut as usize].rows.iter().enumerate() {
-        let nu = -dense::dot(&row.h_j, &a);
-        a = dense::axpy(Plain, nu, &row.k, &a);
-        e = dense::axpy(Plain, nu, &row.g, &e);
-        trail.rows.push((cut, at as u32, nu / row.s));
-    }
-    *sum = Up { a: T::narrow(Plain, &a), e: T::narrow(Plain, &e) };
+    core.cuts[cut as usize].pass_up(sum, |row, nu| trail.rows.push((cut, row as u32, nu)));
 }
 
 impl<const N: usize> Solver<N> {

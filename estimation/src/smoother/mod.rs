@@ -18,6 +18,7 @@
 //! factors, `course` which pass comes next.
 
 mod batch;
+mod closed;
 mod compile;
 mod core;
 mod course;
@@ -47,15 +48,17 @@ mod stops;
 mod taken;
 #[cfg(test)]
 mod tests;
+mod ties;
 mod together;
 mod trunk;
 mod uncertainty;
 mod voltmeters;
 mod walk;
 
-use crate::circuit::{Circuit, NotATree, Readings, Tree};
+use crate::circuit::{Circuit, NotATree, Opened, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};
 pub use batch::SETS;
+pub use closed::Closed;
 use nalgebra::DMatrix;
 use num_complex::Complex64;
 use solver::Solver;
@@ -71,6 +74,9 @@ pub enum NotSmoothable {
     /// The smoother is made for one wire and for three.
     #[error("buses have {0} wires; the smoother knows one and three")]
     Wires(usize),
+    /// It has loops, and something that nobody measures.
+    #[error("with loops, all that is taken and the source's voltage have to be measured or expected")]
+    Open,
 }
 
 /// An estimate.
@@ -218,6 +224,11 @@ impl Smoother {
             _ => return Err(NotSmoothable::Wires(wires)),
         };
         Ok(Self { solver })
+    }
+
+    /// Closes the loops of the network, see [`Closed`].
+    fn close(&mut self, opened: &Opened) -> Result<(), NotSmoothable> {
+        both!(&mut self.solver, solver => solver.close(opened))
     }
 
     /// Takes over the values of readings; everything else about them must be as in [`Smoother::new`].

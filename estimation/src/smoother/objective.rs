@@ -20,6 +20,9 @@ impl<const N: usize> Core<N> {
         for i in (0..self.count()).rev() {
             let shunt = self.lines.shunt_current(Plain, i, &self.v[i]);
             taken[i] = dense::sub(Plain, &taken[i], &shunt);
+            if let Some(drawn) = self.drawn_at(i) {
+                taken[i] = dense::sub(Plain, &taken[i], &drawn.current);
+            }
             if i > 0 {
                 let line = &self.lines.line[i];
                 let from = self.lines.tt(Plain, line, &self.j[i]);

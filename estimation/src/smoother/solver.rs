@@ -15,8 +15,9 @@ use super::shrinking::Shrinking;
 use super::standing::Standing;
 use super::start::Start;
 use super::step::Step;
+use super::ties::Ties;
 use super::{Estimated, NotSmoothable, Observability, Settled};
-use crate::circuit::{Circuit, Readings, Tree};
+use crate::circuit::{Circuit, Opened, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
 
@@ -83,6 +84,8 @@ pub(super) struct Solver<const N: usize> {
     pub(super) path: Vec<u32>,
     pub(super) trails: (Trail<f32>, Trail<f64>),
     pub(super) precision: Precision,
+    /// What closes loops; nothing on a tree.
+    ties: Option<Box<Ties<N>>>,
 }
 
 impl<const N: usize> Solver<N> {
@@ -108,6 +111,7 @@ impl<const N: usize> Solver<N> {
             path: Vec::new(),
             trails: Default::default(),
             precision: Precision::Single,
+            ties: None,
         };
         if solver.compiled.core.loads.iter().any(|load| load.free != 0) {
             solver.precision = Precision::Double;
@@ -115,6 +119,18 @@ impl<const N: usize> Solver<N> {
         solver.aim_reference();
         solver.no_load = solver.no_load_max();
         Ok(solver)
+    }
+
+    /// Closes loops. From then on there are only estimates and what they consist of.
+    pub fn close(&mut self, opened: &Opened) -> Result<(), NotSmoothable> {
+        // Free loads have windows that move along with the steps: beside ties, whose currents lag behind by one, they do not settle.
+        if !(self.is_referred_to_root() && self.determines_all()) {
+            return Err(NotSmoothable::Open);
+        }
+        if !opened.ties.is_empty() {
+            self.ties = Some(Box::new(Ties::new(self.core(), &opened.ties)));
+        }
+        Ok(())
     }
 
     fn core(&mut self) -> &mut Core<N> {
@@ -263,18 +279,25 @@ impl<const N: usize> Solver<N> {
     }
 
     pub fn settle(&mut self, tolerance: Tolerance) -> Result<Settled, NoSolution> {
+        let settled = self.settle_in_precision(tolerance);
+        if settled.is_ok() || self.precision == Precision::Double {
+            return settled;
+        }
+        self.precision = Precision::Double;
+        self.settle_in_precision(tolerance)
+    }
+
+    /// The same in the precision at hand, or the one that an iteration comes to.
+    fn settle_in_precision(&mut self, tolerance: Tolerance) -> Result<Settled, NoSolution> {
         self.start();
-        let mut settled = self.iterate(tolerance, true, Growing::GoesOn);
-        if matches!(settled, Err(NoSolution::NotFinite { .. })) && self.precision != Precision::Double {
-            self.start();
-            settled = self.iterate(tolerance, true, Growing::Renews);
+        match self.iterate(tolerance, true, Growing::GoesOn) {
+            // Where it was lost, factors may have broken before the numbers did.
+            Err(NoSolution::NotFinite { .. } | NoSolution::Singular { .. }) => {
+                self.start();
+                self.iterate(tolerance, true, Growing::Renews)
+            }
+            settled => settled,
         }
-        if settled.is_err() && self.precision != Precision::Double {
-            self.precision = Precision::Double;
-            self.start();
-            settled = self.iterate(tolerance, true, Growing::GoesOn);
-        }
-        settled
     }
 
     pub fn settle_kept(&mut self, tolerance: Tolerance) -> Result<Settled, NoSolution> {
@@ -328,6 +351,9 @@ impl<const N: usize> Solver<N> {
         let root = self.own_root_start();
         let core = self.core();
         core.path.run(Start { core, root, state: None });
+        if let Some(ties) = &mut self.ties {
+            ties.restart(&mut self.compiled.core);
+        }
     }
 
     /// Estimates from the state of another solver of the same tree, whatever its readings; from a flat start where that
@@ -434,7 +460,9 @@ impl<const N: usize> Solver<N> {
 
     fn estimated(&self, settled: Settled) -> Estimated {
         let Settled { iterations, factorizations } = settled;
-        let (objective, violation_pu) = self.compiled.core.objective();
+        let core = &self.compiled.core;
+        let (mut objective, violation_pu) = core.objective();
+        objective += self.ties.as_ref().map_or(0.0, |ties| ties.objective(core));
         Estimated { voltages: self.voltages(), objective, violation_pu, iterations, factorizations }
     }
 
@@ -489,16 +517,33 @@ impl<const N: usize> Solver<N> {
     pub fn renew_factors(&mut self) -> Result<(), NoSolution> {
         self.fold();
         let core = self.core();
-        core.path.run(Factor(core)).map_err(|broken| self.singular(broken.position))
+        let mut made = core.path.run(Factor(core));
+        if let (Some(ties), Ok(())) = (&mut self.ties, made) {
+            made = ties.factorize(&self.compiled.core);
+        }
+        made.map_err(|broken| self.singular(broken.position))
     }
 
     /// One step: its largest change of a voltage, p.u., and where.
     pub fn step(&mut self) -> (f64, usize) {
         self.fold();
         let double = self.precision == Precision::Double;
-        let core = self.core();
+        let Self { ties, compiled: Compiled { core, .. }, .. } = self;
         let path = core.path;
-        if double { path.run(Step::<f64, N>::new(core)) } else { path.run(Step::<f32, N>::new(core)) }
+        let step = |core: &mut Core<N>| {
+            if double { path.run(Step::<f64, N>::new(core)) } else { path.run(Step::<f32, N>::new(core)) }
+        };
+        if let Some(ties) = ties {
+            ties.close(core, |core| {
+                step(core);
+            });
+        }
+        let moved = step(core);
+        match ties {
+            // What is yet to move counts as moved.
+            Some(ties) => ties.with_gaps(core, moved),
+            None => moved,
+        }
     }
 
     #[cfg(test)]
@@ -517,6 +562,21 @@ impl<const N: usize> Solver<N> {
     pub(super) fn position(&self, bus: u32) -> Option<usize> {
         let position = self.positions[bus as usize];
         (position != NONE).then_some(position as usize)
+    }
+
+    /// Whether angles count from a phasor or from the root with all its wires measured.
+    fn is_referred_to_root(&self) -> bool {
+        let core = &self.compiled.core;
+        let measured = core.meters_at(0).filter(|&meter| core.meters[meter].says == Says::Magnitude);
+        let wires = measured.fold(0_u32, |wires, meter| wires | 1 << core.meters[meter].wire);
+        self.compiled.phasors || wires.count_ones() as usize == N / 2
+    }
+
+    /// Whether something is known of all that is taken, and of all of the root's voltage.
+    fn determines_all(&mut self) -> bool {
+        let all_loads = self.compiled.core.loads.iter().all(|load| load.free == 0);
+        self.start();
+        all_loads && self.renew_factors().is_ok() && self.compiled.core.root_weak == dense::zero()
     }
 
     pub fn observability(&mut self) -> Vec<Observability> {

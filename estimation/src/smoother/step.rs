@@ -147,6 +147,9 @@ fn residuals<K: Arithmetic, T: Real, const N: usize>(
     for meter in core.meters_at(i) {
         core.meters[meter].pull(&v, &mut pull);
     }
+    if let Some(drawn) = core.drawn_at(i) {
+        (j, pull) = (dense::add(kit, &j, &drawn.current), dense::add(kit, &pull, &drawn.pull));
+    }
     let mut bus = Up {
         a: T::add(kit, &sum.up.a, &T::narrow(kit, &j)),
         e: T::add(kit, &sum.up.e, &T::narrow(kit, &pull)),

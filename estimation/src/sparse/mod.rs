@@ -32,7 +32,9 @@ mod newton_tests;
 #[cfg(test)]
 mod nodal_tests;
 #[cfg(test)]
-mod test_circuits;
+pub(crate) mod test_circuits;
+#[cfg(test)]
+pub(crate) mod test_readings;
 #[cfg(test)]
 mod wls_tests;
 

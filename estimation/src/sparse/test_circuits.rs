@@ -6,12 +6,12 @@ use nalgebra::{DMatrix, DVector};
 use num_complex::Complex64;
 use proptest::prelude::*;
 
-pub(super) fn bus(wires: u8) -> CircuitBus {
+pub(crate) fn bus(wires: u8) -> CircuitBus {
     CircuitBus { first_wire: 0, wires, energized: true, u_base_v: 230.0 }
 }
 
 /// Numbers the wires and puts a source of 1 p.u. at the first bus.
-pub(super) fn circuit(mut buses: Vec<CircuitBus>) -> Circuit {
+pub(crate) fn circuit(mut buses: Vec<CircuitBus>) -> Circuit {
     let mut first = 0;
     for bus in &mut buses {
         bus.first_wire = first;
@@ -23,15 +23,15 @@ pub(super) fn circuit(mut buses: Vec<CircuitBus>) -> Circuit {
     Circuit { s_base_va: 1e6 / 3.0, buses, sources: vec![source], ..Circuit::default() }
 }
 
-pub(super) fn even(re: f64, im: f64, mutual_re: f64, mutual_im: f64) -> Coupling {
+pub(crate) fn even(re: f64, im: f64, mutual_re: f64, mutual_im: f64) -> Coupling {
     Coupling::Even { own: Complex64::new(re, im), mutual: Complex64::new(mutual_re, mutual_im) }
 }
 
-pub(super) fn line(from: u32, to: u32, z: Coupling) -> Series {
+pub(crate) fn line(from: u32, to: u32, z: Coupling) -> Series {
     Series { from, to, ratio: None, z, y_from: Coupling::Zero, y_to: Coupling::Zero }
 }
 
-pub(super) fn wye(bus: u32, plus: u8, p: f64, q: f64) -> LoadPort {
+pub(crate) fn wye(bus: u32, plus: u8, p: f64, q: f64) -> LoadPort {
     LoadPort {
         bus,
         plus,
@@ -45,7 +45,7 @@ pub(super) fn wye(bus: u32, plus: u8, p: f64, q: f64) -> LoadPort {
 }
 
 /// Currents entering every linear element at every place, from the element equations; those of sources if asked for.
-pub(super) fn element_currents(
+pub(crate) fn element_currents(
     circuit: &Circuit,
     voltages: &[Complex64],
     sources: bool,
@@ -78,7 +78,7 @@ pub(super) fn element_currents(
 }
 
 /// Largest sum of currents at any wire, written independently of the stamps, p.u.
-pub(super) fn residual(circuit: &Circuit, voltages: &[Complex64]) -> f64 {
+pub(crate) fn residual(circuit: &Circuit, voltages: &[Complex64]) -> f64 {
     let mut sum = vec![Complex64::ZERO; voltages.len()];
     for (_, bus, currents) in element_currents(circuit, voltages, true) {
         for (k, current) in currents.iter().enumerate() {
@@ -100,7 +100,7 @@ pub(super) fn residual(circuit: &Circuit, voltages: &[Complex64]) -> f64 {
 }
 
 /// A random meshed circuit of 2 to 8 buses with one or three wires, shunts, some transformers, wye and delta loads.
-pub(super) fn mesh() -> impl Strategy<Value = Circuit> {
+pub(crate) fn mesh() -> impl Strategy<Value = Circuit> {
     (2..9_usize, any::<bool>()).prop_flat_map(|(count, three)| {
         let wires: u8 = if three { 3 } else { 1 };
         let parents = prop::collection::vec(0..100_usize, count - 1);

@@ -5,9 +5,9 @@ use super::deviations::{Deviations, Teller};
 use super::judge::{self, Judgement};
 use super::known::Known;
 use crate::assembly::{Assembly, AssemblyError};
-use crate::circuit::Tree;
+use crate::circuit::{Circuit, NotATree, Opened, Tree};
 use crate::gathering::{Gathered, Outcome, SensorError, gather};
-use crate::smoother::{self, Smoother, Uncertainty};
+use crate::smoother::{self, Closed, Smoother, Uncertainty};
 use crate::solve::{NoSolution, Tolerance};
 use crate::sparse::{self, Flows, Wls};
 use grid::{Network, Sensor};
@@ -17,7 +17,7 @@ use thiserror::Error;
 /// How to estimate. All of them find the same optimum; they differ in speed and in what they accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EstimationMethod {
-    /// The smoother on a tree, sparse least squares otherwise.
+    /// The smoother on a tree and where few loops close, sparse least squares otherwise.
     #[default]
     Auto,
     /// Sparse least squares.
@@ -54,6 +54,8 @@ pub struct Estimation {
 #[derive(Debug)]
 enum Estimator {
     Tree(Box<Smoother>),
+    /// The smoother with loops, and sparse least squares at its estimates, once something is asked of one.
+    Closed(Box<Closed>, Option<Box<Wls>>),
     Sparse(Box<Wls>),
     /// No bus has a voltage.
     Dark,
@@ -72,7 +74,20 @@ pub struct EstimateStudy {
     kept: bool,
     /// Voltages as estimated, before they are turned to the reference.
     last: Vec<Complex64>,
+    tolerance: Tolerance,
+    /// Of the last estimate, where sparse least squares made it or went over it.
     rows: Vec<sparse::EstimatedRow>,
+}
+
+/// The cube of as many unknowns as ties have may be so much for each wire of a network: a few hundred loops in a million wires, 7 in three
+/// hundred. Beyond, finding them costs more than what the tree saves.
+const TIE_WORK_MAX: f64 = 2500.0;
+
+/// Most loops to close on a tree.
+fn loops_max(circuit: &Circuit) -> usize {
+    let wires = circuit.uniform_wires().unwrap_or(1).max(1);
+    let unknowns = (TIE_WORK_MAX * circuit.wire_count() as f64).cbrt();
+    (unknowns / (4 * wires) as f64) as usize
 }
 
 impl EstimateStudy {
@@ -89,8 +104,18 @@ impl EstimateStudy {
         let assembly = Assembly::new(network, symmetric)?;
         let gathered = gather(&assembly, network, sensors)?;
         let estimator = choose(&assembly, &gathered, method)?;
-        let (last, rows) = (Vec::new(), Vec::new());
-        Ok(Self { assembly, gathered, method, estimator, stands_in: false, kept: false, last, rows })
+        let (last, tolerance, rows) = (Vec::new(), Tolerance::default(), Vec::new());
+        Ok(Self {
+            assembly,
+            gathered,
+            method,
+            estimator,
+            stands_in: false,
+            kept: false,
+            last,
+            tolerance,
+            rows,
+        })
     }
 
     /// The equations.
@@ -128,6 +153,15 @@ impl EstimateStudy {
                 }
                 same
             }
+            Estimator::Closed(smoother, wls) => {
+                if same {
+                    smoother.set_values(readings);
+                }
+                if wls.as_mut().is_some_and(|wls| !wls.set_values(readings)) {
+                    *wls = None;
+                }
+                same
+            }
             Estimator::Sparse(wls) => !self.stands_in && wls.set_values(readings),
             Estimator::Dark => true,
         };
@@ -149,6 +183,8 @@ impl EstimateStudy {
                 let seen = smoother.observability();
                 live.all(|(bus, _)| !seen[circuit.wires(bus)].contains(&smoother::Observability::Unknown))
             }
+            // It takes no readings that leave something open.
+            Estimator::Closed(..) => true,
             Estimator::Sparse(wls) => wls.determines_all(),
             Estimator::Dark => false,
         }
@@ -165,18 +201,18 @@ impl EstimateStudy {
     /// # Errors
     /// [`NoSolution`] when it does not settle.
     pub fn estimate(&mut self, tolerance: &Tolerance) -> Result<Estimation, NoSolution> {
+        self.tolerance = *tolerance;
+        self.rows.clear();
         // A smoother that finds nothing gives way: the sparse solver regularises what nothing determines.
-        if let Estimator::Tree(smoother) = &mut self.estimator {
-            let kept = if self.kept { smoother.estimate_kept(*tolerance).ok() } else { None };
-            match kept.map_or_else(|| smoother.estimate(*tolerance), Ok) {
-                Ok(found) => {
-                    return Ok(self.put(found.voltages, found.objective, found.iterations, Solver::Smoother));
-                }
-                Err(_) => {
-                    let wls = Wls::new(&self.assembly.circuit, &self.gathered.readings)?;
-                    (self.estimator, self.stands_in) = (Estimator::Sparse(Box::new(wls)), true);
-                }
+        match self.smoothed(tolerance) {
+            Some(Ok(found)) => {
+                return Ok(self.put(found.voltages, found.objective, found.iterations, Solver::Smoother));
             }
+            Some(Err(_)) => {
+                let wls = Wls::new(&self.assembly.circuit, &self.gathered.readings)?;
+                (self.estimator, self.stands_in) = (Estimator::Sparse(Box::new(wls)), true);
+            }
+            None => {}
         }
         match &mut self.estimator {
             Estimator::Sparse(wls) => {
@@ -190,6 +226,38 @@ impl EstimateStudy {
                 Ok(self.put(none, 0.0, 0, Solver::Sparse))
             }
         }
+    }
+
+    /// What the smoother finds, where there is one.
+    fn smoothed(&mut self, tolerance: &Tolerance) -> Option<Result<smoother::Estimated, NoSolution>> {
+        // A kept estimate that leads nowhere is followed by a whole one.
+        for kept in [true, false].into_iter().filter(|kept| !kept || self.kept) {
+            let found = match &mut self.estimator {
+                Estimator::Tree(smoother) if kept => smoother.estimate_kept(*tolerance),
+                Estimator::Tree(smoother) => smoother.estimate(*tolerance),
+                Estimator::Closed(smoother, _) if kept => smoother.estimate_kept(*tolerance),
+                Estimator::Closed(smoother, _) => smoother.estimate(*tolerance),
+                Estimator::Sparse(_) | Estimator::Dark => return None,
+            };
+            if found.is_ok() || !kept {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// Goes over an estimate of a network with closed loops, once, with sparse least squares, which tells what is known of it.
+    fn go_over(&mut self) -> Result<(), NoSolution> {
+        if let Estimator::Closed(_, wls) = &mut self.estimator
+            && self.rows.is_empty()
+        {
+            let made = match wls.take() {
+                Some(wls) => wls,
+                None => Box::new(Wls::new(&self.assembly.circuit, &self.gathered.readings)?),
+            };
+            self.rows = wls.insert(made).estimate_from(&self.last, &self.tolerance)?.rows;
+        }
+        Ok(())
     }
 
     fn put(
@@ -222,12 +290,15 @@ impl EstimateStudy {
     /// # Errors
     /// [`NoSolution`] when the matrix at the estimate has no finite values.
     pub fn judge(&mut self) -> Result<Judgement, NoSolution> {
+        self.go_over()?;
         let (circuit, gathered) = (&self.assembly.circuit, &self.gathered);
         let count = self.gathered.outcome(&self.assembly, self.last.clone()).residuals.len();
         match &mut self.estimator {
             Estimator::Tree(smoother) => Ok(judge::from_tree(circuit, gathered, smoother, &self.last, count)),
-            Estimator::Sparse(wls) => judge::from_sparse(circuit, gathered, wls, &self.rows, count),
-            Estimator::Dark => Ok(Judgement::default()),
+            Estimator::Sparse(wls) | Estimator::Closed(_, Some(wls)) => {
+                judge::from_sparse(circuit, gathered, wls, &self.rows, count)
+            }
+            Estimator::Closed(_, None) | Estimator::Dark => Ok(Judgement::default()),
         }
     }
 
@@ -237,6 +308,7 @@ impl EstimateStudy {
     /// # Errors
     /// [`NoSolution`] when the matrix at the estimate has no finite values.
     pub fn deviations(&mut self, network: &Network, judgement: &Judgement) -> Result<Deviations, NoSolution> {
+        self.go_over()?;
         let mut voltages = self.last.clone();
         self.gathered.turn(&self.assembly, &mut voltages);
         let circuit = &self.assembly.circuit;
@@ -244,8 +316,10 @@ impl EstimateStudy {
             Estimator::Tree(smoother) => {
                 Known::Tree { circuit, voltages: &self.last, all: smoother.uncertainty() }
             }
-            Estimator::Sparse(wls) => Known::Sparse(Flows::new(circuit, wls.posterior()?)?),
-            Estimator::Dark => return Ok(Deviations::default()),
+            Estimator::Sparse(wls) | Estimator::Closed(_, Some(wls)) => {
+                Known::Sparse(Flows::new(circuit, wls.posterior()?)?)
+            }
+            Estimator::Closed(_, None) | Estimator::Dark => return Ok(Deviations::default()),
         };
         let (assembly, gathered) = (&self.assembly, &self.gathered);
         let teller = Teller { network, assembly, gathered, voltages: &voltages, judgement };
@@ -263,10 +337,20 @@ fn choose(
     if !circuit.buses.iter().any(|bus| bus.energized) {
         return Ok(Estimator::Dark);
     }
-    let tree = (method == EstimationMethod::Auto).then(|| Tree::new(circuit).ok()).flatten();
-    let smoother = tree.and_then(|tree| Smoother::new(circuit, &tree, &gathered.readings).ok());
-    Ok(match smoother {
-        Some(smoother) => Estimator::Tree(Box::new(smoother)),
-        None => Estimator::Sparse(Box::new(Wls::new(circuit, &gathered.readings)?)),
-    })
+    let readings = &gathered.readings;
+    if method == EstimationMethod::Auto {
+        let tree = Tree::new(circuit);
+        if let Ok(tree) = &tree
+            && let Ok(smoother) = Smoother::new(circuit, tree, readings)
+        {
+            return Ok(Estimator::Tree(Box::new(smoother)));
+        }
+        if let Err(NotATree::Loop(_)) = tree
+            && let Ok(opened) = Opened::new(circuit, loops_max(circuit))
+            && let Ok(smoother) = Closed::new(circuit, &opened, readings)
+        {
+            return Ok(Estimator::Closed(Box::new(smoother), None));
+        }
+    }
+    Ok(Estimator::Sparse(Box::new(Wls::new(circuit, readings)?)))
 }

@@ -72,13 +72,24 @@ impl Network {
                 put(*to, &(y + y_to));
                 (*to, rows)
             }
-            FlowPlace::Bus(bus) => (bus, self.injection_rows(bus)),
+            FlowPlace::Bus(bus) => (bus, self.taken_rows(bus)),
             FlowPlace::General { .. } | FlowPlace::Shunt(_) => unreachable!("none here"),
         }
     }
 
-    /// What appliances of a bus take: all that the elements do not.
+    /// What appliances of a bus take without its shunts.
     fn injection_rows(&self, bus: u32) -> Vec<Row> {
+        let mut rows = self.taken_rows(bus);
+        for (r, row) in rows.iter_mut().enumerate() {
+            for c in 0..self.wires {
+                row[bus as usize * self.wires + c] -= self.appliance_shunts[bus as usize][(r, c)];
+            }
+        }
+        rows
+    }
+
+    /// What is taken at a bus: all that the elements do not bring there.
+    fn taken_rows(&self, bus: u32) -> Vec<Row> {
         let mut rows = vec![Row::zeros(self.wires * self.count); self.wires];
         for element in 0..self.series.len() as u32 {
             for place in [FlowPlace::SeriesFrom(element), FlowPlace::SeriesTo(element)] {
@@ -88,11 +99,6 @@ impl Network {
                         *row -= flow;
                     }
                 }
-            }
-        }
-        for (r, row) in rows.iter_mut().enumerate() {
-            for c in 0..self.wires {
-                row[bus as usize * self.wires + c] -= self.appliance_shunts[bus as usize][(r, c)];
             }
         }
         rows
@@ -412,6 +418,15 @@ impl Optimum {
     /// Standard deviations of power and current at a place, by wire.
     pub fn flow(&self, network: &Network, place: FlowPlace) -> Vec<(f64, f64, f64)> {
         let (bus, rows) = network.flow_rows(place);
+        self.of(network, bus, &rows)
+    }
+
+    /// The same of what appliances take without the shunts of the bus.
+    pub fn taken(&self, network: &Network, bus: u32) -> Vec<(f64, f64, f64)> {
+        self.of(network, bus, &network.injection_rows(bus))
+    }
+
+    fn of(&self, network: &Network, bus: u32, rows: &[Row]) -> Vec<(f64, f64, f64)> {
         let first = bus as usize * network.wires;
         let parts = rows.iter().enumerate().map(|(k, row)| {
             let (p, q) = power(&self.state, first + k, row);

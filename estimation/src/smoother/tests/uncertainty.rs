@@ -39,7 +39,7 @@ fn compare(seeds: std::ops::Range<u64>, wires: usize, sensors: Sensors, toleranc
             near(&format!("angle of wire {wire} from the root's"), ours, optimum.angle(wire, root));
         }
         for bus in 0..buses {
-            let theirs = optimum.flow(&network, FlowPlace::Bus(bus as u32));
+            let theirs = optimum.taken(&network, bus as u32);
             for (k, theirs) in theirs.into_iter().enumerate() {
                 let (p, q) = uncertainty.injections[bus * wires + k];
                 near(&format!("p of bus {bus} wire {k}"), p, theirs.0);
