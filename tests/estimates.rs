@@ -296,6 +296,68 @@ fn street(nodes: u32) -> Value {
     json!({ "version": "1.0", "type": "input", "is_batch": false, "attributes": {}, "data": data })
 }
 
+/// The street with a few more lines between its nodes, each of which closes a loop.
+fn rings(nodes: u32, loops: u32) -> Value {
+    let mut street = street(nodes);
+    let data = &mut street["data"];
+    for number in 0..loops {
+        let mut line = data["line"][0].clone();
+        line["id"] = json!(800_000 + number);
+        line["from_node"] = json!(nodes / 2 + 7 * number);
+        line["to_node"] = json!(nodes - 5 * number);
+        data["line"].as_array_mut().unwrap().push(line);
+    }
+    street
+}
+
+#[test]
+fn a_few_loops_are_closed_on_the_tree_and_many_take_sparse_least_squares() {
+    let answer = Answer::new();
+    let nodes = 60_u32;
+    for (loops, solver) in [(3, "(smoother)"), (16, "(sparse)")] {
+        let file = answer.file("rings.json", &rings(nodes, loops));
+        let reading = |at: u32, p: f64| json!({ "id": 300_000 + at, "p_measured": p, "q_measured": 0.1 * p });
+        let values = |p: f64| {
+            let all: Vec<_> = (2..=nodes).map(|at| reading(at, p * f64::from(1 + at % 7))).collect();
+            json!({ "sym_power_sensor": all })
+        };
+        let scenarios = [values(2e4), values(3e4)];
+        let update = json!({ "version": "1.0", "type": "update", "is_batch": true, "attributes": {}, "data": scenarios });
+        let update = answer.file("update.json", &update);
+        let estimate = |more: &[&str]| {
+            let (found, output) =
+                answer.estimate(&file, &[&["--update", text(&update), "--table"], more].concat());
+            (found, String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        let ((own, table), (sparse, _)) = (estimate(&[]), estimate(&["--method", "sparse"]));
+        assert!(table.contains(solver), "{table}");
+        for (own, sparse) in own["data"].as_array().unwrap().iter().zip(sparse["data"].as_array().unwrap()) {
+            let lowest = each_u(own).into_iter().fold(1.0, f64::min);
+            assert!((0.8..0.995).contains(&lowest), "nothing to see: {lowest}");
+            for (component, id, attribute, near) in [
+                ("node", "41", "u_pu", 1e-8),
+                ("node", "60", "u_angle", 1e-8),
+                ("node", "60", "u_pu_std", 1e-9),
+                ("line", "800001", "p_from", 1e-1),
+                ("line", "800002", "p_to", 1e-1),
+                ("sym_power_sensor", "300033", "p_residual", 1e-1),
+                ("sym_power_sensor", "300033", "normalized_residual", 1e-6),
+            ] {
+                let of = |data: &Value| numbers(&row(data, component, id)[attribute]);
+                for (a, b) in of(own).into_iter().zip(of(sparse)) {
+                    assert!((a - b).abs() < near, "{loops} loops: {component} {id} {attribute} {a} {b}");
+                }
+            }
+        }
+    }
+}
+
+/// A number, or the numbers of three phases.
+fn numbers(value: &Value) -> Vec<f64> {
+    let all = value.as_array().map_or_else(|| vec![value.clone()], Clone::clone);
+    all.iter().map(|x| x.as_f64().unwrap_or_else(|| panic!("no number: {value}"))).collect()
+}
+
 /// Bad input of many nodes, with what the program has to say; `None`: an answer, without numbers that mean nothing.
 fn spoiled(nodes: u32) -> Vec<(&'static str, Value, Option<(i32, &'static str)>)> {
     let street = street(nodes);
