@@ -59,11 +59,11 @@ const ROUNDS_MAX: usize = 5;
 
 impl EstimateArguments {
     fn judges(&self, study: &EstimateStudy) -> bool {
-        self.uncertainty || study.on_tree() || study.assembly().circuit.wire_count() <= SPARSE_WIRES_MAX
+        self.uncertainty || study.is_smoothed() || study.assembly().circuit.wire_count() <= SPARSE_WIRES_MAX
     }
 
     fn judges_flows(&self, study: &EstimateStudy) -> bool {
-        self.uncertainty || study.on_tree() || study.assembly().circuit.wire_count() <= SPARSE_FLOWS_MAX
+        self.uncertainty || study.is_smoothed() || study.assembly().circuit.wire_count() <= SPARSE_FLOWS_MAX
     }
 
     fn method(&self) -> EstimationMethod {

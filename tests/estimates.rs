@@ -321,7 +321,7 @@ fn a_few_loops_are_closed_on_the_tree_and_many_take_sparse_least_squares() {
             let all: Vec<_> = (2..=nodes).map(|at| reading(at, p * f64::from(1 + at % 7))).collect();
             json!({ "sym_power_sensor": all })
         };
-        let scenarios = [values(2e4), values(3e4)];
+        let scenarios = [values(4e5), values(6e5)];
         let update = json!({ "version": "1.0", "type": "update", "is_batch": true, "attributes": {}, "data": scenarios });
         let update = answer.file("update.json", &update);
         let estimate = |more: &[&str]| {

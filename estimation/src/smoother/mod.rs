@@ -19,6 +19,7 @@
 
 mod batch;
 mod closed;
+mod closure;
 mod compile;
 mod core;
 mod course;
@@ -54,6 +55,7 @@ mod trunk;
 mod uncertainty;
 mod voltmeters;
 mod walk;
+mod ways;
 
 use crate::circuit::{Circuit, NotATree, Opened, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};

@@ -14,6 +14,7 @@
 //! A row at a cut takes the three from its outer to its inner side: with u = x k + c g/s, w = x' g/s − γ k and
 //! q = 1/s − u g/s − w k: `x −= u h_J'`, `γ += w h_J' + h_J w' + q h_J h_J'`.
 
+use super::closure::Closure;
 use super::core::Core;
 use super::cuts::Cut;
 use super::dense::{self, Arithmetic, HALF, LANES, Matrix, Plain, Transposed, Vector};
@@ -68,13 +69,32 @@ pub(super) struct TotalVariance {
 
 /// c, x, γ of a bus.
 #[derive(Debug, Clone, Copy)]
-struct Known<const N: usize> {
-    c: Matrix<N>,
-    x: Matrix<N>,
-    g: Matrix<N>,
+pub(super) struct Known<const N: usize> {
+    pub c: Matrix<N>,
+    pub x: Matrix<N>,
+    pub g: Matrix<N>,
 }
 
 impl<const N: usize> Known<N> {
+    /// Through the rows at the upper end of the line above a position.
+    #[inline(always)]
+    pub fn through_above(&mut self, core: &Core<N>, i: usize) {
+        let site = core.place[i].site;
+        if site != NONE && core.sites[site as usize].above != NONE {
+            self.through(&core.cuts[core.sites[site as usize].above as usize]);
+        }
+    }
+
+    /// Through the rows at a bus.
+    #[inline(always)]
+    pub fn through_here(&mut self, core: &Core<N>, i: usize) {
+        let site = core.place[i].site;
+        if site != NONE {
+            let here = core.sites[site as usize].here;
+            (here.0..here.1).rev().for_each(|cut| self.through(&core.cuts[cut as usize]));
+        }
+    }
+
     /// To the inner side of a cut.
     fn through(&mut self, cut: &Cut<N>) {
         for row in cut.rows.iter().rev() {
@@ -105,6 +125,8 @@ pub(super) struct Posterior<'a, const N: usize> {
     pub core: &'a Core<N>,
     /// `None`: voltages and injections alone.
     pub wanted: Option<Wanted<'a>>,
+    /// What closing loops adds; nothing on a tree.
+    pub closure: Option<&'a Closure<N>>,
 }
 
 /// What is wanted beside voltages and injections.
@@ -149,30 +171,33 @@ impl<const N: usize> Kernel for Posterior<'_, N> {
         let zero = dense::zero::<N>();
         let mut open = vec![Known { c: zero, x: zero, g: zero }; core.levels + 1];
         open[0].c = core.root;
+        // What the tree alone knows, along the ways to ties.
+        let mut bare = if self.closure.is_some() { open.clone() } else { Vec::new() };
         let mut whole = self.wanted.map_or(&[][..], |wanted| wanted.whole).iter().copied().peekable();
-        let mut reference = self.wanted.map(|_| Reference::new(core));
+        let mut reference = self.wanted.map(|_| Reference::new(core, self.closure));
+        match self.closure {
+            Some(closure) => open[0] = closure.arrive(core, (0, 0), &mut bare[0], &mut out),
+            None => arrive(core, 0, &mut open[0], &mut out),
+        }
         keep_whole(&mut whole, 0, &open[0].c, &mut out);
-        arrive(core, 0, &mut open[0], &mut out);
-        root_injection(core, &core.root, &mut out);
+        root_injection(core, &open[0].c, self.closure, &mut out);
         if let Some(reference) = &reference {
             reference.write(core, 0, &mut out);
         }
         for i in 1..count {
             let level = core.place[i].level as usize;
-            let mut outer = open[level - 1];
-            let site = core.place[i].site;
-            if site != NONE && core.sites[site as usize].above != NONE {
-                outer.through(&core.cuts[core.sites[site as usize].above as usize]);
-            }
-            let crossed = cross(kit, core, i, &outer);
-            if let Some(wanted) = &self.wanted {
-                flows(kit, core, i, &outer, &crossed, &wanted.ends[i], &mut out);
-            }
-            open[level] = crossed.known;
+            let ends = self.wanted.map(|wanted| &wanted.ends[i]);
+            let on_way = self.closure.and_then(|closure| Some((closure, closure.number(i)?)));
+            open[level] = match on_way {
+                Some((closure, number)) => {
+                    let voltage_above = &open[level - 1].c;
+                    closure.below(core, (number, i), (&mut bare, voltage_above), ends, &mut out)
+                }
+                None => below(kit, core, i, open[level - 1], ends, &mut out),
+            };
             keep_whole(&mut whole, i, &open[level].c, &mut out);
-            arrive(core, i, &mut open[level], &mut out);
             if let Some(reference) = &mut reference {
-                reference.cross(kit, core, i);
+                reference.cross(kit, core, i, on_way);
                 reference.write(core, i, &mut out);
             }
         }
@@ -194,18 +219,44 @@ fn keep_whole<const N: usize>(
     }
 }
 
+/// From a bus to the one below a line: writes what is wanted, and gives what is known inside the rows there.
+#[inline(always)]
+fn below<K: Arithmetic, const N: usize>(
+    kit: K,
+    core: &Core<N>,
+    i: usize,
+    mut outer: Known<N>,
+    ends: Option<&Ends>,
+    out: &mut Variances,
+) -> Known<N> {
+    outer.through_above(core, i);
+    let crossed = cross(kit, core, i, &outer);
+    if let Some(ends) = ends {
+        let (v_j, j_j) = above(kit, core, i, &outer, &crossed);
+        flows(kit, core, i, (&outer.c, &v_j, &j_j), &crossed, ends, out);
+    }
+    let mut known = crossed.known;
+    arrive(core, i, &mut known, out);
+    known
+}
+
 /// What crossing a line gives.
-struct Crossed<const N: usize> {
-    known: Known<N>,
+pub(super) struct Crossed<const N: usize> {
+    pub known: Known<N>,
     /// cov(U, J).
-    u_j: Matrix<N>,
+    pub u_j: Matrix<N>,
     /// cov(J).
-    j: Matrix<N>,
+    pub j: Matrix<N>,
 }
 
 /// From the parent's bus to the bus below a line.
 #[inline(always)]
-fn cross<K: Arithmetic, const N: usize>(kit: K, core: &Core<N>, i: usize, outer: &Known<N>) -> Crossed<N> {
+pub(super) fn cross<K: Arithmetic, const N: usize>(
+    kit: K,
+    core: &Core<N>,
+    i: usize,
+    outer: &Known<N>,
+) -> Crossed<N> {
     let (line, edge, lines) = (&core.lines.line[i], &core.double.edges[i], &core.lines);
     let c = lines.from_parent(kit, line, &outer.c);
     let x = lines.from_parent(kit, line, &outer.x);
@@ -254,24 +305,29 @@ fn negative<const N: usize>(m: &Matrix<N>) -> Matrix<N> {
 /// Writes what is known of a bus, and goes through its rows.
 #[inline(always)]
 fn arrive<const N: usize>(core: &Core<N>, i: usize, known: &mut Known<N>, out: &mut Variances) {
+    voltage(core, i, &known.c, out);
+    known.through_here(core, i);
+    taken(core, i, known, out);
+}
+
+/// Writes what is known of the voltages of a bus.
+#[inline(always)]
+pub(super) fn voltage<const N: usize>(core: &Core<N>, i: usize, c: &Matrix<N>, out: &mut Variances) {
     let (w, h) = (N / 2, HALF);
     let v = &core.v[i];
     for k in 0..w {
-        let (xx, xy, yy) = (known.c[k][k], known.c[k][k + h], known.c[k + w][k + h]);
+        let (xx, xy, yy) = (c[k][k], c[k][k + h], c[k + w][k + h]);
         let (x, y) = (v[k], v[k + h]);
         out.magnitude[i * w + k] = (x * x * xx + 2.0 * x * y * xy + y * y * yy) / (x * x + y * y);
         out.phasor[i * w + k] = xx + yy;
     }
-    let place = core.place[i];
-    let mut own = NONE;
-    if place.site != NONE {
-        let site = core.sites[place.site as usize];
-        for cut in (site.here.0..site.here.1).rev() {
-            known.through(&core.cuts[cut as usize]);
-        }
-        own = site.own;
-    }
-    if place.load != NONE {
+}
+
+/// Writes what is known of what a bus takes, from what is known inside its rows.
+#[inline(always)]
+pub(super) fn taken<const N: usize>(core: &Core<N>, i: usize, known: &Known<N>, out: &mut Variances) {
+    let own = core.own_cut(i);
+    if core.place[i].load != NONE {
         if own == NONE {
             injection(core, i, known, out);
         } else {
@@ -330,17 +386,28 @@ fn free_injection<const N: usize>(core: &Core<N>, i: usize, known: &Known<N>, ou
 
 /// The root takes minus what flows into the network.
 #[inline(never)]
-fn root_injection<const N: usize>(core: &Core<N>, c: &Matrix<N>, out: &mut Variances) {
+fn root_injection<const N: usize>(
+    core: &Core<N>,
+    c: &Matrix<N>,
+    closure: Option<&Closure<N>>,
+    out: &mut Variances,
+) {
     if core.place[0].site != NONE && core.sites[core.place[0].site as usize].own != NONE {
         // Its whole injection is accounted for as a load.
         return;
     }
     let (a, s) = &core.root_flow;
-    let v_j = dense::product(Plain, c, &dense::transpose(Plain, a));
-    let j = dense::plus(Plain, &dense::product(Plain, a, &v_j), s);
+    let mut v_j = dense::product(Plain, &core.root, &dense::transpose(Plain, a));
+    let mut j = dense::plus(Plain, &dense::product(Plain, a, &v_j), s);
+    if let Some(closure) = closure {
+        closure.add_into_root(&mut v_j, &mut j);
+    }
     let mut current = core.lines.shunt_current(Plain, 0, &core.v[0]);
     for i in (1..core.count()).filter(|&i| core.lines.line[i].parent == 0) {
         current = dense::add(Plain, &current, &core.lines.tt(Plain, &core.lines.line[i], &core.j[i]));
+    }
+    if let Some(drawn) = core.drawn_at(0) {
+        current = dense::add(Plain, &current, &drawn.current);
     }
     for k in (0..N / 2).filter(|k| core.root_free & (1 << k) != 0) {
         let end = end_variance::<N>(k, &core.v[0], &current, c, &v_j, &j);
@@ -392,13 +459,33 @@ fn current_variance<const N: usize>(k: usize, i: &Vector, i_i: &Matrix<N>) -> f6
     size.max(0.0)
 }
 
-/// Flows at both ends of the line above a position.
+/// cov(V, T'J) and cov(T'J) of the bus above a line.
 #[inline(always)]
-fn flows<K: Arithmetic, const N: usize>(
+pub(super) fn above<K: Arithmetic, const N: usize>(
     kit: K,
     core: &Core<N>,
     i: usize,
     outer: &Known<N>,
+    crossed: &Crossed<N>,
+) -> (Matrix<N>, Matrix<N>) {
+    let (line, lines) = (&core.lines.line[i], &core.lines);
+    if line.ratio == NONE {
+        return (crossed.u_j, crossed.j);
+    }
+    let edge = &core.double.edges[i];
+    let (a, s) = (lines.to_parent(kit, line, &edge.a), lines.to_parent(kit, line, &edge.s));
+    let noise = dense::product(kit, &outer.x, &s);
+    let cross = dense::plus(kit, &dense::product(kit, &outer.c, &dense::transpose(kit, &a)), &noise);
+    (cross, lines.to_parent(kit, line, &crossed.j))
+}
+
+/// Flows at both ends of the line above a position; covariances of V, of (V, T'J) and of T'J at its upper one.
+#[inline(always)]
+pub(super) fn flows<K: Arithmetic, const N: usize>(
+    kit: K,
+    core: &Core<N>,
+    i: usize,
+    (c_above, v_j_above, j_above): (&Matrix<N>, &Matrix<N>, &Matrix<N>),
     crossed: &Crossed<N>,
     ends: &Ends,
     out: &mut Variances,
@@ -415,18 +502,9 @@ fn flows<K: Arithmetic, const N: usize>(
     // Above: I = T'J + Y V.
     let parent = line.parent as usize;
     let v = &core.v[parent];
-    let (v_j, j_j) = if line.ratio == NONE {
-        (crossed.u_j, crossed.j)
-    } else {
-        let edge = &core.double.edges[i];
-        let (a, s) = (lines.to_parent(kit, line, &edge.a), lines.to_parent(kit, line, &edge.s));
-        let noise = dense::product(kit, &outer.x, &s);
-        let cross = dense::plus(kit, &dense::product(kit, &outer.c, &dense::transpose(kit, &a)), &noise);
-        (cross, lines.to_parent(kit, line, &crossed.j))
-    };
     let current = lines.tt(kit, line, j);
-    let above = with_shunt(kit, core, &ends.above, (v, &current), (&outer.c, &v_j, &j_j));
-    let known = (&outer.c, &above.1, &above.2);
+    let above = with_shunt(kit, core, &ends.above, (v, &current), (c_above, v_j_above, j_above));
+    let known = (c_above, &above.1, &above.2);
     out.above_total[i] = end(kit, (v, &above.0), known, &mut out.above[i * w..][..w]);
 }
 

@@ -3,6 +3,7 @@
 //! `var θ − 2 cov(θ, θ₀) + var θ₀`. The covariance of every voltage with θ₀ is the response to evidence at the root along
 //! the gradient of θ₀: one walk down with nothing changed below.
 
+use super::closure::Closure;
 use super::core::Core;
 use super::dense::{self, Arithmetic, HALF, LANES, Vector};
 use super::lines::NONE;
@@ -13,11 +14,15 @@ use super::precision::Up;
 /// Responses to the angle of the root's first wire, by level: of the voltage and of the gradient by the current.
 pub(super) struct Reference {
     open: Vec<(Vector, Vector)>,
+    /// The same of the tree alone, along the ways to ties.
+    bare: Vec<(Vector, Vector)>,
+    /// The gradient of that angle.
+    along: Vector,
     variance: f64,
 }
 
 impl Reference {
-    pub fn new<const N: usize>(core: &Core<N>) -> Self {
+    pub fn new<const N: usize>(core: &Core<N>, closure: Option<&Closure<N>>) -> Self {
         let mut along = [0.0; LANES];
         let (x, y) = (core.v[0][0], core.v[0][HALF]);
         let square = x * x + y * y;
@@ -27,15 +32,28 @@ impl Reference {
         pass_rows(core, 0, &v, &mut mu, &|_, _| 0.0);
         let mut open = vec![([0.0; LANES], [0.0; LANES]); core.levels + 1];
         open[0] = (v, mu);
-        Self { open, variance: dense::dot(&along, &v) }
+        let mut bare = Vec::new();
+        if let Some(closure) = closure {
+            bare.clone_from(&open);
+            open[0] = closure.with_loops(0, &bare[0], &along);
+        }
+        let variance = dense::dot(&along, &open[0].0);
+        Self { open, bare, along, variance }
     }
 
     /// To a position from its parent.
     #[inline(always)]
-    pub fn cross<K: Arithmetic, const N: usize>(&mut self, kit: K, core: &Core<N>, i: usize) {
+    pub fn cross<K: Arithmetic, const N: usize>(
+        &mut self,
+        kit: K,
+        core: &Core<N>,
+        i: usize,
+        on_way: Option<(&Closure<N>, usize)>,
+    ) {
         let (line, factors, place) = (&core.lines.line[i], &core.double, &core.place[i]);
         let level = place.level as usize;
-        let (outer, mut gradient) = self.open[level - 1];
+        let (outer, mut gradient) =
+            if on_way.is_some() { self.bare[level - 1] } else { self.open[level - 1] };
         if place.site != NONE && core.sites[place.site as usize].above != NONE {
             let cut = core.sites[place.site as usize].above as usize;
             core.cuts[cut].descend::<f64>(&outer, &mut gradient, |_| 0.0);
@@ -46,6 +64,10 @@ impl Reference {
         let mut mu = dense::sub(kit, &omega, &factors.zt(kit, line, &change.e));
         pass_rows(core, i, &v, &mut mu, &|_, _| 0.0);
         self.open[level] = (v, mu);
+        if let Some((closure, number)) = on_way {
+            self.bare[level] = (v, mu);
+            self.open[level] = closure.with_loops(number, &(v, mu), &self.along);
+        }
     }
 
     /// Writes the variances of a position's angles; those of its voltages are there.

@@ -17,7 +17,7 @@ use super::start::Start;
 use super::step::Step;
 use super::ties::Ties;
 use super::{Estimated, NotSmoothable, Observability, Settled};
-use crate::circuit::{Circuit, Opened, Readings, Tree};
+use crate::circuit::{Circuit, Readings, Tree};
 use crate::solve::{NoSolution, Tolerance};
 use num_complex::Complex64;
 
@@ -85,7 +85,7 @@ pub(super) struct Solver<const N: usize> {
     pub(super) trails: (Trail<f32>, Trail<f64>),
     pub(super) precision: Precision,
     /// What closes loops; nothing on a tree.
-    ties: Option<Box<Ties<N>>>,
+    pub(super) ties: Option<Box<Ties<N>>>,
 }
 
 impl<const N: usize> Solver<N> {
@@ -121,19 +121,7 @@ impl<const N: usize> Solver<N> {
         Ok(solver)
     }
 
-    /// Closes loops. From then on there are only estimates and what they consist of.
-    pub fn close(&mut self, opened: &Opened) -> Result<(), NotSmoothable> {
-        // Free loads have windows that move along with the steps: beside ties, whose currents lag behind by one, they do not settle.
-        if !(self.is_referred_to_root() && self.determines_all()) {
-            return Err(NotSmoothable::Open);
-        }
-        if !opened.ties.is_empty() {
-            self.ties = Some(Box::new(Ties::new(self.core(), &opened.ties)));
-        }
-        Ok(())
-    }
-
-    fn core(&mut self) -> &mut Core<N> {
+    pub(super) fn core(&mut self) -> &mut Core<N> {
         &mut self.compiled.core
     }
 
@@ -347,7 +335,7 @@ impl<const N: usize> Solver<N> {
         }
     }
 
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         let root = self.own_root_start();
         let core = self.core();
         core.path.run(Start { core, root, state: None });
@@ -562,21 +550,6 @@ impl<const N: usize> Solver<N> {
     pub(super) fn position(&self, bus: u32) -> Option<usize> {
         let position = self.positions[bus as usize];
         (position != NONE).then_some(position as usize)
-    }
-
-    /// Whether angles count from a phasor or from the root with all its wires measured.
-    fn is_referred_to_root(&self) -> bool {
-        let core = &self.compiled.core;
-        let measured = core.meters_at(0).filter(|&meter| core.meters[meter].says == Says::Magnitude);
-        let wires = measured.fold(0_u32, |wires, meter| wires | 1 << core.meters[meter].wire);
-        self.compiled.phasors || wires.count_ones() as usize == N / 2
-    }
-
-    /// Whether something is known of all that is taken, and of all of the root's voltage.
-    fn determines_all(&mut self) -> bool {
-        let all_loads = self.compiled.core.loads.iter().all(|load| load.free == 0);
-        self.start();
-        all_loads && self.renew_factors().is_ok() && self.compiled.core.root_weak == dense::zero()
     }
 
     pub fn observability(&mut self) -> Vec<Observability> {

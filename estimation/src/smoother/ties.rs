@@ -13,24 +13,23 @@
 
 use super::core::{Core, Drawn};
 use super::cuts::Cut;
-use super::dense::{self, LANES, Plain, Vector};
+use super::dense::{self, Plain, Vector};
 use super::factor::Broken;
 use super::lines::NONE;
-use super::live::pass_rows;
-use super::precision::Up;
+use super::ways::Ways;
 use crate::circuit::Tie;
 use nalgebra::{DMatrix, DVector, Dyn, LU};
 
 /// The ties of a tree.
 #[derive(Debug, Clone)]
 pub(super) struct Ties<const N: usize> {
-    ends: Vec<Ends>,
+    pub(super) ends: Vec<Ends>,
     /// (i, λ) of each tie.
     drawn: Vec<Drawn>,
     /// Positions from the ends to the root, rising, and the number of each one's parent among them.
-    paths: Vec<(u32, u32)>,
+    pub(super) paths: Vec<(u32, u32)>,
     /// First row of each cut among all rows at cuts, and one more.
-    first_row: Vec<usize>,
+    pub(super) first_row: Vec<usize>,
     /// How ends answer to what is drawn, on the factors at hand.
     answer: Option<Answer>,
     /// Whether the next step is the first one on its factors.
@@ -39,9 +38,9 @@ pub(super) struct Ties<const N: usize> {
 
 /// Where a tie ends: numbers among the paths.
 #[derive(Debug, Clone, Copy)]
-struct Ends {
-    twin: usize,
-    bus: usize,
+pub(super) struct Ends {
+    pub twin: usize,
+    pub bus: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -53,9 +52,6 @@ struct Answer {
     /// Of voltages at both ends, tie by tie.
     voltages: DMatrix<f64>,
 }
-
-/// Corrections at a position: of its voltage and of the gradient by its current.
-type Moved = (Vector, Vector);
 
 impl<const N: usize> Ties<N> {
     /// Gives every end a place among what is drawn.
@@ -93,6 +89,31 @@ impl<const N: usize> Ties<N> {
         core.drawn.fill(Drawn::NOTHING);
     }
 
+    /// Positions from the ends to the root, rising.
+    pub fn positions(&self) -> impl Iterator<Item = u32> {
+        self.paths.iter().map(|path| path.0)
+    }
+
+    /// X and Y with `X Y' = T⁻¹`, where T says how gaps answer to what is drawn on the factors at hand, rows of gradients before those
+    /// of voltages: then it is symmetric, as currents do to gradients what forces do to voltages.
+    pub fn unknowns(&self) -> Option<(DMatrix<f64>, DMatrix<f64>)> {
+        let Answer { gaps, scales, .. } = self.answer.as_ref()?;
+        let size = scales.0.len();
+        let unit = DMatrix::identity(size, size);
+        let mut left = gaps.u().solve_upper_triangular(&unit)?;
+        for (mut row, by) in left.row_iter_mut().zip(&scales.1) {
+            row *= *by;
+        }
+        let mut by_gaps = gaps.l().transpose().solve_upper_triangular(&unit)?;
+        gaps.p().inv_permute_rows(&mut by_gaps);
+        for (mut row, by) in by_gaps.row_iter_mut().zip(&scales.0) {
+            row *= *by;
+        }
+        let swapped = |row: usize| if row % (2 * N) < N { row + N } else { row - N };
+        let right = DMatrix::from_fn(size, size, |row, column| by_gaps[(swapped(row), column)]);
+        Some((left, right))
+    }
+
     fn position(&self, number: usize) -> usize {
         self.paths[number].0 as usize
     }
@@ -101,20 +122,21 @@ impl<const N: usize> Ties<N> {
     pub fn factorize(&mut self, core: &Core<N>) -> Result<(), Broken> {
         let size = 2 * N * self.ends.len();
         let (mut gaps, mut voltages) = (DMatrix::zeros(size, size), DMatrix::zeros(size, size));
-        let mut walk = Walk::new(self);
-        for tie in 0..self.ends.len() {
-            for unknown in 0..2 * N {
-                let column = 2 * N * tie + unknown;
-                walk.answer(core, self, tie, unknown);
-                for (other, ends) in self.ends.iter().enumerate() {
-                    let (twin, bus) = (&walk.moved[ends.twin], &walk.moved[ends.bus]);
-                    for c in 0..N {
-                        let (row, lane) = (2 * N * other + c, dense::lane::<N>(c));
-                        gaps[(row, column)] = twin.0[lane] - bus.0[lane];
-                        gaps[(row + N, column)] = twin.1[lane] - bus.1[lane];
-                        voltages[(row, column)] = twin.0[lane];
-                        voltages[(row + N, column)] = bus.0[lane];
-                    }
+        let mut ways = Ways::new(self);
+        for column in 0..size {
+            let mut drawn = vec![Drawn::NOTHING; self.ends.len()];
+            let (tie, lane) = (&mut drawn[column / (2 * N)], dense::lane::<N>(column % N));
+            let part = if column % (2 * N) < N { &mut tie.current } else { &mut tie.pull };
+            part[lane] = 1.0;
+            ways.answer(core, self, &drawn);
+            for (tie, ends) in self.ends.iter().enumerate() {
+                let (twin, bus) = (&ways.answered()[ends.twin], &ways.answered()[ends.bus]);
+                for c in 0..N {
+                    let (row, lane) = (2 * N * tie + c, dense::lane::<N>(c));
+                    gaps[(row, column)] = twin.v[lane] - bus.v[lane];
+                    gaps[(row + N, column)] = twin.mu[lane] - bus.mu[lane];
+                    voltages[(row, column)] = twin.v[lane];
+                    voltages[(row + N, column)] = bus.v[lane];
                 }
             }
         }
@@ -250,119 +272,3 @@ impl Answer {
 
 /// Smaller pivots are rounding, after scaling.
 const NO_PIVOT: f64 = 1e-13;
-
-/// Room for a walk over the paths.
-struct Walk {
-    /// By number on the paths: what arrives from below, if something does, and what the line makes of it.
-    sums: Vec<Option<Up<f64>>>,
-    up: Vec<Up<f64>>,
-    /// By row at a cut: change of ν/s.
-    nu: Vec<f64>,
-    moved: Vec<Moved>,
-}
-
-impl Walk {
-    fn new<const N: usize>(ties: &Ties<N>) -> Self {
-        let (count, nothing) = (ties.paths.len(), Up::NOTHING);
-        let rows = ties.first_row.last().copied().unwrap_or_default();
-        let moved = vec![([0.0; LANES], [0.0; LANES]); count];
-        Self { sums: vec![None; count], up: vec![nothing; count], nu: vec![0.0; rows], moved }
-    }
-
-    /// How all voltages and gradients on the paths answer when a tie draws one more of an unknown: of currents (the first N), of
-    /// forces (the others).
-    fn answer<const N: usize>(&mut self, core: &Core<N>, ties: &Ties<N>, tie: usize, unknown: usize) {
-        let mut unit = Up::<f64>::NOTHING;
-        let part = if unknown < N { &mut unit.a } else { &mut unit.e };
-        let lane = dense::lane::<N>(unknown % N);
-        let Ends { twin, bus } = ties.ends[tie];
-        part[lane] = 1.0;
-        self.sums[bus] = Some(unit);
-        let part = if unknown < N { &mut unit.a } else { &mut unit.e };
-        part[lane] = -1.0;
-        self.sums[twin] = Some(unit);
-        let e = self.climb(core, ties);
-        self.descend(core, ties, dense::times(Plain, &core.root, &e));
-    }
-
-    /// Up to the root; gives the residual of the gradient there.
-    fn climb<const N: usize>(&mut self, core: &Core<N>, ties: &Ties<N>) -> Vector {
-        let factors = &core.double;
-        for number in (0..ties.paths.len()).rev() {
-            let (i, parent) = (ties.paths[number].0 as usize, ties.paths[number].1 as usize);
-            let Some(mut sum) = self.sums[number].take() else {
-                self.up[number] = Up::NOTHING;
-                ties.rows_at(core, i).for_each(|row| self.nu[row] = 0.0);
-                continue;
-            };
-            let site = core.place[i].site;
-            if site != NONE {
-                let (first, end) = core.sites[site as usize].here;
-                (first..end).for_each(|cut| self.pass_up(core, ties, cut, &mut sum));
-            }
-            if i == 0 {
-                return sum.e;
-            }
-            let line = &core.lines.line[i];
-            let next = factors.climb(Plain, &factors.edges[i], line, &sum);
-            self.up[number] = next;
-            let mut at_parent =
-                Up { a: factors.tt(Plain, line, &next.a), e: factors.tt(Plain, line, &next.e) };
-            if site != NONE && core.sites[site as usize].above != NONE {
-                self.pass_up(core, ties, core.sites[site as usize].above, &mut at_parent);
-            }
-            self.sums[parent] = Some(match self.sums[parent] {
-                Some(there) => Up {
-                    a: dense::add(Plain, &there.a, &at_parent.a),
-                    e: dense::add(Plain, &there.e, &at_parent.e),
-                },
-                None => at_parent,
-            });
-        }
-        [0.0; LANES]
-    }
-
-    fn pass_up<const N: usize>(&mut self, core: &Core<N>, ties: &Ties<N>, cut: u32, sum: &mut Up<f64>) {
-        let first = ties.first_row[cut as usize];
-        core.cuts[cut as usize].pass_up(sum, |row, nu| self.nu[first + row] = nu);
-    }
-
-    /// Down to all ends.
-    fn descend<const N: usize>(&mut self, core: &Core<N>, ties: &Ties<N>, root: Vector) {
-        let (factors, nu) = (&core.double, |cut: usize, row: usize| self.nu[ties.first_row[cut] + row]);
-        let mut mu = [0.0; LANES];
-        pass_rows::<f64, N>(core, 0, &root, &mut mu, &nu);
-        self.moved[0] = (root, mu);
-        for (number, &(i, parent)) in ties.paths.iter().enumerate().skip(1) {
-            let (i, line) = (i as usize, &core.lines.line[i as usize]);
-            let (v, mut mu) = self.moved[parent as usize];
-            let site = core.place[i].site;
-            if site != NONE && core.sites[site as usize].above != NONE {
-                let cut = core.sites[site as usize].above as usize;
-                core.cuts[cut].descend::<f64>(&v, &mut mu, |row| nu(cut, row));
-            }
-            let (u, omega) = (factors.t(Plain, line, &v), factors.t(Plain, line, &mu));
-            let change = factors.descend(Plain, &factors.edges[i], line, &self.up[number], (&u, &omega));
-            let v = dense::sub(Plain, &u, &factors.z(Plain, line, &change.a));
-            let mut mu = dense::sub(Plain, &omega, &factors.zt(Plain, line, &change.e));
-            pass_rows::<f64, N>(core, i, &v, &mut mu, &nu);
-            self.moved[number] = (v, mu);
-        }
-    }
-}
-
-impl<const N: usize> Ties<N> {
-    /// Numbers of the rows of cuts at a position and above it.
-    fn rows_at(&self, core: &Core<N>, i: usize) -> impl Iterator<Item = usize> {
-        let site = core.place[i].site;
-        let (here, above) = if site == NONE {
-            (0..0, NONE)
-        } else {
-            let site = core.sites[site as usize];
-            (site.here.0 as usize..site.here.1 as usize, site.above)
-        };
-        let above = if above == NONE { 0..0 } else { above as usize..above as usize + 1 };
-        let rows = |cuts: std::ops::Range<usize>| self.first_row[cuts.start]..self.first_row[cuts.end];
-        rows(here).chain(rows(above))
-    }
-}

@@ -1,5 +1,6 @@
 //! Variances of the passes as standard deviations of wires and elements of the circuit.
 
+use super::closure::Closure;
 use super::compile::Compiled;
 use super::dense::{self, HALF};
 use super::posterior::{EndVariance, Posterior, TotalVariance, Wanted};
@@ -15,7 +16,8 @@ impl<const N: usize> Solver<N> {
         self.fold();
         let Compiled { core, ends, elements, loaded, .. } = &self.compiled;
         let wanted = Some(Wanted { ends, whole: loaded });
-        let variances = core.path.run(Posterior { core, wanted });
+        let closure = self.ties.as_ref().and_then(|ties| Closure::new(core, ties));
+        let variances = core.path.run(Posterior { core, wanted, closure: closure.as_ref() });
         let w = N / 2;
         let root = |variance: f64| variance.max(0.0).sqrt();
         let deviation = |end: &EndVariance| FlowDeviation { p: root(end.p), q: root(end.q), i: root(end.i) };
@@ -58,7 +60,16 @@ impl<const N: usize> Solver<N> {
                 let (from, to) = if fed_at_from { (above, below) } else { (below, above) };
                 (out.from_total[element as usize], out.to_total[element as usize]) = (from, to);
             }
-            for k in 0..w {
+            for k in (0..w).filter(|_| i > 0) {
+                let (element, fed_at_from) = elements[i];
+                let (below, above) = (&variances.below[i * w + k], &variances.above[i * w + k]);
+                let (from, to) = if fed_at_from { (above, below) } else { (below, above) };
+                out.from[element as usize * w + k] = deviation(from);
+                out.to[element as usize * w + k] = deviation(to);
+            }
+            // A bus is asked where it is, not where opened elements end.
+            let at_bus = self.position(self.order[i]) == Some(i);
+            for k in (0..w).filter(|_| at_bus) {
                 let at = self.global(i, k);
                 let (magnitude, v) = (variances.magnitude[i * w + k], &core.v[i]);
                 out.voltages[at] = root(magnitude);
@@ -70,13 +81,6 @@ impl<const N: usize> Solver<N> {
                 out.turned_angles[at] = root(variances.turned[i * w + k]);
                 let Together { pq, pu, qu } = variances.taken[i * w + k];
                 out.taken[at] = TakenTogether { pq, pu, qu };
-                let (element, fed_at_from) = elements[i];
-                if i > 0 {
-                    let (below, above) = (&variances.below[i * w + k], &variances.above[i * w + k]);
-                    let (from, to) = if fed_at_from { (above, below) } else { (below, above) };
-                    out.from[element as usize * w + k] = deviation(from);
-                    out.to[element as usize * w + k] = deviation(to);
-                }
             }
         }
         out
@@ -86,6 +90,6 @@ impl<const N: usize> Solver<N> {
     pub fn voltage_variances(&mut self) -> Vec<f64> {
         self.fold();
         let core = &self.compiled.core;
-        core.path.run(Posterior { core, wanted: None }).magnitude
+        core.path.run(Posterior { core, wanted: None, closure: None }).magnitude
     }
 }

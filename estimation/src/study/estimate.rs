@@ -54,7 +54,7 @@ pub struct Estimation {
 #[derive(Debug)]
 enum Estimator {
     Tree(Box<Smoother>),
-    /// The smoother with loops, and sparse least squares at its estimates, once something is asked of one.
+    /// The smoother with loops, and sparse least squares at its estimates, once it is asked which of them rest on pseudo-measurements.
     Closed(Box<Closed>, Option<Box<Wls>>),
     Sparse(Box<Wls>),
     /// No bus has a voltage.
@@ -123,9 +123,12 @@ impl EstimateStudy {
         &self.assembly
     }
 
-    /// Whether the tree solver is at work.
-    pub fn on_tree(&self) -> bool {
+    /// Whether the smoother is at work and tells all that is known of an estimate: in a time that grows with the network, not with a
+    /// solve for each wire.
+    pub fn is_smoothed(&self) -> bool {
+        let pseudo = self.gathered.readings.first_pseudo.is_some();
         matches!(self.estimator, Estimator::Tree(_))
+            || (matches!(self.estimator, Estimator::Closed(..)) && !pseudo)
     }
 
     /// The sensors as readings.
@@ -246,9 +249,11 @@ impl EstimateStudy {
         None
     }
 
-    /// Goes over an estimate of a network with closed loops, once, with sparse least squares, which tells what is known of it.
+    /// Goes over an estimate of a network with closed loops, once, with sparse least squares, which tell what rests on
+    /// pseudo-measurements. Without any all is measured.
     fn go_over(&mut self) -> Result<(), NoSolution> {
         if let Estimator::Closed(_, wls) = &mut self.estimator
+            && self.gathered.readings.first_pseudo.is_some()
             && self.rows.is_empty()
         {
             let made = match wls.take() {
@@ -276,7 +281,8 @@ impl EstimateStudy {
     pub(super) fn uncertainty(&mut self) -> Option<Uncertainty> {
         match &mut self.estimator {
             Estimator::Tree(smoother) => Some(smoother.uncertainty()),
-            _ => None,
+            Estimator::Closed(smoother, _) => Some(smoother.uncertainty()),
+            Estimator::Sparse(_) | Estimator::Dark => None,
         }
     }
 
@@ -294,11 +300,20 @@ impl EstimateStudy {
         let (circuit, gathered) = (&self.assembly.circuit, &self.gathered);
         let count = self.gathered.outcome(&self.assembly, self.last.clone()).residuals.len();
         match &mut self.estimator {
-            Estimator::Tree(smoother) => Ok(judge::from_tree(circuit, gathered, smoother, &self.last, count)),
-            Estimator::Sparse(wls) | Estimator::Closed(_, Some(wls)) => {
+            Estimator::Tree(smoother) => {
+                let known = (&smoother.uncertainty(), smoother.observability());
+                Ok(judge::from_smoother(circuit, gathered, known, &self.last, count))
+            }
+            Estimator::Closed(_, Some(wls)) if gathered.readings.first_pseudo.is_some() => {
                 judge::from_sparse(circuit, gathered, wls, &self.rows, count)
             }
-            Estimator::Closed(_, None) | Estimator::Dark => Ok(Judgement::default()),
+            Estimator::Closed(smoother, _) => {
+                let all = vec![smoother::Observability::Measured; circuit.wire_count()];
+                let known = (&smoother.uncertainty(), all);
+                Ok(judge::from_smoother(circuit, gathered, known, &self.last, count))
+            }
+            Estimator::Sparse(wls) => judge::from_sparse(circuit, gathered, wls, &self.rows, count),
+            Estimator::Dark => Ok(Judgement::default()),
         }
     }
 
@@ -308,7 +323,6 @@ impl EstimateStudy {
     /// # Errors
     /// [`NoSolution`] when the matrix at the estimate has no finite values.
     pub fn deviations(&mut self, network: &Network, judgement: &Judgement) -> Result<Deviations, NoSolution> {
-        self.go_over()?;
         let mut voltages = self.last.clone();
         self.gathered.turn(&self.assembly, &mut voltages);
         let circuit = &self.assembly.circuit;
@@ -316,10 +330,11 @@ impl EstimateStudy {
             Estimator::Tree(smoother) => {
                 Known::Tree { circuit, voltages: &self.last, all: smoother.uncertainty() }
             }
-            Estimator::Sparse(wls) | Estimator::Closed(_, Some(wls)) => {
-                Known::Sparse(Flows::new(circuit, wls.posterior()?)?)
+            Estimator::Closed(smoother, _) => {
+                Known::Tree { circuit, voltages: &self.last, all: smoother.uncertainty() }
             }
-            Estimator::Closed(_, None) | Estimator::Dark => return Ok(Deviations::default()),
+            Estimator::Sparse(wls) => Known::Sparse(Flows::new(circuit, wls.posterior()?)?),
+            Estimator::Dark => return Ok(Deviations::default()),
         };
         let (assembly, gathered) = (&self.assembly, &self.gathered);
         let teller = Teller { network, assembly, gathered, voltages: &voltages, judgement };

@@ -4,7 +4,7 @@ use crate::circuit::{Circuit, Readings};
 use crate::diagnosis::{self, Reading};
 use crate::gathering::Gathered;
 use crate::on_tree;
-use crate::smoother::{self, Smoother};
+use crate::smoother::{self, Uncertainty};
 use crate::solve::NoSolution;
 use crate::sparse::{EstimatedRow, RowOf, Wls};
 use num_complex::Complex64;
@@ -74,19 +74,18 @@ impl<'a> Largest<'a> {
     }
 }
 
-pub(super) fn from_tree(
+/// From what the smoother knows of an estimate, and what it says determines each wire.
+pub(super) fn from_smoother(
     circuit: &Circuit,
     gathered: &Gathered,
-    smoother: &mut Smoother,
+    (known, observed): (&Uncertainty, Vec<smoother::Observability>),
     v: &[Complex64],
     sensors: usize,
 ) -> Judgement {
     let readings = &gathered.readings;
-    let known = smoother.uncertainty();
-    let observed = smoother.observability();
     let mut largest = Largest::new(gathered, sensors);
     let rows = diagnosis::rows(circuit, readings, v);
-    for (row, variance) in rows.iter().zip(on_tree::variances(circuit, readings, &rows, &known, v)) {
+    for (row, variance) in rows.iter().zip(on_tree::variances(circuit, readings, &rows, known, v)) {
         if row.variance > 0.0 && variance.is_finite() {
             largest.note(row.reading, row.residual, row.variance, variance.sqrt());
         }

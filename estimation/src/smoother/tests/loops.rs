@@ -1,11 +1,11 @@
 //! Loops closed on the tree, against sparse least squares.
 
-use crate::circuit::{Circuit, Opened, Readings, Series};
+use crate::circuit::{Circuit, FlowPlace, Opened, Readings, Series};
 use crate::smoother::{Closed, NotSmoothable};
 use crate::solve::{NoSolution, Tolerance};
 use crate::sparse::test_circuits::{bus, circuit, element_currents, even, line, mesh};
 use crate::sparse::test_readings::{TIGHT, measure, moved};
-use crate::sparse::{RowOf, Wls};
+use crate::sparse::{Flows, RowOf, Wls};
 use num_complex::Complex64;
 use proptest::prelude::*;
 
@@ -88,6 +88,70 @@ proptest! {
         let found = smoother.estimate_kept(EXACT);
         prop_assert!(found.is_ok(), "{found:?}");
         same(&found.unwrap(), &expected)?;
+    }
+
+    #[test]
+    fn deviations_with_loops_are_those_of_sparse_least_squares(net in mesh(), seed in any::<u64>()) {
+        let (truth, readings) = measure(&net, seed, false);
+        let readings = with_directions(readings);
+        if net.series.len() < net.buses.len() || !is_calm(&net, &truth) || certain(&net, &readings).is_none() {
+            return Ok(());
+        }
+        let Some(mut smoother) = closed(&net, &readings) else { return Ok(()) };
+        let found = smoother.estimate(EXACT).unwrap();
+        smoother.renew_factors().unwrap();
+        let own = smoother.uncertainty();
+        let mut wls = Wls::new(&net, &readings).unwrap();
+        wls.estimate_from(&found.voltages, &TIGHT).unwrap();
+        let posterior = wls.posterior().unwrap();
+        let voltages: Vec<f64> =
+            (0..net.wire_count()).map(|wire| posterior.magnitude_std(wire).unwrap()).collect();
+        let flows = Flows::new(&net, posterior).unwrap();
+        let wires = net.uniform_wires().unwrap();
+        // Rounding leaves a hundred-millionth of what surrounds it where nothing is open.
+        let near = |what: &str, own: f64, other: f64| {
+            prop_assert!((own - other).abs() < 1e-5 * own.max(other) + 1e-5, "{what}: {own:e} {other:e}");
+            Ok(())
+        };
+        let reference = readings.currents.iter().all(|reading| reading.angle_from_voltage)
+            && readings.voltages.iter().all(|reading| reading.angle.is_none());
+        for wire in 0..net.wire_count() {
+            let close = (own.voltages[wire] - voltages[wire]).abs() < 1e-5 * voltages[wire] + 1e-8;
+            prop_assert!(close, "u: {:e} {:e}", own.voltages[wire], voltages[wire]);
+            let angles = if reference { &own.turned_angles } else { &own.angles };
+            near("angle", angles[wire], flows.angle_std(wire, reference.then_some(0)).unwrap())?;
+            let (taken, together) = (flows.taken(wire).unwrap(), own.taken[wire]);
+            near(&format!("p taken {wire}"), own.injections[wire].0, taken.p.sqrt())?;
+            near(&format!("q taken {wire}"), own.injections[wire].1, taken.q.sqrt())?;
+            if own.injections[wire].0 > 1e-6 {
+                near("p and u", together.pu, taken.pu)?;
+                near("p and q", together.pq, taken.pq)?;
+            }
+        }
+        for element in 0..net.series.len() {
+            for (place, own, total) in [
+                (FlowPlace::SeriesFrom(element as u32), &own.from, &own.from_total),
+                (FlowPlace::SeriesTo(element as u32), &own.to, &own.to_total),
+            ] {
+                near("apparent", total[element].apparent, flows.apparent(place))?;
+                for (wire, [p, q, i]) in flows.at(place) {
+                    let own = &own[element * wires + usize::from(wire)];
+                    near("p", own.p, p)?;
+                    near("q", own.q, q)?;
+                    near("i", own.i, i)?;
+                }
+            }
+        }
+        for (bus, covariance) in &own.buses {
+            let (first, v) = (net.wires(*bus).start, &found.voltages);
+            for k in 0..wires {
+                let unit = v[first + k] / v[first + k].norm();
+                let gradient = nalgebra::DVector::from_fn(2 * wires, |row, _| {
+                    if row == k { unit.re } else if row == wires + k { unit.im } else { 0.0 }
+                });
+                near("whole", (covariance * &gradient).dot(&gradient).sqrt(), own.voltages[first + k])?;
+            }
+        }
     }
 
     #[test]
