@@ -1,4 +1,4 @@
-//! Exact weighted least squares on a tree, as a Gaussian smoother in two passes.
+//! Exact weighted least squares on a tree, as a Gaussian smoother in two passes; a few loops are closed on it.
 //!
 //! Each subtree is summarized as `current = a + A · voltage + noise(S)` with evidence (L, e) on the voltage; zero
 //! injections are zero noise, so they hold exactly and nothing indefinite is ever inverted. The way up combines
@@ -15,7 +15,8 @@
 //! `core` is what the passes share, `compile` makes it from readings, `start` where the iteration begins, `factor` the
 //! matrices, `step` the values, `injections`, `meters` and `cuts` the rows. Other values are deviations from an estimate
 //! (`standing`, `deviations`, eight sets at once `batch`): `pass` is one way up and down, `walk` its order, `trunk` what it needs of the
-//! factors, `course` which pass comes next.
+//! factors, `course` which pass comes next. Loops: `closed` is who takes them, `ties` close them, `ways` are what ties are asked along,
+//! `closure` what closing tells of covariances.
 
 mod batch;
 mod closed;

@@ -16,17 +16,21 @@ pub(super) struct Reference {
     open: Vec<(Vector, Vector)>,
     /// The same of the tree alone, along the ways to ties.
     bare: Vec<(Vector, Vector)>,
-    /// The gradient of that angle.
-    along: Vector,
     variance: f64,
+}
+
+/// The gradient of the angle of the root's first wire.
+pub(super) fn along<const N: usize>(core: &Core<N>) -> Vector {
+    let mut along = [0.0; LANES];
+    let (x, y) = (core.v[0][0], core.v[0][HALF]);
+    let square = x * x + y * y;
+    (along[0], along[HALF]) = (-y / square, x / square);
+    along
 }
 
 impl Reference {
     pub fn new<const N: usize>(core: &Core<N>, closure: Option<&Closure<N>>) -> Self {
-        let mut along = [0.0; LANES];
-        let (x, y) = (core.v[0][0], core.v[0][HALF]);
-        let square = x * x + y * y;
-        (along[0], along[HALF]) = (-y / square, x / square);
+        let along = along(core);
         let v = dense::times(dense::Plain, &core.root, &along);
         let mut mu = [0.0; LANES];
         pass_rows(core, 0, &v, &mut mu, &|_, _| 0.0);
@@ -35,10 +39,10 @@ impl Reference {
         let mut bare = Vec::new();
         if let Some(closure) = closure {
             bare.clone_from(&open);
-            open[0] = closure.with_loops(0, &bare[0], &along);
+            open[0] = closure.with_loops(0, &bare[0]);
         }
         let variance = dense::dot(&along, &open[0].0);
-        Self { open, bare, along, variance }
+        Self { open, bare, variance }
     }
 
     /// To a position from its parent.
@@ -66,7 +70,7 @@ impl Reference {
         self.open[level] = (v, mu);
         if let Some((closure, number)) = on_way {
             self.bare[level] = (v, mu);
-            self.open[level] = closure.with_loops(number, &(v, mu), &self.along);
+            self.open[level] = closure.with_loops(number, &(v, mu));
         }
     }
 

@@ -89,11 +89,6 @@ impl<const N: usize> Ties<N> {
         core.drawn.fill(Drawn::NOTHING);
     }
 
-    /// Positions from the ends to the root, rising.
-    pub fn positions(&self) -> impl Iterator<Item = u32> {
-        self.paths.iter().map(|path| path.0)
-    }
-
     /// X and Y with `X Y' = T⁻¹`, where T says how gaps answer to what is drawn on the factors at hand, rows of gradients before those
     /// of voltages: then it is symmetric, as currents do to gradients what forces do to voltages.
     pub fn unknowns(&self) -> Option<(DMatrix<f64>, DMatrix<f64>)> {

@@ -79,7 +79,7 @@ pub struct EstimateStudy {
     rows: Vec<sparse::EstimatedRow>,
 }
 
-/// The cube of as many unknowns as ties have may be so much for each wire of a network: a few hundred loops in a million wires, 7 in three
+/// The cube of as many unknowns as ties have may be so much for each wire of a network: a hundred loops in a million wires, 7 in three
 /// hundred. Beyond, finding them costs more than what the tree saves.
 const TIE_WORK_MAX: f64 = 2500.0;
 

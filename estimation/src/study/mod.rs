@@ -1,5 +1,5 @@
 //! One door to the solvers: a network goes in, voltages come out. The tree solvers are taken where the circuit is a
-//! tree and the method allows it, the general sparse ones otherwise.
+//! tree (for estimates: or has a few loops) and the method allows it, the general sparse ones otherwise.
 
 mod deviations;
 mod diagnose;
