@@ -296,7 +296,7 @@ fn street(nodes: u32) -> Value {
     json!({ "version": "1.0", "type": "input", "is_batch": false, "attributes": {}, "data": data })
 }
 
-/// The street with a few more lines between its nodes, each of which closes a loop.
+/// The street with a few more lines between its nodes, each of which closes a loop, and a voltmeter at its end.
 fn rings(nodes: u32, loops: u32) -> Value {
     let mut street = street(nodes);
     let data = &mut street["data"];
@@ -307,6 +307,11 @@ fn rings(nodes: u32, loops: u32) -> Value {
         line["to_node"] = json!(nodes - 5 * number);
         data["line"].as_array_mut().unwrap().push(line);
     }
+    let mut meter = data["sym_voltage_sensor"][0].clone();
+    meter["id"] = json!(900_002);
+    meter["measured_object"] = json!(nodes);
+    meter["u_measured"] = json!(9.8e3);
+    data["sym_voltage_sensor"].as_array_mut().unwrap().push(meter);
     street
 }
 
@@ -337,11 +342,12 @@ fn a_few_loops_are_closed_on_the_tree_and_many_take_sparse_least_squares() {
             for (component, id, attribute, near) in [
                 ("node", "41", "u_pu", 1e-8),
                 ("node", "60", "u_angle", 1e-8),
-                ("node", "60", "u_pu_std", 1e-9),
+                ("node", "60", "u_std", 1e-3),
+                ("line", "800001", "p_from_std", 1e-1),
                 ("line", "800001", "p_from", 1e-1),
                 ("line", "800002", "p_to", 1e-1),
                 ("sym_power_sensor", "300033", "p_residual", 1e-1),
-                ("sym_power_sensor", "300033", "normalized_residual", 1e-6),
+                ("sym_voltage_sensor", "900002", "normalized_residual", 1e-5),
             ] {
                 let of = |data: &Value| numbers(&row(data, component, id)[attribute]);
                 for (a, b) in of(own).into_iter().zip(of(sparse)) {

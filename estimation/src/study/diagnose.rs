@@ -57,7 +57,7 @@ impl Fits for Near<'_> {
 }
 
 impl EstimateStudy {
-    /// Diagnoses the last estimate. On trees O(n) and a few sparse solves per suspect; on meshes one solve along a path per
+    /// Diagnoses the last estimate. On trees and with a few loops O(n) and a few sparse solves per suspect; on meshes one solve along a path per
     /// row; hypotheses cost a sparse solve each, and the best few an estimate each.
     ///
     /// # Errors

@@ -318,7 +318,7 @@ impl EstimateStudy {
     }
 
     /// Standard deviations of angles, flows and what is taken at the last estimate (`judgement` is what
-    /// [`EstimateStudy::judge`] said of it). On a tree O(n); with the sparse solver some ten solves per wire.
+    /// [`EstimateStudy::judge`] said of it). On a tree, or with a few loops, O(n); with the sparse solver some ten solves per wire.
     ///
     /// # Errors
     /// [`NoSolution`] when the matrix at the estimate has no finite values.

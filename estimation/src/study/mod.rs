@@ -23,7 +23,7 @@ pub use sensitivities::{Answer, Limited, Moves, Response};
 pub enum Solver {
     /// Backward/forward sweep on a tree.
     Sweep,
-    /// Gaussian smoother on a tree.
+    /// Gaussian smoother on a tree, with ties where loops close.
     Smoother,
     /// Sparse factors of the whole circuit.
     Sparse,
