@@ -281,7 +281,7 @@ impl EstimateStudy {
     pub(super) fn uncertainty(&mut self) -> Option<Uncertainty> {
         match &mut self.estimator {
             Estimator::Tree(smoother) => Some(smoother.uncertainty()),
-            Estimator::Closed(smoother, _) => Some(smoother.uncertainty()),
+            Estimator::Closed(smoother, _) => smoother.uncertainty().ok(),
             Estimator::Sparse(_) | Estimator::Dark => None,
         }
     }
@@ -309,7 +309,7 @@ impl EstimateStudy {
             }
             Estimator::Closed(smoother, _) => {
                 let all = vec![smoother::Observability::Measured; circuit.wire_count()];
-                let known = (&smoother.uncertainty(), all);
+                let known = (&smoother.uncertainty()?, all);
                 Ok(judge::from_smoother(circuit, gathered, known, &self.last, count))
             }
             Estimator::Sparse(wls) => judge::from_sparse(circuit, gathered, wls, &self.rows, count),
@@ -331,7 +331,7 @@ impl EstimateStudy {
                 Known::Tree { circuit, voltages: &self.last, all: smoother.uncertainty() }
             }
             Estimator::Closed(smoother, _) => {
-                Known::Tree { circuit, voltages: &self.last, all: smoother.uncertainty() }
+                Known::Tree { circuit, voltages: &self.last, all: smoother.uncertainty()? }
             }
             Estimator::Sparse(wls) => Known::Sparse(Flows::new(circuit, wls.posterior()?)?),
             Estimator::Dark => return Ok(Deviations::default()),
