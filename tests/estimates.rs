@@ -303,8 +303,8 @@ fn rings(nodes: u32, loops: u32) -> Value {
     for number in 0..loops {
         let mut line = data["line"][0].clone();
         line["id"] = json!(800_000 + number);
-        line["from_node"] = json!(nodes / 2 + 7 * number);
-        line["to_node"] = json!(nodes - 5 * number);
+        line["from_node"] = json!(2 + (nodes / 2 - 2 + 7 * number) % (nodes - 1));
+        line["to_node"] = json!(nodes - 5 * number % 50);
         data["line"].as_array_mut().unwrap().push(line);
     }
     let mut meter = data["sym_voltage_sensor"][0].clone();
@@ -338,7 +338,7 @@ fn a_few_loops_are_closed_on_the_tree_and_many_take_sparse_least_squares() {
         assert!(table.contains(solver), "{table}");
         for (own, sparse) in own["data"].as_array().unwrap().iter().zip(sparse["data"].as_array().unwrap()) {
             let lowest = each_u(own).into_iter().fold(1.0, f64::min);
-            assert!((0.8..0.995).contains(&lowest), "nothing to see: {lowest}");
+            assert!((0.8..0.9999).contains(&lowest), "nothing to see: {lowest}");
             for (component, id, attribute, near) in [
                 ("node", "41", "u_pu", 1e-8),
                 ("node", "60", "u_angle", 1e-8),
