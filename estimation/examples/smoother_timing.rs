@@ -280,7 +280,7 @@ fn deviations_and_changes(
         std::hint::black_box(smoother.voltage_variances());
     });
     let all = mean(repeats, || {
-        std::hint::black_box(smoother.uncertainty());
+        std::hint::black_box(smoother.uncertainty().unwrap());
     });
     let pairs: Vec<(u32, u32)> =
         (0..20_000).map(|_| (dice.below(readings.injections.len()) as u32, dice.below(n) as u32)).collect();

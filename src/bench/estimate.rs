@@ -35,14 +35,16 @@ pub fn measure(arguments: &CaseArguments) -> Result<Figures, Failure> {
     let repeat = usize::from(arguments.repeat);
     let (refactor, _) = each(&mut smoother, &scenarios, repeat, Smoother::settle)?;
     let (warm, warm_iterations) = each(&mut smoother, &scenarios, repeat, Smoother::settle_kept)?;
-    let uncertainty = (0..repeat.min(9)).map(|_| timed(|| black_box(smoother.uncertainty())).0).collect();
+    let uncertainty_ms = deviations(&mut smoother, &scenarios, repeat, Smoother::settle)?;
+    let uncertainty_kept_ms = deviations(&mut smoother, &scenarios, repeat, Smoother::settle_kept)?;
     let batch_ms_per_scenario = batch(&mut smoother, &scenarios, repeat.div_ceil(BATCH_SHARE))?;
     let buses = case.network.buses().len() as u32;
     let mut single = scenarios.first().map(|first| changes(&mut smoother, first, buses)).unwrap_or_default();
     let mut share = |share| (!single.is_empty()).then(|| quantile(&mut single, share));
     let (incremental_us_p50, incremental_us_p99) = (share(0.5), share(0.99));
     Ok(Figures {
-        uncertainty_ms: Some(median(uncertainty)),
+        uncertainty_ms,
+        uncertainty_kept_ms,
         batch_ms_per_scenario,
         incremental_us_p50,
         incremental_us_p99,
@@ -95,6 +97,25 @@ fn each(
         times.push(ms);
     }
     Ok((times, iterations))
+}
+
+/// CPU time of all standard deviations at the estimates of scenarios in turn, ms: the middle.
+fn deviations(
+    smoother: &mut Smoother,
+    scenarios: &[Readings],
+    repeat: usize,
+    settle: fn(&mut Smoother, Tolerance) -> Result<Settled, NoSolution>,
+) -> Result<Option<f64>, Failure> {
+    let mut times = Vec::new();
+    for readings in scenarios.iter().cycle().take(if scenarios.is_empty() { 0 } else { repeat.min(9) }) {
+        smoother.set_values(readings);
+        let (ms, known) = settle(smoother, Tolerance::default())
+            .map(|_| timed(|| smoother.uncertainty()))
+            .map_err(|error| Failure::Run(error.into()))?;
+        black_box(known.map_err(|error| Failure::Run(error.into()))?);
+        times.push(ms);
+    }
+    Ok((!times.is_empty()).then(|| median(times)))
 }
 
 /// CPU time of all scenarios in groups of lanes, per scenario, ms: the middle of several runs.

@@ -142,8 +142,10 @@ impl LiveEstimator {
             let live = readings::readings(self, set, doubt)?;
             match self.settled(&live.readings, spare.take())? {
                 Ok((mut smoother, solved)) => {
-                    let estimate = outcome::outcome(self, at, set, &live, &mut smoother, &solved);
-                    return Ok((estimate, live, smoother));
+                    match outcome::outcome(self, at, set, &live, &mut smoother, &solved) {
+                        Ok(estimate) => return Ok((estimate, live, smoother)),
+                        Err(error) => last = Some(self.named(&error)),
+                    }
                 }
                 Err(error) => last = Some(self.named(&error)),
             }

@@ -35,6 +35,9 @@ struct View<'a> {
 }
 
 /// The estimate.
+///
+/// # Errors
+/// [`NoSolution`] when what is known of it cannot be told.
 pub(super) fn outcome(
     region: &LiveEstimator,
     at: Timestamp,
@@ -42,14 +45,14 @@ pub(super) fn outcome(
     live: &LiveReadings,
     smoother: &mut Smoother,
     solved: &Estimated,
-) -> Estimate {
-    let deviations = smoother.uncertainty();
+) -> Result<Estimate, NoSolution> {
+    let deviations = smoother.uncertainty()?;
     let seen = region.observability(&live.readings, smoother);
     let (usage_points, q_std_var) = usage_points(region, live, solved, &deviations);
     let view = View { region, set, live, solved, deviations, usage_points, q_std_var };
     let (consistency, noticed) = consistency::consistency(region, set, live, solved, &view.deviations);
     let metered = live.rows.iter().filter(|row| matches!(row, Row::Injection { .. })).count();
-    Estimate {
+    Ok(Estimate {
         at,
         buses: view.buses(&seen),
         branches: view.branches(),
@@ -59,7 +62,7 @@ pub(super) fn outcome(
         iterations: solved.iterations,
         consistency,
         usage_points: view.usage_points,
-    }
+    })
 }
 
 /// What usage points take: their beliefs, and of what the wire takes beside these a part by their uncertainty.

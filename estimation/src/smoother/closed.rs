@@ -40,14 +40,20 @@ impl Closed {
         self.smoother.estimate(tolerance)
     }
 
-    /// As [`Smoother::uncertainty`], of the network with its loops. On factors made anew: the start of an estimate knows nothing of what
-    /// flows around loops, and powers are known so well only as far as errors of voltages and currents belong together.
+    /// As [`Smoother::uncertainty`], of the network with its loops.
     ///
     /// # Errors
-    /// [`NoSolution::Singular`] when an impedance and what hangs behind it cancel.
+    /// [`NoSolution`] as there.
     pub fn uncertainty(&mut self) -> Result<Uncertainty, NoSolution> {
-        self.smoother.renew_factors()?;
-        Ok(self.smoother.uncertainty())
+        self.smoother.uncertainty()
+    }
+
+    /// As [`Smoother::renew_factors`].
+    ///
+    /// # Errors
+    /// [`NoSolution`] as there.
+    pub fn renew_factors(&mut self) -> Result<(), NoSolution> {
+        self.smoother.renew_factors()
     }
 
     /// As [`Smoother::estimate_kept`].

@@ -1,7 +1,7 @@
 //! From a circuit, its tree and the readings to the rows the passes work on.
 
 use super::NotSmoothable;
-use super::core::{Aim, Core, Place};
+use super::core::{Aim, Core, MadeAt, Place};
 use super::cuts::{self, Cut, Place as CutPlace, Row};
 use super::dense::{self, HALF, LANES, Matrix, Vector};
 use super::injections::Load;
@@ -81,6 +81,7 @@ pub(super) fn compile<const N: usize>(
         evident: 0,
         double: Factors::default(),
         single: Factors::default(),
+        made_at: Vec::new(),
         root: dense::zero(),
         root_weak: dense::zero(),
         aim: Aim::FirstWire,
@@ -108,6 +109,7 @@ pub(super) fn compile<const N: usize>(
     let Work { mut core, targets, loaded, .. } = work;
     core.double = Factors::new(&core);
     core.single = Factors::new(&core);
+    core.made_at = vec![MadeAt::NOWHERE; core.count()];
     Ok(Compiled { core, targets, phasors, ends, elements, loaded })
 }
 

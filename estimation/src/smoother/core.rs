@@ -15,7 +15,7 @@ use super::dense::{self, Arithmetic, HALF, LANES, Matrix, Plain, Vector};
 use super::injections::Load;
 use super::lines::{Lines, NONE};
 use super::meters::Meter;
-use super::precision::Factors;
+use super::precision::{Factors, Lanes};
 use crate::simd::Path;
 use num_complex::Complex64;
 
@@ -63,6 +63,20 @@ pub(super) struct Place {
     pub level: u32,
 }
 
+/// State of a position when the factors were made there.
+#[repr(C, align(64))]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MadeAt {
+    /// Voltage of the bus.
+    pub v: Lanes<f32>,
+    /// Current of the line above it.
+    pub j: Lanes<f32>,
+}
+
+impl MadeAt {
+    pub const NOWHERE: Self = Self { v: [0.0; LANES], j: [0.0; LANES] };
+}
+
 /// Whose angle at the root becomes the reference angle when no phasor is measured. An angle that nobody knows would turn
 /// all the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +114,8 @@ pub(super) struct Core<const N: usize> {
     pub double: Factors<f64, N>,
     /// The same rounded, for steps.
     pub single: Factors<f32, N>,
+    /// By position: where they were made.
+    pub made_at: Vec<MadeAt>,
     /// Posterior covariance of the root's voltage.
     pub root: Matrix<N>,
     /// Weight that keeps undetermined parts of the root's voltage at their start, and nothing else; zero when all is

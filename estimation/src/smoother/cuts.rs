@@ -101,6 +101,8 @@ pub(super) struct Cut<const N: usize> {
     pub v: Vector,
     pub j: Vector,
     pub mu: Vector,
+    /// V and J where the factors were made.
+    made_at: (Vector, Vector),
 }
 
 /// A row at a state: its value there, the reading, derivatives by I and V.
@@ -189,6 +191,7 @@ impl<const N: usize> Cut<N> {
             v: zero,
             j: zero,
             mu: zero,
+            made_at: (zero, zero),
         }
     }
 
@@ -203,22 +206,22 @@ impl<const N: usize> Cut<N> {
 
     /// The measured current at the state.
     pub fn current(&self, admittances: &[Matrix<N>]) -> Vector {
-        self.current_of(admittances, &self.j)
+        self.current_of(admittances, &self.v, &self.j)
     }
 
-    fn current_of(&self, admittances: &[Matrix<N>], j: &Vector) -> Vector {
+    fn current_of(&self, admittances: &[Matrix<N>], v: &Vector, j: &Vector) -> Vector {
         let sign = self.sign();
         let mut i = j.map(|j| sign * j);
         if self.y != NONE {
             let y = &admittances[self.y as usize];
-            i = dense::add(Plain, &i, &dense::times(Plain, y, &self.v));
+            i = dense::add(Plain, &i, &dense::times(Plain, y, v));
         }
         i
     }
 
-    /// A row at the state, in terms of J and V: value, h_J, h_V.
-    fn evaluate(&self, row: &Row, i: &Vector, admittances: &[Matrix<N>]) -> RowAt {
-        let mut at = row.says.at::<N>(&self.v, i);
+    /// A row at a voltage and a measured current, in terms of J and V: value, h_J, h_V.
+    fn evaluate(&self, row: &Row, (v, i): (&Vector, &Vector), admittances: &[Matrix<N>]) -> RowAt {
+        let mut at = row.says.at::<N>(v, i);
         if self.y != NONE {
             let y = &admittances[self.y as usize];
             at.h_v = dense::add(Plain, &at.h_v, &dense::transposed_times(Plain, y, &at.h_i));
@@ -234,9 +237,22 @@ impl<const N: usize> Cut<N> {
         admittances: &[Matrix<N>],
         j: &Vector,
     ) -> impl Iterator<Item = (Vector, Vector)> {
-        let i = self.current_of(admittances, j);
-        let rows = self.rows.iter().map(move |row| self.evaluate(row, &i, admittances));
+        let i = self.current_of(admittances, &self.v, j);
+        let rows = self.rows.iter().map(move |row| self.evaluate(row, (&self.v, &i), admittances));
         rows.filter(|row| row.usable).map(|row| (row.h_v, row.h_i))
+    }
+
+    /// By how much the derivatives of each row by V and by J are others than where the factors were made, and its variance.
+    pub fn moved(&self, admittances: &[Matrix<N>]) -> impl Iterator<Item = (Vector, Vector, f64)> {
+        let then = &self.made_at.0;
+        let i = [self.current(admittances), self.current_of(admittances, then, &self.made_at.1)];
+        self.rows.iter().map(move |row| {
+            let now = self.evaluate(row, (&self.v, &i[0]), admittances);
+            let then = self.evaluate(row, (then, &i[1]), admittances);
+            let (by_v, by_j) =
+                (dense::sub(Plain, &now.h_v, &then.h_v), dense::sub(Plain, &now.h_i, &then.h_i));
+            (by_v, by_j, row.variance)
+        })
     }
 
     /// Conditions a summary's matrices on the rows at the present state and keeps what the passes need.
@@ -248,8 +264,9 @@ impl<const N: usize> Cut<N> {
         l: &mut Matrix<N>,
     ) {
         let i = self.current(admittances);
+        self.made_at = (self.v, self.j);
         for at in 0..self.rows.len() {
-            let now = self.evaluate(&self.rows[at], &i, admittances);
+            let now = self.evaluate(&self.rows[at], (&self.v, &i), admittances);
             let row = &mut self.rows[at];
             if !now.usable {
                 (row.h_j, row.k, row.g, row.s) = ([0.0; LANES], [0.0; LANES], [0.0; LANES], 1.0);
@@ -278,7 +295,7 @@ impl<const N: usize> Cut<N> {
         let i = self.current(admittances);
         let mut gain = [0.0; LANES];
         for at in 0..self.rows.len() {
-            let now = self.evaluate(&self.rows[at], &i, admittances);
+            let now = self.evaluate(&self.rows[at], (&self.v, &i), admittances);
             let row = &mut self.rows[at];
             if !row.usable {
                 continue;

@@ -11,11 +11,11 @@
 //!
 //! Only matrices of the kind I + (positive semidefinite) and I + Z A are inverted.
 
-use super::core::{Aim, Core};
+use super::core::{Aim, Core, MadeAt};
 use super::dense::{self, Arithmetic, HALF, LANES, Matrix, Plain, Vector};
 use super::injections::Frozen;
 use super::lines::NONE;
-use super::precision::{self, Edge};
+use super::precision::{self, Edge, Real};
 use crate::simd::Kernel;
 use nalgebra::DMatrix;
 
@@ -190,6 +190,7 @@ fn line<K: Arithmetic, const N: usize>(
         core.double.evidence[line.evidence as usize].0 = l;
         core.single.evidence[line.evidence as usize].0 = precision::rounded(kit, &l);
     }
+    core.made_at[i] = MadeAt { v: f32::narrow(kit, &core.v[i]), j: f32::narrow(kit, &core.j[i]) };
     core.double.edges[i] = Edge { a, s };
     core.single.edges[i] = Edge { a: precision::rounded(kit, &a), s: precision::rounded(kit, &s) };
     let site = core.place[i].site;

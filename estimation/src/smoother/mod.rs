@@ -43,6 +43,7 @@ mod reference;
 mod shrinking;
 mod solver;
 mod source;
+mod staleness;
 mod standing;
 mod start;
 mod step;
@@ -285,12 +286,16 @@ impl Smoother {
         both!(&mut self.solver, solver => solver.settle_kept(tolerance))
     }
 
-    /// Standard deviations of all that was estimated, from the factors of the last estimate: O(n), no inverse. The
-    /// factors may be as old as the way to the estimate was long; [`Smoother::renew_factors`] brings them to it.
+    /// Standard deviations of all that was estimated, from the factors of the last estimate: O(n), no inverse. Where
+    /// these were made so far from it that a deviation would be wrong by more than three hundredths of itself (other values on
+    /// kept factors, meters against expectations), new ones are made first; [`Smoother::renew_factors`] makes them at any rate.
     ///
     /// Free injections count as known to a window of 1 p.u. or more around the estimate: where nothing but that window
     /// or a voltage a short line away limits them, deviations are too small by up to a few per cent.
-    pub fn uncertainty(&mut self) -> Uncertainty {
+    ///
+    /// # Errors
+    /// [`NoSolution::Singular`] when an impedance and what hangs behind it cancel.
+    pub fn uncertainty(&mut self) -> Result<Uncertainty, NoSolution> {
         both!(&mut self.solver, solver => solver.uncertainty())
     }
 

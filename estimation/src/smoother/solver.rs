@@ -509,6 +509,8 @@ impl<const N: usize> Solver<N> {
         if let (Some(ties), Ok(())) = (&mut self.ties, made) {
             made = ties.factorize(&self.compiled.core);
         }
+        // What is broken is no beginning for other values.
+        self.settled &= made.is_ok();
         made.map_err(|broken| self.singular(broken.position))
     }
 

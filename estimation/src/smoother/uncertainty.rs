@@ -3,21 +3,37 @@
 use super::closure::Closure;
 use super::compile::Compiled;
 use super::dense::{self, HALF};
-use super::posterior::{EndVariance, Posterior, TotalVariance, Wanted};
+use super::posterior::{EndVariance, Posterior, TotalVariance, Variances, Wanted};
 use super::solver::Solver;
 use super::taken::Together;
 use super::{FlowDeviation, TakenTogether, TotalDeviation, Uncertainty};
+use crate::solve::NoSolution;
 use nalgebra::DMatrix;
 use std::collections::BTreeMap;
 
 impl<const N: usize> Solver<N> {
-    /// Standard deviations of everything at the present state.
-    pub fn uncertainty(&mut self) -> Uncertainty {
+    /// Standard deviations of everything at the present state, on new factors if those at hand were made too far from it.
+    pub fn uncertainty(&mut self) -> Result<Uncertainty, NoSolution> {
         self.fold();
-        let Compiled { core, ends, elements, loaded, .. } = &self.compiled;
+        let mut variances = self.variances();
+        if self.compiled.core.is_past_its_factors(&variances) {
+            self.renew_factors()?;
+            variances = self.variances();
+        }
+        Ok(self.told(&variances))
+    }
+
+    /// Variances of everything, from the factors at hand.
+    fn variances(&self) -> Variances {
+        let Compiled { core, ends, loaded, .. } = &self.compiled;
         let wanted = Some(Wanted { ends, whole: loaded });
         let closure = self.ties.as_ref().and_then(|ties| Closure::new(core, ties));
-        let variances = core.path.run(Posterior { core, wanted, closure: closure.as_ref() });
+        core.path.run(Posterior { core, wanted, closure: closure.as_ref() })
+    }
+
+    /// Variances by position as deviations by wire and element.
+    fn told(&self, variances: &Variances) -> Uncertainty {
+        let Compiled { core, elements, loaded, .. } = &self.compiled;
         let w = N / 2;
         let root = |variance: f64| variance.max(0.0).sqrt();
         let deviation = |end: &EndVariance| FlowDeviation { p: root(end.p), q: root(end.q), i: root(end.i) };

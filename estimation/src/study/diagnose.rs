@@ -57,17 +57,18 @@ impl Fits for Near<'_> {
 }
 
 impl EstimateStudy {
-    /// Diagnoses the last estimate. On trees and with a few loops O(n) and a few sparse solves per suspect; on meshes one solve along a path per
-    /// row; hypotheses cost a sparse solve each, and the best few an estimate each.
+    /// Diagnoses the last estimate. On trees and with a few loops O(n) and a few sparse solves per suspect; on meshes one
+    /// solve along a path per row; hypotheses cost a sparse solve each, and the best few an estimate each.
     ///
     /// # Errors
     /// [`NoSolution`] when the matrix at the estimate cannot be factorized.
     pub fn diagnose(&mut self, network: &Network, rules: &Rules) -> Result<Diagnosis, NoSolution> {
-        let known = self.uncertainty();
+        // What the smoother cannot tell the sparse solver can.
+        let can_tell = self.know().is_ok();
         let Some(voltages) = self.voltages() else { return Ok(nothing()) };
         let (circuit, readings) = (&self.assembly().circuit, &self.gathered().readings);
-        Ok(match known {
-            Some(known) => self.diagnosis(network, &OnTree::new(circuit, readings, voltages, &known), rules),
+        Ok(match self.known().filter(|_| can_tell) {
+            Some(known) => self.diagnosis(network, &OnTree::new(circuit, readings, voltages, known), rules),
             None => {
                 let fitted = General::default().keep_from(circuit, readings, voltages)?;
                 self.diagnosis(network, &fitted, rules)

@@ -74,6 +74,8 @@ pub struct EstimateStudy {
     kept: bool,
     /// Voltages as estimated, before they are turned to the reference.
     last: Vec<Complex64>,
+    /// What the smoother knows of the last estimate, once somebody asked.
+    known: Option<Uncertainty>,
     tolerance: Tolerance,
     /// Of the last estimate, where sparse least squares made it or went over it.
     rows: Vec<sparse::EstimatedRow>,
@@ -113,6 +115,7 @@ impl EstimateStudy {
             stands_in: false,
             kept: false,
             last,
+            known: None,
             tolerance,
             rows,
         })
@@ -144,6 +147,7 @@ impl EstimateStudy {
     /// [`EstimateError`] names the sensor that cannot be used.
     pub fn set_values(&mut self, network: &Network, sensors: &[Sensor]) -> Result<(), EstimateError> {
         let gathered = gather(&self.assembly, network, sensors)?;
+        self.known = None;
         let same = gathered.readings.differs_in_values_only(&self.gathered.readings);
         let settled = same && !self.last.is_empty() && !self.stands_in;
         let kept = settled && (self.kept || self.determined());
@@ -206,6 +210,7 @@ impl EstimateStudy {
     pub fn estimate(&mut self, tolerance: &Tolerance) -> Result<Estimation, NoSolution> {
         self.tolerance = *tolerance;
         self.rows.clear();
+        self.known = None;
         // A smoother that finds nothing gives way: the sparse solver regularises what nothing determines.
         match self.smoothed(tolerance) {
             Some(Ok(found)) => {
@@ -233,20 +238,13 @@ impl EstimateStudy {
 
     /// What the smoother finds, where there is one.
     fn smoothed(&mut self, tolerance: &Tolerance) -> Option<Result<smoother::Estimated, NoSolution>> {
-        // A kept estimate that leads nowhere is followed by a whole one.
-        for kept in [true, false].into_iter().filter(|kept| !kept || self.kept) {
-            let found = match &mut self.estimator {
-                Estimator::Tree(smoother) if kept => smoother.estimate_kept(*tolerance),
-                Estimator::Tree(smoother) => smoother.estimate(*tolerance),
-                Estimator::Closed(smoother, _) if kept => smoother.estimate_kept(*tolerance),
-                Estimator::Closed(smoother, _) => smoother.estimate(*tolerance),
-                Estimator::Sparse(_) | Estimator::Dark => return None,
-            };
-            if found.is_ok() || !kept {
-                return Some(found);
-            }
+        match &mut self.estimator {
+            Estimator::Tree(smoother) if self.kept => Some(smoother.estimate_kept(*tolerance)),
+            Estimator::Tree(smoother) => Some(smoother.estimate(*tolerance)),
+            Estimator::Closed(smoother, _) if self.kept => Some(smoother.estimate_kept(*tolerance)),
+            Estimator::Closed(smoother, _) => Some(smoother.estimate(*tolerance)),
+            Estimator::Sparse(_) | Estimator::Dark => None,
         }
-        None
     }
 
     /// Goes over an estimate of a network with closed loops, once, with sparse least squares, which tell what rests on
@@ -277,13 +275,21 @@ impl EstimateStudy {
         Estimation { outcome, objective, iterations, solver }
     }
 
-    /// What the smoother knows of the last estimate, where it is at work.
-    pub(super) fn uncertainty(&mut self) -> Option<Uncertainty> {
-        match &mut self.estimator {
-            Estimator::Tree(smoother) => Some(smoother.uncertainty()),
-            Estimator::Closed(smoother, _) => smoother.uncertainty().ok(),
-            Estimator::Sparse(_) | Estimator::Dark => None,
+    /// Asks the smoother, where it is at work, what it knows of the last estimate, unless it was asked before.
+    pub(super) fn know(&mut self) -> Result<(), NoSolution> {
+        if self.known.is_none() {
+            self.known = match &mut self.estimator {
+                Estimator::Tree(smoother) => Some(smoother.uncertainty()?),
+                Estimator::Closed(smoother, _) => Some(smoother.uncertainty()?),
+                Estimator::Sparse(_) | Estimator::Dark => None,
+            };
         }
+        Ok(())
+    }
+
+    /// What it said.
+    pub(super) fn known(&self) -> Option<&Uncertainty> {
+        self.known.as_ref()
     }
 
     /// Voltages as estimated, p.u. by global wire; `None` where no bus has one.
@@ -297,24 +303,25 @@ impl EstimateStudy {
     /// [`NoSolution`] when the matrix at the estimate has no finite values.
     pub fn judge(&mut self) -> Result<Judgement, NoSolution> {
         self.go_over()?;
-        let (circuit, gathered) = (&self.assembly.circuit, &self.gathered);
-        let count = self.gathered.outcome(&self.assembly, self.last.clone()).residuals.len();
-        match &mut self.estimator {
-            Estimator::Tree(smoother) => {
-                let known = (&smoother.uncertainty(), smoother.observability());
-                Ok(judge::from_smoother(circuit, gathered, known, &self.last, count))
-            }
-            Estimator::Closed(_, Some(wls)) if gathered.readings.first_pseudo.is_some() => {
-                judge::from_sparse(circuit, gathered, wls, &self.rows, count)
-            }
-            Estimator::Closed(smoother, _) => {
-                let all = vec![smoother::Observability::Measured; circuit.wire_count()];
-                let known = (&smoother.uncertainty()?, all);
-                Ok(judge::from_smoother(circuit, gathered, known, &self.last, count))
-            }
-            Estimator::Sparse(wls) => judge::from_sparse(circuit, gathered, wls, &self.rows, count),
-            Estimator::Dark => Ok(Judgement::default()),
+        let goes_over = matches!(self.estimator, Estimator::Closed(_, Some(_)));
+        let pseudo = self.gathered.readings.first_pseudo.is_some();
+        if !(goes_over && pseudo) {
+            self.know()?;
         }
+        let (circuit, gathered) = (&self.assembly.circuit, &self.gathered);
+        let count = gathered.outcome(&self.assembly, self.last.clone()).residuals.len();
+        let observed = match &mut self.estimator {
+            Estimator::Closed(_, Some(wls)) if pseudo => {
+                return judge::from_sparse(circuit, gathered, wls, &self.rows, count);
+            }
+            Estimator::Sparse(wls) => return judge::from_sparse(circuit, gathered, wls, &self.rows, count),
+            Estimator::Tree(smoother) => smoother.observability(),
+            // It takes no readings that leave something open.
+            Estimator::Closed(..) => vec![smoother::Observability::Measured; circuit.wire_count()],
+            Estimator::Dark => return Ok(Judgement::default()),
+        };
+        let Some(known) = &self.known else { return Ok(Judgement::default()) };
+        Ok(judge::from_smoother(circuit, gathered, (known, observed), &self.last, count))
     }
 
     /// Standard deviations of angles, flows and what is taken at the last estimate (`judgement` is what
@@ -323,18 +330,14 @@ impl EstimateStudy {
     /// # Errors
     /// [`NoSolution`] when the matrix at the estimate has no finite values.
     pub fn deviations(&mut self, network: &Network, judgement: &Judgement) -> Result<Deviations, NoSolution> {
+        self.know()?;
         let mut voltages = self.last.clone();
         self.gathered.turn(&self.assembly, &mut voltages);
         let circuit = &self.assembly.circuit;
-        let known = match &mut self.estimator {
-            Estimator::Tree(smoother) => {
-                Known::Tree { circuit, voltages: &self.last, all: smoother.uncertainty() }
-            }
-            Estimator::Closed(smoother, _) => {
-                Known::Tree { circuit, voltages: &self.last, all: smoother.uncertainty()? }
-            }
-            Estimator::Sparse(wls) => Known::Sparse(Flows::new(circuit, wls.posterior()?)?),
-            Estimator::Dark => return Ok(Deviations::default()),
+        let known = match (&mut self.estimator, &self.known) {
+            (_, Some(all)) => Known::Tree { circuit, voltages: &self.last, all },
+            (Estimator::Sparse(wls), _) => Known::Sparse(Flows::new(circuit, wls.posterior()?)?),
+            (_, None) => return Ok(Deviations::default()),
         };
         let (assembly, gathered) = (&self.assembly, &self.gathered);
         let teller = Teller { network, assembly, gathered, voltages: &voltages, judgement };

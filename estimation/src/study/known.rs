@@ -11,7 +11,7 @@ use num_complex::Complex64;
 #[derive(Debug)]
 pub(super) enum Known<'a> {
     /// Of the smoother.
-    Tree { circuit: &'a Circuit, voltages: &'a [Complex64], all: Uncertainty },
+    Tree { circuit: &'a Circuit, voltages: &'a [Complex64], all: &'a Uncertainty },
     /// Of the sparse solver.
     Sparse(Flows<'a>),
 }

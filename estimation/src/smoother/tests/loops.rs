@@ -99,6 +99,7 @@ proptest! {
         }
         let Some(mut smoother) = closed(&net, &readings) else { return Ok(()) };
         let found = smoother.estimate(EXACT).unwrap();
+        smoother.renew_factors().unwrap();
         let own = smoother.uncertainty().unwrap();
         let mut wls = Wls::new(&net, &readings).unwrap();
         wls.estimate_from(&found.voltages, &TIGHT).unwrap();

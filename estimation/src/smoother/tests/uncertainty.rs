@@ -1,6 +1,6 @@
 use super::nets::{Case, Dice, Sensors, random_case, readings};
 use super::oracle;
-use crate::circuit::FlowPlace;
+use crate::circuit::{FlowPlace, Readings};
 use crate::smoother::{Smoother, Uncertainty};
 use crate::solve::Tolerance;
 
@@ -22,7 +22,7 @@ fn compare(seeds: std::ops::Range<u64>, wires: usize, sensors: Sensors, toleranc
         let mut smoother = Smoother::new(&case.circuit, &case.tree, &readings).expect("a tree");
         smoother.estimate(TIGHT).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         smoother.renew_factors().expect("factors");
-        let uncertainty = smoother.uncertainty();
+        let uncertainty = smoother.uncertainty().expect("deviations");
         let network = oracle::admittance(&case.circuit);
         // Rounding leaves variances of what is exact near 1e-16 of what surrounds it.
         let near = |what: &str, ours: f64, theirs: f64| {
@@ -104,6 +104,85 @@ fn deviations_with_free_injections_are_those_of_the_dense_covariance() {
     compare(200..220, 3, Sensors { free: true, flows: true, bus_powers: true, ..Sensors::default() }, 5e-2);
 }
 
+/// Deviations in a row: of voltages, angles, what is taken, flows and their totals.
+fn all(known: &Uncertainty) -> Vec<f64> {
+    let totals = known.from_total.iter().chain(&known.to_total);
+    (known.voltages.iter().chain(&known.turned_angles).copied())
+        .chain(known.injections.iter().flat_map(|&(p, q)| [p, q]))
+        .chain(known.from.iter().chain(&known.to).flat_map(|flow| [flow.p, flow.q, flow.i]))
+        .chain(totals.flat_map(|total| [total.p, total.q]))
+        .collect()
+}
+
+/// Asserts that deviations are those on factors at the estimate.
+fn follow(seed: u64, smoother: &mut Smoother) {
+    let mut fresh = smoother.clone();
+    fresh.renew_factors().expect("factors");
+    let (own, fresh) =
+        (smoother.uncertainty().expect("deviations"), fresh.uncertainty().expect("deviations"));
+    for (at, (own, fresh)) in all(&own).into_iter().zip(all(&fresh)).enumerate() {
+        let away = (own - fresh).abs();
+        assert!(away < 0.05 * fresh + 1e-6, "seed {seed}, number {at}: {own:e} instead of {fresh:e}");
+    }
+}
+
+/// A random tree with readings whose injections are known `times` as well as usual.
+fn known_so_well(seed: u64, sensors: Sensors, times: f64) -> (Case, Readings) {
+    let mut dice = Dice::new(seed);
+    let (buses, wires) = (3 + dice.below(20), if seed.is_multiple_of(2) { 3 } else { 1 });
+    let case = random_case(&mut dice, buses, wires);
+    let mut readings = readings(&mut dice, &case, sensors);
+    for reading in &mut readings.injections {
+        reading.variance_p /= times * times;
+        reading.variance_q /= times * times;
+    }
+    (case, readings)
+}
+
+#[test]
+fn deviations_are_those_of_other_values_on_kept_factors() {
+    let mut followed = 0;
+    for seed in 300..340 {
+        let (case, mut readings) = known_so_well(seed, Sensors::default(), 100.0);
+        let mut smoother = Smoother::new(&case.circuit, &case.tree, &readings).expect("a tree");
+        if smoother.estimate(TIGHT).is_err() {
+            continue;
+        }
+        follow(seed, &mut smoother);
+        readings.injections.iter_mut().for_each(|reading| reading.s *= 0.1);
+        smoother.set_values(&readings);
+        if smoother.estimate_kept(TIGHT).is_ok() {
+            follow(seed, &mut smoother);
+            followed += 1;
+        }
+    }
+    assert!(followed > 30, "{followed}");
+}
+
+#[test]
+fn deviations_are_those_of_flows_that_nobody_expected() {
+    let sensors = Sensors { flows: true, currents: true, bus_powers: true, ..Sensors::default() };
+    let mut followed = 0;
+    for seed in 400..480 {
+        let (case, mut readings) = known_so_well(seed, sensors, 0.1);
+        readings.injections.iter_mut().for_each(|reading| reading.s *= 0.1);
+        for reading in &mut readings.currents {
+            reading.variance *= 1e-2;
+            reading.variance_across *= 1e-2;
+        }
+        readings.powers.iter_mut().for_each(|reading| {
+            reading.variance_p = reading.variance_p.map(|variance| 1e-2 * variance);
+            reading.variance_q = reading.variance_q.map(|variance| 1e-2 * variance);
+        });
+        let mut smoother = Smoother::new(&case.circuit, &case.tree, &readings).expect("a tree");
+        if smoother.estimate(TIGHT).is_ok() {
+            follow(seed, &mut smoother);
+            followed += 1;
+        }
+    }
+    assert!(followed > 30, "{followed}");
+}
+
 #[test]
 fn reported_deviations_are_those_of_repeated_measurement() {
     let mut dice = Dice::new(77);
@@ -132,7 +211,7 @@ fn reported_deviations_are_those_of_repeated_measurement() {
     smoother.set_values(&exact);
     smoother.estimate(TIGHT).expect("an estimate");
     smoother.renew_factors().expect("factors");
-    let reported = smoother.uncertainty().voltages;
+    let reported = smoother.uncertainty().expect("deviations").voltages;
     let draws = 3000;
     let mut squares = vec![0.0; wires];
     let mut noisy = exact.clone();
