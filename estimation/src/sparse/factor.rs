@@ -17,6 +17,11 @@ impl<T: ComplexField<RealField = f64> + Copy> Scalar for T {}
 /// A pivot must not be smaller than this share of its column: multipliers stay below the inverse.
 const THRESHOLD: f64 = 0.02;
 
+/// What is left may be a weak pivot, as small against its column as variances of good meters against what they see: solutions are
+/// corrected afterwards. Anything smaller than the floor, after scaling, may be rounding.
+const WEAK: f64 = 1e-6;
+const WEAK_FLOOR: f64 = 1e-9;
+
 /// An entry takes as long as so many multiplications of an elimination: it is weighed thrice, put in its place, and read
 /// again where solutions are refined.
 const ENTRY_WORK: u64 = 30;
@@ -466,9 +471,10 @@ fn eliminate<T: Scalar>(
     let size = rows.len();
     let mut done = 0;
     while done < full {
-        let Some((row, column)) =
-            (done..full).find_map(|column| pivot(front, size, done..full, column, floor))
-        else {
+        let mut best = |share, floor| {
+            (done..full).find_map(|column| pivot(front, size, done..full, column, (share, floor)))
+        };
+        let Some((row, column)) = best(THRESHOLD, floor).or_else(|| best(WEAK, floor.max(WEAK_FLOOR))) else {
             break;
         };
         if row != done {
@@ -513,7 +519,7 @@ fn pivot<T: Scalar>(
     size: usize,
     candidates: std::ops::Range<usize>,
     column: usize,
-    floor: f64,
+    (share, floor): (f64, f64),
 ) -> Option<(usize, usize)> {
     let (mut best, mut place) = (0.0, candidates.start);
     for row in candidates.clone() {
@@ -523,5 +529,5 @@ fn pivot<T: Scalar>(
         }
     }
     let rest = (candidates.end..size).map(|row| front[row * size + column].norm1()).fold(0.0, f64::max);
-    (best > floor && best >= THRESHOLD * rest).then_some((place, column))
+    (best > floor && best >= share * rest).then_some((place, column))
 }
