@@ -16,7 +16,7 @@
 //! matrices, `step` the values, `injections`, `meters` and `cuts` the rows. Other values are deviations from an estimate
 //! (`standing`, `deviations`, eight sets at once `batch`): `pass` is one way up and down, `walk` its order, `trunk` what it needs of the
 //! factors, `course` which pass comes next. Loops: `closed` is who takes them, `ties` close them, `ways` are what ties are asked along,
-//! `closure` what closing tells of covariances.
+//! `closure` what closing tells of covariances. Deviations: `uncertainty` asks `posterior`, on factors that `staleness` finds near enough.
 
 mod batch;
 mod closed;

@@ -471,7 +471,7 @@ fn eliminate<T: Scalar>(
     let size = rows.len();
     let mut done = 0;
     while done < full {
-        let mut best = |share, floor| {
+        let best = |share, floor| {
             (done..full).find_map(|column| pivot(front, size, done..full, column, (share, floor)))
         };
         let Some((row, column)) = best(THRESHOLD, floor).or_else(|| best(WEAK, floor.max(WEAK_FLOOR))) else {
