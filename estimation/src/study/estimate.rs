@@ -336,7 +336,7 @@ impl EstimateStudy {
         let circuit = &self.assembly.circuit;
         let known = match (&mut self.estimator, &self.known) {
             (_, Some(all)) => Known::Tree { circuit, voltages: &self.last, all },
-            (Estimator::Sparse(wls), _) => Known::Sparse(Flows::new(circuit, wls.posterior()?)?),
+            (Estimator::Sparse(wls), _) => Known::Sparse(Box::new(Flows::new(circuit, wls.posterior()?)?)),
             (_, None) => return Ok(Deviations::default()),
         };
         let (assembly, gathered) = (&self.assembly, &self.gathered);

@@ -13,7 +13,7 @@ pub(super) enum Known<'a> {
     /// Of the smoother.
     Tree { circuit: &'a Circuit, voltages: &'a [Complex64], all: &'a Uncertainty },
     /// Of the sparse solver.
-    Sparse(Flows<'a>),
+    Sparse(Box<Flows<'a>>),
 }
 
 impl Known<'_> {
