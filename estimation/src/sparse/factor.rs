@@ -72,6 +72,8 @@ pub struct Factor<T> {
     work: Workspace<T>,
     /// After scaling, entries are about one; smaller pivots than this are no pivots.
     floor: f64,
+    /// Whether weak pivots are taken.
+    weak: bool,
     /// More undetermined unknowns than this end the factorization: fronts would become large.
     lost_max: usize,
     /// What the last factorization took.
@@ -104,6 +106,7 @@ impl<T: Scalar> Default for Factor<T> {
             row_steps: Vec::new(),
             column_steps: Vec::new(),
             floor: 1e-12,
+            weak: true,
             lost_max: 400,
             work_done: 0,
             path: Path::detect(),
@@ -151,7 +154,8 @@ impl<T: Scalar> Factor<T> {
             }
             let work = &mut self.work;
             let Workspace { front, rows, columns, .. } = work;
-            let pivots = self.path.run(Elimination { front, rows, columns, full, floor: self.floor });
+            let pivots =
+                self.path.run(Elimination { front, rows, columns, full, floor: self.floor, weak: self.weak });
             self.work_done += multiplications(work.rows.len(), pivots);
             self.store(pivots, full, plan.fronts[at].root);
         }
@@ -171,6 +175,11 @@ impl<T: Scalar> Factor<T> {
     pub fn set_limits(&mut self, floor: f64, lost_max: usize) {
         self.floor = floor;
         self.lost_max = lost_max;
+    }
+
+    /// Whether weak pivots are taken: not where solutions are used as they are.
+    pub fn take_weak(&mut self, weak: bool) {
+        self.weak = weak;
     }
 
     /// Largest entry of a right-hand side, equations weighed as in the factorization.
@@ -448,6 +457,7 @@ struct Elimination<'a, T> {
     columns: &'a mut [u32],
     full: usize,
     floor: f64,
+    weak: bool,
 }
 
 impl<T: Scalar> Kernel for Elimination<'_, T> {
@@ -455,8 +465,8 @@ impl<T: Scalar> Kernel for Elimination<'_, T> {
 
     #[inline(always)]
     fn run<A: Arithmetic>(self, _: A) -> usize {
-        let Self { front, rows, columns, full, floor } = self;
-        eliminate(front, rows, columns, full, floor)
+        let Self { front, rows, columns, full, floor, weak } = self;
+        eliminate(front, rows, columns, full, (floor, weak))
     }
 }
 
@@ -466,7 +476,7 @@ fn eliminate<T: Scalar>(
     rows: &mut [u32],
     columns: &mut [u32],
     full: usize,
-    floor: f64,
+    (floor, weak): (f64, bool),
 ) -> usize {
     let size = rows.len();
     let mut done = 0;
@@ -474,7 +484,8 @@ fn eliminate<T: Scalar>(
         let best = |share, floor| {
             (done..full).find_map(|column| pivot(front, size, done..full, column, (share, floor)))
         };
-        let Some((row, column)) = best(THRESHOLD, floor).or_else(|| best(WEAK, floor.max(WEAK_FLOOR))) else {
+        let weakest = || best(WEAK, floor.max(WEAK_FLOOR)).filter(|_| weak);
+        let Some((row, column)) = best(THRESHOLD, floor).or_else(weakest) else {
             break;
         };
         if row != done {

@@ -70,9 +70,13 @@ impl Wls {
         for soft in SCALES {
             self.fill(soft, 0.0, without);
             self.weigh_alike(soft, without);
-            let Some(_) = self.factor.factorize(&self.plan, &self.values) else {
+            // What the answers grow by tells, so that they have to be right at once.
+            self.factor.take_weak(false);
+            let divided = self.factor.factorize(&self.plan, &self.values).is_some();
+            self.factor.take_weak(true);
+            if !divided {
                 return Err(NoSolution::Singular { bus: 0 });
-            };
+            }
             let first = 2 * self.h.len() + self.rows.names.len();
             for seed in [1_u64, 2] {
                 let mut right = vec![0.0; self.plan.size()];
