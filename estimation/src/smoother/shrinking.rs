@@ -14,6 +14,11 @@ const EXPECTED: f64 = 1e-2;
 const MARGIN: f64 = 2.0;
 /// Exact steps are waited for while they shrink at least by this.
 const SLOWEST: f64 = 0.98;
+/// Steps may wander, none of them shorter by [`SHORTER`] than all before, for so many of them times positions of the tree, and
+/// for so many at any rate: some find their way after thirty, which is a matter of milliseconds in small networks.
+const WANDERS: usize = 150_000;
+const WANDERS_LEAST: usize = 15;
+const SHORTER: f64 = 0.9;
 /// A first step below this part of the tolerance finds nothing to do.
 const FIRST: f64 = 0.01;
 
@@ -23,11 +28,14 @@ pub(super) struct Shrinking {
     last: f64,
     rates: [f64; LOOK_BACK],
     seen: usize,
+    shortest: f64,
+    /// Steps since the shortest.
+    since: usize,
 }
 
 impl Shrinking {
     pub fn new() -> Self {
-        Self { last: f64::INFINITY, rates: [0.0; LOOK_BACK], seen: 0 }
+        Self { last: f64::INFINITY, rates: [0.0; LOOK_BACK], seen: 0, shortest: f64::INFINITY, since: 0 }
     }
 
     /// A step's quotient by the one before, 1 for the first.
@@ -48,7 +56,17 @@ impl Shrinking {
             self.seen += 1;
         }
         self.last = step;
+        if step < SHORTER * self.shortest {
+            (self.shortest, self.since) = (step, 0);
+        } else {
+            self.since += 1;
+        }
         rate
+    }
+
+    /// Whether steps have not become shorter for longer than is worth the time on a tree of so many positions.
+    pub fn wander(&self, positions: usize) -> bool {
+        self.since >= WANDERS_LEAST.max(WANDERS / positions.max(1))
     }
 
     /// How large the next step will be if it shrinks as the last one did.
@@ -115,6 +133,21 @@ mod tests {
         assert!(!done(&[1.3e-8, 1.1e-8, 9.9e-9]), "nine times as much is to come");
         assert!(done(&[1e-3, 1e-9, 2e-9]), "rounding");
         assert!(!done(&[1e-3, 1e-6, 2e-6]) && !done(&[1e-3, f64::NAN]));
+    }
+
+    #[test]
+    fn steps_that_wander_are_told_from_slow_ones() {
+        let wander = |step: &dyn Fn(i32) -> f64, positions| {
+            let mut all = Shrinking::new();
+            (0..50).map(step).any(|step| {
+                all.note(step, 0.0);
+                all.wander(positions)
+            })
+        };
+        let to_and_fro = |n| 1e-2 * (1.5 + f64::from(n).sin());
+        assert!(!wander(&|n| 0.95_f64.powi(n), 10_000) && wander(&|n| 1.1_f64.powi(n), 10_000));
+        assert!(wander(&to_and_fro, 10_000) && !wander(&to_and_fro, 1_000));
+        assert!(wander(&|_| f64::NAN, 10_000));
     }
 
     #[test]

@@ -25,6 +25,8 @@ use num_complex::Complex64;
 const STEPS_WORTH_FACTORS: f64 = 10.0;
 /// In single precision steps below this, p.u., that do not shrink by half are its rounding.
 const SINGLE_STALLS_PU: f64 = 1e-6;
+/// A step beyond this, p.u., leads nowhere: the linearisation is worth nothing there.
+const WILD_PU: f64 = 1e3;
 /// Steps that shrink by less than this do not tell that the next ones are small.
 const SLOW: f64 = 0.5;
 /// A weak weight times a change of the start below this moves nothing.
@@ -377,10 +379,11 @@ impl<const N: usize> Solver<N> {
         growing: Growing,
     ) -> Result<Settled, NoSolution> {
         (self.settled, self.optimal, self.deviated, self.deviations) = (false, false, false, None);
-        let (mut factorizations, mut renewed) = (0, false);
+        let (mut iterations, mut factorizations, mut renewed) = (0, 0, false);
         let mut steps = Shrinking::new();
         let (mut last, mut step, mut position) = (f64::INFINITY, f64::INFINITY, 0);
-        for iterations in 1..=tolerance.iterations_max {
+        while iterations < tolerance.iterations_max && !steps.wander(self.order.len()) {
+            iterations += 1;
             if renew {
                 self.renew_factors()?;
                 factorizations += 1;
@@ -388,7 +391,7 @@ impl<const N: usize> Solver<N> {
                 last = f64::INFINITY;
             }
             (step, position) = self.step();
-            if !step.is_finite() {
+            if !(step < WILD_PU) {
                 return Err(NoSolution::NotFinite { bus: self.order[position] as usize });
             }
             let rate = if last.is_finite() { step / last } else { 1.0 };
@@ -429,17 +432,13 @@ impl<const N: usize> Solver<N> {
             {
                 (self.precision, renew) = (Precision::Double, false);
             } else {
-                let left = (tolerance.voltage_pu / step).ln() / rate.ln();
-                let slow = match rate < 1.0 {
-                    true => !(left <= STEPS_WORTH_FACTORS),
-                    false => short || growing == Growing::Renews,
-                };
-                renew = !renew && last.is_finite() && slow;
+                let left = step / tolerance.voltage_pu;
+                renew = !renew && last.is_finite() && worth_factors(rate, left, growing);
             }
             last = step;
         }
         let bus = self.order[position] as usize;
-        Err(NoSolution::NotSettled { iterations: tolerance.iterations_max, step_pu: step, bus })
+        Err(NoSolution::NotSettled { iterations, step_pu: step, bus })
     }
 
     fn singular(&self, position: usize) -> NoSolution {
@@ -580,5 +579,13 @@ impl<const N: usize> Solver<N> {
             }
         }
         out
+    }
+}
+
+/// Whether new factors are worth their time when the last step was `rate` of the one before and `left` times the tolerance.
+fn worth_factors(rate: f64, left: f64, growing: Growing) -> bool {
+    match rate < 1.0 {
+        true => !(-left.ln() / rate.ln() <= STEPS_WORTH_FACTORS),
+        false => left < 1.0 || growing == Growing::Renews,
     }
 }

@@ -11,6 +11,7 @@
 //! (the exact penalty of Han 1977), and λ follows how well the linearisation foretold it. It ends where a Gauss–Newton
 //! step of the regularised system would not move either, so λ has no part in the answer.
 
+use super::bend::Entry;
 use super::meter::NO_ROW;
 use super::wls::{ROUNDING, SOFT, Wls, plan};
 use crate::solve::{NoSolution, Tolerance};
@@ -170,14 +171,14 @@ impl Wls {
             self.rows.meters.bend(meter, &self.x, Complex64::ONE, &mut entries);
             let columns = self.rows.meters.columns_of(meter);
             let at = |place: u32| 2 * columns[place as usize / 2] + place % 2;
-            more.extend(entries.iter().map(|&(row, column, _)| (at(row), at(column))));
+            more.extend(lower(&entries).map(|(row, column, _)| (at(row), at(column))));
         }
         self.plan = plan(&self.live, &self.rows.meters, &more);
     }
 
     /// Where the bends begin among the values.
     fn bends_from(&self) -> usize {
-        2 * self.h.len() + self.rows.names.len() + 2 * self.live.len()
+        self.diagonal_from() + self.rows.names.len() + 2 * self.live.len()
     }
 
     /// A damped step, with the second derivatives of the rows if asked for: then it is one of Newton's method for the
@@ -195,7 +196,7 @@ impl Wls {
                 };
                 entries.clear();
                 self.rows.meters.bend(meter, &self.x, Complex64::new(pull(0), -pull(1)), &mut entries);
-                values.extend(entries.iter().map(|entry| entry.2));
+                values.extend(lower(&entries).map(|entry| entry.2));
             }
             self.values = values;
         }
@@ -213,7 +214,11 @@ impl Wls {
     fn bent_along(&self, step: &[f64]) -> f64 {
         let from = self.bends_from();
         let entries = self.plan.positions()[from..].iter().zip(&self.values[from..]);
-        entries.map(|(&(row, column), value)| step[row as usize] * value * step[column as usize]).sum()
+        let along = |(&(row, column), value): (&(u32, u32), &f64)| {
+            let twice = if row == column { 1.0 } else { 2.0 };
+            twice * step[row as usize] * value * step[column as usize]
+        };
+        entries.map(along).sum()
     }
 
     /// φ at the present voltages.
@@ -230,4 +235,9 @@ impl Wls {
         let after = self.mu.iter().zip(change).map(|(mu, change)| mu + change);
         after.zip(&self.rows.meters.variance).map(|(mu, variance)| 0.5 * variance * mu * mu).sum()
     }
+}
+
+/// One half of a symmetric matrix, and its diagonal.
+fn lower(entries: &[Entry]) -> impl Iterator<Item = Entry> {
+    entries.iter().copied().filter(|&(row, column, _)| row >= column)
 }

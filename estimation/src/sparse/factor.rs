@@ -6,6 +6,7 @@
 //! column is handed up too instead of being eliminated badly, so stability does not depend on the order that was
 //! chosen beforehand. What is still zero at the root is not determined by the equations: it is counted and set to zero.
 
+use super::front::{Elimination, add, multiplications, subtract};
 use super::symbolic::Symbolic;
 use crate::simd::{Arithmetic, Kernel, Path};
 use nalgebra::ComplexField;
@@ -14,17 +15,12 @@ use nalgebra::ComplexField;
 pub trait Scalar: ComplexField<RealField = f64> + Copy {}
 impl<T: ComplexField<RealField = f64> + Copy> Scalar for T {}
 
-/// A pivot must not be smaller than this share of its column: multipliers stay below the inverse.
-const THRESHOLD: f64 = 0.02;
-
-/// What is left may be a weak pivot, as small against its column as variances of good meters against what they see: solutions are
-/// corrected afterwards. Anything smaller than the floor, after scaling, may be rounding.
-const WEAK: f64 = 1e-6;
-const WEAK_FLOOR: f64 = 1e-9;
-
 /// An entry takes as long as so many multiplications of an elimination: it is weighed thrice, put in its place, and read
 /// again where solutions are refined.
 const ENTRY_WORK: u64 = 30;
+
+/// How far from one the largest entry of a row may be for scales to be kept.
+const FITS: f64 = 16.0;
 
 /// Unknowns handed up to one front beyond which factorizing would take too long.
 const DELAYED_MAX: usize = 500;
@@ -34,8 +30,10 @@ const DELAYED_MAX: usize = 500;
 struct Step {
     /// Start of `size` row numbers, then `size` column numbers.
     ids: usize,
-    /// Start of the values: the pivot rows in full width, then the multipliers of the other rows.
-    values: usize,
+    /// Start of the multipliers, column by column below the diagonal.
+    lower: usize,
+    /// Start of U, column by column: those beyond the pivots, then those of the pivots down to the diagonal.
+    upper: usize,
     size: u32,
     pivots: u32,
 }
@@ -48,7 +46,8 @@ struct Handed {
     size: u32,
     /// How many of its first rows and columns are delayed pivots.
     delayed: u32,
-    /// The step it comes from.
+    /// The front and the step it comes from.
+    front: u32,
     step: u32,
 }
 
@@ -60,7 +59,8 @@ const NONE: u32 = u32::MAX;
 pub struct Factor<T> {
     steps: Vec<Step>,
     ids: Vec<u32>,
-    values: Vec<T>,
+    lower: Vec<T>,
+    upper: Vec<T>,
     row_scale: Vec<f64>,
     column_scale: Vec<f64>,
     lost: Vec<u32>,
@@ -83,11 +83,13 @@ pub struct Factor<T> {
 
 #[derive(Debug, Clone)]
 struct Workspace<T> {
-    row_at: Vec<u32>,
-    column_at: Vec<u32>,
     rows: Vec<u32>,
     columns: Vec<u32>,
+    /// Scales of the rows and columns of the front.
+    scales: Vec<(f64, f64)>,
     front: Vec<T>,
+    /// Places of what a child hands over.
+    places: Vec<u32>,
     handed: Vec<Handed>,
     stack_ids: Vec<u32>,
     stack: Vec<T>,
@@ -98,7 +100,8 @@ impl<T: Scalar> Default for Factor<T> {
         Self {
             steps: Vec::new(),
             ids: Vec::new(),
-            values: Vec::new(),
+            lower: Vec::new(),
+            upper: Vec::new(),
             row_scale: Vec::new(),
             column_scale: Vec::new(),
             lost: Vec::new(),
@@ -111,11 +114,11 @@ impl<T: Scalar> Default for Factor<T> {
             work_done: 0,
             path: Path::detect(),
             work: Workspace {
-                row_at: Vec::new(),
-                column_at: Vec::new(),
                 rows: Vec::new(),
                 columns: Vec::new(),
+                scales: Vec::new(),
                 front: Vec::new(),
+                places: Vec::new(),
                 handed: Vec::new(),
                 stack_ids: Vec::new(),
                 stack: Vec::new(),
@@ -133,7 +136,8 @@ impl<T: Scalar> Factor<T> {
         self.scale(plan, values)?;
         self.steps.clear();
         self.ids.clear();
-        self.values.clear();
+        self.lower.clear();
+        self.upper.clear();
         self.lost.clear();
         self.parents.clear();
         self.work_done = ENTRY_WORK * values.len() as u64;
@@ -141,9 +145,12 @@ impl<T: Scalar> Factor<T> {
             steps.clear();
             steps.resize(plan.size, NONE);
         }
+        let sizes = plan.fronts.iter().map(|front| (front.own.len(), front.touched_end - front.own.start));
+        let half: usize = sizes.clone().map(|(own, size)| own * (2 * size - own) / 2).sum();
+        self.lower.reserve(half);
+        self.upper.reserve(half + plan.size);
+        self.ids.reserve(sizes.map(|(_, size)| 2 * size).sum());
         let work = &mut self.work;
-        work.row_at.resize(plan.size, 0);
-        work.column_at.resize(plan.size, 0);
         work.handed.clear();
         work.stack.clear();
         work.stack_ids.clear();
@@ -157,7 +164,7 @@ impl<T: Scalar> Factor<T> {
             let pivots =
                 self.path.run(Elimination { front, rows, columns, full, floor: self.floor, weak: self.weak });
             self.work_done += multiplications(work.rows.len(), pivots);
-            self.store(pivots, full, plan.fronts[at].root);
+            self.store(pivots, full, (at, plan.fronts[at].root));
         }
         if self.lost.len() > self.lost_max {
             return None;
@@ -193,34 +200,23 @@ impl<T: Scalar> Factor<T> {
     }
 
     /// Brings all entries to about one: three rounds of division by the square roots of row and column maxima
-    /// (Ruiz 2001), rounded to powers of two so that nothing is lost.
+    /// (Ruiz 2001), rounded to powers of two so that nothing is lost. The scales of the last matrix are kept where they fit.
     fn scale(&mut self, plan: &Symbolic, values: &[T]) -> Option<()> {
-        self.row_scale.clear();
-        self.row_scale.resize(plan.size, 1.0);
-        self.column_scale.clear();
-        self.column_scale.resize(plan.size, 1.0);
-        let mut rows = vec![0.0_f64; plan.size];
-        let mut columns = vec![0.0_f64; plan.size];
-        for _ in 0..3 {
-            rows.fill(0.0);
-            columns.fill(0.0);
-            for (&(row, column), value) in plan.positions.iter().zip(values) {
-                let (row, column) = (row as usize, column as usize);
-                let size = value.norm1() * self.row_scale[row] * self.column_scale[column];
-                if !size.is_finite() {
-                    return None;
-                }
-                // Not `max`, which looks for what is no number, too.
-                if size > rows[row] {
-                    rows[row] = size;
-                }
-                if size > columns[column] {
-                    columns[column] = size;
-                }
+        let (mut rows, mut columns) = (vec![0.0_f64; plan.size], vec![0.0_f64; plan.size]);
+        if self.row_scale.len() == plan.size {
+            self.largest(plan, values, (&mut rows, &mut columns))?;
+            if rows.iter().chain(&columns).all(|&most| most > 1.0 / FITS && most < FITS) {
+                return Some(());
             }
-            for (scale, &most) in
-                self.row_scale.iter_mut().zip(&rows).chain(self.column_scale.iter_mut().zip(&columns))
-            {
+        }
+        for scale in [&mut self.row_scale, &mut self.column_scale] {
+            scale.clear();
+            scale.resize(plan.size, 1.0);
+        }
+        for _ in 0..3 {
+            self.largest(plan, values, (&mut rows, &mut columns))?;
+            let rows = self.row_scale.iter_mut().zip(&rows);
+            for (scale, &most) in rows.chain(self.column_scale.iter_mut().zip(&columns)) {
                 if most > 0.0 {
                     *scale *= power_of_two(1.0 / most.sqrt());
                 }
@@ -229,62 +225,95 @@ impl<T: Scalar> Factor<T> {
         Some(())
     }
 
+    /// The largest entries of rows and columns as scaled; `None` when one is not finite.
+    fn largest(
+        &self,
+        plan: &Symbolic,
+        values: &[T],
+        (rows, columns): (&mut [f64], &mut [f64]),
+    ) -> Option<()> {
+        rows.fill(0.0);
+        columns.fill(0.0);
+        for (&(row, column), value) in plan.positions.iter().zip(values) {
+            let (row, column) = (row as usize, column as usize);
+            let size = value.norm1() * self.row_scale[row] * self.column_scale[column];
+            if !size.is_finite() {
+                return None;
+            }
+            // Not `max`, which looks for what is no number, too. Of a symmetric matrix rows tell all.
+            let columns = if plan.symmetric { &mut *rows } else { &mut *columns };
+            if size > columns[column] {
+                columns[column] = size;
+            }
+            if size > rows[row] {
+                rows[row] = size;
+            }
+        }
+        if plan.symmetric {
+            columns.copy_from_slice(rows);
+        }
+        Some(())
+    }
+
     /// Builds the front; returns the number of unknowns that may be eliminated in it.
     fn assemble(&mut self, plan: &Symbolic, at: usize, values: &[T]) -> usize {
         let step = &plan.fronts[at];
-        let Workspace { row_at, column_at, rows, columns, front, handed, stack_ids, stack } = &mut self.work;
-        let children = handed.split_off(handed.len() - step.children as usize);
+        let Workspace { rows, columns, scales, front, places, handed, stack_ids, stack } = &mut self.work;
+        let children = handed.len() - step.children as usize;
         let (own, touched) =
             (&plan.unknowns[step.own.clone()], &plan.unknowns[step.own.end..step.touched_end]);
-        for child in &children {
-            self.parents[child.step as usize] = at as u32;
-        }
         rows.clear();
         rows.extend_from_slice(own);
         columns.clear();
         columns.extend_from_slice(own);
-        for child in &children {
-            let (size, delayed) = (child.size as usize, child.delayed as usize);
+        for child in &handed[children..] {
+            self.parents[child.step as usize] = at as u32;
+            let delayed = child.delayed as usize;
             rows.extend_from_slice(&stack_ids[child.ids..child.ids + delayed]);
-            columns.extend_from_slice(&stack_ids[child.ids + size..child.ids + size + delayed]);
+            columns.extend_from_slice(&stack_ids[child.ids + delayed..child.ids + 2 * delayed]);
         }
         let full = rows.len();
         rows.extend_from_slice(touched);
         columns.extend_from_slice(touched);
-        for (place, (&row, &column)) in rows.iter().zip(columns.iter()).enumerate() {
-            row_at[row as usize] = place as u32;
-            column_at[column as usize] = place as u32;
-        }
         let size = rows.len();
         front.clear();
         front.resize(size * size, T::zero());
-        for &entry in &plan.entries[step.entries.clone()] {
-            let (row, column) = plan.positions[entry as usize];
-            let scale = self.row_scale[row as usize] * self.column_scale[column as usize];
-            let place = row_at[row as usize] as usize * size + column_at[column as usize] as usize;
-            front[place] += values[entry as usize].scale(scale);
-        }
-        for child in &children {
-            let count = child.size as usize;
-            let ids = &stack_ids[child.ids..child.ids + 2 * count];
-            let block = &stack[child.values..child.values + count * count];
-            for (&row, line) in ids[..count].iter().zip(block.chunks_exact(count)) {
-                let place = row_at[row as usize] as usize * size;
-                let target = &mut front[place..place + size];
-                for (&column, &value) in ids[count..].iter().zip(line) {
-                    target[column_at[column as usize] as usize] += value;
-                }
+        scales.clear();
+        let both = rows.iter().zip(columns.iter());
+        scales.extend(
+            both.map(|(&row, &column)| (self.row_scale[row as usize], self.column_scale[column as usize])),
+        );
+        // What children delayed stands between.
+        let place =
+            |place: u32| place as usize + if place as usize >= own.len() { full - own.len() } else { 0 };
+        for entry in &plan.entries[step.entries.clone()] {
+            let (row, column) = (place(entry.row), place(entry.column));
+            let value = values[entry.index as usize];
+            front[column * size + row] += value.scale(scales[row].0 * scales[column].1);
+            if plan.symmetric && row != column {
+                front[row * size + column] += value.scale(scales[column].0 * scales[row].1);
             }
         }
-        if let Some(first) = children.first() {
+        let mut delayed = own.len();
+        for child in &handed[children..] {
+            let from = &plan.fronts[child.front as usize];
+            let count = child.size as usize;
+            places.clear();
+            places.extend(delayed as u32..(delayed + child.delayed as usize) as u32);
+            delayed = places.last().map_or(delayed, |last| *last as usize + 1);
+            places.extend(plan.places[from.own.end..from.touched_end].iter().map(|&at| place(at) as u32));
+            add(front, size, &stack[child.values..child.values + count * count], places);
+        }
+        if let Some(first) = handed.get(children) {
             stack.truncate(first.values);
             stack_ids.truncate(first.ids);
         }
+        handed.truncate(children);
         full
     }
 
     /// Keeps the factors of the front and hands the rest up.
-    fn store(&mut self, pivots: usize, full: usize, root: bool) {
+    fn store(&mut self, pivots: usize, full: usize, (at, root): (usize, bool)) {
         let Workspace { rows, columns, front, handed, stack_ids, stack, .. } = &mut self.work;
         let size = rows.len();
         let step = self.steps.len() as u32;
@@ -294,15 +323,24 @@ impl<T: Scalar> Factor<T> {
         }
         self.steps.push(Step {
             ids: self.ids.len(),
-            values: self.values.len(),
+            lower: self.lower.len(),
+            upper: self.upper.len(),
             size: size as u32,
             pivots: pivots as u32,
         });
         self.ids.extend_from_slice(rows);
         self.ids.extend_from_slice(columns);
-        self.values.extend_from_slice(&front[..pivots * size]);
-        for line in front[pivots * size..].chunks_exact(size.max(1)) {
-            self.values.extend_from_slice(&line[..pivots]);
+        if pivots > 0 {
+            let (own, others) = front.split_at(pivots * size);
+            for (k, line) in own.chunks_exact(size).enumerate() {
+                self.lower.extend_from_slice(&line[k + 1..]);
+            }
+            for line in others.chunks_exact(size) {
+                self.upper.extend_from_slice(&line[..pivots]);
+            }
+            for (k, line) in own.chunks_exact(size).enumerate() {
+                self.upper.extend_from_slice(&line[..=k]);
+            }
         }
         if root {
             self.lost.extend_from_slice(&columns[pivots..full]);
@@ -313,10 +351,11 @@ impl<T: Scalar> Factor<T> {
             values: stack.len(),
             size: (size - pivots) as u32,
             delayed: (full - pivots) as u32,
+            front: at as u32,
             step,
         });
-        stack_ids.extend_from_slice(&rows[pivots..]);
-        stack_ids.extend_from_slice(&columns[pivots..]);
+        stack_ids.extend_from_slice(&rows[pivots..full]);
+        stack_ids.extend_from_slice(&columns[pivots..full]);
         for line in front[pivots * size..].chunks_exact(size.max(1)) {
             stack.extend_from_slice(&line[pivots..]);
         }
@@ -328,13 +367,9 @@ impl<T: Scalar> Factor<T> {
             *value = value.scale(scale);
         }
         let mut local: Vec<T> = Vec::new();
-        for step in &self.steps {
-            self.forward(step, right, &mut local);
-        }
+        self.forward(self.steps.iter(), right, &mut local);
         let mut found = vec![T::zero(); right.len()];
-        for step in self.steps.iter().rev() {
-            self.backward(step, right, &mut found, &mut local);
-        }
+        self.backward(self.steps.iter().rev(), right, &mut found, &mut local);
         for ((value, found), &scale) in right.iter_mut().zip(&found).zip(&self.column_scale) {
             *value = found.scale(scale);
         }
@@ -350,14 +385,10 @@ impl<T: Scalar> Factor<T> {
             room.right[row] += value.scale(self.row_scale[row]);
         }
         let up = self.path(right.iter().map(|entry| self.row_steps[entry.0]), &mut room.marks);
-        for &step in &up {
-            self.forward(&self.steps[step as usize], &mut room.right, &mut room.local);
-        }
+        let at = |&step: &u32| &self.steps[step as usize];
+        self.forward(up.iter().map(at), &mut room.right, &mut room.local);
         let down = self.path(wanted.iter().map(|&column| self.column_steps[column]), &mut room.marks);
-        for &step in down.iter().rev() {
-            let step = &self.steps[step as usize];
-            self.backward(step, &room.right, &mut room.found, &mut room.local);
-        }
+        self.backward(down.iter().rev().map(at), &room.right, &mut room.found, &mut room.local);
         let values =
             wanted.iter().map(|&column| room.found[column].scale(self.column_scale[column])).collect();
         right.iter().for_each(|entry| room.right[entry.0] = T::zero());
@@ -389,42 +420,87 @@ impl<T: Scalar> Factor<T> {
         path
     }
 
-    /// Eliminates in the equations what a step eliminates.
-    fn forward(&self, step: &Step, right: &mut [T], local: &mut Vec<T>) {
-        let (size, pivots) = (step.size as usize, step.pivots as usize);
-        let rows = &self.ids[step.ids..step.ids + size];
-        let values = &self.values[step.values..];
-        local.clear();
-        local.extend(rows.iter().map(|&row| right[row as usize]));
-        for k in 1..pivots {
-            let below = dot(&values[k * size..k * size + k], &local[..k]);
-            local[k] -= below;
-        }
-        let (head, tail) = local.split_at_mut(pivots);
-        let multipliers = &values[pivots * size..];
-        if pivots > 0 {
-            for (value, line) in tail.iter_mut().zip(multipliers.chunks_exact(pivots)) {
-                *value -= dot(line, head);
-            }
-        }
-        for (&row, &value) in rows.iter().zip(local.iter()) {
-            right[row as usize] = value;
-        }
+    /// Eliminates in the equations what steps eliminate.
+    fn forward<'a>(&'a self, steps: impl Iterator<Item = &'a Step>, right: &mut [T], local: &mut Vec<T>) {
+        self.path.run(Forward { ids: &self.ids, lower: &self.lower, steps, right, local });
     }
 
-    /// Finds the unknowns of a step from those of the steps after it.
-    fn backward(&self, step: &Step, right: &[T], found: &mut [T], local: &mut Vec<T>) {
-        let (size, pivots) = (step.size as usize, step.pivots as usize);
-        let rows = &self.ids[step.ids..step.ids + size];
-        let columns = &self.ids[step.ids + size..step.ids + 2 * size];
-        let values = &self.values[step.values..];
-        local.clear();
-        local.extend(columns.iter().map(|&column| found[column as usize]));
-        for k in (0..pivots).rev() {
-            let line = &values[k * size..(k + 1) * size];
-            let known = dot(&line[k + 1..], &local[k + 1..]);
-            local[k] = (right[rows[k] as usize] - known) / line[k];
-            found[columns[k] as usize] = local[k];
+    /// Finds the unknowns of steps from those of the steps after them, which come first.
+    fn backward<'a>(
+        &'a self,
+        steps: impl Iterator<Item = &'a Step>,
+        right: &[T],
+        found: &mut [T],
+        local: &mut Vec<T>,
+    ) {
+        self.path.run(Backward { ids: &self.ids, upper: &self.upper, steps, right, found, local });
+    }
+}
+
+struct Forward<'a, T, I> {
+    ids: &'a [u32],
+    lower: &'a [T],
+    steps: I,
+    right: &'a mut [T],
+    local: &'a mut Vec<T>,
+}
+
+impl<'a, T: Scalar, I: Iterator<Item = &'a Step>> Kernel for Forward<'_, T, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arithmetic>(self, _: A) {
+        let Self { ids, lower, steps, right, local } = self;
+        for step in steps.filter(|step| step.pivots > 0) {
+            let (size, pivots) = (step.size as usize, step.pivots as usize);
+            let rows = &ids[step.ids..step.ids + size];
+            local.clear();
+            local.extend(rows.iter().map(|&row| right[row as usize]));
+            let mut at = step.lower;
+            for k in 0..pivots {
+                let (factor, below) = (local[k], size - k - 1);
+                subtract(factor, &lower[at..at + below], &mut local[k + 1..]);
+                at += below;
+            }
+            for (&row, &value) in rows.iter().zip(local.iter()) {
+                right[row as usize] = value;
+            }
+        }
+    }
+}
+
+struct Backward<'a, T, I> {
+    ids: &'a [u32],
+    upper: &'a [T],
+    steps: I,
+    right: &'a [T],
+    found: &'a mut [T],
+    local: &'a mut Vec<T>,
+}
+
+impl<'a, T: Scalar, I: Iterator<Item = &'a Step>> Kernel for Backward<'_, T, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<A: Arithmetic>(self, _: A) {
+        let Self { ids, upper, steps, right, found, local } = self;
+        for step in steps.filter(|step| step.pivots > 0) {
+            let (size, pivots) = (step.size as usize, step.pivots as usize);
+            let rows = &ids[step.ids..step.ids + pivots];
+            let columns = &ids[step.ids + size..step.ids + 2 * size];
+            let (others, own) = upper[step.upper..].split_at((size - pivots) * pivots);
+            local.clear();
+            local.extend(rows.iter().map(|&row| right[row as usize]));
+            for (&column, line) in columns[pivots..].iter().zip(others.chunks_exact(pivots)) {
+                subtract(found[column as usize], line, local);
+            }
+            let mut at = pivots * (pivots + 1) / 2;
+            for k in (0..pivots).rev() {
+                at -= k + 1;
+                let value = local[k] / own[at + k];
+                found[columns[k] as usize] = value;
+                subtract(value, &own[at..at + k], &mut local[..k]);
+            }
         }
     }
 }
@@ -438,107 +514,9 @@ pub struct Room<T> {
     marks: Vec<bool>,
 }
 
-fn dot<T: Scalar>(a: &[T], b: &[T]) -> T {
-    a.iter().zip(b).fold(T::zero(), |sum, (&a, &b)| sum + a * b)
-}
-
 /// The nearest power of two, by ratio, of a positive normal number.
 fn power_of_two(value: f64) -> f64 {
     const EXPONENT: u64 = 0x7ff << 52;
     let below = f64::from_bits(value.to_bits() & EXPONENT);
     if value < below * std::f64::consts::SQRT_2 { below } else { below * 2.0 }
-}
-
-/// Eliminates what can be eliminated of the first `full` rows and columns of the row-major square matrix `front`,
-/// permuting them; how many it was. Afterwards the first rows hold U and, below the diagonal, the multipliers.
-struct Elimination<'a, T> {
-    front: &'a mut [T],
-    rows: &'a mut [u32],
-    columns: &'a mut [u32],
-    full: usize,
-    floor: f64,
-    weak: bool,
-}
-
-impl<T: Scalar> Kernel for Elimination<'_, T> {
-    type Output = usize;
-
-    #[inline(always)]
-    fn run<A: Arithmetic>(self, _: A) -> usize {
-        let Self { front, rows, columns, full, floor, weak } = self;
-        eliminate(front, rows, columns, full, (floor, weak))
-    }
-}
-
-#[inline(always)]
-fn eliminate<T: Scalar>(
-    front: &mut [T],
-    rows: &mut [u32],
-    columns: &mut [u32],
-    full: usize,
-    (floor, weak): (f64, bool),
-) -> usize {
-    let size = rows.len();
-    let mut done = 0;
-    while done < full {
-        let best = |share, floor| {
-            (done..full).find_map(|column| pivot(front, size, done..full, column, (share, floor)))
-        };
-        let weakest = || best(WEAK, floor.max(WEAK_FLOOR)).filter(|_| weak);
-        let Some((row, column)) = best(THRESHOLD, floor).or_else(weakest) else {
-            break;
-        };
-        if row != done {
-            rows.swap(row, done);
-            let (upper, lower) = front.split_at_mut(row * size);
-            upper[done * size..(done + 1) * size].swap_with_slice(&mut lower[..size]);
-        }
-        if column != done {
-            columns.swap(column, done);
-            for line in front.chunks_exact_mut(size) {
-                line.swap(column, done);
-            }
-        }
-        let (upper, lower) = front.split_at_mut((done + 1) * size);
-        let head = &upper[done * size..];
-        let inverse = T::one() / head[done];
-        let head_rest = &head[done + 1..];
-        for line in lower.chunks_exact_mut(size) {
-            let factor = line[done] * inverse;
-            line[done] = factor;
-            if factor != T::zero() {
-                for (value, &above) in line[done + 1..].iter_mut().zip(head_rest) {
-                    *value -= factor * above;
-                }
-            }
-        }
-        done += 1;
-    }
-    done
-}
-
-/// How many multiplications it takes to eliminate the first `pivots` unknowns of a front.
-fn multiplications(size: usize, pivots: usize) -> u64 {
-    let left = |eliminated: usize| (size - eliminated) as u64;
-    (1..=pivots).map(|eliminated| left(eliminated) * left(eliminated)).sum()
-}
-
-/// The largest entry of a column among the candidate rows, when it is good enough against the whole column.
-#[inline(always)]
-fn pivot<T: Scalar>(
-    front: &[T],
-    size: usize,
-    candidates: std::ops::Range<usize>,
-    column: usize,
-    (share, floor): (f64, f64),
-) -> Option<(usize, usize)> {
-    let (mut best, mut place) = (0.0, candidates.start);
-    for row in candidates.clone() {
-        let here = front[row * size + column].norm1();
-        if here > best {
-            (best, place) = (here, row);
-        }
-    }
-    let rest = (candidates.end..size).map(|row| front[row * size + column].norm1()).fold(0.0, f64::max);
-    (best > floor && best >= share * rest).then_some((place, column))
 }

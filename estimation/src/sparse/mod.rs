@@ -11,6 +11,7 @@ mod factor;
 mod fitted;
 mod flat;
 mod flows;
+mod front;
 mod meter;
 mod newton;
 mod nodal;

@@ -77,7 +77,7 @@ impl Wls {
             if !divided {
                 return Err(NoSolution::Singular { bus: 0 });
             }
-            let first = 2 * self.h.len() + self.rows.names.len();
+            let first = self.diagonal_from() + self.rows.names.len();
             for seed in [1_u64, 2] {
                 let mut right = vec![0.0; self.plan.size()];
                 for (at, value) in right[..size].iter_mut().enumerate() {
@@ -103,7 +103,7 @@ impl Wls {
 
     /// Replaces variances by the squares of the rows' largest entries, and every ε by the same.
     fn weigh_alike(&mut self, soft: f64, without: &[u32]) {
-        let (first, rows) = (2 * self.h.len(), self.rows.names.len());
+        let (first, rows) = (self.diagonal_from(), self.rows.names.len());
         for row in (0..rows).filter(|row| without.binary_search(&(*row as u32)).is_err()) {
             let entries = &self.h[self.rows.meters.entries[row].clone()];
             let most = entries.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
@@ -128,7 +128,7 @@ impl Wls {
 
     /// The diagonal of the regularised matrix less that of the true one.
     fn added(&self) -> Vec<f64> {
-        let (first, rows) = (2 * self.h.len(), self.rows.names.len());
+        let (first, rows) = (self.diagonal_from(), self.rows.names.len());
         let unknowns = &self.values[first + rows..][..2 * self.live.len()];
         let rows = self.values[first..].iter().zip(&self.rows.meters.variance).map(|(soft, own)| soft - own);
         unknowns.iter().copied().chain(rows).collect()
@@ -173,9 +173,7 @@ impl Posterior<'_> {
     /// `b − K x` with the true matrix.
     fn left(&self, b: &[f64], x: &[f64]) -> Vec<f64> {
         let mut left = b.to_vec();
-        for (&(row, column), value) in self.wls.plan.positions().iter().zip(&self.wls.values) {
-            left[row as usize] -= value * x[column as usize];
-        }
+        self.wls.plan.subtract(&self.wls.values, x, &mut left);
         for ((left, x), added) in left.iter_mut().zip(x).zip(&self.added) {
             *left += added * x;
         }

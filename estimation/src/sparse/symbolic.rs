@@ -19,20 +19,41 @@ pub(super) struct Front {
     pub(super) root: bool,
 }
 
+/// A value of the matrix and its place among the unknowns of the front that it enters.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) index: u32,
+    pub(super) row: u32,
+    pub(super) column: u32,
+}
+
 /// The structure of a square matrix with a block structure, ordered for elimination. Made once per pattern.
 #[derive(Debug, Clone)]
 pub struct Symbolic {
     pub(super) size: usize,
     pub(super) positions: Vec<(u32, u32)>,
+    /// Whether a position stands for its transpose as well.
+    pub(super) symmetric: bool,
     pub(super) fronts: Vec<Front>,
     pub(super) unknowns: Vec<u32>,
-    pub(super) entries: Vec<u32>,
+    /// Along with `unknowns`: of those that are touched, the place in the front that takes over.
+    pub(super) places: Vec<u32>,
+    pub(super) entries: Vec<Entry>,
 }
 
 impl Symbolic {
     /// `block_of` gives the block of every unknown (equation k belongs to unknown k's block); `positions` are the
     /// (row, column) pairs that may hold something, repeated ones are added up.
     pub fn new(block_of: &[u32], positions: Vec<(u32, u32)>) -> Self {
+        Self::ordered(block_of, positions, false)
+    }
+
+    /// The same of a symmetric matrix: a position off the diagonal stands for its transpose as well.
+    pub fn symmetric(block_of: &[u32], positions: Vec<(u32, u32)>) -> Self {
+        Self::ordered(block_of, positions, true)
+    }
+
+    fn ordered(block_of: &[u32], positions: Vec<(u32, u32)>, symmetric: bool) -> Self {
         let blocks = block_of.iter().map(|&b| b as usize + 1).max().unwrap_or(0);
         let mut members: Vec<Vec<u32>> = vec![Vec::new(); blocks];
         for (unknown, &block) in block_of.iter().enumerate() {
@@ -74,7 +95,9 @@ impl Symbolic {
                 root: parent[block as usize] == NO_FRONT,
             });
         }
-        Self { size: block_of.len(), positions, fronts, unknowns, entries }
+        let size = block_of.len();
+        let (places, entries) = places(size, &fronts, &unknowns, (&entries, &positions));
+        Self { size, positions, symmetric, fronts, unknowns, places, entries }
     }
 
     /// Number of unknowns.
@@ -86,6 +109,49 @@ impl Symbolic {
     pub fn positions(&self) -> &[(u32, u32)] {
         &self.positions
     }
+
+    /// `left ← left − K x` with these values of K.
+    pub fn subtract(&self, values: &[f64], x: &[f64], left: &mut [f64]) {
+        for (&(row, column), value) in self.positions.iter().zip(values) {
+            let (row, column) = (row as usize, column as usize);
+            left[row] -= value * x[column];
+            if self.symmetric && row != column {
+                left[column] -= value * x[row];
+            }
+        }
+    }
+}
+
+/// Where in their fronts unknowns that are handed over and entries stand.
+fn places(
+    size: usize,
+    fronts: &[Front],
+    unknowns: &[u32],
+    (entries, positions): (&[u32], &[(u32, u32)]),
+) -> (Vec<u32>, Vec<Entry>) {
+    let mut place_of = vec![0_u32; size];
+    let mut places = vec![0_u32; unknowns.len()];
+    let mut found = Vec::with_capacity(entries.len());
+    let mut waiting: Vec<usize> = Vec::new();
+    for (at, front) in fronts.iter().enumerate() {
+        for (place, &unknown) in unknowns[front.own.start..front.touched_end].iter().enumerate() {
+            place_of[unknown as usize] = place as u32;
+        }
+        found.extend(entries[front.entries.clone()].iter().map(|&index| {
+            let (row, column) = positions[index as usize];
+            Entry { index, row: place_of[row as usize], column: place_of[column as usize] }
+        }));
+        for child in waiting.split_off(waiting.len() - front.children as usize) {
+            let touched = fronts[child].own.end..fronts[child].touched_end;
+            for (place, unknown) in places[touched.clone()].iter_mut().zip(&unknowns[touched]) {
+                *place = place_of[*unknown as usize];
+            }
+        }
+        if !front.root {
+            waiting.push(at);
+        }
+    }
+    (places, found)
 }
 
 /// Symmetric adjacency of blocks.

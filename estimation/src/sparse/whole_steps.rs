@@ -16,6 +16,7 @@ const STUCK: f64 = 0.9;
 const STUCK_MAX: usize = 4;
 /// A step beyond this leads nowhere (p.u.): rounding decided, not measurements, or the linearisation is worth nothing.
 const WILD: f64 = 1e3;
+/// Of the regularised system, where what nothing determines may move far once; that steps beyond [`WILD`] grow is not that.
 const WILD_SOFT: f64 = 1e6;
 
 /// What whole steps begin with.
@@ -47,7 +48,8 @@ impl Wls {
             old &= keep;
             let step = if keep { self.solved() } else { self.step(soft, 0.0)? };
             last = self.largest(&step[..size])?;
-            if last.0 > if self.soft { WILD_SOFT } else { WILD } {
+            let most = if self.soft && last.0 < before { WILD_SOFT } else { WILD };
+            if last.0 > most {
                 return Err(NoSolution::NotFinite { bus: last.1 });
             }
             self.go(&step);

@@ -30,8 +30,10 @@ use crate::solve::{NoSolution, Tolerance, voltage_max};
 use num_complex::Complex64;
 
 /// Work of all factorizations, in multiplications, after which nothing is tried any more, for each of the iterations that are allowed; 100
-/// of them take about a second.
-const WORK_PER_ITERATION: u64 = 8_000_000;
+/// of them take about half a second.
+const WORK_PER_ITERATION: u64 = 6_000_000;
+/// Damped steps are not begun where fewer than so many could be made.
+const DAMPED_LEAST: u64 = 8;
 /// Steps below this that do not shrink are rounding, p.u.
 pub(super) const ROUNDING: f64 = 1e-9;
 /// No reading is that far from the flat start, p.u. (a terawatt on a base of 1 MVA is 1e6).
@@ -176,7 +178,7 @@ impl Wls {
             |wls: &mut Self| wls.iterate_damped(tolerance).and_then(|iterations| wls.believed(iterations));
         let iterations = match regularised {
             // What is large has to do without.
-            Err(_) if !self.is_spent(tolerance) => damped(self)?,
+            Err(_) if !self.would_spend(DAMPED_LEAST, tolerance) => damped(self)?,
             done => done?,
         };
         Ok(self.finish(iterations))
@@ -277,7 +279,13 @@ impl Wls {
 
     /// Whether all work is done that may be: in a network so large that more would keep whoever waits.
     pub(super) fn is_spent(&self, tolerance: &Tolerance) -> bool {
-        self.spent > WORK_PER_ITERATION.saturating_mul(tolerance.iterations_max as u64)
+        self.would_spend(0, tolerance)
+    }
+
+    /// The same after so many more factorizations.
+    fn would_spend(&self, factorizations: u64, tolerance: &Tolerance) -> bool {
+        let spent = self.spent + factorizations * self.factor.work_done();
+        spent > WORK_PER_ITERATION.saturating_mul(tolerance.iterations_max as u64)
     }
 
     /// Refuses what no iteration can meet: readings beyond [`ABSURD`], or not a number.
@@ -357,6 +365,11 @@ impl Wls {
         self.divide()
     }
 
+    /// Where R and then ε stand among the values.
+    pub(super) fn diagonal_from(&self) -> usize {
+        self.h.len()
+    }
+
     /// Factorizes the matrix as filled.
     pub(super) fn divide(&mut self) -> Result<(), NoSolution> {
         let divided = self.factor.factorize(&self.plan, &self.values).is_some();
@@ -381,7 +394,6 @@ impl Wls {
         for &row in without {
             values[self.rows.meters.entries[row as usize].clone()].fill(0.0);
         }
-        values.extend_from_within(..);
         for (row, &variance) in self.rows.meters.variance.iter().enumerate() {
             let gone = without.binary_search(&(row as u32)).is_ok();
             values.push(if gone { 1.0 } else { variance });
@@ -424,9 +436,7 @@ impl Wls {
         let mut before = f64::INFINITY;
         for _ in 0..2 {
             let mut off = right.to_vec();
-            for (&(row, column), value) in self.plan.positions().iter().zip(&self.values) {
-                off[row as usize] -= value * step[column as usize];
-            }
+            self.plan.subtract(&self.values, step, &mut off);
             let size = self.factor.weighted(&off);
             if size <= 1e-9 * self.factor.weighted(right) || size >= 0.5 * before {
                 return;
@@ -499,7 +509,7 @@ fn start(circuit: &Circuit, live: &Live) -> Result<Flat, NoSolution> {
     Ok(flat::walk(circuit, live, &stamps))
 }
 
-/// The pattern: H, Hᵀ, R, ε. A row belongs to the block of the bus it is measured at.
+/// The pattern: H, R, ε. A row belongs to the block of the bus it is measured at.
 /// `more` are further positions among the voltages.
 pub(super) fn plan(live: &Live, meters: &Meters, more: &[(u32, u32)]) -> Symbolic {
     let blocks = compact(&live.bus);
@@ -516,16 +526,10 @@ pub(super) fn plan(live: &Live, meters: &Meters, more: &[(u32, u32)]) -> Symboli
             }
         }
     }
-    let count = positions.len();
-    positions.reserve(count + meters.variance.len() + size as usize);
-    for at in 0..count {
-        let (row, column) = positions[at];
-        positions.push((column, row));
-    }
     positions.extend((0..meters.variance.len() as u32).map(|row| (size + row, size + row)));
     positions.extend((0..size).map(|unknown| (unknown, unknown)));
     positions.extend(more);
-    Symbolic::new(&block_of, positions)
+    Symbolic::symmetric(&block_of, positions)
 }
 
 #[cfg(test)]
