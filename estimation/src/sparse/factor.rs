@@ -178,15 +178,14 @@ impl<T: Scalar> Factor<T> {
         self.work_done
     }
 
-    /// What counts as no pivot (of entries scaled to about one), and how many unknowns may be left open.
+    /// What counts as no pivot (of entries scaled to about one), and how many unknowns may be left open. Weak pivots are taken.
     pub fn set_limits(&mut self, floor: f64, lost_max: usize) {
-        self.floor = floor;
-        self.lost_max = lost_max;
+        (self.floor, self.lost_max, self.weak) = (floor, lost_max, true);
     }
 
-    /// Whether weak pivots are taken: not where solutions are used as they are.
-    pub fn take_weak(&mut self, weak: bool) {
-        self.weak = weak;
+    /// Weak pivots are not taken, until limits are set again: for solutions that are used as they are.
+    pub fn refuse_weak(&mut self) {
+        self.weak = false;
     }
 
     /// Largest entry of a right-hand side, equations weighed as in the factorization.

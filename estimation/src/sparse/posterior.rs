@@ -71,10 +71,8 @@ impl Wls {
             self.fill(soft, 0.0, without);
             self.weigh_alike(soft, without);
             // What the answers grow by tells, so that they have to be right at once.
-            self.factor.take_weak(false);
-            let divided = self.factor.factorize(&self.plan, &self.values).is_some();
-            self.factor.take_weak(true);
-            if !divided {
+            self.factor.refuse_weak();
+            if self.factor.factorize(&self.plan, &self.values).is_none() {
                 return Err(NoSolution::Singular { bus: 0 });
             }
             let first = self.diagonal_from() + self.rows.names.len();

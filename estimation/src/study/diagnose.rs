@@ -63,11 +63,11 @@ impl EstimateStudy {
     /// # Errors
     /// [`NoSolution`] when the matrix at the estimate cannot be factorized.
     pub fn diagnose(&mut self, network: &Network, rules: &Rules) -> Result<Diagnosis, NoSolution> {
-        // What the smoother cannot tell the sparse solver can.
-        let can_tell = self.know().is_ok();
+        // What the smoother cannot tell, and does not know then, the sparse solver can.
+        self.know().ok();
         let Some(voltages) = self.voltages() else { return Ok(nothing()) };
         let (circuit, readings) = (&self.assembly().circuit, &self.gathered().readings);
-        Ok(match self.known().filter(|_| can_tell) {
+        Ok(match self.known() {
             Some(known) => self.diagnosis(network, &OnTree::new(circuit, readings, voltages, known), rules),
             None => {
                 let fitted = General::default().keep_from(circuit, readings, voltages)?;

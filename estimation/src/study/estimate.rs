@@ -303,22 +303,17 @@ impl EstimateStudy {
     /// [`NoSolution`] when the matrix at the estimate has no finite values.
     pub fn judge(&mut self) -> Result<Judgement, NoSolution> {
         self.go_over()?;
-        let goes_over = matches!(self.estimator, Estimator::Closed(_, Some(_)));
-        let pseudo = self.gathered.readings.first_pseudo.is_some();
-        if !(goes_over && pseudo) {
-            self.know()?;
+        let count = self.gathered.outcome(&self.assembly, self.last.clone()).residuals.len();
+        if let Estimator::Sparse(wls) | Estimator::Closed(_, Some(wls)) = &mut self.estimator {
+            return judge::from_sparse(&self.assembly.circuit, &self.gathered, wls, &self.rows, count);
         }
+        self.know()?;
         let (circuit, gathered) = (&self.assembly.circuit, &self.gathered);
-        let count = gathered.outcome(&self.assembly, self.last.clone()).residuals.len();
         let observed = match &mut self.estimator {
-            Estimator::Closed(_, Some(wls)) if pseudo => {
-                return judge::from_sparse(circuit, gathered, wls, &self.rows, count);
-            }
-            Estimator::Sparse(wls) => return judge::from_sparse(circuit, gathered, wls, &self.rows, count),
             Estimator::Tree(smoother) => smoother.observability(),
             // It takes no readings that leave something open.
             Estimator::Closed(..) => vec![smoother::Observability::Measured; circuit.wire_count()],
-            Estimator::Dark => return Ok(Judgement::default()),
+            Estimator::Sparse(_) | Estimator::Dark => return Ok(Judgement::default()),
         };
         let Some(known) = &self.known else { return Ok(Judgement::default()) };
         Ok(judge::from_smoother(circuit, gathered, (known, observed), &self.last, count))
