@@ -293,13 +293,13 @@ impl<T: Scalar> Factor<T> {
                 front[row * size + column] += value.scale(scales[column].0 * scales[row].1);
             }
         }
-        let mut delayed = own.len();
+        let mut delayed = own.len() as u32;
         for child in &handed[children..] {
             let from = &plan.fronts[child.front as usize];
             let count = child.size as usize;
             places.clear();
-            places.extend(delayed as u32..(delayed + child.delayed as usize) as u32);
-            delayed = places.last().map_or(delayed, |last| *last as usize + 1);
+            places.extend(delayed..delayed + child.delayed);
+            delayed += child.delayed;
             places.extend(plan.places[from.own.end..from.touched_end].iter().map(|&at| place(at) as u32));
             add(front, size, &stack[child.values..child.values + count * count], places);
         }

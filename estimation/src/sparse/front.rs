@@ -13,9 +13,9 @@ const WEAK_FLOOR: f64 = 1e-9;
 
 /// Adds a block to the square matrix `front`, `places[i]` being where its row and its column i go.
 pub(super) fn add<T: Scalar>(front: &mut [T], size: usize, block: &[T], places: &[u32]) {
-    let (Some(&first), Some(&last)) = (places.first(), places.last()) else { return };
+    let Some(&first) = places.first() else { return };
     let count = places.len();
-    let together = (first..).zip(places).all(|(next, &place)| next == place) && last >= first;
+    let together = (first..).zip(places).all(|(next, &place)| next == place);
     for (&column, line) in places.iter().zip(block.chunks_exact(count)) {
         let target = &mut front[column as usize * size..][..size];
         if together {

@@ -31,7 +31,7 @@ use num_complex::Complex64;
 
 /// Work of all factorizations, in multiplications, after which nothing is tried any more, for each of the iterations that are allowed; 100
 /// of them take about half a second.
-const WORK_PER_ITERATION: u64 = 6_000_000;
+const WORK_PER_ITERATION: u64 = 5_000_000;
 /// Damped steps are not begun where fewer than so many could be made.
 const DAMPED_LEAST: u64 = 8;
 /// Steps below this that do not shrink are rounding, p.u.
